@@ -1,9 +1,11 @@
 //! What a backup brings back besides the logs, and which master keys it needs for that.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 
@@ -137,6 +139,14 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
     }
     assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
 
+    // Nobody is left out by a slip of the pen.
+    for (key, why) in [("local-nope", "does not name this master key"), (&*current, "is configured here")] {
+        let said = refused(&fresh, &["restore", shown(&half), "--without-key", key]);
+        assert!(said.contains(why), "{said}");
+    }
+    assert!(rows(&fresh, "log.events").await.is_empty());
+    without_the_tenants_of_a_lost_key(&half, (KEY, &second), &former).await;
+
     fresh.set(FORMER, first.clone());
     assert_eq!(json_of(&fresh, &["backup", "drill", shown(&half)])["verdict"], "proven");
     fresh.ok(&["restore", shown(&half)]);
@@ -152,4 +162,39 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
     let unmarked = world.folder().join("unmarked");
     as_version(&whole, &unmarked, 4, &["master_keys"], None);
     World::new().await.ok(&["restore", shown(&unmarked)]);
+}
+
+/// Where the key of one tenant is lost, the others are there, and of that one the history only.
+async fn without_the_tenants_of_a_lost_key(half: &Path, (name, key): (&'static str, &str), lost: &str) {
+    let mut world = World::new().await;
+    world.set(name, key.to_owned());
+    let without = ["--without-key", lost];
+    let ended = world.run(&[&["--format", "json", "backup", "drill", shown(half)], &without[..]].concat());
+    let drilled: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((ended.status.code(), &drilled["verdict"]), (Some(1), &json!("failed")), "{drilled}");
+    let failed = drilled["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+    let failed: Vec<_> = failed.map(|check| (check["what"].clone(), check["found"].as_str().unwrap())).collect();
+    assert_eq!((failed.len(), &failed[0].0), (1, &json!("no tenant is left out")), "{drilled}");
+    assert!(failed[0].1.contains("acme") && failed[0].1.contains(lost) && !failed[0].1.contains("globex"), "{drilled}");
+
+    let restored = json_of(&world, &[&["restore", shown(half)], &without[..]].concat());
+    let left = &restored["left_out"];
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["slug"]), (1, &json!("acme")), "{restored}");
+    assert_eq!(restored["tenants"], 1);
+    let listed = json_of(&world, &["tenant", "list"]);
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["slug"]), (1, &json!("globex")), "{listed}");
+    // Where its history stands, and that nothing is written to it.
+    let user = world.postgres.admin().database("inopsio_user").disable_statement_logging();
+    let mut user = user.connect().await.unwrap();
+    let has = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1::uuid),
+                      (SELECT count(*) FROM log.claims WHERE tenant_id = $1::uuid)
+                      + (SELECT count(*) FROM log.commands WHERE tenant_id = $1::uuid),
+                      (SELECT count(*) FROM log.closed WHERE tenant_id = $1::uuid AND state = 'deleted')";
+    let has = async |connection: &mut PgConnection, id: &Value| -> (i64, i64, i64) {
+        sqlx::query_as(has).bind(id.as_str().unwrap()).fetch_one(connection).await.unwrap()
+    };
+    let (events, rest, closed) = has(&mut user, &left[0]["tenant_id"]).await;
+    assert!(events > 0 && (rest, closed) == (0, 1), "{events} {rest} {closed}");
+    let (events, rest, closed) = has(&mut user, &listed[0]["tenant_id"]).await;
+    assert!(events > 0 && rest > 0 && closed == 0, "{events} {rest} {closed}");
 }

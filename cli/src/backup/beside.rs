@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 
 use super::archive::rows::{BesideRow, LetterRow};
 use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
+use super::left_out::LeftOut;
 
 /// The tables that are taken along.
 pub fn tables() -> impl Iterator<Item = &'static Beside> {
@@ -85,8 +86,15 @@ pub async fn secrets(config: &Config, manifest: &Manifest) -> Result<Option<Secr
     Ok(Some(secrets))
 }
 
-/// Where rows go, and what opens their secrets.
-pub type Target<'a> = (&'a mut Restore, Option<&'a Secrets>);
+/// Where rows go.
+pub struct Target<'a> {
+    /// The log that is filled.
+    pub restore: &'a mut Restore,
+    /// What opens their secrets.
+    pub secrets: Option<&'a Secrets>,
+    /// Whose rows go nowhere.
+    pub left: &'a LeftOut,
+}
 
 /// Reads what stands beside a log, and writes it where it is to go, if anywhere: after the log's events.
 pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
@@ -96,7 +104,9 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         let mut rows = archive.rows::<BesideRow>(part);
         while let Some(batch) = rows.recv().await {
             let mut batch = batch?;
-            if let Some((restore, secrets)) = &mut into {
+            bar.inc(batch.len() as u64);
+            if let Some(Target { restore, secrets, left }) = &mut into {
+                batch.retain(|row| !left.has(row.tenant));
                 for row in &mut batch {
                     if let Some(secrets) = secrets {
                         secrets.open(of, row)?;
@@ -105,12 +115,12 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
                 }
                 restore.beside(of, &batch).await?;
             }
-            bar.inc(batch.len() as u64);
         }
     }
     if let Some(part) = &log.letters {
         // Who comes first of an aggregate is said by all of them together.
-        let letters = archive.all::<LetterRow>(part).await?;
+        let mut letters = archive.all::<LetterRow>(part).await?;
+        bar.inc(letters.len() as u64);
         for letter in &letters {
             ensure!(
                 letter.position <= log.position,
@@ -121,23 +131,46 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
                 log.position
             );
         }
-        if let Some((restore, _)) = &mut into {
+        if let Some(Target { restore, left, .. }) = &mut into {
+            letters.retain(|letter| !left.has(letter.tenant));
             deadletters::backup::wait_again(restore, &letters).await?;
         }
-        bar.inc(letters.len() as u64);
     }
     Ok(())
 }
 
-/// That a restored log has beside it what the manifest says.
-pub async fn compare(snapshot: &mut Snapshot, log: &ServicePart) -> Result<()> {
-    for of in tables() {
-        let (there, said) = (snapshot.beside(of).await?.len() as u64, log.rows_of(of.table));
-        ensure!(there == said, "{}: {} has {there} rows, the manifest says {said}", log.service, of.table);
+/// How many rows of a table there are beside a log, but for those of who is left out.
+pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &LeftOut) -> Result<u64> {
+    match log.beside.iter().find(|beside| beside.table == table) {
+        Some(beside) if !left.is_empty() => {
+            let rows = archive.all::<BesideRow>(&beside.part).await?;
+            Ok(rows.iter().filter(|row| !left.has(row.tenant)).count() as u64)
+        }
+        _ => Ok(log.rows_of(table)),
     }
-    let waiting = webhooks::backup::waiting(snapshot).await?.len() as u64;
-    let said = log.letters.as_ref().map_or(0, |letters| letters.rows);
-    ensure!(waiting == said, "{}: {waiting} events wait for webhooks, the manifest says {said}", log.service);
+}
+
+/// The same beside all logs.
+pub async fn rows_of_all(archive: &Archive, table: &str, left: &LeftOut) -> Result<u64> {
+    let mut all = 0;
+    for log in &archive.manifest.services {
+        all += rows_of(archive, log, table, left).await?;
+    }
+    Ok(all)
+}
+
+/// That a restored log has beside it what the backup has, but for those of who is left out.
+pub async fn compare(snapshot: &mut Snapshot, archive: &Archive, log: &ServicePart, left: &LeftOut) -> Result<()> {
+    for of in tables() {
+        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, left).await?);
+        ensure!(there == said, "{}: {} has {there} rows, the backup has {said}", log.service, of.table);
+    }
+    let waiting = webhooks::backup::waiting(snapshot).await?.len();
+    let said = match &log.letters {
+        Some(part) => archive.all::<LetterRow>(part).await?.iter().filter(|letter| !left.has(letter.tenant)).count(),
+        None => 0,
+    };
+    ensure!(waiting == said, "{}: {waiting} events wait for webhooks, in the backup {said}", log.service);
     Ok(())
 }
 

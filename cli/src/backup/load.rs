@@ -5,6 +5,7 @@ use coordinator::backup::Looked;
 use deadletters::backup::StoredLetter;
 use directory::{Directory, Standing, Tenant, admin_options};
 use eventstore::backup::{self, Head, Restore};
+use eventstore::sealing::wrapped_by;
 use gateway::Config;
 use indicatif::ProgressBar;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
@@ -14,6 +15,7 @@ use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
+use super::left_out::LeftOut;
 use super::pour::pour;
 use crate::context;
 use crate::progress;
@@ -25,13 +27,19 @@ const OF_TENANTS: &str = "user";
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
 type Poured = (Restore, Head, Position);
 
-/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are. `rehearsed`: what people set
-/// up beside the logs is read, and left out.
+/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are. Of who is left out, there is
+/// history and nothing else, as of a deleted tenant. `rehearsed`: what people set up beside the logs is read, and left out.
 ///
 /// # Errors
 /// A backup of other services, logs that are not empty, a directory with other tenants, anything that
 /// is not as the manifest says: nothing was written, but for empty databases that were made.
-pub async fn load(config: &Config, archive: &Archive, rehearsed: bool, bar: &ProgressBar) -> Result<()> {
+pub async fn load(
+    config: &Config,
+    archive: &Archive,
+    left: &LeftOut,
+    rehearsed: bool,
+    bar: &ProgressBar,
+) -> Result<()> {
     let admin = admin_options(config)?;
     let services = services(archive)?;
     // A rehearsal brings nothing in beside the logs: whoever paused queues for it beforehand did well.
@@ -39,22 +47,24 @@ pub async fn load(config: &Config, archive: &Archive, rehearsed: bool, bar: &Pro
     for service in &services {
         backup::is_empty(&admin, &config.database(*service), &tables).await?;
     }
-    let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
-    let secrets = beside::secrets(config, &archive.manifest).await?;
+    let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+    tenants.retain(|tenant| !left.has(tenant.tenant_id));
+    let secrets = if rehearsed { None } else { beside::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
     let mut poured = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        pour(archive, log, Some(&mut restore), bar).await.with_context(|| format!("the log of {service}"))?;
-        let target = (!rehearsed).then_some((&mut restore, secrets.as_ref()));
+        pour(archive, log, Some((&mut restore, left)), bar).await.with_context(|| format!("the log of {service}"))?;
+        let secrets = secrets.as_ref();
+        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, left });
         beside::pour(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
-        let looked = looked(log);
+        let looked = looked(log, left);
         coordinator::backup::restore(&mut restore, &looked).await?;
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, looked.up_to));
     }
     let told = told_of_tenants(archive, &mut poured).await?;
-    close_deleted(&told, &mut poured).await?;
+    close_deleted(&told, left, &mut poured).await?;
     Directory::open(config).restore(&stand(tenants, &told)?).await?;
     for (restore, head, looked) in poured {
         restore.finish(head, looked).await?;
@@ -76,15 +86,17 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn looked(log: &ServicePart) -> Looked {
+fn looked(log: &ServicePart, left: &LeftOut) -> Looked {
     let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
-    let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to)).collect();
+    let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
+    let but = but.filter(|(tenant, ..)| !left.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
         tenant: TenantId::vouched(letter.tenant_id),
         consumer: letter.consumer.clone(),
         position: letter.position,
     });
-    Looked { up_to: sagas.looked_up_to, but, letters: letters.collect() }
+    let letters = letters.filter(|letter| !left.has(letter.tenant)).collect();
+    Looked { up_to: sagas.looked_up_to, but, letters }
 }
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
@@ -100,10 +112,11 @@ async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec
     Ok(told)
 }
 
-/// Tenants that were deleted stay so: nothing is written for them, and no read model shows them.
-async fn close_deleted(told: &[RecordedEvent], poured: &mut [Poured]) -> Result<()> {
-    let deleted = told.iter().filter(|event| event.event_type == DELETED);
-    let deleted: Vec<_> = deleted.map(|event| event.tenant.uuid()).collect();
+/// Tenants that were deleted stay so, and those that are left out are as if they were: nothing is written for them, and no read model
+/// shows them.
+async fn close_deleted(told: &[RecordedEvent], left: &LeftOut, poured: &mut [Poured]) -> Result<()> {
+    let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
+    let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).collect();
     if deleted.is_empty() {
         return Ok(());
     }
@@ -134,8 +147,9 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
     names.collect::<Result<_>>().context("the backup is of another program")
 }
 
-/// That the claims of a backup mean here what they meant there, and that what is sealed in it can be opened.
-pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
+/// That the claims of a backup mean here what they meant there, and that what is sealed in it can be opened, but for what lost keys
+/// wrapped. `rehearsed`: as for [`load`].
+pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
     let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
         here == archive.manifest.claim_key_mark,
@@ -143,17 +157,33 @@ pub fn fits(config: &Config, archive: &Archive) -> Result<()> {
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
     );
-    opens(Some(config), &archive.manifest)
+    opens(Some(config), &archive.manifest, lost, rehearsed)
 }
 
-/// That all master keys are configured by which something in a backup is wrapped.
-pub fn opens(config: Option<&Config>, manifest: &Manifest) -> Result<()> {
-    let none = Config::default();
-    let lacking = manifest.lacks(config.unwrap_or(&none));
+/// That all master keys are configured by which something in a backup is wrapped, but for those that are lost.
+pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehearsed: bool) -> Result<()> {
+    let (none, all) = (Config::default(), manifest.master_keys());
+    let mut lacking = manifest.lacks(config.unwrap_or(&none));
+    for key in lost {
+        ensure!(
+            all.contains(key),
+            "--without-key {key}: the backup does not name this master key; those that it names: {}",
+            if all.is_empty() { "none".to_owned() } else { all.iter().cloned().collect::<Vec<_>>().join(", ") }
+        );
+        ensure!(
+            lacking.contains(key),
+            "--without-key {key}: this key is configured here, so nobody has to be left out"
+        );
+        ensure!(
+            rehearsed || manifest.secrets_key.as_deref().map(wrapped_by).as_ref() != Some(key),
+            "--without-key {key}: this key wraps what opens the secrets of webhooks, too; only `inopsio restore` with --rehearsal, which \
+             brings no webhooks and no schedules along, can do without it"
+        );
+    }
+    lacking.retain(|key| !lost.contains(key));
     if lacking.is_empty() {
         return Ok(());
     }
-    let all = manifest.master_keys();
     let both = if all.len() > 1 {
         "; it was taken while `inopsio key rewrap` was under way, and needs all of them"
     } else {
@@ -162,7 +192,8 @@ pub fn opens(config: Option<&Config>, manifest: &Manifest) -> Result<()> {
     bail!(
         "the backup is wrapped by master keys that are not configured here: {}{both}. It is of another cluster, or of before another \
          master key followed: set the key that wraps last as auth.master_key (INOPSIO_MASTER_KEY), and the one that it follows as \
-         auth.former_master_key (INOPSIO_FORMER_MASTER_KEY)",
+         auth.former_master_key (INOPSIO_FORMER_MASTER_KEY). Where one is lost for good, --without-key leaves out the tenants whose \
+         keys it wraps",
         lacking.join(" and ")
     )
 }

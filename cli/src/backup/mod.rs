@@ -8,6 +8,7 @@
 mod archive;
 mod beside;
 mod drill;
+mod left_out;
 mod load;
 mod pour;
 mod restore;
@@ -58,9 +59,20 @@ enum Command {
     #[command(after_help = "Examples:
   inopsio backup drill /backups/monday
   inopsio backup drill /backups/monday --format json
+  inopsio backup drill /backups/monday --without-key local-3f5a…  # which is lost; its tenants are not proven, all others may be
 
 The private Postgres is made for it and removed after it; nothing else is touched. The exit code is 0 only for a proven backup.")]
-    Drill(Given),
+    Drill(Drill),
+}
+
+/// What is drilled.
+#[derive(Debug, clap::Args)]
+pub struct Drill {
+    #[command(flatten)]
+    given: Given,
+    /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
+    #[arg(long, value_name = "NAME")]
+    without_key: Vec<String>,
 }
 
 /// A backup that is there.
@@ -85,7 +97,7 @@ impl Backup {
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         match self.command {
             Some(Command::Verify(given)) => verify::run(&given, format).await,
-            Some(Command::Drill(given)) => drill::run(&given, place, format).await,
+            Some(Command::Drill(drilled)) => drill::run(&drilled, place, format).await,
             None => {
                 let to = self.output.unwrap_or_else(|| {
                     let now = SystemClock.now().to_rfc3339_opts(SecondsFormat::Secs, true);

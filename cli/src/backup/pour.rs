@@ -6,12 +6,13 @@ use indicatif::ProgressBar;
 
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow};
 use super::archive::{Archive, Ledger, ServicePart};
+use super::left_out::LeftOut;
 
-/// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere.
+/// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
 pub async fn pour(
     archive: &Archive,
     log: &ServicePart,
-    mut into: Option<&mut Restore>,
+    mut into: Option<(&mut Restore, &LeftOut)>,
     bar: &ProgressBar,
 ) -> Result<()> {
     let mut ledger = Ledger::default();
@@ -19,40 +20,43 @@ pub async fn pour(
     while let Some(batch) = events.recv().await {
         let batch = batch?;
         batch.iter().try_for_each(|event| ledger.event(event))?;
-        if let Some(log) = &mut into {
+        if let Some((log, _)) = &mut into {
             log.events(&batch).await?;
         }
         bar.inc(batch.len() as u64);
     }
     let mut commands = archive.rows::<CommandRow>(&log.commands);
     while let Some(batch) = commands.recv().await {
-        let batch = batch?;
+        let mut batch = batch?;
         batch.iter().try_for_each(|command| ledger.command(command))?;
-        if let Some(log) = &mut into {
+        bar.inc(batch.len() as u64);
+        if let Some((log, left)) = &mut into {
+            batch.retain(|command| !left.has(command.tenant));
             log.commands(&batch).await?;
         }
-        bar.inc(batch.len() as u64);
     }
     let mut claims = archive.rows::<ClaimRow>(&log.claims);
     while let Some(batch) = claims.recv().await {
-        let batch = batch?;
+        let mut batch = batch?;
         for claim in &batch {
             ledger.claim(claim);
         }
-        if let Some(log) = &mut into {
+        bar.inc(batch.len() as u64);
+        if let Some((log, left)) = &mut into {
+            batch.retain(|claim| !left.has(claim.tenant));
             log.claims(&batch).await?;
         }
-        bar.inc(batch.len() as u64);
     }
     if let Some(part) = &log.decisions {
         let mut decisions = archive.rows::<DecisionRow>(part);
         while let Some(batch) = decisions.recv().await {
-            let batch = batch?;
+            let mut batch = batch?;
             batch.iter().try_for_each(|decision| ledger.decision(decision))?;
-            if let Some(log) = &mut into {
+            bar.inc(batch.len() as u64);
+            if let Some((log, left)) = &mut into {
+                batch.retain(|decision| !left.has(decision.tenant));
                 deadletters::backup::restore(log, &batch).await?;
             }
-            bar.inc(batch.len() as u64);
         }
     }
     ledger.check(log)

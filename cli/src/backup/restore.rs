@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::archive::Archive;
-use super::{load, sandbox};
+use super::left_out::LeftOut;
+use super::{beside, load, sandbox};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::{progress, time};
@@ -18,12 +19,14 @@ use crate::{progress, time};
 #[command(after_help = "Examples:
   inopsio restore /backups/monday
   inopsio restore /backups/monday --rehearsal
+  inopsio restore /backups/monday --without-key local-3f5a…
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
 hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
-they were, and schedules with their next time. All master keys have to be configured whose names the backup printed.
+they were, and schedules with their next time. All master keys have to be configured whose names the backup printed, or are named by
+--without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
 without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
@@ -37,6 +40,9 @@ pub struct Restore {
     /// Without webhooks and schedules: beside the system that the backup is of, whose receivers are to hear nothing of it
     #[arg(long, conflicts_with = "tenant")]
     rehearsal: bool,
+    /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
+    #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
+    without_key: Vec<String>,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
@@ -56,15 +62,16 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        whole(context, &archive.context("name the backup's folder")?, self.rehearsal).await
+        whole(context, &archive.context("name the backup's folder")?, &self.without_key, self.rehearsal).await
     }
 }
 
-async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<()> {
+async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
-    load::fits(&context.config, archive)?;
+    load::fits(&context.config, archive, lost, rehearsed)?;
+    let left = LeftOut::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, rehearsed, &bar).await;
+    let loaded = load::load(&context.config, archive, &left, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -72,15 +79,21 @@ async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
-    let rows_of = |table: &str| if rehearsed { 0 } else { manifest.rows_of(table) };
-    let (webhooks, schedules) = (rows_of("webhooks.endpoints"), rows_of("jobs.schedules"));
+    let tenants = manifest.directory.rows - left.listed();
+    let (webhooks, schedules) = if rehearsed {
+        (0, 0)
+    } else {
+        let rows_of = |table| beside::rows_of_all(archive, table, &left);
+        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?)
+    };
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
         return output::print_json(&json!({
             "digest": archive.digest,
             "taken_at": manifest.taken_at,
             "positions": positions.collect::<serde_json::Map<_, _>>(),
-            "tenants": manifest.directory.rows,
+            "tenants": tenants,
+            "left_out": left.json(),
             "events": manifest.events(),
             "webhooks": webhooks,
             "schedules": schedules,
@@ -93,7 +106,7 @@ async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<
     output::print(format!(
         "restored {} events of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
         manifest.events(),
-        manifest.directory.rows,
+        tenants,
         loading.as_secs_f64()
     ))?;
     for one in &built {
@@ -103,5 +116,12 @@ async fn whole(context: &Context, archive: &Archive, rehearsed: bool) -> Result<
     output::print(format!(
         "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks and {schedules} schedules go on with it",
         took.as_secs_f64()
+    ))?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    output::print(format!(
+        "left out: {}; their history is there as it was sealed, and nobody can read it or write to it",
+        left.why()
     ))
 }

@@ -201,11 +201,6 @@ impl Manifest {
         self.services.iter().map(|log| log.events.rows).sum()
     }
 
-    /// How many rows of a table that stands beside the logs it has.
-    pub fn rows_of(&self, table: &str) -> u64 {
-        self.services.iter().map(|log| log.rows_of(table)).sum()
-    }
-
     /// How many rows it has.
     pub fn rows(&self) -> u64 {
         self.parts().map(|part| part.rows).sum()

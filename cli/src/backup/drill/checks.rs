@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
+use crate::backup::left_out::LeftOut;
 use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
 use crate::progress;
@@ -19,22 +20,19 @@ use crate::progress;
 const OPENED: usize = 1_000;
 
 /// Loads it, as a restore does.
-pub async fn load(context: &Context, archive: &Archive) -> Result<((), String)> {
+pub async fn load(context: &Context, archive: &Archive, left: &LeftOut) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, false, &bar).await;
+    let loaded = load::load(&context.config, archive, left, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
 }
 
-/// Reads everything out of Postgres again, as a backup does, and holds it against the manifest.
-pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String)> {
+/// Reads everything out of Postgres again, as a backup does, and holds it against the manifest, but for what is left out.
+pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
-    ensure!(
-        tenants == archive.manifest.directory.rows,
-        "the directory has {tenants} tenants, the manifest says {}",
-        archive.manifest.directory.rows
-    );
+    let said = archive.manifest.directory.rows - left.listed();
+    ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");
     let mut roots = 0;
     for (log, mut snapshot) in snapshots(context, archive).await? {
         let mut ledger = Ledger::default();
@@ -58,10 +56,10 @@ pub async fn compare(context: &Context, archive: &Archive) -> Result<((), String
             ledger.decision(&decision)?;
         }
         drop(decisions);
-        ledger.check(log)?;
+        ledger.check(&left.rest_of(log))?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
-        beside::compare(&mut snapshot, log).await?;
+        beside::compare(&mut snapshot, archive, log, left).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))

@@ -5,13 +5,14 @@ mod private;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde::Serialize;
 use serde_json::json;
 
 use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
-use super::{Given, load};
+use super::left_out::LeftOut;
+use super::{Drill, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
 use crate::signals;
@@ -27,24 +28,24 @@ struct Check {
 }
 
 /// Proves a backup and says how it went; an error unless all of it is proven.
-pub async fn run(given: &Given, place: &Place, format: Format) -> Result<()> {
+pub async fn run(drilled: &Drill, place: &Place, format: Format) -> Result<()> {
     let began = Instant::now();
     let mut checks = Vec::new();
     let stop = signals::stop()?;
     tokio::select! {
-        () = prove(given, place, format, &mut checks) => {}
+        () = prove(drilled, place, format, &mut checks) => {}
         // What was made for the drill is dropped, and so removed.
         () = stop => bail!("stopped before there was a verdict"),
     }
     let proven = checks.iter().all(|check| check.ok);
     say(format, &checks, proven, began.elapsed())?;
-    if proven { Ok(()) } else { bail!("the backup {} is not proven", given.folder.display()) }
+    if proven { Ok(()) } else { bail!("the backup {} is not proven", drilled.given.folder.display()) }
 }
 
 /// One check after another, up to the first that fails.
-async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Check>) {
+async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<Check>) {
     let Some(archive) = check(checks, "the manifest fits its hashes, every part is there", async {
-        let archive = given.open()?;
+        let archive = drilled.given.open()?;
         let manifest = &archive.manifest;
         let found =
             format!("format version {}, taken at {}, digest {}", manifest.version, manifest.taken_at, archive.digest);
@@ -58,14 +59,22 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
     let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
     let key = here.as_ref().and_then(config::claim_key);
     // The master keys open what is sealed, of which claims and read models are made.
-    let Some(()) = check(checks, "the master keys that it needs are configured", async {
-        load::opens(here.as_ref(), &archive.manifest)?;
-        Ok(((), archive.manifest.master_keys().into_iter().collect::<Vec<_>>().join(", ")))
+    let lost = &drilled.without_key;
+    let Some(left) = check(checks, "the master keys that it needs are configured", async {
+        load::opens(here.as_ref(), &archive.manifest, lost, false)?;
+        let left = LeftOut::of(&archive, lost).await?;
+        let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
+        Ok((left, keys.collect::<Vec<_>>().join(", ")))
     })
     .await
     else {
         return;
     };
+    // It goes on: whether the others would be there is worth knowing.
+    if !left.is_empty() {
+        let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", left.why()));
+        check(checks, "no tenant is left out", async { left_out }).await;
+    }
     let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
@@ -80,13 +89,14 @@ async fn prove(given: &Given, place: &Place, format: Format, checks: &mut Vec<Ch
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &private, key, format, checks).await;
+    restored(&archive, &left, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
 
 async fn restored(
     archive: &Archive,
+    left: &LeftOut,
     private: &Private,
     key: Option<[u8; 32]>,
     format: Format,
@@ -94,10 +104,10 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    if check(checks, "it can be restored, every leaf hash is that of its bytes", checks::load(context, archive))
+    if check(checks, "it can be restored, every leaf hash is that of its bytes", checks::load(context, archive, left))
         .await
         .is_none()
-        || check(checks, "the restored logs have the same roots and counts", checks::compare(context, archive))
+        || check(checks, "the restored logs have the same roots and counts", checks::compare(context, archive, left))
             .await
             .is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()

@@ -1,0 +1,97 @@
+//! Tenants whose keys a master key wraps that is lost. A restore leaves them out but for their history: that stays where it stands, because
+//! positions are dense, and nobody can read of it what was sealed.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use directory::Tenant;
+use kernel::TenantId;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::archive::rows::{ClaimRow, TenantRow};
+use super::archive::{Archive, ServicePart};
+
+/// Who is left out of a restore: nobody, unless a key is.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    keys: Vec<String>,
+    ids: BTreeSet<TenantId>,
+    /// Those of them that the backup's directory has.
+    listed: Vec<Tenant>,
+}
+
+impl LeftOut {
+    /// Those whose key, in whichever service, one of these master keys wraps.
+    ///
+    /// # Errors
+    /// When the backup can't be read, or is altered.
+    pub async fn of(archive: &Archive, keys: &[String]) -> Result<Self> {
+        if keys.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut ids = BTreeSet::new();
+        for log in &archive.manifest.services {
+            let mut claims = archive.rows::<ClaimRow>(&log.claims);
+            while let Some(batch) = claims.recv().await {
+                let batch = batch?;
+                let lost = batch.iter().filter(|claim| claim.wrapped_by().is_some_and(|key| keys.contains(&key)));
+                ids.extend(lost.map(|claim| claim.tenant));
+            }
+        }
+        let mut listed = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+        listed.retain(|tenant| ids.contains(&tenant.tenant_id));
+        Ok(Self { keys: keys.to_vec(), ids, listed })
+    }
+
+    /// Whether nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether this one is.
+    pub fn has(&self, tenant: TenantId) -> bool {
+        self.ids.contains(&tenant)
+    }
+
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = TenantId> {
+        self.ids.iter().copied()
+    }
+
+    /// How many of them the directory would have had.
+    pub fn listed(&self) -> u64 {
+        self.listed.len() as u64
+    }
+
+    /// Who they are, and why, in words.
+    pub fn why(&self) -> String {
+        let name = |id: TenantId| self.slug(id).map_or_else(|| id.to_string(), str::to_owned);
+        let names = self.ids().map(name).collect::<Vec<_>>().join(", ");
+        format!("{names}, whose keys {} wrapped", self.keys.join(" and "))
+    }
+
+    /// The same as JSON.
+    pub fn json(&self) -> Value {
+        self.ids().map(|id| json!({ "tenant_id": id, "slug": self.slug(id) })).collect()
+    }
+
+    fn slug(&self, id: TenantId) -> Option<&str> {
+        self.listed.iter().find(|tenant| tenant.tenant_id == id).map(|tenant| tenant.slug.as_str())
+    }
+
+    /// What a log has once they are left out of it. By which keys the rest is wrapped, nobody counted.
+    pub fn rest_of(&self, log: &ServicePart) -> ServicePart {
+        let mut rest = log.clone();
+        if self.is_empty() {
+            return rest;
+        }
+        let is_left_out = |id: Uuid| self.ids().any(|left| left.uuid() == id);
+        for tenant in rest.tenants.iter_mut().filter(|tenant| is_left_out(tenant.tenant_id)) {
+            (tenant.commands, tenant.claims, tenant.decisions) = (0, 0, 0);
+        }
+        rest.tenants.retain(|tenant| tenant.events > 0 || !is_left_out(tenant.tenant_id));
+        rest.master_keys = None;
+        rest
+    }
+}
