@@ -39,6 +39,9 @@ pub struct User {
     /// What else it says of them.
     #[serde(default)]
     pub labels: Labels,
+    /// Whether it ever said their name with all that belongs to it.
+    #[serde(default)]
+    pub name_told: bool,
     /// Their roles, those of their groups not included.
     pub roles: BTreeSet<String>,
     /// Their groups.
@@ -364,7 +367,10 @@ impl Aggregate for User {
                 self.login = e.login;
             }
             UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id,
-            UserEvent::UserLabelsChanged(e) => self.labels = e.labels,
+            UserEvent::UserLabelsChanged(e) => {
+                self.name_told |= e.labels.formatted_name.is_some();
+                self.labels = e.labels;
+            }
             UserEvent::UserEmailVerificationRequested(e) => {
                 self.links = e.turn;
                 self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });

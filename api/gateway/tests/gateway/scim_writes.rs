@@ -137,6 +137,31 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
 }
 
 #[tokio::test]
+async fn who_never_was_told_a_full_name_has_the_one_that_is_shown() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.create(json!({ "userName": "babs@example.com", "displayName": "Babs" })).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let names = |user: &Value| [&user["displayName"], &user["name"]["formatted"]].map(Value::to_string);
+    let both = |name: &str| [json!(name), json!(name)].map(|name| name.to_string());
+    assert_eq!(names(&made), both("Babs"));
+    assert_eq!(names(&provider.get("/Users").await.body["Resources"][0]), both("Babs"), "in the read model, too");
+    // It follows, until one is said.
+    let patched = async |path_of: &str, value: &str| {
+        let answer = provider.patch(&path, json!([{ "op": "replace", "path": path_of, "value": value }])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body
+    };
+    assert_eq!(names(&patched("title", "Weaver").await), both("Babs"));
+    assert_eq!(names(&patched("displayName", "Barbara").await), both("Barbara"));
+    assert_eq!(names(&patched("name.formatted", "Barbara Jensen").await), both("Barbara Jensen"));
+    let now = patched("displayName", "B.").await;
+    assert_eq!(names(&now), ["\"B.\"", "\"Barbara Jensen\""], "it was said");
+    let removed = provider.patch(&path, json!([{ "op": "remove", "path": "name.formatted" }])).await.body;
+    assert_eq!(names(&removed), ["\"B.\"", "null"], "what was taken back is not there");
+}
+
+#[tokio::test]
 async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
