@@ -162,6 +162,36 @@ async fn who_never_was_told_a_full_name_has_the_one_that_is_shown() {
 }
 
 #[tokio::test]
+async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    for (name, value) in [
+        ("externalId", json!(7)),
+        ("displayName", json!(["Ada"])),
+        ("emails", json!([{ "value": "ada@example.com", "type": 7 }])),
+    ] {
+        let operations = patch(json!([{ "op": "replace", "path": name, "value": value }]));
+        provider.refused(Method::PATCH, &path, operations, bad, invalid).await;
+        let mut user = json!({ "userName": "ada@example.com" });
+        user[name] = value;
+        provider.refused(Method::PUT, &path, user.clone(), bad, invalid).await;
+        user["userName"] = json!("grace@example.com");
+        if name == "emails" {
+            user[name][0]["value"] = json!("grace@example.com");
+        }
+        provider.refused(Method::POST, "/Users", user, bad, invalid).await;
+    }
+    let group = json!({ "schemas": [GROUP], "displayName": "Sales", "externalId": 7 });
+    provider.refused(Method::POST, "/Groups", group, bad, invalid).await;
+    // What is null is not there (RFC 7643 section 2.5).
+    let same = json!({ "userName": "ada@example.com", "externalId": null });
+    assert_eq!(provider.ask(Method::PUT, &path, same).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;

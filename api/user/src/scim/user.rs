@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{self, flag, get, is_primary, set, text};
+use super::json::{self, flag, get, is_primary, sent, set, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -164,7 +164,7 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
 /// A full name that is only shown, and of which a PATCH says nothing, is none that was said.
 fn stay_untold(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     let Some(shown) = formatted(resource).filter(|name| formatted(before).as_ref() == Some(name)) else { return };
-    if text(resource, "displayName").is_none() {
+    if matches!(sent(resource, "displayName"), Ok(None)) {
         set(resource, "displayName", shown.into());
     }
     if let Some(mut name) = get(resource, "name").and_then(Value::as_object).cloned() {
@@ -227,9 +227,10 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 
 /// What a resource says of a user. `before`: what it does not speak of stays as it is.
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
-    let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
+    let user_name = sent(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
     let (email_contact, phone_contact) = (contact(resource, "emails"), contact(resource, "phoneNumbers"));
-    let email = email_contact.and_then(|contact| text(contact, "value"));
+    let value = |contact: Option<&Map<String, Value>>| contact.map_or(Ok(None), |contact| sent(contact, "value"));
+    let (email, phone) = (value(email_contact)?, value(phone_contact)?);
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
         Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
@@ -249,28 +250,27 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
         LoginFields { email, user_name: Some(user_name.clone()) }
     };
     let name = get(resource, "name").and_then(Value::as_object).cloned().unwrap_or_default();
-    let (given_name, family_name) = (text(&name, "givenName"), text(&name, "familyName"));
-    let formatted_name = text(&name, "formatted");
+    let (given_name, family_name) = (sent(&name, "givenName")?, sent(&name, "familyName")?);
+    let formatted_name = sent(&name, "formatted")?;
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let shown = text(resource, "displayName").or_else(|| formatted_name.clone());
+    let shown = sent(resource, "displayName")?.or_else(|| formatted_name.clone());
+    let languages = sent(resource, "preferredLanguage")?;
     Ok(Provisioned {
         login,
         profile: ProfileFields {
             name: shown.or(Some(whole).filter(|name| !name.is_empty())).unwrap_or(user_name),
             given_name,
             family_name,
-            title: text(resource, "title"),
+            title: sent(resource, "title")?,
             // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
-            phone: phone_contact
-                .and_then(|contact| text(contact, "value"))
-                .map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
+            phone: phone.map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
-            locale: text(resource, "locale").or_else(|| preferred(&text(resource, "preferredLanguage")?)),
-            time_zone: text(resource, "timezone"),
+            locale: sent(resource, "locale")?.or_else(|| preferred(&languages?)),
+            time_zone: sent(resource, "timezone")?,
         },
-        external_id: text(resource, "externalId"),
-        labels: LabelFields { formatted_name, email: label(email_contact), phone: label(phone_contact) },
+        external_id: sent(resource, "externalId")?,
+        labels: LabelFields { formatted_name, email: label(email_contact)?, phone: label(phone_contact)? },
         active,
     })
 }
@@ -289,12 +289,12 @@ fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Option<&'a Map<S
 }
 
 /// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.
-fn label(contact: Option<&Map<String, Value>>) -> LabelField {
-    let Some(contact) = contact else { return LabelField::default() };
-    LabelField {
-        purpose: text(contact, "type").filter(|purpose| purpose != USUAL_PURPOSE),
+fn label(contact: Option<&Map<String, Value>>) -> Result<LabelField, ScimError> {
+    let Some(contact) = contact else { return Ok(LabelField::default()) };
+    Ok(LabelField {
+        purpose: sent(contact, "type")?.filter(|purpose| purpose != USUAL_PURPOSE),
         primary: get(contact, "primary").and_then(flag).filter(|primary| !primary),
-    }
+    })
 }
 
 /// An address or a number as it is shown: of its kind the only one.
