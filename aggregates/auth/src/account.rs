@@ -368,8 +368,7 @@ impl Aggregate for Account {
             }
             AccountCommand::RequestReset { at } => {
                 let mailed_at = self.reset_until.map(|until| until - RESET_GOOD_FOR);
-                // What was mailed later than now was mailed by a clock that was ahead: nobody waits until it is that late.
-                if mailed_at.is_some_and(|mailed| (mailed..mailed + RESET_PAUSE).contains(&at)) {
+                if mailed_at.is_some_and(|mailed| kernel::pauses(mailed, RESET_PAUSE, at)) {
                     return Ok(vec![]);
                 }
                 let turn = self.resets.saturating_add(1);

@@ -311,10 +311,10 @@ impl Aggregate for User {
                 // The refusal itself comes from the command; that somebody tried is on record, and counted.
                 (turn, Some(reason)) => vec![UserPhoneVerificationFailed { turn, reason }.into()],
             },
-            C::NoteRegistration { at, pause } if self.registration_noted_at.is_some_and(|noted| at < noted + pause) => {
-                vec![]
-            }
-            C::NoteRegistration { at, .. } => vec![UserRegistrationNoted { at }.into()],
+            C::NoteRegistration { at, pause } => match self.registration_noted_at {
+                Some(noted) if kernel::pauses(noted, pause, at) => vec![],
+                _ => vec![UserRegistrationNoted { at }.into()],
+            },
             C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
             C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
             C::JoinGroup { group } => join(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
