@@ -210,6 +210,12 @@ async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
         (&made["displayName"], &made["name"]["formatted"]),
         (&json!("Babs"), &json!("Ms. Barbara J Jensen, III"))
     );
+    // They see themselves what is said of them.
+    let own = world.token_of_user(made["id"].as_str().unwrap());
+    let own = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(own)).await;
+    let labels = json!({ "formatted_name": "Ms. Barbara J Jensen, III", "email": { "purpose": "home", "primary": false },
+        "phone": { "purpose": "mobile" } });
+    assert_eq!((own.status, &own.body["labels"]), (StatusCode::OK, &labels), "{own:?}");
     // As the log has it, and as the read models do.
     assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
     assert_eq!(provider.found("emails[type eq \"home\" and primary eq false]").await, ["babs"]);
