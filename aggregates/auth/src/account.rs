@@ -331,7 +331,8 @@ impl Account {
         !self.closed && self.ended_at.is_none_or(|ended| began > ended)
     }
 
-    /// Whether a session holds as far as the account says: not all have ended since it began. Of one that says in which era it did no clock says so.
+    /// Whether a session holds as far as the account says: not all have ended since it began. Where it says in which era that was, no
+    /// clock is asked.
     pub fn stands_by_session(&self, started: &SessionStarted) -> bool {
         match started.era {
             Some(era) => !self.closed && era >= self.era,
@@ -460,7 +461,7 @@ impl Aggregate for Account {
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
             AccountEvent::SessionsEnded(e) => {
-                (self.ended_at, self.era) = (Some(e.at), e.era.map_or(self.era, |era| self.era.max(era)) + 1);
+                (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
             }
             // Whose the address was when a link was mailed there is not said any more: they are in without it.
             AccountEvent::AccountEntered(_) => (self.entered, self.reset_until) = (true, None),

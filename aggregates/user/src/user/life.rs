@@ -259,7 +259,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 5;
+    const FORM: u32 = 6;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
