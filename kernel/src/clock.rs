@@ -65,3 +65,16 @@ impl Clock for ManualClock {
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.duration_trunc(Duration::microseconds(1)).unwrap_or(time)
 }
+
+/// Whether something that was done at `since` is not to be done again at `now`: for as long as `pause` after it. What was done later than
+/// now was done by a clock that was ahead: nobody waits until it is that late.
+///
+/// ```
+/// let (mailed, pause) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::minutes(2));
+/// assert!(kernel::pauses(mailed, pause, mailed));
+/// assert!(!kernel::pauses(mailed, pause, mailed + pause));
+/// assert!(!kernel::pauses(mailed, pause, mailed - pause));
+/// ```
+pub fn pauses(since: DateTime<Utc>, pause: Duration, now: DateTime<Utc>) -> bool {
+    (since..since + pause).contains(&now)
+}

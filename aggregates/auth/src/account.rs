@@ -8,7 +8,7 @@ use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId};
+use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId, SessionStarted};
 
 kernel::events! {
     /// What can happen to an account.
@@ -82,7 +82,13 @@ kernel::events! {
             pub at: DateTime<Utc>,
         },
         /// All sessions that were there have ended, and what was granted in them.
-        SessionsEnded = "auth.account.sessions_ended" @ 1 { pub at: DateTime<Utc>, pub reason: String },
+        SessionsEnded = "auth.account.sessions_ended" @ 1 {
+            pub at: DateTime<Utc>,
+            pub reason: String,
+            /// Those of this era and of those before it. Absent: those that had begun by then, as their times say.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub era: Option<u32>,
+        },
         /// The person came in by an identity provider of their organization, for the first time.
         AccountEntered = "auth.account.entered" @ 1 {},
         /// Nobody signs in with it any more.
@@ -115,6 +121,9 @@ pub struct Account {
     pub listeners: Listeners,
     /// Sessions and grants of before have ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// How often all sessions have ended.
+    #[serde(default)]
+    pub era: u32,
     /// Whether nobody may sign in with it.
     pub closed: bool,
     /// Whether what tells who it was is gone.
@@ -322,6 +331,19 @@ impl Account {
         !self.closed && self.ended_at.is_none_or(|ended| began > ended)
     }
 
+    /// Whether a session holds as far as the account says: not all have ended since it began. Where it says in which era that was, no
+    /// clock is asked.
+    pub fn stands_by_session(&self, started: &SessionStarted) -> bool {
+        match started.era {
+            Some(era) => !self.closed && era >= self.era,
+            None => self.stands_by(started.at),
+        }
+    }
+
+    fn end_sessions(&self, at: DateTime<Utc>, reason: String) -> AccountEvent {
+        SessionsEnded { at, reason, era: Some(self.era) }.into()
+    }
+
     /// Whether what was granted to a client at a time still holds.
     pub fn lets(&self, client: ClientId, granted: DateTime<Utc>) -> bool {
         self.withdrawn.get(&client).is_none_or(|ended| granted > *ended)
@@ -335,7 +357,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 6;
+    const FORM: u32 = 7;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -359,8 +381,8 @@ impl Aggregate for Account {
             AccountCommand::TakeOver { .. } if *self == Self::default() => vec![AccountEntered {}.into()],
             AccountCommand::TakeOver { at } => {
                 let withdrawn = self.consents.keys().map(|client| ConsentWithdrawn { client: *client, at });
-                let ended = SessionsEnded { at, reason: "taken_over".to_owned() };
-                withdrawn.map(AccountEvent::from).chain([ended.into(), AccountEntered {}.into()]).collect()
+                let ended = self.end_sessions(at, "taken_over".to_owned());
+                withdrawn.map(AccountEvent::from).chain([ended, AccountEntered {}.into()]).collect()
             }
             AccountCommand::SetPassword { password, by } => {
                 self.may_set_password(&by)?;
@@ -368,8 +390,7 @@ impl Aggregate for Account {
             }
             AccountCommand::RequestReset { at } => {
                 let mailed_at = self.reset_until.map(|until| until - RESET_GOOD_FOR);
-                // What was mailed later than now was mailed by a clock that was ahead: nobody waits until it is that late.
-                if mailed_at.is_some_and(|mailed| (mailed..mailed + RESET_PAUSE).contains(&at)) {
+                if mailed_at.is_some_and(|mailed| kernel::pauses(mailed, RESET_PAUSE, at)) {
                     return Ok(vec![]);
                 }
                 let turn = self.resets.saturating_add(1);
@@ -400,7 +421,7 @@ impl Aggregate for Account {
             AccountCommand::UseRecoveryCode { hash } => vec![RecoveryCodeUsed { hash }.into()],
             AccountCommand::Join { client, session, .. } if self.listeners.has(client, session) => vec![],
             AccountCommand::Join { client, session, at } => vec![ClientJoined { client, session, at }.into()],
-            AccountCommand::EndSessions { at, reason } => vec![SessionsEnded { at, reason }.into()],
+            AccountCommand::EndSessions { at, reason } => vec![self.end_sessions(at, reason)],
             AccountCommand::Consent { client, scope } if self.consented(client, &scope) => vec![],
             AccountCommand::Consent { client, scope } => vec![ConsentGiven { client, scope }.into()],
             AccountCommand::Withdraw { client, .. } if !self.consents.contains_key(&client) => vec![],
@@ -439,7 +460,9 @@ impl Aggregate for Account {
             AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
             AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
-            AccountEvent::SessionsEnded(e) => self.ended_at = Some(e.at),
+            AccountEvent::SessionsEnded(e) => {
+                (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
+            }
             // Whose the address was when a link was mailed there is not said any more: they are in without it.
             AccountEvent::AccountEntered(_) => (self.entered, self.reset_until) = (true, None),
             AccountEvent::AccountClosed(e) => self.close(e.at),

@@ -69,7 +69,8 @@ impl GrantTerms {
             return true;
         }
         // What comes of a session that has ended with all others has ended, whenever it came.
-        let session = session.filter(|session| session.started.as_ref().is_some_and(|it| account.stands_by(it.at)));
+        let session =
+            session.filter(|session| session.started.as_ref().is_some_and(|it| account.stands_by_session(it)));
         // What goes on while the person is away goes on when they sign out.
         session.is_some_and(|session| !session.ended || self.scope.iter().any(|word| word == "offline_access"))
     }

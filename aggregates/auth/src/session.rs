@@ -22,6 +22,9 @@ kernel::events! {
             /// What an identity provider said; absent: they showed it to us.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub saml: Option<SamlSignIn>,
+            /// How often all their sessions had ended before: no clock says which came first. Absent: it was not counted yet.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub era: Option<u32>,
         },
         /// They showed it again, or by more.
         SessionConfirmed = "auth.session.confirmed" @ 1 { pub methods: Vec<String>, pub at: DateTime<Utc> },
@@ -160,7 +163,7 @@ impl Session {
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
-    const FORM: u32 = 5;
+    const FORM: u32 = 6;
     const SEALED: bool = true;
     type Command = SessionCommand;
     type Event = SessionEvent;
@@ -225,7 +228,7 @@ mod tests {
 
     fn started() -> SessionStarted {
         let (user, methods) = (UserId::new(Uuid::nil()), vec!["pwd".to_owned()]);
-        SessionStarted { user, methods, at: at(0), expires_at: at(60), place: Place::default(), saml: None }
+        SessionStarted { user, methods, at: at(0), expires_at: at(60), place: Place::default(), saml: None, era: None }
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Command for StartSession {
     async fn run(&self, work: &mut Work<'_>) -> Result<SessionId, Refusal> {
         let session: SessionId = work.new_id();
         let at = self.since.map_or(work.now(), |since| work.now().max(since));
-        if !account_of(work, self.user).await?.stands_by(self.since.unwrap_or(at)) {
+        let account = account_of(work, self.user).await?;
+        if !account.stands_by(self.since.unwrap_or(at)) {
             let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
             return Err(Refusal::conflict("sessions_ended", detail));
         }
@@ -85,6 +86,7 @@ impl Command for StartSession {
             expires_at: at + self.lifetime,
             place: self.place.clone(),
             saml: self.saml.clone(),
+            era: Some(account.era),
         };
         if let Some(saml) = &self.saml {
             // Nobody has it, and then this session does: of two at once, one is refused.
@@ -103,7 +105,7 @@ pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: Sessi
     let account = account_of(work, user).await?;
     let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);
     let started = session.as_ref().and_then(|session| session.started.as_ref());
-    if started.is_some_and(|started| started.user == user && account.stands_by(started.at)) {
+    if started.is_some_and(|started| started.user == user && account.stands_by_session(started)) {
         return Ok(());
     }
     Err(SessionError.into())

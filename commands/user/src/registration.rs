@@ -150,7 +150,7 @@ impl Command for RequestRegistration {
             Some(before) => {
                 let found = work.read::<Invitation>(before).await?;
                 if found.by_policy {
-                    if work.now() >= found.expires_at - GOOD_FOR + PAUSE {
+                    if !kernel::pauses(found.expires_at - GOOD_FOR, PAUSE, work.now()) {
                         let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
                         work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
                     }

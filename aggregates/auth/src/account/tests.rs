@@ -5,6 +5,7 @@ use keys::{Context, DataKey, SystemRandom};
 use uuid::Uuid;
 
 use super::*;
+use crate::Place;
 
 #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
 fn sealed() -> Sealed {
@@ -60,7 +61,7 @@ fn an_address_that_nobody_has_shown_to_be_theirs_opens_a_fresh_account_only() {
     let mut account = Account::default();
     assert!(account.opens_by_mail(true) && account.opens_by_mail(false));
     account.evolve(PasswordResetRequested { turn: 1, until: at(60) }.into());
-    account.evolve(SessionsEnded { at: at(1), reason: "roles_changed".to_owned() }.into());
+    account.evolve(SessionsEnded { at: at(1), reason: "roles_changed".to_owned(), era: None }.into());
     assert!(account.opens_by_mail(false), "asking once is no sign that somebody came in");
     let (client, session) = (ClientId::new(Uuid::from_u128(1)), SessionId::new(Uuid::from_u128(2)));
     let came_in: [AccountEvent; 5] = [
@@ -140,7 +141,7 @@ fn an_account_is_taken_over_only_when_nobody_can_come_in_by_it_otherwise_and_all
         PasswordResetRequested { turn: 1, until: at(60) }.into(),
         ConsentGiven { client, scope: vec!["api".to_owned()] }.into(),
     ];
-    let ended: AccountEvent = SessionsEnded { at: at(9), reason: "taken_over".to_owned() }.into();
+    let ended: AccountEvent = SessionsEnded { at: at(9), reason: "taken_over".to_owned(), era: Some(0) }.into();
     let taken: Vec<AccountEvent> = vec![ConsentWithdrawn { client, at: at(9) }.into(), ended, AccountEntered {}.into()];
     given(before.clone()).when(take_over()).then_expect_events(taken.clone());
     // Nor does a link that was mailed before, or an invitation, set a password afterwards.
@@ -180,10 +181,39 @@ fn a_code_works_once_and_so_does_a_recovery_code() {
 fn what_began_before_all_sessions_ended_has_ended() {
     let mut account = Account::default();
     assert!(account.stands_by(at(1)));
-    account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned() }.into());
+    account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned(), era: None }.into());
     assert!(!account.stands_by(at(5)) && account.stands_by(at(6)));
     account.evolve(AccountClosed { at: at(7) }.into());
     assert!(!account.stands_by(at(8)), "closed is for ever");
+}
+
+#[test]
+fn no_clock_says_which_sessions_ended_with_all() {
+    let began = |minute: i64, era: Option<u32>| SessionStarted {
+        user: kernel::UserId::new(Uuid::nil()),
+        methods: vec!["pwd".to_owned()],
+        at: at(minute),
+        expires_at: at(600),
+        place: Place::default(),
+        saml: None,
+        era,
+    };
+    let end = || AccountCommand::EndSessions { at: at(5), reason: "locked".to_owned() };
+    let ended = |era| AccountEvent::from(SessionsEnded { at: at(5), reason: "locked".to_owned(), era });
+    let given = |events: Vec<AccountEvent>| TestFramework::<Account>::with(()).given(events);
+    given(vec![]).when(end()).then_expect_events(vec![ended(Some(0))]);
+    given(vec![ended(Some(0))]).when(end()).then_expect_events(vec![ended(Some(1))]);
+    given(vec![ended(None), ended(None)]).when(end()).then_expect_events(vec![ended(Some(2))]);
+
+    let mut account = Account::default();
+    let stands = |account: &Account, minute, era| account.stands_by_session(&began(minute, era));
+    assert!(stands(&account, 60, Some(0)) && stands(&account, 60, None));
+    account.evolve(ended(Some(0)));
+    assert!(!stands(&account, 60, Some(0)), "begun by a clock that was ahead");
+    assert!(stands(&account, 1, Some(1)), "or, after it, by one that was behind");
+    assert!(!stands(&account, 5, None) && stands(&account, 6, None), "of before it was counted");
+    account.evolve(AccountClosed { at: at(7) }.into());
+    assert!(!stands(&account, 8, Some(1)) && !stands(&account, 8, None));
 }
 
 #[test]

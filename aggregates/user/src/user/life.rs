@@ -39,6 +39,9 @@ pub struct User {
     /// What else it says of them.
     #[serde(default)]
     pub labels: Labels,
+    /// Whether it ever said their name with all that belongs to it.
+    #[serde(default)]
+    pub name_told: bool,
     /// Their roles, those of their groups not included.
     pub roles: BTreeSet<String>,
     /// Their groups.
@@ -256,7 +259,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 5;
+    const FORM: u32 = 6;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -308,10 +311,10 @@ impl Aggregate for User {
                 // The refusal itself comes from the command; that somebody tried is on record, and counted.
                 (turn, Some(reason)) => vec![UserPhoneVerificationFailed { turn, reason }.into()],
             },
-            C::NoteRegistration { at, pause } if self.registration_noted_at.is_some_and(|noted| at < noted + pause) => {
-                vec![]
-            }
-            C::NoteRegistration { at, .. } => vec![UserRegistrationNoted { at }.into()],
+            C::NoteRegistration { at, pause } => match self.registration_noted_at {
+                Some(noted) if kernel::pauses(noted, pause, at) => vec![],
+                _ => vec![UserRegistrationNoted { at }.into()],
+            },
             C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
             C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
             C::JoinGroup { group } => join(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
@@ -364,7 +367,10 @@ impl Aggregate for User {
                 self.login = e.login;
             }
             UserEvent::UserExternalIdChanged(e) => self.external_id = e.external_id,
-            UserEvent::UserLabelsChanged(e) => self.labels = e.labels,
+            UserEvent::UserLabelsChanged(e) => {
+                self.name_told |= e.labels.formatted_name.is_some();
+                self.labels = e.labels;
+            }
             UserEvent::UserEmailVerificationRequested(e) => {
                 self.links = e.turn;
                 self.verification = Some(SentLink { turn: e.turn, expires_at: e.expires_at });

@@ -54,8 +54,11 @@ impl PhoneState {
     /// From when another code may be sent, if not now.
     pub(super) fn waits_until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let until = LIMITS.iter().filter_map(|(most, within)| {
-            let first = self.asked.iter().rev().nth(most - 1)?;
-            Some(*first + *within).filter(|until| at < *until)
+            // In order also where a clock was set back between them.
+            let mut counted: Vec<_> =
+                self.asked.iter().copied().filter(|asked| kernel::pauses(*asked, *within, at)).collect();
+            counted.sort_unstable();
+            Some(*counted.iter().rev().nth(most - 1)? + *within)
         });
         until.max()
     }

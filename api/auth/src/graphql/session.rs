@@ -95,7 +95,7 @@ pub(crate) async fn of_user(
     let found = sessions::of_user(&mut tables, tenant, user, request.after, request.limit()).await;
     let (rows, ended) = found.map_err(unreadable)?;
     let page = Page::new(&request, ORDER, rows, |row| row.session_id).map(|row| {
-        let with_all = ended.as_ref().filter(|ended| row.started_at <= ended.ended_at);
+        let with_all = ended.as_ref().filter(|ended| ended.ended(&row));
         SignInSession { ended_with_all: with_all.map(|ended| (ended.ended_at, ended.reason.clone())), row }
     });
     Ok(SignInSessionConnection::new(page, user))

@@ -157,16 +157,19 @@ impl OAuthError {
             error => json!({ "error": error, "error_description": printable(&self.description) }),
         };
         let mut response = answer(self.status, &body);
+        let fixed = HeaderValue::from_static;
         let challenge = match self.error {
-            _ if self.challenge => Some("Basic realm=\"inopsio\""),
-            "" => Some("Bearer realm=\"inopsio\""),
-            "invalid_token" => Some("Bearer realm=\"inopsio\", error=\"invalid_token\""),
+            _ if self.challenge => Some(fixed("Basic realm=\"inopsio\"")),
+            "" => Some(face::challenge("token_missing")),
+            "invalid_token" => Some(face::challenge("invalid_token")),
             // The one endpoint of ours that wants a scope is userinfo.
-            "insufficient_scope" => Some("Bearer realm=\"inopsio\", error=\"insufficient_scope\", scope=\"openid\""),
+            "insufficient_scope" => {
+                Some(fixed("Bearer realm=\"inopsio\", error=\"insufficient_scope\", scope=\"openid\""))
+            }
             _ => None,
         };
         if let Some(challenge) = challenge {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         self.retry(&mut response);
         response

@@ -1,9 +1,9 @@
-//! Sessions end when nobody uses them.
+//! Sessions end when nobody uses them, and with all others, whatever a clock says.
 
 use std::sync::Arc;
 
 use auth_aggregates::Session;
-use auth_commands::{SetSignInPolicy, protocol};
+use auth_commands::{EndSessions, SetSignInPolicy, protocol};
 use chrono::TimeDelta;
 use eventstore::EventStore;
 use executor::Executor;
@@ -56,6 +56,29 @@ async fn attack_99_a_session_that_was_left_behind_at_a_browser() {
     assert_eq!(world.head().await, before, "something was written");
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
     assert!(is_in(&world, &mut browser, &app).await, "a new session is none that rested");
+}
+
+#[tokio::test]
+async fn attack_130_a_session_begun_by_a_clock_that_was_ahead_ends_with_all_others() {
+    let world = World::start().await;
+    let user = world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    Browser::default().signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+    let mut browser = Browser::default();
+    world.clock.advance(TimeDelta::hours(1));
+    let tokens = app.tokens(&world, &mut browser).await;
+    world.clock.advance(TimeDelta::hours(-1));
+    assert!(is_in(&world, &mut browser, &app).await);
+    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned() }).await;
+    let before = world.head().await;
+    assert!(!is_in(&world, &mut browser, &app).await);
+    assert_eq!(world.head().await, before, "something was written");
+    json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
+    // Nor does it come back when it is that late.
+    world.clock.advance(TimeDelta::hours(1));
+    assert!(!is_in(&world, &mut browser, &app).await);
+    browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
+    assert!(is_in(&world, &mut browser, &app).await, "what begins afterwards holds");
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::net::Ipv6Addr;
 
 use kernel::Refusal;
 use poem::Request;
-use poem::http::{HeaderValue, Version, header};
+use poem::http::{HeaderValue, Uri, Version, header};
 
-/// Refuses requests that say not, or not well, which host they mean. (HTTP/1.0 need not say it, HTTP/2 says it elsewhere.)
+/// Refuses requests that say not, or not well, which host they mean. (HTTP/1.0 need not say it; HTTP/2 says it in
+/// `:authority`, and here at most the same again.)
 ///
 /// # Errors
 /// `header_invalid`.
@@ -17,11 +18,30 @@ pub fn check(request: &Request) -> Result<(), Refusal> {
         (None, _) if request.version() == Version::HTTP_11 => Err(refused("it is missing")),
         (None, _) => Ok(()),
         (Some(_), Some(_)) => Err(refused("it may be there once")),
-        (Some(one), None) if is_host(one) => Ok(()),
-        (Some(_), None) => {
+        (Some(one), None) if !is_host(one) => {
             Err(refused("allowed is a name or an address and, after a colon, a port, such as api.example.com:8080"))
         }
+        (Some(one), None) if request.version() == Version::HTTP_2 && differs(request.uri(), one) => {
+            Err(refused("it is another one than that of :authority"))
+        }
+        (Some(_), None) => Ok(()),
     }
+}
+
+/// Whether a request that says twice which host it means does not mean the same both times (RFC 9113 section 8.3.1).
+fn differs(uri: &Uri, host: &HeaderValue) -> bool {
+    let usual: Option<u16> = match uri.scheme_str() {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        _ => None,
+    };
+    // Case makes no difference, nor does a port that is not said (RFC 3986 section 6.2).
+    let meant = |text: &str| {
+        let (host, port) = split(text);
+        (host.to_ascii_lowercase(), port.parse().ok().or(usual))
+    };
+    let (authority, host) = (uri.authority().map(|authority| meant(authority.as_str())), host.to_str().ok().map(meant));
+    authority.is_some_and(|authority| host.as_ref() != Some(&authority))
 }
 
 fn refused(what: &str) -> Refusal {
@@ -32,13 +52,18 @@ fn refused(what: &str) -> Refusal {
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2), where the host is never empty.
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
-    let (host, port) = match text.rsplit_once(':') {
+    let (host, port) = split(text);
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    address.map_or_else(|| is_name(host), |address| address.parse::<Ipv6Addr>().is_ok()) && is_port(port)
+}
+
+/// The host and the port, which may be empty.
+fn split(text: &str) -> (&str, &str) {
+    match text.rsplit_once(':') {
         // The colons of an address of version 6 stand within its brackets.
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),
-    };
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    address.map_or_else(|| is_name(host), |address| address.parse::<Ipv6Addr>().is_ok()) && is_port(port)
+    }
 }
 
 /// A registered name, or an address of version 4 (RFC 3986 section 3.2.2).
@@ -115,6 +140,28 @@ mod tests {
             [(Version::HTTP_11, &["a"][..]), (Version::HTTP_10, &[][..]), (Version::HTTP_2, &[][..])]
         {
             assert_eq!(asked(version, hosts), Ok(()), "{version:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_twice_is_the_same() {
+        let asked = |version: Version, uri: &'static str, host: &str| {
+            check(&Request::builder().version(version).uri(Uri::from_static(uri)).header("host", host).finish()).is_ok()
+        };
+        for (uri, host, same) in [
+            ("http://a.example/", "a.example", true),
+            ("http://a.example:80/", "A.Example", true),
+            ("https://a.example/", "a.example:443", true),
+            ("https://a.example/", "a.example:", true),
+            ("http://[::1]:8080/", "[::1]:8080", true),
+            ("https://a.example/", "a.example:80", false),
+            ("http://a.example/", "b.example", false),
+            ("http://b@a.example/", "a.example", false),
+            ("http://[::1]/", "[::2]", false),
+        ] {
+            assert_eq!(asked(Version::HTTP_2, uri, host), same, "{uri} {host}");
+            // There what the URI says counts alone (RFC 9112 section 3.2.2).
+            assert!(asked(Version::HTTP_11, uri, host), "{uri} {host}");
         }
     }
 }

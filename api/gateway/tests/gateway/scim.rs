@@ -314,6 +314,13 @@ async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names(
             assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{method} {body}: {answer:?}");
         }
     }
+    // One that can't be read is no version that differs.
+    for unreadable in ["2", "W/2", "\"2"] {
+        let request = provider.request(Method::PUT, &path, &whole).header("if-match", unreadable);
+        let answer = Answer::of(request).await;
+        let said = (answer.status, &answer.body["scimType"]);
+        assert_eq!(said, (StatusCode::BAD_REQUEST, &json!("invalidValue")), "{unreadable}: {answer:?}");
+    }
     assert_eq!(world.head_of_all(world.of("user")).await, before, "something was written");
     // A new name makes another version, and what comes with it is not held against the old one.
     let both = patch(json!([

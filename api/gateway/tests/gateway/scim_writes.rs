@@ -137,6 +137,61 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
 }
 
 #[tokio::test]
+async fn who_never_was_told_a_full_name_has_the_one_that_is_shown() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.create(json!({ "userName": "babs@example.com", "displayName": "Babs" })).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let names = |user: &Value| [&user["displayName"], &user["name"]["formatted"]].map(Value::to_string);
+    let both = |name: &str| [json!(name), json!(name)].map(|name| name.to_string());
+    assert_eq!(names(&made), both("Babs"));
+    assert_eq!(names(&provider.get("/Users").await.body["Resources"][0]), both("Babs"), "in the read model, too");
+    // It follows, until one is said.
+    let patched = async |path_of: &str, value: &str| {
+        let answer = provider.patch(&path, json!([{ "op": "replace", "path": path_of, "value": value }])).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body
+    };
+    assert_eq!(names(&patched("title", "Weaver").await), both("Babs"));
+    assert_eq!(names(&patched("displayName", "Barbara").await), both("Barbara"));
+    assert_eq!(names(&patched("name.formatted", "Barbara Jensen").await), both("Barbara Jensen"));
+    let now = patched("displayName", "B.").await;
+    assert_eq!(names(&now), ["\"B.\"", "\"Barbara Jensen\""], "it was said");
+    let removed = provider.patch(&path, json!([{ "op": "remove", "path": "name.formatted" }])).await.body;
+    assert_eq!(names(&removed), ["\"B.\"", "null"], "what was taken back is not there");
+}
+
+#[tokio::test]
+async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
+    for (name, value) in [
+        ("externalId", json!(7)),
+        ("displayName", json!(["Ada"])),
+        ("emails", json!([{ "value": "ada@example.com", "type": 7 }])),
+    ] {
+        let operations = patch(json!([{ "op": "replace", "path": name, "value": value }]));
+        provider.refused(Method::PATCH, &path, operations, bad, invalid).await;
+        let mut user = json!({ "userName": "ada@example.com" });
+        user[name] = value;
+        provider.refused(Method::PUT, &path, user.clone(), bad, invalid).await;
+        user["userName"] = json!("grace@example.com");
+        if name == "emails" {
+            user[name][0]["value"] = json!("grace@example.com");
+        }
+        provider.refused(Method::POST, "/Users", user, bad, invalid).await;
+    }
+    let group = json!({ "schemas": [GROUP], "displayName": "Sales", "externalId": 7 });
+    provider.refused(Method::POST, "/Groups", group, bad, invalid).await;
+    // What is null is not there (RFC 7643 section 2.5).
+    let same = json!({ "userName": "ada@example.com", "externalId": null });
+    assert_eq!(provider.ask(Method::PUT, &path, same).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
@@ -155,6 +210,12 @@ async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
         (&made["displayName"], &made["name"]["formatted"]),
         (&json!("Babs"), &json!("Ms. Barbara J Jensen, III"))
     );
+    // They see themselves what is said of them.
+    let own = world.token_of_user(made["id"].as_str().unwrap());
+    let own = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(own)).await;
+    let labels = json!({ "formatted_name": "Ms. Barbara J Jensen, III", "email": { "purpose": "home", "primary": false },
+        "phone": { "purpose": "mobile" } });
+    assert_eq!((own.status, &own.body["labels"]), (StatusCode::OK, &labels), "{own:?}");
     // As the log has it, and as the read models do.
     assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
     assert_eq!(provider.found("emails[type eq \"home\" and primary eq false]").await, ["babs"]);

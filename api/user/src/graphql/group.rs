@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, Page, PageRequest, int, unlistable};
+use face::graphql::{Context, Fetching, Node, int, page};
 use juniper::{FieldResult, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use user_aggregates::GroupId;
-use user_projections::groups::{self, GroupRow};
+use user_projections::groups::{self, GroupFilter, GroupRow};
 use user_projections::people::PersonFilter;
 use uuid::Uuid;
 
@@ -68,7 +68,7 @@ impl Group {
 
 connection! {
     /// A page of groups.
-    pub struct UserGroupConnection of Group by UserGroupEdge in SERVICE, counted by groups::count where groups::GroupFilter
+    pub struct UserGroupConnection of Group by UserGroupEdge in SERVICE, counted by groups::count where GroupFilter
 }
 
 pub(crate) async fn list(
@@ -77,15 +77,10 @@ pub(crate) async fn list(
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<UserGroupConnection> {
-    const ORDER: &str = "GROUPS_NAME";
     context.require(READ)?;
-    let mut request = PageRequest::new(first, after.as_deref(), ORDER)?;
-    let filter = groups::GroupFilter { name, ..groups::GroupFilter::default() };
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = groups::list(&mut tables, tenant, &filter, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(Group).collect();
-    Ok(UserGroupConnection::new(Page::new(&request, ORDER, rows, |row: &Group| groups::seek(&row.0)), filter))
+    let filter = GroupFilter { name, ..GroupFilter::default() };
+    let rows = page(context, SERVICE, &filter, (groups::ByName, "GROUPS_NAME"), first, after).await?;
+    Ok(UserGroupConnection::new(rows.map(Group), filter))
 }
 
 impl Node for Group {

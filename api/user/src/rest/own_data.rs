@@ -6,13 +6,13 @@ use face::operation::{self, Done};
 use face::{
     Authenticated, Command, Erasure, Example, KnownWhereSignedIn, Plain, Problem, Told, example, log_unreadable,
 };
-use kernel::{Aggregate, Caller, RecordedEvent, Refusal, UserId};
+use kernel::{Aggregate, Caller, Personal, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use user_aggregates::{Group, Invitation, Organization, Preferences, User};
+use user_aggregates::{Group, Invitation, Label, Labels, Organization, Preferences, User};
 use user_commands::EraseOneself;
 use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
@@ -47,6 +47,9 @@ struct OwnDataExport {
     /// By which an identity provider knows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_id: Option<String>,
+    /// What else it says of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<OwnLabels>,
     /// The names of their groups.
     groups: Vec<Belonging>,
     /// The names of their organizations.
@@ -59,6 +62,42 @@ struct OwnDataExport {
     history: Vec<Told>,
     /// What is known of them where they sign in.
     signing_in: KnownWhereSignedIn,
+}
+
+/// What an identity provider says of somebody besides what is used here.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OwnLabels {
+    /// The full name with all that belongs to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formatted_name: Option<String>,
+    /// Of their e-mail address.
+    email: OwnLabel,
+    /// Of their telephone number.
+    phone: OwnLabel,
+}
+
+/// What an address or a number is to it.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OwnLabel {
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+    /// Whether it is the primary one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary: Option<bool>,
+}
+
+impl OwnLabels {
+    /// None: it says nothing.
+    fn of(labels: &Labels) -> Option<Self> {
+        let text = |kept: Option<&Personal<String>>| kept.map(|text| text.reveal().clone());
+        let label = |kept: &Label| OwnLabel { purpose: text(kept.purpose.as_ref()), primary: kept.primary };
+        (*labels != Labels::default()).then(|| Self {
+            formatted_name: text(labels.formatted_name.as_ref()),
+            email: label(&labels.email),
+            phone: label(&labels.phone),
+        })
+    }
 }
 
 /// What the logs can still tell of a user: that of the user service, and that of signing in, which hears of an erasure a moment later.
@@ -114,6 +153,7 @@ impl Example for OwnDataExport {
             exported_at: example::time(120),
             user: UserResource::example(),
             external_id: None,
+            labels: None,
             groups: vec![belonging(2, "Sales")],
             organizations: vec![belonging(4, "Sales, northern region")],
             permissions: vec!["crm:lead:read", "crm:lead:write"],
@@ -162,6 +202,7 @@ impl OwnData {
             exported_at: self.service.runtime.executor.now(),
             user: UserResource::new(user, &state),
             external_id: state.external_id.as_ref().map(|id| id.reveal().clone()),
+            labels: OwnLabels::of(&state.labels),
             groups,
             organizations,
             permissions: standing.permissions.into_iter().collect(),

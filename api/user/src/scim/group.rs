@@ -9,7 +9,7 @@ use projector::Transaction;
 use serde_json::{Value, json};
 use user_aggregates::{Group, GroupId};
 use user_commands::{DissolveGroup, ProvisionGroup, ReviseGroup};
-use user_projections::groups::{self, GroupFilter};
+use user_projections::groups::{self, ByName, GroupFilter};
 use user_projections::people::{self, PersonFilter};
 use uuid::Uuid;
 
@@ -57,13 +57,13 @@ pub(super) async fn candidates(
 ) -> Result<Vec<Value>, ScimError> {
     // A tenant has hundreds of groups, not hundreds of thousands.
     let all = GroupFilter::default();
-    let mut rows = groups::list(tables, tenant, &all, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+    let mut rows = groups::list(tables, tenant, &all, ByName, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
     if rows.len() as i64 > LOOKED_THROUGH {
         let equal_to = |name| filter.and_then(|filter| filter.equal_to(name, "")).map(str::to_owned);
         let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
         if external_id.is_some() || alike.is_some() {
             let fewer = GroupFilter { external_id, alike, ..all };
-            rows = groups::list(tables, tenant, &fewer, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+            rows = groups::list(tables, tenant, &fewer, ByName, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
         }
     }
     if rows.len() as i64 > LOOKED_THROUGH {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use user_commands::{Said, lengths};
 
 use super::error::ScimError;
-use super::json::{get, text};
+use super::json::{get, sent, sent_text};
 use super::patch::{self, Act, Operation, Target};
 
 /// The most members that are shown, or said, at once: of all groups of a page together.
@@ -48,9 +48,9 @@ pub(super) struct Moves {
 impl Change {
     /// By a body that says all of the group.
     pub(super) fn whole(body: &Map<String, Value>) -> Result<(String, Self), ScimError> {
-        let name = text(body, "displayName").ok_or_else(|| ScimError::value("displayName is missing"))?;
+        let name = sent(body, "displayName")?.ok_or_else(|| ScimError::value("displayName is missing"))?;
         let members = users(get(body, "members").unwrap_or(&Value::Null))?.into_iter().collect();
-        let external_id = text(body, "externalId").map_or(Said::Absent, Said::Is);
+        let external_id = sent(body, "externalId")?.map_or(Said::Absent, Said::Is);
         Ok((name.clone(), Self { name: Some(name), external_id, members: Members::Exactly(members) }))
     }
 
@@ -101,12 +101,9 @@ impl Change {
             };
         }
         if is("externalId") {
-            self.external_id = match (act, value.as_str().map(str::trim)) {
-                (Act::Remove, _) | (_, Some("")) => Said::Absent,
-                (_, Some(id)) => Said::Is(id.to_owned()),
-                // What is null is not there (RFC 7643 section 2.5).
-                (_, None) if value.is_null() => Said::Absent,
-                (_, None) => return Err(ScimError::value("externalId is a text")),
+            self.external_id = match act {
+                Act::Remove => Said::Absent,
+                Act::Add | Act::Replace => sent_text(&value, "externalId")?.map_or(Said::Absent, Said::Is),
             };
             return Ok(());
         }
@@ -163,13 +160,13 @@ fn users(value: &Value) -> Result<Vec<UserId>, ScimError> {
         return Err(ScimError::too_many(format!("{} members; allowed are {MOST_MEMBERS}", list.len())));
     }
     let user = |(place, member): (usize, &Value)| {
-        let said = |name: &str| member.as_object().and_then(|member| get(member, name)).and_then(Value::as_str);
-        if said("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("User")) {
+        let said = |name: &str| member.as_object().map_or(Ok(None), |member| sent(member, name));
+        if said("type")?.is_some_and(|kind| !kind.eq_ignore_ascii_case("User")) {
             return Err(ScimError::value(format!(
                 "member {place} is no user: groups have users in them, and no groups"
             )));
         }
-        let id = said("value");
+        let id = said("value")?;
         id.and_then(|id| id.parse().ok())
             .ok_or_else(|| ScimError::value(format!("member {place} has no value that is a user's id")))
     };
@@ -233,6 +230,22 @@ mod tests {
             (json!({ "op": "replace", "path": "members.value", "value": ADA }), "mutability"),
         ] {
             assert_eq!(change(json!([operation])).unwrap_err().scim_type, Some(scim_type), "{operation}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_in_a_whole_group_as_in_a_part() {
+        let whole = |body: Value| Change::whole(body.as_object().unwrap());
+        for body in [
+            json!({ "displayName": 7 }),
+            json!({ "displayName": "Sales", "externalId": 7 }),
+            json!({ "displayName": "Sales", "members": [{ "value": ADA, "type": 7 }] }),
+        ] {
+            assert_eq!(whole(body.clone()).unwrap_err().scim_type, Some("invalidValue"), "{body}");
+        }
+        for id in [json!(null), json!(" ")] {
+            let (_, group) = whole(json!({ "displayName": "Sales", "externalId": id })).unwrap();
+            assert_eq!(group.external_id, Said::Absent);
         }
     }
 

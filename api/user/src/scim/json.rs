@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::error::ScimError;
+
 /// A member by its name, in any case.
 pub(super) fn get<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -55,6 +57,23 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 pub(super) fn is_primary(value: &Value) -> bool {
     let primary = value.as_object().and_then(|value| get(value, "primary"));
     primary.and_then(flag) == Some(true)
+}
+
+/// A text that is sent: what is null or empty is not there (RFC 7643 section 2.5).
+///
+/// # Errors
+/// When it is something else than a text.
+pub(super) fn sent(object: &Map<String, Value>, name: &str) -> Result<Option<String>, ScimError> {
+    get(object, name).map_or(Ok(None), |value| sent_text(value, name))
+}
+
+/// The same of a value that is called `name`.
+pub(super) fn sent_text(value: &Value, name: &str) -> Result<Option<String>, ScimError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)),
+        _ => Err(ScimError::value(format!("{name} is a text"))),
+    }
 }
 
 /// A text that is there and not empty.

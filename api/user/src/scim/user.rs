@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{flag, get, is_primary, set, text};
+use super::json::{self, flag, get, is_primary, sent, set, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -120,18 +120,21 @@ pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
 /// `PUT /Users/{id}`
 pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
     let (id, body) = (visit.resource(WHAT)?, visit.object()?);
-    change(scim, &visit, id, |_| Ok(body)).await
+    change(scim, &visit, id, |_, _| Ok(body)).await
 }
 
 /// `PATCH /Users/{id}`
 pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
     let (id, operations) = (visit.resource(WHAT)?, patch::operations(&visit.object()?)?);
-    change(scim, &visit, id, |mut resource| {
+    change(scim, &visit, id, |user, mut resource| {
         let before = resource.clone();
         for operation in operations {
             patch::apply(&mut resource, operation, &READ_ONLY)?;
         }
         follow(&before, &mut resource);
+        if !user.name_told {
+            stay_untold(&before, &mut resource);
+        }
         Ok(resource)
     })
     .await
@@ -140,9 +143,6 @@ pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
 /// What was said once and stands twice in SCIM follows the one of which a PATCH speaks: a full name that is shown as it is written out,
 /// and an address by which they sign in.
 fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
-    let formatted = |resource: &Map<String, Value>| {
-        get(resource, "name").and_then(Value::as_object).and_then(|name| text(name, "formatted"))
-    };
     let same = |resource: &Map<String, Value>, name: &str| get(before, name) == get(resource, name);
     let was_shown = formatted(before).is_some() && formatted(before) == text(before, "displayName");
     if let Some(name) = formatted(resource).filter(|_| was_shown && same(resource, "displayName")) {
@@ -161,6 +161,23 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     }
 }
 
+/// A full name that is only shown, and of which a PATCH says nothing, is none that was said.
+fn stay_untold(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
+    let Some(shown) = formatted(resource).filter(|name| formatted(before).as_ref() == Some(name)) else { return };
+    if matches!(sent(resource, "displayName"), Ok(None)) {
+        set(resource, "displayName", shown.into());
+    }
+    if let Some(mut name) = get(resource, "name").and_then(Value::as_object).cloned() {
+        json::remove(&mut name, "formatted");
+        set(resource, "name", Value::Object(name));
+    }
+}
+
+/// The full name as it is written out.
+fn formatted(resource: &Map<String, Value>) -> Option<String> {
+    text(get(resource, "name")?.as_object()?, "formatted")
+}
+
 /// `DELETE /Users/{id}`
 pub(super) async fn remove(scim: &Scim, visit: Visit) -> Answer {
     let id = visit.resource(WHAT)?;
@@ -176,14 +193,14 @@ async fn change(
     scim: &Scim,
     visit: &Visit,
     id: Uuid,
-    to: impl FnOnce(Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
+    to: impl FnOnce(&User, Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
 ) -> Answer {
     visit.caller.require("user:user:write")?;
     let (before, version) = load(scim, visit, id).await?;
     let Value::Object(resource) = of_state(scim, visit, id, &before, version).await? else {
         return Err(ScimError::syntax("the body is not a JSON object"));
     };
-    let user = wanted(&to(resource)?, Some(&before))?;
+    let user = wanted(&to(&before, resource)?, Some(&before))?;
     let mut request = visit.request()?;
     if let Some(wanted) = request.if_match.replace(Versions::from(version))
         && !wanted.contains(version)
@@ -210,9 +227,10 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 
 /// What a resource says of a user. `before`: what it does not speak of stays as it is.
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
-    let user_name = text(resource, "userName").ok_or_else(|| ScimError::value("userName is missing"))?;
+    let user_name = sent(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
     let (email_contact, phone_contact) = (contact(resource, "emails"), contact(resource, "phoneNumbers"));
-    let email = email_contact.and_then(|contact| text(contact, "value"));
+    let value = |contact: Option<&Map<String, Value>>| contact.map_or(Ok(None), |contact| sent(contact, "value"));
+    let (email, phone) = (value(email_contact)?, value(phone_contact)?);
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
         Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
@@ -232,28 +250,27 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
         LoginFields { email, user_name: Some(user_name.clone()) }
     };
     let name = get(resource, "name").and_then(Value::as_object).cloned().unwrap_or_default();
-    let (given_name, family_name) = (text(&name, "givenName"), text(&name, "familyName"));
-    let formatted_name = text(&name, "formatted");
+    let (given_name, family_name) = (sent(&name, "givenName")?, sent(&name, "familyName")?);
+    let formatted_name = sent(&name, "formatted")?;
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let shown = text(resource, "displayName").or_else(|| formatted_name.clone());
+    let shown = sent(resource, "displayName")?.or_else(|| formatted_name.clone());
+    let languages = sent(resource, "preferredLanguage")?;
     Ok(Provisioned {
         login,
         profile: ProfileFields {
             name: shown.or(Some(whole).filter(|name| !name.is_empty())).unwrap_or(user_name),
             given_name,
             family_name,
-            title: text(resource, "title"),
+            title: sent(resource, "title")?,
             // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
-            phone: phone_contact
-                .and_then(|contact| text(contact, "value"))
-                .map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
+            phone: phone.map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
-            locale: text(resource, "locale").or_else(|| preferred(&text(resource, "preferredLanguage")?)),
-            time_zone: text(resource, "timezone"),
+            locale: sent(resource, "locale")?.or_else(|| preferred(&languages?)),
+            time_zone: sent(resource, "timezone")?,
         },
-        external_id: text(resource, "externalId"),
-        labels: LabelFields { formatted_name, email: label(email_contact), phone: label(phone_contact) },
+        external_id: sent(resource, "externalId")?,
+        labels: LabelFields { formatted_name, email: label(email_contact)?, phone: label(phone_contact)? },
         active,
     })
 }
@@ -272,12 +289,12 @@ fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Option<&'a Map<S
 }
 
 /// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.
-fn label(contact: Option<&Map<String, Value>>) -> LabelField {
-    let Some(contact) = contact else { return LabelField::default() };
-    LabelField {
-        purpose: text(contact, "type").filter(|purpose| purpose != USUAL_PURPOSE),
+fn label(contact: Option<&Map<String, Value>>) -> Result<LabelField, ScimError> {
+    let Some(contact) = contact else { return Ok(LabelField::default()) };
+    Ok(LabelField {
+        purpose: sent(contact, "type")?.filter(|purpose| purpose != USUAL_PURPOSE),
         primary: get(contact, "primary").and_then(flag).filter(|primary| !primary),
-    }
+    })
 }
 
 /// An address or a number as it is shown: of its kind the only one.
@@ -296,6 +313,8 @@ struct Known<'a> {
     active: bool,
     name: &'a str,
     formatted_name: Option<&'a str>,
+    /// Whether a provider ever said one. Of whom none did, it is the name that is shown.
+    name_told: bool,
     given_name: Option<&'a str>,
     family_name: Option<&'a str>,
     title: Option<&'a str>,
@@ -335,8 +354,8 @@ impl Known<'_> {
                 resource[name] = value.into();
             }
         }
-        let names =
-            [("formatted", self.formatted_name), ("givenName", self.given_name), ("familyName", self.family_name)];
+        let formatted = self.formatted_name.or((!self.name_told).then_some(self.name));
+        let names = [("formatted", formatted), ("givenName", self.given_name), ("familyName", self.family_name)];
         for (name, value) in names {
             if let Some(value) = value {
                 resource["name"][name] = value.into();
@@ -378,6 +397,7 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         active: user.may_sign_in(),
         name: profile.name.reveal(),
         formatted_name: labels.formatted_name.as_ref().map(|name| name.reveal().as_str()),
+        name_told: user.name_told,
         given_name: profile.given_name.as_ref().map(|name| name.reveal().as_str()),
         family_name: profile.family_name.as_ref().map(|name| name.reveal().as_str()),
         title: profile.title.as_deref(),
@@ -420,6 +440,7 @@ async fn shown(
             active: row.status.0 == user_aggregates::UserStatus::Active,
             name: &row.name,
             formatted_name: row.formatted_name.as_deref(),
+            name_told: row.name_told,
             given_name: row.given_name.as_deref(),
             family_name: row.family_name.as_deref(),
             title: row.title.as_deref(),

@@ -85,10 +85,8 @@ impl Visit {
 
     /// What a command is asked with. A change counts only for the version that `If-Match` names, if it names one.
     pub(super) fn request(&self) -> Result<Request, ScimError> {
-        let tags = EntityTags::of(&self.headers, header::IF_MATCH).map_err(|_| {
-            let detail = "If-Match is none of the versions that a resource may have, such as W/\"3\"";
-            ScimError::of(StatusCode::PRECONDITION_FAILED, detail)
-        })?;
+        let tags = EntityTags::of(&self.headers, header::IF_MATCH)
+            .map_err(|error| ScimError::value(format!("If-Match can't be read: {error}")))?;
         // Versions are weak in SCIM (RFC 7644 section 3.14).
         let if_match = tags.and_then(|tags| tags.versions(Comparison::Weak));
         Ok(Request {

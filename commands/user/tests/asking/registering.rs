@@ -131,6 +131,30 @@ async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_
 }
 
 #[tokio::test]
+async fn who_can_not_be_read_as_a_whole_erases_oneself_by_the_address_that_one_is_known_to_have_taken() {
+    let world = World::with_jobs().await;
+    let (ada, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
+    world.smuggle(grace, "user.user.promoted").await;
+    let oneself = |email: &str| EraseOneself { email: email.to_owned(), forget: forget() };
+    assert_eq!(world.refused_as(&world.as_user(grace), &oneself("ada@example.com")).await.code(), "not_confirmed");
+    world.done_as(&world.as_user(grace), &oneself("grace@example.com")).await;
+    assert_eq!(world.state(grace).await.status, UserStatus::Erased);
+
+    // The address that they have now stands in what can't be read.
+    let hedy = world.user("hedy", &["member"]).await;
+    world.done(&ChangeLogin { user: hedy, login: login("hedy@example.org", None), catalogue: catalogue() }).await;
+    world.retype(hedy, "user.user.login_changed", "user.user.login_replaced").await;
+    let (elsewhere, as_hedy) = (world.elsewhere(), world.as_user(hedy));
+    let before = world.store.head().await.unwrap();
+    let refused = elsewhere.execute(&as_hedy, &oneself("ada@example.com")).await.unwrap_err();
+    assert_eq!((refused.code(), world.store.head().await.unwrap()), ("not_confirmed", before));
+    elsewhere.execute(&as_hedy, &oneself("hedy@example.org")).await.unwrap();
+    assert_eq!(world.state(hedy).await.status, UserStatus::Erased);
+    // It is free again.
+    world.done(&ChangeLogin { user: ada, login: login("hedy@example.org", None), catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
 async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other() {
     let world = World::with_jobs().await;
     let (ada, grace) = (world.user("ada", &["member"]).await, world.user("grace", &["member"]).await);

@@ -96,6 +96,19 @@ async fn who_registers_is_invited_by_the_policy_with_its_roles_once_and_again_af
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_keeps_nobody_from_a_mail() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
+    let stranger = stranger(&world);
+    world.clock.advance(Duration::hours(1));
+    world.done_as(&stranger, &asked("ada@example.com")).await;
+    world.clock.advance(Duration::hours(-1));
+    world.done_as(&stranger, &asked("ada@example.com")).await;
+    let [(_, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
+    assert_eq!(sent.turn, 2);
+}
+
+#[tokio::test]
 async fn who_is_a_user_already_is_told_so_once_in_a_while_and_not_invited() {
     let world = World::new().await;
     let ada = world.user("ada", &[]).await;

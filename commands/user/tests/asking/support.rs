@@ -82,6 +82,14 @@ impl World {
         testbed::smuggle(&mut connection, &aggregate.to_string(), event_type, &payload).await;
     }
 
+    /// Makes events of a stream ones of a newer program.
+    pub async fn retype(&self, aggregate: impl std::fmt::Display, from: &str, to: &str) {
+        let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        let retyped = "UPDATE log.events SET event_type = $3 WHERE aggregate_id = $1 AND event_type = $2";
+        let retyped = sqlx::query(retyped).bind(aggregate.to_string()).bind(from).bind(to);
+        assert_ne!(retyped.execute(&mut connection).await.unwrap().rows_affected(), 0);
+    }
+
     /// A request of somebody with these roles.
     pub fn as_roles(&self, roles: &[Role]) -> Request {
         self.executor.unasked(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)

@@ -22,7 +22,8 @@ pub async fn open_of(
          AND t.used_at > $4
          AND NOT EXISTS (
              SELECT FROM sessions_ended e
-             WHERE e.tenant_id = t.tenant_id AND e.user_id = t.user_id AND e.ended_at >= t.started_at
+             WHERE e.tenant_id = t.tenant_id AND e.user_id = t.user_id
+               AND coalesce(e.era >= t.era, e.ended_at >= t.started_at)
          )
          ORDER BY t.session_id DESC LIMIT $5",
         select::<SessionRow>()

@@ -16,6 +16,6 @@ const ENDED: [&str; 3] = ["auth.account.sessions_ended", "auth.account.closed", 
 
 projection! {
     /// Projects sessions, and what ended all of a person's sessions at once.
-    pub struct Sessions = "sessions" @ 2, tables ["session", "sessions_ended"], events "auth.session." and ENDED by reducer::apply,
+    pub struct Sessions = "sessions" @ 3, tables ["session", "sessions_ended"], events "auth.session." and ENDED by reducer::apply,
     forgets by reducer::forget
 }

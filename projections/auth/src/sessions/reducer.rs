@@ -32,16 +32,16 @@ pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> 
 fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
     let mut rows: Vec<SessionsEndedRow> = Vec::new();
     for change in changes {
-        let (at, reason) = match &change.event {
-            AccountEvent::SessionsEnded(e) => (e.at, e.reason.clone()),
-            AccountEvent::AccountClosed(e) => (e.at, "account_closed".to_owned()),
-            AccountEvent::AccountErased(e) => (e.at, "account_erased".to_owned()),
+        let (at, reason, era) = match &change.event {
+            AccountEvent::SessionsEnded(e) => (e.at, e.reason.clone(), e.era.map(i64::from)),
+            AccountEvent::AccountClosed(e) => (e.at, "account_closed".to_owned(), Some(i64::MAX)),
+            AccountEvent::AccountErased(e) => (e.at, "account_erased".to_owned(), Some(i64::MAX)),
             // Not among what comes here.
             _ => continue,
         };
         let (tenant_id, user_id) = change.key;
         rows.retain(|row| (row.tenant_id, row.user_id) != change.key);
-        rows.push(SessionsEndedRow { tenant_id, user_id, version: change.version, ended_at: at, reason });
+        rows.push(SessionsEndedRow { tenant_id, user_id, version: change.version, ended_at: at, reason, era });
     }
     rows
 }
@@ -74,6 +74,7 @@ impl Current for SessionRow {
             agent: known(started.place.agent.as_ref()),
             ended_at: None,
             end_reason: None,
+            era: started.era.map(i64::from),
         })
     }
 

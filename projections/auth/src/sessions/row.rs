@@ -29,6 +29,8 @@ table! {
         /// When it was ended by itself.
         pub ended_at: Option<DateTime<Utc>> = "timestamptz",
         pub end_reason: Option<String> = "text",
+        /// How often all of the person's sessions had ended before, if it was counted.
+        pub era: Option<i64> = "bigint",
     }
 }
 
@@ -41,5 +43,17 @@ table! {
         pub version: i64 = "bigint",
         pub ended_at: DateTime<Utc> = "timestamptz",
         pub reason: String = "text",
+        /// Of which era they were, at most, if it was counted.
+        pub era: Option<i64> = "bigint",
+    }
+}
+
+impl SessionsEndedRow {
+    /// Whether a session of the person was among them.
+    pub fn ended(&self, session: &SessionRow) -> bool {
+        match (session.era, self.era) {
+            (Some(began), Some(ended)) => began <= ended,
+            _ => session.started_at <= self.ended_at,
+        }
     }
 }

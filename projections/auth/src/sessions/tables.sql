@@ -12,18 +12,20 @@ CREATE TABLE session (
     agent        text,
     ended_at     timestamptz,
     end_reason   text,
+    era          bigint,
     PRIMARY KEY (tenant_id, session_id)
 ) WITH (fillfactor = 85);
 
 -- Ids are UUIDv7: in the order in which sessions began.
 CREATE INDEX session_by_user ON session (tenant_id, user_id, session_id);
 
--- When all sessions of somebody ended that had begun by then.
+-- When all sessions of somebody ended that had begun by then, or, where it was counted, in that era or before.
 CREATE TABLE sessions_ended (
     tenant_id uuid        NOT NULL,
     user_id   uuid        NOT NULL,
     version   bigint      NOT NULL,
     ended_at  timestamptz NOT NULL,
     reason    text        NOT NULL,
+    era       bigint,
     PRIMARY KEY (tenant_id, user_id)
 );

@@ -1,6 +1,8 @@
 //! Which sessions are shown as open, and when they were last used.
 
-use auth_aggregates::{Place, SessionConfirmed, SessionEvent, SessionStarted, SessionUsed};
+use auth_aggregates::{
+    AccountEvent, Place, SessionConfirmed, SessionEvent, SessionStarted, SessionUsed, SessionsEnded,
+};
 use auth_projections::sessions::{of_user, open_of};
 use chrono::TimeDelta;
 use kernel::UserId;
@@ -11,10 +13,15 @@ use crate::story::{Story, day, id};
 
 /// A session of a user from a day on, for fourteen days.
 fn begins(story: &mut Story, user: Uuid, from: i64) -> Uuid {
+    begins_in(story, user, from, None)
+}
+
+/// The same, of an era.
+fn begins_in(story: &mut Story, user: Uuid, from: i64, era: Option<u32>) -> Uuid {
     let (session, user) = (id(), UserId::new(user));
     let methods = vec!["pwd".to_owned()];
     let (at, expires_at) = (day(from), day(from + 14));
-    let started = SessionStarted { user, methods, at, expires_at, place: Place::default(), saml: None };
+    let started = SessionStarted { user, methods, at, expires_at, place: Place::default(), saml: None, era };
     story.add::<SessionEvent>(session, at, started);
     session
 }
@@ -48,5 +55,27 @@ async fn sessions_that_rested_for_too_long_are_not_shown_as_open() {
         let (rows, _) = of_user(&mut tables, story.tenant, user, None, 10).await.unwrap();
         let last: Vec<_> = rows.iter().map(|row| row.used_at).collect();
         assert_eq!(last, [day(4), day(5), day(0)]);
+    }
+}
+
+#[tokio::test]
+async fn what_ends_all_sessions_ends_those_of_its_era_whatever_their_clocks_said() {
+    let (mut story, user) = (Story::new(), id());
+    let told = begins(&mut story, user, 1);
+    let ahead = begins_in(&mut story, user, 5, Some(0));
+    let ended = SessionsEnded { at: day(2), reason: "locked".to_owned(), era: Some(0) };
+    story.add::<AccountEvent>(user, day(2), ended);
+    let (behind, uncounted) = (begins_in(&mut story, user, 0, Some(1)), begins(&mut story, user, 3));
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let open = open_of(&mut tables, story.tenant, user, day(3), TimeDelta::days(9), 10).await.unwrap();
+        let open: Vec<_> = open.into_iter().map(|row| row.session_id).collect();
+        assert_eq!(open, [uncounted, behind]);
+        let (rows, ended) = of_user(&mut tables, story.tenant, user, None, 10).await.unwrap();
+        let ended = ended.unwrap();
+        let ended: Vec<_> = rows.iter().filter(|row| ended.ended(row)).map(|row| row.session_id).collect();
+        assert_eq!(ended, [ahead, told]);
     }
 }

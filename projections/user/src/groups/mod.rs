@@ -4,8 +4,9 @@ mod query;
 mod reducer;
 mod row;
 
+pub use folding::list::{count, list};
 use folding::projection;
-pub use query::{GroupFilter, count, find, list, seek, standings};
+pub use query::{ByName, GroupFilter, find, standings};
 pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {

@@ -1,15 +1,14 @@
 //! The groups of a tenant, now and at any time.
 
 use folding::as_of::AsOf;
-use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{self, select};
+use folding::list::{self, Filter, Order};
+use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::select;
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::{GroupHistoryRow, GroupRow};
-
-const BY_NAME: Keyset = Keyset { column: "name", ty: KeyType::Text, id: "group_id", descending: false };
 
 /// Which groups; what is `None` does not matter. Dissolved ones are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +21,10 @@ pub struct GroupFilter {
     pub external_id: Option<String>,
 }
 
-impl GroupFilter {
+impl Filter for GroupFilter {
+    type Row = GroupRow;
+    type Order = ByName;
+
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.dissolved");
         if let Some(name) = self.name.clone() {
@@ -37,37 +39,23 @@ impl GroupFilter {
     }
 }
 
-/// Where a page that ends with `row` ends.
-pub fn seek(row: &GroupRow) -> Seek {
-    Seek { key: SeekKey::Text(row.name.clone()), id: row.group_id }
-}
+/// By name, in the order of code points.
+#[derive(Clone, Copy, Debug)]
+pub struct ByName;
 
-/// At most `limit` groups after `after`, by name.
-pub async fn list(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    filter: &GroupFilter,
-    after: Option<Seek>,
-    limit: i64,
-) -> Result<Vec<GroupRow>, ListError> {
-    let mut query = QueryBuilder::new(select::<GroupRow>());
-    filter.push(&mut query, tenant);
-    BY_NAME.after(&mut query, after)?;
-    BY_NAME.limit(&mut query, limit);
-    Ok(query.build_query_as().fetch_all(tables).await?)
-}
+impl Order<GroupRow> for ByName {
+    fn keyset(self) -> Keyset {
+        Keyset { column: "name", ty: KeyType::Text, id: "group_id", descending: false }
+    }
 
-/// How many groups the filter lets through.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &GroupFilter) -> Result<i64, sqlx::Error> {
-    let mut query = QueryBuilder::new("SELECT count(*) FROM user_group t ");
-    filter.push(&mut query, tenant);
-    query.build_query_scalar().fetch_one(tables).await
+    fn seek(self, row: &GroupRow) -> Seek {
+        Seek { key: SeekKey::Text(row.name.clone()), id: row.group_id }
+    }
 }
 
 /// These groups, in no order; unknown ids are left out.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<GroupRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
+    list::find(tables, tenant, ids).await
 }
 
 /// The roles that these groups gave as of a moment.

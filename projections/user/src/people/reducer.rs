@@ -72,6 +72,7 @@ impl Current for PersonRow {
             user_name: None,
             external_id: None,
             formatted_name: None,
+            name_told: false,
             email_purpose: None,
             email_primary: None,
             phone_purpose: None,
@@ -165,6 +166,7 @@ impl PersonRow {
 
     fn label(&mut self, labels: &Labels) {
         let known = |text: Option<&Personal<String>>| text.and_then(Personal::known).cloned();
+        self.name_told |= labels.formatted_name.is_some();
         self.formatted_name = known(labels.formatted_name.as_ref());
         (self.email_purpose, self.email_primary) = (known(labels.email.purpose.as_ref()), labels.email.primary);
         (self.phone_purpose, self.phone_primary) = (known(labels.phone.purpose.as_ref()), labels.phone.primary);

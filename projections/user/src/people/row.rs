@@ -27,6 +27,8 @@ table! {
         pub external_id: Option<String> = "text",
         /// Their full name with all that belongs to it, as that provider says it.
         pub formatted_name: Option<String> = "text",
+        /// Whether it ever said one.
+        pub name_told: bool = "boolean",
         /// What it calls their address, and whether that is the primary one to it.
         pub email_purpose: Option<String> = "text",
         pub email_primary: Option<bool> = "boolean",

@@ -8,6 +8,7 @@ CREATE TABLE person (
     user_name      text        COLLATE "C",
     external_id    text        COLLATE "C",
     formatted_name text,
+    name_told      boolean     NOT NULL,
     email_purpose  text,
     email_primary  boolean,
     phone_purpose  text,

@@ -102,6 +102,8 @@ fn nobody_is_told_at_once_again_that_an_account_was_asked_for_with_their_address
     given(vec![]).when(note(1)).then_expect_events(vec![noted(1)]);
     given(vec![noted(1)]).when(note(10)).then_expect_events(vec![]);
     given(vec![noted(1)]).when(note(11)).then_expect_events(vec![noted(11)]);
+    // By a clock that was ahead: nobody waits until it is that late.
+    given(vec![noted(60)]).when(note(1)).then_expect_events(vec![noted(1)]);
 }
 
 #[test]
@@ -260,6 +262,12 @@ fn a_user_has_a_few_codes_sent_in_an_hour_and_a_day_whatever_the_number_is() {
     let day = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180];
     ask(texted(&day), 1_000, Some(440));
     ask(texted(&day), 1_440, None);
+    // What a clock sent that was ahead counts when it is that late.
+    ask(texted(&[60]), 0, None);
+    ask(texted(&[60, 0]), 0, Some(1));
+    ask(texted(&[60, 0, 2, 4, 6]), 8, None);
+    ask(texted(&[60, 0, 52, 54, 56]), 60, Some(1));
+    ask(texted(&[60, 50, 52, 54, 56]), 61, Some(49));
     let mut moved = texted(&[0, 2, 4, 6, 8]);
     moved.push(numbered("+4930123457"));
     given(moved)
