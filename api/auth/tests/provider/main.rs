@@ -23,6 +23,7 @@ mod saml;
 mod saml_attacks;
 mod saml_encryption_attacks;
 mod saml_logout;
+mod saml_logout_post;
 mod second_factor;
 mod soft_key;
 mod world;
