@@ -21,6 +21,7 @@ mod refused_bearers;
 mod required;
 mod saml;
 mod saml_attacks;
+mod saml_encrypted_names;
 mod saml_encryption_attacks;
 mod saml_logout;
 mod saml_logout_post;
