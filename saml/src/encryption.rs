@@ -1,10 +1,10 @@
-//! Encrypted assertions, as SAML and XML Encryption have them (core, section 6; xmlenc-core1), and not a step further: one element, encrypted
+//! Encrypted assertions and names, as SAML and XML Encryption have them (core, section 6; xmlenc-core1), and not a step further: one element, encrypted
 //! with AES under a key that is encrypted for us, with RSA-OAEP.
 //!
 //! That something was encrypted for us says nothing of who did it: our key for it is public. What comes out is a document of its own, of which
 //! nothing is believed before its signature is verified, as of one that was never encrypted. Until then, what goes wrong with anything that
 //! hangs on what is inside is one fault ([`Fault::Encryption`]): whoever sends ciphertexts of their own making is not told what becomes of
-//! them.
+//! them. (A name is opened once what it stands in was verified: it is signed from outside.)
 
 use aes::{Aes128, Aes256};
 use aes_gcm::aead::{Aead, KeyInit};
@@ -37,7 +37,7 @@ const MASKS: [(&str, OaepHash); 3] = [
     ("http://www.w3.org/2009/xmlenc11#mgf1sha512", OaepHash::Sha512),
 ];
 
-/// How an assertion may be encrypted.
+/// How something may be encrypted.
 #[derive(Clone, Copy)]
 enum Cipher {
     Aes128Gcm,
@@ -65,7 +65,7 @@ pub(crate) fn taken() -> impl Iterator<Item = &'static str> {
 pub(crate) fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Zeroizing<String>, Fault> {
     let known = ["EncryptedData", "EncryptedKey"];
     if !encrypted.elements().all(|child| known.iter().any(|name| child.is(ENCRYPTION, name))) {
-        return Err(Fault::Structure("an encrypted assertion holds what it should not"));
+        return Err(Fault::Structure("an encrypted element holds what it should not"));
     }
     let data = encrypted.only(ENCRYPTION, "EncryptedData")?;
     if data.attribute("Type").is_some_and(|kind| kind != ELEMENT) {
@@ -76,7 +76,7 @@ pub(crate) fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Z
     let within = data.perhaps(SIGNATURE, "KeyInfo")?.into_iter().flat_map(|info| info.each(ENCRYPTION, "EncryptedKey"));
     let mut keys = within.chain(encrypted.each(ENCRYPTION, "EncryptedKey"));
     let (Some(wrapped), None) = (keys.next(), keys.next()) else {
-        return Err(Fault::Structure("an encrypted assertion has to have one encrypted key"));
+        return Err(Fault::Structure("an encrypted element has to have one encrypted key"));
     };
     let (hash, mask) = transport(wrapped.only(ENCRYPTION, "EncryptionMethod")?)?;
     let (wrapped, data) = (value(wrapped)?, value(data)?);
@@ -106,7 +106,7 @@ fn cipher(method: Node<'_>) -> Result<Cipher, Fault> {
         return Err(Fault::Cipher("an algorithm has parameters that it should not have"));
     }
     let found = CIPHERS.iter().find(|(name, _)| *name == named);
-    let refused = Fault::Cipher("the assertion has to be encrypted with AES (128 or 256 bits), GCM or CBC");
+    let refused = Fault::Cipher("it has to be encrypted with AES (128 or 256 bits), GCM or CBC");
     found.map(|(_, cipher)| *cipher).ok_or(refused)
 }
 

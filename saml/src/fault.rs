@@ -25,7 +25,7 @@ pub enum Fault {
     #[error("no certificate of the identity provider is configured")]
     NoCertificate,
     /// Nothing, or not all that is read, is signed.
-    #[error("the assertion is not signed")]
+    #[error("it is not signed, or not all of it")]
     NotSigned,
     /// It is signed in a way that is not taken.
     #[error("it is signed in a way that is not taken here: {0}")]
@@ -35,7 +35,7 @@ pub enum Fault {
     Cipher(&'static str),
     /// It was not encrypted for us, or what is inside is not what it has to be: which of them is nothing to tell.
     #[error(
-        "what is encrypted can't be opened, or is not a signed assertion: it is for another key, or something was changed"
+        "what is encrypted can't be opened, or is not what it has to be: it is for another key, not signed, or something was changed"
     )]
     Encryption,
     /// The signature does not fit.

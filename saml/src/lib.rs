@@ -4,6 +4,7 @@
 //! ```text
 //! IdP's metadata ─▶ IdentityProvider (whom we believe, and with which certificates)
 //! AuthnRequest   ◀─ request (deflated, signed, in a redirect)
+//! Logout…        ◀▶ logout, delivery (in a redirect, or signed as XML in a form)
 //! Response       ─▶ xml (bounds, no DTD, ids once) ─▶ encryption (opened, if it is) ─▶ signature (of the very element that is read)
 //!                 ─▶ response (for us, now, by them)
 //! ```
@@ -19,6 +20,7 @@
 #![deny(missing_docs)]
 
 mod certificate;
+mod delivery;
 mod encryption;
 mod fault;
 mod key;
@@ -28,16 +30,19 @@ mod names;
 mod request;
 mod response;
 mod signature;
+mod subject;
 mod xml;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use certificate::Certificate;
+pub use delivery::{Delivery, PostForm};
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
-pub use logout::{Answering, Farewell, Leaving, Parting};
+pub use logout::{Answering, Farewell, Leaving, Parting, Posted};
 pub use metadata::IdentityProvider;
-pub use response::{Asserted, NameId};
+pub use response::Asserted;
+pub use subject::NameId;
 
 /// Who we are towards an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +119,7 @@ pub trait ServiceProvider: Send + Sync {
     /// Why it is not believed.
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault>;
 
-    /// Where a browser is sent so that the provider signs somebody out, too.
+    /// What a browser brings the provider so that it signs somebody out, too.
     ///
     /// # Errors
     /// [`Fault::Metadata`] when it has no address for that, [`Fault::Key`] when it can't be signed.
@@ -124,9 +129,9 @@ pub trait ServiceProvider: Send + Sync {
         provider: &IdentityProvider,
         leaving: &Leaving<'_>,
         key: &SigningKey,
-    ) -> Result<String, Fault>;
+    ) -> Result<Delivery, Fault>;
 
-    /// Where a browser is sent so that a provider that asked knows whether somebody is signed out.
+    /// What a browser brings a provider that asked, so that it knows whether somebody is signed out.
     ///
     /// # Errors
     /// As [`ask_to_sign_out`](Self::ask_to_sign_out).
@@ -136,13 +141,19 @@ pub trait ServiceProvider: Send + Sync {
         provider: &IdentityProvider,
         answering: &Answering<'_>,
         key: &SigningKey,
-    ) -> Result<String, Fault>;
+    ) -> Result<Delivery, Fault>;
 
     /// What the provider asks, or answers, about signing out: the query string with which a browser came.
     ///
     /// # Errors
     /// Why it is not believed.
     fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault>;
+
+    /// The same of what a browser brought in a form.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn hear_posted(&self, posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault>;
 }
 
 /// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
@@ -174,7 +185,7 @@ impl ServiceProvider for WebSso {
         provider: &IdentityProvider,
         leaving: &Leaving<'_>,
         key: &SigningKey,
-    ) -> Result<String, Fault> {
+    ) -> Result<Delivery, Fault> {
         logout::ask(own, provider, leaving, key)
     }
 
@@ -184,11 +195,15 @@ impl ServiceProvider for WebSso {
         provider: &IdentityProvider,
         answering: &Answering<'_>,
         key: &SigningKey,
-    ) -> Result<String, Fault> {
+    ) -> Result<Delivery, Fault> {
         logout::answer(own, provider, answering, key)
     }
 
     fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
         logout::hear(query, parting)
+    }
+
+    fn hear_posted(&self, posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+        logout::hear_posted(posted, parting)
     }
 }

@@ -1,8 +1,8 @@
-//! Signing out at both sides (Single Logout profile, over HTTP-Redirect): what we ask a provider, and answer it; and whether we believe what
-//! it asks, or answers.
+//! Signing out at both sides (Single Logout profile, over HTTP-Redirect and HTTP-POST): what we ask a provider, and answer it; and whether we
+//! believe what it asks, or answers.
 //!
-//! A message comes in the address of a browser, deflated, and is signed as it stands there, not as XML: what is verified is the query
-//! itself, before anything in it is inflated.
+//! A message that comes in the address of a browser, deflated, is signed as it stands there, not as XML: what is verified is the query
+//! itself, before anything in it is inflated. One that comes in a form is signed as XML, whole, by the same rules as all that is read here.
 
 use std::io::Read as _;
 
@@ -10,16 +10,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use flate2::read::DeflateDecoder;
+use serde::{Deserialize, Serialize};
 use uppsala::XmlWriter;
 use url::form_urlencoded;
 
-use crate::names::{ASSERTION, PARTIAL_LOGOUT, PROTOCOL, RESPONDER, SUCCESS};
+use crate::delivery::Message;
+use crate::names::{ASSERTION, PARTIAL_LOGOUT, PROTOCOL, RESPONDER, SIGNATURE, SUCCESS};
 use crate::response::time;
 use crate::xml::{self, Node};
-use crate::{Fault, IdentityProvider, NameId, Own, SigningKey, request};
+use crate::{DecryptionKey, Delivery, Fault, IdentityProvider, NameId, Own, SigningKey, signature};
 
-/// The most bytes of a message, as it comes and inflated.
+/// The most bytes of a message in an address, as it comes and inflated.
 const MOST: usize = 16 << 10;
+
+/// The most bytes of a message in a form, before and after base64: its signature is in it.
+const MOST_POSTED: usize = 24 << 10;
+
+/// The most bytes of what has to come back with the answer, where it comes in a form. (80 are allowed: bindings, section 3.5.3.)
+const MOST_RELAY_STATE: usize = 1 << 10;
+
+/// What there is to be in an address, and in a form.
+const ONE_OF_TWO: Fault = Fault::Structure("there has to be one of SAMLRequest and SAMLResponse");
 
 /// How old a message may be: a browser brings it at once.
 const FRESH: TimeDelta = TimeDelta::minutes(5);
@@ -62,19 +73,34 @@ pub struct Parting<'e> {
     pub own: &'e Own,
     /// Who says it.
     pub provider: &'e IdentityProvider,
+    /// What opens a name that is encrypted for us; none: nobody was shown for what to encrypt.
+    pub key: Option<&'e DecryptionKey>,
     /// The time.
     pub now: DateTime<Utc>,
     /// How much clocks may differ.
     pub skew: TimeDelta,
 }
 
+/// What a form brings.
+#[derive(Clone, Copy)]
+pub struct Posted<'f> {
+    /// The field `SAMLRequest`.
+    pub request: Option<&'f str>,
+    /// The field `SAMLResponse`.
+    pub response: Option<&'f str>,
+    /// The field `RelayState`.
+    pub relay_state: Option<&'f str>,
+}
+
 /// What a provider says, and is believed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Farewell {
     /// Somebody signs out.
     Asked {
         /// The id of the request.
         id: String,
+        /// When it was made: it is about no session that began later.
+        at: DateTime<Utc>,
         /// Who.
         name: NameId,
         /// In which of its sessions; none: in all.
@@ -91,13 +117,13 @@ pub enum Farewell {
     },
 }
 
-/// The address of a provider with a request to sign somebody out.
+/// A request to a provider to sign somebody out.
 pub(crate) fn ask(
     own: &Own,
     provider: &IdentityProvider,
     leaving: &Leaving<'_>,
     key: &SigningKey,
-) -> Result<String, Fault> {
+) -> Result<Delivery, Fault> {
     let url = provider.sign_out_url.as_deref().ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
     let mut xml = message("samlp:LogoutRequest", own, url, leaving.id, leaving.at, None);
     let format: Vec<_> = leaving.name.format.iter().map(|format| ("Format", format.as_str())).collect();
@@ -110,16 +136,17 @@ pub(crate) fn ask(
         xml.end_element("samlp:SessionIndex");
     }
     xml.end_element("samlp:LogoutRequest");
-    request::signed(url, ("SAMLRequest", &xml.into_string()), None, key)
+    let asked = Message { kind: "SAMLRequest", id: leaving.id, document: xml.into_string(), relay_state: None };
+    asked.deliver(url, provider.sign_out_by_post, key)
 }
 
-/// The address of a provider with the answer that somebody is signed out.
+/// The answer to a provider that somebody is signed out, or not.
 pub(crate) fn answer(
     own: &Own,
     provider: &IdentityProvider,
     answering: &Answering<'_>,
     key: &SigningKey,
-) -> Result<String, Fault> {
+) -> Result<Delivery, Fault> {
     let url = provider.sign_out_answer_url.as_deref().or(provider.sign_out_url.as_deref());
     let url = url.ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
     let mut xml = message("samlp:LogoutResponse", own, url, answering.id, answering.at, Some(answering.to));
@@ -133,7 +160,9 @@ pub(crate) fn answer(
     }
     xml.end_element("samlp:Status");
     xml.end_element("samlp:LogoutResponse");
-    request::signed(url, ("SAMLResponse", &xml.into_string()), answering.relay_state, key)
+    let Answering { id, relay_state, .. } = *answering;
+    let answer = Message { kind: "SAMLResponse", id, document: xml.into_string(), relay_state };
+    answer.deliver(url, provider.sign_out_by_post, key)
 }
 
 fn message(name: &str, own: &Own, to: &str, id: &str, at: DateTime<Utc>, answers: Option<&str>) -> XmlWriter {
@@ -178,25 +207,50 @@ pub(crate) fn hear(query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault
     inflated.map_err(|_| Fault::NotXml)?;
     let document = xml::parse(&text, MOST)?;
     let name = if sent.kind == "SAMLRequest" { "LogoutRequest" } else { "LogoutResponse" };
+    read(Node::root(&document, PROTOCOL, name)?, sent.relay_state.map(decoded), parting)
+}
+
+/// Believes what a provider says in a form, or says why not.
+pub(crate) fn hear_posted(posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+    let (name, message) = match (posted.request, posted.response) {
+        (Some(message), None) => ("LogoutRequest", message),
+        (None, Some(message)) => ("LogoutResponse", message),
+        _ => return Err(ONE_OF_TWO),
+    };
+    if posted.relay_state.is_some_and(|text| text.len() > MOST_RELAY_STATE) {
+        return Err(Fault::TooLong { most: MOST_RELAY_STATE });
+    }
+    let text = xml::of_field(message, MOST_POSTED)?;
+    let document = xml::parse(&text, MOST_POSTED)?;
     let said = Node::root(&document, PROTOCOL, name)?;
-    about(said, parting)?;
-    if sent.kind == "SAMLResponse" {
+    // The one signature that there is, of the whole: of a part it says nothing of what is around that.
+    let signature = signature::of(said)?.ok_or(Fault::NotSigned)?;
+    if Node::anywhere(&document, SIGNATURE, "Signature").len() != 1 {
+        return Err(Fault::Structure("a signature is where it does not belong"));
+    }
+    signature::verify(said, signature, &parting.provider.certificates)?;
+    read(said, posted.relay_state.map(str::to_owned), parting)
+}
+
+/// Reads a message that was verified.
+fn read(said: Node<'_>, relay_state: Option<String>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+    let at = about(said, parting)?;
+    if said.is(PROTOCOL, "LogoutResponse") {
         let to = said.attribute("InResponseTo").ok_or(Fault::Request)?.to_owned();
         let status = said.only(PROTOCOL, "Status")?.only(PROTOCOL, "StatusCode")?;
         return Ok(Farewell::Answered { to, done: status.attribute("Value") == Some(SUCCESS) });
     }
     let id = said.attribute("ID").filter(|id| !id.is_empty()).ok_or(Fault::Structure("an ID is missing"))?;
-    let subject = said.only(ASSERTION, "NameID")?;
-    let name = NameId { value: subject.text()?, format: subject.attribute("Format").map(str::to_owned) };
+    let name = NameId::of(said, parting.key)?;
     let sessions: Vec<String> = said.each(PROTOCOL, "SessionIndex").map(Node::text).collect::<Result<_, _>>()?;
     if sessions.len() > MOST_SESSIONS {
         return Err(Fault::Structure("it names too many sessions"));
     }
-    Ok(Farewell::Asked { id: id.to_owned(), name, sessions, relay_state: sent.relay_state.map(decoded) })
+    Ok(Farewell::Asked { id: id.to_owned(), at, name, sessions, relay_state })
 }
 
-/// Checks that it is by the provider, for us, now.
-fn about(said: Node<'_>, parting: &Parting<'_>) -> Result<(), Fault> {
+/// Checks that it is by the provider, for us, now; when it was made.
+fn about(said: Node<'_>, parting: &Parting<'_>) -> Result<DateTime<Utc>, Fault> {
     if said.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
@@ -212,7 +266,7 @@ fn about(said: Node<'_>, parting: &Parting<'_>) -> Result<(), Fault> {
     if made > now + skew || now - skew >= made + FRESH || over.is_some_and(|over| now - skew >= over) {
         return Err(Fault::Time);
     }
-    Ok(())
+    Ok(made)
 }
 
 impl<'q> Sent<'q> {
@@ -228,7 +282,7 @@ impl<'q> Sent<'q> {
         let (kind, message) = match (only("SAMLRequest")?, only("SAMLResponse")?) {
             (Some(message), None) => ("SAMLRequest", message),
             (None, Some(message)) => ("SAMLResponse", message),
-            _ => return Err(Fault::Structure("there has to be one of SAMLRequest and SAMLResponse")),
+            _ => return Err(ONE_OF_TWO),
         };
         let (Some(algorithm), Some(signature)) = (only("SigAlg")?, only("Signature")?) else {
             return Err(Fault::NotSigned);

@@ -23,8 +23,10 @@ pub struct IdentityProvider {
     pub entity_id: String,
     /// Where browsers are sent to sign in, by redirect.
     pub sign_in_url: String,
-    /// Where browsers are sent to sign out, by redirect; none: it signs nobody out with us.
+    /// Where browsers are sent to sign out; none: it signs nobody out with us.
     pub sign_out_url: Option<String>,
+    /// Whether they bring it forms there, for it takes no redirects.
+    pub sign_out_by_post: bool,
     /// Where it is answered when it asks that, if that is elsewhere.
     pub sign_out_answer_url: Option<String>,
     /// The certificates with which it signs. None of them: nothing is believed.
@@ -60,17 +62,26 @@ impl IdentityProvider {
             .ok_or(Fault::Metadata(
                 "it has no SingleSignOnService by HTTP-Redirect at an https address without spaces, user and fragment",
             ))?;
-        let mut sign_outs = descriptor.each(METADATA, "SingleLogoutService");
-        let sign_out = sign_outs.find(|service| service.attribute("Binding") == Some(REDIRECT));
-        let sign_out = |name: &str| {
+        let by = |binding: &str| {
+            let mut services = descriptor.each(METADATA, "SingleLogoutService");
+            services.find(|service| {
+                let location = service.attribute("Location");
+                service.attribute("Binding") == Some(binding) && location.is_some_and(is_address)
+            })
+        };
+        // By redirect it needs nobody to press a button.
+        let by_redirect = by(REDIRECT);
+        let sign_out = by_redirect.or_else(|| by(POST));
+        let address = |name: &str| {
             let location = sign_out.and_then(|service| service.attribute(name));
             location.filter(|location| is_address(location)).map(str::to_owned)
         };
         Ok(Self {
             entity_id: entity_id.to_owned(),
             sign_in_url: sign_in_url.to_owned(),
-            sign_out_url: sign_out("Location"),
-            sign_out_answer_url: sign_out("ResponseLocation"),
+            sign_out_url: address("Location"),
+            sign_out_by_post: by_redirect.is_none() && sign_out.is_some(),
+            sign_out_answer_url: address("ResponseLocation"),
             certificates: certificates(descriptor)?,
         })
     }
@@ -137,7 +148,9 @@ pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
         }
         xml.end_element("md:KeyDescriptor");
     }
-    xml.empty_element("md:SingleLogoutService", &[("Binding", REDIRECT), ("Location", own.slo.as_str())]);
+    for binding in [REDIRECT, POST] {
+        xml.empty_element("md:SingleLogoutService", &[("Binding", binding), ("Location", own.slo.as_str())]);
+    }
     xml.start_element("md:NameIDFormat", &[]);
     xml.text(EMAIL);
     xml.end_element("md:NameIDFormat");

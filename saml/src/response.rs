@@ -1,13 +1,11 @@
 //! Responses: whom an identity provider signed in, if that is to be believed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use uppsala::Document;
 
 use crate::names::{ASSERTION, BEARER, PROTOCOL, SIGNATURE, SUCCESS};
 use crate::xml::{self, Node};
-use crate::{Expected, Fault, encryption, signature};
+use crate::{Expected, Fault, NameId, encryption, signature};
 
 /// The most bytes of a response, before and after base64.
 const MOST: usize = 192 << 10;
@@ -47,27 +45,12 @@ impl Asserted {
     }
 }
 
-/// The name of a subject.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NameId {
-    /// The name, whole.
-    pub value: String,
-    /// What kind of name it is.
-    pub format: Option<String>,
-}
-
 /// Believes a response, or says why not.
 pub(crate) fn accept(text: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
     if expected.provider.certificates.is_empty() {
         return Err(Fault::NoCertificate);
     }
-    if text.len() > MOST {
-        return Err(Fault::TooLong { most: MOST });
-    }
-    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let bytes = STANDARD.decode(text).map_err(|_| Fault::NotBase64)?;
-    // Nothing is inflated: what a form brings is never compressed (bindings, section 3.5.4).
-    let text = String::from_utf8(bytes).map_err(|_| Fault::NotXml)?;
+    let text = xml::of_field(text, MOST)?;
     let document = xml::parse(&text, MOST)?;
     let response = Node::root(&document, PROTOCOL, "Response")?;
     let Some(encrypted) = response.perhaps(ASSERTION, "EncryptedAssertion")? else {
@@ -111,8 +94,7 @@ fn signed_around(response: Node<'_>, expected: &Expected<'_>) -> Result<bool, Fa
 
 /// The one assertion that was encrypted: the element whose own signature was verified, if the response around it has none that was.
 fn signed_within<'d>(document: &'d Document<'d>, is_signed: bool, expected: &Expected<'_>) -> Result<Node<'d>, Fault> {
-    let opened = document.document_element().map(|id| Node { document, id });
-    let opened = opened.ok_or(Fault::Structure("an element is missing"))?;
+    let opened = Node::top(document)?;
     let assertion = opened.only(ASSERTION, "Assertion")?;
     let is_alone = opened.is_around_one_element()
         && Node::anywhere(document, ASSERTION, "Assertion").len() == 1
@@ -263,11 +245,7 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
 fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
     let id = assertion.attribute("ID").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let id = id.ok_or(Fault::Structure("its ID is missing or too long"))?;
-    let name = assertion.only(ASSERTION, "Subject")?.only(ASSERTION, "NameID")?;
-    let name_id = NameId { value: name.text()?, format: name.attribute("Format").map(str::to_owned) };
-    if name_id.value.is_empty() {
-        return Err(Fault::Subject);
-    }
+    let name_id = NameId::of(assertion.only(ASSERTION, "Subject")?, expected.key)?;
     let (mut authenticated_at, mut session) = (None, None);
     for statement in assertion.each(ASSERTION, "AuthnStatement") {
         let at = time(statement.attribute("AuthnInstant").ok_or(Fault::Structure("AuthnInstant is missing"))?)?;

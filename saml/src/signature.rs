@@ -1,20 +1,23 @@
 //! XML signatures, as SAML allows them (core, section 5.4), and not a step further: one enveloped signature in the element that is
 //! read, with one reference, to that element by its id, through the transforms that SAML names. So what was verified and what is
-//! read are the same node, whatever else is in the document.
+//! read are the same node, whatever else is in the document. What we sign ourselves is signed in this way, too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bergshamra_c14n::{C14nMode, canonicalize_doc};
 use bergshamra_xml::nodeset::NodeSet;
 use ring::digest::{SHA256, SHA384, SHA512, digest};
-use uppsala::{Document, NodeId};
+use uppsala::{Document, NodeId, XmlWriter};
 
 use crate::certificate::is_taken;
-use crate::names::{ENVELOPED, EXCLUSIVE, SIGNATURE};
-use crate::xml::Node;
-use crate::{Certificate, Fault};
+use crate::names::{ENVELOPED, EXCLUSIVE, RSA_SHA256, SIGNATURE};
+use crate::xml::{self, Node};
+use crate::{Certificate, Fault, SigningKey};
 
-/// How digests may be made.
+/// Behind what a signature stands (core, sections 3.2.1 and 3.2.2).
+const ISSUER_END: &str = "</saml:Issuer>";
+
+/// How digests may be made; ours are made in the first way.
 const DIGESTS: [(&str, &ring::digest::Algorithm); 3] = [
     ("http://www.w3.org/2001/04/xmlenc#sha256", &SHA256),
     ("http://www.w3.org/2001/04/xmldsig-more#sha384", &SHA384),
@@ -124,6 +127,50 @@ fn remove(nodes: &mut NodeSet, document: &Document<'_>, id: NodeId) {
     for id in document.descendants(id) {
         nodes.remove_id(id);
     }
+}
+
+/// A message of ours, signed: `unsigned` is the document with the id `id`, whose element begins with `saml:Issuer`.
+///
+/// # Errors
+/// [`Fault::Key`] when it can't be signed.
+pub(crate) fn sign(unsigned: &str, id: &str, key: &SigningKey) -> Result<String, Fault> {
+    let (method, with) = DIGESTS[0];
+    let info = signed_info(id, method, &STANDARD.encode(digest(with, &canonical_form(unsigned)?)));
+    let value = STANDARD.encode(key.sign(&canonical_form(&info)?)?);
+    // Without our certificate: the provider has it from our metadata, or has no reason to believe it.
+    let signature = format!(
+        "<ds:Signature xmlns:ds=\"{SIGNATURE}\">{info}<ds:SignatureValue>{value}</ds:SignatureValue></ds:Signature>"
+    );
+    let (before, behind) = unsigned.split_once(ISSUER_END).ok_or(Fault::Structure("an element is missing"))?;
+    Ok(format!("{before}{ISSUER_END}{signature}{behind}"))
+}
+
+/// What is signed of an element: by which digest it is known.
+fn signed_info(id: &str, method: &str, value: &str) -> String {
+    let uri = format!("#{id}");
+    let mut xml = XmlWriter::new();
+    xml.start_element("ds:SignedInfo", &[("xmlns:ds", SIGNATURE)]);
+    xml.empty_element("ds:CanonicalizationMethod", &[("Algorithm", EXCLUSIVE)]);
+    xml.empty_element("ds:SignatureMethod", &[("Algorithm", RSA_SHA256)]);
+    xml.start_element("ds:Reference", &[("URI", uri.as_str())]);
+    xml.start_element("ds:Transforms", &[]);
+    for step in [ENVELOPED, EXCLUSIVE] {
+        xml.empty_element("ds:Transform", &[("Algorithm", step)]);
+    }
+    xml.end_element("ds:Transforms");
+    xml.empty_element("ds:DigestMethod", &[("Algorithm", method)]);
+    xml.start_element("ds:DigestValue", &[]);
+    xml.text(value);
+    xml.end_element("ds:DigestValue");
+    xml.end_element("ds:Reference");
+    xml.end_element("ds:SignedInfo");
+    xml.into_string()
+}
+
+/// The canonical form of a document of ours.
+fn canonical_form(text: &str) -> Result<Vec<u8>, Fault> {
+    let document = xml::parse(text, text.len())?;
+    canonical(Node::top(&document)?, None, &[])
 }
 
 fn base64(element: Node<'_>) -> Result<Vec<u8>, Fault> {

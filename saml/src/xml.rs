@@ -2,12 +2,25 @@
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use uppsala::{Document, Element, NodeId, NodeKind, Parser};
 
 use crate::Fault;
 
 /// How deep elements may stand in each other. A response has about ten levels.
 const DEEPEST: u32 = 32;
+
+/// The document that a field of a form has (bindings, section 3.5.4): at most so many bytes, before and after base64. Nothing is inflated: what
+/// a form brings is never compressed.
+pub(crate) fn of_field(text: &str, most: usize) -> Result<String, Fault> {
+    if text.len() > most {
+        return Err(Fault::TooLong { most });
+    }
+    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(text).map_err(|_| Fault::NotBase64)?;
+    String::from_utf8(bytes).map_err(|_| Fault::NotXml)
+}
 
 /// Parses a document. There is no document type, so there are no entities but the five of XML; nothing is fetched; each id is
 /// there once.
@@ -52,10 +65,16 @@ pub(crate) struct Node<'d> {
 }
 
 impl<'d> Node<'d> {
+    /// The document's own element.
+    pub(crate) fn top(document: &'d Document<'d>) -> Result<Self, Fault> {
+        let top = document.document_element().map(|id| Self { document, id });
+        top.ok_or(Fault::Structure("an element is missing"))
+    }
+
     /// The document's own element, which has to be this one.
     pub(crate) fn root(document: &'d Document<'d>, space: &str, name: &str) -> Result<Self, Fault> {
-        let root = document.document_element().map(|id| Self { document, id });
-        root.filter(|root| root.is(space, name)).ok_or(Fault::Structure("it is another document than the one expected"))
+        let root = Self::top(document).ok().filter(|root| root.is(space, name));
+        root.ok_or(Fault::Structure("it is another document than the one expected"))
     }
 
     fn element(self) -> Option<&'d Element<'d>> {

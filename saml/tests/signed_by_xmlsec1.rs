@@ -30,6 +30,7 @@ fn accept(name: &str, document: &str, certificates: Vec<Certificate>) -> Result<
         entity_id: format!("https://idp.example.com/{name}"),
         sign_in_url: "https://idp.example.com/sso".to_owned(),
         sign_out_url: None,
+        sign_out_by_post: false,
         sign_out_answer_url: None,
         certificates,
     };

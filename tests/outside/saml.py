@@ -22,12 +22,15 @@ from saml2.authn_context import PASSWORDPROTECTEDTRANSPORT
 from saml2.config import IdPConfig
 from saml2.metadata import entity_descriptor
 from saml2.saml import NAMEID_FORMAT_EMAILADDRESS, NameID
+from saml2.samlp import STATUS_SUCCESS
 from saml2.server import Server
 from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 
 env = os.environ
 mode, folder = sys.argv[1], Path(sys.argv[2])
 key, certificate = str(folder / "idp.key"), str(folder / "idp.crt")
+# How people are signed out at both sides.
+leaving = BINDING_HTTP_POST if env.get("LEAVES_BY") == "post" else BINDING_HTTP_REDIRECT
 
 
 def configuration(**more):
@@ -40,7 +43,7 @@ def configuration(**more):
             "want_authn_requests_signed": True,
             "endpoints": {
                 "single_sign_on_service": [("https://idp.example.com/sso", BINDING_HTTP_REDIRECT)],
-                "single_logout_service": [("https://idp.example.com/slo", BINDING_HTTP_REDIRECT)],
+                "single_logout_service": [("https://idp.example.com/slo", leaving)],
             },
             "policy": {"default": {"lifetime": {"minutes": 5}, "attribute_restrictions": None}},
         }},
@@ -95,10 +98,19 @@ def says(in_response_to, destination):
     )
     if encrypts:
         assert "EncryptedAssertion" in str(response) and env["LOGIN"] not in str(response), response
-    form = idp.apply_binding(BINDING_HTTP_POST, str(response), destination, "", response=True)["data"]
-    fields = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+    return posts(response, destination, "", True)
+
+
+def fields_of(page):
+    """What the form of a page sends."""
+    return {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page)}
+
+
+def posts(message, destination, state, response):
+    """Has the browser send a message by a form of the provider's page, and go on."""
+    form = idp.apply_binding(BINDING_HTTP_POST, str(message), destination, state, response=response)["data"]
     # As a browser does: what another site's page sends brings none of our cookies.
-    answer = requests.post(destination, data=fields, headers={"accept": "text/html"}, allow_redirects=False)
+    answer = requests.post(destination, data=fields_of(form), headers={"accept": "text/html"}, allow_redirects=False)
     assert answer.status_code == 303, answer.text
     return goes(urllib.parse.urljoin(destination, answer.headers["location"]))
 
@@ -140,6 +152,42 @@ def leaves_there():
     assert b"status:Success" in answer and b"LogoutResponse" in answer, answer
 
 
+def form_for_the_provider(page):
+    """What somebody brings the provider when they press the button."""
+    assert page.status_code == 200 and 'action="https://idp.example.com/slo"' in page.text, page.text
+    assert "form-action 'self' https:;" in page.headers["content-security-policy"], page.headers
+    return fields_of(page.text)
+
+
+def leaves_here_by_form():
+    """The same as leaves_here with a provider that takes forms only."""
+    page = goes(f"{env['ISSUER']}/logout")
+    pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
+    fields = form_for_the_provider(browser.post(f"{env['ISSUER']}/logout", data={"pending": pending}))
+    # Raises unless it is signed, with the key in our metadata.
+    request = idp.parse_logout_request(fields["SAMLRequest"], BINDING_HTTP_POST)
+    assert request.message.signature and request.message.name_id.text == env["LOGIN"], request.message
+    assert request.message.session_index, request.message
+    answer = idp.create_logout_response(
+        request.message, [BINDING_HTTP_POST], sign=True, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
+    )
+    page = posts(answer, f"{connection}/slo", "", True)
+    assert "You are signed out" in page.text, page.text
+
+
+def leaves_there_by_form():
+    """The same as leaves_there by forms."""
+    who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
+    _, request = idp.create_logout_request(
+        f"{connection}/slo", sp, name_id=who, sign=True, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
+    )
+    fields = form_for_the_provider(posts(request, f"{connection}/slo", "a state", False))
+    assert fields["RelayState"] == "a state", fields
+    answer = idp.unravel(fields["SAMLResponse"], BINDING_HTTP_POST, "response")
+    said = idp.sec.correctly_signed_logout_response(answer, must=True)
+    assert said.signature and said.status.status_code.value == STATUS_SUCCESS, answer
+
+
 def is_signed_in():
     return env["LOGIN"] in goes(f"{env['ISSUER']}/account").text
 
@@ -148,10 +196,11 @@ if mode == "unrequested":
     [acs] = idp.metadata.assertion_consumer_service(sp, binding=BINDING_HTTP_POST)
     page = says(None, acs["location"])
     assert env["NAME"] in page.text, page.text
-    leaves_there()
+    by_form = leaving == BINDING_HTTP_POST
+    (leaves_there_by_form if by_form else leaves_there)()
     assert not is_signed_in()
     says(None, acs["location"])
-    leaves_here()
+    (leaves_here_by_form if by_form else leaves_here)()
     assert not is_signed_in()
 else:
     # The sign-in page of an application asks where somebody belongs, and sends them there.

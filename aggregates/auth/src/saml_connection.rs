@@ -47,6 +47,9 @@ pub struct SamlProvider {
     /// Where browsers are sent to sign out; absent: it signs nobody out with us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_out_url: Option<String>,
+    /// Whether they bring it forms there, for it takes no redirects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sign_out_by_post: bool,
     /// Where it is answered when it asks that, if that is elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_out_answer_url: Option<String>,
@@ -134,7 +137,7 @@ impl SamlConnectionDetails {
 
 impl Aggregate for SamlConnection {
     const TYPE: &'static str = "auth.saml_connection";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = SamlConnectionCommand;
     type Event = SamlConnectionEvent;
     type Error = std::convert::Infallible;

@@ -91,6 +91,7 @@ impl SamlConnectionFields {
                 entity_id: provider.entity_id,
                 sign_in_url: provider.sign_in_url,
                 sign_out_url: provider.sign_out_url,
+                sign_out_by_post: provider.sign_out_by_post,
                 sign_out_answer_url: provider.sign_out_answer_url,
                 certificates: provider.certificates.iter().map(saml::Certificate::to_base64).collect(),
             },

@@ -98,9 +98,7 @@ async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, t
         });
     }
     let mut response = match (&away, then) {
-        // Our pages' forms lead to no other site, so a page does.
-        (Some((url, _)), _) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
-        (Some((url, _)), _) => see_other(url),
+        (Some((asked, _)), _) => saml::sent_on(visit, asked),
         (None, Some(then)) => see_other(&then),
         (None, None) => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
     };

@@ -181,6 +181,8 @@ endpoints! {
     POST "/t/:tenant/saml/:connection/acs" => saml::consume,
     GET "/t/:tenant/saml/:connection/finish" => saml::finish,
     GET "/t/:tenant/saml/:connection/slo" => saml::single_logout,
+    POST "/t/:tenant/saml/:connection/slo" => saml::posted_logout,
+    GET "/t/:tenant/saml/:connection/slo/finish" => saml::finish_logout,
     GET "/t/:tenant/logout" => logout::logout,
     POST "/t/:tenant/logout" => logout::logout,
     GET "/t/:tenant/userinfo" => userinfo::userinfo,

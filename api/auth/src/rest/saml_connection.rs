@@ -99,6 +99,7 @@ impl Example for SamlConnectionResource {
             entity_id: "https://idp.example.com/metadata".to_owned(),
             sign_in_url: "https://idp.example.com/sso".to_owned(),
             sign_out_url: Some("https://idp.example.com/slo".to_owned()),
+            sign_out_by_post: false,
             sign_out_answer_url: None,
             certificates: vec!["MIIBpzCCAU2gAwIBAgIUYkJdCS0m…".to_owned()],
         };

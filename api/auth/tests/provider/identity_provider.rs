@@ -129,7 +129,7 @@ impl Words {
             groups: vec!["staff".to_owned()],
             session: None,
             status: "urn:oasis:names:tc:SAML:2.0:status:Success".to_owned(),
-            algorithms: (RSA_SHA256.to_owned(), SHA256.to_owned()),
+            algorithms: algorithms(),
         }
     }
 
@@ -180,6 +180,11 @@ impl Words {
     fn asked(&self) -> String {
         self.in_response_to.as_ref().map(|id| format!(" InResponseTo=\"{id}\"")).unwrap_or_default()
     }
+}
+
+/// Those with which an honest provider signs.
+pub fn algorithms() -> (String, String) {
+    (RSA_SHA256.to_owned(), SHA256.to_owned())
 }
 
 fn time(at: DateTime<Utc>) -> String {

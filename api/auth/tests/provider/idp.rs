@@ -33,7 +33,11 @@ impl Idp {
 
     /// Is connected to the tenant.
     pub async fn connect(&self, world: &World, unrequested: bool) -> Sp {
-        let fields = SamlConnectionFields { provider_initiated: unrequested, ..self.fields() };
+        self.connect_as(world, SamlConnectionFields { provider_initiated: unrequested, ..self.fields() }).await
+    }
+
+    /// The same by a connection that is this.
+    pub async fn connect_as(&self, world: &World, fields: SamlConnectionFields) -> Sp {
         let id = world.administers(&CreateSamlConnection(fields)).await;
         // The tenant has its keys from now on: what tests count is what comes after.
         assert!(world.get("jwks").send().await.unwrap().status().is_success());

@@ -1,8 +1,9 @@
-//! Signing out at both sides.
+//! Signing out at both sides. (By forms: `saml_logout_post.rs`.)
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 
+use auth_commands::SamlConnectionFields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{SecondsFormat, TimeDelta};
@@ -14,15 +15,15 @@ use crate::identity_provider::SLO;
 use crate::idp::{ADA, ENTITY, Idp, Sp, Words, comes_back};
 use crate::world::{Visits, World};
 
-const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
+pub const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
 
-fn deflated(text: &[u8]) -> Vec<u8> {
+pub fn deflated(text: &[u8]) -> Vec<u8> {
     let mut deflater = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     deflater.write_all(text).unwrap();
     deflater.finish().unwrap()
 }
 
-fn inflated(text: &str) -> String {
+pub fn inflated(text: &str) -> String {
     let bytes = STANDARD.decode(text).unwrap();
     let mut text = String::new();
     flate2::read::DeflateDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
@@ -30,7 +31,7 @@ fn inflated(text: &str) -> String {
 }
 
 /// The query of a message, signed.
-fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algorithm: &str) -> String {
+pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algorithm: &str) -> String {
     let message = STANDARD.encode(deflated(document));
     let pairs = [(kind, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
     let signed = Serializer::new(String::new()).extend_pairs(pairs).append_pair("SigAlg", algorithm).finish();
@@ -41,33 +42,35 @@ fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algo
 
 /// A request of the provider that somebody signs out.
 #[derive(Clone)]
-struct Out {
-    issuer: String,
-    destination: String,
-    name: String,
-    sessions: Vec<String>,
-    age: TimeDelta,
+pub struct Out {
+    pub id: String,
+    pub issuer: String,
+    pub destination: String,
+    pub name: String,
+    pub sessions: Vec<String>,
+    pub age: TimeDelta,
 }
 
-fn slo(sp: &Sp) -> String {
+pub fn slo(sp: &Sp) -> String {
     sp.acs.replace("/acs", "/slo")
 }
 
 impl Out {
-    fn new(sp: &Sp) -> Self {
-        let (issuer, name) = (ENTITY.to_owned(), ADA.to_owned());
-        Self { issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
+    pub fn new(sp: &Sp) -> Self {
+        let (id, issuer, name) = ("_out".to_owned(), ENTITY.to_owned(), ADA.to_owned());
+        Self { id, issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
     }
 
-    fn document(&self, world: &World) -> String {
-        let Self { issuer, destination, name, .. } = self;
+    /// It in its canonical form.
+    pub fn document(&self, world: &World) -> String {
+        let Self { id, issuer, destination, name, .. } = self;
         let at = (world.now() - self.age).to_rfc3339_opts(SecondsFormat::Secs, true);
         let sessions = self.sessions.iter().map(|one| format!("<samlp:SessionIndex>{one}</samlp:SessionIndex>"));
+        let space = "xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"";
         format!(
-            "<samlp:LogoutRequest xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" \
-             xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\" ID=\"_out\" Version=\"2.0\" IssueInstant=\"{at}\" \
-             Destination=\"{destination}\"><saml:Issuer>{issuer}</saml:Issuer><saml:NameID>{name}</saml:NameID>{}\
-             </samlp:LogoutRequest>",
+            "<samlp:LogoutRequest xmlns:samlp=\"urn:oasis:names:tc:SAML:2.0:protocol\" Destination=\"{destination}\" ID=\"{id}\" \
+             IssueInstant=\"{at}\" Version=\"2.0\"><saml:Issuer {space}>{issuer}</saml:Issuer><saml:NameID \
+             {space}>{name}</saml:NameID>{}</samlp:LogoutRequest>",
             sessions.collect::<Vec<_>>().concat()
         )
     }
@@ -79,30 +82,41 @@ impl Out {
 
 /// Ada, signed in by the provider.
 async fn signed_in() -> (World, Idp, Sp, Browser) {
+    signed_in_through(|metadata| metadata).await
+}
+
+/// The same by a provider whose metadata is made something else of.
+pub async fn signed_in_through(says: impl FnOnce(String) -> String) -> (World, Idp, Sp, Browser) {
     let world = World::start().await;
     let idp = Idp::new(&world);
-    let sp = idp.connect(&world, true).await;
+    let fields = SamlConnectionFields { provider_initiated: true, metadata: says(idp.metadata()), ..idp.fields() };
+    let sp = idp.connect_as(&world, fields).await;
     // Our keys are made: what tests count is what comes after.
     assert!(world.get(&format!("saml/{}/metadata", sp.id)).send().await.unwrap().status().is_success());
     let mut browser = Browser::default();
-    let words = Words { session: Some("s1".to_owned()), ..Words::new(&world, &sp, None) };
-    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&words)).await;
-    assert_eq!(shown.leads_to().0, "/t/acme/account");
+    signs_in(&world, &idp, &sp, &mut browser).await;
     (world, idp, sp, browser)
 }
 
+/// Ada is signed in by the provider, in its session "s1".
+pub async fn signs_in(world: &World, idp: &Idp, sp: &Sp, browser: &mut Browser) {
+    let words = Words { session: Some("s1".to_owned()), ..Words::new(world, sp, None) };
+    let shown = comes_back(world, browser, sp, &idp.says(&words)).await;
+    assert_eq!(shown.leads_to().0, "/t/acme/account");
+}
+
 /// That the provider hears of it, and what.
-fn heard(shown: &Shown) -> HashMap<String, String> {
+pub fn heard(shown: &Shown) -> HashMap<String, String> {
     let (location, said) = shown.leads_to();
     assert!(location.starts_with(&format!("{SLO}?")), "{location}");
     said
 }
 
-async fn is_signed_in(world: &World, browser: &mut Browser) -> bool {
+pub async fn is_signed_in(world: &World, browser: &mut Browser) -> bool {
     browser.visit(world, "account").await.body.contains(ADA)
 }
 
-async fn brings(browser: &mut Browser, sp: &Sp, query: &str) -> Shown {
+pub async fn brings(browser: &mut Browser, sp: &Sp, query: &str) -> Shown {
     browser.open(&format!("{}?{query}", slo(sp))).await
 }
 

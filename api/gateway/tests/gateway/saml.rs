@@ -24,6 +24,8 @@ const AFFILIATION: &str = "urn:oid:1.3.6.1.4.1.5923.1.1.1.1";
 struct Pysaml2 {
     folder: PathBuf,
     metadata: String,
+    /// `redirect` or `post`: how people are signed out at both sides.
+    leaves_by: &'static str,
 }
 
 impl Drop for Pysaml2 {
@@ -40,6 +42,10 @@ fn outside() -> PathBuf {
 impl Pysaml2 {
     /// None: it is not set up here, and its test is left out.
     async fn set_up() -> Option<Self> {
+        Self::set_up_with("redirect").await
+    }
+
+    async fn set_up_with(leaves_by: &'static str) -> Option<Self> {
         let there = outside().join(".venv-saml").exists()
             && Command::new("xmlsec1").arg("--version").output().await.is_ok_and(|found| found.status.success());
         if !there {
@@ -48,7 +54,7 @@ impl Pysaml2 {
         }
         let folder = std::env::temp_dir().join(format!("inopsio-saml-{}", testbed::free_port()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut provider = Self { folder, metadata: String::new() };
+        let mut provider = Self { folder, metadata: String::new(), leaves_by };
         provider.metadata = provider.runs("metadata", &[]).await;
         Some(provider)
     }
@@ -60,6 +66,7 @@ impl Pysaml2 {
             .arg(outside().join("saml.py"))
             .arg(mode)
             .arg(&self.folder)
+            .env("LEAVES_BY", self.leaves_by)
             .envs(env.iter().copied())
             .kill_on_drop(true)
             .output()
@@ -163,7 +170,17 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
 
 #[tokio::test]
 async fn who_begins_at_the_provider_is_signed_in_where_the_connection_allows_it_and_out_at_both_sides() {
-    let Some(pysaml2) = Pysaml2::set_up().await else { return };
+    signs_in_and_out_at_both_sides("redirect").await;
+}
+
+#[tokio::test]
+async fn a_provider_that_takes_forms_only_signs_people_out_at_both_sides() {
+    signs_in_and_out_at_both_sides("post").await;
+}
+
+/// Ada signs in and out at the provider, and in there and out here.
+async fn signs_in_and_out_at_both_sides(leaves_by: &'static str) {
+    let Some(pysaml2) = Pysaml2::set_up_with(leaves_by).await else { return };
     let world = sign_in::world().await;
     let app = App::register(&world).await;
     let connection = connected(&world, pysaml2.connection(true, &json!([]))).await;

@@ -10,7 +10,7 @@ use poem::http::StatusCode;
 use saml::{Asserted, Expected, Fault};
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST};
+use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST, SENT_ON};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::Aim;
 use crate::provider::authorize::{enter, expired, see_other};
@@ -21,9 +21,6 @@ use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
 /// The most bytes of the form that a provider has a browser send.
 const LONGEST_FORM: usize = 512 << 10;
-
-/// How long after that: a browser is sent on at once, and who keeps the address shall not have later what was said now.
-const SENT_ON: TimeDelta = TimeDelta::minutes(2);
 
 /// What is said of what was said before.
 const REPLAYED: &str = "You were signed in with this answer of your organization already. Begin again.";

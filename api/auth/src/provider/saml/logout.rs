@@ -1,25 +1,33 @@
 //! Signing out at both sides (single logout): who signs out here is sent to their provider, to be signed out there, too; and who signs out there
-//! is brought here by their browser. Both are requests in addresses, signed; the session that ends is that of the browser that brings it.
+//! is brought here by their browser. Both are requests in addresses or forms, signed; the session that ends is that of the browser that brings
+//! it.
 
 use auth_aggregates::{EndReason, SamlConnectionId, SamlSignIn, Session, SessionId};
 use auth_commands::{EndSession, protocol};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use poem::Response;
-use poem::http::StatusCode;
-use saml::{Answering, Farewell, Leaving, NameId, Parting};
+use poem::http::{Method, StatusCode};
+use saml::{Answering, DecryptionKey, Delivery, Farewell, Fault, Leaving, NameId, Parting, Posted};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Connection, PATIENCE, unusable};
+use super::{Connection, PATIENCE, SENT_ON, unusable};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::Aim;
-use crate::provider::authorize::see_other;
+use crate::provider::authorize::{expired, see_other};
 use crate::provider::browser::Cookies;
+use crate::provider::form::Form;
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
 /// For what something is sealed, and the cookie that has it.
 const ON_LEAVING: &str = "auth.saml.leaving";
 const LEAVING: &str = "inopsio-saml-out";
+
+/// For what that is sealed which a form brought.
+const ON_FAREWELL: &str = "auth.saml.farewell";
+
+/// The most bytes of a form that a provider has a browser send.
+const LONGEST_FORM: usize = 64 << 10;
 
 /// What is kept of a request to sign somebody out, in a cookie of the browser that was sent away.
 #[derive(Serialize, Deserialize)]
@@ -30,7 +38,17 @@ struct Left {
     then: Option<String>,
 }
 
-/// What is said of who goes on.
+/// What a form brought, and was believed, sealed into the address that the browser is sent on to.
+#[derive(Serialize, Deserialize)]
+struct Heard {
+    connection: SamlConnectionId,
+    farewell: Farewell,
+    /// When it was believed.
+    at: DateTime<Utc>,
+}
+
+/// What is said of who is signed out, and of who goes on.
+const SIGNED_OUT: &str = "You are signed out";
 const NOT_THIS: &str = "You are signed in otherwise than your organization says";
 
 /// What became of the session of a browser that brings a request to end it.
@@ -44,48 +62,96 @@ enum Became {
     GoesOn,
 }
 
-/// Takes what a provider asks, or answers, about signing out.
+/// Takes what a provider asks, or answers, about signing out, in an address.
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
-    let parting = Parting {
-        own: &connection.own,
-        provider: &connection.provider,
-        now: provider.authority.now(),
-        skew: provider.authority.settings().leeway,
-    };
-    match provider.saml.hear(&visit.query, &parting) {
-        Ok(Farewell::Asked { id, name, sessions, relay_state }) => {
-            let became = end(provider, &visit, &connection, &name, &sessions).await?;
-            let done = became != Became::GoesOn;
-            let answer = answered(provider, &visit, &connection, (&id, relay_state.as_deref()), done).await?;
-            let mut response = match answer {
-                Some(url) => see_other(&url),
-                None if done => signed_out(&visit, true),
-                None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
-            };
-            if became == Became::Ended {
-                provider.no_session(&visit).set(&mut response);
-            }
-            Ok(response)
-        }
-        Ok(Farewell::Answered { to, done }) => back(provider, &visit, &connection, &to, done).await,
-        Err(fault) => {
-            provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
-            provider.note_refused(&visit, None, fault.code()).await?;
-            let text = format!("{} ({})", crate::provider::error::sentence(&fault.to_string()), fault.code());
-            Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
-        }
+    let key = provider.authority.saml_decryption(visit.tenant.id).await?;
+    let heard = provider.saml.hear(&visit.query, &parting(provider, &connection, key.as_deref()));
+    match heard {
+        Ok(farewell) => heed(provider, &visit, &connection, farewell).await,
+        Err(fault) => refuse(provider, &visit, &fault).await,
     }
 }
 
-/// The address where the provider hears whether nobody is signed in here any more of whom it asked that; none: its metadata has none.
+/// The same in a form. It comes from the provider's page, so that none of our cookies is with it: the browser is sent on to our own site, by a
+/// GET, with which they are.
+pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
+    let key = provider.authority.saml_decryption(visit.tenant.id).await?;
+    let posted = Posted {
+        request: form.get("SAMLRequest"),
+        response: form.get("SAMLResponse"),
+        relay_state: form.get("RelayState"),
+    };
+    let heard = provider.saml.hear_posted(&posted, &parting(provider, &connection, key.as_deref()));
+    let farewell = match heard {
+        Ok(farewell) => farewell,
+        Err(fault) => return refuse(provider, &visit, &fault).await,
+    };
+    let heard = Heard { connection: connection.id, farewell, at: provider.authority.now() };
+    let sealed = provider.keep(&visit, ON_FAREWELL, heard).await?;
+    Ok(see_other(&format!("/t/{}/saml/{}/slo/finish?said={sealed}", visit.tenant.slug, connection.id)))
+}
+
+/// Does what a form asked, or answered, in the browser that brought it.
+pub async fn finish_logout(provider: &Provider, visit: Visit) -> Answer {
+    let connection = provider.named_connection(&visit).await?;
+    let form = Form::read(&visit.query)?;
+    let heard: Option<Heard> = provider.kept(&visit, ON_FAREWELL, form.need("said")?).await?;
+    let now = provider.authority.now();
+    match heard.filter(|heard| heard.connection == connection.id && now - heard.at < SENT_ON) {
+        Some(heard) => heed(provider, &visit, &connection, heard.farewell).await,
+        None => Ok(expired(&visit)),
+    }
+}
+
+/// What a message of a provider has to fit.
+fn parting<'c>(provider: &Provider, connection: &'c Connection, key: Option<&'c DecryptionKey>) -> Parting<'c> {
+    let (now, skew) = (provider.authority.now(), provider.authority.settings().leeway);
+    Parting { own: &connection.own, provider: &connection.provider, key, now, skew }
+}
+
+/// Does what a provider is believed about signing out.
+async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farewell: Farewell) -> Answer {
+    let (id, meant, relay_state) = match farewell {
+        Farewell::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
+        Farewell::Asked { id, at, name, sessions, relay_state } => (id, Meant { at, name, sessions }, relay_state),
+    };
+    let became = end(provider, visit, connection, &meant).await?;
+    let done = became != Became::GoesOn;
+    let answer = answered(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
+    let mut response = match answer {
+        Some(Delivery::Redirect(url)) => see_other(&url),
+        Some(Delivery::Post(form)) => {
+            let title = if done { SIGNED_OUT } else { NOT_THIS };
+            pages::bringing(&visit.brand, (title, "Go on, so that your organization knows it."), &form)
+        }
+        None if done => signed_out(visit, true),
+        None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
+    };
+    if became == Became::Ended {
+        provider.no_session(visit).set(&mut response);
+    }
+    Ok(response)
+}
+
+/// Tells somebody that nothing comes of what they brought, and why; there is one record of it.
+async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
+    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    provider.note_refused(visit, None, fault.code()).await?;
+    let text = format!("{} ({})", crate::provider::error::sentence(&fault.to_string()), fault.code());
+    Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
+}
+
+/// What the provider hears, whether nobody is signed in here any more of whom it asked that; none: its metadata has no address for it.
 async fn answered(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
     (to, relay_state): (&str, Option<&str>),
     done: bool,
-) -> Result<Option<String>, OAuthError> {
+) -> Result<Option<Delivery>, OAuthError> {
     let told = &connection.provider;
     if told.sign_out_url.is_none() && told.sign_out_answer_url.is_none() {
         return Ok(None);
@@ -94,8 +160,17 @@ async fn answered(
     let id = format!("_{}", provider.request_id(at)?.simple());
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
     let answering = Answering { id: &id, at, to, done, relay_state };
-    let url = provider.saml.answer_sign_out(&connection.own, told, &answering, &signing);
-    Ok(Some(url.map_err(|fault| unusable(&fault))?))
+    let answer = provider.saml.answer_sign_out(&connection.own, told, &answering, &signing);
+    Ok(Some(answer.map_err(|fault| unusable(&fault))?))
+}
+
+/// Whom a provider means.
+struct Meant {
+    /// When it said so.
+    at: DateTime<Utc>,
+    name: NameId,
+    /// In which of its sessions; none: in all.
+    sessions: Vec<String>,
 }
 
 /// Ends the session that this browser has, if it is one of those that the provider means.
@@ -103,16 +178,17 @@ async fn end(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
-    name: &NameId,
-    sessions: &[String],
+    Meant { at, name, sessions }: &Meant,
 ) -> Result<Became, OAuthError> {
     let Some(somebody) = provider.somebody_at_all(visit).await? else { return Ok(Became::Nothing) };
-    let saml = signed_in_by(provider, visit, somebody.id).await?;
-    let Some(saml) = saml.filter(|saml| saml.connection == connection.id) else { return Ok(Became::Nothing) };
-    // Somebody else's request is no way to sign these out.
+    let Some((saml, began)) = signed_in_by(provider, visit, somebody.id).await? else { return Ok(Became::Nothing) };
+    if saml.connection != connection.id {
+        return Ok(Became::Nothing);
+    }
+    // Somebody else's request is no way to sign these out, nor is one of before that was kept.
     let is_theirs = saml.name.as_ref().is_some_and(|known| *known.value.reveal() == name.value);
     let is_meant = sessions.is_empty() || saml.session.as_ref().is_some_and(|session| sessions.contains(session));
-    if !is_theirs || !is_meant {
+    if !is_theirs || !is_meant || began > *at + provider.authority.settings().leeway {
         return Ok(Became::GoesOn);
     }
     let end = EndSession { session: somebody.id, reason: EndReason::SignedOut };
@@ -120,26 +196,29 @@ async fn end(
     Ok(Became::Ended)
 }
 
-/// By what an identity provider signed somebody in; none: they showed it to us.
+/// By what an identity provider signed somebody in, and when the session began; none: they showed it to us.
 async fn signed_in_by(
     provider: &Provider,
     visit: &Visit,
     session: SessionId,
-) -> Result<Option<SamlSignIn>, OAuthError> {
+) -> Result<Option<(SamlSignIn, DateTime<Utc>)>, OAuthError> {
     let caller = protocol(visit.tenant.id, "auth");
     let found = provider.authority.executor().load::<Session>(&caller, &session.to_string()).await?;
-    Ok(found.and_then(|(session, _)| session.started.as_ref()?.saml.clone()))
+    Ok(found.and_then(|(session, _)| {
+        let started = session.started.as_ref()?;
+        Some((started.saml.clone()?, started.at))
+    }))
 }
 
-/// Where somebody who leaves is sent first, so that their provider signs them out, too, and the cookie that says where they go then; none: no
+/// What somebody who leaves brings their provider first, so that it signs them out, too, and the cookie that says where they go then; none: no
 /// provider signed them in, or it signs nobody out.
 pub(in crate::provider) async fn leaving(
     provider: &Provider,
     visit: &Visit,
     session: SessionId,
     then: Option<&str>,
-) -> Result<Option<(String, Cookies)>, OAuthError> {
-    let Some(saml) = signed_in_by(provider, visit, session).await? else { return Ok(None) };
+) -> Result<Option<(Delivery, Cookies)>, OAuthError> {
+    let Some((saml, _)) = signed_in_by(provider, visit, session).await? else { return Ok(None) };
     let Some(name) = &saml.name else { return Ok(None) };
     // One that was deactivated meanwhile is asked for nothing.
     let Some(connection) = provider.active_connection(visit, saml.connection).await? else { return Ok(None) };
@@ -158,9 +237,22 @@ pub(in crate::provider) async fn leaving(
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
     let name = NameId { value: name.value.reveal().clone(), format: name.format.clone() };
     let leaving = Leaving { id: &id, at, name: &name, session: saml.session.as_deref() };
-    let url = provider.saml.ask_to_sign_out(&connection.own, &connection.provider, &leaving, &signing);
+    let asked = provider.saml.ask_to_sign_out(&connection.own, &connection.provider, &leaving, &signing);
     let cookie = provider.cookie(visit, LEAVING, &cookie, PATIENCE);
-    Ok(Some((url.map_err(|fault| unusable(&fault))?, Cookies::of(cookie))))
+    Ok(Some((asked.map_err(|fault| unusable(&fault))?, Cookies::of(cookie))))
+}
+
+/// Sends somebody who signed out here on with what they bring their provider.
+pub(in crate::provider) fn sent_on(visit: &Visit, asked: &Delivery) -> Response {
+    match asked {
+        // Our pages' forms lead to no other site, so a page does.
+        Delivery::Redirect(url) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
+        Delivery::Redirect(url) => see_other(url),
+        Delivery::Post(form) => {
+            let text = "You are signed out here. Go on, so that your organization signs you out, too.";
+            pages::bringing(&visit.brand, ("Sign out of your organization", text), form)
+        }
+    }
 }
 
 /// Somebody is back from their provider: they are signed out here since they left.
@@ -186,5 +278,5 @@ fn signed_out(visit: &Visit, done: bool) -> Response {
     } else {
         "Your organization did not sign you out everywhere else. Close your browser, or sign out there."
     };
-    pages::message(&visit.brand, StatusCode::OK, "You are signed out", text)
+    pages::message(&visit.brand, StatusCode::OK, SIGNED_OUT, text)
 }

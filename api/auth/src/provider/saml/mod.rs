@@ -5,6 +5,7 @@
 //! consume (its POST, without any cookie of ours) ─▶ what it says is verified, and sealed into the address of
 //! finish (our own site again, with the cookie) ─▶ it is the answer to this browser's request ─▶ a session
 //! single_logout ◀▶ the provider, both ways: the session of the browser that brings it ends
+//! posted_logout ─▶ the same in a form (without any cookie of ours), sealed into the address of finish_logout
 //! ```
 //!
 //! What is believed is the crate `saml`'s to say; that an assertion works once, the log's (a claim, in the append that begins the
@@ -26,8 +27,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use answer::{consume, finish};
-pub(super) use logout::leaving;
-pub use logout::single_logout;
+pub use logout::{finish_logout, posted_logout, single_logout};
+pub(super) use logout::{leaving, sent_on};
 
 use super::authorize::{see_other, show_login};
 use super::browser::Cookies;
@@ -44,6 +45,10 @@ const REQUEST: &str = "inopsio-saml";
 
 /// How long somebody may take at their provider.
 const PATIENCE: TimeDelta = TimeDelta::minutes(30);
+
+/// How long what they bring back in a form is good: a browser is sent on at once, and who keeps the address shall not have later what was said
+/// now.
+const SENT_ON: TimeDelta = TimeDelta::minutes(2);
 
 /// The longest cookie that browsers keep, less its name and attributes.
 const LONGEST_COOKIE: usize = 3_800;
@@ -147,6 +152,7 @@ impl Provider {
             entity_id: told.entity_id.clone(),
             sign_in_url: told.sign_in_url.clone(),
             sign_out_url: told.sign_out_url.clone(),
+            sign_out_by_post: told.sign_out_by_post,
             sign_out_answer_url: told.sign_out_answer_url.clone(),
             certificates: certificates.collect::<Result<_, _>>().map_err(|fault| unusable(&fault))?,
         };
