@@ -14,17 +14,18 @@ use poem::http::{HeaderValue, Uri, Version, header};
 /// `header_invalid`.
 pub fn check(request: &Request) -> Result<(), Refusal> {
     let mut given = request.headers().get_all(header::HOST).iter();
-    match (given.next(), given.next()) {
-        (None, _) if request.version() == Version::HTTP_11 => Err(refused("it is missing")),
-        (None, _) => Ok(()),
-        (Some(_), Some(_)) => Err(refused("it may be there once")),
-        (Some(one), None) if !is_host(one) => {
-            Err(refused("allowed is a name or an address and, after a colon, a port, such as api.example.com:8080"))
-        }
-        (Some(one), None) if request.version() == Version::HTTP_2 && differs(request.uri(), one) => {
-            Err(refused("it is another one than that of :authority"))
-        }
-        (Some(_), None) => Ok(()),
+    let host = match (given.next(), given.next()) {
+        (None, _) if request.version() == Version::HTTP_11 => return Err(refused("it is missing")),
+        (None, _) => return Ok(()),
+        (Some(_), Some(_)) => return Err(refused("it may be there once")),
+        (Some(host), None) => host,
+    };
+    if !is_host(host) {
+        Err(refused("allowed is a name or an address and, after a colon, a port, such as api.example.com:8080"))
+    } else if request.version() == Version::HTTP_2 && differs(request.uri(), host) {
+        Err(refused("it is another one than that of :authority"))
+    } else {
+        Ok(())
     }
 }
 
