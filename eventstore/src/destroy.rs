@@ -5,7 +5,7 @@ use kernel::{LeafHash, TenantId, Tree};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::backup::snapshot::hash;
-use crate::{Database, Error, Role};
+use crate::{Database, Error, LockClass, Role};
 
 /// A tenant's history in a log, as far as it can be proven: what was signed of it, or exported, can be held against this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,18 @@ pub async fn history(database: &Database, tenant: TenantId) -> Result<History, E
 /// When the database does not answer, or a read model has not taken in all of the tenant's history yet: it would write it down again.
 pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]) -> Result<(), Error> {
     let mut connection = database.options(Role::Append).disable_statement_logging().connect().await?;
-    for act in ["SELECT log.empty($1, $2)", "SELECT log.destroy($1, $2)"] {
-        sqlx::query(act).bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
-    }
+    sqlx::query("SELECT log.empty($1, $2)").bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
+    // What is being written down of its sagas is committed first, and destroyed with the rest; what comes later sees that it is closed. In
+    // one statement: were the end of a transaction ours to send, others would wait for us meanwhile.
+    sqlx::query(
+        "WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock($1, hashtext($2::uuid::text)))
+         SELECT log.destroy($2, $3) FROM alone",
+    )
+    .bind(LockClass::SagasOfTenant.number())
+    .bind(tenant.uuid())
+    .bind(read_models)
+    .execute(&mut connection)
+    .await?;
     connection.close().await?;
     Ok(())
 }

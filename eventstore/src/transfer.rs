@@ -30,7 +30,7 @@ use crate::backup::StoredEvent;
 use crate::backup::copied::{self, Whose};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
-use crate::{Closure, Error};
+use crate::{Closure, Error, LockClass};
 
 /// Events of one transaction in the new cell, in which others' appends wait.
 const CHUNK: i64 = 1_000;
@@ -369,6 +369,12 @@ pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()
 /// When the tenant is not closed here, as it is where it lives.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
     let mut transaction = connection.begin().await?;
+    // As where a tenant is destroyed: no saga's row that is being written stays behind.
+    sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2::uuid::text))")
+        .bind(LockClass::SagasOfTenant.number())
+        .bind(tenant.uuid())
+        .execute(&mut *transaction)
+        .await?;
     let copies = "UPDATE log.closed SET purged = true
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {

@@ -160,7 +160,8 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
     rest(shared, key, &state, state.wake_at(shared.clock.now()), seen).await
 }
 
-/// Writes what became of an instance into its row.
+/// Writes what became of an instance into its row, because of which it was taken up. If that is not there any more, its tenant was
+/// destroyed meanwhile.
 async fn rest(
     shared: &Shared,
     key: InstanceKey,
@@ -169,7 +170,7 @@ async fn rest(
     seen: Position,
 ) -> Result<(), Error> {
     shared.probe.at(&Point::BeforeRow).await;
-    rows::write(&shared.pool, key, state, wake_at, seen, shared.clock.now()).await?;
+    rows::update(&shared.pool, key, state, wake_at, seen, shared.clock.now()).await?;
     shared.probe.at(&Point::AfterRow).await;
     Ok(())
 }

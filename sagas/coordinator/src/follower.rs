@@ -345,9 +345,13 @@ impl Follower<'_> {
                 Err(refusal) => return Err(refusal.into()),
             }
         }
+        let instances = || found.begun.iter().chain(&current);
+        let parked = found.parked.iter().map(|(_, entry)| entry.tenant);
+        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(parked).collect();
         let mut transaction = shared.pool.begin().await?;
-        for (key, state) in found.begun.iter().chain(&current) {
-            rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
+        rows::hold(&mut transaction, &tenants).await?;
+        for (key, state) in instances() {
+            rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
         for (hearing, at) in &found.pokes {
             rows::poke(&mut transaction, hearing, *at, now).await?;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use eventstore::LockClass;
 use kernel::{Position, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
@@ -25,19 +26,46 @@ pub(crate) struct Hearing {
     pub(crate) key: String,
 }
 
-/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good by then. (What is written
-/// while they are being deleted may stay behind; it is due to nobody.) `seen`: everything that it has to hear of up to here has been
+/// What a row shows from now on, unless it shows a later version. `$15`: everything that the instance has to hear of up to here has been
 /// heard; what came later wakes it at once.
+macro_rules! shows {
+    () => {
+        " saga = $3, definition = $4, key = $5, status = $6, step = $7, undo = $8, turn = $9, attempt = $10, code = $11,
+             reason = $12, version = $13, seen = GREATEST(i.seen, $15),
+             wake_at = CASE WHEN i.poked > GREATEST(i.seen, $15) AND $14 > $16 THEN $16 ELSE $14 END,
+             changed_at = CASE WHEN i.version < $13 THEN $16 ELSE i.changed_at END
+         WHERE i.version <= $13"
+    };
+}
+
+/// Until the transaction ends, these tenants' rows are not deleted for good; and if they were before, its later statements see it. This has
+/// to be a statement of its own: what one sees is settled before it waits for a lock.
+pub(crate) async fn hold(transaction: &mut PgConnection, tenants: &HashSet<TenantId>) -> Result<(), sqlx::Error> {
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock_shared($1, hashtext(t.tenant_id::text)) FROM unnest($2::uuid[]) AS t (tenant_id)",
+    )
+    .bind(LockClass::SagasOfTenant.number())
+    .bind(tenants.iter().map(|tenant| tenant.uuid()).collect::<Vec<_>>())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good. In a transaction that
+/// [holds](hold) the tenant: else the row would be made again that is deleted meanwhile. `seen`: everything that it has to hear of up to
+/// here has been heard.
 pub(crate) async fn write(
-    connection: impl PgExecutor<'_>,
+    transaction: &mut PgConnection,
     key: InstanceKey,
     state: &State,
     wake_at: Option<DateTime<Utc>>,
     seen: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let current = state.current.as_ref();
-    sqlx::query(
+    let sql = concat!(
         "INSERT INTO saga.instances AS i
              (tenant_id, instance_id, saga, definition, key, status, step, undo, turn, attempt, code, reason, version,
               wake_at, seen, started_at, changed_at)
@@ -45,32 +73,54 @@ pub(crate) async fn write(
          WHERE NOT EXISTS (
              SELECT FROM log.closed
              WHERE tenant_id = $1 AND until > clock_timestamp() AND (state = 'deleted' OR state = 'left' AND purged))
-         ON CONFLICT (tenant_id, instance_id) DO UPDATE SET
-             status = excluded.status, step = excluded.step, undo = excluded.undo, turn = excluded.turn,
-             attempt = excluded.attempt, code = excluded.code, reason = excluded.reason, version = excluded.version,
-             seen = GREATEST(i.seen, $15),
-             wake_at = CASE WHEN i.poked > GREATEST(i.seen, $15) AND excluded.wake_at > $16 THEN $16 ELSE excluded.wake_at END,
-             changed_at = CASE WHEN i.version < excluded.version THEN $16 ELSE i.changed_at END
-         WHERE i.version <= excluded.version",
-    )
-    .bind(key.tenant.uuid())
-    .bind(key.id)
-    .bind(&state.saga)
-    .bind(i64::from(state.definition))
-    .bind(&state.key)
-    .bind(state.status.as_str())
-    .bind(current.map(|current| &current.step))
-    .bind(current.map_or(state.unwinding, |current| current.undo))
-    .bind(current.map_or(0, |current| i64::from(current.turn)))
-    .bind(current.map_or(0, |current| i64::from(current.attempt)))
-    .bind(state.why.as_ref().map(|(code, _)| code))
-    .bind(state.why.as_ref().map(|(_, reason)| reason))
-    .bind(state.version.cast_signed())
-    .bind(wake_at)
-    .bind(seen.as_i64())
-    .bind(now)
-    .execute(connection)
-    .await?;
+         ON CONFLICT (tenant_id, instance_id) DO UPDATE SET",
+        shows!()
+    );
+    show(transaction, sql, key, state, wake_at, seen, now).await
+}
+
+/// Changes an instance's row as `write` does, if it is there. One that was deleted is not made again, so nobody is to be held.
+pub(crate) async fn update(
+    connection: impl PgExecutor<'_>,
+    key: InstanceKey,
+    state: &State,
+    wake_at: Option<DateTime<Utc>>,
+    seen: Position,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let sql = concat!("UPDATE saga.instances AS i SET", shows!(), " AND i.tenant_id = $1 AND i.instance_id = $2");
+    show(connection, sql, key, state, wake_at, seen, now).await
+}
+
+async fn show(
+    connection: impl PgExecutor<'_>,
+    sql: &str,
+    key: InstanceKey,
+    state: &State,
+    wake_at: Option<DateTime<Utc>>,
+    seen: Position,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let current = state.current.as_ref();
+    sqlx::query(sql)
+        .bind(key.tenant.uuid())
+        .bind(key.id)
+        .bind(&state.saga)
+        .bind(i64::from(state.definition))
+        .bind(&state.key)
+        .bind(state.status.as_str())
+        .bind(current.map(|current| &current.step))
+        .bind(current.map_or(state.unwinding, |current| current.undo))
+        .bind(current.map_or(0, |current| i64::from(current.turn)))
+        .bind(current.map_or(0, |current| i64::from(current.attempt)))
+        .bind(state.why.as_ref().map(|(code, _)| code))
+        .bind(state.why.as_ref().map(|(_, reason)| reason))
+        .bind(state.version.cast_signed())
+        .bind(wake_at)
+        .bind(seen.as_i64())
+        .bind(now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Whether an event starts a saga: asked when it is followed, and again when that could not be said.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 
 use deadletters::{Entry, Outcome, Part, Share};
@@ -185,8 +186,10 @@ impl Follower<'_> {
             }
         }
         let now = shared.clock.now();
+        let tenants: HashSet<_> = begun.iter().map(|(key, _)| key.tenant).collect();
+        rows::hold(&mut transaction, &tenants).await?;
         for (key, state) in &begun {
-            rows::write(&mut *transaction, *key, state, state.wake_at(now), Position::START, now).await?;
+            rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
         let outcome = Outcome { failed };
         let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, self.letters.backoff).await?;

@@ -8,17 +8,17 @@ use sqlx::{Connection, Executor};
 
 use crate::follow_up::{FollowUp, qualify, set};
 
-async fn waits(case: &Case<'_>) {
+pub async fn waits(case: &Case<'_>) {
     case.until("it waits", |one| case.later(one).is_some()).await;
 }
 
 /// The rows of a tenant's instances.
-async fn rows(bed: &Bed, tenant: TenantId) -> i64 {
+pub async fn rows(bed: &Bed, tenant: TenantId) -> i64 {
     let count = "SELECT count(*) FROM saga.instances WHERE tenant_id = $1";
     sqlx::query_scalar(count).bind(tenant.uuid()).fetch_one(&mut bed.superuser().await).await.unwrap()
 }
 
-async fn execute(bed: &Bed, sql: &str, tenant: TenantId) {
+pub async fn execute(bed: &Bed, sql: &str, tenant: TenantId) {
     let sql = sql.replace("{}", &format!("'{tenant}'"));
     let mut superuser = bed.superuser().await;
     superuser.execute(sql.as_str()).await.unwrap();

@@ -4,6 +4,7 @@
 
 mod coming_and_going;
 mod dead_letters;
+mod destroying;
 mod follow_up;
 mod hearing;
 mod operating;

@@ -1,0 +1,134 @@
+//! A tenant that is destroyed while what became of its sagas is written down: nothing is left of it, whoever of the two comes first.
+
+use std::sync::Arc;
+
+use coordinator::{Point, Probe};
+use crm_commands::GRANTS;
+use eventstore::Role;
+use futures::future::BoxFuture;
+use sagabed::{Bed, Case, Story};
+use testbed::{Hold, eventually};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::coming_and_going::{execute, rows, waits};
+use crate::follow_up::FollowUp;
+
+/// Stops at a place until it is let go.
+struct Gate {
+    at: Point,
+    reached: Notify,
+    open: Semaphore,
+    /// Where what follows it is over.
+    end: Point,
+    ended: Notify,
+}
+
+impl Gate {
+    fn new(at: Point, end: Point) -> Arc<Self> {
+        Arc::new(Self { at, reached: Notify::new(), open: Semaphore::new(0), end, ended: Notify::new() })
+    }
+
+    fn let_go(&self) {
+        self.open.add_permits(1);
+    }
+}
+
+impl Probe for Gate {
+    fn at<'a>(&'a self, point: &'a Point) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if *point == self.at {
+                self.reached.notify_one();
+                // Once it is open, it stays so.
+                drop(self.open.acquire().await.unwrap());
+            }
+            if *point == self.end {
+                self.ended.notify_one();
+            }
+        })
+    }
+}
+
+/// Waits until somebody with this role waits for another one's transaction.
+async fn held_up(bed: &Bed, role: Role) {
+    let name = role.name(bed.sagas.service());
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                 WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock')";
+    eventually(&format!("{name} waits"), || async {
+        let waits: bool = sqlx::query_scalar(waits).bind(&name).fetch_one(&mut bed.superuser().await).await.unwrap();
+        waits.then_some(())
+    })
+    .await;
+}
+
+async fn destroy(case: &Case<'_>) {
+    eventstore::destroy(&case.bed.database, case.tenant(), &[]).await.unwrap();
+}
+
+/// A tenant with an instance that waits, of whose last event nobody has heard; nobody runs.
+async fn behind_by_one(bed: &Bed) -> Case<'_> {
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    FollowUp.begin(&case).await;
+    waits(&case).await;
+    bed.followed().await;
+    running.stop().await;
+    execute(bed, "UPDATE saga.checkpoint SET position = (SELECT position - 1 FROM log.head)", case.tenant()).await;
+    case
+}
+
+#[tokio::test]
+async fn a_row_that_is_to_be_written_while_its_tenant_is_destroyed_is_not() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = behind_by_one(&bed).await;
+    execute(&bed, "UPDATE saga.instances SET version = version - 1 WHERE tenant_id = {}", case.tenant()).await;
+    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
+    tokio::join!(destroy(&case), async {
+        hold.reached().await;
+        // It has read that the tenant is there, and has its instance's state; the row is as good as deleted.
+        let running = bed.start();
+        held_up(&bed, Role::Project).await;
+        hold.end().await;
+        bed.followed().await;
+        running.stop().await;
+    });
+    assert_eq!(rows(&bed, case.tenant()).await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_was_written_and_not_committed_when_its_tenant_is_destroyed_is_deleted() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = behind_by_one(&bed).await;
+    execute(&bed, "DELETE FROM saga.instances WHERE tenant_id = {}", case.tenant()).await;
+    let gate = Gate::new(Point::BeforeCheckpoint, Point::AfterCheckpoint);
+    let running = bed.start_with(gate.clone());
+    gate.reached.notified().await;
+    tokio::join!(destroy(&case), async {
+        held_up(&bed, Role::Append).await;
+        gate.let_go();
+        gate.ended.notified().await;
+    });
+    assert_eq!(rows(&bed, case.tenant()).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_comes_to_rest_while_its_tenant_is_destroyed_has_no_row_any_more() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let gate = Gate::new(Point::BeforeRow, Point::AfterRow);
+    let running = bed.start_with(gate.clone());
+    FollowUp.begin(&case).await;
+    gate.reached.notified().await;
+    // So that only the row of the one that rests is yet to be written.
+    bed.followed().await;
+    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
+    tokio::join!(destroy(&case), async {
+        hold.reached().await;
+        gate.let_go();
+        held_up(&bed, Role::Project).await;
+        hold.end().await;
+        gate.ended.notified().await;
+    });
+    assert_eq!(rows(&bed, case.tenant()).await, 0);
+    running.stop().await;
+}
