@@ -2,7 +2,7 @@
 
 use kernel::UserId;
 use user_aggregates::Owners;
-use user_commands::{DeactivateUser, EraseUser, GrantRole, LockUser, RemoveUser, RevokeRole, UnlockUser};
+use user_commands::{DeactivateUser, EraseOneself, EraseUser, GrantRole, LockUser, RemoveUser, RevokeRole, UnlockUser};
 
 use super::support::*;
 
@@ -23,6 +23,23 @@ async fn the_last_owner_can_not_be_taken_away_in_any_way() {
     assert_eq!(world.refused(&EraseUser { user, catalogue, forget: forget() }).await.code(), "last_owner");
     assert_eq!(world.jobs().await, [""; 0], "what is refused asks for no job");
     assert!(world.state(ada).await.is_owner());
+}
+
+#[tokio::test]
+async fn the_last_owner_stays_also_where_what_made_them_one_can_not_be_read() {
+    let world = World::with_jobs().await;
+    let ada = world.user("ada", &["member"]).await;
+    world.done(&GrantRole { user: ada, role: "admin".to_owned(), catalogue: catalogue() }).await;
+    world.retype(ada, "user.user.role_granted", "user.user.promoted").await;
+    let (elsewhere, before) = (world.elsewhere(), world.store.head().await.unwrap());
+    let oneself = EraseOneself { email: "ada@example.com".to_owned(), forget: forget() };
+    let refused = elsewhere.execute(&world.as_user(ada), &oneself).await.unwrap_err();
+    assert_eq!(refused.code(), "last_owner");
+    let erase = EraseUser { user: ada, catalogue: catalogue(), forget: forget() };
+    let refused = elsewhere.execute(&world.request, &erase).await.unwrap_err();
+    assert_eq!(refused.code(), "last_owner");
+    assert_eq!(world.store.head().await.unwrap(), before, "something was written");
+    assert_eq!(world.jobs().await, [""; 0], "what is refused asks for no job");
 }
 
 #[tokio::test]
