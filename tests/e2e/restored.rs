@@ -197,4 +197,8 @@ async fn without_the_tenants_of_a_lost_key(half: &Path, (name, key): (&'static s
     assert!(events > 0 && (rest, closed) == (0, 1), "{events} {rest} {closed}");
     let (events, rest, closed) = has(&mut user, &listed[0]["tenant_id"]).await;
     assert!(events > 0 && rest > 0 && closed == 0, "{events} {rest} {closed}");
+    // So it is in backups of after, too, though no event tells it.
+    let next = world.folder().join("next");
+    world.ok(&["backup", "--to", shown(&next)]);
+    assert_eq!(json_of(&world, &["backup", "drill", shown(&next)])["verdict"], "proven");
 }

@@ -1,5 +1,7 @@
 //! From a backup into the databases of a configuration: all of it, or nothing.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::Looked;
 use deadletters::backup::StoredLetter;
@@ -10,6 +12,7 @@ use gateway::Config;
 use indicatif::ProgressBar;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
@@ -48,6 +51,7 @@ pub async fn load(
         backup::is_empty(&admin, &config.database(*service), &tables).await?;
     }
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+    let bare = bare(&archive.manifest, &tenants);
     tenants.retain(|tenant| !left.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { beside::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
@@ -64,7 +68,7 @@ pub async fn load(
         poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, looked.up_to));
     }
     let told = told_of_tenants(archive, &mut poured).await?;
-    close_deleted(&told, left, &mut poured).await?;
+    close_deleted(&told, left, bare, &mut poured).await?;
     Directory::open(config).restore(&stand(tenants, &told)?).await?;
     for (restore, head, looked) in poured {
         restore.finish(head, looked).await?;
@@ -112,11 +116,26 @@ async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec
     Ok(told)
 }
 
-/// Tenants that were deleted stay so, and those that are left out are as if they were: nothing is written for them, and no read model
-/// shows them.
-async fn close_deleted(told: &[RecordedEvent], left: &LeftOut, poured: &mut [Poured]) -> Result<()> {
+/// Tenants of whom a backup has history and nothing else, neither beside it nor in the directory: they were deleted, or an earlier restore
+/// left them out, which no event tells.
+fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
+    let of_logs = || manifest.services.iter().flat_map(|log| &log.tenants);
+    let having = of_logs().filter(|tenant| [tenant.commands, tenant.claims, tenant.decisions] != [0; 3]);
+    let listed = listed.iter().map(|tenant| tenant.tenant_id.uuid());
+    let others: BTreeSet<Uuid> = having.map(|tenant| tenant.tenant_id).chain(listed).collect();
+    of_logs().map(|tenant| tenant.tenant_id).filter(|id| !others.contains(id)).collect()
+}
+
+/// Tenants that were deleted stay so, and those that are or were left out are as if they were: nothing is written for them, and no read
+/// model shows them.
+async fn close_deleted(
+    told: &[RecordedEvent],
+    left: &LeftOut,
+    bare: BTreeSet<Uuid>,
+    poured: &mut [Poured],
+) -> Result<()> {
     let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
-    let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).collect();
+    let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).chain(bare).collect();
     if deleted.is_empty() {
         return Ok(());
     }
@@ -246,7 +265,6 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
 mod tests {
     use chrono::DateTime;
     use directory::Standing::{Active, Deleting, Suspended};
-    use uuid::Uuid;
 
     use super::*;
 
