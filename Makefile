@@ -6,6 +6,9 @@ export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(CURDIR)/.inopsi
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
+# Tests wait for servers a third of their time: half as many more at once as there are processors.
+export NEXTEST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
+
 # A service of its own (make dev SERVICE=crm); more arguments for the command (make demo ARGS="--leads 500").
 SERVICE ?=
 ARGS ?=
