@@ -1,5 +1,8 @@
 -- The tables of the directory, as {{role}} uses them. All of it may run again.
 
+-- "… already exists, skipping" is what this is for, not news.
+SET client_min_messages = warning;
+
 CREATE TABLE IF NOT EXISTS tenants (
     tenant_id  uuid PRIMARY KEY,
     slug       text NOT NULL UNIQUE,
