@@ -16,7 +16,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use projector::{Projection, ReadModels};
 
-use crate::outside::Outside;
+use crate::adapters::Adapters;
 
 /// What the gateway needs of a domain before its service runs.
 pub struct Part {
@@ -57,13 +57,13 @@ pub type RouteTable = std::collections::HashMap<
     std::collections::HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>,
 >;
 
-fn part<D: Domain>(outside: &Outside) -> Part {
+fn part<D: Domain>(adapters: &Adapters) -> Part {
     Part {
         service: D::SERVICE,
         grants: D::grants(),
         catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
-        sagas: sagas_of::<D>(outside),
+        sagas: sagas_of::<D>(adapters),
         jobs: D::jobs,
         stints: D::stints(),
         projections: D::projections(),
@@ -99,13 +99,13 @@ pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
 }
 
 /// The sagas of a domain.
-fn sagas_of<D: Domain>(outside: &Outside) -> Option<Sagas> {
-    sagas(outside).into_iter().find(|sagas| sagas.service() == D::SERVICE)
+fn sagas_of<D: Domain>(adapters: &Adapters) -> Option<Sagas> {
+    sagas(adapters).into_iter().find(|sagas| sagas.service() == D::SERVICE)
 }
 
 /// The aggregate of a domain's saga instances, if it has any.
 fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
-    sagas_of::<D>(&Outside::absent()).into_iter().map(|sagas| sagas.aggregate())
+    sagas_of::<D>(&Adapters::none()).into_iter().map(|sagas| sagas.aggregate())
 }
 
 /// What the events of all services offer to others; it belongs to no domain.
@@ -174,14 +174,14 @@ macro_rules! domains {
         /// The services of this program.
         pub const SERVICES: &[Service] = &[$(<$domain as Domain>::SERVICE),+];
 
-        /// All domains, to look at or look after: nothing outside is within their reach.
+        /// All domains, to look at or look after: without adapters.
         pub fn parts() -> Vec<Part> {
-            parts_with(&Outside::absent())
+            parts_with(&Adapters::none())
         }
 
         /// All domains, to be run.
-        pub fn parts_with(outside: &Outside) -> Vec<Part> {
-            vec![$(part::<$domain>(outside)),+]
+        pub fn parts_with(adapters: &Adapters) -> Vec<Part> {
+            vec![$(part::<$domain>(adapters)),+]
         }
 
         /// The root of queries.
@@ -237,19 +237,19 @@ domains! {
 }
 
 /// The sagas of the domains that have any.
-fn sagas(outside: &Outside) -> Vec<Sagas> {
-    let people = user_sagas::Outside::new(
-        outside.mailer.clone(),
-        outside.texts.clone(),
-        &outside.secret,
-        outside.url.clone(),
-        outside.places.clone(),
-        outside.access.clone(),
+fn sagas(adapters: &Adapters) -> Vec<Sagas> {
+    let people = user_sagas::Ports::new(
+        adapters.mailer.clone(),
+        adapters.texts.clone(),
+        &adapters.secret,
+        adapters.url.clone(),
+        adapters.places.clone(),
+        adapters.access.clone(),
     );
-    let signing_in = auth_sagas::Outside {
-        mailer: outside.mailer.clone(),
-        letters: outside.letters.clone(),
-        notices: outside.notices.clone(),
+    let signing_in = auth_sagas::Ports {
+        mailer: adapters.mailer.clone(),
+        letters: adapters.authority.clone(),
+        notices: adapters.notices.clone(),
     };
     vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
 }

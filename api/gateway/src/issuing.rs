@@ -19,12 +19,10 @@ use kernel::{Clock, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
 
-use crate::breaches::RangeService;
+use crate::adapters::{Adapters, CachedTenants, RangeService};
 use crate::domains::Part;
-use crate::outside::Outside;
 use crate::server::StartError;
 use crate::service::{Background, Written};
-use crate::tenants::DirectoryOfTenants;
 
 /// How often attempts that are long past are forgotten.
 const TIDY: Duration = Duration::from_mins(1);
@@ -52,7 +50,7 @@ pub async fn open(
     config: &Config,
     address: SocketAddr,
     served: &[(Part, Runtime)],
-    outside: &Outside,
+    adapters: &Adapters,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<Issuing, StartError> {
@@ -71,8 +69,8 @@ pub async fn open(
     }
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
-        tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
-        standings: Arc::new(outside.suspended.clone()),
+        tenants: Arc::new(CachedTenants::new(Directory::open(config))),
+        standings: Arc::new(adapters.suspended.clone()),
         people: people.as_ref().map(|known| known.directory.clone()),
         links: people.as_ref().map(|known| known.letters.clone()),
         admission: people.map(|known| known.doorkeeper),

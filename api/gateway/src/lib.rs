@@ -9,44 +9,33 @@
 //!
 //! To add a domain: its line in `domains.rs`. To add middleware: its file in `front/`.
 
+mod adapters;
 pub mod auth;
-mod breaches;
 mod cells;
 pub mod contracts;
 mod denials;
 mod dev_mail;
 mod domains;
-mod doors;
-mod dossiers;
 mod forwarding;
 mod front;
 mod graphql;
 mod issuing;
-mod keysmith;
-mod letters;
-mod machines;
 mod methods;
 mod migrate;
-mod names;
-mod notices;
 mod operations;
 pub mod operator;
-mod outside;
 mod parameters;
 mod people;
-mod powers;
 mod provisioning;
 mod rebuilding;
 mod reference;
 mod rewrap;
-mod rings;
 mod routes;
 mod server;
 mod service;
 mod suspension;
 pub mod telemetry;
 pub mod tenant_keys;
-mod tenants;
 mod well_known;
 mod wire;
 

@@ -14,8 +14,8 @@ use executor::Executor;
 use kernel::{Caller, MachineId, Refusal, Role, SystemClock, TenantId};
 use keys::SystemRandom;
 
+use crate::adapters::CachedTenants;
 use crate::issuing;
-use crate::tenants::DirectoryOfTenants;
 
 /// A token that can't be issued.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ pub async fn issue(
 pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor) -> Authority {
     Authority::new(Parts {
         executor,
-        tenants: Arc::new(DirectoryOfTenants::new(Directory::open(config))),
+        tenants: Arc::new(CachedTenants::new(Directory::open(config))),
         standings: face::all_stand(),
         people: None,
         links: None,

@@ -1,11 +1,11 @@
-//! Making a tenant, for whoever operates the platform: with the sagas of this program, over what is outside as configured.
+//! Making a tenant, for whoever operates the platform: with the sagas of this program, with the adapters that are configured.
 
 use config::Config;
 use directory::Tenant;
 use directory::lifecycle::{self, ProvisionError};
 
+use crate::adapters::Adapters;
 use crate::domains;
-use crate::outside::Outside;
 
 /// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it.
 ///
@@ -18,11 +18,14 @@ pub async fn provision(
     owner: Option<String>,
 ) -> Result<Tenant, ProvisionError> {
     lifecycle::provision(config, slug, name, owner, |bus| {
-        let outside = Outside::of(config, bus).map_err(|error| ProvisionError::Sagas(error.to_string()))?;
+        let adapters = Adapters::of(config, bus).map_err(|error| ProvisionError::Sagas(error.to_string()))?;
         // Mail that is to be looked at belongs to the server: there it can be.
-        let outside =
-            if outside.caught.is_some() || outside.caught_texts.is_some() { outside.without_mail() } else { outside };
-        let mut parts = domains::parts_with(&outside).into_iter();
+        let adapters = if adapters.caught.is_some() || adapters.caught_texts.is_some() {
+            adapters.without_mail()
+        } else {
+            adapters
+        };
+        let mut parts = domains::parts_with(&adapters).into_iter();
         Ok(parts.find(|part| part.service == user_api::SERVICE).and_then(|part| part.sagas))
     })
     .await

@@ -16,12 +16,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::{AdapterError, Adapters, SignOut};
 use crate::auth::{KeyError, Verifier};
 use crate::denials::Watch;
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
-use crate::outside::{Outside, OutsideError};
 use crate::routes::Served;
 use crate::service::{self, Background};
 use crate::wire::Wire;
@@ -114,7 +114,7 @@ pub enum StartError {
     },
     /// Mail, or text messages, are not configured well.
     #[error(transparent)]
-    Outside(#[from] OutsideError),
+    Adapters(#[from] AdapterError),
     /// The bus is not configured well. (That it does not answer is no reason not to start.)
     #[error(transparent)]
     Bus(#[from] nats::Error),
@@ -159,9 +159,9 @@ impl Server {
         let background = Background::default();
         keep_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
-        let outside = Outside::of(&config, &bus)?;
+        let adapters = Adapters::of(&config, &bus)?;
         let parts: Vec<_> =
-            domains::parts_with(&outside).into_iter().filter(|part| services.includes(part.service)).collect();
+            domains::parts_with(&adapters).into_iter().filter(|part| services.includes(part.service)).collect();
         // Of all services, not only of those that run here: a token is the same everywhere.
         let grants: Arc<[Grant]> = domains::grants().into();
         let stop = CancellationToken::new();
@@ -176,28 +176,26 @@ impl Server {
                 continue;
             }
             let sources = (clock.clone(), ids.clone());
-            let opened = service::open(&part, &config, &bus, &outside, sources, grants.clone(), &background).await?;
+            let opened = service::open(&part, &config, &bus, &adapters, sources, grants.clone(), &background).await?;
             here.push((part, opened.runtime.clone()));
             running.push(opened);
         }
         let issuing =
-            issuing::open(&config, address, &here, &outside, (clock.clone(), ids.clone()), &background).await?;
+            issuing::open(&config, address, &here, &adapters, (clock.clone(), ids.clone()), &background).await?;
         if let Some(provider) = &issuing.provider {
-            outside.letters.employ(provider.authority.clone());
-            outside.notices.employ(provider.authority.clone());
-            outside.keysmith.employ(provider.authority.clone());
+            adapters.authority.bind(provider.authority.clone());
         }
-        outside.machines.employ(issuing.executor.clone());
-        outside.dossiers.employ(issuing.dossier);
-        if let Some(directory) = issuing::read_models_of(&here, user_api::SERVICE) {
-            outside.access.employ(issuing.executor.clone(), directory);
+        adapters.machines.bind(issuing.executor.clone());
+        adapters.dossier.bind(issuing.dossier);
+        if let Some(people) = issuing::read_models_of(&here, user_api::SERVICE) {
+            adapters.access.bind(SignOut { executor: issuing.executor.clone(), people });
         }
         let sources = (clock.clone(), ids.clone());
-        let suspended = outside.suspended.clone();
+        let suspended = adapters.suspended.clone();
         let noting = (issuing.touched.clone(), suspended.clone());
         let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
         let bearers = people.bearers;
-        outside.ranks.employ(bearers.clone());
+        adapters.bearers.bind(bearers.clone());
         let verifier =
             Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
         let verifier = Arc::new(verifier);
@@ -254,7 +252,7 @@ impl Server {
             (verifier.clone(), rates.clone(), watch.clone()),
             (&seen_from, stop.clone()),
         );
-        let routes = match (outside.caught, outside.caught_texts) {
+        let routes = match (adapters.caught, adapters.caught_texts) {
             (None, None) => routes,
             (mails, texts) => dev_mail::routes(routes, mails, texts),
         };

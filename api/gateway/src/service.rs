@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
+use crate::adapters::Adapters;
 use crate::domains::{Part, dead_letters_of};
-use crate::outside::Outside;
 use crate::rebuilding;
 use crate::server::StartError;
 
@@ -159,7 +159,7 @@ pub async fn open(
     part: &Part,
     config: &Config,
     bus: &Bus,
-    outside: &Outside,
+    adapters: &Adapters,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     grants: Arc<[Grant]>,
     background: &Background,
@@ -207,7 +207,7 @@ pub async fn open(
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
 
     let sources = jobs::Sources { clock: clock.clone(), ids };
-    let machines = outside.machines.clone();
+    let machines = adapters.machines.clone();
     let writing = Writing { executor: executor.clone(), grants: grants.clone(), machines };
     let kinds = (part.jobs)(&read_models, Some(&writing));
     let kinds = match rebuilding::kind(config, part, &store) {
@@ -243,13 +243,13 @@ pub async fn open(
         live,
         jobs,
         grants,
-        names: outside.names.clone(),
-        texted: outside.texted.clone(),
-        addressees: outside.letters.clone(),
-        standings: Arc::new(outside.suspended.clone()),
-        signing_in: outside.dossiers.clone(),
-        powers: outside.ranks.clone(),
-        signing_keys: outside.keysmith.clone(),
+        names: adapters.names.clone(),
+        texted: adapters.texted.clone(),
+        addressees: adapters.authority.clone(),
+        standings: Arc::new(adapters.suspended.clone()),
+        signing_in: adapters.dossier.clone(),
+        powers: adapters.bearers.clone(),
+        signing_keys: adapters.authority.clone(),
         secret,
         calls_private: config.webhooks.allow_private,
     };

@@ -10,7 +10,7 @@ use mailing::decoded;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{LoggedOut, Outside};
+use crate::{LoggedOut, Ports};
 
 /// A client may be away for a while. What it keeps of a session for longer than that ends by itself.
 const RETRY: Retry =
@@ -27,9 +27,9 @@ struct Parameters {
     clients: Vec<ClientId>,
 }
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let tell = move |doing: Doing, parameters: Parameters| tell(outside.clone(), doing, parameters);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let tell = move |doing: Doing, parameters: Parameters| tell(ports.clone(), doing, parameters);
     let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
     let starts_on =
         &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
@@ -64,13 +64,13 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
 }
 
 /// Tells all that have not been told: one that is away holds nobody up.
-async fn tell(outside: Outside, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+async fn tell(ports: Ports, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, session, clients } = parameters;
     let left: Vec<ClientId> = doing.progress()?.unwrap_or(clients);
     let told = join_all(left.iter().map(|client| {
         // The same each time: a client knows by it what it has been told already.
         let id = Uuid::new_v5(&doing.saga_id(), client.uuid().as_bytes());
-        outside.notices.logged_out(doing.tenant(), LoggedOut { id, client: *client, user, session })
+        ports.notices.logged_out(doing.tenant(), LoggedOut { id, client: *client, user, session })
     }));
     let outcomes = told.await;
     let failed: Vec<_> =

@@ -1,6 +1,6 @@
 //! The sagas of signing in: one file each, with its parameters, what starts it, and its steps.
 //!
-//! What they need of the world outside the log comes in as [`Outside`].
+//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway hands them its adapters.
 //!
 //! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
@@ -23,9 +23,9 @@ coordinator::sagas_of!(
     pub struct AuthSagas of "auth"
 );
 
-/// What is outside the log.
+/// What the sagas need beside the log.
 #[derive(Clone)]
-pub struct Outside {
+pub struct Ports {
     /// How mail goes out.
     pub mailer: Arc<dyn Mailer>,
     /// To whom, and with which link.
@@ -75,6 +75,6 @@ pub trait Notices: Send + Sync + 'static {
 }
 
 /// All sagas of the auth service. An old version stays as long as instances of it run.
-pub fn sagas(outside: &Outside) -> Sagas {
-    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(outside), announce_logout::definition(outside)])
+pub fn sagas(ports: &Ports) -> Sagas {
+    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(ports), announce_logout::definition(ports)])
 }

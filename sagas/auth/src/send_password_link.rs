@@ -5,11 +5,11 @@ use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
 use kernel::RecordedEvent;
 use mailing::{Asked, LIMITS, PATIENT, asked, send};
 
-use crate::Outside;
+use crate::Ports;
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let mail = move |doing: Doing, asked: Asked| mail(outside.clone(), doing, asked);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let mail = move |doing: Doing, asked: Asked| mail(ports.clone(), doing, asked);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     let starts_on = &["auth.account.password_reset_requested"];
     Definition::new("send_password_link", 1, &[], starts_on, start, steps)
@@ -22,12 +22,12 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>
     })
 }
 
-async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn mail(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let found = doing.load::<Account>(user).await?;
     if !found.is_some_and(|(account, _)| account.link(turn, doing.now())) {
         return Ok(Next::End("the link is not good any more"));
     }
-    let letter = outside.letters.password_link(doing.tenant(), user, turn).await;
+    let letter = ports.letters.password_link(doing.tenant(), user, turn).await;
     let letter = letter.map_err(|reason| Fault::passing("letter_not_made", reason))?;
     let Some(letter) = letter else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
     let text = format!(
@@ -37,5 +37,5 @@ async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Re
         tenant = letter.tenant,
         link = letter.link.reveal(),
     );
-    send(&*outside.mailer, &doing, &letter.to, "Set a new password", text).await
+    send(&*ports.mailer, &doing, &letter.to, "Set a new password", text).await
 }

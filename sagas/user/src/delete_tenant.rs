@@ -14,15 +14,15 @@ use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantDeletionRequested, TenantEvent, TenantStatus};
 use user_commands::DeleteTenant;
 
-use crate::{Outside, Places};
+use crate::{Places, Ports};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
     due_at: DateTime<Utc>,
 }
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let places = outside.places.clone();
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let places = ports.places.clone();
     // What is away comes back. What does not within a day or so is for a person to look at.
     let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
     let place = |act: fn(Arc<dyn Places>, Doing) -> Acting| {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use user_aggregates::User;
 
-use crate::{Access, Ending, Outside};
+use crate::{Access, Ending, Ports};
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Parameters {
@@ -46,8 +46,8 @@ const STARTS_ON: [&str; ENDS.len()] = {
     names
 };
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let access = outside.access.clone();
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let access = ports.access.clone();
     let end = move |doing: Doing, parameters: Parameters| end(access.clone(), doing, parameters);
     let steps = vec![Step::new("end", end).retry(Retry { park: true, ..Retry::default() })];
     Definition::new("end_access", 1, &[], &STARTS_ON, start, steps)

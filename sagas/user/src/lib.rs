@@ -1,6 +1,6 @@
 //! The sagas of people and tenants: one file each, with its parameters, what starts it, and its steps with their undo.
 //!
-//! What they need of the world outside the log comes in as [`Outside`].
+//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway hands them its adapters.
 //!
 //! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
 //! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
@@ -30,9 +30,9 @@ coordinator::sagas_of!(
     pub struct UserSagas of "user"
 );
 
-/// What is outside the log.
+/// What the sagas need beside the log.
 #[derive(Clone)]
-pub struct Outside {
+pub struct Ports {
     /// How mail goes out.
     pub mailer: Arc<dyn Mailer>,
     /// How text messages go out.
@@ -174,7 +174,7 @@ pub trait Places: Send + Sync + 'static {
     fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
-impl Outside {
+impl Ports {
     /// `secret` is the service's own, the same as in its API: links that are mailed here are read there.
     pub fn new(
         mailer: Arc<dyn Mailer>,
@@ -189,19 +189,19 @@ impl Outside {
 }
 
 /// All sagas of the user service. An old version stays as long as instances of it run.
-pub fn sagas(outside: &Outside) -> Sagas {
+pub fn sagas(ports: &Ports) -> Sagas {
     Sagas::of::<UserSagas>(
         GRANTS,
         vec![
-            provision_tenant::without_keys(outside),
-            provision_tenant::definition(outside),
-            note_tenant_status::definition(outside),
-            delete_tenant::definition(outside),
-            send_invitation::definition(outside),
-            verify_email::definition(outside),
-            verify_phone::definition(outside),
-            note_registration::definition(outside),
-            end_access::definition(outside),
+            provision_tenant::without_keys(ports),
+            provision_tenant::definition(ports),
+            note_tenant_status::definition(ports),
+            delete_tenant::definition(ports),
+            send_invitation::definition(ports),
+            verify_email::definition(ports),
+            verify_phone::definition(ports),
+            note_registration::definition(ports),
+            end_access::definition(ports),
         ],
     )
 }

@@ -6,16 +6,16 @@ use mailing::{LIMITS, PATIENT, decoded, send};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, User, UserEvent};
 
-use crate::Outside;
+use crate::Ports;
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
     user: UserId,
 }
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let mail = move |doing: Doing, parameters: Parameters| mail(ports.clone(), doing, parameters);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     Definition::new("note_registration", 1, &[], &["user.user.registration_noted"], start, steps)
 }
@@ -27,7 +27,7 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     Ok(noted.then_some(Start { key: event.aggregate_id, parameters: Parameters { user } }))
 }
 
-async fn mail(outside: Outside, doing: Doing, Parameters { user }: Parameters) -> Result<Next, Fault> {
+async fn mail(ports: Ports, doing: Doing, Parameters { user }: Parameters) -> Result<Next, Fault> {
     let state = doing.load::<User>(user).await?.map(|(state, _)| state).filter(|state| state.status.is_present());
     let Some(state) = state else { return Ok(Next::End("the user is not there any more")) };
     let tenant = doing.load::<Tenant>(doing.tenant()).await?;
@@ -38,5 +38,5 @@ async fn mail(outside: Outside, doing: Doing, Parameters { user }: Parameters) -
         name = state.profile.name.reveal(),
         at = tenant.map(|(tenant, _)| format!(" at {}", tenant.name)).unwrap_or_default(),
     );
-    send(&*outside.mailer, &doing, &state.login.email, "You have an account already", text).await
+    send(&*ports.mailer, &doing, &state.login.email, "You have an account already", text).await
 }

@@ -8,13 +8,13 @@ use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantStatus};
 
-use crate::{Outside, Places, Standing};
+use crate::{Places, Ports, Standing};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let places = outside.places.clone();
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let places = ports.places.clone();
     let note = move |doing: Doing, _: Parameters| note(places.clone(), doing);
     let starts_on = Standing::TOLD_BY;
     Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])

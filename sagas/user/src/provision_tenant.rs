@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, Tenant};
 use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvitation, owner_invitation};
 
-use crate::{Outside, PlaceError, Places};
+use crate::{PlaceError, Places, Ports};
 
 /// Its short name and its name are no person's.
 #[derive(Clone, Serialize, Deserialize)]
@@ -19,17 +19,17 @@ struct Parameters {
     name: String,
 }
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    defined(outside, 2)
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    defined(ports, 2)
 }
 
 /// As it was when keys were made by who first looked for them: for instances that began so.
-pub(crate) fn without_keys(outside: &Outside) -> Definition {
-    defined(outside, 1)
+pub(crate) fn without_keys(ports: &Ports) -> Definition {
+    defined(ports, 1)
 }
 
-fn defined(outside: &Outside, version: u32) -> Definition {
-    let places = outside.places.clone();
+fn defined(ports: &Ports, version: u32) -> Definition {
+    let places = ports.places.clone();
     // What is away comes back; a tenant that is not made within the hour is not waited for any more.
     let retry =
         Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, InvitationEvent, InvitationId};
 use user_commands::{Link, Purpose};
 
-use crate::Outside;
+use crate::Ports;
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
@@ -15,9 +15,9 @@ struct Parameters {
     turn: u32,
 }
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let mail = move |doing: Doing, parameters: Parameters| mail(outside.clone(), doing, parameters);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let mail = move |doing: Doing, parameters: Parameters| mail(ports.clone(), doing, parameters);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     let starts_on = &["user.invitation.sent", "user.invitation.resent"];
     Definition::new("send_invitation", 1, &[], starts_on, start, steps)
@@ -34,7 +34,7 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { invitation, turn } }))
 }
 
-async fn mail(outside: Outside, doing: Doing, Parameters { invitation, turn }: Parameters) -> Result<Next, Fault> {
+async fn mail(ports: Ports, doing: Doing, Parameters { invitation, turn }: Parameters) -> Result<Next, Fault> {
     let Some((state, _)) = doing.load::<Invitation>(invitation).await? else {
         return Ok(Next::End("the invitation is not there"));
     };
@@ -55,8 +55,8 @@ async fn mail(outside: Outside, doing: Doing, Parameters { invitation, turn }: P
          {url}/invitation?link={link}\n\nIf you do not know what this is about, do nothing.\n",
         name = state.name.as_ref().map(|name| format!(" {}", name.reveal())).unwrap_or_default(),
         until = state.expires_at.format("%Y-%m-%d %H:%M"),
-        url = outside.url,
-        link = outside.links.write(&link),
+        url = ports.url,
+        link = ports.links.write(&link),
     );
-    send(&*outside.mailer, &doing, &state.email, subject, text).await
+    send(&*ports.mailer, &doing, &state.email, subject, text).await
 }

@@ -6,11 +6,11 @@ use mailing::{Asked, LIMITS, PATIENT, asked, send};
 use user_aggregates::{User, UserEvent};
 use user_commands::{Link, Purpose};
 
-use crate::Outside;
+use crate::Ports;
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let mail = move |doing: Doing, asked: Asked| mail(outside.clone(), doing, asked);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let mail = move |doing: Doing, asked: Asked| mail(ports.clone(), doing, asked);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     Definition::new("verify_email", 1, &[], &["user.user.email_verification_requested"], start, steps)
 }
@@ -22,7 +22,7 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>
     })
 }
 
-async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn mail(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     if state.link(turn, doing.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));
@@ -32,8 +32,8 @@ async fn mail(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Re
         "Hello {name},\n\nfollow this link to show that this address is yours; it is good for two days:\n\n\
          {url}/verify-email?link={link}\n\nIf you did not ask for this, do nothing.\n",
         name = state.profile.name.reveal(),
-        url = outside.url,
-        link = outside.links.write(&link),
+        url = ports.url,
+        link = ports.links.write(&link),
     );
-    send(&*outside.mailer, &doing, &state.login.email, "Verify your address", text).await
+    send(&*ports.mailer, &doing, &state.login.email, "Verify your address", text).await
 }

@@ -9,7 +9,7 @@ use mailing::{Asked, asked};
 use texting::{Text, TextError};
 use user_aggregates::{User, UserEvent};
 
-use crate::Outside;
+use crate::Ports;
 
 /// As long as the code is good; after that nobody waits for it.
 const RETRY: Retry =
@@ -18,9 +18,9 @@ const RETRY: Retry =
 const TO_ENTER: TimeDelta = TimeDelta::minutes(2);
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
 
-pub(crate) fn definition(outside: &Outside) -> Definition {
-    let outside = outside.clone();
-    let text = move |doing: Doing, asked: Asked| text(outside.clone(), doing, asked);
+pub(crate) fn definition(ports: &Ports) -> Definition {
+    let ports = ports.clone();
+    let text = move |doing: Doing, asked: Asked| text(ports.clone(), doing, asked);
     let steps = vec![Step::new("text", text).retry(RETRY).limits(LIMITS)];
     Definition::new("verify_phone", 1, &[], &["user.user.phone_verification_requested"], start, steps)
 }
@@ -32,12 +32,12 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Asked>>
     })
 }
 
-async fn text(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn text(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result<Next, Fault> {
     let Some((state, _)) = doing.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     let (Some(number), Some(sent)) = (&state.profile.phone, state.phone.code(turn, doing.now())) else {
         return Ok(Next::End("the code is not good any more"));
     };
-    let code = outside.codes.code(doing.tenant(), user, turn, number.reveal());
+    let code = ports.codes.code(doing.tenant(), user, turn, number.reveal());
     let text = Text {
         id: doing.saga_id().to_string(),
         tenant: doing.tenant(),
@@ -49,7 +49,7 @@ async fn text(outside: Outside, doing: Doing, Asked { user, turn }: Asked) -> Re
         .into(),
         good_for: (sent.expires_at - doing.now()).to_std().unwrap_or_default(),
     };
-    match outside.texts.send(&text).await {
+    match ports.texts.send(&text).await {
         Ok(()) => Ok(Next::done()),
         // Whoever asks may ask a few times only, so one that may go out while it is still worth something waits for its turn.
         Err(TextError::TooMany(wait)) => {

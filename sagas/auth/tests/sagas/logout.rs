@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use auth_aggregates::{ClientId, EndReason, GrantKind, GrantTerms, Place, SessionId};
 use auth_commands::{ClientFields, EndSession, EndSessions, GRANTS, OpenGrant, RegisterClient, StartSession, protocol};
-use auth_sagas::{LoggedOut, Notices, Outside};
+use auth_sagas::{LoggedOut, Notices, Ports};
 use chrono::TimeDelta;
 use coordinator::{Sagas, Status};
 use futures::FutureExt;
@@ -46,8 +46,8 @@ impl Told {
     }
 }
 
-fn outside(told: &Told) -> Outside {
-    Outside { mailer: Arc::new(Caught::default()), letters: Arc::new(Scribe), notices: Arc::new(told.clone()) }
+fn ports(told: &Told) -> Ports {
+    Ports { mailer: Arc::new(Caught::default()), letters: Arc::new(Scribe), notices: Arc::new(told.clone()) }
 }
 
 /// Who signs in in a case: one a tenant.
@@ -101,7 +101,7 @@ async fn end(case: &Case<'_>, session: SessionId) {
 
 impl Story for Told {
     fn sagas(&self) -> Sagas {
-        auth_sagas::sagas(&outside(self))
+        auth_sagas::sagas(&ports(self))
     }
 
     fn saga(&self) -> &'static str {

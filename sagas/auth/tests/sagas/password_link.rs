@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth_commands::{CloseAccount, GRANTS, RequestPasswordReset, protocol};
-use auth_sagas::{Letter, Letters, Outside};
+use auth_sagas::{Letter, Letters, Ports};
 use coordinator::{Sagas, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -50,7 +50,7 @@ async fn forget(case: &Case<'_>) {
 
 impl Story for Forgot {
     fn sagas(&self) -> Sagas {
-        auth_sagas::sagas(&Outside {
+        auth_sagas::sagas(&Ports {
             mailer: Arc::new(self.caught.clone()),
             letters: Arc::new(Scribe),
             notices: Arc::new(Told::default()),

@@ -8,7 +8,7 @@ use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::Standing;
 
-use crate::provisioning::{Town, only, operators_grants, outside, request};
+use crate::provisioning::{Town, only, operators_grants, ports, request};
 
 #[derive(Default)]
 struct Deleting {
@@ -152,7 +152,7 @@ async fn one_that_is_restored_and_deleted_again_is_deleted_at_the_later_time_onl
 #[tokio::test]
 async fn a_deletion_and_what_becomes_of_it_are_noted_in_the_directory() {
     let town = Town::default();
-    let bed = Bed::new(user_sagas::sagas(&outside(&town)), operators_grants()).await;
+    let bed = Bed::new(user_sagas::sagas(&ports(&town)), operators_grants()).await;
     let case = bed.case("provision_tenant");
     let running = bed.start();
     request(&case, "acme".to_owned()).await;

@@ -11,9 +11,9 @@ use sagabed::{Bed, Case, Story};
 use user_commands::{
     Catalogue, GRANTS, GrantRole, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole,
 };
-use user_sagas::{Access, Ending, Outside};
+use user_sagas::{Access, Ending, Ports};
 
-use crate::provisioning::{Town, outside};
+use crate::provisioning::{Town, ports};
 
 /// Where people are signed in, in memory.
 #[derive(Default)]
@@ -67,7 +67,7 @@ async fn lock(case: &Case<'_>) -> UserId {
 
 impl Story for Locked {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&Outside { access: self.doors.clone(), ..outside(&Town::default()) })
+        user_sagas::sagas(&Ports { access: self.doors.clone(), ..ports(&Town::default()) })
     }
 
     fn saga(&self) -> &'static str {

@@ -11,10 +11,10 @@ use user_commands::{
     Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser,
     RequestEmailVerification, RequestRegistration, ResendInvitation, RevokeInvitation, SetRegistrationPolicy,
 };
-use user_sagas::Outside;
+use user_sagas::Ports;
 
 use crate::end_access::register;
-use crate::provisioning::{Town, outside};
+use crate::provisioning::{Town, ports};
 
 struct Invited {
     caught: Caught,
@@ -47,8 +47,8 @@ async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
 
 impl Story for Invited {
     fn sagas(&self) -> Sagas {
-        let outside = outside(&Town::default());
-        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+        let ports = ports(&Town::default());
+        user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
     fn saga(&self) -> &'static str {
@@ -143,8 +143,8 @@ struct Known {
 
 impl Story for Known {
     fn sagas(&self) -> Sagas {
-        let outside = outside(&Town::default());
-        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+        let ports = ports(&Town::default());
+        user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
     fn saga(&self) -> &'static str {
@@ -221,8 +221,8 @@ struct Unverified {
 
 impl Story for Unverified {
     fn sagas(&self) -> Sagas {
-        let outside = outside(&Town::default());
-        user_sagas::sagas(&Outside { mailer: Arc::new(self.caught.clone()), ..outside })
+        let ports = ports(&Town::default());
+        user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
     fn saga(&self) -> &'static str {

@@ -11,7 +11,7 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{Outside, PlaceError, Places, Standing, UserSagas};
+use user_sagas::{PlaceError, Places, Ports, Standing, UserSagas};
 
 use crate::end_access::Doors;
 
@@ -140,16 +140,16 @@ pub fn operators_grants() -> &'static [Grant] {
     Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
 }
 
-pub fn outside(town: &Town) -> Outside {
+pub fn ports(town: &Town) -> Ports {
     let mailer = Arc::new(Caught::default());
     let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
     let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
-    Outside { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
+    Ports { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
 }
 
 /// The saga of this name alone, with the places of a town.
 pub fn only(name: &str, town: &Town) -> Sagas {
-    let all = user_sagas::sagas(&outside(town));
+    let all = user_sagas::sagas(&ports(town));
     let definitions = all.definitions().iter().filter(|definition| definition.name() == name);
     Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
 }
@@ -170,7 +170,7 @@ pub async fn request(case: &Case<'_>, slug: String) {
 
 impl Story for Provisioning {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&outside(&self.town))
+        user_sagas::sagas(&ports(&self.town))
     }
 
     fn saga(&self) -> &'static str {

@@ -13,9 +13,9 @@ use user_commands::{
     Catalogue, ChangeProfile, CodeKey, GRANTS, LoginFields, ProfileFields, RegisterUser, RequestPhoneVerification,
     TextReach,
 };
-use user_sagas::Outside;
+use user_sagas::Ports;
 
-use crate::provisioning::{Town, outside};
+use crate::provisioning::{Town, ports};
 
 #[derive(Default)]
 struct Texted {
@@ -48,7 +48,7 @@ fn profile(phone: Option<String>) -> ProfileFields {
 }
 
 fn sagas(texts: Arc<dyn TextMessages>) -> Sagas {
-    user_sagas::sagas(&Outside { texts, ..outside(&Town::default()) })
+    user_sagas::sagas(&Ports { texts, ..ports(&Town::default()) })
 }
 
 impl Story for Texted {

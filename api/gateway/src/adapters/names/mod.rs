@@ -1,6 +1,6 @@
 //! The domain name system, and who has which domain: what services ask of names outside them.
 
-mod lookup;
+mod resolver;
 
 use async_trait::async_trait;
 use config::Config;
@@ -9,20 +9,20 @@ use face::{Hold, Names, NamesError};
 use kernel::TenantId;
 use uuid::Uuid;
 
-use self::lookup::Lookup;
+use self::resolver::Resolver;
 
 /// Asks name servers, and keeps who has which domain in the directory of tenants.
-pub struct Register {
-    lookup: Lookup,
+pub struct DomainNames {
+    resolver: Resolver,
     directory: Directory,
     verified_domains_only: bool,
 }
 
-impl Register {
+impl DomainNames {
     /// As configured.
     pub fn new(config: &Config) -> Self {
         Self {
-            lookup: Lookup::of(&config.names),
+            resolver: Resolver::of(&config.names),
             directory: Directory::open(config),
             verified_domains_only: config.names.verified_domains_only,
         }
@@ -34,9 +34,9 @@ fn by_the_directory(error: DirectoryError) -> NamesError {
 }
 
 #[async_trait]
-impl Names for Register {
+impl Names for DomainNames {
     async fn texts(&self, name: &str) -> Result<Vec<String>, NamesError> {
-        self.lookup.texts(name).await.map_err(NamesError)
+        self.resolver.texts(name).await.map_err(NamesError)
     }
 
     async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {

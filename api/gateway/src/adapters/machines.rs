@@ -1,29 +1,19 @@
 //! How it stands with machines, as the auth service's log has it: every process of ours may read that.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
 use auth_aggregates::Machine;
 use executor::Executor;
 use kernel::{Caller, LookedUp, MachineStanding, Machines, Refusal, TenantId};
 use uuid::Uuid;
 
-/// Looks machines up, once it has been handed the log: services are opened before that is.
-#[derive(Default)]
-pub struct Roster(OnceLock<Executor>);
+use super::Late;
 
-impl Roster {
-    /// Hands it the log of the auth service.
-    pub fn employ(&self, executor: Executor) {
-        // A second time it would be the same.
-        _ = self.0.set(executor);
-    }
-}
-
-impl Machines for Roster {
+/// Over the log of the auth service.
+impl Machines for Late<Executor> {
     fn standing(&self, tenant: TenantId, machine: Uuid) -> LookedUp<'_> {
         Box::pin(async move {
-            let executor = self.0.get().ok_or_else(|| {
+            let executor = self.get().ok_or_else(|| {
                 Refusal::unavailable("machines_unavailable", "how it stands with machines is not known here yet")
             })?;
             // Who reads an aggregate needs no permission, only its tenant.

@@ -1,7 +1,7 @@
 //! What applications are told when somebody's session ends, in a token of the tenant's issuer, at the address that they registered. It is
 //! sent as webhooks are, past the same guard: no tenant has us knock on doors inside our own network.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use auth_api::authority::Authority;
 use auth_api::provider::logout_notice;
@@ -11,31 +11,27 @@ use futures::future::BoxFuture;
 use kernel::TenantId;
 use webhooks::{Sender, Settings};
 
+use super::Late;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Tells them, once it has been handed the keys: sagas are defined before anything is opened.
-pub struct Herald {
-    authority: OnceLock<Authority>,
+/// Sends logout tokens (OpenID Connect Back-Channel Logout 1.0).
+pub struct LogoutNotices {
+    authority: Arc<Late<Authority>>,
     sender: Result<Sender, String>,
 }
 
-impl Default for Herald {
+impl Default for LogoutNotices {
     /// Tells nobody anything.
     fn default() -> Self {
-        Self { authority: OnceLock::new(), sender: Err("nothing is sent from here".to_owned()) }
+        Self { authority: Arc::default(), sender: Err("nothing is sent from here".to_owned()) }
     }
 }
 
-impl Herald {
-    /// Sends with these settings.
-    pub fn new(settings: &Settings) -> Self {
-        Self { authority: OnceLock::new(), sender: Sender::new(settings) }
-    }
-
-    /// Hands it the keys of the tenants.
-    pub fn employ(&self, authority: Authority) {
-        // A second time it would be the same.
-        _ = self.authority.set(authority);
+impl LogoutNotices {
+    /// Sends with these settings what this authority signs.
+    pub fn new(authority: Arc<Late<Authority>>, settings: &Settings) -> Self {
+        Self { authority, sender: Sender::new(settings) }
     }
 
     async fn tell(&self, tenant: TenantId, notice: LoggedOut) -> Result<(), String> {
@@ -49,7 +45,7 @@ impl Herald {
     }
 }
 
-impl Notices for Herald {
+impl Notices for LogoutNotices {
     fn logged_out(&self, tenant: TenantId, notice: LoggedOut) -> BoxFuture<'_, Result<(), String>> {
         self.tell(tenant, notice).boxed()
     }

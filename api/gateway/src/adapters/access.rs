@@ -1,7 +1,6 @@
 //! Shutting people out: what the user service says of somebody is carried out in the auth service's log, in which every process of
 //! ours may write.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use auth_commands::{CloseAccount, EndSessions, EraseAccount};
@@ -12,33 +11,20 @@ use kernel::{Caller, Position, Role, TenantId};
 use projector::ReadModels;
 use user_sagas::{Access, Ending};
 
+use super::Late;
+
 /// How long it is waited for the directory before anything is ended: what ends access is not to take a second.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// Signs people out, once it has been handed the logs: sagas are defined before anything is opened.
-#[derive(Default)]
-pub struct Doors(OnceLock<Keeper>);
-
-struct Keeper {
+/// What signs people out.
+pub struct SignOut {
     /// Over the log of the auth service.
-    executor: Executor,
-    /// The directory of people.
-    directory: ReadModels,
+    pub executor: Executor,
+    /// The read models of the user service: they say when somebody's end is known.
+    pub people: ReadModels,
 }
 
-impl Doors {
-    /// Hands it the log of the auth service and the directory of people.
-    pub fn employ(&self, executor: Executor, directory: ReadModels) {
-        // A second time it would be the same.
-        _ = self.0.set(Keeper { executor, directory });
-    }
-
-    fn keeper(&self) -> Result<&Keeper, String> {
-        self.0.get().ok_or_else(|| "nobody is signed out here".to_owned())
-    }
-}
-
-impl Keeper {
+impl SignOut {
     async fn end(&self, ending: &Ending) -> Result<(), String> {
         let caller = Caller::new(ending.tenant, "user", &[Role::Admin], auth_commands::GRANTS);
         let request = self.executor.unasked(&caller, Some(ending.once.clone()));
@@ -59,18 +45,18 @@ impl Keeper {
     }
 }
 
-impl Access for Doors {
+impl Access for Late<SignOut> {
     fn is_known(&self, tenant: TenantId, position: Position) -> BoxFuture<'_, bool> {
         async move {
-            match self.keeper() {
-                Ok(keeper) => keeper.directory.wait_for(tenant, position, MOMENT).await.is_ok(),
-                Err(_) => false,
+            match self.get() {
+                Some(sign_out) => sign_out.people.wait_for(tenant, position, MOMENT).await.is_ok(),
+                None => false,
             }
         }
         .boxed()
     }
 
     fn end<'a>(&'a self, ending: &'a Ending) -> BoxFuture<'a, Result<(), String>> {
-        async move { self.keeper()?.end(ending).await }.boxed()
+        async move { self.get().ok_or("nobody is signed out here")?.end(ending).await }.boxed()
     }
 }

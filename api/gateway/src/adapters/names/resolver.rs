@@ -24,12 +24,12 @@ const SERVERS: usize = 3;
 /// The longest answer by UDP to who does not say that more may come.
 const DATAGRAM: usize = 512;
 
-/// Name servers.
-pub(super) struct Lookup {
+/// A stub resolver: asks name servers, and follows no referrals.
+pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
 }
 
-impl Lookup {
+impl Resolver {
     /// Those of the configuration, else the system's.
     pub(super) fn of(settings: &NameSettings) -> Self {
         let configured = settings.servers.iter().filter_map(|text| NameSettings::server(text).ok());

@@ -12,11 +12,11 @@ use kernel::{Clock, SystemClock, TenantId};
 use keys::SystemRandom;
 
 /// Makes and closes them.
-pub struct Rings {
+pub struct AuthKeyRings {
     config: Config,
 }
 
-impl Rings {
+impl AuthKeyRings {
     /// With the master key of this configuration.
     pub const fn new(config: Config) -> Self {
         Self { config }
@@ -35,7 +35,7 @@ impl Rings {
     }
 }
 
-impl KeyRings for Rings {
+impl KeyRings for AuthKeyRings {
     fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(self.keys(tenant, true))
     }

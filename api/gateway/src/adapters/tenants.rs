@@ -25,13 +25,13 @@ type Remembered<K> = Cache<K, (Option<KnownTenant>, Instant)>;
 
 /// The tenants of the directory. What is remembered of short names, which strangers choose, and of ids are two things: the directory
 /// takes either where it is asked, and a name that looks like an id must not hide the tenant that has it.
-pub struct DirectoryOfTenants {
+pub struct CachedTenants {
     directory: Directory,
     by_slug: Remembered<String>,
     by_id: Remembered<TenantId>,
 }
 
-impl DirectoryOfTenants {
+impl CachedTenants {
     /// Those of `directory`.
     pub fn new(directory: Directory) -> Self {
         Self { directory, by_slug: Cache::new(REMEMBERED), by_id: Cache::new(REMEMBERED) }
@@ -67,7 +67,7 @@ impl DirectoryOfTenants {
 }
 
 #[async_trait]
-impl Tenants for DirectoryOfTenants {
+impl Tenants for CachedTenants {
     async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal> {
         // Nothing to ask the directory about.
         if !is_slug(slug) {

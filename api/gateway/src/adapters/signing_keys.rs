@@ -1,7 +1,5 @@
 //! Who makes the keys that sign tenants' tokens: the auth service, with the master key.
 
-use std::sync::OnceLock;
-
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, OurAlgorithm};
 use auth_api::authority::Authority;
@@ -9,27 +7,17 @@ use executor::{Done, Request};
 use face::{NoSigningKeys, SigningKeys};
 use kernel::{Refusal, TenantId};
 
-/// Makes them, once it has been handed the keys of the tenants: services are opened before that is.
-#[derive(Default)]
-pub struct Keysmith(OnceLock<Authority>);
-
-impl Keysmith {
-    /// Hands it the keys of the tenants.
-    pub fn employ(&self, authority: Authority) {
-        // A second time it would be the same.
-        _ = self.0.set(authority);
-    }
-}
+use super::Late;
 
 #[async_trait]
-impl SigningKeys for Keysmith {
+impl SigningKeys for Late<Authority> {
     async fn rotate(&self, request: &Request, algorithm: &str) -> Result<Done<String>, Refusal> {
-        let Some(authority) = self.0.get() else { return NoSigningKeys.rotate(request, algorithm).await };
+        let Some(authority) = self.get() else { return NoSigningKeys.rotate(request, algorithm).await };
         authority.rotate(request, ours(algorithm)?).await
     }
 
     async fn prepare(&self, tenant: TenantId, algorithm: &str) -> Result<(), Refusal> {
-        let Some(authority) = self.0.get() else { return NoSigningKeys.prepare(tenant, algorithm).await };
+        let Some(authority) = self.get() else { return NoSigningKeys.prepare(tenant, algorithm).await };
         authority.ring_with(tenant, ours(algorithm)?).await.map(drop)
     }
 }

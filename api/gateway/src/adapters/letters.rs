@@ -1,7 +1,5 @@
 //! What is mailed to people in matters of signing in: to which address, the user service knows; the link, the auth service makes.
 
-use std::sync::OnceLock;
-
 use async_trait::async_trait;
 use auth_aggregates::Account;
 use auth_api::authority::Authority;
@@ -13,19 +11,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::{Refusal, TenantId, UserId};
 
-/// Makes the letters, once it has been handed the keys: sagas are defined before anything is opened.
-#[derive(Default)]
-pub struct Scribe(OnceLock<Authority>);
+use super::Late;
 
-impl Scribe {
-    /// Hands it the keys of the tenants.
-    pub fn employ(&self, authority: Authority) {
-        // A second time it would be the same.
-        _ = self.0.set(authority);
-    }
-
-    async fn write(&self, tenant: TenantId, user: UserId, turn: u32) -> Result<Option<Letter>, String> {
-        let authority = self.0.get().ok_or("no letter is made here")?;
+impl Late<Authority> {
+    async fn letter(&self, tenant: TenantId, user: UserId, turn: u32) -> Result<Option<Letter>, String> {
+        let authority = self.get().ok_or("no letter is made here")?;
         let addressee = self.addressee(tenant, user).await.map_err(|refusal| refusal.to_string())?;
         let account = authority.executor().load::<Account>(&protocol(tenant, "auth"), &user.to_string()).await;
         let account = account.map_err(|refusal| refusal.to_string())?.map(|(account, _)| account).unwrap_or_default();
@@ -41,21 +31,21 @@ impl Scribe {
 }
 
 #[async_trait]
-impl Addressees for Scribe {
+impl Addressees for Late<Authority> {
     async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
         let unknown = || Refusal::unavailable("people_unavailable", "people can't be asked about here yet; try again");
-        let links = self.0.get().and_then(Authority::links).ok_or_else(unknown)?;
+        let links = self.get().and_then(Authority::links).ok_or_else(unknown)?;
         links.addressee(tenant, user).await
     }
 }
 
-impl Letters for Scribe {
+impl Letters for Late<Authority> {
     fn password_link(
         &self,
         tenant: TenantId,
         user: UserId,
         turn: u32,
     ) -> BoxFuture<'_, Result<Option<Letter>, String>> {
-        self.write(tenant, user, turn).boxed()
+        self.letter(tenant, user, turn).boxed()
     }
 }
