@@ -7,43 +7,32 @@
 //! What it puts together stands elsewhere: settings in `config`, which tenants there are and how they come and go in `directory`, how a
 //! request is forwarded to a service that runs elsewhere in `api/remote`.
 //!
-//! To add a domain: its line in `domains.rs`. To add middleware: its file in `front/`.
+//! A request passes the folders in this order: `wire` (connections) → `front` (limits, [`auth`], problems, headers) → `routes` (which path
+//! leads where) → `graphql`, `operations`, `reference`, or a domain's REST. What a domain needs of others it asks through ports, which
+//! `adapters` answer. `server` starts all this, `service` opens one domain's service; `cells` is the program before several cells, and
+//! `admin` what operators do by the command line.
+//!
+//! To add a domain: its line in `domains.rs`. To add middleware: its file in `front/`. To add an adapter: its file in `adapters/`.
 
 mod adapters;
+mod admin;
 pub mod auth;
 mod cells;
 pub mod contracts;
-mod denials;
-mod dev_mail;
 mod domains;
-mod forwarding;
 mod front;
 mod graphql;
-mod issuing;
-mod methods;
-mod migrate;
 mod operations;
-pub mod operator;
-mod parameters;
-mod people;
-mod provisioning;
-mod rebuilding;
 mod reference;
-mod rewrap;
 mod routes;
 mod server;
 mod service;
-mod suspension;
 pub mod telemetry;
-pub mod tenant_keys;
-mod well_known;
 mod wire;
 
+pub use admin::{Migrated, Outcome, RewrapError, master_key_name, migrate, operator, provision, rewrap, tenant_keys};
 pub use config::Config;
 pub use contracts::contracts;
 pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, restore, resume, stand_alone, suspend};
 pub use domains::{Part, SERVICES, dead_letters_of, holdings, jobs_of, known, parts};
-pub use migrate::{Migrated, migrate};
-pub use provisioning::provision;
-pub use rewrap::{Outcome, RewrapError, master_key_name, rewrap};
 pub use server::{Server, Services, StartError};

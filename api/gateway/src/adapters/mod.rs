@@ -41,8 +41,8 @@ use self::names::DomainNames;
 use self::no_places::NoPlaces;
 use self::notices::LogoutNotices;
 pub use self::tenants::CachedTenants;
+use crate::auth::suspension::Suspended;
 use crate::domains::holdings;
-use crate::suspension::Suspended;
 
 /// What this process hands its domains. Cheap to clone.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use directory::{Directory, DirectoryError, Tenant};
 use kernel::{Refusal, TenantId, is_slug};
 use quick_cache::sync::Cache;
 
-use crate::suspension;
+use crate::auth::suspension;
 
 /// How many are remembered.
 const REMEMBERED: usize = 10_000;

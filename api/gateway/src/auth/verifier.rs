@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::KeyError;
 use super::set_up::{Said, SetUp};
-use crate::suspension::Suspended;
+use super::suspension::Suspended;
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{upgrade, whose};
+use crate::auth::issuers;
 use crate::front::{failure, host, request_id};
-use crate::issuing;
 use crate::server::StartError;
 use crate::service::Background;
 use crate::telemetry;
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
         map,
         ids,
         limits: Arc::new(limits),
-        seen_from: issuing::seen_from(config)?,
+        seen_from: issuers::seen_from(config)?,
         tasks: background.tasks.clone(),
         stop,
         timeout: Duration::from_secs(http.timeout_seconds),

@@ -28,8 +28,8 @@ use tracing::Instrument;
 use self::cors::Cors;
 use self::rate::Allowance;
 pub use self::rate::RateLimiter;
+use crate::auth::denials::Watch;
 use crate::auth::{Bearer, Verifier};
-use crate::denials::Watch;
 
 /// The outermost endpoint.
 pub struct Front<E> {

@@ -4,8 +4,8 @@ use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
 use poem::{Response, Route};
 
-use crate::methods::Methods;
 use crate::reference::html;
+use crate::routes::Methods;
 
 /// The explorer's files, packed (see `assets/graphiql/README.md`).
 const FILES: [(&str, &str, &[u8]); 4] = [

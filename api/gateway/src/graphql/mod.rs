@@ -24,10 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::limits::Limits;
 use crate::auth::Verifier;
-use crate::denials::Watch;
+use crate::auth::denials::Watch;
 use crate::domains::{Query, Subscription};
 use crate::front::RateLimiter;
-use crate::methods::Methods;
+use crate::routes::Methods;
 
 /// The schema of all domains.
 pub type Schema = RootNode<Query, EmptyMutation<Context>, Subscription>;

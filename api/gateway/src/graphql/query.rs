@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Engine;
 use super::failure::{not_taken, refused};
 use super::request::Asked;
-use crate::denials::of_fields;
+use crate::auth::denials::of_fields;
 use crate::domains::SERVICES;
 
 const ENVELOPE: &str = "application/graphql-response+json";

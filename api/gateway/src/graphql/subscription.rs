@@ -25,7 +25,7 @@ use super::message::{self, ClientMessage, Ending};
 use super::request::Asked;
 use super::{Engine, explorer};
 use crate::auth::Bearer;
-use crate::denials::of_fields;
+use crate::auth::denials::of_fields;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 

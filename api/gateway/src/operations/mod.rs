@@ -12,7 +12,7 @@ use poem::{Endpoint, Response, Route, endpoint::make, endpoint::make_sync};
 pub use pools::Pools;
 pub use ready::Readiness;
 
-use crate::methods::Methods;
+use crate::routes::Methods;
 use crate::telemetry;
 
 /// `/health`, `/ready` and `/metrics`.

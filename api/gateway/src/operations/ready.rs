@@ -16,8 +16,8 @@ use tokio::sync::Mutex;
 use vault::Transit;
 
 use super::consumers;
+use crate::auth::suspension::Suspended;
 use crate::service::{RelayState, Running, SagasState, SealingState};
-use crate::suspension::Suspended;
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -40,7 +40,7 @@ pub fn add(document: &mut Value, grants: &[Grant], examples: &Map<String, Value>
             if !described.public {
                 add_header(operation, "X-Tenant-Id", TENANT, json!({ "type": "string", "format": "uuid" }));
             }
-            if crate::forwarding::is_named_by_request(path) {
+            if crate::routes::forwarding::is_named_by_request(path) {
                 add_header(operation, "X-Service", SERVICE, json!({ "type": "string" }));
             }
             add_examples(operation, examples);

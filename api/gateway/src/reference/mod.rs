@@ -17,7 +17,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use crate::domains;
-use crate::methods::Methods;
+use crate::routes::Methods;
 
 /// `/openapi.json` and `/docs`.
 pub fn routes(route: Route) -> Route {

@@ -28,7 +28,7 @@ use crate::service::{Background, Written};
 const TIDY: Duration = Duration::from_mins(1);
 
 /// What this process has of the tenants' issuers.
-pub struct Issuing {
+pub struct Issuers {
     /// Says whether a token holds.
     pub trust: Trust,
     /// What of that changed.
@@ -53,7 +53,7 @@ pub async fn open(
     adapters: &Adapters,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
-) -> Result<Issuing, StartError> {
+) -> Result<Issuers, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
     let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone()).await?;
     // Who signs people in asks who they are; who only verifies tokens does not.
@@ -104,7 +104,7 @@ pub async fn open(
     let dossier = Dossier::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
-    Ok(Issuing { trust, touched, denials, executor: log.executor, dossier, provider, opened })
+    Ok(Issuers { trust, touched, denials, executor: log.executor, dossier, provider, opened })
 }
 
 /// The read models of a service that runs in this process.

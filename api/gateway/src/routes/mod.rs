@@ -1,5 +1,11 @@
 //! Which path leads where.
 
+pub mod dev_mail;
+pub mod forwarding;
+mod methods;
+mod parameters;
+mod well_known;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -16,14 +22,14 @@ use poem_openapi::registry::{MetaApi, Registry};
 use remote::Remote;
 use tokio_util::sync::CancellationToken;
 
+pub use self::methods::Methods;
+use self::parameters::Parameters;
 use crate::auth::Verifier;
-use crate::denials::Watch;
+use crate::auth::denials::Watch;
 use crate::domains::{self, Part, RouteTable};
 use crate::front::{RateLimiter, unknown_route};
-use crate::methods::Methods;
 use crate::operations::{self, Pools, Readiness};
-use crate::parameters::Parameters;
-use crate::{forwarding, graphql, reference, well_known};
+use crate::{graphql, reference};
 
 /// What a process serves.
 pub struct Served {

@@ -15,7 +15,7 @@ use kernel::{Caller, MachineId, Refusal, Role, SystemClock, TenantId};
 use keys::SystemRandom;
 
 use crate::adapters::CachedTenants;
-use crate::issuing;
+use crate::auth::issuers;
 
 /// A token that can't be issued.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor
         master: config.master_key(),
         random: Arc::new(SystemRandom),
         clock: Arc::new(SystemClock),
-        settings: issuing::settings(config, address),
+        settings: issuers::settings(config, address),
     })
 }
 

@@ -9,7 +9,7 @@ use poem::{Response, Route};
 use serde_json::json;
 use texting::Text;
 
-use crate::methods::Methods;
+use super::Methods;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;\
 color-scheme:light dark}article{border:1px solid;border-radius:.5rem;padding:0 1rem;margin:1rem 0}\

@@ -1,4 +1,4 @@
-//! Which tenants may not come in: those that live in another cell or are no more (told by the log's own list), and those that are suspended or to be deleted: told by the directory, and by the user service's log, which knows it first (`people.rs`).
+//! Which tenants may not come in: those that live in another cell or are no more (told by the log's own list), and those that are suspended or to be deleted: told by the directory, and by the user service's log, which knows it first (`user_log.rs`).
 //!
 //! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
 

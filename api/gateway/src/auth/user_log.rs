@@ -15,10 +15,10 @@ use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
 use tokio_util::sync::CancellationToken;
 use user_api::bearers::{self, Bearers};
 
+use super::suspension::{self, Suspended};
 use crate::domains::Part;
 use crate::server::StartError;
 use crate::service::{Background, Written};
-use crate::suspension::{self, Suspended};
 
 /// How often it looks, at least.
 const LOOK: Duration = Duration::from_millis(400);
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What this process has of the user service.
-pub struct People {
+pub struct UserLog {
     /// What bearers of tokens may do.
     pub bearers: Bearers,
     /// The log of the user service, where it is open for this alone.
@@ -45,7 +45,7 @@ pub async fn open(
     (touched, suspended): (Arc<Touched>, Suspended),
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
-) -> Result<People, StartError> {
+) -> Result<UserLog, StartError> {
     let Written { store, executor, alone } = Written::open(config, user_api::SERVICE, served, clock, ids).await?;
     let mut follower = Follower {
         store: store.clone(),
@@ -68,7 +68,7 @@ pub async fn open(
         Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
-    Ok(People { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
+    Ok(UserLog { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
 }
 
 struct Follower {

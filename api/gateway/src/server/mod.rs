@@ -17,15 +17,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{AdapterError, Adapters, SignOut};
-use crate::auth::{KeyError, Verifier};
-use crate::denials::Watch;
+use crate::auth::denials::Watch;
+use crate::auth::{KeyError, Verifier, issuers, user_log};
 use crate::domains::Part;
 use crate::front::{Front, RateLimiter};
 use crate::operations::{Readiness, consumers};
-use crate::routes::Served;
+use crate::routes::{Served, dev_mail, forwarding};
 use crate::service::{self, Background};
 use crate::wire::Wire;
-use crate::{cells, dev_mail, domains, forwarding, issuing, people, routes, telemetry};
+use crate::{cells, domains, routes, telemetry};
 
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,19 +181,19 @@ impl Server {
             running.push(opened);
         }
         let issuing =
-            issuing::open(&config, address, &here, &adapters, (clock.clone(), ids.clone()), &background).await?;
+            issuers::open(&config, address, &here, &adapters, (clock.clone(), ids.clone()), &background).await?;
         if let Some(provider) = &issuing.provider {
             adapters.authority.bind(provider.authority.clone());
         }
         adapters.machines.bind(issuing.executor.clone());
         adapters.dossier.bind(issuing.dossier);
-        if let Some(people) = issuing::read_models_of(&here, user_api::SERVICE) {
+        if let Some(people) = issuers::read_models_of(&here, user_api::SERVICE) {
             adapters.access.bind(SignOut { executor: issuing.executor.clone(), people });
         }
         let sources = (clock.clone(), ids.clone());
         let suspended = adapters.suspended.clone();
         let noting = (issuing.touched.clone(), suspended.clone());
-        let people = people::open(&config, &here, &grants, noting, sources, &background).await?;
+        let people = user_log::open(&config, &here, &grants, noting, sources, &background).await?;
         let bearers = people.bearers;
         adapters.bearers.bind(bearers.clone());
         let verifier =
@@ -224,12 +224,12 @@ impl Server {
         let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
-        let seen_from = issuing::seen_from(&config)?;
+        let seen_from = issuers::seen_from(&config)?;
         let denials = issuing.denials;
         let watch = Watch::new(denials.clone(), seen_from.clone());
         let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
         let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
-            (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuing::public_url(&config, address)),
+            (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuers::public_url(&config, address)),
             (None, Some((_, remote, _))) => forwarding::scim(remote, (&seen_from, &stop)),
             (None, None) => Vec::new(),
         };

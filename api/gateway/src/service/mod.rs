@@ -1,5 +1,7 @@
 //! One service of this process: its log, its relay, its projections, its executor.
 
+mod rebuilding;
+
 use std::sync::Arc;
 
 use config::{Config, claim_key};
@@ -21,7 +23,6 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 
 use crate::adapters::Adapters;
 use crate::domains::{Part, dead_letters_of};
-use crate::rebuilding;
 use crate::server::StartError;
 
 /// What runs beside the requests, and how it is told to stop.

@@ -13,8 +13,8 @@ use poem_openapi::registry::{MetaApi, Registry};
 use remote::{Forward, Kept, Remote};
 use tokio_util::sync::CancellationToken;
 
+use super::numbered_route;
 use crate::domains::RouteTable;
-use crate::routes::numbered_route;
 
 /// What all that is forwarded needs: who tells from where it was asked, and when this process stops.
 type With<'w> = (&'w SeenFrom, &'w CancellationToken);

@@ -13,7 +13,7 @@ use kernel::{Caller, Role, TenantId};
 
 pub use auth_aggregates::{KeyUse, OurAlgorithm};
 
-use crate::operator::{self, IssueError};
+use super::operator::{self, IssueError};
 
 /// The keys of a tenant.
 pub struct TenantKeys {

@@ -7,8 +7,8 @@ use directory::{Directory, DirectoryError, WriteSideError, write_side};
 use eventstore::Rewrapped;
 use kernel::{Refusal, Service, TenantId};
 
+use super::operator;
 use crate::domains::{Part, parts};
-use crate::operator;
 
 /// Keys that can't be wrapped anew. What was done until then is done, and whoever begins again finds what is left.
 #[derive(Debug, thiserror::Error)]

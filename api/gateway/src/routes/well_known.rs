@@ -4,8 +4,8 @@ use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
 use poem::{Response, Route};
 
+use super::Methods;
 use crate::auth::Verifier;
-use crate::methods::Methods;
 
 /// How long the keys may be kept. A new key is known everywhere after that.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=3600");
