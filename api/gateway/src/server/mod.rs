@@ -1,4 +1,8 @@
-//! The running server.
+//! The running server: what is opened and started, in which order, and how it stops.
+
+mod assembly;
+mod error;
+mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,119 +10,22 @@ use std::time::Duration;
 
 use auth_api::trust::Denials;
 use config::Config;
-use directory::WriteSideError;
-use kernel::{Clock, Grant, IdSource, Service, SystemClock, SystemIds};
+use kernel::{Clock, IdSource, SystemClock, SystemIds};
 use keys::MasterKey as _;
 use nats::Bus;
 use poem::Endpoint;
-use remote::Remote;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::{AdapterError, Adapters, SignOut};
-use crate::auth::denials::Watch;
-use crate::auth::{KeyError, Verifier, issuers, user_log};
-use crate::domains::Part;
+use self::assembly::{Assembly, Callers};
+pub use self::error::StartError;
+pub use self::services::Services;
+use crate::adapters::Adapters;
 use crate::front::{Front, RateLimiter};
-use crate::operations::{Readiness, consumers};
-use crate::routes::{Served, dev_mail, forwarding};
-use crate::service::{self, Background};
+use crate::service::Background;
 use crate::wire::Wire;
-use crate::{cells, domains, routes, telemetry};
-
-/// Which services a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Services {
-    /// All of them.
-    All,
-    /// This one.
-    One(Service),
-    /// None: all run elsewhere, and requests are forwarded.
-    Gateway,
-    /// None: each tenant's requests go to its cell.
-    Cells,
-}
-
-impl Services {
-    fn includes(self, service: Service) -> bool {
-        match self {
-            Self::All | Self::Gateway | Self::Cells => true,
-            Self::One(one) => one == service,
-        }
-    }
-
-    /// Where a service's instances are; `None`: it runs in this process. A process that was told to run one runs it.
-    fn elsewhere(self, service: Service, config: &Config) -> Result<Option<Vec<http::Uri>>, StartError> {
-        match (self, config.remote(service)) {
-            (Self::One(_), _) => Ok(None),
-            (Self::Gateway, None) => Err(StartError::NoRemote(service)),
-            (_, remote) => Ok(remote),
-        }
-    }
-}
-
-/// Why the server could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is no such service.
-    #[error("there is no service {0}")]
-    UnknownService(Service),
-    /// A gateway that was not told where a service is.
-    #[error(
-        "remotes.{0} (INOPSIO_REMOTE_{upper}) is not set; a gateway needs the URLs of each service's instances, such as \
-         http://127.0.0.1:8081,http://127.0.0.1:8082",
-        upper = .0.name().to_uppercase()
-    )]
-    NoRemote(Service),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {error}; choose another port with --port or INOPSIO_PORT")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// A front before cells that was not told of any.
-    #[error(
-        "no cells are configured, or the one of INOPSIO_CELL is not among them; a front before cells needs a section \
-         [cells.<name>] with the urls of each in its configuration file"
-    )]
-    NoCells,
-    /// The key that verifies tokens.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// A proxy that is believed has no address.
-    #[error(
-        "http.trusted_proxies (INOPSIO_TRUSTED_PROXIES): {0:?} is not allowed; allowed are addresses and networks, such as 10.0.0.7 and fd00::/8"
-    )]
-    Proxies(String),
-    /// A service's log can't be opened, or a key is missing that it needs.
-    #[error(transparent)]
-    WriteSide(#[from] WriteSideError),
-    /// The master key is in Vault, and can't be used there. (That Vault does not answer is no reason not to start.)
-    #[error("the master key {key}: {error}")]
-    Vault {
-        /// Where it is.
-        key: String,
-        /// What is wrong.
-        error: vault::Error,
-    },
-    /// TLS for webhooks can't be set up.
-    #[error("webhooks of the service {service}: {error}")]
-    Webhooks {
-        /// Whose.
-        service: Service,
-        /// What is wrong.
-        error: String,
-    },
-    /// Mail, or text messages, are not configured well.
-    #[error(transparent)]
-    Adapters(#[from] AdapterError),
-    /// The bus is not configured well. (That it does not answer is no reason not to start.)
-    #[error(transparent)]
-    Bus(#[from] nats::Error),
-}
+use crate::{cells, domains, telemetry};
 
 /// A server that serves.
 pub struct Server {
@@ -160,103 +67,28 @@ impl Server {
         keep_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
         let adapters = Adapters::of(&config, &bus)?;
-        let parts: Vec<_> =
-            domains::parts_with(&adapters).into_iter().filter(|part| services.includes(part.service)).collect();
-        // Of all services, not only of those that run here: a token is the same everywhere.
-        let grants: Arc<[Grant]> = domains::grants().into();
         let stop = CancellationToken::new();
-        let mut running = Vec::new();
-        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
-        for part in parts {
-            if let Some(urls) = services.elsewhere(part.service, &config)? {
-                let remote =
-                    Remote::open(part.service, &urls, config.http.body_limit, &background.tasks, &background.shutdown);
-                let reading = service::reading(&part, &config, &bus, grants.clone());
-                elsewhere.push((part, remote, reading));
-                continue;
-            }
-            let sources = (clock.clone(), ids.clone());
-            let opened = service::open(&part, &config, &bus, &adapters, sources, grants.clone(), &background).await?;
-            here.push((part, opened.runtime.clone()));
-            running.push(opened);
-        }
-        let issuing =
-            issuers::open(&config, address, &here, &adapters, (clock.clone(), ids.clone()), &background).await?;
-        if let Some(provider) = &issuing.provider {
-            adapters.authority.bind(provider.authority.clone());
-        }
-        adapters.machines.bind(issuing.executor.clone());
-        adapters.dossier.bind(issuing.dossier);
-        if let Some(people) = issuers::read_models_of(&here, user_api::SERVICE) {
-            adapters.access.bind(SignOut { executor: issuing.executor.clone(), people });
-        }
-        let sources = (clock.clone(), ids.clone());
-        let suspended = adapters.suspended.clone();
-        let noting = (issuing.touched.clone(), suspended.clone());
-        let people = user_log::open(&config, &here, &grants, noting, sources, &background).await?;
-        let bearers = people.bearers;
-        adapters.bearers.bind(bearers.clone());
-        let verifier =
-            Verifier::new(&config.auth, issuing.trust, issuing.touched, bearers, clock.clone(), suspended.clone())?;
-        let verifier = Arc::new(verifier);
-        let mut stores: Vec<_> = running.iter().map(|running| running.runtime.store.clone()).collect();
-        stores.extend(issuing.opened);
-        stores.extend(people.store);
-        let seats = events_api::feed::Seats::default();
-        consumers::observe(running.clone(), seats.clone(), &background);
-        let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
-        let readiness = Arc::new(Readiness::new(
-            bus.clone(),
-            running.clone(),
-            remotes,
-            seats.clone(),
-            suspended,
-            config.keys_in_vault(),
-        ));
-        let platform = events_api::Platform {
-            services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
-            webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
-            types: domains::catalogue().into(),
-            feeds: feeds(&config.events),
-            seats,
-            stop: stop.clone(),
+        let assembly = Assembly {
+            config: &config,
+            address,
+            bus: &bus,
+            adapters: &adapters,
+            // Of all services, not only of those that run here: a token is the same everywhere.
+            grants: domains::grants().into(),
+            clock,
+            ids: ids.clone(),
+            background: &background,
+            stop: &stop,
         };
-        let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
-        let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
-        let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
-        let seen_from = issuers::seen_from(&config)?;
-        let denials = issuing.denials;
-        let watch = Watch::new(denials.clone(), seen_from.clone());
-        let of_people = here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == user_api::SERVICE);
-        let scim = match (of_people, elsewhere.iter().find(|(part, ..)| part.service == user_api::SERVICE)) {
-            (Some(runtime), _) => user_api::scim::endpoints(runtime.clone(), &issuers::public_url(&config, address)),
-            (None, Some((_, remote, _))) => forwarding::scim(remote, (&seen_from, &stop)),
-            (None, None) => Vec::new(),
-        };
-        let platform = domains::platform_routes(&platform, desks, jobs, dead_letters);
+        let opened = assembly.open(services).await?;
+        let callers = assembly.callers(&opened.here).await?;
+        let mut stores: Vec<_> = opened.running.iter().map(|running| running.runtime.store.clone()).collect();
+        stores.extend(callers.stores.iter().cloned());
+        let (run, forwarded) = opened.names();
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
-        let names = |parts: Vec<&Part>| parts.iter().map(|part| part.service.name()).collect::<Vec<_>>().join(", ");
-        let (run, forwarded) = (here.iter().map(|(part, _)| part), elsewhere.iter().map(|(part, ..)| part));
-        let (run, forwarded) = (names(run.collect()), names(forwarded.collect()));
-        let issuers = match (&issuing.provider, elsewhere.iter().find(|(part, ..)| part.service == auth_api::SERVICE)) {
-            (Some(provider), _) => auth_api::provider::endpoints(provider),
-            (None, Some((_, remote, _))) => forwarding::issuers(remote, (&seen_from, &stop)),
-            (None, None) => Vec::new(),
-        };
-        let served = Served { here, elsewhere, platform };
-        let routes = routes::routes(
-            &config,
-            served,
-            readiness,
-            (verifier.clone(), rates.clone(), watch.clone()),
-            (&seen_from, stop.clone()),
-        );
-        let routes = match (adapters.caught, adapters.caught_texts) {
-            (None, None) => routes,
-            (mails, texts) => dev_mail::routes(routes, mails, texts),
-        };
-        let routes = routes::protocols(routes, issuers, scim);
+        let routes = assembly.routes(opened, &callers, &rates);
+        let Callers { verifier, watch, denials, .. } = callers;
         let front = Front::new(&config, verifier, rates, watch, ids.clone(), routes);
 
         let serving = run_front(&config, listener, front, ids, &stop);
@@ -350,14 +182,7 @@ async fn keep_master_keys(config: &Config, background: &Background) -> Result<()
     Ok(())
 }
 
-/// How feeds work.
-const fn feeds(events: &config::Events) -> events_api::feed::Settings {
-    events_api::feed::Settings {
-        per_tenant: events.feeds_per_tenant,
-        heartbeat: Duration::from_secs(events.heartbeat_seconds),
-    }
-}
-
+/// Forgets from time to time what the rate limits have not needed for long, and tidies metrics.
 fn tidy(rates: Arc<RateLimiter>, background: &Background) {
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
