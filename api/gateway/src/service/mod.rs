@@ -1,26 +1,27 @@
 //! One service of this process: its log, its relay, its projections, its executor.
 
 mod rebuilding;
+mod state;
 
 use std::sync::Arc;
 
 use config::{Config, claim_key};
-use coordinator::{Coordinator, CoordinatorState, CoordinatorStatus, Desk};
+use coordinator::{Coordinator, Desk};
 use directory::WriteSideError;
-use eventstore::EventStore;
-use eventstore::relay::{self, Relay};
-use eventstore::seals::{Sealer, SealerState};
+use eventstore::relay::Relay;
+use eventstore::seals::Sealer;
+use eventstore::{Database, EventStore};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret, Writing};
-use jobs::{Jobs, Runner};
+use jobs::{Jobs, Kinds, Runner};
 use kernel::{Clock, Grant, IdSource, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
+pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::Adapters;
 use crate::domains::{Part, dead_letters_of};
 use crate::server::StartError;
@@ -32,60 +33,6 @@ pub struct Background {
     pub tasks: TaskTracker,
     /// Cancelled when it shall stop.
     pub shutdown: CancellationToken,
-}
-
-/// How a service's relay is doing.
-#[derive(Clone)]
-pub struct RelayState(watch::Receiver<relay::Status>);
-
-impl RelayState {
-    /// What is wrong with it, if anything is.
-    pub fn trouble(&self) -> Option<String> {
-        match &self.0.borrow().state {
-            relay::State::Stuck { reason } | relay::State::Waiting { reason } => Some(reason.clone()),
-            relay::State::Ended => Some("it has ended".to_owned()),
-            relay::State::Starting | relay::State::Standby | relay::State::Active => None,
-        }
-    }
-
-    /// How many events the stream is behind the log, as far as this relay knows.
-    pub fn lag(&self) -> u64 {
-        self.0.borrow().lag()
-    }
-}
-
-/// How the sealing of a service's log is doing.
-#[derive(Clone)]
-pub struct SealingState(watch::Receiver<SealerState>);
-
-impl SealingState {
-    /// What is wrong with it, if anything is.
-    pub fn trouble(&self) -> Option<String> {
-        match &*self.0.borrow() {
-            SealerState::Fine => None,
-            SealerState::Waiting { reason } => Some(reason.clone()),
-        }
-    }
-}
-
-/// How a service's sagas are doing.
-#[derive(Clone)]
-pub struct SagasState(watch::Receiver<CoordinatorStatus>);
-
-impl SagasState {
-    /// What is wrong with them, if anything is.
-    pub fn trouble(&self) -> Option<String> {
-        let status = self.0.borrow();
-        match &status.state {
-            CoordinatorState::Waiting { reason } => Some(reason.clone()),
-            CoordinatorState::Ended => Some("they have ended".to_owned()),
-            _ if status.stuck > 0 || status.parked > 0 => Some(format!(
-                "{} are stuck, {} are dead letters: see inopsio saga list and inopsio dlq list",
-                status.stuck, status.parked
-            )),
-            _ => None,
-        }
-    }
 }
 
 /// A service that runs.
@@ -175,73 +122,27 @@ pub async fn open(
     let store = EventStore::open(&database, config.log_settings(), clock.clone())
         .await
         .map_err(|error| WriteSideError::Log { service, error })?;
-
-    let relay = Relay::new(store.clone(), bus.clone()).with_replicas(config.nats.replicas);
-    let relay_state = RelayState(relay.status());
-    background.tasks.spawn(relay.run(background.shutdown.clone()));
-
-    let sealer = config.seal_key().map(|key| {
-        let sealer = Sealer::new(&database, key, clock.clone());
-        let state = SealingState(sealer.state());
-        background.tasks.spawn(sealer.run(background.shutdown.clone()));
-        state
-    });
-
-    let projector = Projector::new(
-        &database,
-        store.clone(),
-        bus.clone(),
-        service,
-        part.projections.clone(),
-        projector::Settings::default(),
-    );
-    let read_models = ReadModels::new(&database, &part.projections, Some(projector.progress()));
-    background.tasks.spawn(projector.run(background.shutdown.clone()));
-
-    let sources = webhooks::Sources { clock: clock.clone(), ids: ids.clone(), dice: Arc::new(SystemDice) };
-    let types = (part.catalog)().into();
-    let webhooks = Webhooks::open(&database, bus.clone(), types, config.webhooks.settings(), sources)
-        .map_err(|error| StartError::Webhooks { service, error })?;
-    let deliverer = Deliverer::new(webhooks.clone(), store.clone());
-    background.tasks.spawn(deliverer.run(background.shutdown.clone()));
-
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
+    let starting = Starting { part, config, bus, background, database, store, executor, clock, ids };
 
-    let sources = jobs::Sources { clock: clock.clone(), ids };
+    let relay = starting.relay();
+    let sealer = starting.sealer();
+    let read_models = starting.projections();
+    let webhooks = starting.webhooks()?;
     let machines = adapters.machines.clone();
-    let writing = Writing { executor: executor.clone(), grants: grants.clone(), machines };
-    let kinds = (part.jobs)(&read_models, Some(&writing));
-    let kinds = match rebuilding::kind(config, part, &store) {
-        Some(rebuild) => kinds.with(rebuild),
-        None => kinds,
-    };
-    let jobs = Jobs::open(&database, Some(bus.clone()), kinds, jobs::Settings::default(), sources);
-    background.tasks.spawn(Runner::new(jobs.clone()).run(background.shutdown.clone()));
+    let writing = Writing { executor: starting.executor.clone(), grants: grants.clone(), machines };
+    let jobs = starting.jobs((part.jobs)(&read_models, Some(&writing)));
+    let sagas = starting.sagas();
+    let dead_letters = starting.dead_letters();
 
-    let sagas = part.sagas.clone().map(|sagas| {
-        let book = sagas.book(executor.clone());
-        let desk = Desk::new(&database, sagas.clone(), book.clone());
-        let settings = coordinator::Settings::default();
-        let bus = Some(bus.clone());
-        let coordinator = Coordinator::new(&database, store.clone(), bus, sagas, book, clock, settings);
-        let state = SagasState(coordinator.status());
-        background.tasks.spawn(coordinator.run(background.shutdown.clone()));
-        (desk, state)
-    });
-    let dead_letters = dead_letters_of(part, &database, store.clone(), executor.clone(), Some(bus.clone()));
-    if let Some(desk) = dead_letters.clone() {
-        background.tasks.spawn(desk.seal_former(database.clone(), background.shutdown.clone()));
-    }
-    let herald = deadletters::Herald::new(&database, bus.clone(), config.nats.replicas);
-    background.tasks.spawn(herald.run(background.shutdown.clone()));
-    let live = Live::new(bus.clone(), service);
+    let Starting { store, executor, .. } = starting;
     let runtime = Runtime {
         service,
         executor,
         read_models,
         store,
         bus: bus.clone(),
-        live,
+        live: Live::new(bus.clone(), service),
         jobs,
         grants,
         names: adapters.names.clone(),
@@ -254,5 +155,109 @@ pub async fn open(
         secret,
         calls_private: config.webhooks.allow_private,
     };
-    Ok(Running { runtime, relay: relay_state, sealer, webhooks, sagas, dead_letters })
+    Ok(Running { runtime, relay, sealer, webhooks, sagas, dead_letters })
+}
+
+/// A service whose log is open: what each thing that runs of it is started with.
+struct Starting<'a> {
+    part: &'a Part,
+    config: &'a Config,
+    bus: &'a Bus,
+    background: &'a Background,
+    database: Database,
+    store: EventStore,
+    executor: Executor,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl Starting<'_> {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.background.tasks.spawn(work);
+    }
+
+    /// Cancelled when the process stops.
+    fn shutdown(&self) -> CancellationToken {
+        self.background.shutdown.clone()
+    }
+
+    fn relay(&self) -> RelayState {
+        let relay = Relay::new(self.store.clone(), self.bus.clone()).with_replicas(self.config.nats.replicas);
+        let state = RelayState(relay.status());
+        self.spawn(relay.run(self.shutdown()));
+        state
+    }
+
+    /// None: nobody signs here.
+    fn sealer(&self) -> Option<SealingState> {
+        let sealer = Sealer::new(&self.database, self.config.seal_key()?, self.clock.clone());
+        let state = SealingState(sealer.state());
+        self.spawn(sealer.run(self.shutdown()));
+        Some(state)
+    }
+
+    fn projections(&self) -> ReadModels {
+        let projections = &self.part.projections;
+        let projector = Projector::new(
+            &self.database,
+            self.store.clone(),
+            self.bus.clone(),
+            self.part.service,
+            projections.clone(),
+            projector::Settings::default(),
+        );
+        let read_models = ReadModels::new(&self.database, projections, Some(projector.progress()));
+        self.spawn(projector.run(self.shutdown()));
+        read_models
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, StartError> {
+        let service = self.part.service;
+        let sources =
+            webhooks::Sources { clock: self.clock.clone(), ids: self.ids.clone(), dice: Arc::new(SystemDice) };
+        let types = (self.part.catalog)().into();
+        let settings = self.config.webhooks.settings();
+        let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)
+            .map_err(|error| StartError::Webhooks { service, error })?;
+        let deliverer = Deliverer::new(webhooks.clone(), self.store.clone());
+        self.spawn(deliverer.run(self.shutdown()));
+        Ok(webhooks)
+    }
+
+    /// Of the service's own kinds, and that which builds read models anew.
+    fn jobs(&self, kinds: Kinds) -> Jobs {
+        let sources = jobs::Sources { clock: self.clock.clone(), ids: self.ids.clone() };
+        let kinds = match rebuilding::kind(self.config, self.part, &self.store) {
+            Some(rebuild) => kinds.with(rebuild),
+            None => kinds,
+        };
+        let jobs = Jobs::open(&self.database, Some(self.bus.clone()), kinds, jobs::Settings::default(), sources);
+        self.spawn(Runner::new(jobs.clone()).run(self.shutdown()));
+        jobs
+    }
+
+    /// None: the service has none.
+    fn sagas(&self) -> Option<(Desk, SagasState)> {
+        let sagas = self.part.sagas.clone()?;
+        let book = sagas.book(self.executor.clone());
+        let desk = Desk::new(&self.database, sagas.clone(), book.clone());
+        let (store, bus, clock) = (self.store.clone(), Some(self.bus.clone()), self.clock.clone());
+        let settings = coordinator::Settings::default();
+        let coordinator = Coordinator::new(&self.database, store, bus, sagas, book, clock, settings);
+        let state = SagasState(coordinator.status());
+        self.spawn(coordinator.run(self.shutdown()));
+        Some((desk, state))
+    }
+
+    /// None: nobody may look after them.
+    fn dead_letters(&self) -> Option<deadletters::Desk> {
+        let (store, executor) = (self.store.clone(), self.executor.clone());
+        let desk = dead_letters_of(self.part, &self.database, store, executor, Some(self.bus.clone()));
+        if let Some(desk) = desk.clone() {
+            self.spawn(desk.seal_former(self.database.clone(), self.shutdown()));
+        }
+        let herald = deadletters::Herald::new(&self.database, self.bus.clone(), self.config.nats.replicas);
+        self.spawn(herald.run(self.shutdown()));
+        desk
+    }
 }
