@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use directory::{Atlas, Directory, DirectoryError};
 use eventstore::EventStore;
-use gateway::{Config, Part, SERVICES};
+use gateway::{Config, DomainDefinition, SERVICES};
 use kernel::{Service, SystemClock, TenantId};
 use nats::Bus;
 
@@ -133,9 +133,9 @@ pub struct Whose {
 
 impl Whose {
     /// The services that are asked, of those that have what is asked for.
-    pub fn services(&self, has: impl Fn(&Part) -> bool, what: &str) -> Result<Vec<Part>> {
+    pub fn services(&self, has: impl Fn(&DomainDefinition) -> bool, what: &str) -> Result<Vec<DomainDefinition>> {
         let named = self.service.as_deref().map(service).transpose()?;
-        let asked = gateway::parts().into_iter().filter(|part| named.is_none_or(|named| part.service == named));
+        let asked = gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named));
         let found: Vec<_> = asked.filter(has).collect();
         match named {
             Some(named) if found.is_empty() => bail!("the service {named} has no {what}"),
@@ -158,10 +158,10 @@ pub fn services(name: Option<&str>) -> Result<Vec<Service>> {
 }
 
 /// What this program knows of a service.
-pub fn part(service: Service) -> Result<Part> {
-    gateway::parts()
+pub fn domain(service: Service) -> Result<DomainDefinition> {
+    gateway::domains()
         .into_iter()
-        .find(|part| part.service == service)
+        .find(|domain| domain.service == service)
         .with_context(|| format!("there is no service {service}"))
 }
 

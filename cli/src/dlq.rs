@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use deadletters::{Consumer, Desk, Letter, LetterId, Listing, Preview, Request, Shown, State};
 use executor::{Executor, Settings};
-use gateway::Part;
+use gateway::DomainDefinition;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::{Value, json};
@@ -108,16 +108,16 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, consumer, state, limit } => {
-                let parts = services(&whose)?;
+                let domains = services(&whose)?;
                 if let Some(consumer) = &consumer {
-                    known(consumer, &parts)?;
+                    known(consumer, &domains)?;
                 }
                 let listing = Listing { consumer, state, after: None, limit };
                 let mut found = Vec::new();
-                for part in parts {
-                    let open = Open::new(context, &whose.tenant, &part).await?;
+                for domain in domains {
+                    let open = Open::new(context, &whose.tenant, &domain).await?;
                     let listed = open.desk.list(&open.request.caller, &listing).await?;
-                    found.extend(listed.into_iter().map(|one| (part.service, one)));
+                    found.extend(listed.into_iter().map(|one| (domain.service, one)));
                 }
                 list(context, &found)
             }
@@ -132,13 +132,13 @@ impl Command {
                 open.outcome(context, &id, &before).await
             }
             Self::Redrive { whose, id: None, consumer, reason, .. } => {
-                let parts = services(&whose)?;
+                let domains = services(&whose)?;
                 if let Some(consumer) = &consumer {
-                    known(consumer, &parts)?;
+                    known(consumer, &domains)?;
                 }
                 let mut letters = 0;
-                for part in parts {
-                    let open = Open::new(context, &whose.tenant, &part).await?;
+                for domain in domains {
+                    let open = Open::new(context, &whose.tenant, &domain).await?;
                     letters += open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
                     open.close().await;
                 }
@@ -172,7 +172,7 @@ impl Command {
     }
 }
 
-fn services(whose: &Whose) -> Result<Vec<Part>> {
+fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "dead letters")
 }
 
@@ -186,8 +186,8 @@ struct Open {
 impl Open {
     /// The service that has this dead letter.
     async fn with(context: &Context, whose: &Whose, id: &LetterId) -> Result<Self> {
-        for part in services(whose)? {
-            let open = Self::new(context, &whose.tenant, &part).await?;
+        for domain in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &domain).await?;
             match open.desk.find(&open.request.caller, id).await {
                 Ok(_) => return Ok(open),
                 Err(refusal) if refusal.kind() == Kind::NotFound => {}
@@ -197,17 +197,17 @@ impl Open {
         bail!("there is no dead letter {id}")
     }
 
-    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
-        let service = part.service;
+    async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
+        let service = domain.service;
         let tenant = context.tenant(tenant).await?;
         let store = context.store(service).await?;
         // Consumers hear of it at once when the bus is there, and within a second when it is not.
         let bus = context.bus().await.ok();
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let desk = gateway::dead_letters_of(part, &context.config.database(service), store, executor, bus.clone())
+        let desk = gateway::dead_letters_of(domain, &context.config.database(service), store, executor, bus.clone())
             .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
-        let caller = Caller::new(tenant, "cli", &[Role::Admin], part.grants);
+        let caller = Caller::new(tenant, "cli", &[Role::Admin], domain.grants);
         Ok(Self { desk, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
     }
 
@@ -247,10 +247,10 @@ impl Open {
 }
 
 /// That there is such a consumer. Webhooks are the tenant's: any of them may have been there.
-fn known(consumer: &Consumer, parts: &[Part]) -> Result<()> {
+fn known(consumer: &Consumer, domains: &[DomainDefinition]) -> Result<()> {
     let projections =
-        parts.iter().flat_map(|part| part.projections.iter().map(|one| format!("projection.{}", one.name())));
-    let definitions = parts.iter().flat_map(|part| part.sagas.iter().flat_map(coordinator::Sagas::definitions));
+        domains.iter().flat_map(|domain| domain.projections.iter().map(|one| format!("projection.{}", one.name())));
+    let definitions = domains.iter().flat_map(|domain| domain.sagas.iter().flat_map(coordinator::Sagas::definitions));
     let sagas = definitions.map(|definition| format!("saga.{}", definition.name()));
     let mut names: Vec<_> = projections.chain(sagas).collect();
     let webhook = consumer.as_str().strip_prefix("webhook.").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok());

@@ -77,8 +77,8 @@ impl Command {
 async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
     let mut found = Vec::new();
     for service in services {
-        let part = context::part(service)?;
-        let read_models = ReadModels::new(&context.config.database(service), &part.projections, None);
+        let domain = context::domain(service)?;
+        let read_models = ReadModels::new(&context.config.database(service), &domain.projections, None);
         found.extend(read_models.status().await?.into_iter().map(|status| (service, status)));
     }
     if context.format == Format::Json {
@@ -134,7 +134,7 @@ type Chosen = Vec<(Service, Vec<Arc<dyn Projection>>)>;
 fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
     let mut parts = Vec::new();
     for service in services {
-        parts.push((*service, context::part(*service)?.projections));
+        parts.push((*service, context::domain(*service)?.projections));
     }
     let known: Vec<_> = parts.iter().flat_map(|(_, projections)| projections.iter().map(|one| one.name())).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {

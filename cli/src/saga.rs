@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use coordinator::{Desk, Listed, Listing, State, Status};
 use executor::{Executor, Request, Settings};
-use gateway::Part;
+use gateway::DomainDefinition;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -80,17 +80,17 @@ impl Command {
         match self {
             Self::List { whose, saga, state, key, limit } => {
                 let status = state.as_deref().map(named).transpose()?;
-                let parts = services(&whose)?;
+                let domains = services(&whose)?;
                 if let Some(saga) = saga.as_deref() {
-                    known(saga, &parts)?;
+                    known(saga, &domains)?;
                 }
                 let listing = Listing { saga, status, key, after: None, limit };
                 let mut found = Vec::new();
-                for part in parts {
-                    let open = Open::new(context, &whose.tenant, &part).await?;
+                for domain in domains {
+                    let open = Open::new(context, &whose.tenant, &domain).await?;
                     let listed = open.desk.list(&open.request.caller, &listing).await;
                     open.close().await;
-                    found.extend(listed?.into_iter().map(|one| (part.service, one)));
+                    found.extend(listed?.into_iter().map(|one| (domain.service, one)));
                 }
                 list(context, &found)
             }
@@ -119,8 +119,8 @@ impl Command {
 }
 
 /// That there are sagas of this name.
-fn known(saga: &str, parts: &[Part]) -> Result<()> {
-    let definitions = parts.iter().flat_map(|part| part.sagas.iter().flat_map(coordinator::Sagas::definitions));
+fn known(saga: &str, domains: &[DomainDefinition]) -> Result<()> {
+    let definitions = domains.iter().flat_map(|domain| domain.sagas.iter().flat_map(coordinator::Sagas::definitions));
     let names: BTreeSet<_> = definitions.map(coordinator::Definition::name).collect();
     if names.contains(saga) {
         return Ok(());
@@ -128,8 +128,8 @@ fn known(saga: &str, parts: &[Part]) -> Result<()> {
     bail!("there are no sagas {saga:?}; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-fn services(whose: &Whose) -> Result<Vec<Part>> {
-    whose.services(|part| part.sagas.is_some(), "sagas")
+fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
+    whose.services(|domain| domain.sagas.is_some(), "sagas")
 }
 
 /// What the commands work with.
@@ -142,8 +142,8 @@ struct Open {
 impl Open {
     /// The service that has this saga.
     async fn with(context: &Context, whose: &Whose, id: Uuid) -> Result<Self> {
-        for part in services(whose)? {
-            let open = Self::new(context, &whose.tenant, &part).await?;
+        for domain in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &domain).await?;
             match open.desk.find(&open.request.caller, id).await {
                 Ok(_) => return Ok(open),
                 Err(refusal) => {
@@ -157,14 +157,14 @@ impl Open {
         bail!("there is no saga {id}")
     }
 
-    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
-        let service = part.service;
-        let sagas = part.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
+    async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
+        let service = domain.service;
+        let sagas = domain.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
         let tenant = context.tenant_or_deleted(tenant).await?;
         let store = context.store(service).await?;
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], part.grants), None);
+        let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
         let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
         Ok(Self { desk, request, store })
     }
@@ -227,14 +227,14 @@ fn changed(context: &Context, id: Uuid, what: &str, position: u64) -> Result<()>
 
 fn definitions(context: &Context) -> Result<()> {
     let mut rows = Vec::new();
-    for part in gateway::parts() {
-        for definition in part.sagas.iter().flat_map(coordinator::Sagas::definitions) {
+    for domain in gateway::domains() {
+        for definition in domain.sagas.iter().flat_map(coordinator::Sagas::definitions) {
             let steps: Vec<_> = definition
                 .steps()
                 .iter()
                 .map(|step| format!("{}{}", step.name(), if step.has_undo() { "" } else { " (no undo)" }))
                 .collect();
-            rows.push((part.service.to_string(), definition.name(), definition.version(), steps));
+            rows.push((domain.service.to_string(), definition.name(), definition.version(), steps));
         }
     }
     if context.format == Format::Json {

@@ -12,10 +12,10 @@ use crate::context;
 
 /// Refuses types that no event of these services is of.
 pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
-    let parts = services.iter().map(|service| context::part(*service)).collect::<Result<Vec<_>>>()?;
-    let aggregates = parts.iter().flat_map(|part| &part.aggregates).map(|aggregate| aggregate.name).collect();
+    let domains = services.iter().map(|service| context::domain(*service)).collect::<Result<Vec<_>>>()?;
+    let aggregates = domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
     check_type("aggregate", aggregate, aggregates)?;
-    let events = parts.iter().flat_map(|part| (part.catalog)()).map(|event| event.name).collect();
+    let events = domains.iter().flat_map(|domain| (domain.catalog)()).map(|event| event.name).collect();
     check_type("event", event, events)
 }
 

@@ -98,7 +98,7 @@ fn find(name: &str) -> Result<(Service, AggregateType)> {
     let service = name.split_once('.').map_or(name, |(service, _)| service);
     let service = context::service(service)
         .with_context(|| format!("{name:?} is no aggregate's type: those are like crm.lead"))?;
-    let aggregates = context::part(service)?.aggregates;
+    let aggregates = context::domain(service)?.aggregates;
     let names: Vec<_> = aggregates.iter().map(|aggregate| aggregate.name).collect();
     let Some(aggregate) = aggregates.iter().find(|aggregate| aggregate.name == name) else {
         bail!("there is no aggregate type {name:?}; allowed: {}", names.join(", "));

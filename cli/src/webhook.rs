@@ -188,7 +188,7 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
     SERVICES
         .iter()
         .map(|service| {
-            let (database, types) = (context.config.database(*service), (context::part(*service)?.catalog)());
+            let (database, types) = (context.config.database(*service), (context::domain(*service)?.catalog)());
             let settings = context.config.webhooks.settings();
             Webhooks::open(&database, bus.clone(), types.into(), settings, sources.clone())
                 .map_err(|error| anyhow!(error))
@@ -199,7 +199,7 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
 /// As the tenant's administrator.
 fn request(tenant: TenantId) -> Request {
     let grants: Vec<_> =
-        gateway::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect();
+        gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect();
     let caller = Caller::new(tenant, "cli", &[Role::Admin], &grants);
     Request { caller, command_id: None, request_hash: [0; 32], if_match: None }
 }

@@ -18,8 +18,8 @@ use projector::{Projection, ReadModels};
 
 use crate::adapters::Adapters;
 
-/// What the gateway needs of a domain before its service runs.
-pub struct Part {
+/// A domain, without its type: what the gateway takes of its [`Domain`] to open its service, to describe it and to look after it.
+pub struct DomainDefinition {
     /// Its service.
     pub service: Service,
     /// Its permission table.
@@ -44,7 +44,7 @@ pub struct Part {
     pub routes: fn(Runtime) -> RouteTable,
 }
 
-impl Part {
+impl DomainDefinition {
     /// Whether its log has personal data that is sealed: it needs the master key.
     pub fn is_sealed(&self) -> bool {
         self.aggregates.iter().any(|aggregate| aggregate.sealed)
@@ -57,8 +57,8 @@ pub type RouteTable = std::collections::HashMap<
     std::collections::HashMap<poem::http::Method, poem::endpoint::BoxEndpoint<'static>>,
 >;
 
-fn part<D: Domain>(adapters: &Adapters) -> Part {
-    Part {
+fn definition<D: Domain>(adapters: &Adapters) -> DomainDefinition {
+    DomainDefinition {
         service: D::SERVICE,
         grants: D::grants(),
         catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
@@ -82,20 +82,24 @@ fn part<D: Domain>(adapters: &Adapters) -> Part {
 
 /// What the services hold of tenants.
 pub fn holdings() -> Vec<Holdings> {
-    let of = |part: Part| Holdings { service: part.service, projections: part.projections, sagas: part.sagas };
-    parts().into_iter().map(of).collect()
+    let of = |domain: DomainDefinition| Holdings {
+        service: domain.service,
+        projections: domain.projections,
+        sagas: domain.sagas,
+    };
+    all().into_iter().map(of).collect()
 }
 
 /// What the configuration may speak of by name.
 pub fn known() -> Known {
-    let parts = parts();
-    let projections = parts.iter().flat_map(|part| &part.projections).map(|projection| projection.name());
+    let domains = all();
+    let projections = domains.iter().flat_map(|domain| &domain.projections).map(|projection| projection.name());
     Known { services: SERVICES.to_vec(), projections: projections.collect() }
 }
 
 /// The kinds of jobs of a service, to look after them: nothing is run with these.
-pub fn jobs_of(part: &Part, database: &eventstore::Database) -> Kinds {
-    (part.jobs)(&ReadModels::new(database, &part.projections, None), None)
+pub fn jobs_of(domain: &DomainDefinition, database: &eventstore::Database) -> Kinds {
+    (domain.jobs)(&ReadModels::new(database, &domain.projections, None), None)
 }
 
 /// The sagas of a domain.
@@ -120,18 +124,18 @@ pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
 
 /// The dead letters of a service, for those who look after them; `None`: its grants have no permissions for them.
 pub fn dead_letters_of(
-    part: &Part,
+    domain: &DomainDefinition,
     database: &eventstore::Database,
     store: eventstore::EventStore,
     executor: executor::Executor,
     bus: Option<nats::Bus>,
 ) -> Option<deadletters::Desk> {
-    let rehearsal = projector::Rehearsal::new(database, part.projections.clone());
+    let rehearsal = projector::Rehearsal::new(database, domain.projections.clone());
     let mut rehearsers: Vec<Arc<dyn deadletters::Rehearse>> = vec![Arc::new(rehearsal)];
-    if let Some(sagas) = &part.sagas {
+    if let Some(sagas) = &domain.sagas {
         rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.book(executor))));
     }
-    deadletters::Desk::open(database, store, bus, part.aggregates.clone(), rehearsers, part.grants)
+    deadletters::Desk::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
 }
 
 /// The same, over the services of this process.
@@ -151,12 +155,12 @@ pub fn platform_routes(
 
 /// The permission tables of all domains, and of what the events of all services offer.
 pub fn grants() -> Vec<Grant> {
-    parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect()
+    all().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
 /// Every event type of every domain.
 pub fn catalogue() -> Vec<EventType> {
-    parts().into_iter().flat_map(|part| (part.catalog)()).collect()
+    all().into_iter().flat_map(|domain| (domain.catalog)()).collect()
 }
 
 /// A domain's changes. Who takes them renews the session after each.
@@ -168,20 +172,20 @@ fn follow<D: Domain>(
     D::subscribe(session, wanted)
 }
 
-/// Makes of the list of domains: the parts, and the roots of GraphQL with a namespace a domain.
+/// Makes of the list of domains: their definitions, and the roots of GraphQL with a namespace a domain.
 macro_rules! domains {
     ($($name:ident => $domain:ty),+ $(,)?) => {
         /// The services of this program.
         pub const SERVICES: &[Service] = &[$(<$domain as Domain>::SERVICE),+];
 
         /// All domains, to look at or look after: without adapters.
-        pub fn parts() -> Vec<Part> {
-            parts_with(&Adapters::none())
+        pub fn all() -> Vec<DomainDefinition> {
+            all_with(&Adapters::none())
         }
 
         /// All domains, to be run.
-        pub fn parts_with(adapters: &Adapters) -> Vec<Part> {
-            vec![$(part::<$domain>(adapters)),+]
+        pub fn all_with(adapters: &Adapters) -> Vec<DomainDefinition> {
+            vec![$(definition::<$domain>(adapters)),+]
         }
 
         /// The root of queries.

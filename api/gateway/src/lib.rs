@@ -34,5 +34,5 @@ pub use admin::{Migrated, Outcome, RewrapError, master_key_name, migrate, operat
 pub use config::Config;
 pub use contracts::contracts;
 pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, restore, resume, stand_alone, suspend};
-pub use domains::{Part, SERVICES, dead_letters_of, holdings, jobs_of, known, parts};
+pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, holdings, jobs_of, known};
 pub use server::{Server, Services, StartError};

@@ -236,10 +236,10 @@ pub struct Built {
 pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
     let admin = admin_options(&context.config)?;
     let mut built = Vec::new();
-    for part in gateway::parts() {
-        let database = context.config.database(part.service);
-        let store = context.store(part.service).await?;
-        for projection in &part.projections {
+    for domain in gateway::domains() {
+        let database = context.config.database(domain.service);
+        let store = context.store(domain.service).await?;
+        for projection in &domain.projections {
             let bar = progress::bar(0, "positions");
             let done = projector::rebuild(&admin, &database, &store, projection.as_ref(), |so_far| {
                 bar.set_length(so_far.head.0);
@@ -249,7 +249,7 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
             bar.finish_and_clear();
             let done = done.with_context(|| format!("the read model {}", projection.name()))?;
             built.push(Built {
-                service: part.service.name(),
+                service: domain.service.name(),
                 projection: projection.name().to_owned(),
                 events: done.events,
                 parked_events: done.parked_events,

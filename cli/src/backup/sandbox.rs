@@ -18,7 +18,7 @@ use eventstore::sealing::Copying;
 use eventstore::{EventStore, ReplayFilter};
 use executor::ClaimHistory;
 use futures::StreamExt;
-use gateway::{Part, SERVICES};
+use gateway::{DomainDefinition, SERVICES};
 use indicatif::ProgressBar;
 use kernel::{Clock, IdSource, Position, RecordedEvent, SystemClock, SystemIds, TenantId};
 use serde_json::json;
@@ -73,7 +73,7 @@ pub async fn run(
     let mut found = Vec::new();
     for service in SERVICES.iter().filter(|service| service.name() != AUTH) {
         let wanted = source.find(context, *service, from.tenant_id, as_of).await?;
-        found.push((context::part(*service)?, wanted));
+        found.push((context::domain(*service)?, wanted));
     }
     let total: u64 = found.iter().map(|(_, wanted)| wanted.events).sum();
     if total == 0 {
@@ -82,11 +82,11 @@ pub async fn run(
     }
     let bar = progress::bar(total, "events");
     let (mut appended, mut shut) = (Vec::new(), false);
-    for (part, wanted) in found {
-        let played = source.play(context, &part, &wanted, &sandbox, &key, &bar).await;
-        let played = played.with_context(|| format!("the log of {}", part.service))?;
+    for (domain, wanted) in found {
+        let played = source.play(context, &domain, &wanted, &sandbox, &key, &bar).await;
+        let played = played.with_context(|| format!("the log of {}", domain.service))?;
         shut |= played.shut;
-        appended.push((part.service, wanted.events, played.claims));
+        appended.push((domain.service, wanted.events, played.claims));
     }
     bar.finish_and_clear();
     // However the first one stood: whoever asks for the copy means to use it.
@@ -168,21 +168,21 @@ impl Source<'_> {
     async fn play(
         &self,
         context: &Context,
-        part: &Part,
+        domain: &DomainDefinition,
         wanted: &Wanted,
         sandbox: &Tenant,
         key: &[u8; 32],
         bar: &ProgressBar,
     ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
-        let database = context.config.database(part.service);
+        let database = context.config.database(domain.service);
         // Whose keys are there is said by the running log, wherever the history comes from.
         let store = context.store(wanted.service).await?;
         let mut target = Target {
             copying: store.copying_for(sandbox.tenant_id).await.context("the new tenant can't have a key")?,
             store: store.clone(),
             graft: Graft::begin(&admin, &database, sandbox.tenant_id).await?,
-            claims: (part.claims)(),
+            claims: (domain.claims)(),
             of: wanted.tenant,
             tenant: sandbox.tenant_id,
             chunk: Vec::with_capacity(CHUNK),

@@ -50,7 +50,7 @@ pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
 }
 
 async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>> {
-    let (part, database) = (context::part(service)?, context.config.database(service));
+    let (domain, database) = (context::domain(service)?, context.config.database(service));
     let store = context.store(service).await?;
     let head = store.head().await?;
     store.close().await;
@@ -72,7 +72,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let name = format!("EVENTS_{}", service.name().to_uppercase());
     all.push(Consumer { service: service.name(), kind: "relay", name, lag_events, state });
 
-    for status in ReadModels::new(&database, &part.projections, None).status().await? {
+    for status in ReadModels::new(&database, &domain.projections, None).status().await? {
         all.push(Consumer {
             service: service.name(),
             kind: "projection",
@@ -87,8 +87,9 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
 
     let bus = nats::Bus::connect(&context.config.bus_settings()).await?;
     let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
-    let webhooks = Webhooks::open(&database, bus, (part.catalog)().into(), context.config.webhooks.settings(), sources)
-        .map_err(|error| anyhow::anyhow!(error))?;
+    let webhooks =
+        Webhooks::open(&database, bus, (domain.catalog)().into(), context.config.webhooks.settings(), sources)
+            .map_err(|error| anyhow::anyhow!(error))?;
     let standing = webhooks.standing().await?;
     all.push(Consumer {
         service: service.name(),

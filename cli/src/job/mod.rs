@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use gateway::{Part, jobs_of};
+use gateway::{DomainDefinition, jobs_of};
 use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State};
 use kernel::{Caller, Refusal, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
@@ -158,7 +158,7 @@ impl Command {
     }
 }
 
-fn services(whose: &Whose) -> Result<Vec<Part>> {
+fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "jobs")
 }
 
@@ -170,11 +170,11 @@ struct Open {
 }
 
 impl Open {
-    async fn new(context: &Context, tenant: &str, part: &Part) -> Result<Self> {
+    async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
         let tenant = context.tenant(tenant).await?;
-        let (jobs, bus) = Self::jobs(context, part).await;
+        let (jobs, bus) = Self::jobs(context, domain).await;
         let request = Request {
-            caller: Caller::new(tenant, "cli", &[Role::Admin], part.grants),
+            caller: Caller::new(tenant, "cli", &[Role::Admin], domain.grants),
             command_id: None,
             request_hash: [0; 32],
         };
@@ -193,8 +193,8 @@ impl Open {
         what: &str,
         find: impl AsyncFn(&Jobs, &Caller) -> Result<T, Refusal>,
     ) -> Result<(Self, T)> {
-        for part in services(whose)? {
-            let open = Self::new(context, &whose.tenant, &part).await?;
+        for domain in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &domain).await?;
             match find(&open.jobs, &open.request.caller).await {
                 Ok(found) => return Ok((open, found)),
                 Err(refusal) if refusal.kind() == kernel::Kind::NotFound => {}
@@ -211,29 +211,30 @@ impl Open {
         list: impl AsyncFn(&Jobs, &Caller) -> Result<Vec<T>, Refusal>,
     ) -> Result<Vec<(Service, T)>> {
         let mut found = Vec::new();
-        for part in services(whose)? {
-            let open = Self::new(context, &whose.tenant, &part).await?;
+        for domain in services(whose)? {
+            let open = Self::new(context, &whose.tenant, &domain).await?;
             let listed = list(&open.jobs, &open.request.caller).await?;
-            found.extend(listed.into_iter().map(|one| (part.service, one)));
+            found.extend(listed.into_iter().map(|one| (domain.service, one)));
         }
         Ok(found)
     }
 
     /// The service that has jobs of these kinds.
     async fn of_kinds(context: &Context, whose: &Whose, kinds: &[&str]) -> Result<Self> {
-        let part = only(services(whose)?, whose.service.is_some(), &format!("{} jobs", kinds.join(" and ")), |part| {
-            let known = jobs_of(part, &context.config.database(part.service));
-            (kinds.iter().all(|kind| known.find(kind).is_some()), known.names())
-        })?;
-        Self::new(context, &whose.tenant, &part).await
+        let domain =
+            only(services(whose)?, whose.service.is_some(), &format!("{} jobs", kinds.join(" and ")), |domain| {
+                let known = jobs_of(domain, &context.config.database(domain.service));
+                (kinds.iter().all(|kind| known.find(kind).is_some()), known.names())
+            })?;
+        Self::new(context, &whose.tenant, &domain).await
     }
 
     /// A service's jobs, and the bus over which runners hear of changes at once; without it they do within seconds.
-    async fn jobs(context: &Context, part: &Part) -> (Jobs, Option<Bus>) {
+    async fn jobs(context: &Context, domain: &DomainDefinition) -> (Jobs, Option<Bus>) {
         let bus = context.bus().await.ok();
         let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
-        let database = context.config.database(part.service);
-        let kinds = jobs_of(part, &database);
+        let database = context.config.database(domain.service);
+        let kinds = jobs_of(domain, &database);
         (Jobs::open(&database, bus.clone(), kinds, Settings::default(), sources), bus)
     }
 
@@ -253,20 +254,25 @@ impl Open {
 
 /// The one service that has what is meant, of these; `has` says so, with the names that there are. One that was named is taken at its
 /// word: it says itself what it has.
-fn only(parts: Vec<Part>, named: bool, what: &str, has: impl Fn(&Part) -> (bool, Vec<&'static str>)) -> Result<Part> {
+fn only(
+    domains: Vec<DomainDefinition>,
+    named: bool,
+    what: &str,
+    has: impl Fn(&DomainDefinition) -> (bool, Vec<&'static str>),
+) -> Result<DomainDefinition> {
     let (mut having, mut names) = (Vec::new(), BTreeSet::new());
-    for part in parts {
-        let (found, known) = has(&part);
+    for domain in domains {
+        let (found, known) = has(&domain);
         names.extend(known);
         if found || named {
-            having.push(part);
+            having.push(domain);
         }
     }
     match having.len() {
         0 => bail!("no service has {what}; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", ")),
         1 => Ok(having.remove(0)),
         _ => {
-            let services: Vec<_> = having.iter().map(|part| part.service.name()).collect();
+            let services: Vec<_> = having.iter().map(|domain| domain.service.name()).collect();
             bail!("several services have {what}; say which with --service: {}", services.join(", "))
         }
     }

@@ -93,17 +93,18 @@ impl Command {
 async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
     let Of { tenant, service, queue, .. } = of;
     let named = service.as_deref().map(context::service).transpose()?;
-    let parts = gateway::parts().into_iter().filter(|part| named.is_none_or(|named| part.service == named)).collect();
-    let part = only(parts, named.is_some(), &format!("a queue {queue:?}"), |part| {
-        let queues = jobs_of(part, &context.config.database(part.service)).queues();
+    let domains =
+        gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named)).collect();
+    let domain = only(domains, named.is_some(), &format!("a queue {queue:?}"), |domain| {
+        let queues = jobs_of(domain, &context.config.database(domain.service)).queues();
         (queues.contains(&queue.as_str()), queues)
     })?;
     if let Some(tenant) = tenant {
-        let open = Open::new(context, &tenant, &part).await?;
+        let open = Open::new(context, &tenant, &domain).await?;
         of_a_tenant(&open.jobs, &open.request, &queue, act).await?;
         open.close().await;
     } else {
-        let (jobs, bus) = Open::jobs(context, &part).await;
+        let (jobs, bus) = Open::jobs(context, &domain).await;
         of_all(&jobs, &queue, act).await?;
         Open::said(bus).await;
     }

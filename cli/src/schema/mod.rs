@@ -92,7 +92,7 @@ struct Work {
 }
 
 async fn check(service: Service, store: &EventStore, after: Position, shown: usize) -> Result<Checked> {
-    let checker = Checker::new(&context::part(service)?.aggregates)?;
+    let checker = Checker::new(&context::domain(service)?.aggregates)?;
     let began = Instant::now();
     // What is appended from now on, is written by programs that know their types.
     let head = store.head().await?;

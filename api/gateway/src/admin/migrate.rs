@@ -82,8 +82,8 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
         applied: made.then(|| "tenants".to_owned()).into_iter().collect(),
         ..Migrated::default()
     });
-    for part in domains::parts() {
-        let service = part.service;
+    for domain in domains::all() {
+        let service = domain.service;
         let database = config.database(service);
         let applied = eventstore::admin::migrate(&admin, &database, dry_run)
             .await
@@ -104,7 +104,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
         if jobs {
             migrated.applied.push("jobs".to_owned());
         }
-        if part.sagas.is_some()
+        if domain.sagas.is_some()
             && coordinator::migrate(&admin, &database, dry_run)
                 .await
                 .map_err(|error| MigrateError::Sagas { service, error })?
@@ -112,15 +112,15 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             migrated.applied.push("sagas".to_owned());
         }
         let projections = if dry_run {
-            projector::plan(&admin, &database, &part.projections).await
+            projector::plan(&admin, &database, &domain.projections).await
         } else {
-            projector::migrate(&admin, &database, &part.projections).await
+            projector::migrate(&admin, &database, &domain.projections).await
         };
         let projections = projections.map_err(|error| MigrateError::ReadModels { service, error })?;
         let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
         migrated.projections = owned(projections.created);
         migrated.needs_rebuild = owned(projections.needs_rebuild);
-        for projection in &part.projections {
+        for projection in &domain.projections {
             let name = projection.name();
             let Some(into) = config.projections.partitions_of(name) else { continue };
             // What is not there yet would be made with one.

@@ -25,8 +25,8 @@ pub async fn provision(
         } else {
             adapters
         };
-        let mut parts = domains::parts_with(&adapters).into_iter();
-        Ok(parts.find(|part| part.service == user_api::SERVICE).and_then(|part| part.sagas))
+        let mut domains = domains::all_with(&adapters).into_iter();
+        Ok(domains.find(|domain| domain.service == user_api::SERVICE).and_then(|domain| domain.sagas))
     })
     .await
 }

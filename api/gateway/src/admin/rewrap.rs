@@ -8,7 +8,7 @@ use eventstore::Rewrapped;
 use kernel::{Refusal, Service, TenantId};
 
 use super::operator;
-use crate::domains::{Part, parts};
+use crate::domains::{self, DomainDefinition};
 
 /// Keys that can't be wrapped anew. What was done until then is done, and whoever begins again finds what is left.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,8 @@ pub async fn rewrap(
     tell: &dyn Fn(&str, &Rewrapped),
 ) -> Result<Vec<Outcome>, RewrapError> {
     let mut outcomes = Vec::new();
-    for part in parts().into_iter().filter(Part::is_sealed) {
-        let service = part.service;
+    for domain in domains::all().into_iter().filter(DomainDefinition::is_sealed) {
+        let service = domain.service;
         let (store, _) = write_side(config, service).await?;
         let done = store.rewrap(at_once, rehearsed, |so_far| tell(service.name(), so_far)).await;
         store.close().await;

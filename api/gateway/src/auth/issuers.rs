@@ -20,7 +20,7 @@ use keys::SystemRandom;
 use projector::ReadModels;
 
 use crate::adapters::{Adapters, CachedTenants, RangeService};
-use crate::domains::Part;
+use crate::domains::DomainDefinition;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 
@@ -49,7 +49,7 @@ pub struct Issuers {
 pub async fn open(
     config: &Config,
     address: SocketAddr,
-    served: &[(Part, Runtime)],
+    served: &[(DomainDefinition, Runtime)],
     adapters: &Adapters,
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
@@ -108,7 +108,7 @@ pub async fn open(
 }
 
 /// The read models of a service that runs in this process.
-pub fn read_models_of(served: &[(Part, Runtime)], service: Service) -> Option<ReadModels> {
+pub fn read_models_of(served: &[(DomainDefinition, Runtime)], service: Service) -> Option<ReadModels> {
     let found = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
     found.map(|runtime| runtime.read_models.clone())
 }
@@ -124,7 +124,7 @@ struct Known {
 }
 
 /// That, of the user service.
-fn people(config: &Config, served: &[(Part, Runtime)], log: &Written) -> Result<Known, StartError> {
+fn people(config: &Config, served: &[(DomainDefinition, Runtime)], log: &Written) -> Result<Known, StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use user_api::bearers::{self, Bearers};
 
 use super::suspension::{self, Suspended};
-use crate::domains::Part;
+use crate::domains::DomainDefinition;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 
@@ -40,7 +40,7 @@ pub struct UserLog {
 /// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`, and who is shut out in `suspended`.
 pub async fn open(
     config: &Config,
-    served: &[(Part, Runtime)],
+    served: &[(DomainDefinition, Runtime)],
     grants: &[Grant],
     (touched, suspended): (Arc<Touched>, Suspended),
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),

@@ -11,11 +11,11 @@ pub fn document() -> Value {
     let mut channels = Map::new();
     let mut operations = Map::new();
     let mut messages = Map::new();
-    for part in domains::parts() {
-        for event in (part.catalog)() {
+    for domain in domains::all() {
+        for event in (domain.catalog)() {
             let name = format!("{}.v{}", event.name, event.version);
             messages.insert(name.clone(), message(&event));
-            let channel = channels.entry(event.name).or_insert_with(|| channel(part.service, &event));
+            let channel = channels.entry(event.name).or_insert_with(|| channel(domain.service, &event));
             channel["messages"][&name] = json!({ "$ref": format!("#/components/messages/{name}") });
             operations.entry(format!("told.{}", event.name)).or_insert_with(
                 || json!({ "action": "send", "channel": { "$ref": format!("#/channels/{}", event.name) } }),

@@ -48,14 +48,14 @@ struct Everything;
 impl OpenApi for Everything {
     fn meta() -> Vec<MetaApi> {
         let mut scratch = Registry::new();
-        let domains = domains::parts();
-        let domains = domains.iter().flat_map(|part| (part.describe)(&mut scratch)).collect::<Vec<_>>();
+        let domains = domains::all();
+        let domains = domains.iter().flat_map(|domain| (domain.describe)(&mut scratch)).collect::<Vec<_>>();
         domains.into_iter().chain(domains::describe_platform(&mut Registry::new())).collect()
     }
 
     fn register(registry: &mut Registry) {
-        for part in domains::parts() {
-            (part.describe)(registry);
+        for domain in domains::all() {
+            (domain.describe)(registry);
         }
         domains::describe_platform(registry);
     }

@@ -26,7 +26,7 @@ pub use self::methods::Methods;
 use self::parameters::Parameters;
 use crate::auth::Verifier;
 use crate::auth::denials::Watch;
-use crate::domains::{self, Part, RouteTable};
+use crate::domains::{self, DomainDefinition, RouteTable};
 use crate::front::{RateLimiter, unknown_route};
 use crate::operations::{self, Pools, Readiness};
 use crate::{graphql, reference};
@@ -34,9 +34,9 @@ use crate::{graphql, reference};
 /// What a process serves.
 pub struct Served {
     /// Domains that run here.
-    pub here: Vec<(Part, Runtime)>,
+    pub here: Vec<(DomainDefinition, Runtime)>,
     /// Domains that run elsewhere, with their read models.
-    pub elsewhere: Vec<(Part, Arc<Remote>, Reading)>,
+    pub elsewhere: Vec<(DomainDefinition, Arc<Remote>, Reading)>,
     /// What belongs to no domain, over those that run here.
     pub platform: RouteTable,
 }
@@ -52,17 +52,17 @@ pub fn routes(
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
         .iter()
-        .map(|(part, runtime)| Reading { stints: part.stints, ..runtime.reading() })
+        .map(|(domain, runtime)| Reading { stints: domain.stints, ..runtime.reading() })
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
     let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (seen_from, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
-    for (part, runtime) in here {
-        route = rest(route, (part.routes)(runtime), part.describe);
+    for (domain, runtime) in here {
+        route = rest(route, (domain.routes)(runtime), domain.describe);
     }
-    for (part, remote, _) in &elsewhere {
-        route = rest(route, forwarding::operations(part.describe, remote, (seen_from, &stop)), part.describe);
+    for (domain, remote, _) in &elsewhere {
+        route = rest(route, forwarding::operations(domain.describe, remote, (seen_from, &stop)), domain.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);

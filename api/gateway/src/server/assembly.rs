@@ -20,7 +20,7 @@ use super::{Services, StartError};
 use crate::adapters::{Adapters, SignOut};
 use crate::auth::denials::Watch;
 use crate::auth::{Verifier, issuers, user_log};
-use crate::domains::{self, Part, RouteTable};
+use crate::domains::{self, DomainDefinition, RouteTable};
 use crate::front::RateLimiter;
 use crate::operations::{Readiness, consumers};
 use crate::routes::{self, Served, dev_mail, forwarding};
@@ -49,10 +49,10 @@ pub(super) struct Assembly<'a> {
 }
 
 /// A domain that runs here.
-type Here = (Part, Runtime);
+type Here = (DomainDefinition, Runtime);
 
 /// A domain that runs elsewhere, with its read models.
-type Elsewhere = (Part, Arc<Remote>, Reading);
+type Elsewhere = (DomainDefinition, Arc<Remote>, Reading);
 
 /// The services, each opened here or found elsewhere.
 pub(super) struct Opened {
@@ -67,8 +67,8 @@ pub(super) struct Opened {
 impl Opened {
     /// The names of those that run here, and of those that run elsewhere.
     pub fn names(&self) -> (String, String) {
-        let here: Vec<_> = self.here.iter().map(|(part, _)| part.service.name()).collect();
-        let elsewhere: Vec<_> = self.elsewhere.iter().map(|(part, ..)| part.service.name()).collect();
+        let here: Vec<_> = self.here.iter().map(|(domain, _)| domain.service.name()).collect();
+        let elsewhere: Vec<_> = self.elsewhere.iter().map(|(domain, ..)| domain.service.name()).collect();
         (here.join(", "), elsewhere.join(", "))
     }
 }
@@ -94,18 +94,23 @@ impl Assembly<'_> {
     pub async fn open(&self, services: Services) -> Result<Opened, StartError> {
         let (config, background) = (self.config, self.background);
         let mut opened = Opened { here: Vec::new(), running: Vec::new(), elsewhere: Vec::new() };
-        for part in domains::parts_with(self.adapters).into_iter().filter(|part| services.includes(part.service)) {
-            if let Some(urls) = services.elsewhere(part.service, config)? {
-                let remote =
-                    Remote::open(part.service, &urls, config.http.body_limit, &background.tasks, &background.shutdown);
-                let reading = service::reading(&part, config, self.bus, self.grants.clone());
-                opened.elsewhere.push((part, remote, reading));
+        for domain in domains::all_with(self.adapters).into_iter().filter(|domain| services.includes(domain.service)) {
+            if let Some(urls) = services.elsewhere(domain.service, config)? {
+                let remote = Remote::open(
+                    domain.service,
+                    &urls,
+                    config.http.body_limit,
+                    &background.tasks,
+                    &background.shutdown,
+                );
+                let reading = service::reading(&domain, config, self.bus, self.grants.clone());
+                opened.elsewhere.push((domain, remote, reading));
                 continue;
             }
             let grants = self.grants.clone();
             let running =
-                service::open(&part, config, self.bus, self.adapters, self.sources(), grants, background).await?;
-            opened.here.push((part, running.runtime.clone()));
+                service::open(&domain, config, self.bus, self.adapters, self.sources(), grants, background).await?;
+            opened.here.push((domain, running.runtime.clone()));
             opened.running.push(running);
         }
         Ok(opened)
@@ -216,7 +221,7 @@ fn runs(here: &[Here], service: Service) -> Option<&Runtime> {
 
 /// A service's instances, if it runs elsewhere.
 fn remote(elsewhere: &[Elsewhere], service: Service) -> Option<&Arc<Remote>> {
-    elsewhere.iter().find(|(part, ..)| part.service == service).map(|(_, remote, _)| remote)
+    elsewhere.iter().find(|(domain, ..)| domain.service == service).map(|(_, remote, _)| remote)
 }
 
 /// How feeds work.

@@ -23,7 +23,7 @@ use webhooks::{Deliverer, SystemDice, Webhooks};
 
 pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::Adapters;
-use crate::domains::{Part, dead_letters_of};
+use crate::domains::{DomainDefinition, dead_letters_of};
 use crate::server::StartError;
 
 /// What runs beside the requests, and how it is told to stop.
@@ -67,7 +67,7 @@ impl Written {
     pub async fn open(
         config: &Config,
         service: Service,
-        served: &[(Part, Runtime)],
+        served: &[(DomainDefinition, Runtime)],
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, StartError> {
@@ -91,20 +91,20 @@ fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideErr
 }
 
 /// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
-pub fn reading(part: &Part, config: &Config, bus: &Bus, grants: Arc<[Grant]>) -> Reading {
-    let read_models = ReadModels::new(&config.database(part.service), &part.projections, None);
+pub fn reading(domain: &DomainDefinition, config: &Config, bus: &Bus, grants: Arc<[Grant]>) -> Reading {
+    let read_models = ReadModels::new(&config.database(domain.service), &domain.projections, None);
     Reading {
-        service: part.service,
+        service: domain.service,
         read_models,
-        live: Live::new(bus.clone(), part.service),
+        live: Live::new(bus.clone(), domain.service),
         grants,
-        stints: part.stints,
+        stints: domain.stints,
     }
 }
 
 /// Opens a service and starts its relay, its sealer, its projections, its jobs, its sagas and the delivery of its webhooks.
 pub async fn open(
-    part: &Part,
+    domain: &DomainDefinition,
     config: &Config,
     bus: &Bus,
     adapters: &Adapters,
@@ -112,8 +112,8 @@ pub async fn open(
     grants: Arc<[Grant]>,
     background: &Background,
 ) -> Result<Running, StartError> {
-    let service = part.service;
-    if part.is_sealed() && config.master_key().is_none() {
+    let service = domain.service;
+    if domain.is_sealed() && config.master_key().is_none() {
         return Err(WriteSideError::MasterKey.into());
     }
     let database = config.database(service);
@@ -123,7 +123,7 @@ pub async fn open(
         .await
         .map_err(|error| WriteSideError::Log { service, error })?;
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
-    let starting = Starting { part, config, bus, background, database, store, executor, clock, ids };
+    let starting = Starting { domain, config, bus, background, database, store, executor, clock, ids };
 
     let relay = starting.relay();
     let sealer = starting.sealer();
@@ -131,7 +131,7 @@ pub async fn open(
     let webhooks = starting.webhooks()?;
     let machines = adapters.machines.clone();
     let writing = Writing { executor: starting.executor.clone(), grants: grants.clone(), machines };
-    let jobs = starting.jobs((part.jobs)(&read_models, Some(&writing)));
+    let jobs = starting.jobs((domain.jobs)(&read_models, Some(&writing)));
     let sagas = starting.sagas();
     let dead_letters = starting.dead_letters();
 
@@ -160,7 +160,7 @@ pub async fn open(
 
 /// A service whose log is open: what each thing that runs of it is started with.
 struct Starting<'a> {
-    part: &'a Part,
+    domain: &'a DomainDefinition,
     config: &'a Config,
     bus: &'a Bus,
     background: &'a Background,
@@ -197,12 +197,12 @@ impl Starting<'_> {
     }
 
     fn projections(&self) -> ReadModels {
-        let projections = &self.part.projections;
+        let projections = &self.domain.projections;
         let projector = Projector::new(
             &self.database,
             self.store.clone(),
             self.bus.clone(),
-            self.part.service,
+            self.domain.service,
             projections.clone(),
             projector::Settings::default(),
         );
@@ -212,10 +212,10 @@ impl Starting<'_> {
     }
 
     fn webhooks(&self) -> Result<Webhooks, StartError> {
-        let service = self.part.service;
+        let service = self.domain.service;
         let sources =
             webhooks::Sources { clock: self.clock.clone(), ids: self.ids.clone(), dice: Arc::new(SystemDice) };
-        let types = (self.part.catalog)().into();
+        let types = (self.domain.catalog)().into();
         let settings = self.config.webhooks.settings();
         let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)
             .map_err(|error| StartError::Webhooks { service, error })?;
@@ -227,7 +227,7 @@ impl Starting<'_> {
     /// Of the service's own kinds, and that which builds read models anew.
     fn jobs(&self, kinds: Kinds) -> Jobs {
         let sources = jobs::Sources { clock: self.clock.clone(), ids: self.ids.clone() };
-        let kinds = match rebuilding::kind(self.config, self.part, &self.store) {
+        let kinds = match rebuilding::kind(self.config, self.domain, &self.store) {
             Some(rebuild) => kinds.with(rebuild),
             None => kinds,
         };
@@ -238,7 +238,7 @@ impl Starting<'_> {
 
     /// None: the service has none.
     fn sagas(&self) -> Option<(Desk, SagasState)> {
-        let sagas = self.part.sagas.clone()?;
+        let sagas = self.domain.sagas.clone()?;
         let book = sagas.book(self.executor.clone());
         let desk = Desk::new(&self.database, sagas.clone(), book.clone());
         let (store, bus, clock) = (self.store.clone(), Some(self.bus.clone()), self.clock.clone());
@@ -252,7 +252,7 @@ impl Starting<'_> {
     /// None: nobody may look after them.
     fn dead_letters(&self) -> Option<deadletters::Desk> {
         let (store, executor) = (self.store.clone(), self.executor.clone());
-        let desk = dead_letters_of(self.part, &self.database, store, executor, Some(self.bus.clone()));
+        let desk = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));
         if let Some(desk) = desk.clone() {
             self.spawn(desk.seal_former(self.database.clone(), self.shutdown()));
         }

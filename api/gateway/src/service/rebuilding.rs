@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
-use crate::domains::Part;
+use crate::domains::DomainDefinition;
 
 /// The kind's name.
 pub const REBUILD_READ_MODEL: &str = "rebuild_read_model";
@@ -48,16 +48,16 @@ struct Means {
 }
 
 /// Jobs that build a service's read models anew; none: it has no permission for that, or no read models.
-pub fn kind(config: &Config, part: &Part, store: &EventStore) -> Option<Kind> {
-    let permission = part.grants.iter().map(|grant| grant.permission).find(|name| name.ends_with(PERMISSION))?;
-    if part.projections.is_empty() {
+pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> Option<Kind> {
+    let permission = domain.grants.iter().map(|grant| grant.permission).find(|name| name.ends_with(PERMISSION))?;
+    if domain.projections.is_empty() {
         return None;
     }
     let means = Arc::new(Means {
         admin: directory::admin_options(config).ok(),
-        database: config.database(part.service),
+        database: config.database(domain.service),
         store: store.clone(),
-        projections: part.projections.clone(),
+        projections: domain.projections.clone(),
     });
     let kind = Kind::new(REBUILD_READ_MODEL, move |work| rebuild(means.clone(), work))
         .queue("rebuilds")

@@ -42,8 +42,8 @@ async fn every_table_with_rows_of_tenants_goes_along_with_a_move_or_is_made_agai
     let world = World::start().await;
     let listed: Vec<_> = CARRIED.iter().map(|(table, _)| *table).chain(MADE_AGAIN.iter().copied()).collect();
     let (mut found, mut unlisted) = (BTreeSet::new(), Vec::new());
-    for part in gateway::parts() {
-        let service = part.service.name();
+    for domain in gateway::domains() {
+        let service = domain.service.name();
         let mut connection = PgConnection::connect_with(&world.of(service).superuser()).await.unwrap();
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT n.nspname || '.' || c.relname

@@ -169,8 +169,8 @@ async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
         eventstore::EventStore::open(&world.database, world.config.log_settings(), clock.clone()).await.unwrap();
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = executor::Executor::new(store.clone(), clock, Arc::new(kernel::SystemIds), settings);
-    let part = gateway::parts().remove(0);
-    let desk = gateway::dead_letters_of(&part, &world.database, store, executor, None).unwrap();
+    let domain = gateway::domains().remove(0);
+    let desk = gateway::dead_letters_of(&domain, &world.database, store, executor, None).unwrap();
     desk.seal_former((*world.database).clone(), CancellationToken::new()).await;
     let kept = "SELECT after FROM dead.decisions WHERE kind = 'edit'";
     let kept: String = sqlx::query_scalar(kept).fetch_one(&mut superuser).await.unwrap();
@@ -204,8 +204,8 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
 
 /// Builds the leads anew.
 async fn rebuild(world: &World) {
-    let part = gateway::parts().remove(0);
-    let leads = part.projections.iter().find(|projection| projection.name() == "leads").unwrap();
+    let domain = gateway::domains().remove(0);
+    let leads = domain.projections.iter().find(|projection| projection.name() == "leads").unwrap();
     let (settings, clock) = (world.config.log_settings(), std::sync::Arc::new(kernel::SystemClock));
     let store = eventstore::EventStore::open(&world.database, settings, clock).await.unwrap();
     let rebuilt = projector::rebuild(&world.database.admin(), &world.database, &store, &**leads, |_| {}).await.unwrap();
@@ -345,9 +345,9 @@ async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
 #[test]
 fn a_consumer_is_of_one_service_so_that_a_dead_letter_of_any_service_has_an_id_of_its_own() {
     let mut names: Vec<String> = Vec::new();
-    for part in gateway::parts() {
-        let projections = part.projections.iter().map(|projection| format!("projection.{}", projection.name()));
-        let sagas = part.sagas.iter().flat_map(coordinator::Sagas::definitions);
+    for domain in gateway::domains() {
+        let projections = domain.projections.iter().map(|projection| format!("projection.{}", projection.name()));
+        let sagas = domain.sagas.iter().flat_map(coordinator::Sagas::definitions);
         let sagas = sagas.map(|definition| format!("saga.{}", definition.name()));
         // Versions of one definition are one consumer.
         names.extend(projections.chain(sagas).collect::<BTreeSet<_>>());

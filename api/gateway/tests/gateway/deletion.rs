@@ -173,10 +173,10 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
 
     // Read models that are built anew do not show it again.
     let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
-    for part in gateway::parts() {
-        let database = world.of(part.service.name());
+    for domain in gateway::domains() {
+        let database = world.of(domain.service.name());
         let store = EventStore::open(database, world.config.log_settings(), Arc::new(SystemClock)).await.unwrap();
-        for projection in &part.projections {
+        for projection in &domain.projections {
             projector::rebuild(&admin, database, &store, projection.as_ref(), |_| {}).await.unwrap();
         }
         store.close().await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 const PINNED: &str = include_str!("states.json");
 
 fn aggregates() -> Vec<AggregateType> {
-    gateway::parts().into_iter().flat_map(|part| part.aggregates).collect()
+    gateway::domains().into_iter().flat_map(|domain| domain.aggregates).collect()
 }
 
 fn event(kind: &EventType, sequence: u64) -> RecordedEvent {

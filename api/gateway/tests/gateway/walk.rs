@@ -283,7 +283,7 @@ pub const QUESTIONS: &[(&str, &str)] = &[
 ];
 
 pub fn grants() -> Vec<Grant> {
-    gateway::parts().iter().flat_map(|part| part.grants).chain(webhooks::GRANTS).copied().collect()
+    gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
 /// Whether a role has what is needed.

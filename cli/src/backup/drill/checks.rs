@@ -70,7 +70,7 @@ pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut) -> Re
 pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>) -> Result<((), String)> {
     let mut compared = 0;
     for (log, mut snapshot) in snapshots(context, archive).await? {
-        let part = context::part(snapshot.service())?;
+        let domain = context::domain(snapshot.service())?;
         let mut stored: BTreeMap<TenantId, Vec<StoredClaim>> = BTreeMap::new();
         let mut claims = snapshot.claims();
         while let Some(claim) = claims.try_next().await? {
@@ -80,12 +80,12 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
             }
         }
         drop(claims);
-        let store = context.store(part.service).await?;
+        let store = context.store(domain.service).await?;
         // A deleted tenant has its history and nothing else: there is nobody any more for whom something would have to be free.
         let closed = store.closed().await?;
         let deleted = |tenant: &TenantId| closed.contains(&(*tenant, Closure::Deleted));
         for tenant in tenants(log).filter(|tenant| !deleted(tenant)) {
-            let mut history = (part.claims)();
+            let mut history = (domain.claims)();
             let events = store.replay(tenant, ReplayFilter::default());
             let mut events = std::pin::pin!(events.ready_chunks(OPENED));
             while let Some(events) = events.next().await {
@@ -112,7 +112,7 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
             ensure!(
                 told == found,
                 "the events of tenant {tenant} in {} come down to {} claims, stored are {}; they are not the same",
-                part.service,
+                domain.service,
                 told.len(),
                 found.len()
             );
