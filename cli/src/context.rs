@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use directory::{Atlas, Directory, DirectoryError};
+use directory::{Directory, DirectoryError, Placements};
 use eventstore::EventStore;
 use gateway::{Config, DomainDefinition, SERVICES};
 use kernel::{Service, SystemClock, TenantId};
@@ -71,7 +71,7 @@ impl Context {
             Err(error) if matches!(error.downcast_ref(), Some(DirectoryError::Unknown(_))) => error,
             found => return found,
         };
-        let deleted = Atlas::of(&Directory::open(&self.config)).deleted().await?;
+        let deleted = Placements::of(&Directory::open(&self.config)).deleted().await?;
         if let Ok(id) = slug_or_id.parse::<uuid::Uuid>() {
             return if deleted.iter().any(|gone| gone.tenant_id == id) {
                 Ok(TenantId::vouched(id))

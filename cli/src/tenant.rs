@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use chrono::SecondsFormat;
-use directory::atlas::Gone;
 use directory::moving::{Moved, MovedService, Mover};
+use directory::placements::DeletedTenant;
 use directory::placing::DeletedHistory;
-use directory::{Atlas, Directory, Listed, Tenant};
+use directory::{Directory, Listed, Placements, Tenant};
 use gateway::{Deletion, Restored};
 use kernel::SystemClock;
 use serde::Serialize;
@@ -163,7 +163,7 @@ impl Command {
                 };
                 told_with(context, &tenant, now, "changed", changed)
             }
-            Self::List { deleted: true } => gone(context, &Atlas::of(&directory).deleted().await?),
+            Self::List { deleted: true } => gone(context, &Placements::of(&directory).deleted().await?),
             Self::List { .. } => list(context, &directory.listed().await?),
         }
     }
@@ -207,12 +207,12 @@ fn told_with(context: &Context, tenant: &Tenant, what: &str, name: &str, value: 
     output::print_json(&told)
 }
 
-fn gone(context: &Context, tenants: &[Gone]) -> Result<()> {
+fn gone(context: &Context, tenants: &[DeletedTenant]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&tenants);
     }
     let mut table = output::table(["tenant", "id", "deleted at", "service", "events", "root"]);
-    for Gone { tenant_id, slug, deleted_at, services } in tenants {
+    for DeletedTenant { tenant_id, slug, deleted_at, services } in tenants {
         for DeletedHistory { service, events, root } in services {
             table.add_row([
                 slug.clone(),

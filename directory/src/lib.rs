@@ -2,8 +2,8 @@
 //!
 //! It is a database of its own ([`migrate`]), because it belongs to no service; but for what is not known yet, nothing on a request's
 //! way asks it. [`Directory`] is its table of tenants and of the domains that they have shown to be their own. What happens to a
-//! tenant's place is decided in [`placing`], which does no I/O, and written down, in order, by the [`atlas`]; a front before several
-//! cells follows that in a [`map`]. (A cell is one Postgres, one nats-server or cluster, and the processes that work with these.)
+//! tenant's place is decided in [`placing`], which does no I/O, and written down, in order, in [`placements`]; a front before several
+//! cells follows these in a [`cell_map`]. (A cell is one Postgres, one nats-server or cluster, and the processes that work with these.)
 //!
 //! A tenant is made, suspended and deleted by commands to the user service, which [`lifecycle`] sends for whoever operates the platform.
 //! What has to be done outside that service's log is asked of [`Installation`] by the sagas `provision_tenant`, `note_tenant_status` and
@@ -16,19 +16,19 @@
 
 #![deny(missing_docs)]
 
-pub mod atlas;
+pub mod cell_map;
 mod holdings;
 pub mod lifecycle;
-pub mod map;
 pub mod moving;
+pub mod placements;
 mod places;
 pub mod placing;
 mod tables;
 mod tenants;
 mod write_side;
 
-pub use atlas::{Atlas, AtlasError};
 pub use holdings::Holdings;
+pub use placements::{Placements, PlacementsError};
 pub use places::{Installation, KeyRings};
 pub use tables::{admin_options, migrate};
 pub use tenants::{Directory, DirectoryError, Listed, Tenant};

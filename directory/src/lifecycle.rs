@@ -16,8 +16,8 @@ use user_aggregates::{Tenant as State, TenantStatus};
 use user_commands::{RequestTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::Standing;
 
-use crate::atlas::{Atlas, AtlasError};
 use crate::holdings::OF_TENANTS;
+use crate::placements::{Placements, PlacementsError};
 use crate::tenants::{Directory, DirectoryError, Tenant};
 use crate::write_side::{WriteSideError, write_side};
 
@@ -50,7 +50,7 @@ pub enum ProvisionError {
     Keyless(keys::Error),
     /// Where it is.
     #[error(transparent)]
-    Atlas(#[from] AtlasError),
+    Placements(#[from] PlacementsError),
     /// It is being moved.
     #[error("the tenant {0} is being moved, or deleted, by another process at this moment; look again")]
     Busy(String),
@@ -262,7 +262,7 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
     // Whoever moves it takes the same turn, so it is not on its way when its deletion is asked for, nor sets out afterwards.
     let turn = directory.turn(tenant.tenant_id).await?;
     let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
-    Atlas::of(&directory).place(tenant.tenant_id).await?.delete().map_err(AtlasError::from)?;
+    Placements::of(&directory).place(tenant.tenant_id).await?.delete().map_err(PlacementsError::from)?;
     let before = directory.is_being_deleted(tenant.tenant_id).await?;
     let users = UserWriteSide::open(config).await?;
     // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.

@@ -11,8 +11,8 @@ use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
 use user_sagas::{PlaceError, Places, Standing};
 
-use crate::atlas::{Atlas, AtlasError};
 use crate::holdings::{Holdings, OF_TENANTS};
+use crate::placements::{Placements, PlacementsError};
 use crate::placing::{DeletedHistory, Placed};
 use crate::tenants::{Directory, DirectoryError};
 
@@ -82,9 +82,9 @@ impl Installation {
 
     /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
     async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
-        let passing = |error: AtlasError| PlaceError::Passing(error.to_string());
-        let atlas = Atlas::of(&self.directory);
-        let place = atlas.place(tenant).await.map_err(passing)?;
+        let passing = |error: PlacementsError| PlaceError::Passing(error.to_string());
+        let placements = Placements::of(&self.directory);
+        let place = placements.place(tenant).await.map_err(passing)?;
         let slug = match self.directory.find(&tenant.to_string()).await {
             // A backup from before brought it back, and it is deleted once more.
             Ok(found) => found.slug,
@@ -100,7 +100,7 @@ impl Installation {
                 history.map_err(|error| PlaceError::Passing(format!("the log of {service}: {error}")))?;
             services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
         }
-        atlas.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(passing)?;
+        placements.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(passing)?;
         Ok(())
     }
 }
@@ -125,7 +125,7 @@ impl Places for Installation {
 
     fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(async move {
-            let released = Atlas::of(&self.directory).release(tenant, &SystemClock).await;
+            let released = Placements::of(&self.directory).release(tenant, &SystemClock).await;
             released.map_err(|error| PlaceError::Passing(error.to_string()))
         })
     }

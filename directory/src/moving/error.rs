@@ -2,7 +2,7 @@
 
 use eventstore::transfer::TransferError;
 
-use crate::atlas::AtlasError;
+use crate::placements::PlacementsError;
 use crate::tenants::DirectoryError;
 
 /// A tenant that can't be moved.
@@ -10,7 +10,7 @@ use crate::tenants::DirectoryError;
 pub enum MoveError {
     /// The map.
     #[error(transparent)]
-    Atlas(#[from] AtlasError),
+    Placements(#[from] PlacementsError),
     /// The directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

@@ -27,8 +27,8 @@ use sqlx::{ConnectOptions, Connection, Postgres};
 use super::beside;
 use super::error::{MoveError, Result, at};
 use super::leg::Leg;
-use crate::atlas::{Atlas, AtlasError};
 use crate::holdings::Holdings;
+use crate::placements::{Placements, PlacementsError};
 use crate::placing::{Moving, Place, Placed};
 use crate::tenants::{Directory, Tenant};
 
@@ -87,7 +87,7 @@ pub struct Mover<'a> {
     /// Of each service.
     holdings: Vec<Holdings>,
     directory: Directory,
-    atlas: Atlas,
+    placements: Placements,
     clock: &'a dyn Clock,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Mover<'a> {
     /// By this configuration, which names the cells; `holdings`: of each service.
     pub fn new(config: &'a Config, holdings: Vec<Holdings>, clock: &'a dyn Clock) -> Self {
         let directory = Directory::open(config);
-        Self { config, holdings, atlas: Atlas::of(&directory), directory, clock }
+        Self { config, holdings, placements: Placements::of(&directory), directory, clock }
     }
 
     /// Moves a tenant, or goes on with its move. `news` is told what is done.
@@ -111,13 +111,13 @@ impl<'a> Mover<'a> {
             let what = "the tenant is to be deleted; take that back first (inopsio tenant undelete)";
             return Err(MoveError::Unsettled(what.to_owned()));
         }
-        let mut place = self.atlas.place(tenant.tenant_id).await?;
+        let mut place = self.placements.place(tenant.tenant_id).await?;
         let lives = self.lives(&tenant).await?;
-        if let Some(event) = place.begin(&lives, to).map_err(AtlasError::from)? {
+        if let Some(event) = place.begin(&lives, to).map_err(PlacementsError::from)? {
             self.look_at(&lives, to).await?;
-            place = self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+            place = self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         }
-        let Some(moving) = place.moving.clone() else { return Err(AtlasError::Meanwhile.into()) };
+        let Some(moving) = place.moving.clone() else { return Err(PlacementsError::Meanwhile.into()) };
         let mut moved = Moved {
             from: moving.from.clone(),
             to: moving.to.clone(),
@@ -157,14 +157,14 @@ impl<'a> Mover<'a> {
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
         self.forget(&moving, tenant.tenant_id).await;
-        self.atlas.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
+        self.placements.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
         moved.seconds = began.elapsed().as_secs_f64();
         Ok(moved)
     }
 
     /// After an error the tenant goes on where it was, unless it is past the turning point.
     async fn stay(&self, tenant: TenantId, legs: &mut [Leg]) {
-        if !self.atlas.place(tenant).await.is_ok_and(|place| !past(&place)) {
+        if !self.placements.place(tenant).await.is_ok_and(|place| !past(&place)) {
             return;
         }
         for leg in legs {
@@ -197,8 +197,8 @@ impl<'a> Mover<'a> {
     pub async fn undo(&self, tenant: &str) -> Result<Tenant> {
         let tenant = self.directory.find(tenant).await?;
         let _turn = self.turn(&tenant).await?;
-        let place = self.atlas.place(tenant.tenant_id).await?;
-        let event = place.undo().map_err(AtlasError::from)?;
+        let place = self.placements.place(tenant.tenant_id).await?;
+        let event = place.undo().map_err(PlacementsError::from)?;
         if let Some(moving) = &place.moving {
             for held in &self.holdings {
                 let mut old = self.connect(held.service, &moving.from).await?;
@@ -207,7 +207,7 @@ impl<'a> Mover<'a> {
             }
             self.forget(moving, tenant.tenant_id).await;
         }
-        self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+        self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(tenant)
     }
 
@@ -219,8 +219,8 @@ impl<'a> Mover<'a> {
     pub async fn purge(&self, tenant: &str) -> Result<String> {
         let tenant = self.directory.find(tenant).await?;
         let _turn = self.turn(&tenant).await?;
-        let place = self.atlas.place(tenant.tenant_id).await?;
-        let (cell, event) = place.purge().map_err(AtlasError::from)?;
+        let place = self.placements.place(tenant.tenant_id).await?;
+        let (cell, event) = place.purge().map_err(PlacementsError::from)?;
         let cell = cell.to_owned();
         for held in &self.holdings {
             let mut old = self.connect(held.service, &cell).await?;
@@ -228,7 +228,7 @@ impl<'a> Mover<'a> {
             purged.map_err(|error| MoveError::Transfer { service: held.service.name(), cell: cell.clone(), error })?;
             close(old).await;
         }
-        self.atlas.note(tenant.tenant_id, place, event, self.clock).await?;
+        self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(cell)
     }
 
@@ -261,7 +261,7 @@ impl<'a> Mover<'a> {
 
     /// The cell in which a tenant lives.
     async fn lives(&self, tenant: &Tenant) -> Result<String> {
-        let found = self.atlas.find(&tenant.tenant_id.to_string()).await?;
+        let found = self.placements.find(&tenant.tenant_id.to_string()).await?;
         let noted = found.and_then(|(_, cell)| cell);
         let home = || self.config.home_cell().map(str::to_owned);
         noted.or_else(home).ok_or_else(|| self.unknown("(none)"))
@@ -380,7 +380,7 @@ impl<'a> Mover<'a> {
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.hold().await, leg.holdings.service.name())?;
         }
-        let place = self.atlas.note(tenant, place.clone(), Placed::Moved, self.clock).await?;
+        let place = self.placements.note(tenant, place.clone(), Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
             service,
             events,

@@ -1,14 +1,14 @@
 //! A directory of its own.
 
 use config::{Config, SecretText};
-use directory::{Atlas, Directory};
+use directory::{Directory, Placements};
 use sqlx::ConnectOptions;
 use testbed::Database;
 
 /// A directory, and what follows it.
 pub struct Town {
     pub directory: Directory,
-    pub atlas: Atlas,
+    pub placements: Placements,
     /// Kept as long as it is used.
     _database: Database,
 }
@@ -26,6 +26,6 @@ impl Town {
         config.postgres.directory.clone_from(&database.name);
         directory::migrate(&config, false).await.unwrap();
         let directory = Directory::open(&config);
-        Self { atlas: Atlas::of(&directory), directory, _database: database }
+        Self { placements: Placements::of(&directory), directory, _database: database }
     }
 }

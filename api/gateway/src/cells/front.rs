@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use auth_api::provider::SeenFrom;
 use config::Config;
-use directory::map::{Leads, Map};
-use directory::{Atlas, Directory};
+use directory::cell_map::{CellMap, Destination};
+use directory::{Directory, Placements};
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use kernel::{IdSource, Refusal, Service};
 use poem::http::{HeaderValue, StatusCode, header};
@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{upgrade, whose};
+use super::{tenant_hint, upgrade};
 use crate::auth::issuers;
 use crate::front::{failure, host, request_id};
 use crate::server::StartError;
@@ -30,7 +30,7 @@ pub(crate) struct Cells {
     remotes: BTreeMap<String, Arc<Remote>>,
     /// The cell of tenants of whom none was noted, and of what is no tenant's.
     home: String,
-    map: Arc<Map>,
+    map: Arc<CellMap>,
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
     /// With whose key cells are told from where pages were asked.
@@ -61,8 +61,8 @@ pub(crate) async fn serve(
             Remote::open(named, &config.cell_urls(cell), http.body_limit, &background.tasks, &background.shutdown),
         )
     });
-    let map = Arc::new(Map::new(Atlas::of(&Directory::open(config))));
-    if let Err(error) = map.turn().await {
+    let map = Arc::new(CellMap::new(Placements::of(&Directory::open(config))));
+    if let Err(error) = map.catch_up().await {
         tracing::warn!(%error, "the directory of tenants does not answer yet");
     }
     let following = map.clone();
@@ -95,8 +95,8 @@ impl Cells {
             "/metrics" => return Ok(exposition()),
             _ => {}
         }
-        let leads = self.leads(&request).await?;
-        let (cell, tenant) = leads.map_or((None, uuid::Uuid::nil()), |leads| (leads.cell, leads.tenant));
+        let destination = self.destination(&request).await?;
+        let (cell, tenant) = destination.map_or((None, uuid::Uuid::nil()), |found| (found.cell, found.tenant));
         let cell = cell.as_deref().unwrap_or(&self.home);
         let Some(remote) = self.remotes.get(cell) else {
             tracing::error!(cell, %tenant, "a tenant lives in a cell that is not configured here");
@@ -116,8 +116,8 @@ impl Cells {
         }
     }
 
-    async fn leads(&self, request: &Request) -> Result<Option<Leads>, Refusal> {
-        self.map.find(&whose::of(request)).await.map_err(|error| {
+    async fn destination(&self, request: &Request) -> Result<Option<Destination>, Refusal> {
+        self.map.find(&tenant_hint::of(request)).await.map_err(|error| {
             tracing::warn!(%error, "the directory of tenants can't be asked");
             let detail = "the directory of tenants does not answer; nothing was done, try again";
             Refusal::unavailable("directory_unavailable", detail)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::{Cell, SecretText};
 use directory::moving::{CARRIED, MADE_AGAIN, Mover};
 use directory::placing::Placed;
-use directory::{Atlas, Directory};
+use directory::{Directory, Placements};
 use futures::StreamExt;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock, SystemIds};
@@ -138,13 +138,13 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     tokio::time::timeout(LEARNT, closed).await.expect("the connection ends");
 
     // The map turns: the front asks the other cell, which is away.
-    let atlas = Atlas::of(&Directory::open(&world.config));
-    let mut place = atlas.place(world.tenant).await.unwrap();
+    let placements = Placements::of(&Directory::open(&world.config));
+    let mut place = placements.place(world.tenant).await.unwrap();
     let begun = place.begin("west", "east").unwrap().unwrap();
     let stale = place.clone();
-    place = atlas.note(world.tenant, place, begun.clone(), &SystemClock).await.unwrap();
-    assert!(atlas.note(world.tenant, stale, begun, &SystemClock).await.is_err(), "something happened meanwhile");
-    atlas.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    place = placements.note(world.tenant, place, begun.clone(), &SystemClock).await.unwrap();
+    assert!(placements.note(world.tenant, stale, begun, &SystemClock).await.is_err(), "something happened meanwhile");
+    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
     let away = eventually("the front knows where the tenant lives", async || {
         let answer = world.get(&path).await;
         (answer.code() == "service_unreachable").then_some(answer)
@@ -160,10 +160,10 @@ async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
     let jwks = async || Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     assert_eq!(jwks().await.status, StatusCode::OK);
     let directory = Directory::open(&world.config);
-    let atlas = Atlas::of(&directory);
-    let place = atlas.place(world.tenant).await.unwrap();
+    let placements = Placements::of(&directory);
+    let place = placements.place(world.tenant).await.unwrap();
     let deleted = Placed::Deleted { slug: "acme".to_owned(), services: Vec::new() };
-    atlas.note(world.tenant, place, deleted, &SystemClock).await.unwrap();
+    placements.note(world.tenant, place, deleted, &SystemClock).await.unwrap();
     // The same name, in the other cell, which is away.
     let mut config = world.config.clone();
     config.directory.cell = Some("east".to_owned());
@@ -180,11 +180,11 @@ async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cell_issues_nothing_for_a_tenant_of_another_whatever_strangers_ask() {
     let world = World::start_with(|config| config.directory.cell = Some("west".to_owned())).await;
-    let atlas = Atlas::of(&Directory::open(&world.config));
-    let place = atlas.place(world.tenant).await.unwrap();
+    let placements = Placements::of(&Directory::open(&world.config));
+    let place = placements.place(world.tenant).await.unwrap();
     let begun = place.begin("west", "east").unwrap().unwrap();
-    let place = atlas.note(world.tenant, place, begun, &SystemClock).await.unwrap();
-    atlas.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    let place = placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
     let mut auth = world.auth.superuser().connect().await.unwrap();
     let keys = "SELECT count(*) FROM log.events WHERE aggregate_type = 'auth.key_ring'";
     let before: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
@@ -215,7 +215,7 @@ async fn a_move_to_what_is_away_or_is_the_same_cell_is_not_even_begun() {
         let refused = mover.go("acme", to, &|_| {}).await.unwrap_err().to_string();
         assert!(refused.contains(why), "{to}: {refused}");
     }
-    let place = Atlas::of(&Directory::open(&config)).place(world.tenant).await.unwrap();
+    let place = Placements::of(&Directory::open(&config)).place(world.tenant).await.unwrap();
     assert!(place.moving.is_none(), "{place:?}");
 }
 

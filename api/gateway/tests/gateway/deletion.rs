@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use directory::moving::{MoveError, Mover};
 use directory::placing::{Placed, PlacingError};
-use directory::{Atlas, AtlasError, Directory, DirectoryError, Standing, Tenant};
+use directory::{Directory, DirectoryError, Placements, PlacementsError, Standing, Tenant};
 use eventstore::EventStore;
 use gateway::{Deletion, ProvisionError, Server, Services};
 use kernel::{Role, SystemClock, TenantId};
@@ -153,7 +153,7 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     // What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
     let unknown = directory.find("globex").await;
     assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
-    let [told] = &Atlas::of(&directory).deleted().await.unwrap()[..] else { panic!("one") };
+    let [told] = &Placements::of(&directory).deleted().await.unwrap()[..] else { panic!("one") };
     assert_eq!((told.tenant_id, told.slug.as_str()), (globex.tenant_id.uuid(), "globex"));
     for service in ["crm", "auth"] {
         let history = eventstore::history(world.of(service), globex.tenant_id).await.unwrap();
@@ -207,18 +207,18 @@ async fn a_tenant_that_a_backup_brought_back_is_deleted_once_more() {
     let world = Box::pin(town()).await;
     let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let directory = Directory::open(&world.config);
-    let atlas = Atlas::of(&directory);
+    let placements = Placements::of(&directory);
     // The directory has outlived what the backup is of.
-    let place = atlas.place(globex.tenant_id).await.unwrap();
+    let place = placements.place(globex.tenant_id).await.unwrap();
     let deleted = Placed::Deleted { slug: "globex".to_owned(), services: Vec::new() };
-    atlas.note(globex.tenant_id, place, deleted, &SystemClock).await.unwrap();
+    placements.note(globex.tenant_id, place, deleted, &SystemClock).await.unwrap();
     directory.restore(&[(globex.clone(), Standing::Active)]).await.unwrap();
     gateway::delete(&world.config, "globex", "again", 0).await.unwrap();
     testbed::eventually("it is gone", || async {
         matches!(directory.find("globex").await, Err(DirectoryError::Unknown(_))).then_some(())
     })
     .await;
-    let told = atlas.deleted().await.unwrap();
+    let told = placements.deleted().await.unwrap();
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|told| told.tenant_id == globex.tenant_id.uuid()));
     assert!(told[1].services.iter().any(|kept| kept.service == "user" && kept.events > 0));
@@ -289,7 +289,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     let world = Box::pin(town()).await;
     let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let directory = Directory::open(&world.config);
-    let atlas = Atlas::of(&directory);
+    let placements = Placements::of(&directory);
     let user = world.of("user");
     let before = world.head_of_all(user).await;
     let refused = async |slug: &str, reason: &str, days| {
@@ -308,19 +308,19 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     assert!(matches!(&unknown, ProvisionError::Directory(DirectoryError::Unknown(_))), "{unknown}");
 
     // On its way to another cell, or with an old copy in one: that one would be forgotten.
-    let place = atlas.place(globex.tenant_id).await.unwrap();
+    let place = placements.place(globex.tenant_id).await.unwrap();
     let begun = Placed::MoveBegun { from: "west".to_owned(), to: "east".to_owned() };
-    let mut place = atlas.note(globex.tenant_id, place, begun, &SystemClock).await.unwrap();
+    let mut place = placements.note(globex.tenant_id, place, begun, &SystemClock).await.unwrap();
     let moving = refused("globex", "x", 30).await;
-    let on_its_way = |error: &ProvisionError| matches!(error, ProvisionError::Atlas(AtlasError::Placing(PlacingError::OnItsWay(cell))) if cell == "east");
+    let on_its_way = |error: &ProvisionError| matches!(error, ProvisionError::Placements(PlacementsError::Placing(PlacingError::OnItsWay(cell))) if cell == "east");
     assert!(on_its_way(&moving), "{moving}");
     for event in [Placed::Moved, Placed::MoveEnded] {
-        place = atlas.note(globex.tenant_id, place, event, &SystemClock).await.unwrap();
+        place = placements.note(globex.tenant_id, place, event, &SystemClock).await.unwrap();
     }
     let elsewhere = gateway::delete(&world.config, "globex", "x", 30).await.unwrap_err();
-    let old_copy = |error: &ProvisionError| matches!(error, ProvisionError::Atlas(AtlasError::Placing(PlacingError::OldCopy(cell))) if cell == "west");
+    let old_copy = |error: &ProvisionError| matches!(error, ProvisionError::Placements(PlacementsError::Placing(PlacingError::OldCopy(cell))) if cell == "west");
     assert!(old_copy(&elsewhere), "{elsewhere}");
-    atlas.note(globex.tenant_id, place, Placed::OldCopyPurged, &SystemClock).await.unwrap();
+    placements.note(globex.tenant_id, place, Placed::OldCopyPurged, &SystemClock).await.unwrap();
 
     // While somebody moves it, however short; and once it is to be deleted, nobody moves it.
     let options = world.config.postgres.admin_url.reveal().parse::<sqlx::postgres::PgConnectOptions>().unwrap();

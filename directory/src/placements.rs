@@ -1,4 +1,4 @@
-//! The map of cells in the directory of tenants: what happened to each tenant's place, in order, and in which cell it lives.
+//! The placements in the directory of tenants: what happened to each tenant's place, in order, and in which cell it lives by that.
 
 use chrono::{DateTime, Utc};
 use eventstore::LockKey;
@@ -12,7 +12,7 @@ use crate::tenants::{Directory, DirectoryError};
 
 /// A place that can't be changed.
 #[derive(Debug, thiserror::Error)]
-pub enum AtlasError {
+pub enum PlacementsError {
     /// The directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -27,19 +27,19 @@ pub enum AtlasError {
     Unknown(String),
 }
 
-impl From<sqlx::Error> for AtlasError {
+impl From<sqlx::Error> for PlacementsError {
     fn from(error: sqlx::Error) -> Self {
         Self::Directory(error.into())
     }
 }
 
-/// The map. Cheap to clone.
+/// Over the directory's table of placements. Cheap to clone.
 #[derive(Clone)]
-pub struct Atlas(PgPool);
+pub struct Placements(PgPool);
 
-/// What changes where requests go.
+/// A placement that changes where requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum PlacementChange {
     /// A tenant came to live in a cell.
     Arrived {
         /// Which.
@@ -58,7 +58,7 @@ pub enum Turn {
 
 /// A tenant that is no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Gone {
+pub struct DeletedTenant {
     /// Its id.
     pub tenant_id: Uuid,
     /// The short name that it had.
@@ -69,7 +69,7 @@ pub struct Gone {
     pub services: Vec<DeletedHistory>,
 }
 
-impl Atlas {
+impl Placements {
     /// That of the directory.
     pub fn of(directory: &Directory) -> Self {
         Self(directory.pool().clone())
@@ -89,7 +89,7 @@ impl Atlas {
     }
 
     /// What is so of a tenant's place.
-    pub async fn place(&self, tenant: TenantId) -> Result<Place, AtlasError> {
+    pub async fn place(&self, tenant: TenantId) -> Result<Place, PlacementsError> {
         let rows = sqlx::query("SELECT event FROM placements WHERE tenant_id = $1 ORDER BY sequence")
             .bind(tenant.uuid())
             .fetch_all(&self.0)
@@ -97,7 +97,7 @@ impl Atlas {
         let mut place = Place::default();
         for row in &rows {
             let text: serde_json::Value = row.try_get(0)?;
-            let event = serde_json::from_value(text.clone()).map_err(|_| AtlasError::Unknown(text.to_string()))?;
+            let event = serde_json::from_value(text.clone()).map_err(|_| PlacementsError::Unknown(text.to_string()))?;
             place.apply(&event);
         }
         Ok(place)
@@ -106,14 +106,14 @@ impl Atlas {
     /// Notes what happened, if nothing else did meanwhile, and where the tenant lives by it. Gives what is so then.
     ///
     /// # Errors
-    /// [`AtlasError::Meanwhile`].
+    /// [`PlacementsError::Meanwhile`].
     pub async fn note(
         &self,
         tenant: TenantId,
         place: Place,
         event: Placed,
         clock: &dyn Clock,
-    ) -> Result<Place, AtlasError> {
+    ) -> Result<Place, PlacementsError> {
         let mut transaction = self.begin().await?;
         let place = append(&mut transaction, tenant, place, &event, clock).await?;
         if let (Placed::Moved, Some(moving)) = (&event, &place.moving) {
@@ -138,8 +138,8 @@ impl Atlas {
     /// can be another's from now on. Nothing happens when there is none, and to one that is suspended or to be deleted.
     ///
     /// # Errors
-    /// [`AtlasError::Meanwhile`].
-    pub async fn release(&self, tenant: TenantId, clock: &dyn Clock) -> Result<(), AtlasError> {
+    /// [`PlacementsError::Meanwhile`].
+    pub async fn release(&self, tenant: TenantId, clock: &dyn Clock) -> Result<(), PlacementsError> {
         let place = self.place(tenant).await?;
         let mut transaction = self.begin().await?;
         let released: Option<(String, String)> = sqlx::query_as(
@@ -169,7 +169,7 @@ impl Atlas {
     }
 
     /// The tenants that were deleted, the first one first.
-    pub async fn deleted(&self) -> Result<Vec<Gone>, AtlasError> {
+    pub async fn deleted(&self) -> Result<Vec<DeletedTenant>, PlacementsError> {
         // Deletions are few, and whoever asks is a person: no index.
         let rows = sqlx::query(
             "SELECT tenant_id, event, recorded_at FROM placements WHERE event->>'event' = 'deleted' ORDER BY position",
@@ -179,9 +179,9 @@ impl Atlas {
         let mut gone = Vec::with_capacity(rows.len());
         for row in &rows {
             let text: serde_json::Value = row.try_get("event")?;
-            let event = serde_json::from_value(text.clone()).map_err(|_| AtlasError::Unknown(text.to_string()))?;
+            let event = serde_json::from_value(text.clone()).map_err(|_| PlacementsError::Unknown(text.to_string()))?;
             if let Placed::Deleted { slug, services } = event {
-                gone.push(Gone {
+                gone.push(DeletedTenant {
                     tenant_id: row.try_get("tenant_id")?,
                     slug,
                     deleted_at: row.try_get("recorded_at")?,
@@ -198,7 +198,7 @@ impl Atlas {
     }
 
     /// Who came to live where, or is no more, after so many things had happened; and how many they are now.
-    pub async fn turns(&self, after: i64) -> Result<(Vec<Turn>, i64), sqlx::Error> {
+    pub async fn changes(&self, after: i64) -> Result<(Vec<PlacementChange>, i64), sqlx::Error> {
         let rows = sqlx::query(
             "SELECT position, tenant_id, cell, CASE WHEN event->>'event' IN ('deleted', 'released') THEN event->>'slug' END
              FROM placements WHERE position > $1 ORDER BY position",
@@ -207,17 +207,17 @@ impl Atlas {
         .fetch_all(&self.0)
         .await?;
         let mut head = after;
-        let mut turns = Vec::new();
+        let mut changes = Vec::new();
         for row in &rows {
             head = row.try_get(0)?;
             let tenant = row.try_get(1)?;
             if let Some(cell) = row.try_get(2)? {
-                turns.push(Turn::Arrived { tenant, cell });
+                changes.push(PlacementChange::Arrived { tenant, cell });
             } else if let Some(slug) = row.try_get(3)? {
-                turns.push(Turn::Gone { tenant, slug });
+                changes.push(PlacementChange::Gone { tenant, slug });
             }
         }
-        Ok((turns, head))
+        Ok((changes, head))
     }
 }
 
@@ -228,11 +228,11 @@ async fn append(
     mut place: Place,
     event: &Placed,
     clock: &dyn Clock,
-) -> Result<Place, AtlasError> {
+) -> Result<Place, PlacementsError> {
     let expected = place.version;
     place.apply(event);
     let at: DateTime<Utc> = clock.now();
-    let text = serde_json::to_value(event).map_err(|error| AtlasError::Unknown(error.to_string()))?;
+    let text = serde_json::to_value(event).map_err(|error| PlacementsError::Unknown(error.to_string()))?;
     let noted = sqlx::query(
         "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
          SELECT coalesce((SELECT max(position) FROM placements), 0) + 1, $1, $2 + 1, $3, $4, $5
@@ -245,7 +245,7 @@ async fn append(
     .bind(at)
     .execute(connection)
     .await?;
-    if noted.rows_affected() == 1 { Ok(place) } else { Err(AtlasError::Meanwhile) }
+    if noted.rows_affected() == 1 { Ok(place) } else { Err(PlacementsError::Meanwhile) }
 }
 
 /// Nobody could release the domains any more of who is no more. Ends are few, and so are verified domains: no index.

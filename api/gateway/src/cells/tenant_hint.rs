@@ -1,20 +1,20 @@
 //! Whose a request says it is. Nobody vouches for it here: it only says which cell is to be asked, and the cell checks.
 
 use auth_api::authority::{ApiKeyText, Header};
-use directory::map::Whose;
+use directory::cell_map::TenantHint;
 use poem::Request;
 use poem::http::header;
 use uuid::Uuid;
 
 /// Whose a request is.
-pub(super) fn of(request: &Request) -> Whose {
+pub(super) fn of(request: &Request) -> TenantHint {
     let path = request.uri().path();
     let issuer = path
         .strip_prefix("/t/")
         .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
         .and_then(|rest| rest.split('/').next());
     if let Some(slug) = issuer {
-        return Whose::Slug(slug.to_owned());
+        return TenantHint::Slug(slug.to_owned());
     }
     let token = request
         .headers()
@@ -23,7 +23,7 @@ pub(super) fn of(request: &Request) -> Whose {
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    token.and_then(tenant_of).map_or(Whose::Anybodys, Whose::Id)
+    token.and_then(tenant_of).map_or(TenantHint::Absent, TenantHint::Id)
 }
 
 fn tenant_of(token: &str) -> Option<Uuid> {
@@ -37,7 +37,7 @@ fn tenant_of(token: &str) -> Option<Uuid> {
 mod tests {
     use super::*;
 
-    fn asked(path: &str, token: Option<&str>) -> Whose {
+    fn asked(path: &str, token: Option<&str>) -> TenantHint {
         let request = Request::builder().uri(path.parse().unwrap());
         let request = match token {
             Some(token) => request.header("authorization", token),
@@ -51,11 +51,11 @@ mod tests {
         let tenant = Uuid::from_u128(7);
         // {"alg":"none"} . {"tenant":"00000000-0000-0000-0000-000000000007"} . nothing
         let token = "Bearer eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDcifQ.";
-        assert_eq!(asked("/v1/crm/leads", Some(token)), Whose::Id(tenant));
-        assert_eq!(asked("/t/acme/login", Some(token)), Whose::Slug("acme".to_owned()));
-        assert_eq!(asked("/.well-known/oauth-authorization-server/t/acme", None), Whose::Slug("acme".to_owned()));
+        assert_eq!(asked("/v1/crm/leads", Some(token)), TenantHint::Id(tenant));
+        assert_eq!(asked("/t/acme/login", Some(token)), TenantHint::Slug("acme".to_owned()));
+        assert_eq!(asked("/.well-known/oauth-authorization-server/t/acme", None), TenantHint::Slug("acme".to_owned()));
         for token in [None, Some("Bearer nonsense"), Some("Bearer ink_nonsense"), Some("Basic YTpi")] {
-            assert_eq!(asked("/v1/crm/leads", token), Whose::Anybodys, "{token:?}");
+            assert_eq!(asked("/v1/crm/leads", token), TenantHint::Absent, "{token:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::atlas::{Atlas, Turn};
+use crate::placements::{PlacementChange, Placements};
 
 /// How often it is asked what changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -18,29 +18,29 @@ const REMEMBERED: usize = 100_000;
 /// How long it is remembered that there is no such tenant: strangers may ask for any.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
-/// What tells the tenant of a request.
+/// What a request says of whose it is. It is not verified: it only chooses the cell, and the cell verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum TenantHint {
     /// Its token says an id.
     Id(Uuid),
     /// Its path says a short name.
     Slug(String),
     /// Nothing does: any cell will answer the same.
-    Anybodys,
+    Absent,
 }
 
-/// Where a request goes.
+/// Where a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leads {
+pub struct Destination {
     /// The tenant, as far as it is known.
     pub tenant: Uuid,
     /// Its cell; none: none was ever noted.
     pub cell: Option<String>,
 }
 
-/// The map.
-pub struct Map {
-    atlas: Atlas,
+/// The map, as far as it was asked for. It holds what [`Placements`] say.
+pub struct CellMap {
+    placements: Placements,
     /// Where tenants live.
     known: Cache<Uuid, Option<String>>,
     /// Whose short names are.
@@ -51,18 +51,18 @@ pub struct Map {
     head: AtomicI64,
 }
 
-impl Map {
+impl CellMap {
     /// One that knows nothing yet.
-    pub fn new(atlas: Atlas) -> Self {
+    pub fn new(placements: Placements) -> Self {
         let (known, names, unknown) = (Cache::new(REMEMBERED), Cache::new(REMEMBERED), Cache::new(REMEMBERED / 10));
-        Self { atlas, known, names, unknown, head: AtomicI64::new(-1) }
+        Self { placements, known, names, unknown, head: AtomicI64::new(-1) }
     }
 
     /// Takes changes over until `shutdown`.
     pub async fn follow(&self, shutdown: CancellationToken) {
         let mut complained = false;
         while !shutdown.is_cancelled() {
-            match self.turn().await {
+            match self.catch_up().await {
                 Ok(()) => complained = false,
                 Err(error) => {
                     if !complained {
@@ -79,23 +79,23 @@ impl Map {
     ///
     /// # Errors
     /// When the directory can't be asked.
-    pub async fn turn(&self) -> Result<(), sqlx::Error> {
+    pub async fn catch_up(&self) -> Result<(), sqlx::Error> {
         let known = self.head.load(Ordering::Acquire);
         if known < 0 {
             // Before the first look-up: what changes from then on is seen.
-            self.head.store(self.atlas.head().await?, Ordering::Release);
+            self.head.store(self.placements.head().await?, Ordering::Release);
             return Ok(());
         }
-        let (turns, head) = self.atlas.turns(known).await?;
+        let (changes, head) = self.placements.changes(known).await?;
         // First of all: whoever looks up meanwhile then knows that their answer may be old.
         self.head.store(head, Ordering::Release);
-        for turn in turns {
-            match turn {
-                Turn::Arrived { tenant, cell } => {
+        for change in changes {
+            match change {
+                PlacementChange::Arrived { tenant, cell } => {
                     tracing::info!(%tenant, cell, "a tenant lives in another cell now");
                     self.known.insert(tenant, Some(cell));
                 }
-                Turn::Gone { tenant, slug } => {
+                PlacementChange::Gone { tenant, slug } => {
                     tracing::info!(%tenant, slug, "a tenant is no more");
                     self.forget(&slug, Some(tenant));
                 }
@@ -121,16 +121,16 @@ impl Map {
     ///
     /// # Errors
     /// When the directory has to be asked, and can't be.
-    pub async fn find(&self, whose: &Whose) -> Result<Option<Leads>, sqlx::Error> {
-        let (name, tenant) = match whose {
-            Whose::Anybodys => return Ok(None),
-            Whose::Id(tenant) => (tenant.to_string(), Some(*tenant)),
-            Whose::Slug(slug) => (slug.clone(), self.names.get(slug)),
+    pub async fn find(&self, hint: &TenantHint) -> Result<Option<Destination>, sqlx::Error> {
+        let (name, tenant) = match hint {
+            TenantHint::Absent => return Ok(None),
+            TenantHint::Id(tenant) => (tenant.to_string(), Some(*tenant)),
+            TenantHint::Slug(slug) => (slug.clone(), self.names.get(slug)),
         };
         if let Some(tenant) = tenant
             && let Some(cell) = self.known.get(&tenant)
         {
-            return Ok(Some(Leads { tenant, cell }));
+            return Ok(Some(Destination { tenant, cell }));
         }
         if self.unknown.get(&name).is_some_and(|since| since.elapsed() < UNKNOWN) {
             return Ok(None);
@@ -138,7 +138,7 @@ impl Map {
         let mut tenant = tenant;
         loop {
             let head = self.head.load(Ordering::Acquire);
-            let Some((found, cell)) = self.atlas.find(&name).await? else {
+            let Some((found, cell)) = self.placements.find(&name).await? else {
                 // Gone while it was asked for, it may have been remembered just now.
                 self.forget(&name, tenant);
                 self.unknown.insert(name, Instant::now());
@@ -146,18 +146,18 @@ impl Map {
             };
             tenant = Some(found);
             let tenant = found;
-            if let Whose::Slug(slug) = whose {
+            if let TenantHint::Slug(slug) = hint {
                 self.names.insert(slug.clone(), tenant);
             }
             self.known.insert(tenant, cell.clone());
             // What changed while it was asked may have been overwritten just now: then the next answer is newer.
             if head >= 0 && head == self.head.load(Ordering::Acquire) {
-                return Ok(Some(Leads { tenant, cell }));
+                return Ok(Some(Destination { tenant, cell }));
             }
             if head < 0 {
                 // Nobody follows yet: this answer holds for this request only.
                 self.known.remove(&tenant);
-                return Ok(Some(Leads { tenant, cell }));
+                return Ok(Some(Destination { tenant, cell }));
             }
         }
     }
