@@ -10,14 +10,14 @@ use poem::http::{Method, StatusCode, header};
 use poem::{PathPattern, Request, Response};
 use uuid::Uuid;
 
-/// Sees to it that denials are noted. Cheap to clone.
+/// Hands what callers are denied here to the record of denials. Cheap to clone.
 #[derive(Clone)]
-pub struct Watch {
+pub struct DenialRecorder {
     denials: Denials,
     seen_from: SeenFrom,
 }
 
-impl Watch {
+impl DenialRecorder {
     /// Of this process.
     pub const fn new(denials: Denials, seen_from: SeenFrom) -> Self {
         Self { denials, seen_from }
@@ -29,8 +29,14 @@ impl Watch {
         Seen { request: id, address: self.seen_from.address(request), agent }
     }
 
-    /// Notes what an answer denies its caller.
-    pub fn look(&self, caller: &Caller, seen: &Seen, method: &Method, answered: &Result<Response, poem::Error>) {
+    /// Records what an answer denies its caller.
+    pub fn record_answer(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        method: &Method,
+        answered: &Result<Response, poem::Error>,
+    ) {
         let (denied, route): (Vec<Denied>, _) = match answered {
             Ok(response) => match response.data::<face::Denials>() {
                 Some(face::Denials(denied)) => (denied.clone(), response.data::<PathPattern>()),
@@ -42,11 +48,11 @@ impl Watch {
             },
         };
         let route = route.map_or("", |pattern| &*pattern.0);
-        self.note(caller, seen, &format!("{method} {route}"), &denied);
+        self.record(caller, seen, &format!("{method} {route}"), &denied);
     }
 
-    /// Notes what was denied to who asked for `operation`, or for single fields.
-    pub fn note(&self, caller: &Caller, seen: &Seen, operation: &str, denied: &[Denied]) {
+    /// Records what was denied to who asked for `operation`, or for single fields.
+    pub fn record(&self, caller: &Caller, seen: &Seen, operation: &str, denied: &[Denied]) {
         for one in denied {
             match &one.field {
                 Some(field) => self.denials.note(caller, seen, &format!("graphql {field}"), one),

@@ -28,7 +28,7 @@ use tracing::Instrument;
 use self::cors::Cors;
 use self::rate::Allowance;
 pub use self::rate::RateLimiter;
-use crate::auth::denials::Watch;
+use crate::auth::denials::DenialRecorder;
 use crate::auth::{Bearer, Verifier};
 
 /// The outermost endpoint.
@@ -36,7 +36,7 @@ pub struct Front<E> {
     inner: E,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
-    watch: Watch,
+    recorder: DenialRecorder,
     cors: Cors,
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
@@ -68,7 +68,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         config: &Config,
         verifier: Arc<Verifier>,
         rates: Arc<RateLimiter>,
-        watch: Watch,
+        recorder: DenialRecorder,
         ids: Arc<dyn IdSource>,
         inner: E,
     ) -> Self {
@@ -77,7 +77,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             inner,
             verifier,
             rates,
-            watch,
+            recorder,
             cors: Cors::new(&http.cors_origins),
             ids,
             limits: Arc::new(Limits {
@@ -158,7 +158,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
         let Asker { identity, caller, bearer } = self.identify(request.headers()).await;
-        let seen = self.watch.see(id, &request);
+        let seen = self.recorder.see(id, &request);
         let allowance =
             bearer.as_ref().and_then(|bearer| self.rates.check(bearer.verified.caller.tenant(), bearer.verified.token));
         let span = trace::span(&request, id, &identity);
@@ -177,7 +177,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             None => self.answer(request).instrument(span.clone()).await,
         };
         if let Some(caller) = &caller {
-            self.watch.look(caller, &seen, &method, &answered);
+            self.recorder.record_answer(caller, &seen, &method, &answered);
         }
         let (response, route) = failure::settle(answered, id);
         let mut response = conditional::answer(response, known.as_ref());

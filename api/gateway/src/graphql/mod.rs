@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::limits::Limits;
 use crate::auth::Verifier;
-use crate::auth::denials::Watch;
+use crate::auth::denials::DenialRecorder;
 use crate::domains::{Query, Subscription};
 use crate::front::RateLimiter;
 use crate::routes::Methods;
@@ -61,7 +61,7 @@ pub struct Engine {
     keep_alive: Duration,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,
-    watch: Watch,
+    recorder: DenialRecorder,
     stop: CancellationToken,
 }
 
@@ -77,7 +77,7 @@ pub fn routes(
     route: Route,
     config: &Config,
     readings: Vec<Reading>,
-    (verifier, rates, watch): (Arc<Verifier>, Arc<RateLimiter>, Watch),
+    (verifier, rates, recorder): (Arc<Verifier>, Arc<RateLimiter>, DenialRecorder),
     stop: CancellationToken,
 ) -> Route {
     let settings = &config.graphql;
@@ -91,7 +91,7 @@ pub fn routes(
         keep_alive: KEEP_ALIVE.min(config.http.idle() / 3),
         verifier,
         rates,
-        watch,
+        recorder,
         stop,
     });
     let methods = Methods::new()

@@ -237,7 +237,7 @@ async fn carry_out(
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
     let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
-        engine.watch.note(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
+        engine.recorder.record(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
     };
     let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| not_taken(&error))?;
     if operation.operation_type() != OperationType::Subscription {

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::methods::Methods;
 use self::parameters::Parameters;
 use crate::auth::Verifier;
-use crate::auth::denials::Watch;
+use crate::auth::denials::DenialRecorder;
 use crate::domains::{self, DomainDefinition, RouteTable};
 use crate::front::{RateLimiter, unknown_route};
 use crate::operations::{self, Pools, Readiness};
@@ -46,7 +46,7 @@ pub fn routes(
     config: &Config,
     Served { here, elsewhere, platform }: Served,
     readiness: Arc<Readiness>,
-    (verifier, rates, watch): (Arc<Verifier>, Arc<RateLimiter>, Watch),
+    (verifier, rates, recorder): (Arc<Verifier>, Arc<RateLimiter>, DenialRecorder),
     (seen_from, stop): (&SeenFrom, CancellationToken),
 ) -> Route {
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
@@ -67,7 +67,7 @@ pub fn routes(
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
-    graphql::routes(route, config, readings, (verifier, rates, watch), stop)
+    graphql::routes(route, config, readings, (verifier, rates, recorder), stop)
 }
 
 /// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, wherever they run.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Services, StartError};
 use crate::adapters::{Adapters, SignOut};
-use crate::auth::denials::Watch;
+use crate::auth::denials::DenialRecorder;
 use crate::auth::{Verifier, issuers, user_log};
 use crate::domains::{self, DomainDefinition, RouteTable};
 use crate::front::RateLimiter;
@@ -77,9 +77,9 @@ impl Opened {
 pub(super) struct Callers {
     /// Verifies tokens.
     pub verifier: Arc<Verifier>,
-    /// Sees to it that denials are noted.
-    pub watch: Watch,
-    /// What is noted of them.
+    /// Has denials recorded.
+    pub recorder: DenialRecorder,
+    /// The record of denials.
     pub denials: Denials,
     /// Tells from where requests come.
     pub seen_from: SeenFrom,
@@ -143,7 +143,7 @@ impl Assembly<'_> {
         let seen_from = issuers::seen_from(config)?;
         Ok(Callers {
             verifier: Arc::new(verifier),
-            watch: Watch::new(issuers.denials.clone(), seen_from.clone()),
+            recorder: DenialRecorder::new(issuers.denials.clone(), seen_from.clone()),
             denials: issuers.denials,
             seen_from,
             provider: issuers.provider,
@@ -183,7 +183,7 @@ impl Assembly<'_> {
             self.config,
             Served { here, elsewhere, platform },
             readiness,
-            (callers.verifier.clone(), rates.clone(), callers.watch.clone()),
+            (callers.verifier.clone(), rates.clone(), callers.recorder.clone()),
             (&callers.seen_from, self.stop.clone()),
         );
         let routes = match (self.adapters.caught.clone(), self.adapters.caught_texts.clone()) {

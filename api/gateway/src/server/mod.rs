@@ -88,8 +88,8 @@ impl Server {
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
         tidy(rates.clone(), &background);
         let routes = assembly.routes(opened, &callers, &rates);
-        let Callers { verifier, watch, denials, .. } = callers;
-        let front = Front::new(&config, verifier, rates, watch, ids.clone(), routes);
+        let Callers { verifier, recorder, denials, .. } = callers;
+        let front = Front::new(&config, verifier, rates, recorder, ids.clone(), routes);
 
         let serving = run_front(&config, listener, front, ids, &stop);
         tracing::info!(%address, services = run, forwarded, "serving");
