@@ -124,7 +124,6 @@ impl FromStr for LetterId {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

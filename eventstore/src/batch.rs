@@ -225,7 +225,6 @@ impl Batch {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use uuid::Uuid;
 

@@ -158,7 +158,6 @@ impl State {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use tokio::sync::oneshot;
     use uuid::Uuid;

@@ -224,7 +224,6 @@ fn ahead<T: Send + 'static>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use sqlx::postgres::PgPoolOptions;
 

@@ -218,7 +218,6 @@ where
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use governor::clock::FakeRelativeClock;
 

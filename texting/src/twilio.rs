@@ -158,7 +158,6 @@ impl TextMessages for Twilio {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

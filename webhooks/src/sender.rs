@@ -204,7 +204,6 @@ fn explain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use futures::FutureExt;
     use tokio::net::TcpListener;

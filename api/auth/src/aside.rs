@@ -91,7 +91,6 @@ fn give_way() {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use futures::FutureExt;
 

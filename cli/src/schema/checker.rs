@@ -54,7 +54,6 @@ impl Checker {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use chrono::DateTime;
     use kernel::{Position, TenantId};
