@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use deadletters::{Consumer, Desk, Letter, LetterId, Listing, Preview, Request, Shown, State};
+use deadletters::{Consumer, DeadLetters, Letter, LetterId, Listing, Preview, Request, Shown, State};
 use executor::{Executor, Settings};
 use gateway::DomainDefinition;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
@@ -116,19 +116,19 @@ impl Command {
                 let mut found = Vec::new();
                 for domain in domains {
                     let open = Open::new(context, &whose.tenant, &domain).await?;
-                    let listed = open.desk.list(&open.request.caller, &listing).await?;
+                    let listed = open.dead_letters.list(&open.request.caller, &listing).await?;
                     found.extend(listed.into_iter().map(|one| (domain.service, one)));
                 }
                 list(context, &found)
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, &id).await?;
-                show(&open.desk.find(&open.request.caller, &id).await?)
+                show(&open.dead_letters.find(&open.request.caller, &id).await?)
             }
             Self::Redrive { whose, id: Some(id), reason, .. } => {
                 let open = Open::with(context, &whose, &id).await?;
                 let before = open.letter(&id).await?;
-                open.desk.redrive(&open.request, &id, &reason).await?;
+                open.dead_letters.redrive(&open.request, &id, &reason).await?;
                 open.outcome(context, &id, &before).await
             }
             Self::Redrive { whose, id: None, consumer, reason, .. } => {
@@ -139,7 +139,7 @@ impl Command {
                 let mut letters = 0;
                 for domain in domains {
                     let open = Open::new(context, &whose.tenant, &domain).await?;
-                    letters += open.desk.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
+                    letters += open.dead_letters.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
                     open.close().await;
                 }
                 match context.format {
@@ -151,21 +151,21 @@ impl Command {
                 let reason = given(&reason)?;
                 let open = Open::with(context, &whose, &id).await?;
                 let before = open.letter(&id).await?;
-                open.desk.discard(&open.request, &id, reason).await?;
+                open.dead_letters.discard(&open.request, &id, reason).await?;
                 open.outcome(context, &id, &before).await
             }
             Self::Edit { whose, id, payload, preview, reason } => {
                 let payload = payload.map(read).transpose()?;
                 let open = Open::with(context, &whose, &id).await?;
                 if preview {
-                    let found = open.desk.preview(&open.request.caller, &id, payload.as_ref()).await?;
+                    let found = open.dead_letters.preview(&open.request.caller, &id, payload.as_ref()).await?;
                     return previewed(&found);
                 }
                 let (Some(payload), Some(reason)) = (payload, reason) else {
                     bail!("--payload and --reason are needed")
                 };
                 let before = open.letter(&id).await?;
-                open.desk.edit(&open.request, &id, &payload, given(&reason)?).await?;
+                open.dead_letters.edit(&open.request, &id, &payload, given(&reason)?).await?;
                 open.outcome(context, &id, &before).await
             }
         }
@@ -178,7 +178,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
 
 /// What the commands work with.
 struct Open {
-    desk: Desk,
+    dead_letters: DeadLetters,
     request: Request,
     bus: Option<Bus>,
 }
@@ -188,7 +188,7 @@ impl Open {
     async fn with(context: &Context, whose: &Whose, id: &LetterId) -> Result<Self> {
         for domain in services(whose)? {
             let open = Self::new(context, &whose.tenant, &domain).await?;
-            match open.desk.find(&open.request.caller, id).await {
+            match open.dead_letters.find(&open.request.caller, id).await {
                 Ok(_) => return Ok(open),
                 Err(refusal) if refusal.kind() == Kind::NotFound => {}
                 Err(refusal) => return Err(refusal.into()),
@@ -205,14 +205,15 @@ impl Open {
         let bus = context.bus().await.ok();
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let desk = gateway::dead_letters_of(domain, &context.config.database(service), store, executor, bus.clone())
-            .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
+        let dead_letters =
+            gateway::dead_letters_of(domain, &context.config.database(service), store, executor, bus.clone())
+                .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
         let caller = Caller::new(tenant, "cli", &[Role::Admin], domain.grants);
-        Ok(Self { desk, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
+        Ok(Self { dead_letters, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
     }
 
     async fn letter(&self, id: &LetterId) -> Result<Letter> {
-        Ok(self.desk.find(&self.request.caller, id).await?.letter)
+        Ok(self.dead_letters.find(&self.request.caller, id).await?.letter)
     }
 
     /// Waits for the attempt that was asked for, and says what came of it.

@@ -5,7 +5,7 @@
 //! by itself, later and later ([`Backoff`]): it [`take()`]s what is due, does its own work with the events behind it, and
 //! [`settle()`]s, in one transaction. Nothing is polled while nothing is parked.
 //!
-//! People look at letters and decide through the [`Desk`]: redrive (now), edit (only this consumer sees another payload; the
+//! People look at letters and decide through [`DeadLetters`]: redrive (now), edit (only this consumer sees another payload; the
 //! log never changes), discard (this consumer never sees the event). Decisions are kept with who and why ([`Decisions`]), and
 //! hold when a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its
 //! person's key. A [`Rehearse`]r says beforehand what would come of it.
@@ -19,8 +19,8 @@
 mod backoff;
 pub mod backup;
 mod consumer;
+mod dead_letters;
 mod decisions;
-mod desk;
 mod errors;
 mod held;
 mod herald;
@@ -35,8 +35,8 @@ mod retry;
 
 pub use backoff::Backoff;
 pub use consumer::{Consumer, Kind, LetterId, Share};
+pub use dead_letters::{DeadLetters, Done, Preview, Request, Shown};
 pub use decisions::{Decisions, Part, Verdict};
-pub use desk::{Desk, Done, Preview, Request, Shown};
 pub use errors::chain;
 pub use held::Held;
 pub use herald::Herald;

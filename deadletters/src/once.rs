@@ -4,7 +4,7 @@ use eventstore::LockClass;
 use kernel::Refusal;
 use sqlx::{PgConnection, Row};
 
-use crate::desk::{Request, unavailable};
+use crate::dead_letters::{Request, unavailable};
 
 /// The answer of the first time, if the request was carried out before.
 pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::parameters::Id;
-use crate::{Desks, Tag};
+use crate::{ByService, Tag};
 
 /// To decide about dead letters.
 pub struct Deciding {
-    desks: Desks,
+    services: ByService,
 }
 
 /// Why one is tried again.
@@ -88,8 +88,8 @@ struct Targets {
 }
 
 impl Deciding {
-    pub(crate) fn new(desks: Desks) -> Self {
-        Self { desks }
+    pub(crate) fn new(services: ByService) -> Self {
+        Self { services }
     }
 }
 
@@ -118,10 +118,10 @@ impl Deciding {
         service: Path<String>,
         command: Command<RedriveAll>,
     ) -> Result<Noted<Targets>, Problem> {
-        let desk = self.desks.of(&service.0)?;
+        let dead_letters = self.services.of(&service.0)?;
         let reason = said(&command.body.reason, 0)?;
         let consumer = command.body.consumer.as_deref().map(named).transpose()?;
-        let done = desk.redrive_all(&request(&command.request)?, consumer.as_ref(), &reason).await?;
+        let done = dead_letters.redrive_all(&request(&command.request)?, consumer.as_ref(), &reason).await?;
         Ok(Noted::new(done.repeated, Targets { letters: done.letters }))
     }
 
@@ -138,9 +138,9 @@ impl Deciding {
         command: Command<Redrive>,
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
-        let desk = self.desks.of(&service.0)?;
+        let dead_letters = self.services.of(&service.0)?;
         let reason = said(&command.body.reason, 0)?;
-        let done = desk.redrive(&request(&command.request)?, &id, &reason).await?;
+        let done = dead_letters.redrive(&request(&command.request)?, &id, &reason).await?;
         Ok(noted(done.repeated, &id, format!("{} tries it now", id.consumer)))
     }
 
@@ -157,9 +157,9 @@ impl Deciding {
         command: Command<Edit>,
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
-        let desk = self.desks.of(&service.0)?;
+        let dead_letters = self.services.of(&service.0)?;
         let reason = said(&command.body.reason, 1)?;
-        let (done, _) = desk.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
+        let (done, _) = dead_letters.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
         let consequence =
             format!("{} sees this payload from now on, and tries it now; the log stays as it is", id.consumer);
         Ok(noted(done.repeated, &id, consequence))
@@ -178,9 +178,9 @@ impl Deciding {
         command: Command<Discard>,
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
-        let desk = self.desks.of(&service.0)?;
+        let dead_letters = self.services.of(&service.0)?;
         let reason = said(&command.body.reason, 1)?;
-        let done = desk.discard(&request(&command.request)?, &id, &reason).await?;
+        let done = dead_letters.discard(&request(&command.request)?, &id, &reason).await?;
         let without = match id.consumer.kind() {
             Kind::Projection => "what it shows of the event's aggregate lacks the event, also after a rebuild",
             Kind::Saga => "the event begins nothing there",

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::parameters::{Id, Standing, Whose};
 use crate::shown::{Detail, Page, Preview, Summary};
-use crate::{Desks, Tag};
+use crate::{ByService, Tag};
 
 /// To look at dead letters.
 pub struct Looking {
-    desks: Desks,
+    services: ByService,
 }
 
 /// What is to be tried.
@@ -29,8 +29,8 @@ struct Trial {
 }
 
 impl Looking {
-    pub(crate) fn new(desks: Desks) -> Self {
-        Self { desks }
+    pub(crate) fn new(services: ByService) -> Self {
+        Self { services }
     }
 }
 
@@ -60,7 +60,7 @@ impl Looking {
             after: after.0.map(|Parameter(Id(id))| id),
             limit: limit + 1,
         };
-        let mut found = self.desks.of(&service.0)?.list(&caller, &listing).await?;
+        let mut found = self.services.of(&service.0)?.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id.to_string());
@@ -79,7 +79,7 @@ impl Looking {
         letter: Path<Parameter<Id>>,
     ) -> Result<Plain<Detail>, Problem> {
         let Path(Parameter(Id(id))) = letter;
-        Ok(Plain(Detail::of(self.desks.of(&service.0)?.find(&caller, &id).await?)))
+        Ok(Plain(Detail::of(self.services.of(&service.0)?.find(&caller, &id).await?)))
     }
 
     /// What would come of a parked dead letter
@@ -96,7 +96,7 @@ impl Looking {
     ) -> Result<Plain<Preview>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         face::beside_the_log(&command.request, "dead letters")?;
-        let desk = self.desks.of(&service.0)?;
-        Ok(Plain(desk.preview(&command.request.caller, &id, command.body.payload.as_ref()).await?.into()))
+        let dead_letters = self.services.of(&service.0)?;
+        Ok(Plain(dead_letters.preview(&command.request.caller, &id, command.body.payload.as_ref()).await?.into()))
     }
 }

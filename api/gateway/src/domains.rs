@@ -129,13 +129,13 @@ pub fn dead_letters_of(
     store: eventstore::EventStore,
     executor: executor::Executor,
     bus: Option<nats::Bus>,
-) -> Option<deadletters::Desk> {
+) -> Option<deadletters::DeadLetters> {
     let rehearsal = projector::Rehearsal::new(database, domain.projections.clone());
     let mut rehearsers: Vec<Arc<dyn deadletters::Rehearse>> = vec![Arc::new(rehearsal)];
     if let Some(sagas) = &domain.sagas {
         rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.book(executor))));
     }
-    deadletters::Desk::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
+    deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
 }
 
 /// The same, over the services of this process.
@@ -143,7 +143,7 @@ pub fn platform_routes(
     platform: &events_api::Platform,
     desks: Vec<Desk>,
     jobs: Vec<Jobs>,
-    dead_letters: Vec<deadletters::Desk>,
+    dead_letters: Vec<deadletters::DeadLetters>,
 ) -> RouteTable {
     let mut routes = RouteTable::new();
     events_api::rest(platform).add_routes(&mut routes);

@@ -130,11 +130,11 @@ impl Bed {
     }
 
     /// Who looks after dead letters of the sagas.
-    pub fn dead_letters(&self) -> deadletters::Desk {
+    pub fn dead_letters(&self) -> deadletters::DeadLetters {
         let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.book(self.executor.clone()));
         let rehearsal: Arc<dyn deadletters::Rehearse> = Arc::new(rehearsal);
         let store = self.store.clone();
-        deadletters::Desk::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()
+        deadletters::DeadLetters::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()
     }
 
     /// A new tenant.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deadletters::{Desk, Letter, LetterId, Listing, State};
+use deadletters::{DeadLetters, Letter, LetterId, Listing, State};
 use eventstore::{Append, CommandRecord, NewEvent, StreamAppend};
 use kernel::{AggregateType, Caller, Grant, IdSource, Position, Role, SystemClock, SystemIds};
 use serde_json::json;
@@ -19,9 +19,9 @@ const GRANTS: &[Grant] = &[
     Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin], meaning: "" },
 ];
 
-fn desk(world: &World) -> Desk {
+fn dead_letters(world: &World) -> DeadLetters {
     let (store, bus) = (world.store.clone(), Some(world.bus.clone()));
-    Desk::open(&world.database, store, bus, vec![LAMP], Vec::new(), GRANTS).unwrap()
+    DeadLetters::open(&world.database, store, bus, vec![LAMP], Vec::new(), GRANTS).unwrap()
 }
 
 /// Lamps, as their payloads are.
@@ -43,7 +43,7 @@ fn request(world: &World) -> deadletters::Request {
 
 async fn parked(world: &World) -> Vec<Letter> {
     let listing = Listing { consumer: None, state: State::Parked, after: None, limit: 10 };
-    desk(world).list(&request(world).caller, &listing).await.unwrap()
+    dead_letters(world).list(&request(world).caller, &listing).await.unwrap()
 }
 
 /// Appends events to one lamp: these `n`s.
@@ -114,7 +114,7 @@ async fn a_refused_event_waits_with_the_later_ones_of_its_aggregate_and_the_othe
     eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
     let expected = [before, good - 1, good, refused, refused + 1, refused + 2, good + 1];
     assert_eq!(taken(&receiver, refused), expected, "lost, doubled or out of order");
-    let letter = desk(&world).find(&request(&world).caller, &id(endpoint.id, refused)).await.unwrap().letter;
+    let letter = dead_letters(&world).find(&request(&world).caller, &id(endpoint.id, refused)).await.unwrap().letter;
     assert_eq!(letter.state, State::Applied);
 }
 
@@ -126,19 +126,19 @@ async fn a_discarded_event_is_not_delivered_and_an_edited_one_with_its_new_paylo
     let first = append(&world, "one", &[13, 1]).await - 1;
     let second = append(&world, "two", &[13, 2]).await - 1;
     eventually("both are parked", async || (parked(&world).await.len() == 2).then_some(())).await;
-    let (desk, ours) = (desk(&world), request(&world));
-    desk.discard(&ours, &id(endpoint.id, first), "unlucky").await.unwrap();
-    let nameless = desk.edit(&ours, &id(endpoint.id, second), &json!({ "n": 12 }), "lucky").await;
+    let (dead_letters, ours) = (dead_letters(&world), request(&world));
+    dead_letters.discard(&ours, &id(endpoint.id, first), "unlucky").await.unwrap();
+    let nameless = dead_letters.edit(&ours, &id(endpoint.id, second), &json!({ "n": 12 }), "lucky").await;
     assert_eq!(nameless.unwrap_err().code(), "validation_failed", "a payload names its event");
     let payload = json!({ "event": "demo.lamp.lit", "n": 12 });
-    desk.edit(&ours, &id(endpoint.id, second), &payload, "lucky").await.unwrap();
+    dead_letters.edit(&ours, &id(endpoint.id, second), &payload, "lucky").await.unwrap();
     eventually("what waited arrives", async || {
         let got = receiver.positions();
         (got.contains(&(first + 1)) && got.contains(&(second + 1))).then_some(())
     })
     .await;
     eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
-    assert_eq!(desk.find(&ours.caller, &id(endpoint.id, first)).await.unwrap().letter.state, State::Discarded);
+    assert_eq!(dead_letters.find(&ours.caller, &id(endpoint.id, first)).await.unwrap().letter.state, State::Discarded);
     let got = receiver.got();
     assert!(got.iter().filter(|one| one.position() == first).all(|one| one.json()["data"]["n"] == 13));
     let tries: Vec<_> = got.iter().filter(|one| one.position() == second).collect();
@@ -197,7 +197,7 @@ async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
     eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
     world.act(Act::Remove { id: endpoint.id }).await;
     assert_eq!(parked(&world).await, []);
-    let gone = desk(&world).discard(&request(&world), &id(endpoint.id, refused), "no").await;
+    let gone = dead_letters(&world).discard(&request(&world), &id(endpoint.id, refused), "no").await;
     assert_eq!(gone.unwrap_err().code(), "not_found");
 }
 
@@ -235,7 +235,7 @@ async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before(
     eventually("it arrives", async || (world.find(endpoint.id).await.delivered == 1).then_some(())).await;
     let ever = |state| Listing { consumer: None, state, after: None, limit: 10 };
     for state in [State::Parked, State::Applied] {
-        let letters = desk(&world).list(&request(&world).caller, &ever(state)).await.unwrap();
+        let letters = dead_letters(&world).list(&request(&world).caller, &ever(state)).await.unwrap();
         assert_eq!(letters, [], "it was parked");
     }
     assert_eq!(receiver.got().len(), 14);

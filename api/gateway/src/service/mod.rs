@@ -49,7 +49,7 @@ pub struct Running {
     /// Its sagas, and how they are doing.
     pub sagas: Option<(Desk, SagasState)>,
     /// Its dead letters.
-    pub dead_letters: Option<deadletters::Desk>,
+    pub dead_letters: Option<deadletters::DeadLetters>,
 }
 
 /// A service's log, and what writes to it: of this process where the service runs, else opened for this alone.
@@ -250,14 +250,14 @@ impl Starting<'_> {
     }
 
     /// None: nobody may look after them.
-    fn dead_letters(&self) -> Option<deadletters::Desk> {
+    fn dead_letters(&self) -> Option<deadletters::DeadLetters> {
         let (store, executor) = (self.store.clone(), self.executor.clone());
-        let desk = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));
-        if let Some(desk) = desk.clone() {
-            self.spawn(desk.seal_former(self.database.clone(), self.shutdown()));
+        let dead_letters = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));
+        if let Some(dead_letters) = dead_letters.clone() {
+            self.spawn(dead_letters.seal_former(self.database.clone(), self.shutdown()));
         }
         let herald = deadletters::Herald::new(&self.database, self.bus.clone(), self.config.nats.replicas);
         self.spawn(herald.run(self.shutdown()));
-        desk
+        dead_letters
     }
 }

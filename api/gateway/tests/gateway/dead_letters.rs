@@ -170,8 +170,8 @@ async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = executor::Executor::new(store.clone(), clock, Arc::new(kernel::SystemIds), settings);
     let domain = gateway::domains().remove(0);
-    let desk = gateway::dead_letters_of(&domain, &world.database, store, executor, None).unwrap();
-    desk.seal_former((*world.database).clone(), CancellationToken::new()).await;
+    let dead_letters = gateway::dead_letters_of(&domain, &world.database, store, executor, None).unwrap();
+    dead_letters.seal_former((*world.database).clone(), CancellationToken::new()).await;
     let kept = "SELECT after FROM dead.decisions WHERE kind = 'edit'";
     let kept: String = sqlx::query_scalar(kept).fetch_one(&mut superuser).await.unwrap();
     assert!(!kept.contains("Katherine") && kept.contains(r#""reason":"no_budget""#), "{kept}");

@@ -45,21 +45,21 @@ async fn rebuilt(road: &Road) {
 #[tokio::test]
 async fn a_discarded_event_is_never_applied_and_what_waited_behind_it_is_also_after_a_rebuild() {
     let (road, running, broken, after) = world().await;
-    let (desk, ours) = (road.desk(), admin(road.tenants[0]));
-    desk.discard(&ours, &id(broken), "of a test of long ago").await.unwrap();
+    let (dead_letters, ours) = (road.dead_letters(), admin(road.tenants[0]));
+    dead_letters.discard(&ours, &id(broken), "of a test of long ago").await.unwrap();
     testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
     assert_eq!(road.rows().await, road.expected(&[broken]).await);
     assert_eq!(state(&running.models).await, (ProjectionState::Live, 0, 0));
-    let shown = desk.find(&ours.caller, &id(broken)).await.unwrap();
+    let shown = dead_letters.find(&ours.caller, &id(broken)).await.unwrap();
     assert_eq!((shown.letter.state, &*shown.event.payload), (State::Discarded, &br#"{"broken":"poison"}"#[..]));
     let [decided] = &shown.decisions[..] else { panic!("{shown:?}") };
     let said = (decided.kind.as_str(), decided.actor.as_str(), decided.reason.as_str());
     assert_eq!(said, ("discard", "ada", "of a test of long ago"));
 
     let before = written(&road).await;
-    let again = desk.discard(&ours, &id(broken), "again").await.unwrap_err();
+    let again = dead_letters.discard(&ours, &id(broken), "again").await.unwrap_err();
     assert_eq!((again.kind(), again.code()), (kernel::Kind::Conflict, "dead_letter_over"));
-    let never = desk.discard(&ours, &id(after), "never parked now").await.unwrap_err();
+    let never = dead_letters.discard(&ours, &id(after), "never parked now").await.unwrap_err();
     assert_eq!(never.code(), "not_found");
     assert_eq!(written(&road).await, before);
     rebuilt(&road).await;
@@ -69,29 +69,29 @@ async fn a_discarded_event_is_never_applied_and_what_waited_behind_it_is_also_af
 #[tokio::test]
 async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
     let (road, running, broken, _) = world().await;
-    let (desk, ours) = (road.desk(), admin(road.tenants[0]));
+    let (dead_letters, ours) = (road.dead_letters(), admin(road.tenants[0]));
     let before = written(&road).await;
     let rows = road.rows().await;
 
     // As it is, it fails; with another payload it does not, nor what waits behind it. Nothing is left of either.
-    let preview = desk.preview(&ours.caller, &id(broken), None).await.unwrap();
+    let preview = dead_letters.preview(&ours.caller, &id(broken), None).await.unwrap();
     assert_eq!(preview.why_not(), Some(vec!["it is poison".to_owned()]));
     let mended = json!({ "broken": "no more" });
-    let preview = desk.preview(&ours.caller, &id(broken), Some(&mended)).await.unwrap();
+    let preview = dead_letters.preview(&ours.caller, &id(broken), Some(&mended)).await.unwrap();
     assert_eq!((preview.why_not(), preview.rehearsal.unwrap().taken), (None, 2));
-    let fails = desk.edit(&ours, &id(broken), &json!({ "broken": "sql" }), "a try").await.unwrap_err();
+    let fails = dead_letters.edit(&ours, &id(broken), &json!({ "broken": "sql" }), "a try").await.unwrap_err();
     assert_eq!((fails.kind(), fails.code()), (kernel::Kind::Unprocessable, "dead_letter_edit_fails"));
     assert!(fails.extra()["reasons"].to_string().contains("SQLSTATE 23514"), "{fails:?}");
     for (payload, code) in [(json!([]), "/payload"), (json!({ "event": "demo.lamp.dimmed" }), "/payload/event")] {
-        let refused = desk.edit(&ours, &id(broken), &payload, "a try").await.unwrap_err();
+        let refused = dead_letters.edit(&ours, &id(broken), &payload, "a try").await.unwrap_err();
         assert_eq!((refused.code(), refused.errors()[0].pointer.as_str()), ("validation_failed", code));
     }
     assert_eq!((written(&road).await, road.rows().await), (before, rows), "something was written");
 
-    desk.edit(&ours, &id(broken), &mended, "misspelt").await.unwrap();
+    dead_letters.edit(&ours, &id(broken), &mended, "misspelt").await.unwrap();
     testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
-    let shown = desk.find(&ours.caller, &id(broken)).await.unwrap();
+    let shown = dead_letters.find(&ours.caller, &id(broken)).await.unwrap();
     assert_eq!((shown.letter.state, &*shown.event.payload), (State::Applied, &br#"{"broken":"poison"}"#[..]));
     let audit = &shown.decisions[0];
     assert_eq!((audit.kind.as_str(), audit.actor.as_str(), audit.reason.as_str()), ("edit", "ada", "misspelt"));
@@ -107,12 +107,12 @@ async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
     running.stop().await;
     // A newer program understands the event; that it never happened is decided while it builds.
     let lenient = Lamps { lenient: true, ..Lamps::gated() };
-    let desk = road.desk();
+    let dead_letters = road.dead_letters();
     let admin_options = road.database.admin();
     let built = projector::rebuild(&admin_options, &road.database, &road.store, &lenient, |_| {});
     let (built, ()) = tokio::join!(built, async {
         testbed::eventually("it builds", async || (lenient.waiting() == 1).then_some(())).await;
-        desk.discard(&admin(road.tenants[0]), &id(broken), "never happened").await.unwrap();
+        dead_letters.discard(&admin(road.tenants[0]), &id(broken), "never happened").await.unwrap();
         lenient.open();
     });
     assert_eq!(built.unwrap().parked_events, 0);
@@ -135,12 +135,12 @@ async fn redriven_by_several_at_once_each_event_is_applied_once() {
     running.stop().await;
 
     // Nobody applies now: what is decided is heeded by the next one, which understands them.
-    let (desk, ours) = (road.desk(), admin(road.tenants[0]));
+    let (dead_letters, ours) = (road.dead_letters(), admin(road.tenants[0]));
     let (lamps, one) = ("projection.lamps".parse().unwrap(), id(broken[0]));
     let (first, second, third) = tokio::join!(
-        desk.redrive_all(&ours, None, "mended"),
-        desk.redrive_all(&ours, Some(&lamps), "mended"),
-        desk.redrive(&ours, &one, "mended")
+        dead_letters.redrive_all(&ours, None, "mended"),
+        dead_letters.redrive_all(&ours, Some(&lamps), "mended"),
+        dead_letters.redrive(&ours, &one, "mended")
     );
     assert_eq!((first.unwrap().letters, second.unwrap().letters, third.unwrap().letters), (10, 10, 1));
     let of = |tenant| {
@@ -155,23 +155,26 @@ async fn redriven_by_several_at_once_each_event_is_applied_once() {
     let running = road.start_eager(&mended);
     testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
-    let shown = desk.find(&ours.caller, &id(broken[0])).await.unwrap();
+    let shown = dead_letters.find(&ours.caller, &id(broken[0])).await.unwrap();
     assert_eq!((shown.letter.state, shown.letter.attempts, shown.attempts.len()), (State::Applied, 2, 2), "{shown:?}");
-    assert_eq!(desk.find(&admin(road.tenants[1]).caller, &id(theirs)).await.unwrap().letter.state, State::Applied);
+    assert_eq!(
+        dead_letters.find(&admin(road.tenants[1]).caller, &id(theirs)).await.unwrap().letter.state,
+        State::Applied
+    );
     running.stop().await;
 }
 
 #[tokio::test]
 async fn the_same_request_is_carried_out_once() {
     let (road, running, broken, _) = world().await;
-    let (desk, tenant) = (road.desk(), road.tenants[0]);
+    let (dead_letters, tenant) = (road.dead_letters(), road.tenants[0]);
     let keyed = request(tenant, Role::Admin, Some("k"));
-    let first = desk.discard(&keyed, &id(broken), "why").await.unwrap();
-    let again = desk.discard(&keyed, &id(broken), "why").await.unwrap();
+    let first = dead_letters.discard(&keyed, &id(broken), "why").await.unwrap();
+    let again = dead_letters.discard(&keyed, &id(broken), "why").await.unwrap();
     assert_eq!((first.repeated, again.repeated), (false, true));
     let mut other = keyed.clone();
     other.request_hash = [9; 32];
-    let refused = desk.redrive(&other, &id(broken), "").await.unwrap_err();
+    let refused = dead_letters.redrive(&other, &id(broken), "").await.unwrap_err();
     assert_eq!((refused.kind(), refused.code()), (kernel::Kind::Unprocessable, "idempotency_key_reused"));
     assert_eq!(written(&road).await.0, 1);
     running.stop().await;
@@ -180,11 +183,11 @@ async fn the_same_request_is_carried_out_once() {
 #[tokio::test]
 async fn what_is_not_parked_or_not_ones_own_is_refused_and_nothing_is_written() {
     let (road, running, broken, after) = world().await;
-    let (desk, ours, theirs) = (road.desk(), admin(road.tenants[0]), admin(road.tenants[1]));
+    let (dead_letters, ours, theirs) = (road.dead_letters(), admin(road.tenants[0]), admin(road.tenants[1]));
     let auditor = request(road.tenants[0], Role::Auditor, None);
     let before = written(&road).await;
     let payload = json!({});
-    let waits = desk.discard(&ours, &id(after), "no").await.unwrap_err();
+    let waits = dead_letters.discard(&ours, &id(after), "no").await.unwrap_err();
     assert_eq!((waits.kind(), waits.code()), (kernel::Kind::Conflict, "dead_letter_waiting"));
     for (request, letter, code) in [
         (&theirs, id(broken), "not_found"),
@@ -192,21 +195,21 @@ async fn what_is_not_parked_or_not_ones_own_is_refused_and_nothing_is_written() 
         (&ours, format!("projection.other.{broken}").parse().unwrap(), "not_found"),
         (&auditor, id(broken), "permission_missing"),
     ] {
-        assert_eq!(desk.redrive(request, &letter, "").await.unwrap_err().code(), code);
-        assert_eq!(desk.discard(request, &letter, "no").await.unwrap_err().code(), code);
-        assert_eq!(desk.edit(request, &letter, &payload, "no").await.unwrap_err().code(), code);
-        assert_eq!(desk.preview(&request.caller, &letter, None).await.unwrap_err().code(), code);
+        assert_eq!(dead_letters.redrive(request, &letter, "").await.unwrap_err().code(), code);
+        assert_eq!(dead_letters.discard(request, &letter, "no").await.unwrap_err().code(), code);
+        assert_eq!(dead_letters.edit(request, &letter, &payload, "no").await.unwrap_err().code(), code);
+        assert_eq!(dead_letters.preview(&request.caller, &letter, None).await.unwrap_err().code(), code);
     }
-    assert_eq!(desk.find(&theirs.caller, &id(broken)).await.unwrap_err().code(), "not_found");
-    assert_eq!(desk.redrive_all(&theirs, None, "").await.unwrap().letters, 0);
+    assert_eq!(dead_letters.find(&theirs.caller, &id(broken)).await.unwrap_err().code(), "not_found");
+    assert_eq!(dead_letters.redrive_all(&theirs, None, "").await.unwrap().letters, 0);
     let listing = Listing { consumer: None, state: State::Parked, after: None, limit: 10 };
-    assert_eq!(desk.list(&theirs.caller, &listing).await.unwrap(), []);
-    let listed = desk.list(&auditor.caller, &listing).await.unwrap();
+    assert_eq!(dead_letters.list(&theirs.caller, &listing).await.unwrap(), []);
+    let listed = dead_letters.list(&auditor.caller, &listing).await.unwrap();
     assert_eq!(listed.iter().map(|letter| (&letter.id, letter.waiting)).collect::<Vec<_>>(), [(&id(broken), 1)]);
     let next = Listing { after: Some(id(broken)), ..listing };
-    assert_eq!(desk.list(&auditor.caller, &next).await.unwrap(), []);
+    assert_eq!(dead_letters.list(&auditor.caller, &next).await.unwrap(), []);
     let member = request(road.tenants[0], Role::Member, None);
-    assert_eq!(desk.list(&member.caller, &next).await.unwrap_err().code(), "permission_missing");
+    assert_eq!(dead_letters.list(&member.caller, &next).await.unwrap_err().code(), "permission_missing");
     assert_eq!(written(&road).await, before);
     running.stop().await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadletters::{Backoff, Desk};
+use deadletters::{Backoff, DeadLetters};
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use kernel::{Caller, Grant, IdSource, Position, RecordedEvent, Role, Service, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials, StreamSettings};
@@ -99,15 +99,15 @@ impl Road {
     }
 
     /// Who looks after dead letters of this road's projection.
-    pub(crate) fn desk(&self) -> Desk {
-        self.desk_over(self.projections.clone())
+    pub(crate) fn dead_letters(&self) -> DeadLetters {
+        self.dead_letters_over(self.projections.clone())
     }
 
-    pub(crate) fn desk_over(&self, projections: Vec<Arc<dyn Projection>>) -> Desk {
+    pub(crate) fn dead_letters_over(&self, projections: Vec<Arc<dyn Projection>>) -> DeadLetters {
         let rehearsal: Arc<dyn deadletters::Rehearse> =
             Arc::new(projector::Rehearsal::new(&self.database, projections));
         let (store, bus) = (self.store.clone(), Some(self.bus.clone()));
-        Desk::open(&self.database, store, bus, Vec::new(), vec![rehearsal], GRANTS).unwrap()
+        DeadLetters::open(&self.database, store, bus, Vec::new(), vec![rehearsal], GRANTS).unwrap()
     }
 
     /// Starts an instance of the projector.

@@ -40,9 +40,9 @@ async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
     let heralds: Vec<_> =
         (0..2).map(|_| tokio::spawn(Herald::new(&road.database, road.bus.clone(), 1).run(stop.clone()))).collect();
     testbed::eventually("both are told", async || (told(&road).await.len() == 2).then_some(())).await;
-    let desk = road.desk();
+    let dead_letters = road.dead_letters();
     let id = format!("projection.lamps.{first}").parse().unwrap();
-    desk.discard(&request(road.tenants[0], Role::Admin, None), &id, "why").await.unwrap();
+    dead_letters.discard(&request(road.tenants[0], Role::Admin, None), &id, "why").await.unwrap();
     testbed::eventually("nothing of it is parked", async || (parked(&road).await.len() == 1).then_some(())).await;
     testbed::eventually("that is told too", async || (told(&road).await.len() == 3).then_some(())).await;
     stop.cancel();

@@ -99,18 +99,18 @@ async fn a_discarded_event_starts_nothing_and_what_waited_behind_it_is_asked_abo
         _ => None,
     })
     .await;
-    let (desk, ours) = (bed.dead_letters(), request(&case));
-    let preview = desk.preview(&ours.caller, &id, None).await.unwrap();
+    let (dead_letters, ours) = (bed.dead_letters(), request(&case));
+    let preview = dead_letters.preview(&ours.caller, &id, None).await.unwrap();
     assert!(preview.why_not().is_some_and(|errors| errors[0].contains("history_unreadable")), "{preview:?}");
     let stranger = bed.case("follow_up_lead");
-    assert_eq!(desk.discard(&request(&stranger), &id, "no").await.unwrap_err().code(), "not_found");
-    desk.discard(&ours, &id, "it was qualified by mistake").await.unwrap();
+    assert_eq!(dead_letters.discard(&request(&stranger), &id, "no").await.unwrap_err().code(), "not_found");
+    dead_letters.discard(&ours, &id, "it was qualified by mistake").await.unwrap();
     eventually("the one behind it is parked", async || {
         matches!(&parked(&bed, &case).await[..], [(next, 0)] if *next != id).then_some(())
     })
     .await;
-    assert_eq!(desk.find(&ours.caller, &id).await.unwrap().letter.state, State::Discarded);
-    assert_eq!(desk.discard(&ours, &id, "again").await.unwrap_err().code(), "dead_letter_over");
+    assert_eq!(dead_letters.find(&ours.caller, &id).await.unwrap().letter.state, State::Discarded);
+    assert_eq!(dead_letters.discard(&ours, &id, "again").await.unwrap_err().code(), "dead_letter_over");
     mended(&bed, position).await;
     eventually("nothing is parked any more", async || parked(&bed, &case).await.is_empty().then_some(())).await;
     assert_eq!(case.count("crm.saga.started").await, 1);

@@ -9,13 +9,13 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Desk, silent, unavailable, unknown};
+use super::{DeadLetters, silent, unavailable, unknown};
 use crate::{Decided, LetterId, decisions, marking};
 
 /// How long to wait when database or log do not answer for what nobody waits for.
 const PAUSE: Duration = Duration::from_secs(10);
 
-impl Desk {
+impl DeadLetters {
     /// The texts of an edit as they are kept: before and after, with what is personal in them sealed.
     pub(super) async fn kept(
         &self,

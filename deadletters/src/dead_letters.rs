@@ -19,7 +19,7 @@ const CONNECTIONS: u32 = 4;
 
 /// A service's dead letters. Cheap to clone.
 #[derive(Clone)]
-pub struct Desk {
+pub struct DeadLetters {
     inner: Arc<Inner>,
 }
 
@@ -67,7 +67,7 @@ pub struct Shown {
     pub decisions: Vec<Decided>,
 }
 
-impl Desk {
+impl DeadLetters {
     /// The dead letters of a service; connects when first used. `None`: the service's `grants` lack
     /// `<service>:dead_letter:read` or `…:write`. Without a bus a decision is heeded up to a second later.
     pub fn open(

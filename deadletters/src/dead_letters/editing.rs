@@ -4,7 +4,7 @@ use kernel::{Caller, Refusal, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{Decision, Desk, Done, Request, silent, unavailable, unknown};
+use super::{DeadLetters, Decision, Done, Request, silent, unavailable, unknown};
 use crate::decisions::{self, Verdict};
 use crate::{Letter, LetterId, Rehearsal, once};
 
@@ -13,7 +13,7 @@ const REHEARSED: u32 = 200;
 /// As for payloads of the log.
 const LONGEST_PAYLOAD: usize = 256 << 10;
 
-impl Desk {
+impl DeadLetters {
     /// What would come of a letter with this payload, or with the one that its consumer sees now.
     ///
     /// # Errors
