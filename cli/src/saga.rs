@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use coordinator::{Desk, Listed, Listing, State, Status};
+use coordinator::{Instances, Listed, Listing, State, Status};
 use executor::{Executor, Request, Settings};
 use gateway::DomainDefinition;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
@@ -88,7 +88,7 @@ impl Command {
                 let mut found = Vec::new();
                 for domain in domains {
                     let open = Open::new(context, &whose.tenant, &domain).await?;
-                    let listed = open.desk.list(&open.request.caller, &listing).await;
+                    let listed = open.instances.list(&open.request.caller, &listing).await;
                     open.close().await;
                     found.extend(listed?.into_iter().map(|one| (domain.service, one)));
                 }
@@ -96,20 +96,20 @@ impl Command {
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
-                let found = open.desk.find(&open.request.caller, id).await;
+                let found = open.instances.find(&open.request.caller, id).await;
                 open.close().await;
                 output::print_json(&shown(&found?)?)
             }
             Self::Resume { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
-                let done = open.desk.resume(&open.request, id).await?;
+                let done = open.instances.resume(&open.request, id).await?;
                 open.close().await;
                 changed(context, id, "goes on", done.position.0)
             }
             Self::Cancel { whose, id, reason } => {
                 given(&reason)?;
                 let open = Open::with(context, &whose, id).await?;
-                let done = open.desk.cancel(&open.request, id, reason).await?;
+                let done = open.instances.cancel(&open.request, id, reason).await?;
                 open.close().await;
                 changed(context, id, "is taken back", done.position.0)
             }
@@ -134,7 +134,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
 
 /// What the commands work with.
 struct Open {
-    desk: Desk,
+    instances: Instances,
     request: Request,
     store: eventstore::EventStore,
 }
@@ -144,7 +144,7 @@ impl Open {
     async fn with(context: &Context, whose: &Whose, id: Uuid) -> Result<Self> {
         for domain in services(whose)? {
             let open = Self::new(context, &whose.tenant, &domain).await?;
-            match open.desk.find(&open.request.caller, id).await {
+            match open.instances.find(&open.request.caller, id).await {
                 Ok(_) => return Ok(open),
                 Err(refusal) => {
                     open.close().await;
@@ -165,8 +165,8 @@ impl Open {
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
         let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
-        let desk = Desk::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
-        Ok(Self { desk, request, store })
+        let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
+        Ok(Self { instances, request, store })
     }
 
     async fn close(self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use config::Known;
-use coordinator::{Desk, Sagas};
+use coordinator::{Instances, Sagas};
 use directory::Holdings;
 use executor::ClaimHistory;
 use face::graphql::{Context, Session};
@@ -141,13 +141,13 @@ pub fn dead_letters_of(
 /// The same, over the services of this process.
 pub fn platform_routes(
     platform: &events_api::Platform,
-    desks: Vec<Desk>,
+    sagas: Vec<Instances>,
     jobs: Vec<Jobs>,
     dead_letters: Vec<deadletters::DeadLetters>,
 ) -> RouteTable {
     let mut routes = RouteTable::new();
     events_api::rest(platform).add_routes(&mut routes);
-    sagas_api::rest(desks).add_routes(&mut routes);
+    sagas_api::rest(sagas).add_routes(&mut routes);
     jobs_api::rest(jobs).add_routes(&mut routes);
     dead_letters_api::rest(dead_letters).add_routes(&mut routes);
     routes

@@ -1,7 +1,7 @@
 //! The operations.
 
 use chrono::{DateTime, Utc};
-use coordinator::{Desk, Listing, Status};
+use coordinator::{Instances, Listing, Status};
 use face::{
     Authenticated, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word, example,
 };
@@ -18,7 +18,7 @@ use crate::shown::{Detail, Page};
 
 /// The operations on sagas.
 pub struct Rest {
-    desks: Vec<Desk>,
+    services: Vec<Instances>,
 }
 
 /// Why a saga is cancelled.
@@ -46,14 +46,14 @@ struct Standing(Status);
 struct After(DateTime<Utc>, Uuid);
 
 impl Rest {
-    pub(crate) fn new(desks: Vec<Desk>) -> Self {
-        Self { desks }
+    pub(crate) fn new(services: Vec<Instances>) -> Self {
+        Self { services }
     }
 
-    fn desk(&self, service: &str) -> Result<&Desk, Refusal> {
-        let found = self.desks.iter().find(|desk| desk.sagas().service().name() == service);
+    fn instances(&self, service: &str) -> Result<&Instances, Refusal> {
+        let found = self.services.iter().find(|instances| instances.sagas().service().name() == service);
         found.ok_or_else(|| {
-            let names: Vec<_> = self.desks.iter().map(|desk| desk.sagas().service().name()).collect();
+            let names: Vec<_> = self.services.iter().map(|instances| instances.sagas().service().name()).collect();
             Refusal::not_found(
                 "not_found",
                 format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
@@ -99,7 +99,7 @@ impl Rest {
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
             limit: limit + 1,
         };
-        let mut found = self.desk(&service.0)?.list(&caller, &listing).await?;
+        let mut found = self.instances(&service.0)?.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next =
@@ -117,7 +117,7 @@ impl Rest {
         service: Path<String>,
         saga: Path<Uuid>,
     ) -> Result<Resource<Detail>, Problem> {
-        let found = self.desk(&service.0)?.find(&caller, saga.0).await?;
+        let found = self.instances(&service.0)?.find(&caller, saga.0).await?;
         Ok(Resource { version: found.version, body: Detail::of(saga.0, found) })
     }
 
@@ -131,9 +131,9 @@ impl Rest {
         saga: Path<Uuid>,
         command: Command<Empty>,
     ) -> Result<Changed<Target>, Problem> {
-        let desk = self.desk(&service.0)?;
-        let done = desk.resume(&command.request, saga.0).await?;
-        Ok(Changed::new(desk.sagas().service(), done, |()| Target { id: saga.0 }))
+        let instances = self.instances(&service.0)?;
+        let done = instances.resume(&command.request, saga.0).await?;
+        Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))
     }
 
     /// Take a saga back
@@ -146,12 +146,12 @@ impl Rest {
         saga: Path<Uuid>,
         command: Command<Cancellation>,
     ) -> Result<Changed<Target>, Problem> {
-        let desk = self.desk(&service.0)?;
+        let instances = self.instances(&service.0)?;
         let mut checks = kernel::Checks::default();
         let reason = checks.paragraph("/reason", &command.body.reason, 1..=500);
         checks.finish()?;
-        let done = desk.cancel(&command.request, saga.0, reason).await?;
-        Ok(Changed::new(desk.sagas().service(), done, |()| Target { id: saga.0 }))
+        let done = instances.cancel(&command.request, saga.0, reason).await?;
+        Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use coordinator::{
-    Coordinator, CoordinatorStatus, Desk, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status,
+    Coordinator, CoordinatorStatus, Instances, Listed, Listing, NoProbe, Probe, Sagas, Settings, State, Status,
 };
 use deadletters::Backoff;
 use eventstore::EventStore;
@@ -35,7 +35,7 @@ pub struct Bed {
     /// The service's sagas.
     pub sagas: Sagas,
     /// Lists and asks.
-    pub desk: Desk,
+    pub instances: Instances,
     grants: &'static [Grant],
 }
 
@@ -85,13 +85,13 @@ impl Bed {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);
-        let desk = Desk::new(&database, sagas.clone(), sagas.book(executor.clone()));
-        Self { database, store, clock, executor, sagas, desk, grants }
+        let instances = Instances::new(&database, sagas.clone(), sagas.book(executor.clone()));
+        Self { database, store, clock, executor, sagas, instances, grants }
     }
 
     /// The same log with other definitions, as a newer program has them.
     pub fn upgraded(&mut self, sagas: Sagas) {
-        self.desk = Desk::new(&self.database, sagas.clone(), sagas.book(self.executor.clone()));
+        self.instances = Instances::new(&self.database, sagas.clone(), sagas.book(self.executor.clone()));
         self.sagas = sagas;
     }
 
@@ -233,13 +233,13 @@ impl Case<'_> {
     /// Its instances of the saga as the list shows them.
     pub async fn listed(&self) -> Vec<Listed> {
         let listing = Listing { saga: Some(self.saga.to_owned()), limit: 100, ..Listing::default() };
-        self.bed.desk.list(&self.caller, &listing).await.unwrap()
+        self.bed.instances.list(&self.caller, &listing).await.unwrap()
     }
 
     /// Its one instance of the saga, and its state as the log has it.
     pub async fn instance(&self) -> (Listed, State) {
         let [listed] = &self.listed().await[..] else { panic!("not one instance of {}", self.saga) };
-        (listed.clone(), self.bed.desk.find(&self.caller, listed.id).await.unwrap())
+        (listed.clone(), self.bed.instances.find(&self.caller, listed.id).await.unwrap())
     }
 
     /// Waits until its one instance is as wanted; time stands still.

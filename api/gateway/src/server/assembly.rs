@@ -203,10 +203,10 @@ impl Assembly<'_> {
             seats,
             stop: self.stop.clone(),
         };
-        let desks = running.iter().filter_map(|running| running.sagas.as_ref()).map(|(desk, _)| desk.clone()).collect();
+        let sagas = running.iter().filter_map(|running| Some(running.sagas.as_ref()?.0.clone())).collect();
         let jobs = running.iter().map(|running| running.runtime.jobs.clone()).collect();
         let dead_letters = running.iter().filter_map(|running| running.dead_letters.clone()).collect();
-        domains::platform_routes(&platform, desks, jobs, dead_letters)
+        domains::platform_routes(&platform, sagas, jobs, dead_letters)
     }
 
     fn sources(&self) -> (Arc<dyn Clock>, Arc<dyn IdSource>) {

@@ -6,7 +6,7 @@ mod state;
 use std::sync::Arc;
 
 use config::{Config, claim_key};
-use coordinator::{Coordinator, Desk};
+use coordinator::{Coordinator, Instances};
 use directory::WriteSideError;
 use eventstore::relay::Relay;
 use eventstore::seals::Sealer;
@@ -47,7 +47,7 @@ pub struct Running {
     /// Its webhooks.
     pub webhooks: Webhooks,
     /// Its sagas, and how they are doing.
-    pub sagas: Option<(Desk, SagasState)>,
+    pub sagas: Option<(Instances, SagasState)>,
     /// Its dead letters.
     pub dead_letters: Option<deadletters::DeadLetters>,
 }
@@ -237,16 +237,16 @@ impl Starting<'_> {
     }
 
     /// None: the service has none.
-    fn sagas(&self) -> Option<(Desk, SagasState)> {
+    fn sagas(&self) -> Option<(Instances, SagasState)> {
         let sagas = self.domain.sagas.clone()?;
         let book = sagas.book(self.executor.clone());
-        let desk = Desk::new(&self.database, sagas.clone(), book.clone());
+        let instances = Instances::new(&self.database, sagas.clone(), book.clone());
         let (store, bus, clock) = (self.store.clone(), Some(self.bus.clone()), self.clock.clone());
         let settings = coordinator::Settings::default();
         let coordinator = Coordinator::new(&self.database, store, bus, sagas, book, clock, settings);
         let state = SagasState(coordinator.status());
         self.spawn(coordinator.run(self.shutdown()));
-        Some((desk, state))
+        Some((instances, state))
     }
 
     /// None: nobody may look after them.

@@ -27,7 +27,7 @@ async fn a_cancelled_saga_takes_back_what_it_did() {
     case.pass(&running).await;
     waiting(&case, "reassign").await;
     let (listed, _) = case.instance().await;
-    bed.desk.cancel(&case.request(), listed.id, "we know them".to_owned()).await.unwrap();
+    bed.instances.cancel(&case.request(), listed.id, "we know them".to_owned()).await.unwrap();
     let state = case.until("taken back", |one| one.status == Status::Compensated).await;
     assert_eq!(state.why, Some(("cancelled".to_owned(), "we know them".to_owned())));
     assert_eq!(case.count("crm.lead.escalation_withdrawn").await, 1);
@@ -43,27 +43,27 @@ async fn what_does_not_fit_its_status_is_refused_and_writes_nothing() {
     waiting(&case, "escalate").await;
     let (listed, _) = case.instance().await;
     let before = bed.store.head().await.unwrap();
-    let refusal = bed.desk.resume(&case.request(), listed.id).await.unwrap_err();
+    let refusal = bed.instances.resume(&case.request(), listed.id).await.unwrap_err();
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "saga_not_stuck"));
-    let unknown = bed.desk.resume(&case.request(), case.tenant().uuid()).await.unwrap_err();
+    let unknown = bed.instances.resume(&case.request(), case.tenant().uuid()).await.unwrap_err();
     assert_eq!(unknown.kind(), Kind::NotFound);
     // Another tenant, and somebody who may only look.
     let stranger = bed.case("follow_up_lead");
     assert!(stranger.listed().await.is_empty());
-    assert_eq!(bed.desk.find(&stranger.caller, listed.id).await.unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(bed.desk.resume(&stranger.request(), listed.id).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(bed.instances.find(&stranger.caller, listed.id).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(bed.instances.resume(&stranger.request(), listed.id).await.unwrap_err().kind(), Kind::NotFound);
     let auditor = Caller::new(case.tenant(), "eve", &[Role::Auditor], GRANTS);
     let listing = Listing { limit: 10, ..Listing::default() };
-    assert_eq!(bed.desk.list(&auditor, &listing).await.unwrap().len(), 1);
+    assert_eq!(bed.instances.list(&auditor, &listing).await.unwrap().len(), 1);
     let request = executor::Request { caller: auditor, ..case.request() };
-    let refused = bed.desk.cancel(&request, listed.id, "no".to_owned()).await.unwrap_err();
+    let refused = bed.instances.cancel(&request, listed.id, "no".to_owned()).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Forbidden);
     let viewer = Caller::new(case.tenant(), "eve", &[Role::Viewer], GRANTS);
-    assert_eq!(bed.desk.list(&viewer, &listing).await.unwrap_err().kind(), Kind::Forbidden);
+    assert_eq!(bed.instances.list(&viewer, &listing).await.unwrap_err().kind(), Kind::Forbidden);
     assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
     let state = case.end(&running).await;
     assert_eq!(state.status, Status::Completed);
-    let over = bed.desk.cancel(&case.request(), listed.id, "late".to_owned()).await.unwrap_err();
+    let over = bed.instances.cancel(&case.request(), listed.id, "late".to_owned()).await.unwrap_err();
     assert_eq!(over.code(), "saga_not_cancellable");
 }
 
@@ -96,9 +96,9 @@ async fn an_undo_that_fails_parks_the_saga_until_a_person_resumes_it() {
     bed.followed().await;
     let (listed, state) = case.instance().await;
     assert_eq!((listed.status, state.status), (Status::Stuck, Status::Stuck), "it does not go on by itself");
-    let refused = bed.desk.cancel(&case.request(), listed.id, "again".to_owned()).await.unwrap_err();
+    let refused = bed.instances.cancel(&case.request(), listed.id, "again".to_owned()).await.unwrap_err();
     assert_eq!(refused.code(), "saga_not_cancellable");
-    bed.desk.resume(&case.request(), listed.id).await.unwrap();
+    bed.instances.resume(&case.request(), listed.id).await.unwrap();
     case.until("taken back", |one| one.status == Status::Compensated).await;
     FollowUp.undone(&case).await;
 }
@@ -246,7 +246,7 @@ async fn the_list_is_filtered_and_paged() {
         bed.clock.advance(Duration::seconds(1));
     }
     let list = async |listing: Listing| {
-        let found = bed.desk.list(&case.caller, &listing).await.unwrap();
+        let found = bed.instances.list(&case.caller, &listing).await.unwrap();
         (found.iter().map(|one| one.key.clone()).collect::<Vec<_>>(), found.last().map(|one| (one.started_at, one.id)))
     };
     let (first, after) = list(Listing { limit: 2, ..Listing::default() }).await;

@@ -17,9 +17,9 @@ use crate::state::{State, Status};
 /// Connections for lists.
 const CONNECTIONS: u32 = 4;
 
-/// A service's sagas, for people. Cheap to clone.
+/// The instances of a service's sagas, for those who look after them. Cheap to clone.
 #[derive(Clone)]
-pub struct Desk {
+pub struct Instances {
     sagas: Sagas,
     book: Arc<dyn Book>,
     pool: PgPool,
@@ -74,7 +74,7 @@ pub struct Listed {
     pub changed_at: DateTime<Utc>,
 }
 
-impl Desk {
+impl Instances {
     /// The sagas of a service.
     pub fn new(database: &Database, sagas: Sagas, book: Arc<dyn Book>) -> Self {
         Self { sagas, book, pool: database.pool(Role::Read, CONNECTIONS) }
