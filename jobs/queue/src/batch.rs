@@ -7,8 +7,8 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::desk::{Opened, unavailable};
 use crate::enqueue::{Entry, enter};
+use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, NewJob, Request, Submitted};
 

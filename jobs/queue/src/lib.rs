@@ -17,11 +17,11 @@
 pub mod backup;
 mod batch;
 mod claim;
-mod desk;
 mod enqueue;
 mod firing;
 mod input;
 mod job;
+mod jobs;
 mod kind;
 mod leases;
 mod migrate;
@@ -41,9 +41,9 @@ mod wakes;
 mod work;
 
 pub use batch::{Batch, NewBatch, Wanted};
-pub use desk::{Jobs, Listing, Request, Sources, Submitted};
 pub use enqueue::{Enqueued, NewJob, enqueue};
 pub use job::{Job, Line};
+pub use jobs::{Jobs, Listing, Request, Sources, Submitted};
 pub use kind::{Arguments, Fault, Kind, Kinds, Offered};
 pub use migrate::migrate;
 pub use queues::{Limits, MOST_TOGETHER, Queue, Rate};

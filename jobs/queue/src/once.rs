@@ -4,7 +4,7 @@ use kernel::{Refusal, TenantId};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::desk::{Request, unavailable};
+use crate::jobs::{Request, unavailable};
 
 /// Takes the request's id for `job`; the job of the first time, if it was taken before. Whoever comes at the same time waits
 /// here.

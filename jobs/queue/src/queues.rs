@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::desk::{Opened, unavailable};
+use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, Kinds, Request};
 

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
-use crate::desk::{Opened, unavailable};
+use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, Request, Submitted, Timetable};
 
