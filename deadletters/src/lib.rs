@@ -10,7 +10,7 @@
 //! hold when a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its
 //! person's key. A [`Rehearse`]r says beforehand what would come of it.
 //!
-//! What changes is told on the bus by a [`Herald`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the
+//! What changes is told on the bus by a [`Publisher`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the
 //! schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: a line in [`Kind`], and its role among
 //! those who may write in `tables.sql`.
 
@@ -23,13 +23,13 @@ mod dead_letters;
 mod decisions;
 mod errors;
 mod held;
-mod herald;
 mod letter;
 mod marking;
 mod migrate;
 pub mod moved;
 mod once;
 mod park;
+mod publisher;
 mod rehearse;
 mod retry;
 
@@ -39,9 +39,9 @@ pub use dead_letters::{DeadLetters, Done, Preview, Request, Shown};
 pub use decisions::{Decisions, Part, Verdict};
 pub use errors::chain;
 pub use held::Held;
-pub use herald::Herald;
 pub use letter::{Attempt, Decided, Letter, Listing, State};
 pub use migrate::create;
 pub use park::{Entry, clear, forget, hasten, park};
+pub use publisher::Publisher;
 pub use rehearse::{Rehearsal, Rehearse};
 pub use retry::{Outcome, Settled, Taken, due, settle, take};

@@ -30,7 +30,7 @@ pub enum LockKey {
     /// The tables of dead letters are being made.
     MigratingDeadLetters = 7_164_702_840,
     /// Who tells of dead letters on the bus.
-    Herald = 7_164_702_841,
+    DeadLetterPublisher = 7_164_702_841,
     /// The tables of webhooks are being made.
     MigratingWebhooks = 7_164_702_850,
     /// The directory of tenants is being made: in the database that the admin connects to.

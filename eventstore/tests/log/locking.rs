@@ -8,7 +8,7 @@ use super::support::*;
 #[tokio::test]
 async fn who_did_not_get_the_lock_does_not_believe_to_have_it_later() {
     let (database, _store) = store().await;
-    let lock = || Lock::new(&database, Role::Project, LockKey::Herald);
+    let lock = || Lock::new(&database, Role::Project, LockKey::DeadLetterPublisher);
     let (mut first, mut second) = (lock(), lock());
     assert!(first.acquire().await.unwrap());
     for _ in 0..3 {

@@ -256,8 +256,8 @@ impl Starting<'_> {
         if let Some(dead_letters) = dead_letters.clone() {
             self.spawn(dead_letters.seal_former(self.database.clone(), self.shutdown()));
         }
-        let herald = deadletters::Herald::new(&self.database, self.bus.clone(), self.config.nats.replicas);
-        self.spawn(herald.run(self.shutdown()));
+        let publisher = deadletters::Publisher::new(&self.database, self.bus.clone(), self.config.nats.replicas);
+        self.spawn(publisher.run(self.shutdown()));
         dead_letters
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deadletters::Herald;
+use deadletters::Publisher;
 use kernel::Role;
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +34,11 @@ async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
     let second = road.append(1, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
     let running = road.start();
     road.visible(&running.models).await;
-    // Nobody told of it yet. Two heralds: one tells.
+    // Nobody told of it yet. Two publishers: one tells.
     assert_eq!(told(&road).await, []);
     let stop = CancellationToken::new();
-    let heralds: Vec<_> =
-        (0..2).map(|_| tokio::spawn(Herald::new(&road.database, road.bus.clone(), 1).run(stop.clone()))).collect();
+    let publishers: Vec<_> =
+        (0..2).map(|_| tokio::spawn(Publisher::new(&road.database, road.bus.clone(), 1).run(stop.clone()))).collect();
     testbed::eventually("both are told", async || (told(&road).await.len() == 2).then_some(())).await;
     let dead_letters = road.dead_letters();
     let id = format!("projection.lamps.{first}").parse().unwrap();
@@ -46,8 +46,8 @@ async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
     testbed::eventually("nothing of it is parked", async || (parked(&road).await.len() == 1).then_some(())).await;
     testbed::eventually("that is told too", async || (told(&road).await.len() == 3).then_some(())).await;
     stop.cancel();
-    for herald in heralds {
-        herald.await.unwrap();
+    for publisher in publishers {
+        publisher.await.unwrap();
     }
     let told = told(&road).await;
     let seen: Vec<_> = told.iter().map(|(_, kind, body)| (kind.as_str(), body["position"].as_u64().unwrap())).collect();

@@ -17,22 +17,22 @@ const LOOK: Duration = Duration::from_secs(2);
 const TOGETHER: i64 = 100;
 
 /// Tells of a service's dead letters. However many run, one at a time is active.
-pub struct Herald {
+pub struct Publisher {
     database: Database,
     pool: PgPool,
     bus: Bus,
     replicas: usize,
 }
 
-impl Herald {
-    /// A herald; nothing happens before [`run`](Self::run). `replicas`: copies of the stream in a cluster.
+impl Publisher {
+    /// A publisher; nothing happens before [`run`](Self::run). `replicas`: copies of the stream in a cluster.
     pub fn new(database: &Database, bus: Bus, replicas: usize) -> Self {
         Self { database: database.clone(), pool: database.pool(Role::Project, 1), bus, replicas }
     }
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile: what was not told is told later.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut lock = Lock::new(&self.database, Role::Project, LockKey::Herald);
+        let mut lock = Lock::new(&self.database, Role::Project, LockKey::DeadLetterPublisher);
         let mut ready = false;
         while !shutdown.is_cancelled() {
             let active = lock.held().await || lock.acquire().await.unwrap_or(false);
