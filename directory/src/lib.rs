@@ -32,5 +32,5 @@ pub use placements::{Placements, PlacementsError};
 pub use places::{Installation, KeyRings};
 pub use tables::{admin_options, migrate};
 pub use tenants::{Directory, DirectoryError, Listed, Tenant};
-pub use user_sagas::{PlaceError, Standing};
+pub use user_sagas::{PlaceError, TenantStanding};
 pub use write_side::{WriteSideError, write_side};

@@ -14,7 +14,7 @@ use nats::Bus;
 use tokio_util::sync::CancellationToken;
 use user_aggregates::{Tenant as State, TenantStatus};
 use user_commands::{RequestTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
-use user_sagas::Standing;
+use user_sagas::TenantStanding;
 
 use crate::holdings::OF_TENANTS;
 use crate::placements::{Placements, PlacementsError};
@@ -267,7 +267,7 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
     let users = UserWriteSide::open(config).await?;
     // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.
     let asked = async {
-        directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
+        directory.note_standing(tenant.tenant_id, TenantStanding::Deleting).await?;
         let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
         match users.execute(tenant.tenant_id, &asked).await {
             Ok(due_at) => Ok(due_at),
@@ -284,15 +284,15 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
     users.store.close().await;
     let due_at = asked?;
     // The saga that notes what was before may have come in between.
-    directory.note_standing(tenant.tenant_id, Standing::Deleting).await?;
+    directory.note_standing(tenant.tenant_id, TenantStanding::Deleting).await?;
     Ok(Deletion { tenant, due_at, before })
 }
 
 /// How a tenant stands of which the log does not say that it is to be deleted.
-const fn undeleted(status: TenantStatus) -> Option<Standing> {
+const fn undeleted(status: TenantStatus) -> Option<TenantStanding> {
     match status {
-        TenantStatus::Requested | TenantStatus::Active => Some(Standing::Active),
-        TenantStatus::Suspended => Some(Standing::Suspended),
+        TenantStatus::Requested | TenantStatus::Active => Some(TenantStanding::Active),
+        TenantStatus::Suspended => Some(TenantStanding::Suspended),
         TenantStatus::Abandoned | TenantStatus::Deleting | TenantStatus::Deleted => None,
     }
 }
@@ -328,7 +328,7 @@ pub async fn restore(config: &Config, slug: &str) -> Result<Restored, ProvisionE
     users.store.close().await;
     let (before, now) = restored?;
     let (suspended, changed) = (now == TenantStatus::Suspended, before == TenantStatus::Deleting);
-    let standing = if suspended { Standing::Suspended } else { Standing::Active };
+    let standing = if suspended { TenantStanding::Suspended } else { TenantStanding::Active };
     directory.note_standing(tenant.tenant_id, standing).await?;
     Ok(Restored { tenant, suspended, changed })
 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use kernel::{Service, SystemClock, TenantId};
 use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
-use user_sagas::{PlaceError, Places, Standing};
+use user_sagas::{PlaceError, Places, TenantStanding};
 
 use crate::holdings::{Holdings, OF_TENANTS};
 use crate::placements::{Placements, PlacementsError};
@@ -134,7 +134,7 @@ impl Places for Installation {
         Box::pin(async move { self.directory.open_place(tenant).await.map_err(failed) })
     }
 
-    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(async move {
             match self.directory.note_standing(tenant, standing).await {
                 Ok(true) => Ok(()),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Row};
-use user_sagas::Standing;
+use user_sagas::TenantStanding;
 use uuid::Uuid;
 
 /// The directory of tenants.
@@ -225,7 +225,7 @@ impl Directory {
     }
 
     /// Notes how a tenant stands. False: its place is not open yet, and nothing was noted.
-    pub async fn note_standing(&self, tenant: TenantId, standing: Standing) -> Result<bool, DirectoryError> {
+    pub async fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> Result<bool, DirectoryError> {
         let reserved: Option<bool> = sqlx::query_scalar(&format!("{NOTE_STANDING} RETURNING status = 'reserved'"))
             .bind(tenant.uuid())
             .bind(standing.as_str())
@@ -299,7 +299,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
-    pub async fn restore(&self, tenants: &[(Tenant, Standing)]) -> Result<(), DirectoryError> {
+    pub async fn restore(&self, tenants: &[(Tenant, TenantStanding)]) -> Result<(), DirectoryError> {
         let mut transaction = self.pool.begin().await?;
         for (tenant, standing) in tenants {
             sqlx::query(

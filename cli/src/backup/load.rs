@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::Looked;
 use deadletters::backup::StoredLetter;
-use directory::{Directory, Standing, Tenant, admin_options};
+use directory::{Directory, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{self, Head, Restore};
 use eventstore::sealing::wrapped_by;
 use gateway::Config;
@@ -105,7 +105,7 @@ fn looked(log: &ServicePart, left: &LeftOut) -> Looked {
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
 async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec<RecordedEvent>> {
-    let types: Vec<_> = Standing::TOLD_BY.iter().copied().chain([DELETED]).collect();
+    let types: Vec<_> = TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect();
     let mut told = Vec::new();
     for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
@@ -146,14 +146,14 @@ async fn close_deleted(
 }
 
 /// Tenants with how they stood: who was shut out stays so.
-fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, Standing)>> {
+fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
     let stands = |tenant: &Tenant| {
         let event = told.iter().find(|event| event.tenant == tenant.tenant_id);
         Ok::<_, DecodeError>(match event {
             // It is being destroyed: that goes on, and ends its row.
-            Some(event) if event.event_type == DELETED => Standing::Deleting,
-            Some(event) => Standing::after(event)?.unwrap_or(Standing::Active),
-            None => Standing::Active,
+            Some(event) if event.event_type == DELETED => TenantStanding::Deleting,
+            Some(event) => TenantStanding::after(event)?.unwrap_or(TenantStanding::Active),
+            None => TenantStanding::Active,
         })
     };
     let stood = tenants.into_iter().map(|tenant| stands(&tenant).map(|standing| (tenant, standing)));
@@ -264,7 +264,7 @@ pub async fn build(context: &context::Context) -> Result<Vec<Built>> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use directory::Standing::{Active, Deleting, Suspended};
+    use directory::TenantStanding::{Active, Deleting, Suspended};
 
     use super::*;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
-use directory::{Directory, Standing, Tenant, admin_options};
+use directory::{Directory, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
 use eventstore::{EventStore, ReplayFilter};
@@ -93,7 +93,7 @@ pub async fn run(
     if shut {
         gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be let in")?;
     }
-    directory.restore(&[(sandbox.clone(), Standing::Active)]).await?;
+    directory.restore(&[(sandbox.clone(), TenantStanding::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
 }
 
@@ -261,8 +261,8 @@ impl Target<'_> {
         for mut event in self.store.opened(chunk.clone()).await? {
             self.rename(&mut event);
             self.claims.observe(&event)?;
-            if let Some(standing) = Standing::after(&event)? {
-                self.shut = standing != Standing::Active;
+            if let Some(standing) = TenantStanding::after(&event)? {
+                self.shut = standing != TenantStanding::Active;
             }
         }
         if let Some(copying) = &mut self.copying {

@@ -1,7 +1,7 @@
 //! What a tenant had that is not made after all is given back, and whoever was led to it is told.
 
 use directory::cell_map::{CellMap, Destination, TenantHint};
-use directory::{Directory, DirectoryError, Standing};
+use directory::{Directory, DirectoryError, TenantStanding};
 use kernel::{Clock, SystemClock, TenantId};
 use testbed::tenant;
 use uuid::Uuid;
@@ -62,7 +62,7 @@ async fn who_is_shut_out_is_not_released() {
     let acme = tenant();
     reserve(&town.directory, acme).await.unwrap();
     town.directory.open_place(acme).await.unwrap();
-    for standing in [Standing::Suspended, Standing::Deleting] {
+    for standing in [TenantStanding::Suspended, TenantStanding::Deleting] {
         assert!(town.directory.note_standing(acme, standing).await.unwrap());
         town.placements.release(acme, &SystemClock).await.unwrap();
         assert_eq!(town.directory.suspended().await.unwrap(), [acme], "{standing:?}");
@@ -75,14 +75,14 @@ async fn how_a_tenant_stands_is_noted_only_once_its_place_is_open_and_that_is_sa
     let town = Town::found().await;
     let acme = tenant();
     reserve(&town.directory, acme).await.unwrap();
-    assert!(!town.directory.note_standing(acme, Standing::Suspended).await.unwrap());
+    assert!(!town.directory.note_standing(acme, TenantStanding::Suspended).await.unwrap());
     assert!(town.directory.suspended().await.unwrap().is_empty());
     assert!(matches!(town.directory.find("acme").await, Err(DirectoryError::Unknown(_))), "it was opened by that");
     town.directory.open_place(acme).await.unwrap();
-    assert!(town.directory.note_standing(acme, Standing::Suspended).await.unwrap());
+    assert!(town.directory.note_standing(acme, TenantStanding::Suspended).await.unwrap());
     assert_eq!(town.directory.suspended().await.unwrap(), [acme]);
     assert!(
-        town.directory.note_standing(tenant(), Standing::Suspended).await.unwrap(),
+        town.directory.note_standing(tenant(), TenantStanding::Suspended).await.unwrap(),
         "there is none, and never will be"
     );
 }

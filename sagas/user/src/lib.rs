@@ -88,7 +88,7 @@ pub enum PlaceError {
 
 /// How a tenant stands in the directory, where each process looks when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TenantStanding {
     /// It can be used.
     Active,
     /// Nobody of it may do anything for now.
@@ -97,7 +97,7 @@ pub enum Standing {
     Deleting,
 }
 
-impl Standing {
+impl TenantStanding {
     /// The events of a tenant after which it stands otherwise.
     pub const TOLD_BY: &'static [&'static str] =
         &["user.tenant.suspended", "user.tenant.resumed", "user.tenant.deletion_requested", "user.tenant.restored"];
@@ -149,7 +149,7 @@ pub trait Places: Send + Sync + 'static {
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// Notes how a tenant stands. Before its place is open nothing can be noted, which passes.
-    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>>;
 
     /// The services in which tenants have something, that of tenants themselves last.
     fn services(&self) -> Vec<Service>;

@@ -8,7 +8,7 @@ use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantStatus};
 
-use crate::{Places, Ports, Standing};
+use crate::{Places, Ports, TenantStanding};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
@@ -16,7 +16,7 @@ struct Parameters {}
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let places = ports.places.clone();
     let note = move |doing: Doing, _: Parameters| note(places.clone(), doing);
-    let starts_on = Standing::TOLD_BY;
+    let starts_on = TenantStanding::TOLD_BY;
     Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])
 }
 
@@ -28,9 +28,9 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
 async fn note(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
     let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::done()) };
     let standing = match tenant.status {
-        TenantStatus::Active => Standing::Active,
-        TenantStatus::Suspended => Standing::Suspended,
-        TenantStatus::Deleting => Standing::Deleting,
+        TenantStatus::Active => TenantStanding::Active,
+        TenantStatus::Suspended => TenantStanding::Suspended,
+        TenantStatus::Deleting => TenantStanding::Deleting,
         // It has no place yet, or no more.
         TenantStatus::Requested | TenantStatus::Abandoned | TenantStatus::Deleted => return Ok(Next::done()),
     };

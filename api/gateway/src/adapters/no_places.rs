@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::{Service, TenantId};
-use user_sagas::{PlaceError, Places, Standing};
+use user_sagas::{PlaceError, Places, TenantStanding};
 
 /// Refuses everything.
 pub struct NoPlaces;
@@ -31,7 +31,7 @@ impl Places for NoPlaces {
         refused()
     }
 
-    fn note_standing(&self, _: TenantId, _: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, _: TenantId, _: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>> {
         refused()
     }
 

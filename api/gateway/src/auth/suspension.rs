@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use directory::{Directory, DirectoryError, Standing};
+use directory::{Directory, DirectoryError, TenantStanding};
 use face::Standings;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
@@ -102,20 +102,20 @@ impl Suspended {
 
     /// The events that say how their tenant stands.
     pub fn told_by() -> Vec<&'static str> {
-        Standing::TOLD_BY.iter().copied().chain([DELETED]).collect()
+        TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect()
     }
 
     /// Whether an event says how its tenant stands.
     pub fn is_told_by(event: &RecordedEvent) -> bool {
-        event.event_type == DELETED || Standing::TOLD_BY.contains(&event.event_type.as_str())
+        event.event_type == DELETED || TenantStanding::TOLD_BY.contains(&event.event_type.as_str())
     }
 
     /// Takes over what an event says.
     pub fn note(&self, event: &RecordedEvent) {
         let suspended = event.event_type == DELETED
-            || match Standing::after(event) {
+            || match TenantStanding::after(event) {
                 Ok(None) => return,
-                Ok(Some(standing)) => standing != Standing::Active,
+                Ok(Some(standing)) => standing != TenantStanding::Active,
                 // By what can't be read nobody is let in.
                 Err(_) => true,
             };

@@ -9,7 +9,7 @@ use kernel::{IdSource, Role, SystemIds, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::Connection;
-use user_sagas::Standing;
+use user_sagas::TenantStanding;
 
 use crate::standing::Open;
 use crate::world::{Answer, Form, World, token};
@@ -254,7 +254,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     })
     .await;
     // As if it was not told yet: the log is enough for who starts now.
-    directory.note_standing(acme.tenant_id, Standing::Active).await.unwrap();
+    directory.note_standing(acme.tenant_id, TenantStanding::Active).await.unwrap();
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
     assert_eq!(Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code(), "tenant_suspended");
@@ -262,7 +262,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     // What the directory is told of something that was long before the log's end, who runs hears of in a while.
     let others = world.token(&[Role::Admin]);
     within_a_second(&world, &others, StatusCode::NOT_FOUND).await;
-    directory.note_standing(world.tenant, Standing::Suspended).await.unwrap();
+    directory.note_standing(world.tenant, TenantStanding::Suspended).await.unwrap();
     testbed::eventually("it is heard of", || async {
         let lead = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
         let answer = Answer::of(world.anonymous(Method::GET, lead).bearer_auth(&others)).await;

@@ -1,7 +1,7 @@
 //! What a process that starts knows of who is suspended, and what it says until it does.
 
 use config::SecretText;
-use directory::{Directory, Standing};
+use directory::{Directory, TenantStanding};
 use gateway::{Server, Services};
 use kernel::Role;
 use reqwest::StatusCode;
@@ -27,7 +27,7 @@ async fn a_suspension_of_long_ago_that_the_directory_was_never_told_of_holds_in_
         (directory.suspended().await.unwrap() == [globex.tenant_id]).then_some(())
     })
     .await;
-    directory.note_standing(globex.tenant_id, Standing::Active).await.unwrap();
+    directory.note_standing(globex.tenant_id, TenantStanding::Active).await.unwrap();
     let mut log = world.of("user").superuser().connect().await.unwrap();
     let since = format!(
         "BEGIN;

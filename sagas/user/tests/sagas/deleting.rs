@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
-use user_sagas::Standing;
+use user_sagas::TenantStanding;
 
 use crate::provisioning::{Town, only, operators_grants, ports, request};
 
@@ -162,16 +162,16 @@ async fn a_deletion_and_what_becomes_of_it_are_noted_in_the_directory() {
         testbed::eventually("it is noted", is).await;
     };
     ask(&case, 30).await;
-    noted(Standing::Deleting).await;
+    noted(TenantStanding::Deleting).await;
     case.execute(&RestoreTenant).await;
-    noted(Standing::Active).await;
+    noted(TenantStanding::Active).await;
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
-    noted(Standing::Suspended).await;
+    noted(TenantStanding::Suspended).await;
     ask(&case, 30).await;
-    noted(Standing::Deleting).await;
+    noted(TenantStanding::Deleting).await;
     case.execute(&RestoreTenant).await;
-    noted(Standing::Suspended).await;
+    noted(TenantStanding::Suspended).await;
     case.execute(&ResumeTenant).await;
-    noted(Standing::Active).await;
+    noted(TenantStanding::Active).await;
     running.stop().await;
 }

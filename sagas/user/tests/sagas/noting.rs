@@ -4,7 +4,7 @@ use coordinator::Sagas;
 use futures::future::BoxFuture;
 use sagabed::{Case, Story};
 use user_commands::{ActivateTenant, SuspendTenant};
-use user_sagas::Standing;
+use user_sagas::TenantStanding;
 
 use crate::provisioning::{Town, only, operators_grants, request};
 
@@ -34,14 +34,14 @@ impl Story for Suspended {
     }
 
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
-        Box::pin(async move { assert_eq!(self.town.standing(case.tenant()), Some(Standing::Suspended)) })
+        Box::pin(async move { assert_eq!(self.town.standing(case.tenant()), Some(TenantStanding::Suspended)) })
     }
 
     /// What is noted is what the log says: there is nothing to take back.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let noted = self.town.standing(case.tenant());
-            assert!(noted.is_none_or(|noted| noted == Standing::Suspended), "{noted:?}");
+            assert!(noted.is_none_or(|noted| noted == TenantStanding::Suspended), "{noted:?}");
         })
     }
 }

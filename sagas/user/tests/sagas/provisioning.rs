@@ -11,7 +11,7 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{PlaceError, Places, Ports, Standing, UserSagas};
+use user_sagas::{PlaceError, Places, Ports, TenantStanding, UserSagas};
 
 use crate::end_access::Doors;
 
@@ -23,7 +23,7 @@ pub struct Town(Arc<Mutex<Inner>>);
 struct Inner {
     reserved: BTreeMap<String, TenantId>,
     open: BTreeSet<TenantId>,
-    standing: BTreeMap<TenantId, Standing>,
+    standing: BTreeMap<TenantId, TenantStanding>,
     keys: BTreeSet<TenantId>,
     /// Whether no place can be opened now.
     shut: bool,
@@ -49,7 +49,7 @@ impl Town {
         self.0.lock().unwrap().keys.contains(&tenant)
     }
 
-    pub fn standing(&self, tenant: TenantId) -> Option<Standing> {
+    pub fn standing(&self, tenant: TenantId) -> Option<TenantStanding> {
         self.0.lock().unwrap().standing.get(&tenant).copied()
     }
 
@@ -89,7 +89,7 @@ impl Places for Town {
         ready(Ok(())).boxed()
     }
 
-    fn note_standing(&self, tenant: TenantId, standing: Standing) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>> {
         let mut inner = self.0.lock().unwrap();
         let reserved = inner.reserved.values().any(|holder| *holder == tenant) && !inner.open.contains(&tenant);
         if reserved {
@@ -253,12 +253,12 @@ async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
     testbed::eventually("it is noted", || async {
-        (story.town.standing(case.tenant()) == Some(Standing::Suspended)).then_some(())
+        (story.town.standing(case.tenant()) == Some(TenantStanding::Suspended)).then_some(())
     })
     .await;
     case.execute(&ResumeTenant).await;
     testbed::eventually("it is noted", || async {
-        (story.town.standing(case.tenant()) == Some(Standing::Active)).then_some(())
+        (story.town.standing(case.tenant()) == Some(TenantStanding::Active)).then_some(())
     })
     .await;
     running.stop().await;
@@ -282,6 +282,6 @@ async fn nobody_is_led_to_a_tenant_before_it_is_active_and_a_suspension_from_bef
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     noting.assert_status(&noting.end(&running).await, Status::Completed, "noted");
     assert!(story.town.is_open(case.tenant()));
-    assert_eq!(story.town.standing(case.tenant()), Some(Standing::Suspended));
+    assert_eq!(story.town.standing(case.tenant()), Some(TenantStanding::Suspended));
     running.stop().await;
 }
