@@ -42,7 +42,7 @@ struct Last {
 
 /// How an instance is doing, for `/ready`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Standing {
+pub struct InstanceStatus {
     service: &'static str,
     instance: String,
     /// `up`, `unready` (it answers, and says that it can't carry out requests) or `down`.
@@ -68,10 +68,10 @@ impl Instance {
     }
 
     /// How it is doing.
-    pub fn standing(&self) -> Standing {
+    pub fn status(&self) -> InstanceStatus {
         let health = *self.health.borrow();
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        Standing {
+        InstanceStatus {
             service: self.service.name(),
             instance: self.authority.to_string(),
             state: match health {

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use budget::Budget;
 pub use forward::{Forward, Kept};
-pub use instance::{Instance, Standing};
+pub use instance::{Instance, InstanceStatus};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(1);

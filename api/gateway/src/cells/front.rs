@@ -130,13 +130,13 @@ impl Cells {
     }
 
     fn ready(&self) -> Response {
-        let mut standings = BTreeMap::new();
+        let mut statuses = BTreeMap::new();
         let (mut some, mut all) = (false, self.map.is_known());
         for (name, remote) in &self.remotes {
-            let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.standing()).collect();
-            some |= of_cell.iter().any(|standing| standing.state != "down");
-            all &= of_cell.iter().all(|standing| standing.state == "up");
-            standings.insert(name, of_cell);
+            let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.status()).collect();
+            some |= of_cell.iter().any(|status| status.state != "down");
+            all &= of_cell.iter().all(|status| status.state == "up");
+            statuses.insert(name, of_cell);
         }
         let (status, code) = match (some && self.map.is_known(), all) {
             (false, _) => ("unready", StatusCode::SERVICE_UNAVAILABLE),
@@ -144,7 +144,7 @@ impl Cells {
             (true, true) => ("ready", StatusCode::OK),
         };
         let directory = if self.map.is_known() { "up" } else { "down" };
-        said(code, &json!({ "status": status, "directory": directory, "cells": standings }))
+        said(code, &json!({ "status": status, "directory": directory, "cells": statuses }))
     }
 }
 

@@ -10,7 +10,7 @@ use keys::MasterKey as _;
 use nats::Bus;
 use poem::http::StatusCode;
 use projector::ProjectionState;
-use remote::{Remote, Standing};
+use remote::{InstanceStatus, Remote};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use vault::Transit;
@@ -74,7 +74,7 @@ pub struct Report {
     feeds: Vec<consumers::Feeds>,
     /// The instances of services that run elsewhere.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    instances: Vec<Standing>,
+    instances: Vec<InstanceStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,7 +194,7 @@ impl Readiness {
             dependencies.push(Dependency::down("suspensions".to_owned(), detail, Status::Unavailable));
         }
         let instances = self.remotes.iter().flat_map(|(remote, _)| remote.instances().iter());
-        let instances = instances.map(|instance| instance.standing()).collect();
+        let instances = instances.map(|instance| instance.status()).collect();
         let worst = dependencies.iter().map(|dependency| dependency.status).fold(worst, Status::max);
         Report { status: worst, dependencies, projections: all, webhooks, feeds, instances }
     }
@@ -274,7 +274,7 @@ fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {
 fn remote_dependency(remote: &Remote) -> Dependency {
     let name = format!("instances/{}", remote.service);
     let all = remote.instances().len();
-    match remote.instances().iter().filter(|instance| instance.standing().state == "up").count() {
+    match remote.instances().iter().filter(|instance| instance.status().state == "up").count() {
         0 => Dependency::down(name, format!("none of {all} is ready"), Status::Unavailable),
         up if up < all => {
             let detail = format!("{up} of {all} are ready");
