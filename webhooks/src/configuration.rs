@@ -17,7 +17,7 @@ pub use act::{Act, Changed, Done, EndpointFields, Request};
 pub use apply::LONGEST_OVERLAP;
 
 use crate::positions::Positions;
-use crate::status::{Standing, standing};
+use crate::status::{EndpointCounts, counts};
 use crate::{Delivery, Dice, Endpoint, Message, Outcome, Secret, Sender, Settings};
 
 /// See endpoints and what was delivered to them.
@@ -103,8 +103,8 @@ impl Webhooks {
     }
 
     /// How they are doing, those of all tenants.
-    pub async fn standing(&self) -> Result<Standing, sqlx::Error> {
-        standing(&self.inner.deliver, &self.inner.positions).await
+    pub async fn counts(&self) -> Result<EndpointCounts, sqlx::Error> {
+        counts(&self.inner.deliver, &self.inner.positions).await
     }
 
     /// A tenant's endpoints, the oldest first.

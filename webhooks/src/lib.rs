@@ -41,4 +41,4 @@ pub use migrate::migrate;
 pub use sender::{Message, Outcome, Sender};
 pub use settings::Settings;
 pub use signature::{Secret, sign};
-pub use status::Standing;
+pub use status::EndpointCounts;

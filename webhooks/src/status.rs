@@ -8,7 +8,7 @@ use crate::positions::Positions;
 
 /// All endpoints of a service, of all tenants, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct EndpointCounts {
     /// Endpoints that are sent to.
     pub enabled: u64,
     /// Those of them whose last attempt failed.
@@ -23,7 +23,7 @@ pub struct Standing {
     pub parked: u64,
 }
 
-pub(crate) async fn standing(pool: &PgPool, positions: &Positions) -> Result<Standing, sqlx::Error> {
+pub(crate) async fn counts(pool: &PgPool, positions: &Positions) -> Result<EndpointCounts, sqlx::Error> {
     // All endpoints: there are few of a tenant, and somebody asks every few seconds.
     let rows = sqlx::query(
         "SELECT e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
@@ -36,22 +36,22 @@ pub(crate) async fn standing(pool: &PgPool, positions: &Positions) -> Result<Sta
         sqlx::query_scalar("SELECT count(*) FROM dead.letters WHERE state = 'parked' AND consumer LIKE 'webhook.%'")
             .fetch_one(pool)
             .await?;
-    let mut standing = Standing { parked: parked.cast_unsigned(), ..Standing::default() };
+    let mut counts = EndpointCounts { parked: parked.cast_unsigned(), ..EndpointCounts::default() };
     for row in rows {
         if !row.try_get::<bool, _>("enabled")? {
-            standing.disabled += 1;
+            counts.disabled += 1;
             continue;
         }
-        standing.enabled += 1;
+        counts.enabled += 1;
         let stored = Position::from_i64(row.try_get("position")?);
         let position = positions.of(row.try_get::<Uuid, _>("endpoint_id")?).map_or(stored, |here| here.max(stored));
         let lag = Position::from_i64(row.try_get("head")?).0.saturating_sub(position.0);
-        standing.longest_lag = standing.longest_lag.max(lag);
+        counts.longest_lag = counts.longest_lag.max(lag);
         if row.try_get::<bool, _>("failing")? {
-            standing.failing += 1;
+            counts.failing += 1;
         } else {
-            standing.lag = standing.lag.max(lag);
+            counts.lag = counts.lag.max(lag);
         }
     }
-    Ok(standing)
+    Ok(counts)
 }

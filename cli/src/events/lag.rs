@@ -90,15 +90,15 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let webhooks =
         Webhooks::open(&database, bus, (domain.catalog)().into(), context.config.webhooks.settings(), sources)
             .map_err(|error| anyhow::anyhow!(error))?;
-    let standing = webhooks.standing().await?;
+    let counts = webhooks.counts().await?;
     all.push(Consumer {
         service: service.name(),
         kind: "webhooks",
-        name: format!("{} enabled", standing.enabled),
-        lag_events: Some(standing.lag),
+        name: format!("{} enabled", counts.enabled),
+        lag_events: Some(counts.lag),
         state: format!(
             "{} failing ({} behind at most), {} disabled",
-            standing.failing, standing.longest_lag, standing.disabled
+            counts.failing, counts.longest_lag, counts.disabled
         ),
     });
     Ok(all)

@@ -68,8 +68,8 @@ async fn a_restored_webhook_goes_on_from_where_it_was_and_skips_nothing() {
     // The third of these is refused as such, and parked: the cursor is past it.
     world.append(3).await;
     eventually("the third is parked", async || {
-        let standing = world.webhooks.standing().await.unwrap();
-        (standing.parked == 1 && world.find(endpoint.id).await.position == Position(3)).then_some(())
+        let counts = world.webhooks.counts().await.unwrap();
+        (counts.parked == 1 && world.find(endpoint.id).await.position == Position(3)).then_some(())
     })
     .await;
     away.store(true, Ordering::SeqCst);

@@ -67,8 +67,8 @@ async fn only_the_types_that_are_wanted_arrive_and_the_rest_is_no_lag() {
     })
     .await;
     assert_eq!(receiver.positions(), [11]);
-    let standing = world.webhooks.standing().await.unwrap();
-    assert_eq!((standing.enabled, standing.failing, standing.disabled, standing.lag), (1, 0, 0, 0));
+    let counts = world.webhooks.counts().await.unwrap();
+    assert_eq!((counts.enabled, counts.failing, counts.disabled, counts.lag), (1, 0, 0, 0));
     // What it is sent, can be changed.
     world.act(Act::Change { id: created.id, fields: fields(&receiver.url) }).await;
     world.append(1).await;

@@ -41,16 +41,16 @@ pub struct Feeds {
 /// How they are doing in a service; an error when its database does not answer.
 pub async fn ask(running: &Running, seats: &Seats) -> Result<(Webhooks, Feeds), String> {
     let service = running.runtime.service;
-    let standing = running.webhooks.standing().await.map_err(|error| error.to_string())?;
+    let counts = running.webhooks.counts().await.map_err(|error| error.to_string())?;
     let head = running.runtime.store.head().await.map_err(|error| error.to_string())?;
     let webhooks = Webhooks {
         service: service.name(),
-        enabled: standing.enabled,
-        failing: standing.failing,
-        disabled: standing.disabled,
-        lag_events: standing.lag,
-        longest_lag_events: standing.longest_lag,
-        parked_aggregates: standing.parked,
+        enabled: counts.enabled,
+        failing: counts.failing,
+        disabled: counts.disabled,
+        lag_events: counts.lag,
+        longest_lag_events: counts.longest_lag,
+        parked_aggregates: counts.parked,
     };
     let (open, last) = seats.of(service);
     let lag_events = last.map_or(0, |last| head.0.saturating_sub(last.0));
