@@ -2,7 +2,7 @@
 //! that their tokens name; roles by the tenant's definitions.
 //!
 //! It asks the log, not the read models: what was taken from somebody must not come back for as long as a view is late. Whoever
-//! remembers an answer remembers with it what it rests on ([`Standing::rests_on`]), and asks again when one of these changes
+//! remembers an answer remembers with it what it rests on ([`EffectivePermissions::rests_on`]), and asks again when one of these changes
 //! ([`touches`]). A role that there is not (yet) is among them too: its id follows from its name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ pub struct Bearers {
 
 /// What a bearer may do, and on what that rests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct EffectivePermissions {
     /// What they may do.
     pub permissions: BTreeSet<&'static str>,
     /// The user, groups and roles that were looked at: when one of them changes, this may be another.
@@ -48,7 +48,7 @@ impl Bearers {
     ///
     /// # Errors
     /// `user_inactive` for a user who may not sign in; else that it can't be told now.
-    pub async fn of(&self, tenant: TenantId, subject: &str, named: &[String]) -> Result<Standing, Refusal> {
+    pub async fn of(&self, tenant: TenantId, subject: &str, named: &[String]) -> Result<EffectivePermissions, Refusal> {
         let asking = asking(tenant);
         let user = match subject.parse::<UserId>() {
             Ok(id) => self.executor.load::<User>(&asking, &id.to_string()).await?.map(|(user, _)| (id, user)),
@@ -60,10 +60,10 @@ impl Bearers {
                 "the user whom the token is for may not sign in now: they are locked, deactivated or no user any more";
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
-        let mut standing = self.with_roles_of(tenant, &user).await?;
-        standing.permissions.extend(self.permissions.get_key_value(OWN).map(|(permission, _)| *permission));
-        standing.rests_on.push(id.uuid());
-        Ok(standing)
+        let mut effective = self.with_roles_of(tenant, &user).await?;
+        effective.permissions.extend(self.permissions.get_key_value(OWN).map(|(permission, _)| *permission));
+        effective.rests_on.push(id.uuid());
+        Ok(effective)
     }
 
     /// What a user of the tenant may by the roles that they and their groups have now, whether they may sign in or not; nothing, if there is
@@ -90,7 +90,7 @@ impl Bearers {
         Ok(found.is_some_and(|(role, _)| !role.retired))
     }
 
-    async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<Standing, Refusal> {
+    async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<EffectivePermissions, Refusal> {
         let (mut roles, mut rests_on) = (user.roles.clone(), Vec::new());
         for group in &user.groups {
             rests_on.push(group.uuid());
@@ -100,9 +100,9 @@ impl Bearers {
                 roles.extend(group.roles.iter().cloned());
             }
         }
-        let mut standing = self.with_roles(tenant, roles.iter()).await?;
-        standing.rests_on.extend(rests_on);
-        Ok(standing)
+        let mut effective = self.with_roles(tenant, roles.iter()).await?;
+        effective.rests_on.extend(rests_on);
+        Ok(effective)
     }
 
     /// What these roles of a tenant allow together. A name that is no role's, or a retired one's, allows nothing.
@@ -113,33 +113,33 @@ impl Bearers {
         &self,
         tenant: TenantId,
         names: impl IntoIterator<Item = &String>,
-    ) -> Result<Standing, Refusal> {
+    ) -> Result<EffectivePermissions, Refusal> {
         let asking = asking(tenant);
         let mut open: Vec<String> = names.into_iter().cloned().collect();
-        let (mut seen, mut standing) = (BTreeSet::new(), Standing::default());
+        let (mut seen, mut effective) = (BTreeSet::new(), EffectivePermissions::default());
         while let Some(name) = open.pop() {
             if seen.len() >= MOST_ROLES || !seen.insert(name.clone()) {
                 continue;
             }
             if let Ok(built_in) = name.parse::<kernel::Role>() {
                 let allowed = self.permissions.iter().filter(|(_, roles)| roles.contains(&built_in));
-                standing.permissions.extend(allowed.map(|(permission, _)| *permission));
+                effective.permissions.extend(allowed.map(|(permission, _)| *permission));
                 continue;
             }
             let id = RoleId::of(tenant, &name);
-            standing.rests_on.push(id.uuid());
+            effective.rests_on.push(id.uuid());
             let found = self.executor.load::<Role>(&asking, &id.to_string()).await?;
             let Some((role, _)) = found.filter(|(role, _)| !role.retired) else { continue };
             // What there is no permission for any more is allowed to nobody.
             let allowed = role.permissions.iter().filter_map(|name| self.permissions.get_key_value(name.as_str()));
-            standing.permissions.extend(allowed.map(|(permission, _)| *permission));
+            effective.permissions.extend(allowed.map(|(permission, _)| *permission));
             open.extend(role.includes.iter().cloned());
         }
-        Ok(standing)
+        Ok(effective)
     }
 }
 
-/// The user, group or role on which a [`Standing`] may rest, and which is another after this event.
+/// The user, group or role on which a [`EffectivePermissions`] may rest, and which is another after this event.
 pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
     let step = event.event_type.rsplit('.').next().unwrap_or_default();
     let matters = match event.aggregate_type.as_str() {

@@ -147,15 +147,15 @@ impl Verifier {
         if let Some(set_up) = self.set_up.as_ref().filter(|_| !self.trust.concerns(token)) {
             let Said { tenant, subject, roles, expires_at } = set_up.verify(token)?;
             // The installation's key says what its bearer is; where it says nothing, a user is what they are.
-            let standing = match roles.as_slice() {
+            let effective = match roles.as_slice() {
                 [] => self.bearers.of(tenant, &subject, &[]).await?,
                 roles => self.bearers.with_roles(tenant, roles).await?,
             };
-            let rests_on: Arc<[Uuid]> = standing.rests_on.into();
+            let rests_on: Arc<[Uuid]> = effective.rests_on.into();
             // What rests on nothing needs no second look.
             let checked_until = checked_until.filter(|_| !rests_on.is_empty());
             return Ok(Verified {
-                caller: Caller::holding(tenant, subject, standing.permissions),
+                caller: Caller::holding(tenant, subject, effective.permissions),
                 token: id,
                 expires_at: Some(expires_at),
                 checked_until,
@@ -164,9 +164,9 @@ impl Verifier {
             });
         }
         let Trusted { tenant, subject, roles, scopes, expires_at, mut rests_on } = self.trust.check(token).await?;
-        let standing = self.bearers.of(tenant, &subject, &roles).await?;
-        rests_on.extend(standing.rests_on);
-        let caller = Caller::holding(tenant, subject, standing.permissions).limited_to(scopes.as_deref());
+        let effective = self.bearers.of(tenant, &subject, &roles).await?;
+        rests_on.extend(effective.rests_on);
+        let caller = Caller::holding(tenant, subject, effective.permissions).limited_to(scopes.as_deref());
         Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, rests_on: rests_on.into() })
     }
 }
