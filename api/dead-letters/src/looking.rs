@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::parameters::{Id, Standing, Whose};
+use crate::parameters::{ConsumerName, Id, StateName};
 use crate::shown::{Detail, Page, Preview, Summary};
 use crate::{ByService, Tag};
 
@@ -45,9 +45,9 @@ impl Looking {
         Authenticated(caller): Authenticated,
         service: Path<String>,
         /// Only of this consumer, such as `projection.leads`.
-        consumer: Query<Option<Parameter<Whose>>>,
+        consumer: Query<Option<Parameter<ConsumerName>>>,
         /// Those that stand so; those that are parked unless given.
-        state: Query<Option<Parameter<Standing>>>,
+        state: Query<Option<Parameter<StateName>>>,
         /// `next` of the page before.
         after: Query<Option<Parameter<Id>>>,
         /// How many: 1 to 200; 50 unless given.
@@ -55,8 +55,8 @@ impl Looking {
     ) -> Result<Plain<Page>, Problem> {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let listing = Listing {
-            consumer: consumer.0.map(|Parameter(Whose(consumer))| consumer),
-            state: state.0.map_or(State::Parked, |Parameter(Standing(state))| state),
+            consumer: consumer.0.map(|Parameter(ConsumerName(consumer))| consumer),
+            state: state.0.map_or(State::Parked, |Parameter(StateName(state))| state),
             after: after.0.map(|Parameter(Id(id))| id),
             limit: limit + 1,
         };

@@ -8,10 +8,10 @@ use poem_openapi::registry::MetaSchema;
 pub struct Id(pub LetterId);
 
 /// A consumer.
-pub struct Whose(pub Consumer);
+pub struct ConsumerName(pub Consumer);
 
 /// How a letter stands.
-pub struct Standing(pub State);
+pub struct StateName(pub State);
 
 impl Word for Id {
     const NAME: &'static str = "letter";
@@ -21,7 +21,7 @@ impl Word for Id {
     }
 }
 
-impl Word for Whose {
+impl Word for ConsumerName {
     const NAME: &'static str = "consumer";
 
     fn read(text: &str) -> Result<Self, String> {
@@ -29,7 +29,7 @@ impl Word for Whose {
     }
 }
 
-impl Word for Standing {
+impl Word for StateName {
     const NAME: &'static str = "state";
 
     fn schema() -> MetaSchema {

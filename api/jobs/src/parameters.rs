@@ -5,9 +5,9 @@ use jobs::State;
 use poem_openapi::registry::MetaSchema;
 
 /// How a job stands.
-pub struct Standing(pub State);
+pub struct StateName(pub State);
 
-impl Word for Standing {
+impl Word for StateName {
     const NAME: &'static str = "state";
 
     fn schema() -> MetaSchema {

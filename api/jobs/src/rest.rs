@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::file::File;
-use crate::parameters::Standing;
+use crate::parameters::StateName;
 use crate::shown::{Detail, Log, Page, Summary};
 use crate::{Services, Tag};
 
@@ -71,7 +71,7 @@ impl Rest {
         /// Only of this kind, such as `export_leads`.
         kind: Query<Option<String>>,
         /// Only those that stand so.
-        state: Query<Option<Parameter<Standing>>>,
+        state: Query<Option<Parameter<StateName>>>,
         /// Only those of this queue.
         queue: Query<Option<String>>,
         /// Only those of this batch.
@@ -84,7 +84,7 @@ impl Rest {
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
-        let state = state.0.map(|Parameter(Standing(state))| state);
+        let state = state.0.map(|Parameter(StateName(state))| state);
         let listing = Listing {
             kind: kind.0,
             state,

@@ -40,7 +40,7 @@ struct Target {
 }
 
 /// How a saga stands.
-struct Standing(Status);
+struct StateName(Status);
 
 /// Where a page begins.
 struct After(DateTime<Utc>, Uuid);
@@ -83,7 +83,7 @@ impl Rest {
         /// Only of this name, such as `follow_up_lead`.
         saga: Query<Option<String>>,
         /// Only those that stand so.
-        state: Query<Option<Parameter<Standing>>>,
+        state: Query<Option<Parameter<StateName>>>,
         /// Only those about this: the id of a lead, of an import.
         key: Query<Option<String>>,
         /// `next` of the page before.
@@ -94,7 +94,7 @@ impl Rest {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
         let listing = Listing {
             saga: saga.0,
-            status: state.0.map(|Parameter(Standing(status))| status),
+            status: state.0.map(|Parameter(StateName(status))| status),
             key: key.0,
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
             limit: limit + 1,
@@ -155,7 +155,7 @@ impl Rest {
     }
 }
 
-impl Word for Standing {
+impl Word for StateName {
     const NAME: &'static str = "state";
 
     fn schema() -> MetaSchema {

@@ -139,7 +139,7 @@ impl Bearers {
     }
 }
 
-/// The user, group or role on which a [`EffectivePermissions`] may rest, and which is another after this event.
+/// The user, group or role on which [`EffectivePermissions`] may rest, and which is another after this event.
 pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
     let step = event.event_type.rsplit('.').next().unwrap_or_default();
     let matters = match event.aggregate_type.as_str() {
