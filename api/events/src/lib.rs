@@ -31,7 +31,7 @@ pub struct Platform {
     /// How feeds work.
     pub feeds: feed::Settings,
     /// The feeds that run.
-    pub seats: feed::Seats,
+    pub running_feeds: feed::RunningFeeds,
     /// Cancelled when the server stops: feeds end then.
     pub stop: CancellationToken,
 }

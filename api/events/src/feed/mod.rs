@@ -7,14 +7,14 @@
 
 mod cursor;
 mod rest;
-mod seats;
+mod running;
 mod source;
 mod stream;
 
 use std::time::Duration;
 
 pub use rest::Feeds;
-pub use seats::Seats;
+pub use running::RunningFeeds;
 
 /// How feeds work.
 #[derive(Clone, Copy, Debug)]

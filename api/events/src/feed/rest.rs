@@ -68,7 +68,7 @@ impl Feeds {
             (None, Some(after)) => Cursor::parse("after", &after, &names)?,
             (None, None) => vec![None; names.len()],
         };
-        let seat = self.platform.seats.take(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
+        let running = self.platform.running_feeds.begin(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
         let (mut sources, mut positions) = (Vec::new(), Vec::new());
         for (runtime, said) in services.into_iter().zip(said) {
             let head = runtime.store.head().await.map_err(|error| log_unreadable(&error))?;
@@ -77,7 +77,7 @@ impl Feeds {
                 let detail = format!("the log of {} ends at {head}, before {after}", runtime.service);
                 return Err(Refusal::invalid("position_ahead", detail).with("head", head.0).into());
             }
-            seat.at(runtime.service, after);
+            running.at(runtime.service, after);
             positions.push((runtime.service, after));
             sources.push(Source::new(runtime, caller.tenant(), after, self.platform.feeds.heartbeat));
         }
@@ -93,7 +93,7 @@ impl Feeds {
                 () = stop.cancelled() => {}
             }
         };
-        let bytes = stream::bytes(sources, Cursor::new(positions), filter, seat, self.platform.feeds.heartbeat);
+        let bytes = stream::bytes(sources, Cursor::new(positions), filter, running, self.platform.feeds.heartbeat);
         Ok(EventStream(Body::from_bytes_stream(bytes.take_until(Box::pin(ended)))))
     }
 

@@ -10,7 +10,7 @@ use nats::cloudevent;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::cursor::Cursor;
-use super::seats::Seat;
+use super::running::RunningFeed;
 use super::source::{Source, Step};
 
 /// Which of a tenant's events are wanted.
@@ -41,7 +41,7 @@ struct Feed {
     heartbeat: tokio::time::Interval,
     cursor: Cursor,
     filter: Filter,
-    seat: Seat,
+    running: RunningFeed,
     begun: bool,
 }
 
@@ -50,13 +50,13 @@ pub fn bytes(
     sources: Vec<Source>,
     cursor: Cursor,
     filter: Filter,
-    seat: Seat,
+    running: RunningFeed,
     heartbeat: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let mut heartbeat = interval_at(Instant::now() + heartbeat, heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let steps = stream::select_all(sources.into_iter().map(steps));
-    let feed = Feed { steps, heartbeat, cursor, filter, seat, begun: false };
+    let feed = Feed { steps, heartbeat, cursor, filter, running, begun: false };
     stream::unfold(feed, |mut feed| async move { feed.next().await.map(|bytes| (Ok(bytes), feed)) })
 }
 
@@ -88,11 +88,11 @@ impl Feed {
             match step {
                 Ok((service, Step::Reached(position))) => {
                     self.cursor.advance(service, position);
-                    self.seat.at(service, position);
+                    self.running.at(service, position);
                 }
                 Ok((service, Step::Event(event))) => {
                     self.cursor.advance(service, event.position);
-                    self.seat.at(service, event.position);
+                    self.running.at(service, event.position);
                     if self.filter.wants(&event) {
                         return self.event(service, &event);
                     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use events_api::feed::Seats;
+use events_api::feed::RunningFeeds;
 use serde::Serialize;
 
 use crate::service::{Background, Running};
@@ -39,7 +39,7 @@ pub struct Feeds {
 }
 
 /// How they are doing in a service; an error when its database does not answer.
-pub async fn ask(running: &Running, seats: &Seats) -> Result<(Webhooks, Feeds), String> {
+pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<(Webhooks, Feeds), String> {
     let service = running.runtime.service;
     let counts = running.webhooks.counts().await.map_err(|error| error.to_string())?;
     let head = running.runtime.store.head().await.map_err(|error| error.to_string())?;
@@ -52,13 +52,13 @@ pub async fn ask(running: &Running, seats: &Seats) -> Result<(Webhooks, Feeds), 
         longest_lag_events: counts.longest_lag,
         parked_aggregates: counts.parked,
     };
-    let (open, last) = seats.of(service);
+    let (open, last) = running_feeds.of(service);
     let lag_events = last.map_or(0, |last| head.0.saturating_sub(last.0));
     Ok((webhooks, Feeds { service: service.name(), open, lag_events }))
 }
 
 /// Sets the gauges now and then, until it is told to stop.
-pub fn observe(services: Vec<Running>, seats: Seats, background: &Background) {
+pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: &Background) {
     metrics::describe_gauge!("inopsio_webhook_lag_events", "Positions that webhooks are behind at most, by state");
     metrics::describe_gauge!("inopsio_webhooks", "Webhooks by state");
     metrics::describe_gauge!("inopsio_feed_lag_events", "Positions that a feed is behind at most");
@@ -68,7 +68,7 @@ pub fn observe(services: Vec<Running>, seats: Seats, background: &Background) {
         let mut ticks = tokio::time::interval(OFTEN);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             for running in &services {
-                if let Err(error) = set(running, &seats).await {
+                if let Err(error) = set(running, &running_feeds).await {
                     tracing::debug!(service = %running.runtime.service, error, "the lag of consumers is not known now");
                 }
             }
@@ -76,9 +76,9 @@ pub fn observe(services: Vec<Running>, seats: Seats, background: &Background) {
     });
 }
 
-async fn set(running: &Running, seats: &Seats) -> Result<(), String> {
+async fn set(running: &Running, running_feeds: &RunningFeeds) -> Result<(), String> {
     let service = running.runtime.service.name();
-    let (webhooks, feeds) = ask(running, seats).await?;
+    let (webhooks, feeds) = ask(running, running_feeds).await?;
     for (state, count) in
         [("enabled", webhooks.enabled), ("failing", webhooks.failing), ("disabled", webhooks.disabled)]
     {

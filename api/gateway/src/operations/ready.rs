@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use events_api::feed::Seats;
+use events_api::feed::RunningFeeds;
 use face::{Reading, Runtime};
 use kernel::Service;
 use keys::MasterKey as _;
@@ -29,7 +29,7 @@ pub struct Readiness {
     bus: Bus,
     services: Vec<Running>,
     remotes: Vec<(Arc<Remote>, Reading)>,
-    seats: Seats,
+    running_feeds: RunningFeeds,
     suspended: Suspended,
     /// The master keys that are in Vault.
     vaults: Vec<Arc<Transit>>,
@@ -121,11 +121,11 @@ impl Readiness {
         bus: Bus,
         services: Vec<Running>,
         remotes: Vec<(Arc<Remote>, Reading)>,
-        seats: Seats,
+        running_feeds: RunningFeeds,
         suspended: Suspended,
         vaults: Vec<Arc<Transit>>,
     ) -> Self {
-        Self { bus, services, remotes, seats, suspended, vaults, last: Mutex::default() }
+        Self { bus, services, remotes, running_feeds, suspended, vaults, last: Mutex::default() }
     }
 
     /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
@@ -203,7 +203,7 @@ impl Readiness {
         let unanswered = |detail: String| {
             Dependency::down(format!("webhooks/{}", running.runtime.service), detail, Status::Degraded)
         };
-        match tokio::time::timeout(PATIENCE, consumers::ask(running, &self.seats)).await {
+        match tokio::time::timeout(PATIENCE, consumers::ask(running, &self.running_feeds)).await {
             Ok(Ok(asked)) => Ok(asked),
             Ok(Err(error)) => Err(unanswered(error)),
             Err(_) => Err(unanswered(no_answer())),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_api::provider::{Provider, SeenFrom};
 use auth_api::trust::Denials;
 use config::Config;
-use events_api::feed::Seats;
+use events_api::feed::RunningFeeds;
 use eventstore::EventStore;
 use face::{Reading, Runtime};
 use kernel::{Clock, Grant, IdSource, Service};
@@ -154,14 +154,14 @@ impl Assembly<'_> {
     /// All routes of the process.
     pub fn routes(&self, opened: Opened, callers: &Callers, rates: &Arc<RateLimiter>) -> Route {
         let Opened { here, running, elsewhere } = opened;
-        let seats = Seats::default();
-        consumers::observe(running.clone(), seats.clone(), self.background);
+        let running_feeds = RunningFeeds::default();
+        consumers::observe(running.clone(), running_feeds.clone(), self.background);
         let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
         let readiness = Arc::new(Readiness::new(
             self.bus.clone(),
             running.clone(),
             remotes,
-            seats.clone(),
+            running_feeds.clone(),
             self.adapters.suspended.clone(),
             self.config.keys_in_vault(),
         ));
@@ -178,7 +178,7 @@ impl Assembly<'_> {
             (None, Some(remote)) => forwarding::issuers(remote, with),
             (None, None) => Vec::new(),
         };
-        let platform = self.platform(&here, &running, seats);
+        let platform = self.platform(&here, &running, running_feeds);
         let routes = routes::routes(
             self.config,
             Served { here, elsewhere, platform },
@@ -194,13 +194,13 @@ impl Assembly<'_> {
     }
 
     /// What belongs to no domain, over the services that run here.
-    fn platform(&self, here: &[Here], running: &[Running], seats: Seats) -> RouteTable {
+    fn platform(&self, here: &[Here], running: &[Running], running_feeds: RunningFeeds) -> RouteTable {
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
             types: domains::catalogue().into(),
             feeds: feeds(&self.config.events),
-            seats,
+            running_feeds,
             stop: self.stop.clone(),
         };
         let sagas = running.iter().filter_map(|running| Some(running.sagas.as_ref()?.0.clone())).collect();
