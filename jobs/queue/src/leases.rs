@@ -38,7 +38,7 @@ impl Pace {
 
 /// How a lease stands, for whoever works under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct LeaseState {
     /// Until then nobody else can have the job. Counted from before the statement was sent that took or renewed the lease, so it is over
     /// here before it is over by the database's clock.
     pub(crate) until: Instant,
@@ -46,7 +46,7 @@ pub(crate) struct Standing {
     pub(crate) to_stop: bool,
 }
 
-impl Standing {
+impl LeaseState {
     /// Whether the job may be somebody else's by now.
     pub(crate) fn is_over(self) -> bool {
         self.until <= Instant::now()
@@ -56,7 +56,7 @@ impl Standing {
 struct Lease {
     tenant: Uuid,
     job: Uuid,
-    standing: watch::Sender<Standing>,
+    state: watch::Sender<LeaseState>,
 }
 
 /// The leases that this process holds, by their ids.
@@ -68,7 +68,7 @@ pub(crate) struct Held<'a> {
     leases: &'a Leases,
     id: Uuid,
     /// How it stands.
-    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) state: watch::Receiver<LeaseState>,
 }
 
 impl Drop for Held<'_> {
@@ -80,10 +80,10 @@ impl Drop for Held<'_> {
 impl Leases {
     /// Renews this one from now on, with the others.
     pub(crate) fn hold(&self, claimed: &Claimed) -> Held<'_> {
-        let (sender, standing) = watch::channel(Standing { until: claimed.until, to_stop: false });
-        let lease = Lease { tenant: claimed.tenant.uuid(), job: claimed.id, standing: sender };
+        let (sender, state) = watch::channel(LeaseState { until: claimed.until, to_stop: false });
+        let lease = Lease { tenant: claimed.tenant.uuid(), job: claimed.id, state: sender };
         self.all().insert(claimed.lease, lease);
-        Held { leases: self, id: claimed.lease, standing }
+        Held { leases: self, id: claimed.lease, state }
     }
 
     /// How many there are.
@@ -153,12 +153,12 @@ async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
     for (id, _, _) in &held {
         // Those whose job has ended meanwhile are not there any more.
         let Some(lease) = all.get(id) else { continue };
-        lease.standing.send_modify(|standing| match stand.get(id) {
-            None => standing.until = asked,
+        lease.state.send_modify(|state| match stand.get(id) {
+            None => state.until = asked,
             Some((renewed, to_stop)) => {
-                standing.to_stop |= to_stop;
+                state.to_stop |= to_stop;
                 if *renewed {
-                    standing.until = asked + inner.settings.lease;
+                    state.until = asked + inner.settings.lease;
                 }
             }
         });

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Claimed;
-use crate::leases::Standing;
+use crate::leases::LeaseState;
 use crate::settle::{Ending, settle};
 use crate::{Fault, Jobs, Kind, Work};
 
@@ -23,7 +23,7 @@ pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: Canc
     let mut held = inner.leases.hold(&claimed);
     metrics::histogram!("inopsio_job_lateness_seconds", "service" => inner.service.name(), "kind" => kind.name)
         .record(claimed.late.as_secs_f64());
-    let ending = attempt(&jobs, &kind, &claimed, &mut held.standing, &shutdown).await;
+    let ending = attempt(&jobs, &kind, &claimed, &mut held.state, &shutdown).await;
     let outcome = write(&jobs, &claimed, ending).await;
     metrics::counter!(
         "inopsio_job_attempts_total", "service" => inner.service.name(), "kind" => kind.name, "outcome" => outcome
@@ -41,7 +41,7 @@ async fn attempt(
     jobs: &Jobs,
     kind: &Kind,
     claimed: &Claimed,
-    standing: &mut watch::Receiver<Standing>,
+    lease: &mut watch::Receiver<LeaseState>,
     shutdown: &CancellationToken,
 ) -> Ending {
     let cancelled = CancellationToken::new();
@@ -52,7 +52,7 @@ async fn attempt(
     tokio::pin!(limit);
     let mut stop_by: Option<Instant> = None;
     loop {
-        let now = *standing.borrow_and_update();
+        let now = *lease.borrow_and_update();
         // Nobody knows any more whose the job is: the handler must not go on beside another one.
         if now.is_over() {
             return Ending::Answered(Err(Fault::Lost));
@@ -76,7 +76,7 @@ async fn attempt(
                 return Ending::Answered(Err(Fault::failed("timed_out", reason)));
             }
             // It can't fail: whoever holds the lease keeps the other end.
-            _ = standing.changed() => {}
+            _ = lease.changed() => {}
             () = tokio::time::sleep_until(patience) => {}
         }
     }
