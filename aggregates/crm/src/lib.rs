@@ -1,4 +1,4 @@
-//! The rules of CRM: what a lead, contact, account, opportunity or pipeline may become, and why not.
+//! CRM's aggregates, its rules: what a lead, contact, account, opportunity or pipeline may become, and why not.
 //!
 //! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
 //! Where that is much, the events stay in the file and the rules stand in the folder of the same name (`lead/life.rs`).

@@ -1,4 +1,4 @@
-//! The rules of people and tenants: what a user, role, group, organization or invitation may become, and why not.
+//! The user service's aggregates, the rules of people and tenants: what a user, role, group, organization or invitation may become, and why not.
 //!
 //! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
 //! Where that is much, the events stay in the file and the rules stand in the folder of the same name (`user/life.rs`).

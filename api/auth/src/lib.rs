@@ -1,4 +1,4 @@
-//! The face of signing in.
+//! The auth service's API: all of signing in that is reached over HTTP.
 //!
 //! - [`provider`]: the OpenID Connect provider of each tenant, under `/t/{tenant}`, for clients and browsers;
 //! - [`trust`]: what the gateway asks about each bearer token;

@@ -1,4 +1,4 @@
-//! CRM's face: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
+//! CRM's API: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
 //!
 //! A REST operation decodes its body, hands a command of `crm-commands` to the executor and answers what was made or changed.
 //! Bodies are types of their own: what is public here must stay, what is inside may change. To add an aggregate's

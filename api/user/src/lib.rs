@@ -1,4 +1,4 @@
-//! The face of people and tenants: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
+//! The user service's API, people and tenants: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
 //!
 //! A REST operation decodes its body, hands a command of `user-commands` to the executor and answers what was made or changed.
 //! Whoever follows a mailed link has no token: for them the link itself says who they are ([`Letters`]). Bodies are types

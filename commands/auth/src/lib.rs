@@ -1,4 +1,4 @@
-//! What can be asked of signing in.
+//! The auth service's commands: what can be asked of signing in.
 //!
 //! Each file holds the commands of one aggregate. What administrators ask needs a permission of [`GRANTS`], which their roles
 //! give. What the protocol itself does (open a grant for a client that showed its secret, redeem a code) needs a permission

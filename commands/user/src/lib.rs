@@ -1,4 +1,4 @@
-//! What can be asked of people and tenants.
+//! The user service's commands: what can be asked of people and tenants.
 //!
 //! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
 //! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the

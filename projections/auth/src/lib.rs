@@ -1,4 +1,4 @@
-//! The read models of signing in, for lists. What decides whether somebody is let in asks the log itself, never these.
+//! The auth service's read models, for lists. What decides whether somebody is let in asks the log itself, never these.
 //!
 //! A folder each: its `tables.sql`, its row, its reducer, its queries. To add one: see `crm-projections`; its `mod` line and its
 //! line in [`projections`].

@@ -1,4 +1,4 @@
-//! The read models of people and tenants: what is read, in the shape in which it is read.
+//! The user service's read models, people and tenants: what is read, in the shape in which it is read.
 //!
 //! [`people`] is the directory: searched by words, listed by role, group and organization, and how each user stood at any time.
 //! [`roles`] and [`groups`] keep what they allowed at any time; [`access`] puts the three together: what somebody may do, might

@@ -1,4 +1,4 @@
-//! The sagas of signing in: one file each, with its parameters, what starts it, and its steps.
+//! The auth service's sagas: one file each, with its parameters, what starts it, and its steps.
 //!
 //! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway hands them its adapters.
 //!

@@ -1,4 +1,4 @@
-//! The sagas of people and tenants: one file each, with its parameters, what starts it, and its steps with their undo.
+//! The user service's sagas: one file each, with its parameters, what starts it, and its steps with their undo.
 //!
 //! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway hands them its adapters.
 //!
