@@ -1,4 +1,5 @@
-//! The auth service's aggregates, the rules of signing in: which keys sign a tenant's tokens, which machines there are, what was granted to whom.
+//! The auth service's aggregates, the rules of signing in: which keys sign a tenant's tokens, which machines there are, what was
+//! granted to whom.
 //!
 //! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
 //! Secrets stand in events only sealed ([`keys::Sealed`]) or, where they are random and long, as a hash: events are offered
