@@ -68,8 +68,8 @@ async fn round(ground: &Ground, events: u64, nth: usize) -> anyhow::Result<f64> 
     let settings = executor::Settings { cache_bytes: 64 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings);
     let sagas = Sagas::of::<BenchSagas>(&[], vec![definition()]);
-    let book = sagas.book(executor);
-    let coordinator = Coordinator::new(&database, store.clone(), None, sagas, book, clock, Settings::default());
+    let repository = sagas.repository(executor);
+    let coordinator = Coordinator::new(&database, store.clone(), None, sagas, repository, clock, Settings::default());
     let (look, stop) = (ground.pool(&database.name), CancellationToken::new());
     let (begun, count) = (Instant::now(), events / history::STEPS);
     let running = tokio::spawn(coordinator.run(stop.clone()));

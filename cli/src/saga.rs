@@ -165,7 +165,7 @@ impl Open {
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
         let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
-        let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.book(executor));
+        let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.repository(executor));
         Ok(Self { instances, request, store })
     }
 

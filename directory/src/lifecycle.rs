@@ -114,9 +114,9 @@ impl UserWriteSide {
         let bus = Bus::connect(&self.config.bus_settings()).await?;
         let Some(sagas) = sagas(&bus)? else { return Ok(()) };
         let (database, clock) = (self.config.database(OF_TENANTS), Arc::new(SystemClock));
-        let book = sagas.book(self.executor.clone());
+        let repository = sagas.repository(self.executor.clone());
         let settings = coordinator::Settings::default();
-        let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, book, clock, settings);
+        let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, repository, clock, settings);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(coordinator.run(shutdown.clone()));
         let ended = self.until_made(tenant, slug).await;

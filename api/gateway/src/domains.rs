@@ -133,7 +133,7 @@ pub fn dead_letters_of(
     let rehearsal = projector::Rehearsal::new(database, domain.projections.clone());
     let mut rehearsers: Vec<Arc<dyn deadletters::Rehearse>> = vec![Arc::new(rehearsal)];
     if let Some(sagas) = &domain.sagas {
-        rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.book(executor))));
+        rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.repository(executor))));
     }
     deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
 }

@@ -105,9 +105,9 @@ impl Leg {
             if let Some(sagas) = &self.holdings.sagas {
                 let settings = Settings::without_claims();
                 let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-                let book = sagas.book(executor);
+                let repository = sagas.repository(executor);
                 let recalled =
-                    coordinator::recall(&self.database, &store, &*book, self.tenant, SystemClock.now()).await;
+                    coordinator::recall(&self.database, &store, &*repository, self.tenant, SystemClock.now()).await;
                 recalled.map_err(|error| MoveError::NotBuilt {
                     service,
                     cell: cell.clone(),

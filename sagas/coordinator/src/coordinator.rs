@@ -10,8 +10,9 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::book::{Book, Sagas};
 use crate::meters::{COUNTED, dead_letters, instances};
+use crate::repository::Repository;
+use crate::sagas::Sagas;
 use crate::status::{CoordinatorState, CoordinatorStatus};
 use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 
@@ -32,7 +33,7 @@ pub struct Coordinator {
 /// What following and driving work with.
 pub(crate) struct Shared {
     pub(crate) sagas: Sagas,
-    pub(crate) book: Arc<dyn Book>,
+    pub(crate) repository: Arc<dyn Repository>,
     pub(crate) store: EventStore,
     pub(crate) bus: Option<Bus>,
     pub(crate) pool: PgPool,
@@ -51,13 +52,13 @@ impl Coordinator {
         store: EventStore,
         bus: Option<Bus>,
         sagas: Sagas,
-        book: Arc<dyn Book>,
+        repository: Arc<dyn Repository>,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
         let shared = Shared {
             sagas,
-            book,
+            repository,
             store,
             bus,
             pool: database.pool_with(Role::Project, CONNECTIONS, &[("idle_in_transaction_session_timeout", SILENCE)]),

@@ -12,7 +12,6 @@ use futures::{FutureExt, StreamExt};
 use kernel::{Caller, Position};
 use tokio::time::Instant;
 
-use crate::book::Sagas;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Step};
 use crate::doing::{Doing, Fault, Inner, Next, request};
@@ -20,6 +19,7 @@ use crate::facts::{Fact, StepBegun};
 use crate::plan::{self, Plan};
 use crate::rested::Rested;
 use crate::rows::{self, Due, InstanceKey};
+use crate::sagas::Sagas;
 use crate::state::{Current, State};
 use crate::turns::{Asked, Places};
 use crate::{Error, Point};
@@ -123,15 +123,15 @@ async fn take(
 async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
     // What is appended from here on, it may not have seen.
     let mut seen = shared.store.head().await?;
-    let writer = Sagas::writer(key.tenant, "coordinator", &*shared.book);
-    let Some(mut state) = shared.book.load(&writer, key.id).await? else {
+    let writer = Sagas::writer(key.tenant, "coordinator", &*shared.repository);
+    let Some(mut state) = shared.repository.load(&writer, key.id).await? else {
         // A row without a stream: the log was set back. Nothing is due.
         return rest(shared, key, &State::default(), None, seen).await;
     };
     let driven = Driven {
         shared,
         key,
-        writer: Sagas::writer(key.tenant, &state.saga, &*shared.book),
+        writer: Sagas::writer(key.tenant, &state.saga, &*shared.repository),
         definition: shared.sagas.find(&state.saga, state.definition),
     };
     let mut woken = true;
@@ -187,7 +187,7 @@ impl Driven<'_> {
     async fn advance(&self, state: &mut State, facts: Vec<Fact>) -> Result<(), Error> {
         self.shared.probe.at(&Point::BeforeAdvance).await;
         let request = request(&self.writer, state, None);
-        self.shared.book.advance(&request, self.key.id, state.version, facts.clone()).await?;
+        self.shared.repository.advance(&request, self.key.id, state.version, facts.clone()).await?;
         for fact in facts {
             self.measure(state, &fact);
             state.evolve(fact);
@@ -233,7 +233,7 @@ impl Driven<'_> {
                 undo: current.undo,
                 turn: current.turn,
                 caller: shared.sagas.caller(self.key.tenant, definition.name, definition.permissions),
-                executor: shared.book.executor().clone(),
+                executor: shared.repository.executor().clone(),
                 store: shared.store.clone(),
                 commands: AtomicU64::new(0),
             }),

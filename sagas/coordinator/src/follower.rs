@@ -11,13 +11,13 @@ use kernel::{Position, RecordedEvent};
 use nats::Bus;
 use tokio::time::Instant;
 
-use crate::book::Sagas;
 use crate::coordinator::Shared;
 use crate::findings::Findings;
 use crate::known::Known;
 use crate::letters::{self, Letters};
 use crate::meters::dead_letters;
 use crate::rows::{self, Hearing, InstanceKey};
+use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
 
@@ -187,7 +187,7 @@ impl Follower<'_> {
                 let mut found = Findings::default();
                 // Instances have their rows, whoever was closed. That it came from another cell is why it is looked at here.
                 let occasions = events.iter().filter(|event| {
-                    event.aggregate_type != shared.book.aggregate_type() && !copied.is_of_another(event)
+                    event.aggregate_type != shared.repository.aggregate_type() && !copied.is_of_another(event)
                 });
                 let occasions: Vec<_> = occasions.collect();
                 for event in &occasions {
@@ -258,7 +258,7 @@ impl Follower<'_> {
     async fn copied(&self, events: &[&RecordedEvent]) -> Result<Option<Copied>, Error> {
         let shared = self.shared;
         let matters = |event: &&&RecordedEvent| {
-            event.aggregate_type == shared.book.aggregate_type()
+            event.aggregate_type == shared.repository.aggregate_type()
                 || shared.sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str()))
         };
         let tenants: HashSet<_> = events.iter().filter(matters).map(|event| event.tenant.uuid()).collect();
@@ -275,7 +275,7 @@ impl Follower<'_> {
             return false;
         }
         let sagas = &self.shared.sagas;
-        if event.aggregate_type == self.shared.book.aggregate_type() {
+        if event.aggregate_type == self.shared.repository.aggregate_type() {
             // Its rows were deleted with it, and are not made again; nor can all of its history be read any more.
             if let (false, Ok(id)) = (copied.is_gone(event), event.aggregate_id.parse()) {
                 let key = InstanceKey { tenant: event.tenant, id };
@@ -312,7 +312,7 @@ impl Follower<'_> {
             return Ok(pokes);
         }
         // Versions of a definition may hear different things: the position is the same.
-        for event in events.iter().filter(|event| event.aggregate_type != self.shared.book.aggregate_type()) {
+        for event in events.iter().filter(|event| event.aggregate_type != self.shared.repository.aggregate_type()) {
             for (saga, hear) in &hearing {
                 if waiting.contains(&(event.tenant, *saga))
                     && let Some(key) = hear(event)
@@ -334,8 +334,8 @@ impl Follower<'_> {
             if rows::version(&shared.pool, key).await? >= version {
                 continue;
             }
-            let writer = Sagas::writer(key.tenant, "coordinator", &*shared.book);
-            match shared.book.load(&writer, key.id).await {
+            let writer = Sagas::writer(key.tenant, "coordinator", &*shared.repository);
+            match shared.repository.load(&writer, key.id).await {
                 Ok(Some(state)) => current.push((key, state)),
                 Ok(None) => {}
                 // A history that can't be read does not pass (a newer program wrote it): one must not hold up all others.

@@ -11,7 +11,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-use crate::book::{Book, Sagas};
+use crate::repository::Repository;
+use crate::sagas::Sagas;
 use crate::state::{State, Status};
 
 /// Connections for lists.
@@ -21,7 +22,7 @@ const CONNECTIONS: u32 = 4;
 #[derive(Clone)]
 pub struct Instances {
     sagas: Sagas,
-    book: Arc<dyn Book>,
+    repository: Arc<dyn Repository>,
     pool: PgPool,
 }
 
@@ -76,8 +77,8 @@ pub struct Listed {
 
 impl Instances {
     /// The sagas of a service.
-    pub fn new(database: &Database, sagas: Sagas, book: Arc<dyn Book>) -> Self {
-        Self { sagas, book, pool: database.pool(Role::Read, CONNECTIONS) }
+    pub fn new(database: &Database, sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
+        Self { sagas, repository, pool: database.pool(Role::Read, CONNECTIONS) }
     }
 
     /// The service's definitions.
@@ -90,7 +91,7 @@ impl Instances {
     /// # Errors
     /// Without the permission `<service>:saga:read`; when the database does not answer.
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Listed>, Refusal> {
-        caller.require(self.book.read_permission())?;
+        caller.require(self.repository.read_permission())?;
         self.select(caller, listing).await.map_err(|error| {
             tracing::warn!(%error, "sagas can't be listed");
             Refusal::unavailable("sagas_unavailable", "the sagas' database does not answer; try again")
@@ -129,8 +130,8 @@ impl Instances {
     /// # Errors
     /// Without the permission `<service>:saga:read`; `not_found`.
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<State, Refusal> {
-        caller.require(self.book.read_permission())?;
-        let found = self.book.load(caller, id).await?;
+        caller.require(self.repository.read_permission())?;
+        let found = self.repository.load(caller, id).await?;
         found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")).with("resource", "saga"))
     }
 
@@ -139,7 +140,7 @@ impl Instances {
     /// # Errors
     /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_stuck`.
     pub async fn resume(&self, request: &Request, id: Uuid) -> Result<Done<()>, Refusal> {
-        self.book.resume(request, id).await
+        self.repository.resume(request, id).await
     }
 
     /// Takes an instance back that is running, or stuck on its way forward.
@@ -147,7 +148,7 @@ impl Instances {
     /// # Errors
     /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_cancellable`.
     pub async fn cancel(&self, request: &Request, id: Uuid, reason: String) -> Result<Done<()>, Refusal> {
-        self.book.cancel(request, id, reason).await
+        self.repository.cancel(request, id, reason).await
     }
 }
 

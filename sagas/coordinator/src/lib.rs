@@ -30,7 +30,6 @@
 #![deny(missing_docs)]
 
 pub mod backup;
-mod book;
 mod coordinator;
 mod definition;
 mod doing;
@@ -51,14 +50,15 @@ mod plan;
 mod probe;
 mod recall;
 mod rehearsal;
+mod repository;
 mod rested;
 mod rows;
+mod sagas;
 mod settings;
 mod state;
 mod status;
 mod turns;
 
-pub use book::{Book, Sagas};
 pub use coordinator::Coordinator;
 pub use definition::{Definition, Limits, Occasion, Retry, Start, Step, steps};
 pub use doing::{Doing, Fault, Next};
@@ -70,6 +70,8 @@ pub use names::Names;
 pub use probe::{NoProbe, Point, Probe};
 pub use recall::recall;
 pub use rehearsal::Rehearsal;
+pub use repository::Repository;
+pub use sagas::Sagas;
 pub use settings::Settings;
 pub use state::{Current, DoneStep, Phase, State, Status};
 pub use status::{CoordinatorState, CoordinatorStatus};

@@ -8,8 +8,9 @@ use futures::TryStreamExt;
 use kernel::{Position, TenantId};
 
 use crate::Error;
-use crate::book::{Book, Sagas};
+use crate::repository::Repository;
 use crate::rows::{self, InstanceKey};
+use crate::sagas::Sagas;
 
 /// Writes the row of each of a tenant's instances as the log has it now; how many there are. For a tenant that comes back to where its
 /// rows were purged. The checkpoint stays where it is: were it set back, sagas of all tenants would be asked again about events that
@@ -20,21 +21,22 @@ use crate::rows::{self, InstanceKey};
 pub async fn recall(
     database: &Database,
     store: &EventStore,
-    book: &dyn Book,
+    repository: &dyn Repository,
     tenant: TenantId,
     now: DateTime<Utc>,
 ) -> Result<u64, Error> {
     let copied = store.copied(&[tenant.uuid()]).await?;
-    let writer = Sagas::writer(tenant, "coordinator", book);
+    let writer = Sagas::writer(tenant, "coordinator", repository);
     let pool = database.pool(Role::Project, 1);
-    let filter = ReplayFilter { aggregate_type: Some(book.aggregate_type().to_owned()), ..ReplayFilter::default() };
+    let filter =
+        ReplayFilter { aggregate_type: Some(repository.aggregate_type().to_owned()), ..ReplayFilter::default() };
     let mut begun = std::pin::pin!(store.replay(tenant, filter).try_filter_map(async |event| {
         let ours = event.sequence == 1 && !copied.is_of_another(&event);
         Ok(event.aggregate_id.parse().ok().filter(|_| ours).map(|id| InstanceKey { tenant, id }))
     }));
     let (tenants, mut written) = (HashSet::from([tenant]), 0);
     while let Some(key) = begun.try_next().await? {
-        let Some(state) = book.load(&writer, key.id).await? else { continue };
+        let Some(state) = repository.load(&writer, key.id).await? else { continue };
         // What it had to hear of may have come while it had no row: it looks at once.
         let wake_at = state.wake_at(now).map(|at| at.min(now));
         let mut transaction = pool.begin().await?;

@@ -6,21 +6,22 @@ use deadletters::{Consumer, Decisions, Kind, Part, Rehearse};
 use futures::future::BoxFuture;
 use kernel::{RecordedEvent, TenantId};
 
-use crate::book::{Book, Sagas};
 use crate::definition::Occasion;
 use crate::known::Known;
 use crate::letters;
+use crate::repository::Repository;
+use crate::sagas::Sagas;
 
 /// Rehearses what events of a service would begin.
 pub struct Rehearsal {
     sagas: Sagas,
-    book: Arc<dyn Book>,
+    repository: Arc<dyn Repository>,
 }
 
 impl Rehearsal {
     /// Of these sagas.
-    pub fn new(sagas: Sagas, book: Arc<dyn Book>) -> Self {
-        Self { sagas, book }
+    pub fn new(sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
+        Self { sagas, repository }
     }
 
     async fn rehearse(
@@ -44,7 +45,8 @@ impl Rehearsal {
             };
             for event in run {
                 let caller = self.sagas.caller(tenant, definition.name, definition.permissions);
-                let occasion = Occasion { caller, executor: self.book.executor().clone(), known: Known::default() };
+                let occasion =
+                    Occasion { caller, executor: self.repository.executor().clone(), known: Known::default() };
                 let at = event.position;
                 if let Err(fault) = (definition.start)(occasion, event).await {
                     rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));

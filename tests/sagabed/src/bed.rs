@@ -85,13 +85,13 @@ impl Bed {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);
-        let instances = Instances::new(&database, sagas.clone(), sagas.book(executor.clone()));
+        let instances = Instances::new(&database, sagas.clone(), sagas.repository(executor.clone()));
         Self { database, store, clock, executor, sagas, instances, grants }
     }
 
     /// The same log with other definitions, as a newer program has them.
     pub fn upgraded(&mut self, sagas: Sagas) {
-        self.instances = Instances::new(&self.database, sagas.clone(), sagas.book(self.executor.clone()));
+        self.instances = Instances::new(&self.database, sagas.clone(), sagas.repository(self.executor.clone()));
         self.sagas = sagas;
     }
 
@@ -120,7 +120,7 @@ impl Bed {
             self.store.clone(),
             bus,
             self.sagas.clone(),
-            self.sagas.book(executor),
+            self.sagas.repository(executor),
             self.clock.clone(),
             settings,
         )
@@ -131,7 +131,7 @@ impl Bed {
 
     /// Who looks after dead letters of the sagas.
     pub fn dead_letters(&self) -> deadletters::DeadLetters {
-        let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.book(self.executor.clone()));
+        let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.repository(self.executor.clone()));
         let rehearsal: Arc<dyn deadletters::Rehearse> = Arc::new(rehearsal);
         let store = self.store.clone();
         deadletters::DeadLetters::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()

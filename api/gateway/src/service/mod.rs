@@ -239,11 +239,11 @@ impl Starting<'_> {
     /// None: the service has none.
     fn sagas(&self) -> Option<(Instances, SagasState)> {
         let sagas = self.domain.sagas.clone()?;
-        let book = sagas.book(self.executor.clone());
-        let instances = Instances::new(&self.database, sagas.clone(), book.clone());
+        let repository = sagas.repository(self.executor.clone());
+        let instances = Instances::new(&self.database, sagas.clone(), repository.clone());
         let (store, bus, clock) = (self.store.clone(), Some(self.bus.clone()), self.clock.clone());
         let settings = coordinator::Settings::default();
-        let coordinator = Coordinator::new(&self.database, store, bus, sagas, book, clock, settings);
+        let coordinator = Coordinator::new(&self.database, store, bus, sagas, repository, clock, settings);
         let state = SagasState(coordinator.status());
         self.spawn(coordinator.run(self.shutdown()));
         Some((instances, state))

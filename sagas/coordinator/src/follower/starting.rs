@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Follower;
-use crate::book::Sagas;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
 use crate::facts::Started;
 use crate::findings::Findings;
 use crate::known::Known;
 use crate::rows::{self, InstanceKey};
+use crate::sagas::Sagas;
 use crate::state::State;
 use crate::{Error, Point, letters, turns};
 
@@ -91,7 +91,7 @@ impl Follower<'_> {
     ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
-        let executor = shared.book.executor().clone();
+        let executor = shared.repository.executor().clone();
         let occasion = Occasion { caller, executor, known: known.clone() };
         // The feed has personal data as it is stored: sealed.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
@@ -120,13 +120,13 @@ impl Follower<'_> {
             correlation: metadata.correlation_id,
         };
         let key = InstanceKey { tenant: event.tenant, id: instance_id(definition.name, event) };
-        let writer = Sagas::writer(event.tenant, definition.name, &*shared.book);
+        let writer = Sagas::writer(event.tenant, definition.name, &*shared.repository);
         let mut state = State::default();
         state.evolve(started.clone().into());
         shared.probe.at(&Point::BeforeStart).await;
         // Under an id of its own: what an earlier delivery began, stays.
         let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
-        if let Err(refusal) = shared.book.start(&request, key.id, started).await {
+        if let Err(refusal) = shared.repository.start(&request, key.id, started).await {
             let fault = Fault::from(refusal);
             // What does not pass must not hold up all others: it is parked.
             if fault.kind == FaultKind::Passing {

@@ -88,11 +88,11 @@ async fn a_tenant_that_comes_back_has_its_sagas_again_and_nobody_elses_events_ar
     set(&neighbour).await;
     running.stop().await;
     execute(&bed, "DELETE FROM saga.instances WHERE tenant_id = {}", back.tenant()).await;
-    let book = bed.sagas.book(bed.executor.clone());
+    let repository = bed.sagas.repository(bed.executor.clone());
     // Once, and again.
     for _ in 0..2 {
         let now = bed.clock.now();
-        let recalled = coordinator::recall(&bed.database, &bed.store, &*book, back.tenant(), now).await.unwrap();
+        let recalled = coordinator::recall(&bed.database, &bed.store, &*repository, back.tenant(), now).await.unwrap();
         assert_eq!((recalled, rows(&bed, back.tenant()).await), (1, 1));
     }
     let running = bed.start();

@@ -1,92 +1,19 @@
-//! The instances of a service in its log, without its type.
+//! The repository of a service's saga instances: its log, without the service's type.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use executor::{Command, Done, Executor, Request, Work};
 use futures::future::BoxFuture;
-use kernel::{AggregateType, Caller, Grant, Refusal, Role, Service, TenantId};
+use kernel::{Caller, Refusal};
 use uuid::Uuid;
 
 use crate::Names;
-use crate::definition::Definition;
 use crate::facts::{Fact, Started};
 use crate::instance::{Instance, InstanceCommand};
 use crate::state::State;
 
-/// A service's sagas: what it plugs into the program.
-#[derive(Clone)]
-pub struct Sagas {
-    service: Service,
-    grants: &'static [Grant],
-    definitions: Vec<Definition>,
-    aggregate: AggregateType,
-    open: fn(Executor) -> Arc<dyn Book>,
-}
-
-impl Sagas {
-    /// Definitions of a service; `grants` is the permission table from which each saga gets the permissions that it names.
-    pub fn of<N: Names>(grants: &'static [Grant], definitions: Vec<Definition>) -> Self {
-        Self {
-            service: N::SERVICE,
-            grants,
-            definitions,
-            aggregate: AggregateType::of::<Instance<N>>(),
-            open: |executor| Arc::new(Written::<N> { executor, names: PhantomData }),
-        }
-    }
-
-    /// Whose they are.
-    pub fn service(&self) -> Service {
-        self.service
-    }
-
-    /// The aggregate of instances, for the lists of those.
-    pub fn aggregate(&self) -> AggregateType {
-        self.aggregate
-    }
-
-    /// All definitions, old versions too.
-    pub fn definitions(&self) -> &[Definition] {
-        &self.definitions
-    }
-
-    /// The instances in the log.
-    pub fn book(&self, executor: Executor) -> Arc<dyn Book> {
-        (self.open)(executor)
-    }
-
-    pub(crate) fn find(&self, saga: &str, version: u32) -> Option<&Definition> {
-        self.definitions.iter().find(|definition| definition.name == saga && definition.version == version)
-    }
-
-    /// Those on which new instances begin.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = &Definition> {
-        self.definitions
-            .iter()
-            .filter(|one| self.definitions.iter().all(|other| other.name != one.name || other.version <= one.version))
-    }
-
-    /// As whom a saga acts: with the permissions that its definition names, and no others.
-    pub(crate) fn caller(&self, tenant: TenantId, saga: &str, permissions: &[&str]) -> Caller {
-        let grants: Vec<Grant> = self
-            .grants
-            .iter()
-            .filter(|grant| permissions.contains(&grant.permission))
-            .map(|grant| Grant { roles: &[Role::Admin], ..*grant })
-            .collect();
-        Caller::new(tenant, format!("saga:{saga}"), &[Role::Admin], &grants)
-    }
-
-    /// As whom the coordinator writes an instance's state.
-    pub(crate) fn writer(tenant: TenantId, saga: &str, book: &dyn Book) -> Caller {
-        let grant = Grant { permission: book.write_permission(), roles: &[Role::Admin], meaning: "" };
-        Caller::new(tenant, format!("saga:{saga}"), &[Role::Admin], &[grant])
-    }
-}
-
-/// A service's instances in its log.
-pub trait Book: Send + Sync + 'static {
+/// The instances of a service's sagas, in its log.
+pub trait Repository: Send + Sync + 'static {
     /// The aggregate type of instances.
     fn aggregate_type(&self) -> &'static str;
 
@@ -122,7 +49,8 @@ pub trait Book: Send + Sync + 'static {
     -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 }
 
-struct Written<N> {
+/// The one over a service's executor.
+pub(crate) struct LogRepository<N> {
     executor: Executor,
     names: PhantomData<N>,
 }
@@ -157,13 +85,17 @@ impl<N: Names> Command for Ask<N> {
     }
 }
 
-impl<N: Names> Written<N> {
+impl<N: Names> LogRepository<N> {
+    pub(crate) fn new(executor: Executor) -> Self {
+        Self { executor, names: PhantomData }
+    }
+
     fn ask(&self, id: Uuid, command: InstanceCommand) -> Ask<N> {
         Ask { id, command, names: self.names }
     }
 }
 
-impl<N: Names> Book for Written<N> {
+impl<N: Names> Repository for LogRepository<N> {
     fn aggregate_type(&self) -> &'static str {
         N::TYPE
     }
