@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Addressees, Live, Names, Powers, SigningIn, SigningKeys, Standings};
+use crate::{Addressees, Live, Names, Permissions, SigningIn, SigningKeys, Standings};
 
 /// Tells of subjects that a service knows and the user service does not: machines, for example. It reads in the request's transaction on
 /// that service's read models.
@@ -61,7 +61,7 @@ pub struct Runtime {
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
     /// Who may do what.
-    pub powers: Arc<dyn Powers>,
+    pub permissions: Arc<dyn Permissions>,
     /// Who makes the keys that sign tokens.
     pub signing_keys: Arc<dyn SigningKeys>,
     /// The service's own secret, the same for ever: keys are derived from it.

@@ -32,8 +32,8 @@ mod names;
 pub mod operation;
 mod parameter;
 mod people;
+mod permissions;
 mod position;
-mod powers;
 mod problem;
 pub mod schema;
 mod signing_in;
@@ -63,8 +63,8 @@ pub use mailed_links::{Invited, MailedLinks};
 pub use names::{Hold, Names, NamesError, no_names};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use people::{People, PeopleError, Person};
+pub use permissions::{NoPermissions, Permissions};
 pub use position::MinPositions;
-pub use powers::{NoPowers, Powers};
 pub use problem::{Problem, challenge, log_unreadable, status};
 pub use signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,

@@ -1,5 +1,5 @@
 //! On what a caller may act: nobody gives, or gets hold of, more power than they have themselves. What roles allow the user service knows
-//! ([`face::Powers`]); it is asked before the command, which then needs its permission besides.
+//! ([`face::Permissions`]); it is asked before the command, which then needs its permission besides.
 
 use auth_aggregates::Machine;
 use face::Runtime;
@@ -13,7 +13,7 @@ pub async fn over_roles(runtime: &Runtime, caller: &Caller, roles: &[String]) ->
     let mut unknown = Vec::new();
     // What is no name of a role at all, the command says.
     for (place, name) in roles.iter().enumerate().take(MOST).filter(|(_, name)| Role::is_name(name)) {
-        if !runtime.powers.is_role(caller.tenant(), name).await? {
+        if !runtime.permissions.is_role(caller.tenant(), name).await? {
             let detail = format!("there is no role {name:?}");
             unknown.push(FieldError { pointer: format!("/roles/{place}"), code: "not_found", detail });
         }
@@ -26,7 +26,7 @@ pub async fn over_roles(runtime: &Runtime, caller: &Caller, roles: &[String]) ->
 
 /// Refuses to hold power over what gives these roles, if they allow more than the caller may.
 pub async fn over_given(runtime: &Runtime, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
-    caller.reaches(runtime.powers.of_roles(caller.tenant(), roles).await?)
+    caller.reaches(runtime.permissions.of_roles(caller.tenant(), roles).await?)
 }
 
 /// Refuses to get hold of a machine that may do more than the caller: to give it something by which whoever has that is it. `scopes`: of what
@@ -41,7 +41,7 @@ pub async fn over_machine(
     let Some((machine, _)) = runtime.executor.load::<Machine>(caller, &machine.to_string()).await? else {
         return Ok(());
     };
-    let mut allowed = runtime.powers.of_roles(caller.tenant(), &machine.roles).await?;
+    let mut allowed = runtime.permissions.of_roles(caller.tenant(), &machine.roles).await?;
     if !scopes.is_empty() {
         let covered = |permission: &str| {
             let grant = runtime.grants.iter().find(|grant| grant.permission == permission);
@@ -54,5 +54,5 @@ pub async fn over_machine(
 
 /// Refuses to act on a user who may do more than the caller.
 pub async fn over_user(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<(), Refusal> {
-    caller.reaches(runtime.powers.of_user(caller.tenant(), user).await?)
+    caller.reaches(runtime.permissions.of_user(caller.tenant(), user).await?)
 }

@@ -72,7 +72,7 @@ impl World {
             live,
             jobs,
             grants,
-            powers: Arc::new(face::NoPowers),
+            permissions: Arc::new(face::NoPermissions),
             signing_keys: Arc::new(face::NoSigningKeys),
             signing_in: Arc::new(face::NobodySignsIn),
             names: face::no_names(),

@@ -14,7 +14,7 @@ mod machines;
 mod names;
 mod no_places;
 mod notices;
-mod powers;
+mod permissions;
 mod signing_in;
 mod signing_keys;
 mod tenants;

@@ -150,7 +150,7 @@ pub async fn open(
         addressees: adapters.authority.clone(),
         standings: Arc::new(adapters.suspended.clone()),
         signing_in: adapters.dossier.clone(),
-        powers: adapters.bearers.clone(),
+        permissions: adapters.bearers.clone(),
         signing_keys: adapters.authority.clone(),
         secret,
         calls_private: config.webhooks.allow_private,

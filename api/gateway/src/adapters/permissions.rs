@@ -3,26 +3,26 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use face::{NoPowers, Powers};
+use face::{NoPermissions, Permissions};
 use kernel::{Refusal, TenantId, UserId};
 use user_api::bearers::Bearers;
 
 use super::Late;
 
 #[async_trait]
-impl Powers for Late<Bearers> {
+impl Permissions for Late<Bearers> {
     async fn of_roles(&self, tenant: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
-        let Some(bearers) = self.get() else { return NoPowers.of_roles(tenant, roles).await };
+        let Some(bearers) = self.get() else { return NoPermissions.of_roles(tenant, roles).await };
         Ok(bearers.with_roles(tenant, roles).await?.permissions)
     }
 
     async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {
-        let Some(bearers) = self.get() else { return NoPowers.is_role(tenant, name).await };
+        let Some(bearers) = self.get() else { return NoPermissions.is_role(tenant, name).await };
         bearers.is_role(tenant, name).await
     }
 
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        let Some(bearers) = self.get() else { return NoPowers.of_user(tenant, user).await };
+        let Some(bearers) = self.get() else { return NoPermissions.of_user(tenant, user).await };
         bearers.of_user(tenant, user).await
     }
 }

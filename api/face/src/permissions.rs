@@ -8,7 +8,7 @@ use kernel::{Refusal, TenantId, UserId};
 
 /// Says who may do what.
 #[async_trait]
-pub trait Powers: Send + Sync {
+pub trait Permissions: Send + Sync {
     /// What these roles of a tenant allow together. A name that is no role's allows nothing.
     ///
     /// # Errors
@@ -29,10 +29,10 @@ pub trait Powers: Send + Sync {
 }
 
 /// Of a process that knows nobody, such as one of a test.
-pub struct NoPowers;
+pub struct NoPermissions;
 
 #[async_trait]
-impl Powers for NoPowers {
+impl Permissions for NoPermissions {
     async fn of_roles(&self, _: TenantId, _: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
         Err(unknown())
     }
