@@ -106,40 +106,32 @@ fn required(mut attribute: Value) -> Value {
     attribute
 }
 
+/// The two schemas, as they are found under this base.
 fn described(base: &str) -> [Value; 2] {
+    let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+            "id": id,
+            "name": name,
+            "description": description,
+            "attributes": attributes,
+            "meta": { "resourceType": "Schema", "location": format!("{base}/Schemas/{id}") },
+        })
+    };
+    [
+        schema(user::SCHEMA, "User", "Somebody who uses the platform", &user_attributes()),
+        schema(group::SCHEMA, "Group", "Users who get roles together", &group_attributes()),
+    ]
+}
+
+fn user_attributes() -> [Value; 12] {
     let none = json!({});
-    let read_only = json!({ "mutability": "readOnly" });
-    let value = |description: &str| attribute("value", description, &none);
-    let contact = |description: &str, examples: &[&str], purposes: &[&str]| {
-        let primary = json!({ "type": "boolean" });
-        vec![
-            attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
-            attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
-            attribute(
-                "primary",
-                "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
-                &primary,
-            ),
-        ]
-    };
-    let reference = |what: &str, kind: &Value| {
-        vec![
-            attribute("value", "Its id", &json!({ "mutability": "immutable" })),
-            attribute(
-                "$ref",
-                "Where it is",
-                &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
-            ),
-            attribute("display", "Its name", &read_only),
-            attribute("type", "What it is", kind),
-        ]
-    };
     let name = vec![
         attribute("formatted", "The full name with all that belongs to it", &none),
         attribute("givenName", "Given name", &none),
         attribute("familyName", "Family name", &none),
     ];
-    let user = [
+    [
         attribute(
             "userName",
             "What they sign in with: an e-mail address, which then is theirs, or a name of 2 to 64 letters a-z, digits and . _ -",
@@ -180,10 +172,18 @@ fn described(base: &str) -> [Value; 2] {
                 &["work", "home", "mobile", "fax", "pager", "other"],
             ),
         ),
-        several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only)),
-        several("roles", "The roles that they have besides those of their groups", "readOnly", vec![value("Its name")]),
-    ];
-    let group = [
+        several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only())),
+        several(
+            "roles",
+            "The roles that they have besides those of their groups",
+            "readOnly",
+            vec![attribute("value", "Its name", &none)],
+        ),
+    ]
+}
+
+fn group_attributes() -> [Value; 3] {
+    [
         attribute("displayName", "Its name", &json!({ "required": true, "uniqueness": "server" })),
         attribute("externalId", "By which the provider knows it", &json!({ "caseExact": true })),
         several(
@@ -192,19 +192,37 @@ fn described(base: &str) -> [Value; 2] {
             "readWrite",
             reference("User", &json!({ "mutability": "immutable", "canonicalValues": ["User"] })),
         ),
-    ];
-    let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
-        json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
-            "id": id,
-            "name": name,
-            "description": description,
-            "attributes": attributes,
-            "meta": { "resourceType": "Schema", "location": format!("{base}/Schemas/{id}") },
-        })
-    };
-    [
-        schema(user::SCHEMA, "User", "Somebody who uses the platform", &user),
-        schema(group::SCHEMA, "Group", "Users who get roles together", &group),
     ]
+}
+
+/// The sub-attributes of an address or a number, of which there may be several.
+fn contact(description: &str, examples: &[&str], purposes: &[&str]) -> Vec<Value> {
+    let primary = json!({ "type": "boolean" });
+    vec![
+        attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
+        attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
+        attribute(
+            "primary",
+            "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
+            &primary,
+        ),
+    ]
+}
+
+/// The sub-attributes of another resource that is named.
+fn reference(what: &str, kind: &Value) -> Vec<Value> {
+    vec![
+        attribute("value", "Its id", &json!({ "mutability": "immutable" })),
+        attribute(
+            "$ref",
+            "Where it is",
+            &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
+        ),
+        attribute("display", "Its name", &read_only()),
+        attribute("type", "What it is", kind),
+    ]
+}
+
+fn read_only() -> Value {
+    json!({ "mutability": "readOnly" })
 }
