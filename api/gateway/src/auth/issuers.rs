@@ -154,6 +154,7 @@ pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
     Ok(SeenFrom::new(claim_key(config).as_ref(), proxies.into()))
 }
 
+/// How the tenants' issuers sign, as configured. `address`: where this process listens, for who is told no public URL.
 pub fn settings(config: &Config, address: SocketAddr) -> Settings {
     Settings {
         public_url: public_url(config, address),

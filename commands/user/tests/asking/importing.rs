@@ -45,9 +45,9 @@ fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
 
 /// The one machine that there is, and how it stands with it.
 #[derive(Clone, Default)]
-struct Roster(Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
+struct MachinesDouble(Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
 
-impl Machines for Roster {
+impl Machines for MachinesDouble {
     fn standing(&self, _: TenantId, machine: Uuid) -> LookedUp<'_> {
         let known = self.0.lock().unwrap().clone().filter(|(id, _)| *id == machine);
         Box::pin(std::future::ready(Ok(known.map(|(_, standing)| standing))))
@@ -56,7 +56,7 @@ impl Machines for Roster {
 
 impl World {
     /// An import of users that was asked for now, and is done later.
-    fn later(&self, machines: &Roster) -> UserImport {
+    fn later(&self, machines: &MachinesDouble) -> UserImport {
         let later = Later { asked_at: self.clock.now(), machines: Arc::new(machines.clone()) };
         UserImport { later: Some(later), ..users() }
     }
@@ -383,7 +383,7 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     let all = catalogue().held_by(&kernel::Caller::new(tenant, "x", &[Role::Admin], GRANTS));
     let caller = catalogue().holder(tenant, &boss.to_string(), &all);
     let request = Request { caller, ..world.request.clone() };
-    let later = world.later(&Roster::default());
+    let later = world.later(&MachinesDouble::default());
     let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
     assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
     let revoke = |role: &str| RevokeRole { user: boss, role: role.to_owned(), catalogue: catalogue() };
@@ -405,13 +405,13 @@ async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
     let world = World::new().await;
     let tenant = world.request.caller.tenant();
     let all = catalogue().held_by(&world.request.caller);
-    let (machine, roster) = (SystemIds.next(), Roster::default());
+    let (machine, machines) = (SystemIds.next(), MachinesDouble::default());
     let is = |active, roles: &[&str]| {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        *roster.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
+        *machines.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
     };
     let request = Request { caller: catalogue().holder(tenant, &machine.to_string(), &all), ..world.request.clone() };
-    let later = world.later(&roster);
+    let later = world.later(&machines);
     let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
     is(true, &["admin"]);
     assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
@@ -430,7 +430,7 @@ async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
 async fn of_whom_there_is_only_a_tokens_word_it_is_taken_for_an_hour() {
     let world = World::new().await;
     let all = catalogue().held_by(&world.request.caller);
-    let later = world.later(&Roster::default());
+    let later = world.later(&MachinesDouble::default());
     for (nth, subject) in ["somebody@elsewhere".to_owned(), SystemIds.next().to_string()].into_iter().enumerate() {
         let caller = catalogue().holder(world.request.caller.tenant(), &subject, &all);
         let request = Request { caller, ..world.request.clone() };

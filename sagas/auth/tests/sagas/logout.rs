@@ -13,7 +13,7 @@ use kernel::{TenantId, UserId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 
-use crate::password_link::Scribe;
+use crate::password_link::LettersDouble;
 
 /// Notes who was told what.
 #[derive(Clone, Default)]
@@ -47,7 +47,7 @@ impl Told {
 }
 
 fn ports(told: &Told) -> Ports {
-    Ports { mailer: Arc::new(Caught::default()), letters: Arc::new(Scribe), notices: Arc::new(told.clone()) }
+    Ports { mailer: Arc::new(Caught::default()), letters: Arc::new(LettersDouble), notices: Arc::new(told.clone()) }
 }
 
 /// Who signs in in a case: one a tenant.

@@ -19,9 +19,9 @@ struct Forgot {
 }
 
 /// Makes letters that say whose they are.
-pub struct Scribe;
+pub struct LettersDouble;
 
-impl Letters for Scribe {
+impl Letters for LettersDouble {
     fn password_link(
         &self,
         tenant: TenantId,
@@ -52,7 +52,7 @@ impl Story for Forgot {
     fn sagas(&self) -> Sagas {
         auth_sagas::sagas(&Ports {
             mailer: Arc::new(self.caught.clone()),
-            letters: Arc::new(Scribe),
+            letters: Arc::new(LettersDouble),
             notices: Arc::new(Told::default()),
         })
     }

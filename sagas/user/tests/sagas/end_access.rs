@@ -17,20 +17,20 @@ use crate::provisioning::{Town, ports};
 
 /// Where people are signed in, in memory.
 #[derive(Default)]
-pub struct Doors {
+pub struct AccessDouble {
     /// How often the directory is still behind.
     behind: AtomicU32,
     /// By what makes each the same.
     endings: Mutex<BTreeMap<String, Ending>>,
 }
 
-impl Doors {
+impl AccessDouble {
     fn of(&self, tenant: TenantId) -> Vec<Ending> {
         self.endings.lock().unwrap().values().filter(|ending| ending.tenant == tenant).cloned().collect()
     }
 }
 
-impl Access for Doors {
+impl Access for AccessDouble {
     fn is_known(&self, _: TenantId, _: Position) -> BoxFuture<'_, bool> {
         let behind = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         ready(!behind).boxed()
@@ -44,7 +44,7 @@ impl Access for Doors {
 
 #[derive(Default)]
 struct Locked {
-    doors: Arc<Doors>,
+    access: Arc<AccessDouble>,
 }
 
 pub async fn register(case: &Case<'_>) -> UserId {
@@ -67,7 +67,7 @@ async fn lock(case: &Case<'_>) -> UserId {
 
 impl Story for Locked {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&Ports { access: self.doors.clone(), ..ports(&Town::default()) })
+        user_sagas::sagas(&Ports { access: self.access.clone(), ..ports(&Town::default()) })
     }
 
     fn saga(&self) -> &'static str {
@@ -80,7 +80,7 @@ impl Story for Locked {
 
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let [ending] = &self.doors.of(case.tenant())[..] else { panic!("not one ending") };
+            let [ending] = &self.access.of(case.tenant())[..] else { panic!("not one ending") };
             assert_eq!((ending.reason.as_str(), ending.closes), ("locked", false));
         })
     }
@@ -119,14 +119,14 @@ async fn who_is_to_be_signed_out_again_while_nobody_runs_is_signed_out_then() {
 #[tokio::test]
 async fn whoever_slips_in_while_the_directory_is_behind_is_signed_out_after_it() {
     let story = Locked::default();
-    story.doors.behind.store(1, Ordering::SeqCst);
+    story.access.behind.store(1, Ordering::SeqCst);
     let bed = Bed::new(story.sagas(), GRANTS).await;
     let case = bed.case(story.saga());
     let user = lock(&case).await;
     let running = bed.start();
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "at last");
-    let endings = story.doors.of(case.tenant());
+    let endings = story.access.of(case.tenant());
     assert_eq!(endings.iter().map(|ending| ending.user).collect::<Vec<_>>(), [user, user], "at once, and afterwards");
     assert!(endings[0].once.ends_with("-first") && endings[1].once.ends_with("-last"), "{endings:?}");
     running.stop().await;
@@ -146,7 +146,7 @@ async fn who_loses_a_role_is_signed_out_and_who_gets_one_is_not() {
     case.execute(&RevokeRole { user, role: "member".to_owned(), catalogue }).await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "revoked");
-    assert_eq!(story.doors.of(case.tenant())[0].reason, "role_revoked");
+    assert_eq!(story.access.of(case.tenant())[0].reason, "role_revoked");
     running.stop().await;
 }
 
@@ -160,7 +160,7 @@ async fn the_account_of_who_is_removed_is_closed() {
     let running = bed.start();
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "removed");
-    let endings = story.doors.of(case.tenant());
+    let endings = story.access.of(case.tenant());
     assert!(endings.len() == 1 && endings[0].closes, "{endings:?}");
     running.stop().await;
 }

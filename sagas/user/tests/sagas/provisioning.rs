@@ -13,7 +13,7 @@ use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
 use user_sagas::{PlaceError, Places, Ports, TenantStanding, UserSagas};
 
-use crate::end_access::Doors;
+use crate::end_access::AccessDouble;
 
 /// A directory in memory.
 #[derive(Clone, Default)]
@@ -144,7 +144,15 @@ pub fn ports(town: &Town) -> Ports {
     let mailer = Arc::new(Caught::default());
     let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
     let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
-    Ports { mailer, texts, links, codes, url, places: Arc::new(town.clone()), access: Arc::new(Doors::default()) }
+    Ports {
+        mailer,
+        texts,
+        links,
+        codes,
+        url,
+        places: Arc::new(town.clone()),
+        access: Arc::new(AccessDouble::default()),
+    }
 }
 
 /// The saga of this name alone, with the places of a town.
