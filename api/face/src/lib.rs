@@ -4,13 +4,12 @@
 //! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
 //! [`Changed`], [`Noted`] or a [`Resource`] ([`operation`]); a [`PublicCommand`] needs no token; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
 //! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
+//! What a service asks of another, it asks through a port (`ports/`).
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
 //! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
 //! derives `JsonSchema`; what it answers shows itself in the contract by an [`Example`]. Nothing here changes.
 
-mod addressee;
-mod admission;
 mod answer;
 mod beside;
 mod body;
@@ -27,24 +26,16 @@ pub mod import;
 mod incoming;
 mod job;
 mod live;
-mod mailed_links;
-mod names;
 pub mod operation;
 mod parameter;
-mod people;
-mod permissions;
+mod ports;
 mod position;
 mod problem;
 pub mod schema;
-mod signing_in;
-mod signing_keys;
-mod standings;
 mod told;
 mod uploads;
 mod whole;
 
-pub use addressee::{Addressee, Addressees, no_addressees};
-pub use admission::{Admission, Vouched};
 pub use answer::{Accepted, Changed, Created, Noted, NotedNew, Plain, Resource};
 pub use beside::{beside_the_log, only_now};
 pub use body::{Empty, RawBody, decode_json};
@@ -59,18 +50,15 @@ pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;
 pub use live::{Live, Missed};
-pub use mailed_links::{Invited, MailedLinks};
-pub use names::{Hold, Names, NamesError, no_names};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
-pub use people::{People, PeopleError, Person};
-pub use permissions::{NoPermissions, Permissions};
+pub use ports::{
+    Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal,
+    KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions, NoSigningKeys, NobodySignsIn,
+    People, PeopleError, Permissions, Person, SigningIn, SigningKeys, Standings, Vouched, all_stand, no_addressees,
+    no_names,
+};
 pub use position::MinPositions;
 pub use problem::{Problem, challenge, log_unreadable, status};
-pub use signing_in::{
-    KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
-};
-pub use signing_keys::{NoSigningKeys, SigningKeys};
-pub use standings::{Standings, all_stand};
 pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -1,0 +1,27 @@
+//! Ports: what a service asks of another, or of the world, without knowing who answers. A port is a trait; the gateway hands each service
+//! the implementation, its adapter (`api/gateway/src/adapters`). Where nobody answers, as in a test or in a process that knows nobody, a
+//! port's `no_…` or `No…` refuses.
+//!
+//! To add one: its file here, with what is asked and answered, and where it is kept for operations, in [`Runtime`](crate::Runtime).
+
+mod addressee;
+mod admission;
+mod mailed_links;
+mod names;
+mod people;
+mod permissions;
+mod signing_in;
+mod signing_keys;
+mod standings;
+
+pub use self::addressee::{Addressee, Addressees, no_addressees};
+pub use self::admission::{Admission, Vouched};
+pub use self::mailed_links::{Invited, MailedLinks};
+pub use self::names::{Hold, Names, NamesError, no_names};
+pub use self::people::{People, PeopleError, Person};
+pub use self::permissions::{NoPermissions, Permissions};
+pub use self::signing_in::{
+    KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
+};
+pub use self::signing_keys::{NoSigningKeys, SigningKeys};
+pub use self::standings::{Standings, all_stand};
