@@ -9,18 +9,18 @@ use kernel::{Caller, Grant, Refusal, Role, TenantId};
 use projector::ReadModels;
 use user_commands::{AdmitUser, Known};
 
-use crate::Directory;
+use crate::UserDirectory;
 
 /// How long a page waits until the directory knows a user who is new.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lets people in.
-pub struct Doorkeeper {
+pub struct UserAdmission {
     executor: Executor,
     read_models: ReadModels,
 }
 
-impl Doorkeeper {
+impl UserAdmission {
     /// Over the log of people, and the directory.
     pub const fn new(executor: Executor, read_models: ReadModels) -> Self {
         Self { executor, read_models }
@@ -38,7 +38,7 @@ fn late() -> Refusal {
 }
 
 #[async_trait]
-impl Admission for Doorkeeper {
+impl Admission for UserAdmission {
     async fn admit(
         &self,
         tenant: TenantId,
@@ -65,6 +65,6 @@ impl Admission for Doorkeeper {
             Err(refusal) => return Err(refusal),
         };
         self.read_models.wait_for(tenant, done.position, PATIENCE).await.map_err(|_| late())?;
-        Directory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| late())
+        UserDirectory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| late())
     }
 }

@@ -1,23 +1,23 @@
 //! The user service's API, people and tenants: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
 //!
 //! A REST operation decodes its body, hands a command of `user-commands` to the executor and answers what was made or changed.
-//! Whoever follows a mailed link has no token: for them the link itself says who they are ([`Letters`]). Bodies are types
+//! Whoever follows a mailed link has no token: for them the link itself says who they are ([`UserMailedLinks`]). Bodies are types
 //! of their own: what is public here must stay, what is inside may change. What whoever comes with a token may do, the gateway asks
 //! here ([`bearers`]). Identity providers keep users and groups by [`scim`], and
-//! vouch for those who sign in by them ([`Doorkeeper`]). To add an aggregate's operations: a file of the
+//! vouch for those who sign in by them ([`UserAdmission`]). To add an aggregate's operations: a file of the
 //! aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one in [`graphql`].
 
 mod admission;
 pub mod bearers;
 pub mod graphql;
-mod letters;
+mod mailed_links;
 mod people;
 pub mod rest;
 pub mod scim;
 
-pub use admission::Doorkeeper;
-pub use letters::Letters;
-pub use people::Directory;
+pub use admission::UserAdmission;
+pub use mailed_links::UserMailedLinks;
+pub use people::UserDirectory;
 
 use std::sync::Arc;
 

@@ -10,11 +10,11 @@ use user_projections::people::{self, PersonRow};
 
 /// The directory, to be asked who somebody is. What was changed a moment ago may not be in it yet.
 #[derive(Clone)]
-pub struct Directory {
+pub struct UserDirectory {
     read_models: ReadModels,
 }
 
-impl Directory {
+impl UserDirectory {
     /// The directory of these read models.
     pub const fn new(read_models: ReadModels) -> Self {
         Self { read_models }
@@ -26,7 +26,7 @@ impl Directory {
 }
 
 #[async_trait]
-impl People for Directory {
+impl People for UserDirectory {
     async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError> {
         let mut tables = self.begin(tenant).await?;
         let found = people::by_login(&mut tables, tenant, login).await.map_err(|error| unreadable(&error))?;

@@ -71,9 +71,9 @@ pub async fn open(
         executor: log.executor.clone(),
         tenants: Arc::new(CachedTenants::new(Directory::open(config))),
         standings: Arc::new(adapters.suspended.clone()),
-        people: people.as_ref().map(|known| known.directory.clone()),
-        links: people.as_ref().map(|known| known.letters.clone()),
-        admission: people.map(|known| known.doorkeeper),
+        people: people.as_ref().map(|known| known.people.clone()),
+        links: people.as_ref().map(|known| known.links.clone()),
+        admission: people.map(|known| known.admission),
         master,
         random: Arc::new(SystemRandom),
         clock,
@@ -116,11 +116,11 @@ pub fn read_models_of(served: &[(DomainDefinition, Runtime)], service: Service) 
 /// What the user service has for who signs people in.
 struct Known {
     /// Who people are.
-    directory: Arc<dyn People>,
+    people: Arc<dyn People>,
     /// What the links are good for that were mailed to them.
-    letters: Arc<dyn MailedLinks>,
+    links: Arc<dyn MailedLinks>,
     /// Who lets in whom an identity provider vouches for.
-    doorkeeper: Arc<dyn Admission>,
+    admission: Arc<dyn Admission>,
 }
 
 /// That, of the user service.
@@ -129,11 +129,11 @@ fn people(config: &Config, served: &[(DomainDefinition, Runtime)], log: &Written
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
     let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
-    let letters = user_api::Letters::new(log.executor.clone(), read_models.clone(), &secret);
+    let links = user_api::UserMailedLinks::new(log.executor.clone(), read_models.clone(), &secret);
     Ok(Known {
-        doorkeeper: Arc::new(user_api::Doorkeeper::new(log.executor.clone(), read_models.clone())),
-        directory: Arc::new(user_api::Directory::new(read_models)),
-        letters: Arc::new(letters),
+        admission: Arc::new(user_api::UserAdmission::new(log.executor.clone(), read_models.clone())),
+        people: Arc::new(user_api::UserDirectory::new(read_models)),
+        links: Arc::new(links),
     })
 }
 

@@ -10,7 +10,7 @@ use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, VerifyEmail};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
-use crate::letters::{NOT_GOOD, acceptor, verifier};
+use crate::mailed_links::{NOT_GOOD, acceptor, verifier};
 
 /// The operations on mailed links.
 pub struct Links {

@@ -13,7 +13,7 @@ use user_commands::{
     AcceptInvitation, Acceptance, Link, LinkKey, Purpose, Registration, RequestRegistration, ShowEmail, VerifyEmail,
 };
 
-use crate::Directory;
+use crate::UserDirectory;
 
 /// How long a page waits until the directory knows a user who is new.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,13 +25,13 @@ pub(crate) const NOT_GOOD: &str = "link_not_good";
 const NOT_THEIRS: [&str; 3] = ["not_found", "user_step_not_allowed", "link_not_good"];
 
 /// The links of our letters.
-pub struct Letters {
+pub struct UserMailedLinks {
     executor: Executor,
     read_models: ReadModels,
     links: LinkKey,
 }
 
-impl Letters {
+impl UserMailedLinks {
     /// Over the log of people, and the directory. `secret`: the service's own.
     pub fn new(executor: Executor, read_models: ReadModels, secret: &[u8; 32]) -> Self {
         Self { executor, read_models, links: LinkKey::derive(secret) }
@@ -64,7 +64,7 @@ fn follower(tenant: TenantId, subject: String, permission: &'static str) -> Call
 }
 
 #[async_trait]
-impl Addressees for Letters {
+impl Addressees for UserMailedLinks {
     async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
         let found = self.executor.load::<User>(&owner(tenant, user), &user.to_string()).await?;
         let present = found.map(|(state, _)| state).filter(|state| state.status.is_present());
@@ -78,7 +78,7 @@ impl Addressees for Letters {
 }
 
 #[async_trait]
-impl MailedLinks for Letters {
+impl MailedLinks for UserMailedLinks {
     fn tenant(&self, link: &str) -> Option<TenantId> {
         let of = |purpose| self.links.read(purpose, link);
         of(Purpose::Invitation).or_else(|| of(Purpose::Email)).map(|link| link.tenant)
@@ -107,7 +107,7 @@ impl MailedLinks for Letters {
         let late =
             || Refusal::unavailable("directory_behind", "you are a user now; the directory does not know it yet");
         self.read_models.wait_for(link.tenant, done.position, PATIENCE).await.map_err(|_| late())?;
-        let person = Directory::new(self.read_models.clone()).by_id(link.tenant, user).await;
+        let person = UserDirectory::new(self.read_models.clone()).by_id(link.tenant, user).await;
         person.map_err(|_| late())?.ok_or_else(late).map(Some)
     }
 
