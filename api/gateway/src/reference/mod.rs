@@ -42,7 +42,7 @@ pub fn html(page: &'static str, policy: &'static str) -> Response {
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; \
                            img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
-/// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes.rs`).
+/// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes/`).
 struct Everything;
 
 impl OpenApi for Everything {
