@@ -164,7 +164,7 @@ async fn rows_of_thousands_of_tenants_in_one_transaction_take_no_lock_each() {
         "INSERT INTO dead.letters (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state)
          SELECT gen_random_uuid(), 'saga.x', n, 'crm.lead', 'x', 'x', 'parked' FROM generate_series(1, 3000) AS n";
     assert_eq!(write(&mut writer, letters).await, 3_000);
-    // And all of them at their end, but one that is held.
+    // And all of them at their end, and held.
     let condemned = "INSERT INTO log.closed (tenant_id, state, cell, until)
          SELECT tenant_id, 'deleted', '', '-infinity' FROM dead.letters";
     assert_eq!(write(&mut writer, condemned).await, 3_000);
