@@ -44,4 +44,4 @@ pub use migrate::create;
 pub use park::{Entry, clear, forget, hasten, park};
 pub use publisher::Publisher;
 pub use rehearse::{Rehearsal, Rehearse};
-pub use retry::{Outcome, Settled, Taken, due, settle, take};
+pub use retry::{HELD, Outcome, Settled, Taken, due, settle, take};

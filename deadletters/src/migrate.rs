@@ -4,12 +4,13 @@ use eventstore::{Database, LockKey};
 use sqlx::{Executor, PgConnection};
 
 /// Forward only, each may be run again, in this order.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("tables.sql"),
     include_str!("stream.sql"),
     include_str!("webhooks.sql"),
     include_str!("backup.sql"),
     include_str!("sealed.sql"),
+    include_str!("guard.sql"),
 ];
 
 /// Makes what is missing, in a transaction in which the connection acts as the service's owner. Each consumer's own migration begins

@@ -12,6 +12,9 @@ use crate::{Backoff, Consumer, Share, errors};
 /// So many attempts of a letter are kept.
 const ATTEMPTS: i32 = 20;
 
+/// When to look again for one that is due and was not to be [taken](take): somebody holds it.
+pub const HELD: Duration = Duration::from_millis(100);
+
 /// A parked event that is due, with those that wait behind it. The letter is locked until the transaction ends.
 #[derive(Clone, Debug)]
 pub struct Taken {
@@ -54,7 +57,8 @@ pub struct Settled {
     pub drained: bool,
 }
 
-/// The letter that is due first, if any is; with at most `limit` events.
+/// The letter that is due first, if any is; with at most `limit` events. One that somebody holds (who decides about it, or destroys its
+/// tenant) is passed over, so that nobody waits for them: it may be due still, and is looked for again after [`HELD`].
 pub async fn take(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -65,7 +69,7 @@ pub async fn take(
         "SELECT tenant_id, aggregate_type, aggregate_id, position, attempts FROM dead.letters
          WHERE consumer = $1 AND state = 'parked' AND next_attempt_at <= clock_timestamp()
            AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2
-         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE",
+         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .bind(consumer.as_str())
     .bind(share.number.cast_signed())

@@ -30,7 +30,8 @@ use crate::backup::StoredEvent;
 use crate::backup::copied::{self, Whose};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
-use crate::{Closure, Error, LockClass};
+use crate::destroy::writers_ended;
+use crate::{Closure, Error};
 
 /// Events of one transaction in the new cell, in which others' appends wait.
 const CHUNK: i64 = 1_000;
@@ -366,17 +367,15 @@ pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()
 /// of persons, snapshots, read models. Its events stay, for a log's positions are dense; what of them is sealed, nobody can open any more.
 ///
 /// # Errors
-/// When the tenant is not closed here, as it is where it lives.
+/// When the tenant is not closed here, as it is where it lives, or somebody writes to the database for longer than half a minute.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
-    let mut transaction = connection.begin().await?;
-    // As where a tenant is destroyed: no saga's row that is being written stays behind.
-    sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2::uuid::text))")
-        .bind(LockClass::SagasOfTenant.number())
-        .bind(tenant.uuid())
-        .execute(&mut *transaction)
-        .await?;
     let copies = "UPDATE log.closed SET purged = true
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
+    // Noted first, as where a tenant is destroyed: nothing that is being written of one that has left stays behind.
+    if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *connection).await?.rows_affected() == 1 {
+        writers_ended(connection).await?;
+    }
+    let mut transaction = connection.begin().await?;
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {
         sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(&mut *transaction).await?;
     } else {

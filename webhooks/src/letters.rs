@@ -95,11 +95,11 @@ impl Letters {
         Ok(settled)
     }
 
-    /// Looks again when the next one is due, and after `look` at the latest: what people decide is seen then.
-    pub(crate) async fn rest(&mut self, pool: &PgPool, look: Duration) -> Result<(), sqlx::Error> {
+    /// Looks again when the next one is due, after `least` at the earliest, and after `look` at the latest: what people decide is seen then.
+    pub(crate) async fn rest(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
         let due = deadletters::due(&mut connection, &self.consumer, Share::WHOLE).await?;
-        self.due = due.map(|due| Instant::now() + due.min(look));
+        self.due = due.map(|due| Instant::now() + due.min(look).max(least));
         Ok(())
     }
 }

@@ -114,6 +114,8 @@ BEGIN
             WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
         EXECUTE format('CREATE POLICY closed_to_change ON webhooks.%I AS RESTRICTIVE FOR UPDATE TO inopsio_{{service}}_configure
             USING (true) WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
+        -- Nor is anything written of a tenant that is at its end.
+        PERFORM log.guard(format('webhooks.%I', t)::regclass);
     END LOOP;
 END $$;
 

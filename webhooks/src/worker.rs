@@ -266,7 +266,7 @@ impl Worker {
                 break;
             }
             let Some(taken) = letters.take(parts.deliver).await? else {
-                letters.rest(parts.deliver, parts.settings.look).await?;
+                letters.rest(parts.deliver, parts.settings.look, deadletters::HELD).await?;
                 continue;
             };
             let mut failed = None;
@@ -279,7 +279,7 @@ impl Worker {
                 }
             }
             letters.settle(parts.deliver, &taken, deadletters::Outcome { failed }).await?;
-            letters.rest(parts.deliver, parts.settings.look).await?;
+            letters.rest(parts.deliver, parts.settings.look, Duration::ZERO).await?;
         }
         self.letters = Some(letters);
         Ok(())

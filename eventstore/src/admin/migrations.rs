@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_settled.sql", include_str!("../../migrations/0014_settled.sql")),
     ("0015_seals.sql", include_str!("../../migrations/0015_seals.sql")),
     ("0016_beside.sql", include_str!("../../migrations/0016_beside.sql")),
+    ("0017_gone.sql", include_str!("../../migrations/0017_gone.sql")),
 ];
 
 /// The migrations' file names.

@@ -62,9 +62,6 @@ pub enum LockClass {
     WebhooksOfTenant = 71_651,
     /// A tenant is moved to another cell, or asked to be deleted, or restored: in the directory's database.
     PlaceOfTenant = 71_652,
-    /// The rows of a tenant's sagas are destroyed with it; shared: such rows are made.
-    /// Whoever destroys them takes this one first, then [`LockKey::Writing`], so that nobody waits to write while sagas are waited for.
-    SagasOfTenant = 71_653,
 }
 
 impl LockClass {

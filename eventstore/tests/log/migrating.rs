@@ -41,7 +41,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0013_copies.sql",
             "0014_settled.sql",
             "0015_seals.sql",
-            "0016_beside.sql"
+            "0016_beside.sql",
+            "0017_gone.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(

@@ -246,6 +246,8 @@ BEGIN
             WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
         EXECUTE format('CREATE POLICY closed_to_change ON jobs.%I AS RESTRICTIVE FOR UPDATE TO inopsio_{{service}}_queue
             USING (true) WITH CHECK ((tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE)', t);
+        -- Nor is anything of a tenant that is at its end. What an append asks for is asked for before that, or not at all.
+        PERFORM log.guard(format('jobs.%I', t)::regclass, true);
     END LOOP;
 END $$;
 

@@ -340,9 +340,10 @@ impl Worker {
             &active.parked,
         )
         .await?;
+        let mut least = Duration::ZERO;
         match retried {
             Retried::Overtaken => return Ok(false),
-            Retried::Nothing => {}
+            Retried::Nothing => least = deadletters::HELD,
             Retried::Tried { taken, settled } => {
                 let result = if settled.events > 0 { "applied" } else { "failed" };
                 active.parked.settle(&taken, settled);
@@ -356,7 +357,7 @@ impl Worker {
         // What another process decides is heard of, or else found soon; while nothing is parked nothing is looked for.
         let (consumer, share) = (parking::consumer(projection.name()), parking::share(self.partition));
         let due = deadletters::due(&mut active.connection, &consumer, share).await?;
-        active.parked.look_in(due.map(|due| due.min(self.settings.look)));
+        active.parked.look_in(due.map(|due| due.min(self.settings.look).max(least)));
         self.show(active);
         Ok(true)
     }

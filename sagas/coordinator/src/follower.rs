@@ -346,8 +346,8 @@ impl Follower<'_> {
             }
         }
         let instances = || found.begun.iter().chain(&current);
-        let parked = found.parked.iter().map(|(_, entry)| entry.tenant);
-        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(parked).collect();
+        let poked = found.pokes.keys().map(|hearing| hearing.tenant);
+        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(poked).collect();
         let mut transaction = shared.pool.begin().await?;
         rows::hold(&mut transaction, &tenants).await?;
         for (key, state) in instances() {

@@ -26,6 +26,7 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
             let tables = include_str!("tables.sql").replace("{{service}}", database.service.name());
             transaction.execute(tables.as_str()).await?;
         }
+        transaction.execute(include_str!("guard.sql")).await?;
         transaction.commit().await?;
         known
     };

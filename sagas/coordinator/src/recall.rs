@@ -1,7 +1,5 @@
 //! The rows of one tenant's instances again, from their streams.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use eventstore::{Database, EventStore, ReplayFilter, Role};
 use futures::TryStreamExt;
@@ -34,15 +32,12 @@ pub async fn recall(
         let ours = event.sequence == 1 && !copied.is_of_another(&event);
         Ok(event.aggregate_id.parse().ok().filter(|_| ours).map(|id| InstanceKey { tenant, id }))
     }));
-    let (tenants, mut written) = (HashSet::from([tenant]), 0);
+    let mut written = 0;
     while let Some(key) = begun.try_next().await? {
         let Some(state) = repository.load(&writer, key.id).await? else { continue };
         // What it had to hear of may have come while it had no row: it looks at once.
         let wake_at = state.wake_at(now).map(|at| at.min(now));
-        let mut transaction = pool.begin().await?;
-        rows::hold(&mut transaction, &tenants).await?;
-        rows::write(&mut transaction, key, &state, wake_at, Position::START, now).await?;
-        transaction.commit().await?;
+        rows::write(&mut *pool.acquire().await?, key, &state, wake_at, Position::START, now).await?;
         written += 1;
     }
     pool.close().await;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use eventstore::LockClass;
 use kernel::{Position, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
@@ -38,25 +37,21 @@ macro_rules! shows {
     };
 }
 
-/// Until the transaction ends, these tenants' rows are not deleted for good; and if they were before, its later statements see it. This has
-/// to be a statement of its own: what one sees is settled before it waits for a lock.
+/// Until the transaction ends, none of these tenants' rows is deleted for good. For who changes several of them: else they and whoever
+/// destroys a tenant could wait for each other's. Before the first change, and by nothing of which there is a limited number.
 pub(crate) async fn hold(transaction: &mut PgConnection, tenants: &HashSet<TenantId>) -> Result<(), sqlx::Error> {
     if tenants.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "SELECT pg_advisory_xact_lock_shared($1, hashtext(t.tenant_id::text)) FROM unnest($2::uuid[]) AS t (tenant_id)",
-    )
-    .bind(LockClass::SagasOfTenant.number())
-    .bind(tenants.iter().map(|tenant| tenant.uuid()).collect::<Vec<_>>())
-    .execute(transaction)
-    .await?;
+    sqlx::query("SELECT log.hold($1)")
+        .bind(tenants.iter().map(|tenant| tenant.uuid()).collect::<Vec<_>>())
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 
-/// Writes an instance's row, unless one of a later version is there, or its tenant's rows were deleted for good. In a transaction that
-/// [holds](hold) the tenant: else the row would be made again that is deleted meanwhile. `seen`: everything that it has to hear of up to
-/// here has been heard.
+/// Writes an instance's row, unless one of a later version is there; makes it if there is none, unless the tenant is at its end (the
+/// database passes that one over: `log.pass_over_gone`). `seen`: everything that it has to hear of up to here has been heard.
 pub(crate) async fn write(
     transaction: &mut PgConnection,
     key: InstanceKey,
@@ -65,21 +60,25 @@ pub(crate) async fn write(
     seen: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
+    // That a row is there is looked for first: a tenant at its end has the saga that ends it, whose row is still changed.
     let sql = concat!(
-        "INSERT INTO saga.instances AS i
+        "WITH shown AS (
+             UPDATE saga.instances AS i SET",
+        shows!(),
+        " AND i.tenant_id = $1 AND i.instance_id = $2 RETURNING i.instance_id
+         )
+         INSERT INTO saga.instances AS i
              (tenant_id, instance_id, saga, definition, key, status, step, undo, turn, attempt, code, reason, version,
               wake_at, seen, started_at, changed_at)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16
-         WHERE NOT EXISTS (
-             SELECT FROM log.closed
-             WHERE tenant_id = $1 AND until > clock_timestamp() AND (state = 'deleted' OR state = 'left' AND purged))
+         WHERE NOT EXISTS (SELECT FROM shown)
          ON CONFLICT (tenant_id, instance_id) DO UPDATE SET",
         shows!()
     );
     show(transaction, sql, key, state, wake_at, seen, now).await
 }
 
-/// Changes an instance's row as `write` does, if it is there. One that was deleted is not made again, so nobody is to be held.
+/// Changes an instance's row as `write` does, if it is there: one that was deleted is not made again.
 pub(crate) async fn update(
     connection: impl PgExecutor<'_>,
     key: InstanceKey,

@@ -21,6 +21,7 @@ mod examples;
 mod feed;
 mod fields;
 mod first_password;
+mod gone;
 mod graphql;
 #[path = "../../../auth/tests/provider/identity_provider.rs"]
 mod identity_provider;

@@ -227,6 +227,24 @@ async fn a_tenant_has_so_many_schedules_and_not_more() {
 }
 
 #[tokio::test]
+async fn a_schedule_of_a_tenant_at_its_end_asks_for_nothing_and_holds_no_other_up() {
+    let mut world = World::start().await;
+    let yearly = |n: u32| NewSchedule { cron: "0 6 1 1 *".to_owned(), ..minutely("note", json!({ "n": n })) };
+    let gone = world.request();
+    let theirs = schedule(&world, &yearly(1)).await;
+    world.execute(&format!("SELECT log.condemn('{}', '{{}}')", world.tenant)).await;
+    due(&world, theirs, 5.0).await;
+    world.tenant = testbed::tenant();
+    let id = schedule(&world, &yearly(2)).await;
+    due(&world, id, 0.1).await;
+    eventually("the other one asks", async || find(&world, id).await.last_job).await;
+    let passed = world.jobs.find_schedule(&gone.caller, theirs).await.unwrap();
+    assert_eq!((passed.last_job, passed.skipped), (None, 1), "{passed:?}");
+    let listing = Listing { schedule: Some(theirs), limit: 200, ..Listing::default() };
+    assert!(world.jobs.list(&gone.caller, &listing).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_restored_schedule_goes_on_and_asks_for_what_fell_due_meanwhile() {
     let world = World::start().await;
     let yearly = |n: u32| NewSchedule { cron: "0 6 1 1 *".to_owned(), ..minutely("note", json!({ "n": n })) };

@@ -1,6 +1,5 @@
 //! Whether an event starts a saga: asked when it is followed, and again when that could not be said.
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 
 use deadletters::{Entry, Outcome, Part, Share};
@@ -186,8 +185,7 @@ impl Follower<'_> {
             }
         }
         let now = shared.clock.now();
-        let tenants: HashSet<_> = begun.iter().map(|(key, _)| key.tenant).collect();
-        rows::hold(&mut transaction, &tenants).await?;
+        // Whoever destroys the tenant waits for the letter before it touches rows of sagas, so these are not to be held.
         for (key, state) in &begun {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }

@@ -14,21 +14,21 @@ fn request(case: &Case<'_>) -> Request {
 }
 
 /// What is parked of a tenant: position and how much waits behind it.
-async fn parked(bed: &Bed, case: &Case<'_>) -> Vec<(LetterId, u64)> {
+pub async fn parked(bed: &Bed, case: &Case<'_>) -> Vec<(LetterId, u64)> {
     let listing = Listing { consumer: None, state: State::Parked, after: None, limit: 10 };
     let found = bed.dead_letters().list(&case.caller, &listing).await.unwrap();
     found.into_iter().map(|letter| (letter.id, letter.waiting)).collect()
 }
 
 /// The tenant's policy can't be read any more; the position of what is wrong with it.
-async fn broken(bed: &Bed, case: &Case<'_>) -> i64 {
+pub async fn broken(bed: &Bed, case: &Case<'_>) -> i64 {
     set(case).await;
     let policy = case.tenant().to_string();
     smuggle(&mut bed.superuser().await, &policy, "crm.follow_up.set", r#"{"event":"crm.follow_up.set","policy":7}"#)
         .await
 }
 
-async fn mended(bed: &Bed, position: i64) {
+pub async fn mended(bed: &Bed, position: i64) {
     // In earnest a program that can read it.
     sqlx::query(
         "UPDATE log.events e SET event_type = f.event_type, event_version = f.event_version, payload = f.payload

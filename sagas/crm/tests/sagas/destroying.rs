@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use coordinator::{Point, Probe};
-use crm_commands::GRANTS;
+use crm_commands::{AssignLead, GRANTS};
 use eventstore::Role;
 use futures::future::BoxFuture;
+use kernel::TenantId;
 use sagabed::{Bed, Case, Story};
 use testbed::{Hold, eventually};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::coming_and_going::{execute, rows, waits};
-use crate::follow_up::FollowUp;
+use crate::dead_letters::{broken, mended, parked};
+use crate::follow_up::{FollowUp, qualify, set};
 
 /// Stops at a place until it is let go.
 struct Gate {
@@ -60,6 +62,26 @@ async fn held_up(bed: &Bed, role: Role) {
     .await;
 }
 
+/// Waits until whoever destroys a tenant waits for those that write.
+async fn waited_for(bed: &Bed) {
+    let name = Role::Append.name(bed.sagas.service());
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                 WHERE datname = current_database() AND usename = $1 AND query LIKE '%log.writers%')";
+    eventually("writers are waited for", || async {
+        let waits: bool = sqlx::query_scalar(waits).bind(&name).fetch_one(&mut bed.superuser().await).await.unwrap();
+        waits.then_some(())
+    })
+    .await;
+}
+
+/// What is parked of a tenant, and what is told of it.
+async fn letters(bed: &Bed, tenant: TenantId) -> i64 {
+    let count = "SELECT (SELECT count(*) FROM dead.letters WHERE tenant_id = $1)
+                      + (SELECT count(*) FROM dead.attempts WHERE tenant_id = $1)
+                      + (SELECT count(*) FROM dead.changes WHERE tenant_id = $1)";
+    sqlx::query_scalar(count).bind(tenant.uuid()).fetch_one(&mut bed.superuser().await).await.unwrap()
+}
+
 async fn destroy(case: &Case<'_>) {
     eventstore::destroy(&case.bed.database, case.tenant(), &[]).await.unwrap();
 }
@@ -103,7 +125,7 @@ async fn a_row_that_was_written_and_not_committed_when_its_tenant_is_destroyed_i
     let running = bed.start_with(gate.clone());
     gate.reached.notified().await;
     tokio::join!(destroy(&case), async {
-        held_up(&bed, Role::Append).await;
+        waited_for(&bed).await;
         gate.let_go();
         gate.ended.notified().await;
     });
@@ -130,5 +152,71 @@ async fn an_instance_that_comes_to_rest_while_its_tenant_is_destroyed_has_no_row
         gate.ended.notified().await;
     });
     assert_eq!(rows(&bed, case.tenant()).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_saga_that_has_to_hear_of_something_while_its_tenant_is_destroyed_is_not_woken_before_that_is_over() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    set(&case).await;
+    let lead = qualify(&case).await;
+    waits(&case).await;
+    bed.followed().await;
+    running.stop().await;
+    // Heard of by the instance, and nothing of its own.
+    case.execute(&AssignLead { lead, owner: "eve".to_owned() }).await;
+    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
+    tokio::join!(destroy(&case), async {
+        hold.reached().await;
+        let running = bed.start();
+        held_up(&bed, Role::Project).await;
+        hold.end().await;
+        bed.followed().await;
+        running.stop().await;
+    });
+    assert_eq!(rows(&bed, case.tenant()).await, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_was_parked_and_not_committed_when_its_tenant_is_destroyed_is_parked_no_more() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    broken(&bed, &case).await;
+    let gate = Gate::new(Point::BeforeCheckpoint, Point::AfterCheckpoint);
+    let running = bed.start_with(gate.clone());
+    qualify(&case).await;
+    gate.reached.notified().await;
+    tokio::join!(destroy(&case), async {
+        waited_for(&bed).await;
+        gate.let_go();
+        gate.ended.notified().await;
+    });
+    assert_eq!(letters(&bed, case.tenant()).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_parked_event_that_is_asked_about_again_while_its_tenant_is_destroyed_leaves_nothing_and_holds_nobody_up() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let position = broken(&bed, &case).await;
+    let running = bed.start();
+    qualify(&case).await;
+    eventually("it is parked", async || (!parked(&bed, &case).await.is_empty()).then_some(())).await;
+    bed.followed().await;
+    running.stop().await;
+    mended(&bed, position).await;
+    let gate = Gate::new(Point::BeforeStart, Point::AfterStart);
+    let running = bed.start_with(gate.clone());
+    // It has the letter, and is about to begin an instance.
+    gate.reached.notified().await;
+    tokio::join!(destroy(&case), async {
+        waited_for(&bed).await;
+        gate.let_go();
+    });
+    bed.followed().await;
+    assert_eq!((letters(&bed, case.tenant()).await, rows(&bed, case.tenant()).await), (0, 0));
     running.stop().await;
 }
