@@ -8,7 +8,7 @@ use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId, SessionStarted};
+use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId};
 
 kernel::events! {
     /// What can happen to an account.
@@ -326,20 +326,6 @@ impl Account {
         }
     }
 
-    /// Whether what began at a time still holds.
-    pub fn stands_by(&self, began: DateTime<Utc>) -> bool {
-        !self.closed && self.ended_at.is_none_or(|ended| began > ended)
-    }
-
-    /// Whether a session holds as far as the account says: not all have ended since it began. Where it says in which era that was, no
-    /// clock is asked.
-    pub fn stands_by_session(&self, started: &SessionStarted) -> bool {
-        match started.era {
-            Some(era) => !self.closed && era >= self.era,
-            None => self.stands_by(started.at),
-        }
-    }
-
     fn end_sessions(&self, at: DateTime<Utc>, reason: String) -> AccountEvent {
         SessionsEnded { at, reason, era: Some(self.era) }.into()
     }
@@ -357,7 +343,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 7;
+    const FORM: u32 = 8;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -459,7 +445,10 @@ impl Aggregate for Account {
             }
             AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
-            AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
+            AccountEvent::ClientJoined(e) => {
+                let joined = self.moment(e.at);
+                self.listeners.add(e.client, e.session, joined);
+            }
             AccountEvent::SessionsEnded(e) => {
                 (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
             }
