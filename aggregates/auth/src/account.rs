@@ -8,7 +8,7 @@ use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId};
+use crate::{ClientId, Jwk, Listeners, Moment, Passkeys, SessionId};
 
 kernel::events! {
     /// What can happen to an account.
@@ -134,8 +134,8 @@ pub struct Account {
     pub entered: bool,
     /// What clients may do for the person.
     pub consents: BTreeMap<ClientId, BTreeSet<String>>,
-    /// Until when what was granted to a client has ended.
-    pub withdrawn: BTreeMap<ClientId, DateTime<Utc>>,
+    /// When it was last taken back what a client may do: what was granted to it by then has ended.
+    pub withdrawn: BTreeMap<ClientId, Moment>,
 }
 
 /// An authenticator (RFC 6238) of a person.
@@ -330,11 +330,6 @@ impl Account {
         SessionsEnded { at, reason, era: Some(self.era) }.into()
     }
 
-    /// Whether what was granted to a client at a time still holds.
-    pub fn lets(&self, client: ClientId, granted: DateTime<Utc>) -> bool {
-        self.withdrawn.get(&client).is_none_or(|ended| granted > *ended)
-    }
-
     /// Whether the person consented to all of this already.
     pub fn consented<'s>(&self, client: ClientId, scope: impl IntoIterator<Item = &'s String>) -> bool {
         self.consents.get(&client).is_some_and(|consent| scope.into_iter().all(|word| consent.contains(word)))
@@ -462,8 +457,9 @@ impl Aggregate for Account {
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
             AccountEvent::ConsentWithdrawn(e) => {
+                let withdrawn = self.lets_as_of(e.client, e.at);
                 self.consents.remove(&e.client);
-                self.withdrawn.insert(e.client, e.at);
+                self.withdrawn.insert(e.client, withdrawn);
             }
         }
     }

@@ -55,6 +55,10 @@ pub struct GrantTerms {
     pub actor: Option<String>,
     /// When it was opened: what ends all that was there before ends it.
     pub opened_at: DateTime<Utc>,
+    /// How often the person had taken back before what they let the client do: no clock says which came first. Absent: nobody consents to
+    /// it, or it was not counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_era: Option<u32>,
     /// When it ends, whatever happens.
     pub expires_at: DateTime<Utc>,
 }
@@ -62,7 +66,8 @@ pub struct GrantTerms {
 impl GrantTerms {
     /// Whether what was granted still holds for whom it was, as their account says and the session in which it was.
     pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
-        if !account.lets(ClientId::new(self.client), self.opened_at) {
+        let granted = Moment { at: self.opened_at, era: self.consent_era };
+        if !account.lets(ClientId::new(self.client), granted) {
             return false;
         }
         if self.session.is_none() {
@@ -179,7 +184,7 @@ impl Grant {
 
 impl Aggregate for Grant {
     const TYPE: &'static str = "auth.grant";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = GrantCommand;
     type Event = GrantEvent;
     type Error = GrantError;
@@ -265,6 +270,7 @@ mod tests {
             parent: None,
             actor: None,
             opened_at: at(0),
+            consent_era: None,
             expires_at: at(1_000),
         };
         GrantOpened { terms }.into()

@@ -1,19 +1,20 @@
-//! When something was in the life of an account. Which of two came first the account counts; no clock has to tell.
+//! When something was, by a clock and by the eras of an account. Which of two came first the account counts; no clock has to tell.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, SessionStarted, SessionsEnded};
+use crate::{Account, ClientId, SessionStarted, SessionsEnded};
 
-/// When something was in the life of an account: somebody began to sign in, a session began, all of them ended.
+/// When something was: somebody began to sign in, a session began, something was granted; or all of that ended.
 ///
-/// A clock that was ahead calls what it began later than what ends it. So the account counts how often all sessions have ended, and what
-/// begins keeps that count beside its time. Where either of two has none, of before it was counted, their times are compared.
+/// A clock that was ahead calls what it began later than what ends it. So the account counts how often all sessions have ended, and how often
+/// its person took back what a client may do: the eras. What begins keeps that count beside its time. Where either of two has none, of
+/// before it was counted, their times are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// What the clock said.
     pub at: DateTime<Utc>,
-    /// How often all sessions had ended by then. Absent: it was not counted yet.
+    /// How often what ends it had happened by then. Absent: it was not counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub era: Option<u32>,
 }
@@ -52,5 +53,16 @@ impl Account {
     pub fn stands_by(&self, began: Moment) -> bool {
         let ended = self.ended_at.map(|at| Moment { at, era: self.era.checked_sub(1) });
         !self.closed && ended.is_none_or(|ended| !began.ends_by(ended))
+    }
+
+    /// What the clock says now, as this account counts what it lets a client do. What takes that back afterwards ends what is granted with it.
+    pub fn lets_as_of(&self, client: ClientId, now: DateTime<Utc>) -> Moment {
+        let before = self.withdrawn.get(&client).and_then(|withdrawn| withdrawn.era);
+        Moment { at: now, era: Some(before.map_or(0, |era| era.saturating_add(1))) }
+    }
+
+    /// Whether what was granted to a client then still holds: it was not taken back since.
+    pub fn lets(&self, client: ClientId, granted: Moment) -> bool {
+        self.withdrawn.get(&client).is_none_or(|withdrawn| !granted.ends_by(*withdrawn))
     }
 }

@@ -1,5 +1,7 @@
 //! What can be asked of a session, and of attempts to begin one.
 
+use std::sync::Arc;
+
 use auth_aggregates::{
     Account, AccountCommand, EndReason, Moment, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed,
     SessionError, SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
@@ -101,13 +103,14 @@ impl Command for StartSession {
     }
 }
 
-/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs.
-pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<(), Refusal> {
+/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs. Answers
+/// their account, as it is then.
+pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<Arc<Account>, Refusal> {
     let account = account_of(work, user).await?;
     let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);
     let started = session.as_ref().and_then(|session| session.started.as_ref());
     if started.is_some_and(|started| started.user == user && account.stands_by(started.began())) {
-        return Ok(());
+        return Ok(account);
     }
     Err(SessionError.into())
 }

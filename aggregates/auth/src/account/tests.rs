@@ -5,7 +5,6 @@ use keys::{Context, DataKey, SystemRandom};
 use uuid::Uuid;
 
 use super::*;
-use crate::Moment;
 
 #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
 fn sealed() -> Sealed {
@@ -262,5 +261,11 @@ fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
     assert!(!account.consented(client, &["email".to_owned(), "api".to_owned()]));
     account.evolve(ConsentWithdrawn { client, at: at(3) }.into());
     assert!(!account.consented(client, &["email".to_owned()]));
-    assert!(!account.lets(client, at(3)) && account.lets(client, at(4)));
+    let lets = |account: &Account, minute, era| account.lets(client, Moment { at: at(minute), era });
+    assert!(!lets(&account, 3, None) && lets(&account, 4, None), "of before it was counted");
+    assert!(!lets(&account, 60, Some(0)), "granted by a clock that was ahead");
+    assert!(lets(&account, 1, account.lets_as_of(client, at(1)).era), "or anew, by one that was behind");
+    account.evolve(ConsentWithdrawn { client, at: at(2) }.into());
+    assert!(!lets(&account, 60, Some(1)) && lets(&account, 60, Some(2)));
+    assert!(account.lets(ClientId::new(Uuid::from_u128(9)), account.moment(at(1))), "another client");
 }

@@ -207,6 +207,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: somebody.account.lets_as_of(asked.client, now).era,
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());

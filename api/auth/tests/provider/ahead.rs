@@ -1,7 +1,7 @@
 //! Clocks that were ahead, and are right again. The numbers are those of docs/src/threat-model.md.
 
 use auth_aggregates::Algorithm;
-use auth_commands::{EndSessions, RetireSigningKey};
+use auth_commands::{EndSessions, RetireSigningKey, RevokeConsent};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -99,6 +99,40 @@ async fn attack_138_a_page_that_was_opened_by_a_clock_that_was_ahead_is_not_good
     let early = sends_code(&world, &mut browser, &page, &code).await;
     assert!(early.status == StatusCode::BAD_REQUEST && early.body.contains("expired"), "{early:?}");
     assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_139_what_was_granted_by_a_clock_that_was_ahead_ends_when_it_is_taken_back() {
+    let world = World::start().await;
+    let user = world.person("ada@example.com").await;
+    let app = world.client(false).await;
+    let consents = async || {
+        let mut browser = Browser::default();
+        let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
+        let fields = [("pending", page.hidden("pending")), ("decision", "allow".to_owned())];
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let code = browser.fill_in(&world, "consent", &fields).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        tokens["refresh_token"].as_str().unwrap().to_owned()
+    };
+    let takes_back = async || world.administers(&RevokeConsent { user, client: app.id }).await;
+    world.clock.advance(AHEAD);
+    let refresh = consents().await;
+    world.clock.advance(-AHEAD);
+    takes_back().await;
+    for later in [TimeDelta::zero(), AHEAD] {
+        world.clock.advance(later);
+        let before = world.head().await;
+        json(app.refreshes(&world, &refresh), StatusCode::BAD_REQUEST).await;
+        assert_eq!(world.head().await, before, "something was written");
+    }
+    // Nor does a clock that is ahead, when it is taken back, keep anybody from consenting anew.
+    consents().await;
+    world.clock.advance(AHEAD);
+    takes_back().await;
+    world.clock.advance(-AHEAD);
+    let refresh = consents().await;
+    json(app.refreshes(&world, &refresh), StatusCode::OK).await;
 }
 
 #[tokio::test]

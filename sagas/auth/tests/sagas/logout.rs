@@ -90,6 +90,7 @@ async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: None,
         expires_at: now + TimeDelta::days(1),
     };
     run(case, &OpenGrant { terms }).await;
