@@ -209,7 +209,6 @@ impl World {
         self.clock.advance(TimeDelta::seconds(1));
         let set = self.post("password", &[("token", &token), ("password", password)]).send().await.unwrap();
         assert_eq!(set.status(), StatusCode::OK, "{}", set.text().await.unwrap());
-        // What begins at the very moment at which all sessions ended has ended with them.
         self.clock.advance(TimeDelta::seconds(1));
     }
 
