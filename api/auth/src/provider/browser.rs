@@ -52,8 +52,8 @@ pub(super) struct ShownBy {
     pub(super) methods: Vec<String>,
     /// What it said.
     pub(super) saml: Option<SamlSignIn>,
-    /// As of when: as the account was that has with what they are compared. What ends all their sessions after that ends this, too. None:
-    /// as of the session's beginning, for nothing of ours is compared.
+    /// As of when: as the account was with which it was compared. What ends all their sessions after that ends this, too. None: as of the
+    /// session's beginning, for nothing of ours is compared.
     pub(super) since: Option<Moment>,
 }
 
