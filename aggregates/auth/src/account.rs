@@ -8,7 +8,7 @@ use kernel::{Aggregate, Personal, Refusal};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, Jwk, Listeners, Passkeys, SessionId, SessionStarted};
+use crate::{ClientId, Jwk, Listeners, Moment, Passkeys, SessionId};
 
 kernel::events! {
     /// What can happen to an account.
@@ -134,8 +134,8 @@ pub struct Account {
     pub entered: bool,
     /// What clients may do for the person.
     pub consents: BTreeMap<ClientId, BTreeSet<String>>,
-    /// Until when what was granted to a client has ended.
-    pub withdrawn: BTreeMap<ClientId, DateTime<Utc>>,
+    /// When it was last taken back what a client may do: what was granted to it by then has ended.
+    pub withdrawn: BTreeMap<ClientId, Moment>,
 }
 
 /// An authenticator (RFC 6238) of a person.
@@ -326,27 +326,8 @@ impl Account {
         }
     }
 
-    /// Whether what began at a time still holds.
-    pub fn stands_by(&self, began: DateTime<Utc>) -> bool {
-        !self.closed && self.ended_at.is_none_or(|ended| began > ended)
-    }
-
-    /// Whether a session holds as far as the account says: not all have ended since it began. Where it says in which era that was, no
-    /// clock is asked.
-    pub fn stands_by_session(&self, started: &SessionStarted) -> bool {
-        match started.era {
-            Some(era) => !self.closed && era >= self.era,
-            None => self.stands_by(started.at),
-        }
-    }
-
     fn end_sessions(&self, at: DateTime<Utc>, reason: String) -> AccountEvent {
         SessionsEnded { at, reason, era: Some(self.era) }.into()
-    }
-
-    /// Whether what was granted to a client at a time still holds.
-    pub fn lets(&self, client: ClientId, granted: DateTime<Utc>) -> bool {
-        self.withdrawn.get(&client).is_none_or(|ended| granted > *ended)
     }
 
     /// Whether the person consented to all of this already.
@@ -357,7 +338,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 7;
+    const FORM: u32 = 8;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -459,7 +440,10 @@ impl Aggregate for Account {
             }
             AccountEvent::RecoveryCodesSet(e) => self.recovery = e.hashes.into_iter().collect(),
             AccountEvent::RecoveryCodeUsed(e) => _ = self.recovery.remove(&e.hash),
-            AccountEvent::ClientJoined(e) => self.listeners.add(e.client, e.session, e.at),
+            AccountEvent::ClientJoined(e) => {
+                let joined = self.moment(e.at);
+                self.listeners.add(e.client, e.session, joined);
+            }
             AccountEvent::SessionsEnded(e) => {
                 (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
             }
@@ -473,8 +457,9 @@ impl Aggregate for Account {
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
             AccountEvent::ConsentWithdrawn(e) => {
+                let withdrawn = self.lets_as_of(e.client, e.at);
                 self.consents.remove(&e.client);
-                self.withdrawn.insert(e.client, e.at);
+                self.withdrawn.insert(e.client, withdrawn);
             }
         }
     }

@@ -23,6 +23,9 @@ kernel::events! {
             /// When: what ends all that was there before ends it. Absent in records of before it was kept.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub at: Option<DateTime<Utc>>,
+            /// How often they had taken back before what they let the client do. Absent: it was not counted yet.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub consent_era: Option<u32>,
         },
         /// Somebody typed its code and said no.
         DeviceDenied = "auth.device.denied" @ 1 {},
@@ -49,8 +52,8 @@ pub struct Device {
 pub enum DeviceCommand {
     /// Begins.
     Ask(DeviceAsked),
-    /// Somebody says yes.
-    Allow { user: UserId, session: SessionId, at: DateTime<Utc> },
+    /// Somebody says yes. `consent_era`: how often they had taken back before what they let the client do.
+    Allow { user: UserId, session: SessionId, at: DateTime<Utc>, consent_era: u32 },
     /// Somebody says no.
     Deny { at: DateTime<Utc> },
     /// It gets its tokens.
@@ -106,7 +109,7 @@ impl Device {
 
 impl Aggregate for Device {
     const TYPE: &'static str = "auth.device";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = DeviceCommand;
     type Event = DeviceEvent;
     type Error = DeviceError;
@@ -117,8 +120,8 @@ impl Aggregate for Device {
             DeviceCommand::Allow { at, .. } | DeviceCommand::Deny { at } if self.open(at).is_none() => {
                 return Err(DeviceError::Expired);
             }
-            DeviceCommand::Allow { user, session, at } => {
-                vec![DeviceAllowed { user, session, at: Some(at) }.into()]
+            DeviceCommand::Allow { user, session, at, consent_era } => {
+                vec![DeviceAllowed { user, session, at: Some(at), consent_era: Some(consent_era) }.into()]
             }
             DeviceCommand::Deny { .. } => vec![DeviceDenied {}.into()],
             DeviceCommand::LetIn { client, grant, at } => {
@@ -162,7 +165,7 @@ mod tests {
 
     fn allowed() -> DeviceAllowed {
         let (user, session) = (UserId::new(Uuid::from_u128(2)), SessionId::new(Uuid::from_u128(3)));
-        DeviceAllowed { user, session, at: Some(at(1)) }
+        DeviceAllowed { user, session, at: Some(at(1)), consent_era: Some(2) }
     }
 
     fn let_in(by: u128, minute: i64) -> DeviceCommand {
@@ -186,14 +189,14 @@ mod tests {
         let DeviceAllowed { user, session, .. } = allowed();
         TestFramework::<Device>::with(())
             .given(vec![asked()])
-            .when(DeviceCommand::Allow { user, session, at: at(1) })
+            .when(DeviceCommand::Allow { user, session, at: at(1), consent_era: 2 })
             .then_expect_events(vec![allowed().into()]);
     }
 
     #[test]
     fn nobody_says_yes_too_late_or_after_somebody_else_decided() {
         let DeviceAllowed { user, session, .. } = allowed();
-        let allow = |minute| DeviceCommand::Allow { user, session, at: at(minute) };
+        let allow = |minute| DeviceCommand::Allow { user, session, at: at(minute), consent_era: 2 };
         TestFramework::<Device>::with(()).given(vec![asked()]).when(allow(10)).then_expect_error(DeviceError::Expired);
         TestFramework::<Device>::with(())
             .given(vec![asked(), DeviceDenied {}.into()])

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Account, ClientId, GrantId, Session, SessionId};
+use crate::{Account, ClientId, GrantId, Moment, Session, SessionId};
 
 kernel::events! {
     /// What can happen to a grant.
@@ -55,6 +55,10 @@ pub struct GrantTerms {
     pub actor: Option<String>,
     /// When it was opened: what ends all that was there before ends it.
     pub opened_at: DateTime<Utc>,
+    /// How often the person had taken back before what they let the client do: no clock says which came first. Absent: nobody consents to
+    /// it, or it was not counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_era: Option<u32>,
     /// When it ends, whatever happens.
     pub expires_at: DateTime<Utc>,
 }
@@ -62,17 +66,22 @@ pub struct GrantTerms {
 impl GrantTerms {
     /// Whether what was granted still holds for whom it was, as their account says and the session in which it was.
     pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
-        if !account.stands_by(self.opened_at) || !account.lets(ClientId::new(self.client), self.opened_at) {
+        let granted = Moment { at: self.opened_at, era: self.consent_era };
+        if !account.lets(ClientId::new(self.client), granted) {
             return false;
         }
         if self.session.is_none() {
-            return true;
+            return account.stands_by(Moment { at: self.opened_at, era: None });
         }
-        // What comes of a session that has ended with all others has ended, whenever it came.
-        let session =
-            session.filter(|session| session.started.as_ref().is_some_and(|it| account.stands_by_session(it)));
+        let Some((session, started)) = session.and_then(|session| Some((session, session.started.as_ref()?))) else {
+            return false;
+        };
+        // What comes of a session that has ended with all others has ended, whenever it came: it is of that session's era.
+        let began = started.began();
+        let at = began.at.min(self.opened_at);
         // What goes on while the person is away goes on when they sign out.
-        session.is_some_and(|session| !session.ended || self.scope.iter().any(|word| word == "offline_access"))
+        account.stands_by(Moment { at, ..began })
+            && (!session.ended || self.scope.iter().any(|word| word == "offline_access"))
     }
 }
 
@@ -175,7 +184,7 @@ impl Grant {
 
 impl Aggregate for Grant {
     const TYPE: &'static str = "auth.grant";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     type Command = GrantCommand;
     type Event = GrantEvent;
     type Error = GrantError;
@@ -234,6 +243,7 @@ mod tests {
     use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 
     use super::*;
+    use crate::{Place, SessionStarted, SessionsEnded};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
@@ -260,6 +270,7 @@ mod tests {
             parent: None,
             actor: None,
             opened_at: at(0),
+            consent_era: None,
             expires_at: at(1_000),
         };
         GrantOpened { terms }.into()
@@ -317,6 +328,29 @@ mod tests {
         after(vec![first.clone()]).when(refresh(0)).then_expect_events(vec![revoked(RevokeReason::RefreshReused)]);
         after(vec![first.clone()]).when(refresh(2)).then_expect_error(GrantError);
         after(vec![first, revoked(RevokeReason::RefreshReused)]).when(refresh(1)).then_expect_error(GrantError);
+    }
+
+    #[test]
+    fn what_was_granted_is_of_the_era_of_its_session_whatever_the_clock_said() {
+        let GrantEvent::GrantOpened(GrantOpened { terms }) = opened() else { unreachable!() };
+        let terms = GrantTerms { session: Some(SessionId::new(Uuid::from_u128(3))), opened_at: at(100), ..terms };
+        let session = |era: Option<u32>| {
+            let (user, methods) = (kernel::UserId::new(terms.subject), vec!["pwd".to_owned()]);
+            let (at, expires_at, place) = (at(90), at(1_000), Place::default());
+            let mut session = Session::default();
+            session.evolve(SessionStarted { user, methods, at, expires_at, place, saml: None, era }.into());
+            session
+        };
+        let holds = |account: &Account, era| terms.hold(account, Some(&session(era)));
+        let ended = |second| SessionsEnded { at: at(second), reason: "locked".to_owned(), era: Some(0) };
+        let (mut behind, mut ahead) = (Account::default(), Account::default());
+        assert!(holds(&behind, Some(0)) && holds(&behind, None) && !terms.hold(&behind, None));
+        behind.evolve(ended(10).into());
+        assert!(!holds(&behind, Some(0)), "granted by a clock that was ahead");
+        assert!(holds(&behind, Some(1)) && holds(&behind, None));
+        ahead.evolve(ended(500).into());
+        assert!(holds(&ahead, Some(1)), "all ended by a clock that was ahead");
+        assert!(!holds(&ahead, Some(0)) && !holds(&ahead, None));
     }
 
     #[test]

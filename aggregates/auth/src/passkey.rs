@@ -13,6 +13,10 @@ use crate::{
 /// How long a browser may take from being asked for a passkey to its answer.
 pub const CHALLENGE_GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 
+/// So many challenges are remembered however long ago they were used: by a clock that is ahead all of them are old, and then it is right
+/// again.
+const REMEMBERED: usize = 16;
+
 /// The most passkeys of a person.
 pub const MOST_PASSKEYS: usize = 20;
 
@@ -21,7 +25,8 @@ pub const MOST_PASSKEYS: usize = 20;
 pub struct Passkeys {
     /// By the ids of their credentials, base64url.
     pub by_id: BTreeMap<String, Passkey>,
-    /// The challenges that were used up, and until when they would have been good: older ones need no remembering.
+    /// The challenges that were used up, and until when they would have been good: older ones need no remembering, but for the
+    /// [last ones](REMEMBERED).
     pub used: BTreeMap<String, DateTime<Utc>>,
 }
 
@@ -114,8 +119,11 @@ impl Passkeys {
     }
 
     fn use_up(&mut self, challenge: String, at: DateTime<Utc>) {
-        self.used.retain(|_, until| *until > at);
         self.used.insert(challenge, at + CHALLENGE_GOOD_FOR);
+        let mut untils: Vec<_> = self.used.values().copied().collect();
+        untils.sort_unstable();
+        let last = untils.iter().rev().nth(REMEMBERED - 1).copied();
+        self.used.retain(|_, until| *until > at || last.is_none_or(|last| *until >= last));
     }
 }
 
@@ -167,8 +175,24 @@ mod tests {
         for event in [enrolled("one", 0).into(), shown(0, "a", 5).into(), shown(0, "b", 15).into()] {
             account.evolve(event);
         }
-        assert_eq!(account.passkeys.used.keys().collect::<Vec<_>>(), ["b"], "what is forgotten was good no more");
         assert_eq!(account.passkeys.by_id["one"].used_at, Some(at(15)));
+        for minute in 16..40 {
+            account.evolve(shown(0, &minute.to_string(), minute).into());
+        }
+        let left: Vec<_> = account.passkeys.used.keys().cloned().collect();
+        assert_eq!(
+            left,
+            (24..40).map(|minute| minute.to_string()).collect::<Vec<_>>(),
+            "good no more, and not the last"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_has_no_challenge_forgotten_that_is_good_when_it_is_right_again() {
+        TestFramework::<Account>::with(())
+            .given(vec![enrolled("one", 0).into(), shown(0, "a", 5).into(), shown(0, "b", 65).into()])
+            .when(show(0, "a", 7))
+            .then_expect_error(AccountError::ChallengeUsed);
     }
 
     #[test]

@@ -64,12 +64,13 @@ impl Command for DecideDevice {
         if !self.allow {
             return work.update::<Device>(self.device, DeviceCommand::Deny { at }).await;
         }
-        in_session(work, self.user, self.session).await?;
-        let allow = DeviceCommand::Allow { user: self.user, session: self.session, at };
-        work.update::<Device>(self.device, allow).await?;
+        let account = in_session(work, self.user, self.session).await?;
         let Some(DeviceAsked { client, scope, .. }) = work.read::<Device>(self.device).await?.asked.clone() else {
-            return Ok(());
+            return Err(DeviceError::Nothing.into());
         };
+        let consent_era = account.lets_as_of(client, at).era.unwrap_or_default();
+        let allow = DeviceCommand::Allow { user: self.user, session: self.session, at, consent_era };
+        work.update::<Device>(self.device, allow).await?;
         work.upsert::<Account>(self.user, AccountCommand::Consent { client, scope }).await
     }
 }
@@ -98,6 +99,7 @@ impl Command for LetDeviceIn {
             parent: None,
             actor: None,
             opened_at,
+            consent_era: allowed.consent_era,
             expires_at: opened_at + self.lifetime,
         };
         let account = account_of(work, allowed.user).await?;

@@ -1,10 +1,12 @@
 //! What can be asked of a session, and of attempts to begin one.
 
+use std::sync::Arc;
+
 use auth_aggregates::{
-    Account, AccountCommand, EndReason, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed, SessionError,
-    SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
+    Account, AccountCommand, EndReason, Moment, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed,
+    SessionError, SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 use uuid::Uuid;
@@ -21,14 +23,15 @@ pub struct StartSession {
     pub methods: Vec<String>,
     /// What an identity provider said, if it was one. It begins one session.
     pub saml: Option<SamlSignIn>,
-    /// When they began to, if it was compared with what their account has: none of it must have ended since.
-    pub since: Option<DateTime<Utc>>,
+    /// When they began to, if it was compared with what their account has: not all their sessions must have ended since.
+    pub since: Option<Moment>,
     /// How long it holds.
     pub lifetime: TimeDelta,
     pub place: Place,
 }
 
-/// Whoever is signed in showed again who they are, or by more than before.
+/// Whoever is signed in showed again who they are, or by more than before. Refused when the session has ended, by itself or with all
+/// others: `session_ended`.
 #[derive(Clone, Debug)]
 pub struct ConfirmSession {
     pub session: SessionId,
@@ -73,9 +76,9 @@ impl Command for StartSession {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<SessionId, Refusal> {
         let session: SessionId = work.new_id();
-        let at = self.since.map_or(work.now(), |since| work.now().max(since));
+        let at = work.now();
         let account = account_of(work, self.user).await?;
-        if !account.stands_by(self.since.unwrap_or(at)) {
+        if !account.stands_by(self.since.unwrap_or_else(|| account.moment(at))) {
             let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
             return Err(Refusal::conflict("sessions_ended", detail));
         }
@@ -100,13 +103,14 @@ impl Command for StartSession {
     }
 }
 
-/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs.
-pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<(), Refusal> {
+/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs. Answers
+/// their account, as it is then.
+pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<Arc<Account>, Refusal> {
     let account = account_of(work, user).await?;
     let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);
     let started = session.as_ref().and_then(|session| session.started.as_ref());
-    if started.is_some_and(|started| started.user == user && account.stands_by_session(started)) {
-        return Ok(());
+    if started.is_some_and(|started| started.user == user && account.stands_by(started.began())) {
+        return Ok(account);
     }
     Err(SessionError.into())
 }
@@ -116,6 +120,9 @@ impl Command for ConfirmSession {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let session = work.read::<Session>(self.session).await?;
+        let Some(started) = &session.started else { return Err(SessionError.into()) };
+        in_session(work, started.user, self.session).await?;
         let confirmed = SessionConfirmed { methods: self.methods.clone(), at: work.now() };
         work.update::<Session>(self.session, SessionCommand::Confirm(confirmed)).await
     }

@@ -49,13 +49,15 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
     let Some((account, _)) = occasion.load::<Account>(&user.to_string()).await? else { return Ok(None) };
     let clients: Vec<_> = match session {
         None => {
-            let ended = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
-                AccountEvent::SessionsEnded(e) => Some(e.at),
-                AccountEvent::AccountClosed(e) => Some(e.at),
-                AccountEvent::AccountErased(e) => Some(e.at),
+            let listened: Option<Vec<_>> = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
+                AccountEvent::SessionsEnded(e) => Some(account.listeners.until(e.ended()).collect()),
+                // Nobody comes in afterwards.
+                AccountEvent::AccountClosed(_) | AccountEvent::AccountErased(_) => {
+                    Some(account.listeners.all().collect())
+                }
                 _ => None,
             });
-            ended.map(|at| account.listeners.until(at).collect()).unwrap_or_default()
+            listened.unwrap_or_default()
         }
         Some(session) => account.listeners.to(session).collect(),
     };

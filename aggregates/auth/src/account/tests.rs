@@ -5,7 +5,6 @@ use keys::{Context, DataKey, SystemRandom};
 use uuid::Uuid;
 
 use super::*;
-use crate::Place;
 
 #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
 fn sealed() -> Sealed {
@@ -180,24 +179,16 @@ fn a_code_works_once_and_so_does_a_recovery_code() {
 #[test]
 fn what_began_before_all_sessions_ended_has_ended() {
     let mut account = Account::default();
-    assert!(account.stands_by(at(1)));
+    let stands = |account: &Account, minute| account.stands_by(Moment { at: at(minute), era: None });
+    assert!(stands(&account, 1));
     account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned(), era: None }.into());
-    assert!(!account.stands_by(at(5)) && account.stands_by(at(6)));
+    assert!(!stands(&account, 5) && stands(&account, 6));
     account.evolve(AccountClosed { at: at(7) }.into());
-    assert!(!account.stands_by(at(8)), "closed is for ever");
+    assert!(!stands(&account, 8), "closed is for ever");
 }
 
 #[test]
-fn no_clock_says_which_sessions_ended_with_all() {
-    let began = |minute: i64, era: Option<u32>| SessionStarted {
-        user: kernel::UserId::new(Uuid::nil()),
-        methods: vec!["pwd".to_owned()],
-        at: at(minute),
-        expires_at: at(600),
-        place: Place::default(),
-        saml: None,
-        era,
-    };
+fn no_clock_says_what_ended_with_all_sessions() {
     let end = || AccountCommand::EndSessions { at: at(5), reason: "locked".to_owned() };
     let ended = |era| AccountEvent::from(SessionsEnded { at: at(5), reason: "locked".to_owned(), era });
     let given = |events: Vec<AccountEvent>| TestFramework::<Account>::with(()).given(events);
@@ -206,14 +197,29 @@ fn no_clock_says_which_sessions_ended_with_all() {
     given(vec![ended(None), ended(None)]).when(end()).then_expect_events(vec![ended(Some(2))]);
 
     let mut account = Account::default();
-    let stands = |account: &Account, minute, era| account.stands_by_session(&began(minute, era));
+    let stands = |account: &Account, minute, era| account.stands_by(Moment { at: at(minute), era });
     assert!(stands(&account, 60, Some(0)) && stands(&account, 60, None));
     account.evolve(ended(Some(0)));
     assert!(!stands(&account, 60, Some(0)), "begun by a clock that was ahead");
+    assert!(stands(&account, 5, account.moment(at(5)).era), "or afterwards, as soon as can be");
     assert!(stands(&account, 1, Some(1)), "or, after it, by one that was behind");
     assert!(!stands(&account, 5, None) && stands(&account, 6, None), "of before it was counted");
     account.evolve(AccountClosed { at: at(7) }.into());
     assert!(!stands(&account, 8, Some(1)) && !stands(&account, 8, None));
+}
+
+#[test]
+fn a_client_that_was_given_something_by_a_clock_that_was_ahead_listened_when_all_sessions_ended() {
+    let joined = |number: u128, minute| {
+        let (client, session) = (ClientId::new(Uuid::from_u128(number)), SessionId::new(Uuid::from_u128(number)));
+        AccountEvent::from(ClientJoined { client, session, at: at(minute) })
+    };
+    let ended = SessionsEnded { at: at(5), reason: "locked".to_owned(), era: Some(0) };
+    let mut account = Account::default();
+    for event in [joined(1, 60), ended.clone().into(), joined(2, 4)] {
+        account.evolve(event);
+    }
+    assert_eq!(account.listeners.until(ended.ended()).collect::<Vec<_>>(), [ClientId::new(Uuid::from_u128(1))]);
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_closed_account_is_erased_once_and_remembers_nobody() {
     let mut account = Account::default();
     account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned()] }.into());
     account.evolve(erased);
-    assert!(account.closed && account.consents.is_empty() && !account.stands_by(at(9)));
+    assert!(account.closed && account.consents.is_empty() && !account.stands_by(account.moment(at(9))));
 }
 
 #[test]
@@ -255,5 +261,11 @@ fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
     assert!(!account.consented(client, &["email".to_owned(), "api".to_owned()]));
     account.evolve(ConsentWithdrawn { client, at: at(3) }.into());
     assert!(!account.consented(client, &["email".to_owned()]));
-    assert!(!account.lets(client, at(3)) && account.lets(client, at(4)));
+    let lets = |account: &Account, minute, era| account.lets(client, Moment { at: at(minute), era });
+    assert!(!lets(&account, 3, None) && lets(&account, 4, None), "of before it was counted");
+    assert!(!lets(&account, 60, Some(0)), "granted by a clock that was ahead");
+    assert!(lets(&account, 1, account.lets_as_of(client, at(1)).era), "or anew, by one that was behind");
+    account.evolve(ConsentWithdrawn { client, at: at(2) }.into());
+    assert!(!lets(&account, 60, Some(1)) && lets(&account, 60, Some(2)));
+    assert!(account.lets(ClientId::new(Uuid::from_u128(9)), account.moment(at(1))), "another client");
 }

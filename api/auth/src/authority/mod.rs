@@ -159,6 +159,13 @@ impl Authority {
         self.parts.clock.now()
     }
 
+    /// How long ago something was. None: later than now, by more than clocks may differ (`leeway`): one was ahead, and when it really was is
+    /// not known.
+    pub(crate) fn ago(&self, at: DateTime<Utc>) -> Option<TimeDelta> {
+        let ago = self.now() - at;
+        (ago >= -self.settings().leeway).then_some(ago)
+    }
+
     /// Which hour it is, counted from 1970: what any process may see to be due is done once in it.
     pub(crate) fn hour(&self) -> u64 {
         self.now().timestamp().max(0).unsigned_abs() / 3_600
@@ -206,7 +213,7 @@ impl Authority {
     /// When the log can't be read.
     pub async fn ring(&self, tenant: TenantId) -> Result<Option<Arc<Ring>>, Refusal> {
         match self.rings.get(&tenant) {
-            Some(ring) if self.now() - ring.loaded_at() < FRESH => Ok(Some(ring)),
+            Some(ring) if kernel::pauses(ring.loaded_at(), FRESH, self.now()) => Ok(Some(ring)),
             _ => self.load(tenant).await,
         }
     }
@@ -220,7 +227,7 @@ impl Authority {
         if ring.find(kid).is_some() {
             return Ok(Some(ring));
         }
-        if self.now() - ring.loaded_at() < LOOK_AGAIN {
+        if kernel::pauses(ring.loaded_at(), LOOK_AGAIN, self.now()) {
             return Ok(None);
         }
         Ok(self.load(tenant).await?.filter(|ring| ring.find(kid).is_some()))

@@ -85,8 +85,8 @@ pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, b
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
         let ShownBy { methods, saml, since } = by.clone();
-        let at = since.unwrap_or_else(|| provider.after_now());
-        let pending = Pending { then: goal.then(), user: person.id, session: None, at, methods, saml };
+        let since = since.unwrap_or_else(|| provider.moment(&account));
+        let pending = Pending { then: goal.then(), user: person.id, session: None, since, methods, saml };
         if has {
             return second_factor::ask(provider, visit, &goal, pending, &account, None).await;
         }
@@ -136,8 +136,10 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
 /// Goes on as far as it can: to signing in, to consenting, or back with a code. `fresh`: they have just shown who they are.
 async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Option<Somebody>, fresh: bool) -> Answer {
     let wants = |prompt: &str| asked.prompt.iter().any(|one| one == prompt);
-    let age = somebody.as_ref().map(|somebody| (provider.authority.now() - somebody.confirmed_at).num_seconds());
-    let too_old = age.is_some_and(|age| asked.max_age.is_some_and(|most| age > most || most == 0));
+    let is_old = |somebody: &Somebody, most: i64| {
+        most == 0 || provider.authority.ago(somebody.confirmed_at).is_none_or(|ago| ago.num_seconds() > most)
+    };
+    let too_old = somebody.as_ref().is_some_and(|somebody| asked.max_age.is_some_and(|most| is_old(somebody, most)));
     let meant = match provider.meant(visit, &asked).await {
         Ok(meant) => meant,
         Err(Unmeant::NoIdToken(text)) => return Ok(asked.fails(visit, "invalid_request", text)),
@@ -160,9 +162,9 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
-        let (then, at) = (Then::Client(asked.query.clone()), provider.authority.now());
+        let (then, since) = (Then::Client(asked.query.clone()), provider.moment(&somebody.account));
         let (user, session) = (somebody.person.id, Some(somebody.id));
-        let pending = Pending { then, user, session, at, methods: Vec::new(), saml: None };
+        let pending = Pending { then, user, session, since, methods: Vec::new(), saml: None };
         let goal = Goal::Client(Box::new(asked));
         return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
     }
@@ -205,6 +207,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: somebody.account.lets_as_of(asked.client, now).era,
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());

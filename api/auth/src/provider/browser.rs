@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, LONGEST_SESSION, Place, SamlSignIn, Session, SessionId};
+use auth_aggregates::{Account, LONGEST_SESSION, Moment, Place, SamlSignIn, Session, SessionId};
 use auth_commands::{NoteRefusedSignIn, StartSession, UseSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
@@ -52,14 +52,14 @@ pub(super) struct ShownBy {
     pub(super) methods: Vec<String>,
     /// What it said.
     pub(super) saml: Option<SamlSignIn>,
-    /// As of when: before it was looked up with what they are compared. What ends all their sessions after that ends this, too. None: as of
-    /// the session's beginning, for nothing of ours is compared.
-    pub(super) since: Option<DateTime<Utc>>,
+    /// As of when: as the account was with which it was compared. What ends all their sessions after that ends this, too. None: as of the
+    /// session's beginning, for nothing of ours is compared.
+    pub(super) since: Option<Moment>,
 }
 
 impl ShownBy {
     /// To us, by one thing.
-    pub(super) fn method(method: &str, since: DateTime<Utc>) -> Self {
+    pub(super) fn method(method: &str, since: Moment) -> Self {
         Self { methods: vec![method.to_owned()], saml: None, since: Some(since) }
     }
 }
@@ -130,7 +130,7 @@ impl Provider {
         let (now, idle) = (self.authority.now(), self.sign_in_policy(visit).await?.session_idle());
         let Some(started) = session.holds(now, idle) else { return Ok(None) };
         let account = self.account(visit, started.user).await?;
-        if !account.stands_by_session(started) {
+        if !account.stands_by(started.began()) {
             return Ok(None);
         }
         let person = self.person(visit, started.user).await?.filter(|person| person.may_sign_in);
@@ -144,9 +144,9 @@ impl Provider {
         }))
     }
 
-    /// The next moment: what ended just now ended before it.
-    pub(super) fn after_now(&self) -> DateTime<Utc> {
-        self.authority.now() + TimeDelta::microseconds(1)
+    /// Now, as an account counts: what ended just now ended before it.
+    pub(super) fn moment(&self, account: &Account) -> Moment {
+        account.moment(self.authority.now())
     }
 
     /// The account of a user; one to which nothing happened yet is there, too.

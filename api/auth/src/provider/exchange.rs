@@ -92,6 +92,7 @@ pub(super) async fn exchange(
         parent: Some(subject.claims.custom.grant),
         actor: Some(acts.sub.clone()),
         opened_at: now,
+        consent_era: None,
         expires_at,
     };
     let open = OpenGrant { terms: terms.clone() };

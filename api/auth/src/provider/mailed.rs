@@ -55,7 +55,6 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, link, &invited, name, Some(&advice))),
     };
-    let since = provider.authority.now();
     let person = match links(provider)?.accept(link, name).await {
         Ok(Some(person)) => person,
         Ok(None) => return Ok(not_good(&visit.brand)),
@@ -64,6 +63,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         }
         Err(refusal) => return Err(refusal.into()),
     };
+    let since = provider.moment(&provider.account(&visit, person.id).await?);
     let set = SetPassword {
         user: person.id,
         password: provider.seal_password(&visit, person.id, &phc).await?,

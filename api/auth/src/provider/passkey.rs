@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use auth_aggregates::{Account, CHALLENGE_GOOD_FOR};
+use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, Moment};
 use auth_commands::{ShowPasskey, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
@@ -52,6 +52,8 @@ struct Shown {
     person: Person,
     /// By what.
     method: &'static str,
+    /// As of when: as the account was that has it.
+    since: Moment,
 }
 
 /// The form that asks for a passkey; none: there can be none here, or they have none. `account`: whose, if that is known.
@@ -96,9 +98,11 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let of = pending.as_ref().map(|pending| pending.user);
     let challenge = (provider.authority.now() - at < CHALLENGE_GOOD_FOR).then_some(challenge);
-    let (answer, since) = (form.get("answer").unwrap_or_default(), provider.authority.now());
+    let answer = form.get("answer").unwrap_or_default();
     match (provider.shows_passkey(&visit, answer, challenge, of).await?, pending) {
-        (Some(shown), None) => enter(provider, &visit, &shown.person, ShownBy::method(shown.method, since), goal).await,
+        (Some(Shown { person, method, since }), None) => {
+            enter(provider, &visit, &person, ShownBy::method(method, since), goal).await
+        }
         (Some(shown), Some(pending)) => {
             second_factor::shown(provider, &visit, pending, &shown.person, shown.method, goal).await
         }
@@ -177,10 +181,10 @@ impl Provider {
             Ok(counter) => counter,
             Err(wrong) => return Ok(Err(wrong)),
         };
-        let method = method(passkey.synced);
+        let (method, since) = (method(passkey.synced), self.moment(&account));
         let show = ShowPasskey { user: person.id, passkey: said.id, counter, challenge: signed };
         match self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &show).await {
-            Ok(_) => Ok(Ok(Shown { person: person.clone(), method })),
+            Ok(_) => Ok(Ok(Shown { person: person.clone(), method, since })),
             Err(refusal) => match refusal.code() {
                 "challenge_used" => Ok(Err(Wrong("passkey_replayed"))),
                 "passkey_cloned" => Ok(Err(Wrong("passkey_cloned"))),

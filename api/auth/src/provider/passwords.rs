@@ -124,7 +124,8 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     match set(provider, &visit, &person, &phc, By::Password { shown: knows.shown }, elsewhere).await {
         Ok(()) if elsewhere => {
             // This browser's session has ended with the others; whoever sits here has shown the password since, and nothing else.
-            let by = ShownBy::method("pwd", provider.after_now());
+            let since = provider.moment(&provider.account(&visit, person.id).await?);
+            let by = ShownBy::method("pwd", since);
             enter(provider, &visit, &person, by, Goal::Account).await
         }
         Ok(()) => Ok(super::account::to_account(&visit)),

@@ -49,7 +49,7 @@ impl Provider {
         let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
         let Ok(bytes) = key.open(context, &Sealed::read(text)) else { return Ok(None) };
         let kept: Option<Kept<T>> = serde_json::from_slice(&bytes).ok();
-        Ok(kept.filter(|kept| self.authority.now() - kept.at < KEPT).map(|kept| kept.what))
+        Ok(kept.filter(|kept| self.authority.ago(kept.at).is_some_and(|ago| ago < KEPT)).map(|kept| kept.what))
     }
 
     /// The key under which the tenant's secrets are sealed.

@@ -138,7 +138,7 @@ async fn enter(
     goal: &Goal,
 ) -> Answer {
     let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-    let by = ShownBy { methods, saml: pending.saml, since: Some(pending.at) };
+    let by = ShownBy { methods, saml: pending.saml, since: Some(pending.since) };
     let (_, cookies) = provider.begin(visit, person, by).await?;
     let mut response = show_codes(visit, codes, &goal.address(visit));
     cookies.set(&mut response);

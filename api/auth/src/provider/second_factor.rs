@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, SamlSignIn, SessionId};
+use auth_aggregates::{Account, Moment, SamlSignIn, SessionId};
 use auth_commands::{ConfirmSession, UseRecoveryCode, UseTotp, protocol};
-use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
@@ -36,8 +35,9 @@ pub(super) struct Pending {
     pub(super) user: UserId,
     /// The session that is to be surer; none: one is to begin.
     pub(super) session: Option<SessionId>,
-    /// When they did.
-    pub(super) at: DateTime<Utc>,
+    /// When they did. (Pages of before it was counted say no era.)
+    #[serde(flatten)]
+    pub(super) since: Moment,
     /// By what, where no session says it yet.
     pub(super) methods: Vec<String>,
     /// What an identity provider said.
@@ -92,7 +92,7 @@ pub(super) async fn still(
 ) -> Result<Option<(Person, Arc<Account>)>, OAuthError> {
     let account = provider.account(visit, pending.user).await?;
     let person = provider.person(visit, pending.user).await?.filter(|person| person.may_sign_in);
-    let Some(person) = person.filter(|_| account.stands_by(pending.at)) else { return Ok(None) };
+    let Some(person) = person.filter(|_| account.stands_by(pending.since)) else { return Ok(None) };
     let somebody = provider.somebody(visit).await?;
     let here = pending.session.is_none() || pending.session == somebody.map(|somebody| somebody.id);
     Ok(here.then_some((person, account)))
@@ -110,13 +110,16 @@ pub(super) async fn shown(
     match pending.session {
         None => {
             let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-            let by = ShownBy { methods, saml: pending.saml, since: Some(pending.at) };
+            let by = ShownBy { methods, saml: pending.saml, since: Some(pending.since) };
             enter(provider, visit, person, by, goal).await
         }
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
-            provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await?;
-            go_on(provider, visit, session, goal).await
+            match provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await {
+                Ok(_) => go_on(provider, visit, session, goal).await,
+                Err(refusal) if refusal.code() == "session_ended" => Ok(expired(visit)),
+                Err(refusal) => Err(refusal.into()),
+            }
         }
     }
 }
@@ -192,4 +195,25 @@ fn wrong() -> kernel::Refusal {
 
 fn context<'c>(visit: &Visit, user: &'c str) -> Context<'c> {
     Context { tenant: visit.tenant.id, purpose: "auth.totp", subject: user }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_before_says_no_era_and_is_read_as_it_was_written() {
+        let at = DateTime::UNIX_EPOCH;
+        let before = json!({ "then": "Account", "user": Uuid::nil(), "session": null, "at": at, "methods": ["pwd"] });
+        let pending: Pending = serde_json::from_value(before).unwrap();
+        assert_eq!(pending.since, Moment { at, era: None });
+        let since = Moment { at, era: Some(2) };
+        let kept = serde_json::to_value(Pending { since, ..pending }).unwrap();
+        assert_eq!((&kept["at"], &kept["era"]), (&json!(at), &json!(2)), "the process of before reads it, too");
+        assert_eq!(serde_json::from_value::<Pending>(kept).unwrap().since, since);
+    }
 }

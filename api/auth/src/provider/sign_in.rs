@@ -1,7 +1,6 @@
 //! Who knows a person's password.
 
-use auth_aggregates::Account;
-use chrono::{DateTime, Utc};
+use auth_aggregates::{Account, Moment};
 use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
@@ -26,8 +25,8 @@ pub(super) struct Knows {
     pub(super) person: Person,
     /// The hash of the password, as it is stored.
     pub(super) shown: Sealed,
-    /// As of when: before the hash was looked up.
-    pub(super) since: DateTime<Utc>,
+    /// As of when: as the account was that has the hash.
+    pub(super) since: Moment,
 }
 
 impl Provider {
@@ -50,8 +49,7 @@ impl Provider {
         let aim = Aim { browser, ..Aim::new(visit.tenant.id, name.to_lowercase(), visit.address) };
         // A guess that comes too soon is not even compared.
         self.attempts.begin(&aim)?;
-        let since = self.authority.now();
-        let (sealed, phc) = match &person {
+        let (kept, phc) = match &person {
             Some(person) => self.password_of(visit, person.id).await?.unzip(),
             None => (None, None),
         };
@@ -61,8 +59,8 @@ impl Provider {
             Some(person) if right => {
                 // Asked again: that took a while, and they may have been locked meanwhile.
                 let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
-                match (now.filter(|person| person.may_sign_in), sealed) {
-                    (Some(person), Some(shown)) => return Ok(Ok(Knows { person, shown, since })),
+                match (now.filter(|person| person.may_sign_in), kept) {
+                    (Some(person), Some((shown, since))) => return Ok(Ok(Knows { person, shown, since })),
                     _ => "may_not_sign_in",
                 }
             }
@@ -76,13 +74,14 @@ impl Provider {
         Ok(Err(WRONG))
     }
 
-    /// The hash of somebody's password, as it is stored and as it is; none: they have none, or may not use it any more.
-    async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<(Sealed, String)>, OAuthError> {
+    /// The hash of somebody's password, as it is stored, and as of when, and as it is; none: they have none, or may not use it any more.
+    async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<((Sealed, Moment), String)>, OAuthError> {
         let account = self.account(visit, user).await?;
         let Account { password: Some(sealed), closed: false, .. } = &*account else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         let phc = key.open(context(visit, &user.to_string()), sealed).map_err(refused)?;
-        Ok(Some((sealed.clone(), String::from_utf8_lossy(&phc).into_owned())))
+        let kept = (sealed.clone(), self.moment(&account));
+        Ok(Some((kept, String::from_utf8_lossy(&phc).into_owned())))
     }
 
     /// The hash of the password that a form brings; else what would make it better. `about`: what would be tried first.

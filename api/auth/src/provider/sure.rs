@@ -23,9 +23,9 @@ pub(super) async fn somebody_sure(
     goal: Goal,
 ) -> Result<Result<Somebody, Response>, OAuthError> {
     let Some(somebody) = provider.somebody(visit).await? else { return Ok(Err(to_login(visit))) };
-    let now = provider.authority.now();
     let more = somebody.account.has_second_factor();
-    if now - somebody.confirmed_at < SURE_FOR && (!more || acr(&somebody.methods) == "aal2") {
+    let lately = provider.authority.ago(somebody.confirmed_at).is_some_and(|ago| ago < SURE_FOR);
+    if lately && (!more || acr(&somebody.methods) == "aal2") {
         return Ok(Ok(somebody));
     }
     let page = if more {
@@ -33,7 +33,7 @@ pub(super) async fn somebody_sure(
             then: goal.then(),
             user: somebody.person.id,
             session: Some(somebody.id),
-            at: now,
+            since: provider.moment(&somebody.account),
             methods: Vec::new(),
             saml: None,
         };

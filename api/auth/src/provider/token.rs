@@ -65,6 +65,7 @@ async fn client_credentials(
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: None,
         expires_at: now + lifetime,
     };
     let open = OpenGrant { terms: terms.clone() };

@@ -125,7 +125,6 @@ impl Denials {
         };
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = tenants.entry(tenant).or_default();
-        let is_over = |window: &Window| now - window.at >= WINDOW;
         let key = key.or_others(windows);
         let named = denied.permission.as_ref().filter(|_| key.reason == denied.code);
         let mut begun = Window {
@@ -141,7 +140,7 @@ impl Denials {
             tell_after: TELL * 2,
         };
         match windows.get_mut(&key) {
-            Some(window) if !is_over(window) => {
+            Some(window) if !self.is_over(window) => {
                 window.times += 1;
                 window.last_at = now;
             }
@@ -162,16 +161,21 @@ impl Denials {
 
     /// Writes how often it was by now, where that is due, and forgets what is over.
     pub fn tell(&self) {
-        self.tell_if(|window, now| now >= window.tell_at || now - window.at >= WINDOW);
+        self.tell_if(|window, now| now >= window.tell_at || self.is_over(window));
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for windows in tenants.values_mut() {
             // What could not be written for an hour more is given up.
             windows.retain(|_, window| {
-                now - window.at < WINDOW || (window.told < window.times && now - window.at < WINDOW * 2)
+                !self.is_over(window) || (window.told < window.times && now - window.at < WINDOW * 2)
             });
         }
         tenants.retain(|_, windows| !windows.is_empty());
+    }
+
+    /// Whether a record counts no more: its hour is over, or began by a clock that was ahead.
+    fn is_over(&self, window: &Window) -> bool {
+        self.authority.ago(window.at).is_none_or(|ago| ago >= WINDOW)
     }
 
     /// Looks what is to be told until `shutdown`.

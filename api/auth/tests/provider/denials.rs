@@ -105,6 +105,27 @@ async fn what_is_counted_is_written_once_whoever_tells_it_again() {
 }
 
 #[tokio::test]
+async fn what_was_counted_by_a_clock_that_was_ahead_is_told_when_it_is_right_and_what_comes_then_is_another_record() {
+    let world = World::start().await;
+    let denials = Denials::new(world.provider.authority.clone());
+    let ada = caller(&world, "ada");
+    let is_denied = || denials.note(&ada, &seen(), "POST /v1/crm/leads", &missing("crm:lead:write"));
+    world.clock.advance(TimeDelta::hours(5));
+    is_denied();
+    is_denied();
+    are_recorded(&world, 1).await;
+    world.clock.advance(TimeDelta::hours(-5));
+    is_denied();
+    denials.finish().await;
+    let found = recorded(&world).await;
+    let times = |kind: &str| {
+        let of_it = found.iter().filter(|(name, _)| name == kind);
+        of_it.map(|(_, said)| said["times"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((times(DENIED).len(), times(AGAIN)), (2, vec![json!(2)]), "{found:?}");
+}
+
+#[tokio::test]
 async fn more_kinds_of_denials_than_are_told_each_are_counted_in_one_record() {
     let world = World::start().await;
     let denials = Denials::new(world.provider.authority.clone());

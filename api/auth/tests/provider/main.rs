@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod ahead;
 mod attacks;
 mod by_the_letter;
 mod denials;

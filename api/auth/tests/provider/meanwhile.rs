@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use auth_aggregates::{GrantKind, GrantTerms, Place, SessionId};
-use auth_commands::{AskForDevice, DecideDevice, EndSessions, LetDeviceIn, OpenGrant, StartSession};
+use auth_commands::{AskForDevice, ConfirmSession, DecideDevice, EndSessions, LetDeviceIn, OpenGrant, StartSession};
 use chrono::TimeDelta;
 use executor::{Command, Executor, Work};
 use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
@@ -76,6 +76,7 @@ fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTer
         actor: None,
         // As late as it likes: it says itself when it was opened.
         opened_at: world.now() + TimeDelta::minutes(1),
+        consent_era: None,
         expires_at: world.now() + TimeDelta::days(1),
     }
 }
@@ -114,6 +115,18 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
 }
 
 #[tokio::test]
+async fn attack_134_a_session_that_is_confirmed_while_all_sessions_end_is_not_confirmed() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let session = world.signed_in().await;
+    let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
+    assert_eq!(world.races(ada, confirm.clone()).await.code(), "session_ended");
+    let before = world.head().await;
+    assert_eq!(world.follows(&confirm).await.unwrap_err().code(), "session_ended");
+    assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
 async fn attack_110_a_session_that_begins_while_all_sessions_end_does_not_begin() {
     let world = World::start().await;
     let ada = world.person("ada@example.com").await;
@@ -121,7 +134,7 @@ async fn attack_110_a_session_that_begins_while_all_sessions_end_does_not_begin(
         user: ada,
         methods: vec!["pwd".to_owned()],
         saml: None,
-        since: Some(world.now()),
+        since: Some(world.account(ada).await.moment(world.now())),
         lifetime: TimeDelta::days(1),
         place: Place::default(),
     };

@@ -51,7 +51,8 @@ fn spans(page: &Shown) -> Vec<String> {
     parts.map(|part| part.split('<').next().unwrap().to_owned()).collect()
 }
 
-async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code: &str) -> Shown {
+/// Sends a code from the page that asks for one.
+pub async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code: &str) -> Shown {
     browser.fill_in(world, "code", &[("pending", &page.hidden("pending")), ("code", code)]).await
 }
 

@@ -186,11 +186,16 @@ impl World {
     pub async fn password_token(&self, user: UserId) -> String {
         let request = RequestPasswordReset { user };
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), &request).await.unwrap();
-        let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
-        let (account, _) = found.unwrap().unwrap();
+        let account = self.account(user).await;
         let email = self.people.by_id(self.tenant.id, user).await.unwrap().unwrap().email.unwrap();
         let link = password_link(&self.provider.authority, &self.tenant, user, &email, account.resets).await.unwrap();
         link.split_once("token=").unwrap().1.to_owned()
+    }
+
+    /// The account of somebody to which something happened.
+    pub async fn account(&self, user: UserId) -> Arc<Account> {
+        let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
+        found.unwrap().unwrap().0
     }
 
     /// Carries a command out as the protocol itself does.
@@ -204,7 +209,6 @@ impl World {
         self.clock.advance(TimeDelta::seconds(1));
         let set = self.post("password", &[("token", &token), ("password", password)]).send().await.unwrap();
         assert_eq!(set.status(), StatusCode::OK, "{}", set.text().await.unwrap());
-        // What begins at the very moment at which all sessions ended has ended with them.
         self.clock.advance(TimeDelta::seconds(1));
     }
 

@@ -132,6 +132,7 @@ async fn token(
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: None,
         expires_at,
     };
     let caller = protocol(tenant.tenant_id, &machine.to_string());

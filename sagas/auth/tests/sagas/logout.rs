@@ -90,6 +90,7 @@ async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
         parent: None,
         actor: None,
         opened_at: now,
+        consent_era: None,
         expires_at: now + TimeDelta::days(1),
     };
     run(case, &OpenGrant { terms }).await;
@@ -196,6 +197,24 @@ async fn when_all_sessions_end_each_client_is_told_once_without_naming_one() {
     }
     let running = bed.start();
     case.execute(&EndSessions { user: user(&case), reason: "locked".to_owned() }).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "all");
+    let [notice] = told.of(case.tenant())[..] else { panic!("{:?}", told.of(case.tenant())) };
+    assert_eq!((notice.client, notice.session), (listens, None));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn attack_136_who_was_given_something_by_a_clock_that_was_ahead_is_told_that_all_sessions_ended() {
+    let told = Told::default();
+    let bed = Bed::new(told.sagas(), GRANTS).await;
+    let case = bed.case(told.saga());
+    let (listens, session) = (client(&case, true).await, session(&case).await);
+    bed.clock.advance(TimeDelta::hours(1));
+    grant(&case, listens, session).await;
+    bed.clock.advance(TimeDelta::hours(-1));
+    let running = bed.start();
+    case.execute(&EndSessions { user: user(&case), reason: "lost a laptop".to_owned() }).await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "all");
     let [notice] = told.of(case.tenant())[..] else { panic!("{:?}", told.of(case.tenant())) };
