@@ -245,7 +245,8 @@ impl Measured {
     }
 }
 
-fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+/// The median of the ratios of the same round or turn.
+pub fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }
 

@@ -1,5 +1,5 @@
-//! Whether an append costs more when the log is long: the same appends behind a short log and behind one a hundred times as long.
-//! In a database of its own. Only when it is asked for: filling the log takes minutes and gigabytes.
+//! Whether an append costs more when the log is long: the same appends behind a short log and behind one a hundred times as long, in
+//! turns. In databases of their own. Only when it is asked for: filling the log takes minutes and gigabytes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use kernel::{Clock, Event, EventMetadata, IdSource, Position, Service, SystemClo
 use sqlx::PgPool;
 
 use crate::bulk::history;
+use crate::commands::median;
 use crate::ground::Ground;
 use crate::report::{Results, show, table};
 use crate::run::Options;
@@ -20,89 +21,158 @@ use crate::target::Inopsio;
 
 const CRM: Service = Service::new("crm");
 
-const DATABASE: &str = "bench_growth";
+/// The two logs take turns, so that what else the machine does meets both.
+const TURNS: usize = 8;
 
-/// Appends that are measured: each adds one event to a lead that is somewhere in the log.
-const PROBES: u64 = 40_000;
+/// Appends of a turn, of each kind; each adds one event to a lead.
+const PROBES: usize = 10_000;
 
-/// Of these under way at once, as of so many clients.
+/// Leads that are there already, of which each turn takes as many as it has appends.
+const LEADS: usize = 40_000;
+
+/// Of these appends under way at once, as of so many clients.
 const AT_ONCE: usize = 64;
 
-/// What an append costs behind a log of this length.
-#[derive(Clone, Copy, Debug)]
-pub struct Point {
-    /// Events in the log before.
-    pub events: u64,
+/// Whose leads are appended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// They were made at any time of the log, all equally likely: the worst case, since each is in another page of the index.
+    Anywhere,
+    /// They are made by the append.
+    New,
+}
+
+const KINDS: [(Kind, &str, &str); 2] =
+    [(Kind::Anywhere, "", "to a lead anywhere"), (Kind::New, "new_", "to a new lead")];
+
+/// What appends of one kind cost behind one log, turn by turn.
+#[derive(Clone, Debug, Default)]
+struct Costs {
     /// Processor time of Postgres in µs.
-    pub postgres_us: f64,
+    postgres_us: Vec<f64>,
     /// Appends per second.
-    pub per_s: f64,
+    per_s: Vec<f64>,
+}
+
+/// A log of some length, in a database of its own.
+struct Log {
+    key: &'static str,
+    store: EventStore,
+    look: PgPool,
+    tenant: TenantId,
+    /// Events in it, before anything is measured.
+    events: u64,
+    /// Leads that are there already, with their versions, in no order.
+    leads: Vec<(String, u64)>,
+    /// Of them, the one that is appended to next.
+    next: usize,
+    /// One for each of [`KINDS`].
+    costs: [Costs; 2],
 }
 
 /// Measures behind the two lengths, and shows what an append costs.
 pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
-    let lengths = [options.growth_events / 100, options.growth_events];
-    let points = measure(inopsio, ground, &lengths, |step| bar.set_message(step.to_owned())).await?;
+    let lengths = [("short", options.growth_events / 100), ("long", options.growth_events)];
+    let logs = measure(inopsio, ground, &lengths, |step| bar.set_message(step.to_owned())).await?;
     bar.finish_and_clear();
     let mut rows = Vec::new();
-    for (key, point) in ["short", "long"].iter().zip(&points) {
-        results.number(&format!("growth.{key}.events"), point.events as f64);
-        results.number(&format!("growth.{key}.append_us"), point.postgres_us);
-        results.number(&format!("growth.{key}.append_per_s"), point.per_s);
-        rows.push(vec![show(point.events as f64), show(point.postgres_us), show(point.per_s)]);
+    for log in &logs {
+        results.number(&format!("growth.{}.events", log.key), log.events as f64);
+        for ((_, key, what), costs) in KINDS.iter().zip(&log.costs) {
+            let (cost, rate) = (median(&costs.postgres_us), median(&costs.per_s));
+            results.number(&format!("growth.{}.{key}append_us", log.key), cost);
+            results.number(&format!("growth.{}.{key}append_per_s", log.key), rate);
+            rows.push(vec![show(log.events as f64), (*what).to_owned(), show(cost), show(rate)]);
+        }
     }
-    if let [short, long] = points.as_slice() {
-        results.number("growth.ratio", long.postgres_us / short.postgres_us);
+    if let [short, long] = logs.as_slice() {
+        for (number, (_, key, _)) in KINDS.iter().enumerate() {
+            let (short, long) = (&short.costs[number].postgres_us, &long.costs[number].postgres_us);
+            results.number(&format!("growth.{key}ratio"), crate::commands::ratio(long, short));
+        }
     }
-    println!("{}", table(&["events in the log", "an append: µs CPU of Postgres", "appends/s"], rows));
+    println!("{}", table(&["events in the log", "an append", "µs CPU of Postgres", "appends/s"], rows));
     Ok(())
 }
 
-/// Measures at each of these lengths (multiples of 400), the shortest first.
-pub async fn measure(
+/// Fills a log of each of these lengths (multiples of 400), and measures behind them in turns.
+async fn measure(
     inopsio: &Inopsio,
     ground: &Ground,
-    lengths: &[u64],
+    lengths: &[(&'static str, u64)],
     step: impl Fn(&str),
-) -> anyhow::Result<Vec<Point>> {
-    let inopsio = inopsio.with_database(DATABASE);
-    inopsio.run(&["migrate"]).await?;
-    let tenant = inopsio.tenant("bench-growth").await?;
-    let tenant = vouched(tenant.id);
-    let database = ground.database(CRM, DATABASE);
-    let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
-    let look = ground.pool(DATABASE);
-    let (mut points, mut appends) = (Vec::new(), 0);
-    for length in lengths {
-        let Position(head) = store.head().await?;
-        step(&format!("filling the log up to {length} events"));
-        // Behind the probes of the point before, which are events, too.
-        appends = history::fill_from(&store, tenant, appends, length.saturating_sub(head)).await?;
-        let Position(events) = store.head().await?;
-        ensure!(events + history::APPEND > *length, "the log holds {events} events instead of {length}");
-        // What was written is on disk, and the pages that the log needs are no longer all in memory.
-        sqlx::raw_sql("CHECKPOINT").execute(&look).await?;
-        step(&format!("appending behind {events} events"));
-        points.push(point(&store, tenant, ground, &look, events).await?);
+) -> anyhow::Result<Vec<Log>> {
+    let mut logs = Vec::new();
+    for (key, length) in lengths {
+        step(&format!("filling a log with {length} events"));
+        logs.push(Log::filled(inopsio, ground, key, *length).await?);
     }
-    store.close().await;
-    Ok(points)
+    for turn in 0..TURNS {
+        step(&format!("appending, turn {} of {TURNS}", turn + 1));
+        for log in &mut logs {
+            for (number, (kind, ..)) in KINDS.iter().enumerate() {
+                log.turn(ground, number, *kind, turn).await?;
+            }
+        }
+    }
+    for log in &logs {
+        log.store.close().await;
+    }
+    Ok(logs)
 }
 
-async fn point(
-    store: &EventStore,
-    tenant: TenantId,
-    ground: &Ground,
-    look: &PgPool,
-    events: u64,
-) -> anyhow::Result<Point> {
-    let leads = leads(look, events).await?;
-    let before = ground.used()?.postgres;
-    let took = assign(store, tenant, leads, events).await?;
-    let spent = ground.used()?.postgres - before;
-    Ok(Point { events, postgres_us: spent * 1e6 / PROBES as f64, per_s: PROBES as f64 / took.as_secs_f64() })
+impl Log {
+    async fn filled(inopsio: &Inopsio, ground: &Ground, key: &'static str, length: u64) -> anyhow::Result<Self> {
+        let name = format!("bench_growth_{key}");
+        let inopsio = inopsio.with_database(&name);
+        inopsio.run(&["migrate"]).await?;
+        let tenant = vouched(inopsio.tenant(&format!("bench-growth-{key}")).await?.id);
+        let database = ground.database(CRM, &name);
+        let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
+        history::fill(&store, tenant, length).await?;
+        let Position(events) = store.head().await?;
+        ensure!(events + history::APPEND > length, "the log holds {events} events instead of {length}");
+        let look = ground.pool(&name);
+        // What Postgres does by itself behind many rows, and would do at some time while we measure. What was written is on disk then.
+        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.events").execute(&look).await?;
+        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&look).await?;
+        sqlx::raw_sql("CHECKPOINT").execute(&look).await?;
+        let leads = leads(&look, events).await?;
+        Ok(Self { key, store, look, tenant, events, leads, next: 0, costs: Default::default() })
+    }
+
+    /// Appends of one kind, and notes what they cost.
+    async fn turn(&mut self, ground: &Ground, number: usize, kind: Kind, turn: usize) -> anyhow::Result<()> {
+        let appends = (0..PROBES).map(|probe| {
+            let command = format!("growth-{kind:?}-{turn}-{probe}");
+            match kind {
+                Kind::New => append(self.tenant, &command, &SystemIds.next().to_string(), 0),
+                Kind::Anywhere => {
+                    let at = self.next;
+                    self.next = (at + 1) % self.leads.len();
+                    let (lead, version) = &mut self.leads[at];
+                    *version += 1;
+                    append(self.tenant, &command, lead, *version - 1)
+                }
+            }
+        });
+        let appends = appends.collect::<anyhow::Result<Vec<_>>>()?;
+        let before = ground.used()?.postgres;
+        let started = Instant::now();
+        // The same lead comes again only after all the others.
+        stream::iter(appends.into_iter().map(|append| self.store.append(append)))
+            .buffer_unordered(AT_ONCE)
+            .map_err(anyhow::Error::from)
+            .try_for_each(|_| async { Ok(()) })
+            .await?;
+        let took = started.elapsed();
+        let costs = &mut self.costs[number];
+        costs.postgres_us.push((ground.used()?.postgres - before) * 1e6 / PROBES as f64);
+        costs.per_s.push(PROBES as f64 / took.as_secs_f64());
+        Ok(())
+    }
 }
 
 /// Leads from everywhere in the log, with their versions; those that were made long ago and lately alike, in no order.
@@ -114,36 +184,12 @@ async fn leads(look: &PgPool, events: u64) -> anyhow::Result<Vec<(String, u64)>>
              JOIN log.events e ON e.position = p.position AND e.aggregate_type = 'crm.lead')
          GROUP BY aggregate_id ORDER BY md5(aggregate_id) LIMIT $1",
     )
-    .bind(PROBES as i64)
+    .bind(LEADS as i64)
     .bind(events as i64)
     .fetch_all(look)
     .await?;
-    ensure!(!found.is_empty(), "there are no leads");
+    ensure!(found.len() > AT_ONCE, "there are too few leads: {}", found.len());
     Ok(found.into_iter().map(|(id, version)| (id, version as u64)).collect())
-}
-
-/// Appends an event to each of the leads in turn, over and over, `PROBES` in all.
-async fn assign(
-    store: &EventStore,
-    tenant: TenantId,
-    mut leads: Vec<(String, u64)>,
-    events: u64,
-) -> anyhow::Result<Duration> {
-    let mut appends = Vec::with_capacity(PROBES as usize);
-    let count = leads.len();
-    for number in 0..PROBES as usize {
-        let (lead, version) = &mut leads[number % count];
-        appends.push(append(tenant, &format!("growth-{events}-{number}"), lead, *version)?);
-        *version += 1;
-    }
-    let started = Instant::now();
-    // The same lead comes again only after all the others.
-    stream::iter(appends.into_iter().map(|append| store.append(append)))
-        .buffer_unordered(AT_ONCE)
-        .map_err(anyhow::Error::from)
-        .try_for_each(|_| async { Ok(()) })
-        .await?;
-    Ok(started.elapsed())
 }
 
 fn append(tenant: TenantId, command_id: &str, lead: &str, expected: u64) -> anyhow::Result<Append> {
