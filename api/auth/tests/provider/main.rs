@@ -17,6 +17,7 @@ mod pages;
 mod passkey_attacks;
 mod passkeys;
 mod people;
+mod recovery;
 mod refused_bearers;
 mod required;
 mod saml;
