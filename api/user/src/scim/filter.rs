@@ -127,9 +127,7 @@ impl Filter {
             _ => None,
         }
     }
-}
 
-impl Filter {
     /// What an attribute has to be equal to, if the filter asks for nothing else.
     pub(super) fn is_equal_to(&self, attribute: &str) -> Option<&str> {
         match self {
