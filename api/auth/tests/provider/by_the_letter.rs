@@ -290,4 +290,6 @@ async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
     for name in ["acr", "amr", "auth_time", "sid"] {
         assert!(!told[name].is_null() && told[name] == said[name], "{name}: {told}");
     }
+    let trusted = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap();
+    assert_eq!(json!(trusted.shown_at.map(|at| at.timestamp())), said["auth_time"]);
 }
