@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{Refusal, TenantId};
@@ -93,6 +94,7 @@ pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,
     permissions: Arc<BTreeSet<&'static str>>,
+    shown_at: Option<DateTime<Utc>>,
 }
 
 impl Caller {
@@ -108,12 +110,24 @@ impl Caller {
             .filter(|grant| grant.roles.iter().any(|role| roles.contains(role)))
             .map(|grant| grant.permission)
             .collect();
-        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
     }
 
     /// A caller who has just these permissions: what they rest on was looked up elsewhere.
     pub fn holding(tenant: TenantId, subject: impl Into<Arc<str>>, permissions: BTreeSet<&'static str>) -> Self {
-        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions) }
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
+    }
+
+    /// The same caller, who showed then who they are, as their token says.
+    #[must_use]
+    pub fn who_showed_at(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.shown_at = at;
+        self
+    }
+
+    /// When they last showed who they are; none: they are nobody who signs in, or their token does not say it.
+    pub const fn shown_at(&self) -> Option<DateTime<Utc>> {
+        self.shown_at
     }
 
     /// The same caller with less: only permissions that one of the `scopes` covers, and so nothing where there are none of them.

@@ -109,8 +109,9 @@ pub struct Account {
     pub password: Option<Sealed>,
     /// How often a link to set a password was asked for.
     pub resets: u32,
-    /// Until when the last one is good; none: it was used, or a password was set since.
-    pub reset_until: Option<DateTime<Utc>>,
+    /// Until when each link is good, by its turn. Another one takes nothing from those before it: else whoever keeps asking for somebody would
+    /// keep them out. All of them go when a password is set.
+    pub links: BTreeMap<u32, DateTime<Utc>>,
     /// The authenticator of which they show a code, too.
     pub totp: Option<Totp>,
     /// The passkeys that they may show.
@@ -162,7 +163,7 @@ pub enum By {
 pub const RESET_GOOD_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// For so long no second link is mailed: whoever knows an address must not fill its mailbox.
-const RESET_PAUSE: TimeDelta = TimeDelta::minutes(2);
+const RESET_PAUSE: TimeDelta = TimeDelta::minutes(10);
 
 /// What can be asked of an account.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +219,7 @@ pub enum AccountError {
     #[error("the account is closed")]
     Closed,
     /// A link works once.
-    #[error("this link to set a password was used, its time is over, or a later one was sent; ask for a new one")]
+    #[error("this link to set a password was used, or its time is over; ask for a new one")]
     LinkUsed,
     /// Another one was set since it was shown.
     #[error("the password was changed since; show the new one")]
@@ -278,11 +279,12 @@ impl Account {
         (self.closed, self.ended_at) = (true, Some(at));
         (self.password, self.totp, self.passkeys) = (None, None, Passkeys::default());
         self.recovery.clear();
+        self.links.clear();
     }
 
     /// Whether the link of a turn is good at a time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> bool {
-        !self.closed && turn == self.resets && self.reset_until.is_some_and(|until| at < until)
+        !self.closed && self.links.get(&turn).is_some_and(|until| at < *until)
     }
 
     fn may_set_password(&self, by: &By) -> Result<(), AccountError> {
@@ -370,7 +372,7 @@ impl Aggregate for Account {
                 vec![PasswordSet { password }.into()]
             }
             AccountCommand::RequestReset { at } => {
-                let mailed_at = self.reset_until.map(|until| until - RESET_GOOD_FOR);
+                let mailed_at = self.links.get(&self.resets).map(|until| *until - RESET_GOOD_FOR);
                 if mailed_at.is_some_and(|mailed| kernel::pauses(mailed, RESET_PAUSE, at)) {
                     return Ok(vec![]);
                 }
@@ -414,9 +416,14 @@ impl Aggregate for Account {
         match event {
             AccountEvent::PasswordSet(e) => {
                 self.password = Some(e.password);
-                self.reset_until = None;
+                self.links.clear();
             }
-            AccountEvent::PasswordResetRequested(e) => (self.resets, self.reset_until) = (e.turn, Some(e.until)),
+            AccountEvent::PasswordResetRequested(e) => {
+                let at = e.until - RESET_GOOD_FOR;
+                self.links.retain(|_, until| at < *until);
+                self.links.insert(e.turn, e.until);
+                self.resets = e.turn;
+            }
             AccountEvent::TotpEnrolled(e) => self.totp = Some(Totp { secret: e.secret, used: e.step }),
             AccountEvent::TotpUsed(e) => {
                 if let Some(totp) = &mut self.totp {
@@ -448,7 +455,10 @@ impl Aggregate for Account {
                 (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
             }
             // Whose the address was when a link was mailed there is not said any more: they are in without it.
-            AccountEvent::AccountEntered(_) => (self.entered, self.reset_until) = (true, None),
+            AccountEvent::AccountEntered(_) => {
+                self.entered = true;
+                self.links.clear();
+            }
             AccountEvent::AccountClosed(e) => self.close(e.at),
             AccountEvent::AccountErased(e) => {
                 self.close(e.at);

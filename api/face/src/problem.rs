@@ -57,6 +57,8 @@ pub const fn status(kind: Kind) -> StatusCode {
 pub fn challenge(code: &str) -> HeaderValue {
     HeaderValue::from_static(match code {
         "token_missing" => "Bearer realm=\"inopsio\"",
+        // RFC 9470 section 3.
+        "sign_in_too_old" => "Bearer realm=\"inopsio\", error=\"insufficient_user_authentication\", max_age=\"600\"",
         _ => "Bearer realm=\"inopsio\", error=\"invalid_token\"",
     })
 }

@@ -85,7 +85,8 @@ impl ClientFields {
             if uris.len() > MOST {
                 checks.refuse(pointer, "too_many", format!("{} addresses; allowed are {MOST}", uris.len()));
             }
-            for (index, uri) in uris.iter().enumerate() {
+            // Of more than there may be the rest is not looked at, each beside each.
+            for (index, uri) in uris.iter().enumerate().take(MOST) {
                 let at = || format!("{pointer}/{index}");
                 if let Err(detail) = redirect(uri, self.confidential) {
                     checks.refuse(at(), "redirect_uri", detail);

@@ -141,7 +141,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
         checks.refuse("/domains", "count", detail);
     }
     let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
-    for (index, domain) in domains.iter().enumerate() {
+    for (index, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
         let domain = domain.trim().to_lowercase();
         // As it stands behind the @ of an address.
         let mut of_address = Checks::default();
@@ -181,7 +181,8 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
         SamlRole { value, role: given.role.clone() }
     });
     let checked: Vec<_> = checked.collect();
-    for (index, given) in checked.iter().enumerate() {
+    // Of more than there may be the rest is not looked at, each beside each.
+    for (index, given) in checked.iter().enumerate().take(MOST_ROLES) {
         if checked.iter().take(index).any(|before| before == given) {
             checks.refuse(format!("/roles/{index}"), "duplicate", "this value gives this role already");
         }

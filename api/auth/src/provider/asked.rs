@@ -9,12 +9,15 @@ use poem::http::StatusCode;
 
 use super::authorize::see_other;
 use super::form::Form;
-use super::par::PUSHED;
+use super::par::{PUSHED, PUSHED_BEFORE, which};
 use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
 /// Scopes that are not permissions.
 pub const SCOPES: [&str; 6] = ["openid", "profile", "email", "phone", "offline_access", "api"];
+
+/// What a client may say of how the person is asked (OpenID Connect Core section 3.1.2.1).
+pub(super) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
 
 /// What a client asks for.
 pub struct Asked {
@@ -80,6 +83,13 @@ impl Asked {
                 return Ok(Err(Unaskable::There { redirect_uri, echo, error, description }));
             }
         };
+        let pushed = match form.get(PUSHED) {
+            Some(text) => match which(provider, visit, text).await? {
+                Some(id) => Some(id),
+                None => return Ok(Err(Unaskable::Here(PUSHED_BEFORE))),
+            },
+            None => None,
+        };
         Ok(Ok(Self {
             client,
             redirect_uri: redirect_uri.to_owned(),
@@ -91,7 +101,7 @@ impl Asked {
             surer: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
             id_token_hint: form.get("id_token_hint").map(str::to_owned),
-            pushed: form.get(PUSHED).and_then(|id| id.parse().ok()),
+            pushed,
             echo,
             state,
             query,
@@ -173,6 +183,9 @@ impl Wanted {
         let prompt = form.words("prompt");
         if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
             return Err(("invalid_request", "prompt none stands alone"));
+        }
+        if prompt.iter().any(|one| !PROMPTS.contains(&one.as_str())) {
+            return Err(("invalid_request", "prompt is one or more of none, login, consent, select_account"));
         }
         let max_age = form.get("max_age").map(str::parse::<i64>);
         if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {

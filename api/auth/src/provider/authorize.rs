@@ -16,6 +16,7 @@ use super::goal::{Goal, Then, from_login};
 use super::hint::Unmeant;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
+use super::par::PUSHED_BEFORE;
 use super::second_factor::{self, Pending};
 use super::{Answer, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use};
@@ -25,9 +26,6 @@ const CODE: TimeDelta = TimeDelta::seconds(60);
 
 /// How long what was granted holds, refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
-
-/// What was pushed has expired, or was used.
-const PUSHED_BEFORE: &str = "What the application asked for beforehand is not good any more. Begin there again.";
 
 /// On which pages something is kept.
 pub(super) const ON_LOGIN: &str = "auth.page.login";

@@ -183,12 +183,17 @@ impl Provider {
         let done = started?;
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
-        let known = Opaque { id: person.id.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
-        let cookies = Cookies(vec![
-            self.cookie(visit, SESSION, &text, LONGEST_SESSION),
-            self.cookie(visit, BROWSER, &known, REMEMBERED),
-        ]);
+        let mut cookies = self.known_from_now(visit, person.id).await?;
+        cookies.0.insert(0, self.cookie(visit, SESSION, &text, LONGEST_SESSION));
         Ok((done.answer, cookies))
+    }
+
+    /// The cookie that shows later whose browser this is. It opens nothing: tries in it are counted by themselves
+    /// ([`Attempts`](super::Attempts)).
+    pub(super) async fn known_from_now(&self, visit: &Visit, user: UserId) -> Result<Cookies, OAuthError> {
+        let key = self.tenant_key(visit).await?;
+        let known = Opaque { id: user.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
+        Ok(Cookies::of(self.cookie(visit, BROWSER, &known, REMEMBERED)))
     }
 
     /// Notes that somebody tried to sign in and was refused, and from where. If it is not known whose account it was about, that is kept as

@@ -172,7 +172,14 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
     let secret = form.get("client_secret");
     let assertion = form.get("client_assertion");
     match (header, secret, assertion) {
-        (Some(header), None, None) => basic(header).ok_or_else(|| OAuthError::invalid_client(true)),
+        (Some(header), None, None) => {
+            let shown = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
+            // Who looks at the form only must not take it for another one's request.
+            if form.get("client_id").is_some_and(|named| named != shown.client()) {
+                return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
+            }
+            Ok(shown)
+        }
         (None, Some(secret), None) => {
             Ok(Shown::Secret { client: form.need("client_id")?.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
         }
@@ -275,5 +282,8 @@ mod tests {
         let secret = Form::read("client_id=a&client_secret=b").unwrap();
         assert!(matches!(shown(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
         assert!(matches!(shown(None, &Form::default()), Err(error) if error.answer().status() == 401));
+        let named = |client: &str| Form::read(&format!("client_id={client}")).unwrap();
+        assert!(matches!(shown(Some("Basic YTpi"), &named("a")), Ok(Shown::Secret { .. })));
+        assert!(matches!(shown(Some("Basic YTpi"), &named("b")), Err(error) if error.answer().status() == 400));
     }
 }

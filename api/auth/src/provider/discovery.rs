@@ -40,6 +40,7 @@ const CLAIMS: [&str; 23] = [
 pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
     let at = |path: &str| format!("{}/{path}", visit.issuer);
     let authentication = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let methods = [&authentication[..], &["none"]].concat();
     let algorithms = ["EdDSA", "ES256", "RS256"];
     let document = json!({
         "issuer": visit.issuer,
@@ -69,15 +70,17 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
         "acr_values_supported": ["aal1", "aal2"],
+        "prompt_values_supported": super::asked::PROMPTS,
         "claims_supported": CLAIMS,
         "scopes_supported": super::asked::SCOPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": OurAlgorithm::ALL,
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
+        "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": authentication,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
-        "revocation_endpoint_auth_methods_supported": authentication,
+        // A public client gives its own tokens back, too.
+        "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
     });
     Ok(public("application/json", document.to_string()))

@@ -11,7 +11,7 @@ use super::client::{self, Known};
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
-use crate::authority::{Opaque, Use};
+use crate::authority::{AccessClaims, Opaque, Use};
 
 /// What a token is now.
 pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
@@ -53,8 +53,19 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
         "iat": claims.issued_at.map(|at| at.as_secs()),
         "exp": claims.expires_at.map(|at| at.as_secs()),
     });
-    if let Some(act) = claims.custom.act {
-        said["act"] = json!(act);
+    let AccessClaims { sid, acr, amr, auth_time, act, .. } = claims.custom;
+    let amr = Some(amr).filter(|amr| !amr.is_empty());
+    // How sure it is who signed in, and when they showed it, for who asks for more (RFC 9470 section 6.2).
+    for (name, value) in [
+        ("sid", json!(sid)),
+        ("acr", json!(acr)),
+        ("amr", json!(amr)),
+        ("auth_time", json!(auth_time)),
+        ("act", json!(act)),
+    ] {
+        if !value.is_null() {
+            said[name] = value;
+        }
     }
     Some(said)
 }

@@ -20,8 +20,14 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(90);
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 const PURPOSE: &str = "auth.pushed_request";
 
-/// The parameter by which a pushed request says which one it is, from page to page.
+/// The parameter by which a pushed request says which one it is, from page to page: sealed, or anybody would say which grant theirs becomes.
 pub(super) const PUSHED: &str = "pushed_request";
+
+const ON_THE_WAY: &str = "auth.pushed_request.on_the_way";
+
+/// What was pushed has expired, or was used.
+pub(super) const PUSHED_BEFORE: &str =
+    "What the application asked for beforehand is not good any more. Begin there again.";
 
 /// What shows who the client is, and is no part of what it asks for.
 const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
@@ -46,9 +52,6 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
         return Err(OAuthError::invalid_request("a pushed request has no request_uri"));
     }
     let id = client.id.to_string();
-    if form.get("client_id").is_some_and(|named| named != id) {
-        return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
-    }
     let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());
     let query = format!("client_id={id}&{query}");
     if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
@@ -71,6 +74,14 @@ pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) ->
     let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
     let Some(Pushed { id, query, .. }) = good else { return Ok(None) };
     let caller = protocol(visit.tenant.id, "auth");
-    let granted = provider.authority.executor().load::<Grant>(&caller, &id.to_string()).await?;
-    Ok(granted.is_none().then(|| format!("{query}&{PUSHED}={id}")))
+    if provider.authority.executor().load::<Grant>(&caller, &id.to_string()).await?.is_some() {
+        return Ok(None);
+    }
+    let which = provider.keep(visit, ON_THE_WAY, id).await?;
+    Ok(Some(format!("{query}&{PUSHED}={which}")))
+}
+
+/// Which pushed request a query is, by what [`pushed`] added to it. None: that was not us, or is too long ago.
+pub(super) async fn which(provider: &Provider, visit: &Visit, text: &str) -> Result<Option<GrantId>, OAuthError> {
+    provider.kept(visit, ON_THE_WAY, text).await
 }

@@ -31,8 +31,10 @@ pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
 /// Somebody forgot their password: they are mailed a link, if there is somebody of that name.
 pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
-    // Whoever knows many addresses must not have us mail to all of them.
-    provider.attempts.begin(&Aim::new(visit.tenant.id, "a forgotten password", visit.address))?;
+    // Whoever knows many addresses must not have us mail to all of them, nor keep their neighbours from asking.
+    let browser = provider.known_to(&visit).await?;
+    let aim = Aim { browser, ..Aim::new(visit.tenant.id, "a forgotten password", visit.address) };
+    provider.attempts.begin(&aim)?;
     let form = Form::read(&visit.form_text().await?)?;
     let login = form.get("login").unwrap_or_default().trim().to_owned();
     let answer = pages::message(
@@ -86,13 +88,19 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
         }
     }
     let by = By::Link { turn, at: provider.authority.now() };
+    // Who followed the link has shown whose browser this is: they are let in, whoever guesses meanwhile.
+    let known = provider.known_from_now(&visit, person.id).await?;
     match set(provider, &visit, &person, &phc, by, true).await {
-        Ok(()) => Ok(pages::message_with_link(
-            &visit.brand,
-            "Your password is set",
-            "Where you were signed in before, you have to sign in again.",
-            (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
-        )),
+        Ok(()) => {
+            let mut page = pages::message_with_link(
+                &visit.brand,
+                "Your password is set",
+                "Where you were signed in before, you have to sign in again.",
+                (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
+            );
+            known.set(&mut page);
+            Ok(page)
+        }
         Err(Told::Link | Told::Changed) => Ok(used(&visit)),
         Err(Told::Error(error)) => Err(error),
     }
@@ -249,7 +257,7 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
 }
 
 fn used(visit: &Visit) -> Response {
-    let text = "It was used, its time is over, or a later one was sent. Ask for a new link.";
+    let text = "It was used, or its time is over. Ask for a new link.";
     pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
 }
 

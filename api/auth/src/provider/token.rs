@@ -102,15 +102,23 @@ async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, cli
     let verifier = form.need("code_verifier")?;
     let redirect_uri = form.need("redirect_uri")?.to_owned();
     let code = code.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    // A verifier that is none is the verifier of no challenge: of a short one it could be guessed.
+    let challenge = is_verifier(verifier).then(|| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)));
     let redeem = RedeemCode {
         grant: GrantId::new(code.id),
         client: client.id,
         redirect_uri,
-        challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        challenge: challenge.unwrap_or_default(),
     };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let done = provider.authority.run(&caller, &redeem).await?;
     tokens(provider, visit, client, redeem.grant, done.answer, None).await
+}
+
+/// Whether a text has the form of a verifier (RFC 7636 section 4.1).
+fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }
 
 /// A client brings a refresh token (RFC 6749 section 6).

@@ -41,6 +41,8 @@ pub struct Trusted {
     pub scopes: Option<Vec<String>>,
     /// When it ends; none: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When they showed who they are; none: nobody signed in for it.
+    pub shown_at: Option<DateTime<Utc>>,
     /// What it rests on.
     pub rests_on: Vec<Uuid>,
 }
@@ -178,7 +180,8 @@ impl Trust {
         let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
         let whole = scopes.iter().any(|scope| scope == "api");
         let scopes = (!whole).then(|| scopes.into_iter().filter(|scope| scope.contains(':')).collect());
-        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), rests_on })
+        let shown_at = claims.custom.auth_time.and_then(|at| DateTime::from_timestamp(at, 0));
+        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), shown_at, rests_on })
     }
 
     /// Whether what somebody granted still holds for them, for the client and in the session in which they did.
@@ -240,6 +243,7 @@ impl Trust {
             roles: machine.roles.clone(),
             scopes: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
             expires_at: issued.expires_at,
+            shown_at: None,
             rests_on: vec![text.key.uuid(), issued.machine.uuid()],
         })
     }

@@ -1,8 +1,11 @@
 //! What the protocols ask of a provider in their small print.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use testbed::{Browser, Shown};
 
 use crate::world::{App, OUT, PASSWORD, Visits, World, claims, json};
@@ -232,4 +235,61 @@ async fn attack_128_what_a_client_said_beforehand_is_good_for_one_code() {
     }
     assert_eq!(codes, 1);
     browser.visit(&world, &push().await).await.code();
+}
+
+#[tokio::test]
+async fn attack_142_a_request_that_says_in_another_way_than_it_shows_whose_it_is() {
+    let world = World::start().await;
+    world.person(ADA).await;
+    let (app, other) = (world.client(true).await, world.client(true).await);
+    let (mut browser, _) = signs_in(&world, &app, ADA, "openid").await;
+    let code = browser.visit(&world, &app.asks(&[("scope", "openid")])).await.code();
+    let (own, others) = (app.id.to_string(), other.id.to_string());
+    let before = world.head().await;
+    for path in ["token", "introspect", "revoke", "par", "device_authorization"] {
+        let form =
+            [("client_id", others.as_str()), ("token", "t"), ("scope", "openid"), ("grant_type", "refresh_token")];
+        let refused = world.post(path, &form).basic_auth(app.id, Some(&app.secret));
+        assert_eq!(json(refused, StatusCode::BAD_REQUEST).await["error"], "invalid_request", "{path}");
+    }
+    let refused = json(app.redeems(&world, &code, &[("client_id", &others)]), StatusCode::BAD_REQUEST).await;
+    assert_eq!(refused["error"], "invalid_request");
+    // Nor does anybody say which grant theirs becomes, as a request does that was pushed.
+    for which in ["0197a8a0-0000-7000-8000-000000000001", "v1.AAAA", "x"] {
+        let shown = browser.visit(&world, &app.asks(&[("pushed_request", which)])).await;
+        assert_eq!(shown.status, StatusCode::BAD_REQUEST, "{which}: {shown:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+    json(app.redeems(&world, &code, &[("client_id", &own)]), StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
+    let world = World::start().await;
+    world.person(ADA).await;
+    let app = world.client(true).await;
+    let (mut browser, tokens) = signs_in(&world, &app, ADA, "openid api").await;
+    let before = world.head().await;
+    for prompt in ["create", "login nothing", "None"] {
+        let back = browser.visit(&world, &app.asks(&[("prompt", prompt)])).await;
+        assert_eq!(back.leads_to().1["error"], "invalid_request", "{prompt}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+    // Of a verifier that is short the code is worth nothing, though the challenge is its own.
+    for verifier in ["x".repeat(42), "x".repeat(129), "\u{fc}".repeat(43)] {
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
+        let code = browser.visit(&world, &app.asks(&[("code_challenge", &challenge)])).await.code();
+        let refused = app.redeems(&world, &code, &[("code_verifier", &verifier)]);
+        assert_eq!(json(refused, StatusCode::BAD_REQUEST).await["error"], "invalid_grant");
+        assert_eq!(world.last_event().await.1["reason"], "code_mismatch");
+    }
+    // Who is shown a token is told how sure it is who signed in, and when.
+    let asked = world.post("introspect", &[("token", text(&tokens, "access_token"))]);
+    let told = json(asked.basic_auth(app.id, Some(&app.secret)), StatusCode::OK).await;
+    let said = claims(text(&tokens, "access_token"));
+    for name in ["acr", "amr", "auth_time", "sid"] {
+        assert!(!told[name].is_null() && told[name] == said[name], "{name}: {told}");
+    }
+    let trusted = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap();
+    assert_eq!(json!(trusted.shown_at.map(|at| at.timestamp())), said["auth_time"]);
 }

@@ -18,6 +18,7 @@ mod pages;
 mod passkey_attacks;
 mod passkeys;
 mod people;
+mod recovery;
 mod refused_bearers;
 mod required;
 mod saml;

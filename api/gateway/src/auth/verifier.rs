@@ -163,10 +163,12 @@ impl Verifier {
                 rests_on,
             });
         }
-        let Trusted { tenant, subject, roles, scopes, expires_at, mut rests_on } = self.trust.check(token).await?;
+        let trusted = self.trust.check(token).await?;
+        let Trusted { tenant, subject, roles, scopes, expires_at, shown_at, mut rests_on } = trusted;
         let effective = self.bearers.of(tenant, &subject, &roles).await?;
         rests_on.extend(effective.rests_on);
-        let caller = Caller::holding(tenant, subject, effective.permissions).limited_to(scopes.as_deref());
+        let caller = Caller::holding(tenant, subject, effective.permissions);
+        let caller = caller.limited_to(scopes.as_deref()).who_showed_at(shown_at);
         Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, rests_on: rests_on.into() })
     }
 }

@@ -42,7 +42,12 @@ pub struct Front<E> {
     limits: Arc<Limits>,
     timeout: Duration,
     compression: bool,
+    /// Whether others reach us over TLS.
+    secure: bool,
 }
+
+/// For how long a browser asks for nothing of this host but over TLS (RFC 6797): a year. Other hosts of the domain are not ours to speak for.
+const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// For callers of several tenants: which one they mean. The token alone says which one they get.
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
@@ -87,6 +92,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             }),
             timeout: Duration::from_secs(http.timeout_seconds),
             compression: http.compression,
+            secure: http.public_url.starts_with("https://"),
         }
     }
 
@@ -190,6 +196,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
             headers.insert(REQUEST_ID, value);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.secure {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
+        }
         if let Some(allowance) = &allowance {
             allowance.write(headers);
         }

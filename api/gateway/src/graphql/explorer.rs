@@ -21,7 +21,7 @@ const FILES: [(&str, &str, &[u8]); 4] = [
 
 const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' \
                       'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; \
-                      worker-src 'self' blob:; base-uri 'none'; form-action 'none'";
+                      worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page.
 pub fn page() -> Response {

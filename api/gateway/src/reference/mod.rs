@@ -40,7 +40,8 @@ pub fn html(page: &'static str, policy: &'static str) -> Response {
 
 /// The browser itself keeps the page from loading anything from elsewhere.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; \
-                           img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+                           img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'";
 
 /// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes/`).
 struct Everything;

@@ -22,7 +22,7 @@ pub fn routes(route: Route, mails: Option<Caught>, texts: Option<texting::Caught
     let people = make_sync(move |_| {
         let page = page(&mails.all(), &texts.all());
         let mut response = Response::builder().content_type("text/html; charset=utf-8").body(page);
-        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+        let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         response
     });

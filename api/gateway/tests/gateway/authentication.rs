@@ -86,7 +86,7 @@ async fn what_is_answered_to_a_token_is_kept_by_nobody_else() {
     let secret = format!("/v1/auth/machines/{}/secret", machine.body["id"].as_str().unwrap());
     let secret = world.post(&secret, json!({})).await;
     assert!(secret.body["secret"].is_string() && secret.header("cache-control") == "no-store", "{secret:?}");
-    for path in ["/v1/user/permissions", "/v1/jobs/crm"] {
+    for path in ["/v1/user/permissions", "/v1/jobs/crm", "/scim/v2/Users"] {
         let list = world.get(path).await;
         assert_eq!((list.status, list.header("cache-control")), (StatusCode::OK, "no-store"), "{path}: {list:?}");
     }

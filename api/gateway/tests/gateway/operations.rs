@@ -67,6 +67,34 @@ async fn metrics_count_requests_by_route_and_status() {
 }
 
 #[tokio::test]
+async fn attack_143_a_page_of_ours_within_another_sites_page() {
+    let world = World::start().await;
+    for path in [
+        "/docs",
+        "/graphql",
+        "/t/acme/login",
+        "/t/acme/forgot",
+        "/t/acme/authorize",
+        "/t/acme/verify-email",
+        "/invitation",
+    ] {
+        let page = Answer::of(world.anonymous(Method::GET, path).header("accept", "text/html")).await;
+        assert!(page.header("content-type").starts_with("text/html"), "{path}: {page:?}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn attack_144_somebody_between_a_browser_and_us_who_answers_without_tls() {
+    let world = World::start_with(|config| "https://inopsio.example".clone_into(&mut config.http.public_url)).await;
+    for path in ["/t/acme/login", "/t/acme/jwks", "/docs", "/nothing"] {
+        let answer = Answer::of(world.anonymous(Method::GET, path)).await;
+        assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_reference_pages_load_nothing_from_elsewhere() {
     let world = World::start().await;
     for path in ["/docs", "/graphql"] {

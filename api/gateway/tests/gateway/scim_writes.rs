@@ -172,6 +172,11 @@ async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
         ("externalId", json!(7)),
         ("displayName", json!(["Ada"])),
         ("emails", json!([{ "value": "ada@example.com", "type": 7 }])),
+        // What is not of its form takes nothing away.
+        ("name", json!("Ada")),
+        ("phoneNumbers", json!("+4930123456")),
+        ("phoneNumbers", json!({ "value": "+4930123456" })),
+        ("phoneNumbers", json!(["+4930123456"])),
     ] {
         let operations = patch(json!([{ "op": "replace", "path": name, "value": value }]));
         provider.refused(Method::PATCH, &path, operations, bad, invalid).await;
@@ -189,6 +194,28 @@ async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
     // What is null is not there (RFC 7643 section 2.5).
     let same = json!({ "userName": "ada@example.com", "externalId": null });
     assert_eq!(provider.ask(Method::PUT, &path, same).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn attack_140_what_takes_the_longer_the_more_there_is_of_it_is_not_begun() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let made = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let path = format!("/Users/{}", made["id"].as_str().unwrap());
+    let (bad, many) = (StatusCode::BAD_REQUEST, Some("tooMany"));
+    let numbers: Vec<u32> = (0..100_000).collect();
+    let add = |value: Value| json!({ "op": "add", "path": "emails", "value": value });
+    provider.refused(Method::PATCH, &path, patch(json!([add(json!(numbers))])), bad, many).await;
+    // Little by little, too.
+    let hundred = |from: u32| add((from..from + 100).map(|number| json!(number)).collect());
+    let little: Value = (0..500).map(|turn| hundred(turn * 100)).collect();
+    provider.refused(Method::PATCH, &path, patch(little), bad, many).await;
+    let before = world.head_of(world.of("auth")).await;
+    let uris: Vec<String> = (0..30_000).map(|number| format!("https://a.example/{number}")).collect();
+    let client = json!({ "name": "App", "confidential": true, "redirect_uris": uris });
+    let refused = world.post("/v1/auth/clients", client).await;
+    assert_eq!((refused.status, refused.code()), (bad, "validation_failed"));
+    assert_eq!(world.head_of(world.of("auth")).await, before, "something was written");
 }
 
 #[tokio::test]

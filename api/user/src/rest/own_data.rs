@@ -215,7 +215,7 @@ impl OwnData {
     /// Erase oneself
     ///
     /// As an administrator erases a user: nobody can tell any more who it was. This can't be undone, so the e-mail address has to be
-    /// given again. The tenant's last owner stays.
+    /// given again, and a token that says when one signed in has to say that it was within ten minutes. The tenant's last owner stays.
     #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
     async fn erase(&self, command: Command<Confirmation>) -> Done {
         let user = oneself(&command.request.caller)?;

@@ -127,6 +127,14 @@ impl Filter {
             _ => None,
         }
     }
+
+    /// What an attribute has to be equal to, if the filter asks for nothing else.
+    pub(super) fn is_equal_to(&self, attribute: &str) -> Option<&str> {
+        match self {
+            Self::Compare(..) => self.equal_to(attribute, ""),
+            _ => None,
+        }
+    }
 }
 
 /// The values that a path leads to: of a list all of them, and of an object without a further name its `value`.

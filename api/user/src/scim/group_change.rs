@@ -119,7 +119,7 @@ impl Change {
             (Act::Replace, None) => self.members = Members::Exactly(users(&value)?.into_iter().collect()),
             (Act::Remove, None) if value.is_null() => self.members = Members::Exactly(BTreeSet::new()),
             (Act::Remove, None) => self.leave(users(&value)?),
-            (Act::Remove, Some(filter)) => match filter.equal_to("value", "").map(str::parse) {
+            (Act::Remove, Some(filter)) => match filter.is_equal_to("value").map(str::parse) {
                 Some(Ok(user)) => self.leave(vec![user]),
                 _ => return Err(ScimError::path("members are removed by members[value eq \"<id>\"]")),
             },
@@ -131,8 +131,10 @@ impl Change {
     fn join(&mut self, users: Vec<UserId>) {
         match &mut self.members {
             Members::Moved { join, leave } => {
-                leave.retain(|user| !users.contains(user));
-                join.extend(users);
+                for user in users {
+                    leave.remove(&user);
+                    join.insert(user);
+                }
             }
             Members::Exactly(members) => members.extend(users),
         }
@@ -141,10 +143,16 @@ impl Change {
     fn leave(&mut self, users: Vec<UserId>) {
         match &mut self.members {
             Members::Moved { join, leave } => {
-                join.retain(|user| !users.contains(user));
-                leave.extend(users);
+                for user in users {
+                    join.remove(&user);
+                    leave.insert(user);
+                }
             }
-            Members::Exactly(members) => members.retain(|user| !users.contains(user)),
+            Members::Exactly(members) => {
+                for user in users {
+                    members.remove(&user);
+                }
+            }
         }
     }
 }
@@ -225,6 +233,10 @@ mod tests {
             (json!({ "op": "add", "path": "members", "value": [{ "value": "no id" }] }), "invalidValue"),
             (json!({ "op": "add", "path": "members", "value": [{ "value": ADA, "type": "Group" }] }), "invalidValue"),
             (json!({ "op": "remove", "path": "members[display eq \"Ada\"]" }), "invalidPath"),
+            (
+                json!({ "op": "remove", "path": format!("members[value eq \"{ADA}\" and display eq \"x\"]") }),
+                "invalidPath",
+            ),
             (json!({ "op": "remove", "path": "displayName" }), "invalidValue"),
             (json!({ "op": "replace", "path": "externalId", "value": 7 }), "invalidValue"),
             (json!({ "op": "replace", "path": "members.value", "value": ADA }), "mutability"),

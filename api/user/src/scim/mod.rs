@@ -92,7 +92,8 @@ impl Reply {
     }
 
     fn into_response(self) -> Response {
-        let mut builder = Response::builder().status(self.status);
+        // Names and addresses of people: nobody on the way keeps them, nor a browser.
+        let mut builder = Response::builder().status(self.status).header(header::CACHE_CONTROL, "no-store");
         if let Some(location) = self.location {
             builder = builder.header(header::LOCATION, location);
         }

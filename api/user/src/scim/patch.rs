@@ -9,6 +9,13 @@ use super::json::{get, is_primary, is_urn, remove, set, without_schema};
 /// The most operations of a request.
 const MOST: usize = 1_000;
 
+/// The most values that an attribute may have, with all that is within them: each operation looks through them, some through each for each.
+const MOST_VALUES: usize = 500;
+
+/// The attributes of a user that have several values (RFC 7643 section 4.1.2).
+const LISTS: [&str; 9] =
+    ["emails", "phoneNumbers", "ims", "photos", "addresses", "groups", "entitlements", "roles", "x509Certificates"];
+
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Operation {
@@ -114,16 +121,39 @@ pub(super) fn apply(
         }
         return Err(ScimError::mutability(format!("{attribute} can't be written")));
     }
+    few(&attribute, &value)?;
+    let has_several = LISTS.iter().any(|name| name.eq_ignore_ascii_case(&attribute));
     match (filter, sub) {
         (None, None) => whole(resource, act, &attribute, value),
+        // Without a filter all of them are meant.
+        (None, Some(sub)) if has_several => listed(resource, act, &attribute, None, Some(&sub), value)?,
         (None, Some(sub)) => {
             let mut inner = get(resource, &attribute).and_then(Value::as_object).cloned().unwrap_or_default();
             whole(&mut inner, act, &sub, value);
             set(resource, &attribute, Value::Object(inner));
         }
-        (Some(filter), sub) => listed(resource, act, &attribute, &filter, sub.as_deref(), value)?,
+        (Some(filter), sub) => listed(resource, act, &attribute, Some(&filter), sub.as_deref(), value)?,
     }
-    Ok(())
+    get(resource, &attribute).map_or(Ok(()), |value| few(&attribute, value))
+}
+
+/// Refuses what would take long to be looked through, over and over.
+fn few(attribute: &str, value: &Value) -> Result<(), ScimError> {
+    match size(value) {
+        0..=MOST_VALUES => Ok(()),
+        found => Err(ScimError::too_many(format!(
+            "{attribute}: {found} values, with all that is within them; allowed are {MOST_VALUES}"
+        ))),
+    }
+}
+
+/// How many values one is, with all that is within it.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => list.iter().map(size).sum::<usize>() + 1,
+        Value::Object(object) => object.values().map(size).sum::<usize>() + 1,
+        _ => 1,
+    }
 }
 
 fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
@@ -154,16 +184,18 @@ fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
     }
 }
 
+/// Carries an operation out on those values of a list that pass a filter; without one, on all.
 fn listed(
     resource: &mut Map<String, Value>,
     act: Act,
     attribute: &str,
-    filter: &Filter,
+    filter: Option<&Filter>,
     sub: Option<&str>,
     value: Value,
 ) -> Result<(), ScimError> {
     let mut list = get(resource, attribute).and_then(Value::as_array).cloned().unwrap_or_default();
-    let is_it = |value: &Value| value.as_object().is_some_and(|value| filter.passes(value));
+    let passes = |value: &Map<String, Value>| filter.is_none_or(|filter| filter.passes(value));
+    let is_it = |value: &Value| value.as_object().is_some_and(passes);
     let mut written: Vec<usize> =
         list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
     let found = !written.is_empty();
@@ -195,9 +227,12 @@ fn listed(
                 }
             }
         }
+        (Act::Replace, false) if filter.is_some() => {
+            return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
+        }
         // What is added and is not there yet begins as the path describes it: `emails[type eq "work"].value`.
-        (Act::Add, false) => {
-            let mut new = described(filter);
+        (Act::Add | Act::Replace, false) => {
+            let mut new = filter.map(described).unwrap_or_default();
             match (sub, value) {
                 (Some(sub), value) => set(&mut new, sub, value),
                 (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
@@ -205,9 +240,6 @@ fn listed(
             }
             written.push(list.len());
             list.push(Value::Object(new));
-        }
-        (Act::Replace, false) => {
-            return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
         }
     }
     if act != Act::Remove {
@@ -328,6 +360,34 @@ mod tests {
         assert_eq!(now["phoneNumbers"], json!([{ "type": "work", "value": "+1" }]));
         assert_eq!((&now["title"], &now["userName"]), (&json!("Guide"), &json!("b")));
         assert_eq!((&now["name"]["givenName"], &now["active"]), (&json!("Babs"), &json!("False")));
+    }
+
+    #[test]
+    fn a_part_of_a_list_without_a_filter_is_that_of_each_value() {
+        let set = |path: &str, value: &str| json!([{ "op": "replace", "path": path, "value": value }]);
+        let now = patched(user(), set("emails.value", "b@example.com")).unwrap();
+        assert_eq!(now["emails"], json!([{ "value": "b@example.com", "type": "work" }]));
+        let now = patched(now, set("phoneNumbers.value", "+1")).unwrap();
+        assert_eq!(now["phoneNumbers"], json!([{ "value": "+1" }]), "the first one");
+        let now = patched(now, json!([{ "op": "remove", "path": "emails.type" }])).unwrap();
+        assert_eq!(now["emails"], json!([{ "value": "b@example.com" }]));
+    }
+
+    #[test]
+    fn what_takes_long_to_be_looked_through_is_refused() {
+        let add = |value: Value| json!({ "op": "add", "path": "emails", "value": value });
+        let many = |from: usize, to: usize| (from..to).map(|one| json!(one)).collect::<Value>();
+        let within = json!({ "value": { "of": many(0, 500) } });
+        let keys: Map<String, Value> = (0..500).map(|one| (one.to_string(), json!(one))).collect();
+        for operations in [
+            json!([add(many(0, 500))]),
+            json!([add(many(0, 300)), add(many(300, 600))]),
+            json!([add(json!([within]))]),
+            json!([{ "op": "replace", "path": "name", "value": keys }]),
+        ] {
+            assert_eq!(patched(user(), operations).unwrap_err().scim_type, Some("tooMany"));
+        }
+        assert!(patched(user(), json!([add(many(0, 300)), add(many(0, 300))])).is_ok());
     }
 
     #[test]

@@ -228,7 +228,7 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 /// What a resource says of a user. `before`: what it does not speak of stays as it is.
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
     let user_name = sent(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
-    let (email_contact, phone_contact) = (contact(resource, "emails"), contact(resource, "phoneNumbers"));
+    let (email_contact, phone_contact) = (contact(resource, "emails")?, contact(resource, "phoneNumbers")?);
     let value = |contact: Option<&Map<String, Value>>| contact.map_or(Ok(None), |contact| sent(contact, "value"));
     let (email, phone) = (value(email_contact)?, value(phone_contact)?);
     let active = match get(resource, "active") {
@@ -249,7 +249,11 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             email.ok_or_else(|| ScimError::value("emails is missing: a user has an address, userName is none"))?;
         LoginFields { email, user_name: Some(user_name.clone()) }
     };
-    let name = get(resource, "name").and_then(Value::as_object).cloned().unwrap_or_default();
+    let name = match get(resource, "name") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(name)) => name.clone(),
+        Some(_) => return Err(ScimError::value("name is an object: givenName, familyName, formatted")),
+    };
     let (given_name, family_name) = (sent(&name, "givenName")?, sent(&name, "familyName")?);
     let formatted_name = sent(&name, "formatted")?;
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -282,10 +286,17 @@ fn preferred(languages: &str) -> Option<String> {
 }
 
 /// The address or number of a list that is kept: the primary one, else the first.
-fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Option<&'a Map<String, Value>> {
-    let list = get(resource, name).and_then(Value::as_array)?;
-    let one = list.iter().find(|value| is_primary(value)).or_else(|| list.iter().find(|value| value.is_object()));
-    one.and_then(Value::as_object)
+///
+/// # Errors
+/// When it is something else than a list of objects: else what somebody has would be gone, for what can't be read.
+fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, ScimError> {
+    let list = match get(resource, name) {
+        None | Some(Value::Null) => &[][..],
+        Some(Value::Array(list)) if list.iter().all(Value::is_object) => list.as_slice(),
+        Some(_) => return Err(ScimError::value(format!("{name} is a list of objects"))),
+    };
+    let one = list.iter().find(|value| is_primary(value)).or_else(|| list.first());
+    Ok(one.and_then(Value::as_object))
 }
 
 /// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.

@@ -1,7 +1,7 @@
 //! How somebody becomes a user, and what they sign in with.
 
 use chrono::Duration;
-use kernel::Kind;
+use kernel::{Clock, Kind};
 use user_aggregates::{LinkFault, User, UserStatus};
 use user_commands::{
     ChangeLogin, ChangeOwnProfile, EraseOneself, EraseUser, GRANTS, LockUser, LoginFields, ProfileFields, RegisterUser,
@@ -152,6 +152,22 @@ async fn who_can_not_be_read_as_a_whole_erases_oneself_by_the_address_that_one_i
     assert_eq!(world.state(hedy).await.status, UserStatus::Erased);
     // It is free again.
     world.done(&ChangeLogin { user: ada, login: login("hedy@example.org", None), catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
+async fn attack_145_who_has_a_token_of_somebody_who_signed_in_long_ago_does_not_erase_them() {
+    let world = World::with_jobs().await;
+    let (_, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
+    let oneself = EraseOneself { email: "grace@example.com".to_owned(), forget: forget() };
+    let signed_in = |minutes_ago: i64| {
+        let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
+        world.executor.unasked(&world.as_user(grace).caller.who_showed_at(Some(shown_at)), None)
+    };
+    let refused = world.refused_as(&signed_in(11), &oneself).await;
+    assert_eq!((refused.code(), refused.kind()), ("sign_in_too_old", Kind::Unauthenticated));
+    assert_eq!((world.state(grace).await.status, world.jobs().await), (UserStatus::Active, vec![]));
+    world.done_as(&signed_in(10), &oneself).await;
+    assert_eq!(world.state(grace).await.status, UserStatus::Erased);
 }
 
 #[tokio::test]

@@ -1,0 +1,70 @@
+//! Getting in again by a mailed link, while somebody makes that as hard as they can.
+
+use chrono::TimeDelta;
+use reqwest::StatusCode;
+use testbed::{Browser, Shown};
+
+use crate::world::{PASSWORD, Visits, World};
+
+const ADA: &str = "ada@example.com";
+const NEW: &str = "umbrella-cactus-violin";
+
+async fn sets(world: &World, browser: &mut Browser, token: &str) -> Shown {
+    browser.fill_in(world, "password", &[("token", token), ("password", NEW)]).await
+}
+
+#[tokio::test]
+async fn attack_141_who_keeps_asking_for_somebodys_link_makes_none_of_them_worthless() {
+    let world = World::start().await;
+    let ada = world.person(ADA).await;
+    let first = world.password_token(ada).await;
+    let before = world.head().await;
+    world.clock.advance(TimeDelta::minutes(9));
+    world.password_token(ada).await;
+    assert_eq!(world.head().await, before, "their mailbox is filled");
+    world.clock.advance(TimeDelta::minutes(1));
+    let second = world.password_token(ada).await;
+    assert_ne!(first, second);
+    assert_eq!(world.head().await, before + 1);
+    // The one that was mailed first came late, and is good all the same.
+    let mut browser = Browser::default();
+    assert_eq!(browser.visit(&world, &format!("password?token={first}")).await.status, StatusCode::OK);
+    let set = sets(&world, &mut browser, &first).await;
+    assert!(set.body.contains("Your password is set"), "{set:?}");
+    // Once there is a new password, neither is.
+    let before = world.head().await;
+    for token in [&first, &second] {
+        assert_eq!(sets(&world, &mut Browser::default(), token).await.status, StatusCode::GONE);
+    }
+    assert_eq!(world.head().await, before, "something was written");
+}
+
+/// Fails over and over, each time in a browser of which nothing is known, until nobody is listened to.
+async fn until_held(mut fail: impl AsyncFnMut(Browser) -> Shown) {
+    for _ in 0..60 {
+        if fail(Browser::default()).await.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+    }
+    panic!("nobody is held");
+}
+
+#[tokio::test]
+async fn attack_141_who_followed_a_mailed_link_is_let_in_whoever_guesses_meanwhile() {
+    let world = World::start().await;
+    let ada = world.person(ADA).await;
+    let token = world.password_token(ada).await;
+    until_held(async |mut guesser| guesser.signs_in(&world, "login", ADA, "wrong-horse-battery").await).await;
+    let mut new = Browser::default();
+    let set = sets(&world, &mut new, &token).await;
+    assert!(set.body.contains("Your password is set"), "{set:?}");
+    world.clock.advance(TimeDelta::seconds(1));
+    let before = world.head().await;
+    let old = new.signs_in(&world, "login", ADA, PASSWORD).await;
+    assert_eq!((old.status, world.head().await), (StatusCode::UNAUTHORIZED, before + 1), "the cookie opens nothing");
+    assert_eq!(new.signs_in(&world, "login", ADA, NEW).await.leads_to().0, "/t/acme/account");
+    // Nor do their neighbours keep them from asking for a link.
+    let nobody = [("login", "nobody@example.com")];
+    until_held(async |mut neighbour| neighbour.fill_in(&world, "forgot", &nobody).await).await;
+    assert_eq!(new.fill_in(&world, "forgot", &nobody).await.status, StatusCode::OK);
+}
