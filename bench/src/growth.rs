@@ -58,7 +58,6 @@ struct Costs {
 struct Log {
     key: &'static str,
     store: EventStore,
-    look: PgPool,
     tenant: TenantId,
     /// Events in it, before anything is measured.
     events: u64,
@@ -140,7 +139,7 @@ impl Log {
         sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&look).await?;
         sqlx::raw_sql("CHECKPOINT").execute(&look).await?;
         let leads = leads(&look, events).await?;
-        Ok(Self { key, store, look, tenant, events, leads, next: 0, costs: Default::default() })
+        Ok(Self { key, store, tenant, events, leads, next: 0, costs: Default::default() })
     }
 
     /// Appends of one kind, and notes what they cost.

@@ -63,7 +63,8 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let since = provider.moment(&provider.account(&visit, person.id).await?);
+    let account = provider.account(&visit, person.id).await?;
+    let since = provider.moment(&account);
     let set = SetPassword {
         user: person.id,
         password: provider.seal_password(&visit, person.id, &phc).await?,

@@ -132,7 +132,8 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     match set(provider, &visit, &person, &phc, By::Password { shown: knows.shown }, elsewhere).await {
         Ok(()) if elsewhere => {
             // This browser's session has ended with the others; whoever sits here has shown the password since, and nothing else.
-            let since = provider.moment(&provider.account(&visit, person.id).await?);
+            let account = provider.account(&visit, person.id).await?;
+            let since = provider.moment(&account);
             let by = ShownBy::method("pwd", since);
             enter(provider, &visit, &person, by, Goal::Account).await
         }
