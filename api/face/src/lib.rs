@@ -22,6 +22,7 @@ mod erasure;
 pub mod example;
 pub mod form;
 pub mod graphql;
+mod headers;
 mod identity;
 pub mod import;
 mod incoming;

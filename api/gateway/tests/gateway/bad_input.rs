@@ -98,12 +98,19 @@ async fn headers_and_parameters_are_checked() {
     };
     let twice = with("idempotency-key", "a").header("idempotency-key", "b");
     let not_ascii = with("idempotency-key", "käse");
+    let another_type = with("content-type", "application/json").header("content-type", "text/plain");
+    let asked = world.request(Method::POST, "/graphql").json(&json!({ "query": "{ __typename }" }));
+    let unknown_service = asked.header("x-min-position", "crm=1").header("x-min-position", "erp=1");
+    let another_encoding = with("content-encoding", "identity").header("content-encoding", "gzip");
     world
         .refuses(vec![
             (with("idempotency-key", ""), BAD, "header_invalid"),
             (with("idempotency-key", &"k".repeat(256)), BAD, "header_invalid"),
             (twice, BAD, "header_invalid"),
             (not_ascii, BAD, "header_invalid"),
+            (another_type, BAD, "header_invalid"),
+            (another_encoding, BAD, "header_invalid"),
+            (unknown_service, BAD, "header_invalid"),
             (with("if-match", "3"), BAD, "header_invalid"),
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
             (with("if-match", "*, \"3\""), BAD, "header_invalid"),
