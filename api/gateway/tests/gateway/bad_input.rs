@@ -260,9 +260,14 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
             "from 1 to 3650",
         ),
         (
-            ("/v1/crm/accounts", json!({ "name": "Acme", "employees": 4_294_967_296_u64 })),
+            ("/v1/crm/accounts", json!({ "name": "Acme", "employees": 2_147_483_648_u64 })),
             "/employees",
-            "from 0 to 4294967295",
+            "from 0 to 2147483647",
+        ),
+        (
+            deal("line_items", json!([{ "name": "x", "quantity": 2_147_483_648_u64, "unit_price_minor": 1 }])),
+            "/line_items/0/quantity",
+            "from 1 to 2147483647",
         ),
         (
             deal("line_items", json!([{ "name": "x", "quantity": 0, "unit_price_minor": 1 }])),
