@@ -139,7 +139,7 @@ impl Cli {
             Command::Backup(backup) => backup.run(&place, self.format).await,
             Command::Restore(restore) => restore.run(&context(Vec::new())?).await,
             Command::Schemas(schemas) => schemas.run(),
-            Command::Settings(settings) => settings.run(),
+            Command::Settings(settings) => settings.run(self.format),
             Command::Demo(demo) => demo.run(&place, self.format).await,
             Command::Bench(bench) => bench.run(),
         }

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use config::{SETTINGS, Unknown};
+use serde_json::{Value, json};
 
-use crate::output;
+use crate::output::{self, Format};
 
 /// Prints every setting as a commented line of an environment file
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  inopsio settings > .env.example")]
+#[command(after_help = "Examples:\n  inopsio settings > .env.example\n  inopsio settings --format json")]
 pub struct Settings;
 
 /// Settings of this program's own: where things are on a developer's machine.
@@ -49,7 +50,10 @@ pub fn warn_of_unknown() {
 impl Settings {
     /// Prints them.
     #[expect(clippy::unused_self, reason = "a command without arguments is still a command")]
-    pub fn run(self) -> Result<()> {
+    pub fn run(self, format: Format) -> Result<()> {
+        if format == Format::Json {
+            return output::print_json(&documents());
+        }
         output::print(HEAD)?;
         let mut section = "";
         for setting in SETTINGS {
@@ -72,6 +76,18 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Every setting, for programs. Those of this machine stand in no file, and what they are by default is in their meaning.
+fn documents() -> Vec<Value> {
+    let all = SETTINGS.iter().map(|setting| {
+        json!({
+            "variable": setting.variable, "key": setting.key, "meaning": setting.meaning,
+            "default": setting.default(), "secret": setting.secret,
+        })
+    });
+    let ours = OURS.iter().map(|(variable, meaning)| json!({ "variable": variable, "meaning": meaning }));
+    all.chain(ours).collect()
 }
 
 const HEAD: &str = "\

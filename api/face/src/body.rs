@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use crate::headers::header;
+
 /// The body of a command that needs none: nothing, or `{}`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,13 +30,13 @@ impl RawBody {
         limit: usize,
         media_type: &'static str,
     ) -> Result<Self, Refusal> {
-        let content_type = request.content_type();
+        let content_type = header(request.headers(), "content-type")?;
         if let Some(content_type) = content_type
             && !is_media_type(content_type, media_type)
         {
             return Err(unsupported(&format!("the content type {content_type:?} is not read here"), media_type));
         }
-        if let Some(encoding) = request.header("content-encoding")
+        if let Some(encoding) = header(request.headers(), "content-encoding")?
             && !encoding.eq_ignore_ascii_case("identity")
         {
             let detail = format!("the content encoding {encoding:?} is not read here; send the body as it is");

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::headers::{bad_header, header};
 use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
 use crate::{Comparison, EntityTags, Incoming, Problem, RawBody, Standings, decode_json, schema};
@@ -269,20 +270,6 @@ fn request_hash(request: &poem::Request, headers: &HeaderMap, body: &[u8]) -> [u
         hash.update(part);
     }
     hash.finalize().into()
-}
-
-fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    match value.to_str() {
-        Ok(text) if values.next().is_none() => Ok(Some(text)),
-        _ => Err(bad_header(name, "it must be there once, in ASCII")),
-    }
-}
-
-fn bad_header(name: &'static str, what: &str) -> Refusal {
-    Refusal::invalid("header_invalid", format!("the header {name} is not allowed like that: {what}"))
-        .with("header", name)
 }
 
 fn idempotency_key(text: &str) -> Result<String, Refusal> {

@@ -21,11 +21,13 @@ mod erasure;
 pub mod example;
 pub mod form;
 pub mod graphql;
+mod headers;
 mod identity;
 pub mod import;
 mod incoming;
 mod job;
 mod live;
+mod nullable;
 pub mod operation;
 mod parameter;
 mod ports;
@@ -50,6 +52,7 @@ pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;
 pub use live::{Live, Missed};
+pub use nullable::{Nullable, nullable};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use ports::{
     Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal,

@@ -21,6 +21,23 @@ pub struct Api {
     last_position: Arc<AtomicU64>,
 }
 
+/// A request that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// Its body.
+    pub problem: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.status, self.problem)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// One command.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -82,7 +99,7 @@ impl Api {
             match response.status() {
                 StatusCode::TOO_MANY_REQUESTS => tokio::time::sleep(retry_after(&response)).await,
                 status if status.is_success() => return Ok(response.json().await?),
-                status => bail!("{status}: {}", response.text().await?),
+                status => return Err(Refused { status, problem: response.text().await? }.into()),
             }
         }
         bail!("refused {RETRIES} times because of too many requests")

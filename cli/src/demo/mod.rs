@@ -9,6 +9,7 @@ mod data;
 mod load;
 mod questions;
 mod remembered;
+mod report;
 mod server;
 mod show;
 
@@ -21,13 +22,13 @@ use gateway::{ProvisionError, operator};
 use kernel::{Clock, Role, SystemClock, TenantId};
 
 use crate::context::{Context, Place};
-use crate::output::{self, Format};
+use crate::output::Format;
 use crate::{progress, signals};
 use api::Api;
 use data::DataSet;
 use load::Loaded;
 use remembered::Remembered;
-use show::{count, seconds};
+use report::Report;
 
 /// Fills a tenant with 18 months of history through the REST API, and answers five questions about it
 #[derive(Debug, clap::Args)]
@@ -62,25 +63,35 @@ impl Demo {
 
     /// Loads and asks.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| self.show(place, context).await).await
+        served(place, format, async |context| {
+            let mut report = Report::new(format);
+            self.show(place, context, &mut report).await?;
+            report.end()
+        })
+        .await
     }
 
     /// Only loads.
     pub async fn seed(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| self.fill(place, context).await.map(drop)).await
+        served(place, format, async |context| {
+            let mut report = Report::new(format);
+            self.fill(place, context, &mut report).await?;
+            report.end()
+        })
+        .await
     }
 
-    async fn show(&self, place: &Place, context: &Context) -> Result<()> {
-        let Filled { api, tenant, set, loaded, until } = self.fill(place, context).await?;
-        questions::ask(&api, context, tenant, &self.tenant, &set, &loaded, until).await?;
+    async fn show(&self, place: &Place, context: &Context, report: &mut Report) -> Result<()> {
+        let filled = self.fill(place, context, report).await?;
+        questions::ask(&filled, context, &self.tenant, report).await?;
         let http = &context.config.http;
-        output::print(format!(
+        report.note(format!(
             "Look around: `inopsio dev`, then http://{}:{}/graphql with the token of `inopsio token --tenant {} --role viewer`",
             http.host, http.port, self.tenant
         ))
     }
 
-    async fn fill(&self, place: &Place, context: &Context) -> Result<Filled> {
+    async fn fill(&self, place: &Place, context: &Context, report: &mut Report) -> Result<Filled> {
         let today = SystemClock.now().date_naive();
         if let Some(until) = self.until {
             ensure!(until <= today, "--until {until} is in the future");
@@ -100,7 +111,7 @@ impl Demo {
 
         let set = DataSet::generate(self.leads as usize, until);
         let loaded = self.load(&api, &set, until).await?;
-        parts(&loaded)?;
+        report.loaded(&loaded.parts)?;
         Ok(Filled { api, tenant, set, loaded, until })
     }
 
@@ -121,7 +132,7 @@ impl Demo {
 }
 
 /// A tenant that has its data, and how to ask about it.
-struct Filled {
+pub struct Filled {
     api: Api,
     tenant: TenantId,
     set: DataSet,
@@ -147,31 +158,6 @@ async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) 
         started.stop().await?;
     }
     outcome
-}
-
-/// How long each part of the load took.
-fn parts(loaded: &Loaded) -> Result<()> {
-    let mut table = show::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
-    let total = loaded.parts.iter().map(|part| part.took).sum::<Duration>();
-    let requests = loaded.parts.iter().map(|part| part.requests).sum::<usize>();
-    for part in &loaded.parts {
-        table.add_row([
-            part.name.to_owned(),
-            count(part.records),
-            count(part.requests),
-            seconds(part.took),
-            count((part.requests as f64 / part.took.as_secs_f64()) as usize),
-        ]);
-    }
-    table.add_row([
-        "all".to_owned(),
-        String::new(),
-        count(requests),
-        seconds(total),
-        count((requests as f64 / total.as_secs_f64()) as usize),
-    ]);
-    show::align_right(&mut table, 1..);
-    output::print(table)
 }
 
 /// Does something; with how long it took.

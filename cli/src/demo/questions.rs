@@ -1,5 +1,7 @@
 //! Five questions: four to GraphQL, one to the log.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use comfy_table::ContentArrangement;
@@ -9,12 +11,12 @@ use kernel::{RecordedEvent, Service, TenantId};
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::data::DataSet;
 use super::load::Loaded;
+use super::report::Report;
 use super::show::{self, align_right, money, number, words};
-use super::timed;
+use super::{Filled, timed};
 use crate::context::Context;
-use crate::output;
+use crate::replay::ndjson::write_line;
 
 /// Of the table with payloads, in characters.
 const WIDTH: u16 = 150;
@@ -41,31 +43,30 @@ const FUNNEL: &str = "query ($from: DateTime!, $to: DateTime!) {
     } }
 }";
 
-/// Asks all of them and prints the answers.
-pub async fn ask(
-    api: &Api,
-    context: &Context,
-    tenant: TenantId,
-    slug: &str,
-    set: &DataSet,
-    loaded: &Loaded,
-    until: NaiveDate,
-) -> Result<()> {
+/// Asks all of them and tells the answers.
+pub async fn ask(filled: &Filled, context: &Context, slug: &str, report: &mut Report) -> Result<()> {
+    let Filled { api, loaded, until, .. } = filled;
     let then = until.checked_sub_days(Days::new(DAYS_AGO)).context("a date")?;
-    board(api, loaded, "1. The board today", None).await?;
-    board(api, loaded, &format!("2. The board on {then}"), Some(midnight(then))).await?;
-    movement(api, loaded, then).await?;
-    funnel(api, set.begins_at, midnight(until)).await?;
+    board(api, loaded, "1. The board today", None, report).await?;
+    board(api, loaded, &format!("2. The board on {then}"), Some(midnight(then)), report).await?;
+    movement(api, loaded, then, report).await?;
+    funnel(api, filled.set.begins_at, midnight(*until), report).await?;
     if let Some(lead) = &loaded.converted_lead {
-        replay(context, tenant, slug, lead).await?;
+        replay(context, filled.tenant, slug, lead, report).await?;
     }
     Ok(())
 }
 
-async fn board(api: &Api, loaded: &Loaded, title: &str, as_of: Option<DateTime<Utc>>) -> Result<()> {
+async fn board(
+    api: &Api,
+    loaded: &Loaded,
+    title: &str,
+    as_of: Option<DateTime<Utc>>,
+    report: &mut Report,
+) -> Result<()> {
     for pipeline in &loaded.pipelines {
         let variables = json!({ "pipeline": pipeline, "asOf": as_of });
-        let (answer, took) = timed(api.ask(BOARD, variables)).await?;
+        let (answer, took) = timed(api.ask(BOARD, variables.clone())).await?;
         let board = &answer["pipelineBoard"];
         let mut table = show::table(["stage", "probability", "deals", "worth", "weighted"]);
         for stage in board["stages"].as_array().context("a board has stages")? {
@@ -85,19 +86,22 @@ async fn board(api: &Api, loaded: &Loaded, title: &str, as_of: Option<DateTime<U
             money(&board["weighted"]),
         ]);
         align_right(&mut table, 1..);
-        output::print(format!("\n{title}: {} ({} ms)\n{table}", words_of(&board["name"]), took.as_millis()))?;
+        let text = format!("\n{title}: {} ({} ms)\n{table}", words_of(&board["name"]), took.as_millis());
+        report.answer("pipelineBoard", &variables, took, board.clone(), text)?;
     }
     Ok(())
 }
 
-async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate) -> Result<()> {
+async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate, report: &mut Report) -> Result<()> {
     let mut table = show::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
-    let mut millis = 0;
+    let mut took = Duration::ZERO;
+    let mut movements = Vec::new();
     for (pipeline, name) in loaded.pipelines.iter().zip(super::data::PIPELINES.map(|pipeline| pipeline.name)) {
         let variables = json!({ "pipeline": pipeline, "from": midnight(since) });
-        let (answer, took) = timed(api.ask(MOVEMENT, variables)).await?;
-        millis += took.as_millis();
-        for total in answer["pipelineMovement"]["totals"].as_array().context("a movement has totals")? {
+        let (answer, this) = timed(api.ask(MOVEMENT, variables)).await?;
+        took += this;
+        let movement = &answer["pipelineMovement"];
+        for total in movement["totals"].as_array().context("a movement has totals")? {
             table.add_row([
                 name.to_owned(),
                 words(&total["kind"]),
@@ -106,13 +110,16 @@ async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate) -> Result<()> {
                 money(&total["difference"]),
             ]);
         }
+        movements.push(json!({ "pipeline": name, "totals": movement["totals"] }));
     }
     align_right(&mut table, 2..);
-    output::print(format!("\n3. What moved since {since} ({millis} ms)\n{table}"))
+    let text = format!("\n3. What moved since {since} ({} ms)\n{table}", took.as_millis());
+    report.answer("pipelineMovement", &json!({ "from": midnight(since) }), took, movements.into(), text)
 }
 
-async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<()> {
-    let (answer, took) = timed(api.ask(FUNNEL, json!({ "from": from, "to": to }))).await?;
+async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>, report: &mut Report) -> Result<()> {
+    let variables = json!({ "from": from, "to": to });
+    let (answer, took) = timed(api.ask(FUNNEL, variables.clone())).await?;
     let steps = ["captured", "assigned", "inProcess", "qualified", "converted", "disqualified"];
     let mut table = show::table([
         "source",
@@ -133,11 +140,12 @@ async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<()>
         table.add_row(row);
     }
     align_right(&mut table, 1..);
-    output::print(format!("\n4. The funnel by source, from capture to conversion ({} ms)\n{table}", took.as_millis()))
+    let text = format!("\n4. The funnel by source, from capture to conversion ({} ms)\n{table}", took.as_millis());
+    report.answer("funnel", &variables, took, answer["funnel"].clone(), text)
 }
 
 /// Not from a read model: the events themselves.
-async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> Result<()> {
+async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str, report: &mut Report) -> Result<()> {
     let store = context.store(Service::new("crm")).await?;
     let filter = ReplayFilter {
         aggregate_type: Some("crm.lead".to_owned()),
@@ -164,12 +172,24 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str) -> 
             says(event)?,
         ]);
     }
-    output::print(format!(
+    let text = format!(
         "\n5. A converted lead, replayed from the log: {} events ({} ms)\n   \
          inopsio replay --tenant {slug} --aggregate crm.lead --id {lead} --open\n{table}",
         events.len(),
         took.as_millis()
-    ))
+    );
+    let variables = json!({ "tenant": slug, "aggregate": "crm.lead", "id": lead });
+    report.answer("replay", &variables, took, documents(&events)?, text)
+}
+
+/// Events as `inopsio replay` prints them.
+fn documents(events: &[RecordedEvent]) -> Result<Value> {
+    let line = |event: &RecordedEvent| -> Result<Value> {
+        let mut line = Vec::new();
+        write_line(&mut line, event);
+        Ok(serde_json::from_slice(&line)?)
+    };
+    events.iter().map(line).collect::<Result<Vec<Value>>>().map(Value::from)
 }
 
 /// The payload's members, without the event's name.

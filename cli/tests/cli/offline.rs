@@ -64,6 +64,16 @@ fn a_variable_that_nothing_reads_is_named_with_what_was_meant() {
 }
 
 #[test]
+fn programs_read_settings_as_json() {
+    let settings = Sandbox::new().json(&["settings"]);
+    let settings = settings.as_array().unwrap();
+    let of = |variable: &str| settings.iter().find(|setting| setting["variable"] == variable).unwrap();
+    assert_eq!((&of("INOPSIO_PORT")["key"], &of("INOPSIO_PORT")["default"]), (&"http.port".into(), &"8080".into()));
+    assert_eq!(of("INOPSIO_MASTER_KEY")["secret"], true);
+    assert!(of("INOPSIO_HOME")["meaning"].as_str().unwrap().contains("inopsio dev"));
+}
+
+#[test]
 fn what_can_not_be_reached_is_said_with_what_to_do() {
     let sandbox = Sandbox::new();
     let ended = sandbox.run(&["replay", "--tenant", "demo"]);

@@ -126,7 +126,7 @@ impl ConvertLead {
 
     async fn account(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion, name: String) -> Result<(), Refusal> {
         if let Some(account) = self.account {
-            return existing::<Account>(work, account, "/account").await;
+            return existing::<Account>(work, account, "/account").await.map(drop);
         }
         let details = AccountDetails { name, country: lead.details.country.clone(), ..AccountDetails::default() };
         let created = AccountCreated { details, owner: lead.owner.clone(), lead: Some(self.lead) };

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use crm_aggregates::{
-    Account, AccountId, Contact, ContactId, LineItem, Opportunity, OpportunityCommand, OpportunityId,
+    Account, AccountId, Contact, ContactError, ContactId, LineItem, Opportunity, OpportunityCommand, OpportunityId,
     OpportunityOpened, PipelineId, StageId,
 };
 use executor::{Command, Work};
@@ -102,8 +102,10 @@ impl Command for OpenOpportunity {
         if let Some(account) = self.account {
             existing::<Account>(work, account, "/account").await?;
         }
-        if let Some(contact) = self.contact {
-            existing::<Contact>(work, contact, "/contact").await?;
+        if let Some(contact) = self.contact
+            && existing::<Contact>(work, contact, "/contact").await?.erased
+        {
+            return Err(ContactError::Erased.into());
         }
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;

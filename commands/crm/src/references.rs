@@ -1,18 +1,19 @@
 //! References in a body to other aggregates of the tenant.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use executor::{Work, named};
 use kernel::{Aggregate, FieldError, Refusal};
 
-/// Refuses a reference to what does not exist. Another tenant's does not exist.
+/// What a reference leads to; refused, when it does not exist. Another tenant's does not exist.
 pub(crate) async fn existing<A: Aggregate>(
     work: &mut Work<'_>,
     id: impl Display + Send + Sync,
     pointer: &str,
-) -> Result<(), Refusal> {
+) -> Result<Arc<A>, Refusal> {
     match work.find::<A>(&id).await? {
-        Some(_) => Ok(()),
+        Some(found) => Ok(found),
         None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", named::<A>()))),
     }
 }

@@ -1,4 +1,5 @@
-//! CSV as RFC 4180 has it, strictly: what a lenient reader would guess at is said to be broken.
+//! CSV as RFC 4180 has it, strictly: what a lenient reader would guess at is said to be broken. Only what separates the cells may be
+//! another character than the comma, as spreadsheets save it where numbers have a decimal comma.
 
 use std::borrow::Cow;
 
@@ -30,11 +31,29 @@ pub(crate) struct Unterminated {
 pub(crate) struct Records<'a> {
     rest: &'a str,
     line: u64,
+    /// Of one byte.
+    separator: char,
+}
+
+/// What separates cells: what does in the header. A comma, unless there is none, but a semicolon or a tab.
+fn separator(text: &str) -> char {
+    let (mut quoted, mut other) = (false, None);
+    for c in text.trim_start_matches(['\r', '\n']).chars() {
+        match c {
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '\n' => break,
+            ',' => return ',',
+            ';' | '\t' => other = other.or(Some(c)),
+            _ => {}
+        }
+    }
+    other.unwrap_or(',')
 }
 
 impl<'a> Records<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
-        Self { rest: text, line: 1 }
+        Self { rest: text, line: 1, separator: separator(text) }
     }
 
     fn advance(&mut self, bytes: usize) -> &'a str {
@@ -44,11 +63,11 @@ impl<'a> Records<'a> {
         passed
     }
 
-    /// Takes what stands before the next comma or line end.
+    /// Takes what stands before the next separator or line end.
     fn plain(&mut self) -> &'a str {
-        let end = self.rest.find([',', '\n']).unwrap_or(self.rest.len());
+        let end = self.rest.find([self.separator, '\n']).unwrap_or(self.rest.len());
         let passed = self.advance(end);
-        let at_line_end = !self.rest.starts_with(',');
+        let at_line_end = !self.rest.starts_with(self.separator);
         passed.strip_suffix('\r').filter(|_| at_line_end).unwrap_or(passed)
     }
 
@@ -86,7 +105,7 @@ impl<'a> Records<'a> {
             if record.width <= MAX_COLUMNS {
                 record.cells.push(cell);
             }
-            if !self.rest.starts_with(',') {
+            if !self.rest.starts_with(self.separator) {
                 self.advance(self.rest.len().min(1));
                 return Ok(record);
             }
@@ -145,6 +164,17 @@ mod tests {
     fn quotes_hold_commas_quotes_and_line_ends() {
         let text = "\"a,b\",\"say \"\"hi\"\"\",\"x\ny\"\nnext,\"\",z\n";
         assert_eq!(cells(text), [row(1, &["a,b", "say \"hi\"", "x\ny"]), row(3, &["next", "", "z"])]);
+    }
+
+    #[test]
+    fn the_header_says_what_separates_cells() {
+        for (separator, header) in [(';', "\"a, b\";c"), ('\t', "\"a, b\"\tc"), (',', "\"a, b\",c")] {
+            let quoted = format!("d{separator}e");
+            let text = format!("\r\n{header}\r\n\"{quoted}\"{separator}f\r\n");
+            assert_eq!(cells(&text), [row(2, &["a, b", "c"]), row(3, &[quoted.as_str(), "f"])], "{text:?}");
+        }
+        assert_eq!(cells("a;b,c\nd;e,f\n"), [row(1, &["a;b", "c"]), row(2, &["d;e", "f"])]);
+        assert_eq!(cells("a\nb;c\n"), [row(1, &["a"]), row(2, &["b;c"])]);
     }
 
     #[test]

@@ -142,11 +142,6 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
             return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", names(F::ALL)));
         }
     }
-    if let [only] = headers.as_slice()
-        && only.contains([';', '\t'])
-    {
-        return Err(Refusal::invalid("csv_delimiter", "columns have to be separated by commas"));
-    }
     let mut columns = Vec::with_capacity(headers.len());
     let mut unknown = Vec::new();
     for header in headers {
@@ -270,7 +265,7 @@ mod tests {
             (b"name,\nAda,\n", "csv_unknown_column"),
             (b"name,email,Name\nAda,a@b.c,x\n", "csv_duplicate_column"),
             (b"email\na@b.c\n", "csv_missing_column"),
-            (b"name;email\nAda;a@b.c\n", "csv_delimiter"),
+            (b"name;shoe_size\nAda;37\n", "csv_unknown_column"),
         ] {
             assert_eq!(code(csv), expected, "{:?}", String::from_utf8_lossy(&csv[..csv.len().min(40)]));
         }
@@ -289,6 +284,15 @@ mod tests {
             assert!(detail(binary).contains("no text"), "{binary:?}");
         }
         assert!(detail(&utf16("name\nAda\n", false)).contains("UTF-16"));
+    }
+
+    #[test]
+    fn cells_may_be_separated_by_semicolons_or_tabs() {
+        for csv in [&b"name;email\r\nAda;a@b.c\r\n"[..], b"name\temail\nAda\ta@b.c\n"] {
+            let sheet = Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap();
+            let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
+            assert_eq!((fields, sheet.rows), (vec![Some(Part::Name), Some(Part::Email)], 1));
+        }
     }
 
     #[test]

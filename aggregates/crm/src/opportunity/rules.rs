@@ -77,7 +77,7 @@ impl OpportunityStep {
         match self {
             Self::Rename => "rename",
             Self::Reassign => "reassign",
-            Self::Move => "move",
+            Self::Move => "move_stage",
             Self::ChangeAmount => "change_amount",
             Self::ChangeCloseDate => "change_close_date",
             Self::Win => "win",

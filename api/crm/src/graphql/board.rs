@@ -23,6 +23,8 @@ pub struct PipelineBoardStage {
     stage: Stage,
     /// How many deals are in it.
     count: i32,
+    /// To how many of them nothing happened for as many days as the stage allowed then (`rottenAfterDays`).
+    rotten: i32,
     /// What they are worth, by currency.
     sums: Vec<Money>,
     /// What they are worth together, in the base currency.
@@ -69,6 +71,11 @@ impl PipelineBoard {
         int(self.0.stages.iter().map(|stage| stage.count).sum())
     }
 
+    /// How many of them are rotten: see `stages`.
+    fn rotten(&self) -> i32 {
+        int(self.0.stages.iter().map(|stage| stage.rotten).sum())
+    }
+
     /// What they are worth together, in the base currency.
     fn total(&self) -> Money {
         self.sum(|stage| stage.base_minor)
@@ -90,6 +97,7 @@ impl PipelineBoard {
         PipelineBoardStage {
             stage: Stage::from(&column.stage),
             count: int(column.count),
+            rotten: int(column.rotten),
             sums: column.sums.iter().map(|sum| Money::new(sum.minor, sum.currency)).collect(),
             total: Money::new(column.base_minor, self.0.base),
             weighted: Money::new(column.weighted_minor, self.0.base),

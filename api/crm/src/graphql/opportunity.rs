@@ -231,6 +231,8 @@ pub struct OpportunityFilter {
     account_id: Option<Uuid>,
     /// The user responsible.
     owner: Option<String>,
+    /// `true`: open, and nothing happened to it for as many days as its stage allows (`rottenAfterDays`); `false`: all others.
+    rotten: Option<bool>,
     /// Expected to close on this day or later.
     close_from: Option<NaiveDate>,
     /// Expected to close before this day.
@@ -245,6 +247,7 @@ impl From<OpportunityFilter> for opportunities::OpportunityFilter {
             stage: filter.stage_ids,
             account: filter.account_id,
             owner: filter.owner,
+            rotten: filter.rotten,
             close_from: filter.close_from,
             close_before: filter.close_before,
         }

@@ -2,7 +2,7 @@
 
 use crm_aggregates::{Account, AccountDetails, LeadId};
 use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
-use face::{Authenticated, Command, Example, Runtime, Whole, example};
+use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -46,7 +46,7 @@ struct NewAccount {
     country: Option<String>,
     /// Number of people who work there.
     #[serde(default)]
-    employees: Option<Whole<u32, 0, 4_294_967_295>>,
+    employees: Option<form::Number<0>>,
     /// The user responsible, by the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
@@ -75,7 +75,7 @@ struct NewAccountDetails {
     country: Option<String>,
     /// Number of people who work there.
     #[serde(default)]
-    employees: Option<Whole<u32, 0, 4_294_967_295>>,
+    employees: Option<form::Number<0>>,
 }
 
 /// An account.

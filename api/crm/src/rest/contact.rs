@@ -88,6 +88,8 @@ struct NewContactDetails {
 #[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewContactAccount {
     /// The account; null: none.
+    #[serde(deserialize_with = "face::nullable")]
+    #[schemars(with = "face::Nullable<AccountId>")]
     account: Option<AccountId>,
 }
 

@@ -5,7 +5,10 @@
 
 use crm_commands::lengths::{NAME, NOTE, REASON, SUBJECT, WEBSITE};
 pub use face::form::{Email, Phone};
-use face::forms;
+use face::{Whole, forms};
+
+/// How many, at least `MIN`: no more than an `Int` of GraphQL holds, which shows it.
+pub type Number<const MIN: i64> = Whole<u32, MIN, 2_147_483_647>;
 
 forms! {
     /// Names of people, organizations, deals, stages.

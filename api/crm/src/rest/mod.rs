@@ -68,3 +68,25 @@ enum Tag {
     /// The base currency and the rates into it.
     Currencies,
 }
+
+#[cfg(test)]
+mod tests {
+    use crm_aggregates::{LeadStatus, OpportunityStatus};
+    use poem_openapi::OpenApi;
+
+    use super::Rest;
+
+    #[test]
+    fn what_a_refusal_says_is_allowed_is_called_as_its_operation() {
+        let paths: Vec<String> =
+            <Rest as OpenApi>::meta().into_iter().flat_map(|api| api.paths).map(|path| path.path).collect();
+        let leads = [LeadStatus::New, LeadStatus::Assigned, LeadStatus::InProcess, LeadStatus::Qualified];
+        let leads = leads.iter().flat_map(|status| status.allowed()).map(|step| ("leads", step.as_str()));
+        let deals = [OpportunityStatus::Open, OpportunityStatus::Won];
+        let deals = deals.iter().flat_map(|status| status.allowed()).map(|step| ("opportunities", step.as_str()));
+        for (of, step) in leads.chain(deals) {
+            let (of, step) = (format!("/v1/crm/{of}/"), format!("/{}", step.replace('_', "-")));
+            assert!(paths.iter().any(|path| path.starts_with(&of) && path.ends_with(&step)), "{of}…{step}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crm_commands::{
     ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
     ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
 };
-use face::{Authenticated, Command, Empty, Example, Runtime, Whole, example};
+use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Currency, Money};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -76,7 +76,7 @@ struct LineItemBody {
     #[schemars(with = "form::Name")]
     name: String,
     /// How many, at least 1.
-    quantity: Whole<u32, 1, 4_294_967_295>,
+    quantity: form::Number<1>,
     /// Price of one, in minor units of the opportunity's currency, at least 0.
     #[schemars(with = "form::Minor")]
     unit_price_minor: i64,

@@ -7,7 +7,7 @@ use juniper::http::GraphQLResponse;
 use juniper::{DefaultScalarValue, ExecutionError, Value};
 use kernel::Refusal;
 use poem::endpoint::make;
-use poem::http::{HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde_json::json;
 
@@ -30,10 +30,7 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
 async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> {
     let incoming = Incoming::of(&request)?.clone();
     let caller = incoming.identity.caller()?.clone();
-    let min_positions = match request.headers().get("x-min-position") {
-        None => MinPositions::default(),
-        Some(value) => MinPositions::parse(value.to_str().unwrap_or_default(), SERVICES)?,
-    };
+    let min_positions = min_positions(request.headers())?;
     let envelope = request
         .headers()
         .get(header::ACCEPT)
@@ -52,6 +49,13 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         in_graphql(Refusal::timeout("query_timeout", detail))
     })?;
     Ok(respond(&asked.query, answer, envelope))
+}
+
+/// How far the read models have to be. The header's list may come in several lines (RFC 9110 section 5.3).
+fn min_positions(headers: &HeaderMap) -> Result<MinPositions, Refusal> {
+    let lines: Vec<_> =
+        headers.get_all("x-min-position").iter().map(|line| line.to_str().unwrap_or_default()).collect();
+    if lines.is_empty() { Ok(MinPositions::default()) } else { MinPositions::parse(&lines.join(","), SERVICES) }
 }
 
 /// What is refused of a query, also as GraphQL's clients look for it: with a list of errors, each with its code.

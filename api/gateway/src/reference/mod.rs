@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use kernel::Role;
 use poem::endpoint::{BoxEndpoint, make_sync};
-use poem::http::{HeaderValue, Method, header};
+use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Response, Route};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::domains;
 use crate::routes::Methods;
 
-/// `/openapi.json` and `/docs`.
+/// `/openapi.json` and `/docs`, to which `/` leads.
 pub fn routes(route: Route) -> Route {
     static JSON: LazyLock<String> = LazyLock::new(|| openapi().to_string());
     static PAGE: LazyLock<String> = LazyLock::new(page);
@@ -29,6 +29,14 @@ pub fn routes(route: Route) -> Route {
             Methods::get(make_sync(|_| Response::builder().content_type("application/json").body(JSON.as_str()))),
         )
         .at("/docs", Methods::get(make_sync(|_| html(PAGE.as_str(), DOCS_POLICY))))
+        // Whoever types the address alone wants to know what is there.
+        .at("/", Methods::get(make_sync(|_| to_docs())))
+}
+
+fn to_docs() -> Response {
+    let mut response = Response::builder().status(StatusCode::SEE_OTHER).finish();
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/docs"));
+    response
 }
 
 /// A page that may load nothing from elsewhere.

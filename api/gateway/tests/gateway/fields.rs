@@ -95,10 +95,10 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     // A board is of its stages: who sees it sees what they are called.
     (
         "PipelineBoard",
-        "pipelineId name asOf knownAt baseCurrency stages count total weighted unconverted",
+        "pipelineId name asOf knownAt baseCurrency stages count rotten total weighted unconverted",
         &[],
     ),
-    ("PipelineBoardStage", "stage count sums total weighted", &[]),
+    ("PipelineBoardStage", "stage count rotten sums total weighted", &[]),
     ("PipelineMovement", "totals deals", &[]),
     ("PolicyDryRun", "refused examined otherwise unrecorded endCursor", &[]),
     ("PolicyEventCount", "event commands", &[]),

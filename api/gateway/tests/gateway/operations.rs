@@ -118,6 +118,8 @@ async fn the_reference_pages_load_nothing_from_elsewhere() {
     }
     let docs = world.get("/docs").await;
     assert!(docs.body.as_str().unwrap().contains("data-url=\"/openapi.json\""));
+    let from_the_address_alone = world.get("/").await;
+    assert!(from_the_address_alone.body == docs.body, "{}", from_the_address_alone.status);
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ mod setup;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
+use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::api::{Api, Command};
+use super::api::{Api, Command, Refused};
 use super::data::DataSet;
 
 /// What was loaded, part by part, and what the questions need to know of it.
@@ -52,7 +53,8 @@ struct Loader<'a> {
 pub async fn load(api: &Api, set: &DataSet, at_once: usize, key: &str, bar: &ProgressBar) -> Result<Loaded> {
     let loader = Loader { api, set, at_once, key, bar };
     let mut parts = Vec::new();
-    let pipelines = timed(&mut parts, "pipelines, exchange rates", loader.set_up()).await?;
+    let set_up = async { loader.set_up().await.map_err(begins_before) };
+    let pipelines = timed(&mut parts, "pipelines, exchange rates", set_up).await?;
     let accounts = timed(&mut parts, "accounts", loader.accounts()).await?;
     let contacts = timed(&mut parts, "contacts", loader.contacts(&accounts)).await?;
     let leads = timed(&mut parts, "leads, from a CSV file", loader.import()).await?;
@@ -64,6 +66,18 @@ pub async fn load(api: &Api, set: &DataSet, at_once: usize, key: &str, bar: &Pro
         pipelines: pipelines.into_iter().map(|pipeline| pipeline.id).collect(),
         converted_lead: converted.map(|index| leads[index].clone()),
     })
+}
+
+/// What has to be done where the tenant was in use before: nothing can be set up earlier than what is there.
+fn begins_before(error: Error) -> Error {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<Refused>());
+    if refused.is_some_and(|refused| refused.status == StatusCode::CONFLICT) {
+        return error.context(
+            "the tenant has pipelines or currencies of its own, and this history begins before them; take another tenant \
+             with --tenant",
+        );
+    }
+    error
 }
 
 /// A result with how many records and requests it took.

@@ -18,6 +18,15 @@ pub struct PipelineIds {
 impl Loader<'_> {
     /// The pipelines, the base currency, the rates.
     pub(super) async fn set_up(&self) -> Result<Counted<Vec<PipelineIds>>> {
+        // Currencies first: a tenant that has its own is refused here, before anything was made.
+        let base = json!({ "base": BASE_CURRENCY });
+        self.send("/currencies/set-base".to_owned(), "base", self.set.begins_at, base).await?;
+        // One after the other: they all belong to one record.
+        for_all(&self.set.rates, 1, |number, rate| async move {
+            let body = json!({ "from": rate.from, "to": BASE_CURRENCY, "day": rate.day, "rate_nanos": rate.nanos });
+            self.send("/currencies/set-rate".to_owned(), &format!("rate/{number}"), self.set.begins_at, body).await
+        })
+        .await?;
         let mut pipelines = Vec::new();
         for (number, pipeline) in PIPELINES.iter().enumerate() {
             let stages: Vec<_> = pipeline
@@ -29,14 +38,6 @@ impl Loader<'_> {
             let key = format!("pipeline/{number}");
             pipelines.push(ids(&self.send("/pipelines".to_owned(), &key, self.set.begins_at, body).await?)?);
         }
-        let base = json!({ "base": BASE_CURRENCY });
-        self.send("/currencies/set-base".to_owned(), "base", self.set.begins_at, base).await?;
-        // One after the other: they all belong to one record.
-        for_all(&self.set.rates, 1, |number, rate| async move {
-            let body = json!({ "from": rate.from, "to": BASE_CURRENCY, "day": rate.day, "rate_nanos": rate.nanos });
-            self.send("/currencies/set-rate".to_owned(), &format!("rate/{number}"), self.set.begins_at, body).await
-        })
-        .await?;
         let made = pipelines.len() + 1 + self.set.rates.len();
         Ok(Counted { result: pipelines, records: made, requests: made })
     }

@@ -254,7 +254,7 @@ async fn who_comes_again_after_an_erasure_is_somebody_new() {
 }
 
 #[tokio::test]
-async fn a_deal_stays_with_a_contact_whom_nobody_knows() {
+async fn a_deal_stays_with_a_contact_whom_nobody_knows_and_none_is_opened_with_them() {
     let world = World::with_jobs().await;
     let ids = world.pipeline().await;
     let erased = world.contact("grace@example.com").await;
@@ -262,4 +262,5 @@ async fn a_deal_stays_with_a_contact_whom_nobody_knows() {
     let deal = world.done(&open).await.answer;
     world.done(&the_contact(erased)).await;
     assert_eq!(world.state::<crm_aggregates::Opportunity>(deal).await.contact, Some(erased));
+    assert_eq!(world.refused(&open).await.code(), "contact_erased");
 }

@@ -255,7 +255,7 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
         (b"email,name,Email\na@b.cd,Ada,a@b.cd\n", "csv_duplicate_column"),
         (b"name\nAda\n", "csv_missing_column"),
         (b"email\na@b.cd\n", "csv_missing_column"),
-        (b"email;name\na@b.cd;Ada\n", "csv_delimiter"),
+        (b"email|name\na@b.cd|Ada\n", "csv_unknown_column"),
         (&vec![b','; 1_000_000], "csv_too_many_columns"),
         (many(100_001).as_bytes(), "csv_too_many_rows"),
     ] {

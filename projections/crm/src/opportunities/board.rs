@@ -33,6 +33,8 @@ pub struct BoardStage {
     pub stage: StageView,
     /// How many deals are in it.
     pub count: i64,
+    /// To how many of them nothing happened for as many days as the stage of then allows.
+    pub rotten: i64,
     /// What they are worth, by currency.
     pub sums: Vec<StageSum>,
     /// What they are worth together, in minor units of the base currency, by the rates of then.
@@ -50,6 +52,8 @@ pub struct StageSum {
     pub currency: Currency,
     /// How many deals.
     pub count: i64,
+    /// How many of them are rotten.
+    pub rotten: i64,
     /// Their sum in minor units.
     pub minor: i128,
 }
@@ -62,7 +66,7 @@ pub async fn board(
     as_of: AsOf,
 ) -> Result<Option<Board>, sqlx::Error> {
     let Some(then) = pipelines::as_of(tables, tenant, pipeline, as_of).await? else { return Ok(None) };
-    let sums = sums(tables, tenant, pipeline, as_of).await?;
+    let sums = sums(tables, tenant, &then, as_of).await?;
     let all_there = sums.iter().all(|sum| then.stage(sum.stage).is_some());
     let versions = if all_there { Vec::new() } else { pipelines::versions(tables, tenant, pipeline).await? };
     let exchange = exchange(tables, tenant, as_of).await?;
@@ -95,7 +99,8 @@ pub fn assemble(
             }
         }
         let weighted_minor = percentage(base_minor, view.stage.probability);
-        BoardStage { count: sums.iter().map(|sum| sum.count).sum(), stage: view, sums, base_minor, weighted_minor }
+        let (count, rotten) = sums.iter().fold((0, 0), |(count, rotten), sum| (count + sum.count, rotten + sum.rotten));
+        BoardStage { stage: view, count, rotten, sums, base_minor, weighted_minor }
     };
     let stages = views.into_iter().map(&mut column).collect();
     unconverted.sort_unstable();
@@ -103,21 +108,35 @@ pub fn assemble(
     Board { pipeline: then.pipeline_id, name: then.name.clone(), as_of, base: exchange.base(), stages, unconverted }
 }
 
-/// Sums are read as text: a tenant's greatest amounts added up do not fit a bigint.
+/// Sums are read as text: a tenant's greatest amounts added up do not fit a bigint. A version begins with the last thing that
+/// happened to the deal by then, from which its stage's patience counts.
 async fn sums(
     tables: &mut PgConnection,
     tenant: TenantId,
-    pipeline: Uuid,
+    then: &PipelineRow,
     as_of: AsOf,
 ) -> Result<Vec<StageSum>, sqlx::Error> {
+    let patience = then.stages.0.iter().map(|view| (view.stage.id.uuid(), view.stage.rotten_after_days.map(i32::from)));
+    let (stages, days): (Vec<Uuid>, Vec<Option<i32>>) = patience.unzip();
     let sql = format!(
-        "SELECT stage_id, currency, count(*) AS count, sum(amount_minor)::text AS minor
-         FROM opportunity_history
+        "SELECT stage_id, currency, count(*) AS count, sum(amount_minor)::text AS minor,
+                count(*) FILTER (
+                    WHERE valid_from <= coalesce($2::timestamptz, now()) - make_interval(hours => 24 * patience.days)
+                ) AS rotten
+         FROM opportunity_history LEFT JOIN unnest($5::uuid[], $6::int[]) AS patience (stage, days) ON stage = stage_id
          WHERE tenant_id = $1 AND {} AND pipeline_id = $4 AND status = 'open'
          GROUP BY stage_id, currency",
         as_of.condition()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).bind(pipeline).fetch_all(tables).await
+    sqlx::query_as(&sql)
+        .bind(tenant.uuid())
+        .bind(as_of.at)
+        .bind(as_of.known)
+        .bind(then.pipeline_id)
+        .bind(stages)
+        .bind(days)
+        .fetch_all(tables)
+        .await
 }
 
 impl<'r> FromRow<'r, sqlx::postgres::PgRow> for StageSum {
@@ -128,6 +147,7 @@ impl<'r> FromRow<'r, sqlx::postgres::PgRow> for StageSum {
             stage: row.try_get("stage_id")?,
             currency,
             count: row.try_get("count")?,
+            rotten: row.try_get("rotten")?,
             minor: minor.parse().map_err(|error| sqlx::Error::Decode(Box::<std::num::ParseIntError>::new(error)))?,
         })
     }

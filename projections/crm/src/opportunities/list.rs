@@ -25,11 +25,21 @@ pub struct OpportunityFilter {
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
+    /// Whether it is open, and nothing happened to it for as many days as its stage allows.
+    pub rotten: Option<bool>,
     /// Expected to close on this day or later.
     pub close_from: Option<NaiveDate>,
     /// Expected to close before this day.
     pub close_before: Option<NaiveDate>,
 }
+
+/// A deal is found along the filter's other conditions and the list's order; its pipeline by its key.
+const ROTTEN: &str = "(t.status = 'open' AND EXISTS (
+    SELECT 1 FROM pipeline_history p
+         CROSS JOIN LATERAL jsonb_to_recordset(p.stages) AS s (id uuid, rotten_after_days int)
+    WHERE p.tenant_id = t.tenant_id AND p.pipeline_id = t.pipeline_id AND p.known_to = 'infinity'
+      AND s.id = t.stage_id AND t.changed_at <= now() - make_interval(hours => 24 * s.rotten_after_days)
+))";
 
 /// In which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +99,7 @@ impl Filter for OpportunityFilter {
     type Order = OpportunityOrder;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        let Self { status, pipeline, stage, account, owner, close_from, close_before } = self.clone();
+        let Self { status, pipeline, stage, account, owner, rotten, close_from, close_before } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         if let Some(status) = status {
             query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
@@ -105,6 +115,9 @@ impl Filter for OpportunityFilter {
         }
         if let Some(owner) = owner {
             query.push(" AND t.owner = ").push_bind(owner);
+        }
+        if let Some(rotten) = rotten {
+            query.push(if rotten { " AND " } else { " AND NOT " }).push(ROTTEN);
         }
         if let Some(from) = close_from {
             query.push(" AND t.close_date >= ").push_bind(from);

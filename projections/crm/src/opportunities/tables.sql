@@ -16,7 +16,7 @@ CREATE TABLE opportunity (
     lost_reason    text,
     line_items     jsonb       NOT NULL,
     opened_at      timestamptz NOT NULL,
-    -- Since when it stands in its stage: what makes it rotten.
+    -- Since when it stands in its stage.
     stage_since    timestamptz NOT NULL,
     closed_at      timestamptz,
     changed_at     timestamptz NOT NULL,

@@ -9,7 +9,7 @@ use crm_aggregates::{
     PipelineStageRetired, PipelineStagesReordered, Stage as PipelineStage, StageId,
 };
 use crm_projections::AsOf;
-use crm_projections::opportunities::{Board, board};
+use crm_projections::opportunities::{self, Board, OpportunityFilter, board};
 use kernel::{Currency, Money, RecordedEvent};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -133,6 +133,41 @@ async fn deals_dated_before_their_stage_was_set_up_still_stand_on_the_board() {
     assert_eq!(columns(&at(21).await), [("First", 0, 0, 0), ("Added later", 1, 100, 50)]);
     assert!(!at(21).await.stages[1].stage.retired);
     assert!(at(22).await.stages[1].stage.retired);
+}
+
+#[tokio::test]
+async fn a_deal_is_rotten_when_nothing_happened_to_it_for_as_long_as_its_stage_allows() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
+    let impatient = PipelineStage {
+        id: StageId::new(stages[0]),
+        name: "First".to_owned(),
+        probability: 10,
+        rotten_after_days: Some(7),
+    };
+    story.add::<PipelineEvent>(pipeline, day(0), PipelineStageChanged { stage: impatient });
+    let (deal, won) = (id(), id());
+    for (opportunity, stage) in [(deal, stages[0]), (won, stages[0]), (id(), stages[1])] {
+        story.add::<OpportunityEvent>(opportunity, day(1), opened(pipeline, stage, money(100)));
+    }
+    let amount = OpportunityAmountChanged { amount: money(200), line_items: Vec::new() };
+    story.add::<OpportunityEvent>(deal, day(9), amount);
+    story.add::<OpportunityEvent>(won, day(10), OpportunityWon { last_stage: StageId::new(stages[0]) });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let mut rotten = async |as_of: AsOf| -> Vec<i64> {
+        let board = board(&mut tables, story.tenant, pipeline, as_of).await.unwrap().unwrap();
+        board.stages.iter().map(|stage| stage.rotten).collect()
+    };
+    for (at, expected) in [(7, 0), (8, 2), (9, 1), (10, 0), (15, 0), (16, 1)] {
+        assert_eq!(rotten(AsOf::at(day(at))).await, [expected, 0], "on day {at}");
+    }
+    assert_eq!(rotten(AsOf::TODAY).await, [1, 0]);
+    for (rotten, expected) in [(Some(true), 1), (Some(false), 2), (None, 3)] {
+        let filter = OpportunityFilter { rotten, ..OpportunityFilter::default() };
+        assert_eq!(opportunities::count(&mut tables, story.tenant, &filter).await.unwrap(), expected, "{rotten:?}");
+    }
 }
 
 /// What may happen next to one of a few deals, and how many days later it happens and is told.
