@@ -11,7 +11,7 @@ use eventstore::seals::{Sealer, SealerState};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret, Writing};
 use jobs::{Jobs, Runner};
-use kernel::{Clock, Grant, IdSource, Service};
+use kernel::{Clock, Grant, IdSource, Position, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
 use tokio::sync::watch;
@@ -85,6 +85,12 @@ impl SagasState {
             _ => None,
         }
     }
+
+    /// Up to where they have looked at the log; none: others do.
+    fn position(&self) -> Option<Position> {
+        let status = self.0.borrow();
+        (status.state == CoordinatorState::Active).then_some(status.position)
+    }
 }
 
 /// A service that runs.
@@ -102,6 +108,16 @@ pub struct Running {
     pub sagas: Option<(Desk, SagasState)>,
     /// Its dead letters.
     pub dead_letters: Option<deadletters::Desk>,
+}
+
+impl Running {
+    /// How many events before `head` its sagas have not looked at, whichever process looks; none: it has no sagas.
+    pub async fn sagas_lag(&self, head: Position) -> Result<Option<u64>, coordinator::Error> {
+        let Some((desk, state)) = &self.sagas else { return Ok(None) };
+        let stored = desk.position().await?;
+        let position = state.position().map_or(stored, |here| here.max(stored));
+        Ok(Some(head.0.saturating_sub(position.0)))
+    }
 }
 
 /// A service's log, and what writes to it: of this process where the service runs, else opened for this alone.

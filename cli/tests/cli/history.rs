@@ -197,10 +197,13 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
         assert_eq!(ended.status.code(), Some(1), "{bad:?}: {ended:#?}");
         assert!(ended.stderr.contains(said), "{bad:?}: {ended:#?}");
     }
-    let lag = sandbox.json(&["events", "lag"]);
+    // Sagas and sealers look each second.
+    let lag = eventually("all have followed", || {
+        let lag = sandbox.json(&["events", "lag"]);
+        lag.as_array().unwrap().iter().all(|consumer| consumer["lag_events"] == 0).then_some(lag)
+    });
     let consumers = lag.as_array().unwrap();
-    assert!(consumers.iter().all(|consumer| consumer["lag_events"] == 0), "{lag}");
-    for kind in ["relay", "projection", "webhooks", "feeds"] {
+    for kind in ["relay", "projection", "sagas", "sealer", "webhooks", "feeds"] {
         assert!(consumers.iter().any(|consumer| consumer["kind"] == kind), "no {kind} in {lag}");
     }
 

@@ -31,11 +31,11 @@ async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
     .await;
     assert_eq!(away.status, StatusCode::OK, "commands still work, so requests should come");
     world.nats.restart().await;
-    eventually("everything is ready again, and published", async || {
+    eventually("everything is ready again, published, and seen by sagas", async || {
         let ready = world.get("/ready").await;
-        let lag = ready.body["dependencies"].as_array()?.iter().find(|part| part["name"] == "relay/crm")?["lag_events"]
-            .clone();
-        (ready.body["status"] == "ready" && lag == 0).then_some(())
+        let parts = ready.body["dependencies"].as_array()?;
+        let lag = |name: &str| Some(parts.iter().find(|part| part["name"] == name)?["lag_events"].clone());
+        (ready.body["status"] == "ready" && lag("relay/crm")? == 0 && lag("sagas/crm")? == 0).then_some(())
     })
     .await;
 }
@@ -48,7 +48,8 @@ async fn metrics_count_requests_by_route_and_status() {
     world.get("/v1/crm/strange/path").await;
     let text = eventually("a projection has reported", async || {
         let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
-        text.contains("inopsio_projection_lag_events").then_some(text)
+        let all = ["inopsio_projection_lag_events", r#"inopsio_saga_lag_events{service="crm"}"#];
+        all.iter().all(|name| text.contains(name)).then_some(text)
     })
     .await;
     for wanted in [
