@@ -6,4 +6,5 @@ mod dev;
 mod history;
 mod offline;
 mod proof;
+mod rerun;
 mod sandbox;
