@@ -220,6 +220,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         (&["saga", "list", "--tenant", "acme", "--state", "asleep"], "there is no state \"asleep\"; allowed: running"),
         (&["events", "tail", "--tenant", "acme", "--after", "7"], "one service's log; say which with --service"),
         (&["webhook", "create", "--tenant", "acme", "https://hooks.example.com"], "--service"),
+        (&["webhook", "change", "--tenant", "acme", id], "<--url <URL>|--event <TYPE>|--all-events|--description"),
     ] {
         let ended = sandbox.run(asked);
         assert!(!ended.status.success() && ended.stderr.contains(said), "{asked:?}: {ended:#?}");
