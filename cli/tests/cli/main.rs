@@ -7,4 +7,5 @@ mod history;
 mod offline;
 mod proof;
 mod rerun;
+mod sagas;
 mod sandbox;
