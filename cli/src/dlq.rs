@@ -123,7 +123,7 @@ impl Command {
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, &id).await?;
-                show(&open.dead_letters.find(&open.request.caller, &id).await?)
+                show(open.dead_letters.service(), &open.dead_letters.find(&open.request.caller, &id).await?)
             }
             Self::Redrive { whose, id: Some(id), reason, .. } => {
                 let open = Open::with(context, &whose, &id).await?;
@@ -303,9 +303,10 @@ fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
     output::print(table)
 }
 
-fn show(shown: &Shown) -> Result<()> {
+fn show(service: Service, shown: &Shown) -> Result<()> {
     let event = &shown.event;
     output::print_json(&json!({
+        "service": service.name(),
         "letter": shown.letter,
         "event": {
             "id": event.event_id, "sequence": event.sequence, "version": event.event_version,

@@ -96,9 +96,9 @@ impl Command {
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
-                let found = open.instances.find(&open.request.caller, id).await;
+                let (service, found) = (open.store.service(), open.instances.find(&open.request.caller, id).await);
                 open.close().await;
-                output::print_json(&shown(&found?)?)
+                output::print_json(&shown(service, id, &found?)?)
             }
             Self::Resume { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
@@ -182,13 +182,15 @@ fn named(state: &str) -> Result<Status> {
     Ok(found)
 }
 
-/// A saga in the words of the face: how it stands is its `state`. (Snapshots keep another word for it.)
-fn shown(found: &State) -> Result<Value> {
-    let mut shown = serde_json::to_value(found)?;
-    if let Some(members) = shown.as_object_mut()
-        && let Some(status) = members.remove("status")
-    {
-        members.insert("state".to_owned(), status);
+/// A saga in the words of the face: how it stands is its `state`, why its `code` and `reason`. (Snapshots keep other words for them.)
+fn shown(service: Service, id: Uuid, found: &State) -> Result<Value> {
+    let mut shown = json!({ "service": service.name(), "id": id, "state": found.status });
+    let (code, reason) = found.why.clone().unzip();
+    if let (Some(members), Value::Object(mut stored)) = (shown.as_object_mut(), serde_json::to_value(found)?) {
+        stored.retain(|name, _| name != "status" && name != "why");
+        members.extend(stored);
+        members.insert("code".to_owned(), code.into());
+        members.insert("reason".to_owned(), reason.into());
     }
     Ok(shown)
 }

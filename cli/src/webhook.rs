@@ -7,7 +7,9 @@ use gateway::SERVICES;
 use kernel::{Caller, Position, Role, SystemClock, SystemIds, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use webhooks::{Act, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemDice, Webhooks};
+use webhooks::{
+    Act, Change, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemDice, Webhooks,
+};
 
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -48,6 +50,28 @@ enum Command {
         /// After this position, instead of from now on
         #[arg(long, value_name = "POSITION")]
         after: Option<Position>,
+    },
+    /// Shows one, with how far it is
+    #[command(after_help = "Example:\n  inopsio webhook show --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
+        id: Uuid,
+    },
+    /// Changes one; what is not given stays
+    #[command(after_help = "Examples:
+  inopsio webhook change --tenant demo 0197a8a0-0000-7000-8000-000000000001 --url https://hooks.example.com/new
+  inopsio webhook change --tenant demo 0197a8a0-0000-7000-8000-000000000001 --event 'crm.lead.*' --event crm.account.created")]
+    Change {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
+        id: Uuid,
+        #[command(flatten)]
+        changes: Changes,
     },
     /// Sends again to one that was disabled or fails, from where it was
     #[command(after_help = "Example:\n  inopsio webhook enable --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
@@ -123,6 +147,18 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
     },
+    /// Shows who did what with one, the last first; also with one that was taken away
+    #[command(after_help = "Example:\n  inopsio webhook changes --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
+    Changes {
+        #[command(flatten)]
+        whose: Whose,
+        /// The webhook's id
+        #[arg(value_parser = crate::context::uuid)]
+        id: Uuid,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
+        limit: u32,
+    },
     /// Takes one away
     #[command(after_help = "Example:\n  inopsio webhook remove --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Remove {
@@ -132,6 +168,24 @@ enum Command {
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
+}
+
+/// What becomes of one.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Changes {
+    /// Where the events are sent from now on
+    #[arg(long)]
+    url: Option<String>,
+    /// Only events of this type, or of all types below a name (crm.lead.*), instead of those until now; may be given several times
+    #[arg(long = "event", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Events of all types
+    #[arg(long, conflicts_with = "types")]
+    all_events: bool,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -156,6 +210,12 @@ impl Webhook {
                 let tenant = context.tenant(&whose.tenant).await?;
                 changed(context, home.carry_out(&request(tenant), Act::Create { fields, after }).await?.changed)
             }
+            Command::Show { whose, id } => {
+                let tenant = context.tenant(&whose.tenant).await?;
+                let (home, endpoint) = found(&homes, tenant, id).await?;
+                output::print_json(&as_json(home.service().name(), &endpoint))
+            }
+            Command::Change { whose, id, changes } => change(context, &homes, &whose, id, changes).await,
             Command::Enable { whose, id } => act(context, &homes, &whose, id, Act::Enable { id }).await,
             Command::Disable { whose, id, reason } => {
                 act(context, &homes, &whose, id, Act::Disable { id, reason }).await
@@ -173,6 +233,16 @@ impl Webhook {
                 let tenant = context.tenant(&whose.tenant).await?;
                 let found = find(&homes, tenant, id).await?.deliveries(tenant, id, None, limit).await?;
                 deliveries(context, &found)
+            }
+            Command::Changes { whose, id, limit } => {
+                let tenant = context.tenant(&whose.tenant).await?;
+                for home in &homes {
+                    let found = home.changes(tenant, id, None, limit).await?;
+                    if !found.is_empty() {
+                        return changes(context, &found);
+                    }
+                }
+                Err(unknown(id))
             }
         }
     }
@@ -205,18 +275,41 @@ fn request(tenant: TenantId) -> Request {
 }
 
 async fn find(homes: &[Webhooks], tenant: TenantId, id: Uuid) -> Result<&Webhooks> {
+    Ok(found(homes, tenant, id).await?.0)
+}
+
+/// The service that has a webhook, and the webhook.
+async fn found(homes: &[Webhooks], tenant: TenantId, id: Uuid) -> Result<(&Webhooks, Endpoint)> {
     for home in homes {
-        if home.find(tenant, id).await?.is_some() {
-            return Ok(home);
+        if let Some(endpoint) = home.find(tenant, id).await? {
+            return Ok((home, endpoint));
         }
     }
-    bail!("there is no webhook {id}; `inopsio webhook list` shows those that there are")
+    Err(unknown(id))
+}
+
+fn unknown(id: Uuid) -> anyhow::Error {
+    anyhow!("there is no webhook {id}; `inopsio webhook list` shows those that there are")
 }
 
 async fn act(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, act: Act) -> Result<()> {
     let tenant = context.tenant(&whose.tenant).await?;
     let home = find(homes, tenant, id).await?;
     changed(context, home.carry_out(&request(tenant), act).await?.changed)
+}
+
+async fn change(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, changes: Changes) -> Result<()> {
+    let tenant = context.tenant(&whose.tenant).await?;
+    let (home, endpoint) = found(homes, tenant, id).await?;
+    let Changes { url, types, all_events, description } = changes;
+    let fields = EndpointFields {
+        url: url.unwrap_or(endpoint.url),
+        types: if all_events || !types.is_empty() { types } else { endpoint.types.as_slice().to_vec() },
+        description: description.unwrap_or(endpoint.description),
+    };
+    // What somebody else changed meanwhile is not taken back.
+    let request = Request { if_match: Some(endpoint.version.into()), ..request(tenant) };
+    changed(context, home.carry_out(&request, Act::Change { id, fields }).await?.changed)
 }
 
 fn changed(context: &Context, changed: Changed) -> Result<()> {
@@ -268,12 +361,19 @@ fn as_json(service: &str, endpoint: &Endpoint) -> Value {
         "types": endpoint.types.as_slice(),
         "description": endpoint.description,
         "state": endpoint.state.as_str(),
+        "disabled_reason": match &endpoint.state {
+            State::Disabled { reason } => Some(reason),
+            State::Enabled | State::Failing => None,
+        },
         "position": endpoint.position,
         "lag": endpoint.lag(),
         "attempts": endpoint.attempts,
         "failing_since": endpoint.failing_since,
         "next_attempt_at": endpoint.next_attempt_at,
         "delivered": endpoint.delivered,
+        "former_secret_until": endpoint.former_secret_until,
+        "created_at": endpoint.created_at,
+        "changed_at": endpoint.changed_at,
     })
 }
 
@@ -315,6 +415,29 @@ fn deliveries(context: &Context, deliveries: &[Delivery]) -> Result<()> {
             one.status.map_or_else(String::new, |status| status.to_string()),
             one.duration_ms.to_string(),
             one.error.clone().unwrap_or_else(|| "delivered".to_owned()),
+        ]);
+    }
+    output::print(table)
+}
+
+fn changes(context: &Context, changes: &[Change]) -> Result<()> {
+    if context.format == Format::Json {
+        let all = changes.iter().map(|one| {
+            json!({
+                "version": one.version, "actor": one.actor, "changed_at": one.changed_at, "change": one.change,
+                "detail": one.detail,
+            })
+        });
+        return output::print_json(&all.collect::<Vec<_>>());
+    }
+    let mut table = output::table(["changed at", "version", "who", "change", "more of it"]);
+    for one in changes {
+        table.add_row([
+            output::time(one.changed_at),
+            one.version.to_string(),
+            one.actor.clone(),
+            one.change.clone(),
+            one.detail.to_string(),
         ]);
     }
     output::print(table)

@@ -1,7 +1,7 @@
 //! Letters as people see them.
 
 use chrono::{DateTime, Utc};
-use kernel::{Position, TenantId};
+use kernel::{Position, RecordedEvent, TenantId};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -187,6 +187,32 @@ impl Letter {
             .fetch_optional(tables)
             .await?;
         row.as_ref().map(Self::read).transpose()
+    }
+
+    /// Its event as it is stored, what is personal sealed; none: it is not this tenant's. In such a transaction.
+    pub async fn event(
+        &self,
+        tables: &mut PgConnection,
+        tenant: TenantId,
+    ) -> Result<Option<RecordedEvent>, sqlx::Error> {
+        eventstore::stored_in(tables, tenant, self.id.position).await.map_err(|error| match error {
+            eventstore::Error::Storage(error) => error,
+            other => sqlx::Error::Decode(other.into()),
+        })
+    }
+
+    /// The attempts that are kept, the last one first; in such a transaction.
+    pub async fn attempts_made(
+        &self,
+        tables: &mut PgConnection,
+        tenant: TenantId,
+    ) -> Result<Vec<Attempt>, sqlx::Error> {
+        attempts(tables, tenant, &self.id).await
+    }
+
+    /// What was decided, the last decision first, with payloads as they are kept: what is personal is sealed. In such a transaction.
+    pub async fn decisions(&self, tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Decided>, sqlx::Error> {
+        decided(tables, tenant, &self.id).await
     }
 
     /// The positions of what waits behind a letter, in order.

@@ -59,7 +59,7 @@ pub use feed::FeedError;
 pub use lock::{Lock, LockClass, LockKey, lock_options};
 pub use lock_retry::LockRetry;
 pub use passing::{Page, Relayed};
-pub use read::{EventSlice, partition_of};
+pub use read::{EventSlice, partition_of, stored_in};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
 pub use rewrap::Rewrapped;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{Row, ValueRef};
+use sqlx::{PgConnection, Row, ValueRef};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -52,6 +52,8 @@ pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
 }
 
 const AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position = ANY($1) ORDER BY position");
+
+const OF_TENANT_AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE tenant_id = $1 AND position = $2");
 
 /// Each tenant is found from the one before it, and its own stream's last event, by the primary key: however much they have written.
 const LAST_OF_TENANTS: &str = concat!(
@@ -207,6 +209,17 @@ pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<Reco
         rows.iter().map(event).collect()
     })
     .await
+}
+
+/// A tenant's event at a position, as it is stored: for whoever has a transaction of the role that may only read, in which the tenant is
+/// set, and no [`EventStore`](crate::EventStore).
+pub async fn stored_in(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    position: Position,
+) -> Result<Option<RecordedEvent>, Error> {
+    let asked = sqlx::query(OF_TENANT_AT).bind(tenant.uuid()).bind(position.as_i64());
+    asked.fetch_optional(tables).await?.as_ref().map(event).transpose()
 }
 
 /// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position; in order.

@@ -68,6 +68,7 @@ impl Relay {
             relaying.send_replace(true);
             let stopped = shutdown.run_until_cancelled(active.run(&mut lock)).await;
             relaying.send_replace(false);
+            self.reporter.withdraw();
             if stopped.is_none() {
                 break;
             }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub use audit::{Audit, Finding, Verdict};
 pub use key::{SealKey, SealedBy};
 pub use rows::last_seal;
-pub use sealer::{Sealer, SealerState};
+pub use sealer::{Sealer, SealerState, unsealed};
 pub use verify::{AuditError, Seen, verify};
 
 /// A signed head of a tenant's tree.

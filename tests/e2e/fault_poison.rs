@@ -75,6 +75,7 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
     let id = format!("projection.leads.{position}");
     let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", &id])).unwrap();
     let (letter, event) = (&shown["letter"], &shown["event"]);
+    assert_eq!(shown["service"], "crm", "{shown}");
     assert_eq!((&letter["state"], &letter["waiting"]), (&json!("parked"), &json!(1)), "{shown}");
     assert_eq!(event["payload"], json!({ "event": "crm.lead.disqualified", "reason": 42 }), "{shown}");
     assert!(letter["errors"][0].as_str().is_some_and(|why| why.contains("can't be read")), "{shown}");

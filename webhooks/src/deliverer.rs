@@ -9,11 +9,11 @@ use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::places::Places;
 use crate::worker::{Shared, Target, Worker};
 use crate::{Secret, Webhooks};
 
@@ -68,7 +68,7 @@ impl Deliverer {
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
-            sending: Semaphore::new(settings.sending),
+            places: Places::new(settings.sending, settings.sending_of_tenant),
         });
         let stop = shutdown.child_token();
         let mut workers = JoinSet::new();

@@ -29,7 +29,7 @@ pub struct Endpoint {
     pub attempts: u32,
     /// Since when it fails.
     pub failing_since: Option<DateTime<Utc>>,
-    /// When it is tried again.
+    /// When it is tried again; none: nothing failed, or it is disabled.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// How many events were delivered.
     pub delivered: u64,

@@ -30,6 +30,9 @@ pub enum Unreachable {
     /// Its address is inside a network, ours or somebody's.
     #[error("{0} is not a public address; only such are called from here")]
     Private(IpAddr),
+    /// Its name leads inside a network. To where is not said: who set it up may not know the names of ours.
+    #[error("{0} leads to what is not a public address; only such are called from here")]
+    Inside(String),
     /// Its name is for inside a network.
     #[error("{0} is a name for use inside a network; only public ones are called from here")]
     Name(String),
@@ -84,8 +87,8 @@ impl Guard {
     /// The addresses of a name: all of them, if all may be reached; a name of which some may not is refused.
     async fn resolve(self, name: String) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-        for address in &addresses {
-            self.address(address.ip())?;
+        if addresses.iter().any(|address| self.address(address.ip()).is_err()) {
+            return Err(Unreachable::Inside(name).into());
         }
         Ok(addresses)
     }
@@ -268,7 +271,9 @@ mod tests {
     async fn a_name_that_resolves_to_an_address_inside_is_refused_when_it_is_used() {
         // Whatever `localhost` is here, it is the machine itself.
         let error = GUARD.resolve("localhost".to_owned()).await.unwrap_err();
-        assert!(error.to_string().contains("not a public address"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("not a public address"), "{said}");
+        assert!(!said.contains("127.0.0.1") && !said.contains("::1"), "it tells what names of ours lead to: {said}");
         assert!(!Guard { allow_private: true }.resolve("localhost".to_owned()).await.unwrap().is_empty());
     }
 }

@@ -22,6 +22,7 @@ mod guard;
 mod letters;
 mod migrate;
 mod note;
+mod places;
 mod positions;
 mod row;
 mod sender;

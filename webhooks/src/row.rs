@@ -36,7 +36,9 @@ impl Endpoint {
 
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         let attempts = row.try_get::<i32, _>("attempts")?.cast_unsigned();
-        let state = if !row.try_get::<bool, _>("enabled")? {
+        let enabled: bool = row.try_get("enabled")?;
+        let next_attempt_at: Option<_> = row.try_get("next_attempt_at")?;
+        let state = if !enabled {
             State::Disabled { reason: row.try_get::<Option<String>, _>("disabled_reason")?.unwrap_or_default() }
         } else if attempts > 0 {
             State::Failing
@@ -55,7 +57,8 @@ impl Endpoint {
             head: Position::from_i64(row.try_get("head")?),
             attempts,
             failing_since: row.try_get("failing_since")?,
-            next_attempt_at: row.try_get("next_attempt_at")?,
+            // What is disabled is not tried.
+            next_attempt_at: next_attempt_at.filter(|_| enabled),
             delivered: row.try_get::<i64, _>("delivered")?.cast_unsigned(),
             created_at: row.try_get("created_at")?,
             changed_at: row.try_get("changed_at")?,

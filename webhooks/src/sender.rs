@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER, USER_AGENT};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -178,9 +178,16 @@ fn failed(began: Instant, error: String) -> Outcome {
     Outcome { status: None, error: Some(error), response: String::new(), duration: began.elapsed(), retry_after: None }
 }
 
-/// Seconds, as receivers that are overloaded send them; dates are not read.
+/// How long a receiver that is overloaded wants to be left alone: so many seconds, or until a time (RFC 9110, section 10.2.3). That is by
+/// the receiver's clock, which its `Date` shows; ours may be another one.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let said = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let pause = said(RETRY_AFTER)?;
+    if let Ok(seconds) = pause.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = |text| DateTime::parse_from_rfc2822(text).ok();
+    (time(pause)? - time(said(DATE)?)?).to_std().ok()
 }
 
 /// What a database and a terminal can show of it.
@@ -209,6 +216,27 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_pause_is_seconds_or_a_time_by_the_receivers_clock() {
+        let pause = |sent: &[(HeaderName, &str)]| {
+            let headers = sent.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+            retry_after(&headers.collect::<HeaderMap>()).map(|pause| pause.as_secs())
+        };
+        let date = (DATE, "Thu, 26 Nov 2026 23:30:00 GMT");
+        assert_eq!(pause(&[(RETRY_AFTER, " 120 ")]), Some(120));
+        assert_eq!(pause(&[(RETRY_AFTER, "Fri, 27 Nov 2026 00:30:00 GMT"), date.clone()]), Some(3_600));
+        for none in [
+            &[(RETRY_AFTER, "soon"), date.clone()][..],
+            &[],
+            &[(RETRY_AFTER, "-1"), date.clone()],
+            // Over; and one that nobody can hold against a clock.
+            &[(RETRY_AFTER, "Thu, 26 Nov 2026 23:29:00 GMT"), date.clone()],
+            &[(RETRY_AFTER, "Fri, 27 Nov 2026 00:30:00 GMT")],
+        ] {
+            assert_eq!(pause(none), None, "{none:?}");
+        }
+    }
 
     #[tokio::test]
     async fn the_addresses_of_a_name_are_checked_where_the_connection_is_made() {

@@ -25,6 +25,8 @@ pub struct Settings {
     pub most_parked: usize,
     /// How many endpoints are sent to at the same time.
     pub sending: usize,
+    /// How many of these may be one tenant's: receivers that are slow, or silent, keep no other tenant waiting.
+    pub sending_of_tenant: usize,
     /// How many deliveries of an endpoint are kept for people to look at.
     pub kept: u32,
     /// How often it is looked whether there is something that nobody told of, and how long a cursor that only passed over
@@ -43,6 +45,7 @@ impl Default for Settings {
             disable_after: Duration::from_hours(5 * 24),
             most_parked: 1_000,
             sending: 64,
+            sending_of_tenant: 8,
             kept: 1_000,
             look: Duration::from_secs(5),
         }

@@ -9,13 +9,13 @@ use eventstore::EventStore;
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::letters::Letters;
 use crate::note::{self, Attempt};
+use crate::places::Places;
 use crate::{Message, Outcome, Secret, Webhooks};
 
 /// Events read from the log at once.
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) webhooks: Webhooks,
     pub(crate) store: EventStore,
     /// So many send at a time.
-    pub(crate) sending: Semaphore,
+    pub(crate) places: Places,
 }
 
 pub(crate) struct Worker {
@@ -359,7 +359,8 @@ impl Worker {
 
     async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Trouble> {
         let parts = self.shared.webhooks.parts();
-        let Some(Ok(_permit)) = self.stop.run_until_cancelled(self.shared.sending.acquire()).await else {
+        let place = self.stop.run_until_cancelled(self.shared.places.take(self.target.tenant)).await;
+        let Some(Some(_place)) = place else {
             return Err(Trouble::Over);
         };
         if !note::current(parts.deliver, &self.target).await? {

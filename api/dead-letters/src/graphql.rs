@@ -1,11 +1,12 @@
 //! Dead letters in GraphQL: to look at. They are decided over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use deadletters::{Letter, LetterId, Listing, State};
+use deadletters::{Attempt, Decided, Letter, LetterId, Listing, State};
 use face::connection;
 use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, refuse};
 use juniper::{FieldError, FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::{Refusal, Service};
+use kernel::{RecordedEvent, Refusal, Service};
+use uuid::Uuid;
 
 /// What all questions need, in each service.
 const READ: &str = "dead_letter:read";
@@ -71,7 +72,7 @@ impl DeadLettersQuery {
             place(b).cmp(&place(a))
         });
         let page = Page::new(&request, ORDER, found, |(_, letter)| letter.id.to_string());
-        let page = page.map(|(service, letter)| DeadLetter::of(service, letter));
+        let page = page.map(|(service, letter)| DeadLetter { service, letter });
         Ok(Some(DeadLetterConnection::new(page, Wanted { services, listing })))
     }
 
@@ -83,7 +84,7 @@ impl DeadLettersQuery {
             let mut tables = context.reader(service).await?;
             let found = Letter::find(&mut tables, context.caller().tenant(), &id).await.map_err(unreadable)?;
             if let Some(letter) = found {
-                return Ok(Some(DeadLetter::of(service, letter)));
+                return Ok(Some(DeadLetter { service, letter }));
             }
         }
         Ok(None)
@@ -117,64 +118,192 @@ fn read<T: std::str::FromStr<Err = String>>(argument: &str, text: &str) -> Field
 }
 
 /// An event that a consumer could not take.
-#[derive(Clone, Debug, GraphQLObject)]
-#[graphql(context = Context)]
+#[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// The service whose it is.
-    service: String,
-    /// Its id: consumer and position.
-    id: String,
-    /// Who could not take it: kind and name.
-    consumer: String,
-    /// Where the event stands in the service's log.
-    position: BigInt,
-    /// The aggregate's type.
-    aggregate_type: String,
-    /// The aggregate's id.
-    aggregate_id: String,
-    /// The event's name.
-    event_type: String,
-    /// How it stands.
-    state: DeadLetterState,
-    /// How often it was tried.
-    attempts: i32,
-    /// Why the last attempt that failed did, the outermost reason first.
-    errors: Vec<String>,
-    /// When it is tried again by itself.
-    next_attempt_at: Option<DateTime<Utc>>,
-    /// When it was parked.
-    parked_at: DateTime<Utc>,
-    /// When that changed last.
-    changed_at: DateTime<Utc>,
-    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
-    waiting: i32,
+    service: Service,
+    letter: Letter,
 }
 
+/// An event that a consumer could not take.
+#[graphql_object(context = Context, name = "DeadLetter")]
 impl DeadLetter {
-    fn of(service: Service, one: Letter) -> Self {
-        let int = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
-        Self {
-            service: service.name().to_owned(),
-            id: one.id.to_string(),
-            consumer: one.id.consumer.to_string(),
-            position: BigInt(one.id.position.0.into()),
-            aggregate_type: one.aggregate_type,
-            aggregate_id: one.aggregate_id,
-            event_type: one.event_type,
-            state: match one.state {
-                State::Parked => DeadLetterState::Parked,
-                State::Waiting => DeadLetterState::Waiting,
-                State::Applied => DeadLetterState::Applied,
-                State::Discarded => DeadLetterState::Discarded,
-            },
-            attempts: int(one.attempts.into()),
-            errors: one.errors,
-            next_attempt_at: one.next_attempt_at,
-            parked_at: one.parked_at,
-            changed_at: one.changed_at,
-            waiting: int(one.waiting),
+    /// The service whose it is.
+    fn service(&self) -> &str {
+        self.service.name()
+    }
+
+    /// Its id: consumer and position.
+    fn id(&self) -> String {
+        self.letter.id.to_string()
+    }
+
+    /// Who could not take it: kind and name.
+    fn consumer(&self) -> String {
+        self.letter.id.consumer.to_string()
+    }
+
+    /// Where the event stands in the service's log.
+    fn position(&self) -> BigInt {
+        BigInt(self.letter.id.position.0.into())
+    }
+
+    /// The aggregate's type.
+    fn aggregate_type(&self) -> &str {
+        &self.letter.aggregate_type
+    }
+
+    /// The aggregate's id.
+    fn aggregate_id(&self) -> &str {
+        &self.letter.aggregate_id
+    }
+
+    /// The event's name.
+    fn event_type(&self) -> &str {
+        &self.letter.event_type
+    }
+
+    /// How it stands.
+    fn state(&self) -> DeadLetterState {
+        match self.letter.state {
+            State::Parked => DeadLetterState::Parked,
+            State::Waiting => DeadLetterState::Waiting,
+            State::Applied => DeadLetterState::Applied,
+            State::Discarded => DeadLetterState::Discarded,
         }
     }
+
+    /// How often it was tried.
+    fn attempts(&self) -> i32 {
+        int(self.letter.attempts.into())
+    }
+
+    /// Why the last attempt that failed did, the outermost reason first.
+    fn errors(&self) -> Vec<String> {
+        self.letter.errors.clone()
+    }
+
+    /// When it is tried again by itself.
+    fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
+        self.letter.next_attempt_at
+    }
+
+    /// When it was parked.
+    fn parked_at(&self) -> DateTime<Utc> {
+        self.letter.parked_at
+    }
+
+    /// When that changed last.
+    fn changed_at(&self) -> DateTime<Utc> {
+        self.letter.changed_at
+    }
+
+    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
+    fn waiting(&self) -> i32 {
+        int(self.letter.waiting)
+    }
+
+    /// The event as the log has it.
+    async fn event(&self, context: &Context) -> FieldResult<Option<DeadLetterEvent>> {
+        let mut tables = context.reader(self.service).await?;
+        let found = self.letter.event(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+        Ok(found.map(DeadLetterEvent::from))
+    }
+
+    /// The attempts that are kept, 20 at most, the last one first.
+    async fn attempts_made(&self, context: &Context) -> FieldResult<Vec<DeadLetterAttempt>> {
+        let mut tables = context.reader(self.service).await?;
+        let found = self.letter.attempts_made(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(DeadLetterAttempt::from).collect())
+    }
+
+    /// What was decided, the last decision first.
+    async fn decisions(&self, context: &Context) -> FieldResult<Vec<DeadLetterDecision>> {
+        let mut tables = context.reader(self.service).await?;
+        let found = self.letter.decisions(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
+        Ok(found.into_iter().map(DeadLetterDecision::from).collect())
+    }
+}
+
+/// An event that a consumer could not take, as the log has it.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct DeadLetterEvent {
+    /// Its id.
+    id: Uuid,
+    /// Its number within its aggregate.
+    sequence: BigInt,
+    /// The version of its form.
+    version: i32,
+    /// Its payload as it is stored, as JSON: what tells who people are is sealed in it. (REST opens it.)
+    payload: String,
+    /// Its metadata, as JSON.
+    metadata: String,
+    /// When it happened.
+    occurred_at: DateTime<Utc>,
+    /// When the log took it.
+    recorded_at: DateTime<Utc>,
+}
+
+impl From<RecordedEvent> for DeadLetterEvent {
+    fn from(event: RecordedEvent) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            id: event.event_id,
+            sequence: BigInt(event.sequence.into()),
+            version: int(event.event_version.into()),
+            payload: text(&event.payload),
+            metadata: text(&event.metadata),
+            occurred_at: event.occurred_at,
+            recorded_at: event.recorded_at,
+        }
+    }
+}
+
+/// An attempt to take an event again.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct DeadLetterAttempt {
+    /// Which one, from 1.
+    nth: i32,
+    /// When.
+    at: DateTime<Utc>,
+    /// Why it failed, the outermost reason first; none: it did not.
+    errors: Vec<String>,
+}
+
+impl From<Attempt> for DeadLetterAttempt {
+    fn from(one: Attempt) -> Self {
+        Self { nth: int(one.attempt.into()), at: one.at, errors: one.errors }
+    }
+}
+
+/// What somebody decided about an event that a consumer could not take.
+#[derive(Clone, Debug, GraphQLObject)]
+#[graphql(context = Context)]
+pub struct DeadLetterDecision {
+    /// `redrive`, `edit` or `discard`.
+    kind: String,
+    /// Who: the subject of their token.
+    actor: String,
+    /// Why.
+    reason: String,
+    /// When.
+    decided_at: DateTime<Utc>,
+    /// Of an edit: the payload as the consumer saw it until then, as JSON, with what tells who people are sealed. (REST opens it.)
+    before: Option<String>,
+    /// Of an edit: the payload as it sees it since; the same.
+    after: Option<String>,
+}
+
+impl From<Decided> for DeadLetterDecision {
+    fn from(one: Decided) -> Self {
+        let Decided { kind, actor, reason, decided_at, before, after } = one;
+        Self { kind, actor, reason, decided_at, before, after }
+    }
+}
+
+fn int(number: u64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 fn unreadable(error: sqlx::Error) -> FieldError {

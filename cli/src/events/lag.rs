@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use coordinator::{Instances, Sagas};
+use eventstore::{Database, EventStore, seals};
+use executor::Executor;
 use kernel::{Position, Service, SystemClock, SystemIds};
 use projector::ReadModels;
 use serde::Serialize;
@@ -17,7 +20,7 @@ use crate::output::{self, Format};
 #[derive(Debug, Serialize)]
 struct Consumer {
     service: &'static str,
-    /// `relay`, `projection`, `webhooks` or `feeds`.
+    /// `relay`, `projection`, `sagas`, `sealer`, `webhooks` or `feeds`.
     kind: &'static str,
     name: String,
     /// Events that it has not dealt with yet; none: nobody knows now.
@@ -53,6 +56,10 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let (domain, database) = (context::domain(service)?, context.config.database(service));
     let store = context.store(service).await?;
     let head = store.head().await?;
+    let sagas = match &part.sagas {
+        Some(sagas) => Some(looked_at(&database, sagas, &store).await?),
+        None => None,
+    };
     store.close().await;
     let mut all = Vec::new();
 
@@ -85,6 +92,23 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         });
     }
 
+    all.extend(sagas.map(|position| Consumer {
+        service: service.name(),
+        kind: "sagas",
+        name: "all".to_owned(),
+        lag_events: Some(head.0.saturating_sub(position.0)),
+        state: "follow".to_owned(),
+    }));
+    if context.config.seal_key().is_some() {
+        all.push(Consumer {
+            service: service.name(),
+            kind: "sealer",
+            name: "heads".to_owned(),
+            lag_events: Some(seals::unsealed(&database).await?),
+            state: "follows".to_owned(),
+        });
+    }
+
     let bus = nats::Bus::connect(&context.config.bus_settings()).await?;
     let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
     let webhooks =
@@ -102,6 +126,13 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         ),
     });
     Ok(all)
+}
+
+/// Up to where a service's sagas have looked at its log.
+async fn looked_at(database: &Database, sagas: &Sagas, store: &EventStore) -> Result<Position> {
+    let settings = executor::Settings::without_claims();
+    let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
+    Ok(Instances::new(database, sagas.clone(), sagas.repository(executor)).position().await?)
 }
 
 /// What the configured server says of itself; none when it does not run here. Feeds are known to their process only.

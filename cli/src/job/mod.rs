@@ -2,6 +2,7 @@
 
 mod batch;
 mod queue;
+mod rerun;
 mod schedule;
 
 use std::collections::BTreeSet;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use chrono::{DateTime, Utc};
 use gateway::{DomainDefinition, jobs_of};
-use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State};
+use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State, Wanted};
 use kernel::{Caller, Refusal, Role, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
@@ -52,6 +54,22 @@ pub enum Command {
         /// At most so many
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
+    },
+    /// Asks for a job by name
+    #[command(after_help = "Examples:
+  inopsio job create --tenant demo export_leads '{\"status\": [\"qualified\"]}'
+  inopsio job create --tenant demo --at 2030-01-01T06:00:00Z export_leads")]
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// Not before then; at once unless given
+        #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+        at: Option<DateTime<Utc>>,
+        /// Its kind
+        kind: String,
+        /// What it is to work with, as JSON
+        #[arg(default_value = "{}")]
+        arguments: String,
     },
     /// Shows a job with its log
     #[command(after_help = "Example:\n  inopsio job show --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
@@ -99,6 +117,7 @@ pub enum Command {
     /// Looks after batches: jobs that belong together
     #[command(subcommand)]
     Batch(batch::Command),
+    Rerun(rerun::Rerun),
     /// Cancels a job: one that waits at once, one that runs as soon as it notices
     #[command(after_help = "Example:\n  inopsio job cancel --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Cancel {
@@ -133,6 +152,13 @@ impl Command {
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
                 list(context, &found)
             }
+            Self::Create { whose, at, kind, arguments } => {
+                let wanted = Wanted { arguments: schedule::json(&arguments)?, kind };
+                let open = Open::of_kinds(context, &whose, &[&wanted.kind]).await?;
+                let done = open.jobs.ask(&open.request, &wanted, at).await?;
+                open.close().await;
+                changed(context, done.id, "is asked for")
+            }
             Self::Show { whose, id } => {
                 let (open, (job, log)) = Open::job(context, &whose, id).await?;
                 output::print_json(&json!({ "service": open.jobs.service().name(), "job": job, "log": log }))
@@ -142,6 +168,7 @@ impl Command {
             Self::Schedule(schedule) => schedule.run(context).await,
             Self::Queue(queue) => queue.run(context).await,
             Self::Batch(batch) => batch.run(context).await,
+            Self::Rerun(rerun) => rerun.run(context).await,
             Self::Cancel { whose, id } => {
                 let (open, _) = Open::job(context, &whose, id).await?;
                 open.jobs.cancel(&open.request, id).await?;

@@ -197,10 +197,13 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
         assert_eq!(ended.status.code(), Some(1), "{bad:?}: {ended:#?}");
         assert!(ended.stderr.contains(said), "{bad:?}: {ended:#?}");
     }
-    let lag = sandbox.json(&["events", "lag"]);
+    // Sagas and sealers look each second.
+    let lag = eventually("all have followed", || {
+        let lag = sandbox.json(&["events", "lag"]);
+        lag.as_array().unwrap().iter().all(|consumer| consumer["lag_events"] == 0).then_some(lag)
+    });
     let consumers = lag.as_array().unwrap();
-    assert!(consumers.iter().all(|consumer| consumer["lag_events"] == 0), "{lag}");
-    for kind in ["relay", "projection", "webhooks", "feeds"] {
+    for kind in ["relay", "projection", "sagas", "sealer", "webhooks", "feeds"] {
         assert!(consumers.iter().any(|consumer| consumer["kind"] == kind), "no {kind} in {lag}");
     }
 
@@ -350,10 +353,28 @@ fn webhooks_are_set_up_looked_at_and_taken_away() {
     assert!(ping.stderr.contains("did not take the message"), "{ping:#?}");
     assert_eq!(sandbox.json(&webhook(&["disable", id, "--reason", "nobody there"]))["version"], 2);
     assert!(sandbox.ok(&webhook(&["list"])).contains("disabled: nobody there"));
+    let shown = sandbox.json(&webhook(&["show", id]));
+    assert_eq!((&shown["state"], &shown["disabled_reason"]), (&json!("disabled"), &json!("nobody there")), "{shown}");
+    assert_eq!(sandbox.json(&webhook(&["change", id, "--description", "for tests"]))["version"], 3);
+    let shown = sandbox.json(&webhook(&["show", id]));
+    assert_eq!(
+        (&shown["url"], &shown["types"]),
+        (&failing["url"], &failing["types"]),
+        "what is not given stays: {shown}"
+    );
+    assert_eq!(shown["description"], "for tests", "{shown}");
+    sandbox.ok(&webhook(&["change", id, "--all-events"]));
+    assert_eq!(sandbox.json(&webhook(&["show", id]))["types"], json!([]));
     for command in [&["enable", id][..], &["replay", id, "--after", "2"], &["rotate-secret", id], &["remove", id]] {
         sandbox.ok(&webhook(command));
     }
     assert_eq!(sandbox.json(&webhook(&["list"])), json!([]));
+    let done = sandbox.json(&webhook(&["changes", id]));
+    let done: Vec<_> = done.as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap()).collect();
+    let wanted = ["removed", "secret_rotated", "replayed", "enabled", "changed", "changed", "disabled", "created"];
+    assert_eq!(done, wanted, "it is kept who did what with one that has gone");
+    let nobodys = sandbox.run(&webhook(&["changes", "0197a8a0-0000-7000-8000-000000000001"]));
+    assert!(nobodys.stderr.contains("there is no webhook"), "{nobodys:#?}");
     let unknown = sandbox.run(&webhook(&["enable", id]));
     assert!(unknown.stderr.contains("there is no webhook"), "{}", unknown.stderr);
     let refused = sandbox.run(&webhook(&["create", "ftp://127.0.0.1/", "--service", "crm"]));

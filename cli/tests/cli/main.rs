@@ -7,4 +7,6 @@ mod dev;
 mod history;
 mod offline;
 mod proof;
+mod rerun;
+mod sagas;
 mod sandbox;

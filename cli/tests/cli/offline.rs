@@ -220,9 +220,17 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
             &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],
             "no service has export jobs; allowed: export_leads",
         ),
+        (&["job", "create", "--tenant", "acme", "export"], "no service has export jobs; allowed: export_leads"),
+        (&["job", "create", "--tenant", "acme", "export_leads", "{"], "is no JSON"),
+        (
+            &["job", "rerun", "--tenant", "acme", "--from", "2020-01-02", "--until", "2020-01-01", "--into", "copy"],
+            "--until has to be later than --from",
+        ),
+        (&["job", "rerun", "--tenant", "acme", "--from", "9000-01-01", "--into", "copy"], "it is later than now"),
         (&["saga", "list", "--tenant", "acme", "--state", "asleep"], "there is no state \"asleep\"; allowed: running"),
         (&["events", "tail", "--tenant", "acme", "--after", "7"], "one service's log; say which with --service"),
         (&["webhook", "create", "--tenant", "acme", "https://hooks.example.com"], "--service"),
+        (&["webhook", "change", "--tenant", "acme", id], "<--url <URL>|--event <TYPE>|--all-events|--description"),
     ] {
         let ended = sandbox.run(asked);
         assert!(!ended.status.success() && ended.stderr.contains(said), "{asked:?}: {ended:#?}");

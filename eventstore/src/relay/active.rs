@@ -100,6 +100,10 @@ impl<'a> Active<'a> {
                 }
                 Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
             };
+            // What is written meanwhile waits as well.
+            if let Ok(head) = self.store.head().await {
+                self.reporter.waits(head);
+            }
             self.reporter.report(state);
             sleep(pause).await;
         }

@@ -90,4 +90,36 @@ impl Reporter {
         });
         self.lag.set(head.0.saturating_sub(published.0) as f64);
     }
+
+    /// Where the log ends, while nothing can be published. Before it was asked once where the stream ends, nobody knows how much that is.
+    pub(super) fn waits(&self, head: Position) {
+        let Status { published, head: known, .. } = *self.status.borrow();
+        if known > Position::START {
+            self.progress(published, head);
+        }
+    }
+
+    /// Whoever is active from now on says how much waits; what we knew of last would stand beside it for good.
+    pub(super) fn withdraw(&self) {
+        let published = self.status.borrow().published;
+        self.progress(published, published);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_grows_with_the_log_and_is_nobodys_who_stands_by() {
+        let reporter = Reporter::new(Service::new("crm"));
+        let lag = || reporter.subscribe().borrow().lag();
+        reporter.waits(Position(7));
+        assert_eq!(lag(), 0, "it was not asked yet where the stream ends");
+        reporter.progress(Position(5), Position(7));
+        reporter.waits(Position(9));
+        assert_eq!(lag(), 4);
+        reporter.withdraw();
+        assert_eq!((lag(), reporter.subscribe().borrow().published), (0, Position(5)));
+    }
 }

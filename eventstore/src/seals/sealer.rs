@@ -18,6 +18,14 @@ use crate::{Database, Error, Lock, LockKey, Role};
 /// merge delay of RFC 6962), but for what a statement takes.
 const OFTEN: Duration = Duration::from_secs(1);
 
+/// How many events of the log are in no tree yet, and so in no signed head; whichever process seals, it looks each second.
+pub async fn unsealed(database: &Database) -> Result<u64, Error> {
+    let mut connection = database.options(Role::Seal).disable_statement_logging().connect().await?;
+    let Reach { trees, log } = rows::reach(&mut connection).await?;
+    let _ = connection.close().await;
+    Ok(log.0.saturating_sub(trees.0))
+}
+
 /// What a sealer is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealerState {

@@ -337,8 +337,12 @@ async fn appends_go_on_while_the_bus_is_away() {
     let last = grow(&store, testbed::tenant(), 5).await;
     relay.is("all is published", |status| status.published == last).await;
     nats.kill();
-    let last = grow(&store, testbed::tenant(), 50).await;
+    grow(&store, testbed::tenant(), 50).await;
     relay.is("it waits", |status| matches!(status.state, State::Waiting { .. })).await;
+    let published = relay.status.borrow().published;
+    let last = grow(&store, testbed::tenant(), 5).await;
+    let waits = relay.is("it knows how much waits", |status| status.head == last).await;
+    assert_eq!(waits.lag(), last.0 - published.0);
     nats.restart().await;
     relay.is("all is published", |status| status.published == last).await;
     verify(&bus, &database, &store).await;

@@ -1,5 +1,6 @@
 //! Runs a service's projections.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eventstore::{Database, EventStore};
@@ -80,15 +81,25 @@ async fn measure(progress: ProgressWriter, store: EventStore, shutdown: Cancella
     let service = store.service().name();
     let measuring = async {
         let mut ticks = tokio::time::interval(std::time::Duration::from_secs(1));
+        let mut shown = BTreeSet::new();
+        let show = |projection, partition, lag: u64| {
+            let labels = crate::worker::labels(service, projection, partition);
+            metrics::gauge!("inopsio_projection_lag_events", labels).set(lag as f64);
+        };
         loop {
             ticks.tick().await;
             // Without the database there is nothing to compare with.
             let Ok(head) = store.head().await else { continue };
-            for (projection, partition, position) in progress.applied() {
-                let lag = head.0.saturating_sub(position.0) as f64;
-                let labels = crate::worker::labels(service, projection, partition);
-                metrics::gauge!("inopsio_projection_lag_events", labels).set(lag);
+            let applied = progress.applied();
+            let now: BTreeSet<_> = applied.iter().map(|(projection, partition, _)| (*projection, *partition)).collect();
+            // Whoever applies these from now on says how far they are; what we knew of last would stand beside it for good.
+            for (projection, partition) in shown.difference(&now) {
+                show(*projection, *partition, 0);
             }
+            for (projection, partition, position) in applied {
+                show(projection, partition, head.0.saturating_sub(position.0));
+            }
+            shown = now;
         }
     };
     shutdown.run_until_cancelled(measuring).await;

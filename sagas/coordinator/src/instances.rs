@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use eventstore::{Database, Role};
 use executor::{Done, Request};
-use kernel::{Caller, Refusal};
+use kernel::{Caller, Position, Refusal};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 use crate::state::{State, Status};
+use crate::{Error, rows};
 
 /// Connections for lists.
 const CONNECTIONS: u32 = 4;
@@ -84,6 +85,14 @@ impl Instances {
     /// The service's definitions.
     pub fn sagas(&self) -> &Sagas {
         &self.sagas
+    }
+
+    /// Up to where the log was looked at for what begins sagas or wakes them, as it is stored: a second behind that at most.
+    ///
+    /// # Errors
+    /// When the database does not answer, or has no tables of sagas.
+    pub async fn position(&self) -> Result<Position, Error> {
+        rows::checkpoint(&self.pool).await?.ok_or(Error::NotMigrated)
     }
 
     /// The instances of the caller's tenant, newest first.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kernel::Position;
+use kernel::{Position, Role};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 use webhooks::{Act, Guard, Message, Sender, Settings, State};
 
-use crate::world::{World, quick};
+use crate::world::{World, fields, quick, request};
 
 #[tokio::test]
 async fn what_fails_is_sent_again_in_order_and_holds_nobody_else_up() {
@@ -42,6 +42,25 @@ async fn what_fails_is_sent_again_in_order_and_holds_nobody_else_up() {
 }
 
 #[tokio::test]
+async fn receivers_of_one_tenant_that_say_nothing_leave_room_for_those_of_another() {
+    // Longer than the test: whoever is silent has its place until the end.
+    let settings = Settings { sending: 2, sending_of_tenant: 1, timeout: Duration::from_mins(10), ..quick() };
+    let world = World::with(settings).await;
+    let silent = Receiver::answering(|_, _| Reply::Silence).await;
+    for _ in 0..3 {
+        world.endpoint(&silent.url).await;
+    }
+    world.append(2).await;
+    eventually("one of the silent ones has its place", async || (silent.got().len() == 1).then_some(())).await;
+    let (other, healthy) = (testbed::tenant(), Receiver::start().await);
+    let act = Act::Create { fields: fields(&healthy.url), after: Some(Position::START) };
+    world.webhooks.carry_out(&request(other, Role::Admin), act).await.unwrap();
+    world.append_as(other, "demo.lamp.lit", 3).await;
+    eventually("the other tenant has all", async || (healthy.got().len() == 3).then_some(())).await;
+    assert_eq!(silent.got().len(), 1, "a tenant has its share, and no more");
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_nothing() {
     let settings = Settings { disable_after: Duration::from_millis(300), ..quick() };
     let world = World::with(settings).await;
@@ -62,7 +81,7 @@ async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_not
         .await
     };
     let endpoint = disabled(first.id).await;
-    assert_eq!(endpoint.position, Position::START);
+    assert_eq!((endpoint.position, endpoint.next_attempt_at), (Position::START, None));
     assert!(matches!(&endpoint.state, State::Disabled { reason } if reason.contains("410")), "{endpoint:?}");
     assert_eq!(gone.got().len(), 1);
     let endpoint = disabled(second.id).await;
@@ -71,7 +90,7 @@ async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_not
 
     // Whoever enables it again goes on where it was, elsewhere if need be.
     let mended = Receiver::start().await;
-    world.act(Act::Change { id: second.id, fields: crate::world::fields(&mended.url) }).await;
+    world.act(Act::Change { id: second.id, fields: fields(&mended.url) }).await;
     world.act(Act::Enable { id: second.id }).await;
     eventually("the rest arrives", async || (mended.positions() == [2, 3]).then_some(())).await;
     assert_eq!(world.find(second.id).await.failing_since, None);

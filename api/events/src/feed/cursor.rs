@@ -32,7 +32,9 @@ impl Cursor {
             let Some(at) = services.iter().position(|service| service.name() == name) else {
                 return Err(refused(&format!("this feed does not follow the service {name:?}")));
             };
-            positions[at] = Some(position);
+            if positions[at].replace(position).is_some() {
+                return Err(refused(&format!("{name} is named twice")));
+            }
         }
         Ok(positions)
     }
@@ -82,7 +84,9 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_of_this_feed_is_refused() {
-        for text in ["", "12", "crm", "crm=", "crm=-1", "crm=1;erp=2", "user=1", "crm=18446744073709551616"] {
+        for text in
+            ["", "12", "crm", "crm=", "crm=-1", "crm=1;erp=2", "user=1", "crm=1,crm=2", "crm=18446744073709551616"]
+        {
             let refusal = Cursor::parse("after", text, &[CRM, ERP]).unwrap_err();
             assert_eq!(refusal.code(), "cursor_invalid", "{text}");
             assert!(refusal.detail().contains("crm=<position>,erp=<position>"), "{refusal}");

@@ -1,4 +1,4 @@
-//! How far those are who take events out: webhooks and feeds. (Relays and projections tell of themselves.)
+//! How far those are who follow a log and do not tell of themselves: sagas, webhooks, feeds. (Relays, projections and sealers do.)
 
 use std::time::Duration;
 
@@ -38,8 +38,19 @@ pub struct Feeds {
     lag_events: u64,
 }
 
+/// All of a service.
+#[derive(Debug)]
+pub struct Consumers {
+    /// Its webhooks.
+    pub webhooks: Webhooks,
+    /// Its feeds.
+    pub feeds: Feeds,
+    /// How many events its sagas have not looked at; none: it has no sagas.
+    pub sagas_lag: Option<u64>,
+}
+
 /// How they are doing in a service; an error when its database does not answer.
-pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<(Webhooks, Feeds), String> {
+pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Consumers, String> {
     let service = running.runtime.service;
     let counts = running.webhooks.counts().await.map_err(|error| error.to_string())?;
     let head = running.runtime.store.head().await.map_err(|error| error.to_string())?;
@@ -54,7 +65,8 @@ pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<(Web
     };
     let (open, last) = running_feeds.of(service);
     let lag_events = last.map_or(0, |last| head.0.saturating_sub(last.0));
-    Ok((webhooks, Feeds { service: service.name(), open, lag_events }))
+    let sagas_lag = running.sagas_lag(head).await.map_err(|error| error.to_string())?;
+    Ok(Consumers { webhooks, feeds: Feeds { service: service.name(), open, lag_events }, sagas_lag })
 }
 
 /// Sets the gauges now and then, until it is told to stop.
@@ -63,6 +75,7 @@ pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: 
     metrics::describe_gauge!("inopsio_webhooks", "Webhooks by state");
     metrics::describe_gauge!("inopsio_feed_lag_events", "Positions that a feed is behind at most");
     metrics::describe_gauge!("inopsio_feeds", "Feeds that run");
+    metrics::describe_gauge!("inopsio_saga_lag_events", "Events of the log that sagas have not looked at yet");
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(OFTEN);
@@ -78,7 +91,7 @@ pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: 
 
 async fn set(running: &Running, running_feeds: &RunningFeeds) -> Result<(), String> {
     let service = running.runtime.service.name();
-    let (webhooks, feeds) = ask(running, running_feeds).await?;
+    let Consumers { webhooks, feeds, sagas_lag } = ask(running, running_feeds).await?;
     for (state, count) in
         [("enabled", webhooks.enabled), ("failing", webhooks.failing), ("disabled", webhooks.disabled)]
     {
@@ -91,5 +104,8 @@ async fn set(running: &Running, running_feeds: &RunningFeeds) -> Result<(), Stri
         .set(webhooks.parked_aggregates as f64);
     metrics::gauge!("inopsio_feeds", "service" => service).set(feeds.open as f64);
     metrics::gauge!("inopsio_feed_lag_events", "service" => service).set(feeds.lag_events as f64);
+    if let Some(lag) = sagas_lag {
+        metrics::gauge!("inopsio_saga_lag_events", "service" => service).set(lag as f64);
+    }
     Ok(())
 }

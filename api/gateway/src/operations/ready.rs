@@ -165,8 +165,10 @@ impl Readiness {
         let relays = self.services.iter().map(|running| relay_dependency(&running.runtime, &running.relay));
         let mut dependencies: Vec<Dependency> =
             logs.into_iter().chain([bus]).chain(vaults).chain(streams.into_iter().flatten()).chain(relays).collect();
-        dependencies.extend(self.services.iter().filter_map(|running| {
-            running.sagas.as_ref().map(|(_, sagas)| sagas_dependency(running.runtime.service, sagas))
+        dependencies.extend(self.services.iter().zip(&consumers).filter_map(|(running, asked)| {
+            let (_, sagas) = running.sagas.as_ref()?;
+            let lag_events = asked.as_ref().ok().and_then(|asked| asked.sagas_lag);
+            Some(Dependency { lag_events, ..sagas_dependency(running.runtime.service, sagas) })
         }));
         dependencies.extend(self.services.iter().filter_map(|running| {
             running.sealer.as_ref().map(|sealer| sealer_dependency(running.runtime.service, sealer))
@@ -181,9 +183,9 @@ impl Readiness {
         let (mut webhooks, mut feeds) = (Vec::new(), Vec::new());
         for asked in consumers {
             match asked {
-                Ok((of_webhooks, of_feeds)) => {
-                    webhooks.push(of_webhooks);
-                    feeds.push(of_feeds);
+                Ok(found) => {
+                    webhooks.push(found.webhooks);
+                    feeds.push(found.feeds);
                 }
                 Err(unanswered) => dependencies.push(unanswered),
             }
@@ -199,7 +201,7 @@ impl Readiness {
         Report { status: worst, dependencies, projections: all, webhooks, feeds, instances }
     }
 
-    async fn consumers(&self, running: &Running) -> Result<(consumers::Webhooks, consumers::Feeds), Dependency> {
+    async fn consumers(&self, running: &Running) -> Result<consumers::Consumers, Dependency> {
         let unanswered = |detail: String| {
             Dependency::down(format!("webhooks/{}", running.runtime.service), detail, Status::Degraded)
         };

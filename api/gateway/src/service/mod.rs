@@ -14,7 +14,7 @@ use eventstore::{Database, EventStore};
 use executor::Executor;
 use face::{Live, Reading, Runtime, ServiceSecret, Writing};
 use jobs::{Jobs, Kinds, Runner};
-use kernel::{Clock, Grant, IdSource, Service};
+use kernel::{Clock, Grant, IdSource, Position, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,16 @@ pub struct Running {
     pub sagas: Option<(Instances, SagasState)>,
     /// Its dead letters.
     pub dead_letters: Option<deadletters::DeadLetters>,
+}
+
+impl Running {
+    /// How many events before `head` its sagas have not looked at, whichever process looks; none: it has no sagas.
+    pub async fn sagas_lag(&self, head: Position) -> Result<Option<u64>, coordinator::Error> {
+        let Some((instances, state)) = &self.sagas else { return Ok(None) };
+        let stored = instances.position().await?;
+        let position = state.position().map_or(stored, |here| here.max(stored));
+        Ok(Some(head.0.saturating_sub(position.0)))
+    }
 }
 
 /// A service's log, and what writes to it: of this process where the service runs, else opened for this alone.

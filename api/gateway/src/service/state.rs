@@ -3,6 +3,7 @@
 use coordinator::{CoordinatorState, CoordinatorStatus};
 use eventstore::relay;
 use eventstore::seals::SealerState;
+use kernel::Position;
 use tokio::sync::watch;
 
 /// How a service's relay is doing.
@@ -56,5 +57,11 @@ impl SagasState {
             )),
             _ => None,
         }
+    }
+
+    /// Up to where they have looked at the log; none: others do.
+    pub(super) fn position(&self) -> Option<Position> {
+        let status = self.0.borrow();
+        (status.state == CoordinatorState::Active).then_some(status.position)
     }
 }

@@ -63,12 +63,18 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     assert!(why.contains("crm.lead.disqualified") && why.contains("can't be read"), "{shown}");
     assert_eq!(shown["attempts_made"][0]["errors"][0], why, "{shown}");
     let query = format!(
-        "{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ nodes {{ id state errors waiting }} }} letter(id: \"{id}\") {{ position }} }} }}"
+        "{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ nodes {{ id state errors waiting }} }} letter(id: \"{id}\") {{ position event {{ version payload metadata }} attemptsMade {{ nth errors }} decisions {{ kind }} }} }} }}"
     );
     let asked = world.post("/graphql", json!({ "query": query })).await;
     let letters = &asked.body["data"]["deadLetters"]["letters"]["nodes"];
     assert_eq!((&letters[0]["id"], &letters[0]["waiting"]), (&json!(id), &json!(1)), "{asked:?}");
     assert_eq!(letters[0]["errors"][0], why, "{asked:?}");
+    let letter = &asked.body["data"]["deadLetters"]["letter"];
+    let payload: Value = serde_json::from_str(letter["event"]["payload"].as_str().unwrap()).unwrap();
+    assert_eq!((&payload, &letter["event"]["version"]), (&shown["event"]["payload"], &json!(1)), "{asked:?}");
+    let made = letter["attemptsMade"].as_array().unwrap();
+    assert_eq!((&made.last().unwrap()["nth"], &made[0]["errors"][0]), (&json!(1), &json!(why)), "{asked:?}");
+    assert_eq!(letter["decisions"], json!([]), "{asked:?}");
     let by_manager = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[Role::Manager]));
     let refused =
         Answer::of(by_manager.json(&json!({ "query": "{ deadLetters { letters { nodes { id } } } }" }))).await;
@@ -107,6 +113,12 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     assert_eq!((&audit["before"]["reason"], &audit["after"]["reason"]), (&json!(42), &json!("no_budget")));
     assert_eq!(applied["event"]["payload"]["reason"], 42, "the log never changes");
     assert_eq!(applied["decisions"][1]["kind"], "redrive");
+    let query = format!("{{ deadLetters {{ letter(id: \"{id}\") {{ decisions {{ kind actor reason after }} }} }} }}");
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let decided = &asked.body["data"]["deadLetters"]["letter"]["decisions"];
+    assert_eq!((&decided[0]["kind"], &decided[0]["reason"]), (&audit["kind"], &audit["reason"]), "{asked:?}");
+    let after: Value = serde_json::from_str(decided[0]["after"].as_str().unwrap()).unwrap();
+    assert_eq!(after, mended, "{asked:?}");
     let again = Answer::of(edit()).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::OK, "true"), "{again:?}");
     let shown = lead(&world, &sick).await;

@@ -1,5 +1,9 @@
 //! What operators and people see: health, readiness, metrics, the reference.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use config::SecretText;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use testbed::eventually;
@@ -31,11 +35,11 @@ async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
     .await;
     assert_eq!(away.status, StatusCode::OK, "commands still work, so requests should come");
     world.nats.restart().await;
-    eventually("everything is ready again, and published", async || {
+    eventually("everything is ready again, published, and seen by sagas", async || {
         let ready = world.get("/ready").await;
-        let lag = ready.body["dependencies"].as_array()?.iter().find(|part| part["name"] == "relay/crm")?["lag_events"]
-            .clone();
-        (ready.body["status"] == "ready" && lag == 0).then_some(())
+        let parts = ready.body["dependencies"].as_array()?;
+        let lag = |name: &str| Some(parts.iter().find(|part| part["name"] == name)?["lag_events"].clone());
+        (ready.body["status"] == "ready" && lag("relay/crm")? == 0 && lag("sagas/crm")? == 0).then_some(())
     })
     .await;
 }
@@ -48,7 +52,8 @@ async fn metrics_count_requests_by_route_and_status() {
     world.get("/v1/crm/strange/path").await;
     let text = eventually("a projection has reported", async || {
         let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
-        text.contains("inopsio_projection_lag_events").then_some(text)
+        let all = ["inopsio_projection_lag_events", r#"inopsio_saga_lag_events{service="crm"}"#];
+        all.iter().all(|name| text.contains(name)).then_some(text)
     })
     .await;
     for wanted in [
@@ -64,6 +69,37 @@ async fn metrics_count_requests_by_route_and_status() {
         assert!(text.contains(wanted), "no {wanted} in\n{text}");
     }
     assert!(!text.contains("strange"), "strangers can make series");
+}
+
+/// The metrics that our alerts are about. (What they say of them, promtool tries.)
+fn alerted_on() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with(".rules.yml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            names.extend(words.filter(|word| word.starts_with("inopsio_")).map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn alerts_are_about_metrics_that_there_are() {
+    let world = World::start_with(|config| config.audit.seal_key = SecretText::new("ab".repeat(32))).await;
+    world.lead("Ada").await;
+    let asked = world.post("/v1/crm/leads/export", json!({})).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    let names = alerted_on();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        eventually(&format!("{name} is among the metrics"), async || {
+            let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
+            text.lines().any(|line| line.starts_with(&format!("{name}{{"))).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

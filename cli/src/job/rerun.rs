@@ -1,0 +1,271 @@
+//! `inopsio job rerun`: what a tenant's jobs did, done again in a copy of the tenant, and compared.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use gateway::{Part, SERVICES};
+use indicatif::ProgressBar;
+use jobs::{Job, Listing, NewBatch, State, Wanted};
+use kernel::{Service, TenantId};
+use projector::ReadModels;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Open, services};
+use crate::context::{Context, Whose};
+use crate::output::{self, Format};
+use crate::{progress, time};
+
+/// Jobs of one batch, and of one page.
+const SOME: u32 = 1_000;
+/// How often it is looked whether a batch is over.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked, once a second, whether the read models have what the copy has.
+const LOOKS: u32 = 120;
+
+/// Does what a tenant's jobs did again, in a copy of the tenant, and says which ended otherwise
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  inopsio restore --tenant acme --into acme-copy
+  inopsio job rerun --tenant acme --from 2026-06-30 --into acme-copy
+  inopsio job rerun --tenant acme --from 2026-06-30T08:00:00Z --until 2026-06-30T12:00:00Z --into acme-copy --format json
+
+A server has to run. Left out are jobs that work on a file which is not kept, that touch what is all tenants', or that were never
+done; they are named. The exit code is 0 only if all ended as they did: with the same result, and the same file.")]
+pub struct Rerun {
+    #[command(flatten)]
+    whose: Whose,
+    /// Jobs that were asked for then, or later
+    #[arg(long, value_name = "TIME", value_parser = time::past)]
+    from: DateTime<Utc>,
+    /// Jobs that were asked for before then; a day after --from unless given
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    until: Option<DateTime<Utc>>,
+    /// The copy in which they are done again: a tenant that `inopsio restore --tenant … --into …` made
+    #[arg(long, value_name = "TENANT")]
+    into: String,
+}
+
+/// A job that was done again.
+struct Pair {
+    service: Service,
+    was: Job,
+    again: Job,
+    /// In what the two differ.
+    difference: Option<String>,
+}
+
+/// A job that was not.
+struct LeftOut {
+    service: Service,
+    job: Job,
+    why: String,
+}
+
+impl Rerun {
+    /// Does it.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let until = self.until.unwrap_or(self.from + TimeDelta::days(1));
+        ensure!(self.from < until, "--until has to be later than --from");
+        let (tenant, copy) = (context.tenant(&self.whose.tenant).await?, context.tenant(&self.into).await?);
+        ensure!(tenant != copy, "--into has to name another tenant: a copy of {}", self.whose.tenant);
+        ensure!(
+            is_copy(context, copy).await?,
+            "{} is no copy: `inopsio restore --tenant {} --into <name>` makes one; nothing was done",
+            self.into,
+            self.whose.tenant
+        );
+        let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
+        for part in services(&self.whose)? {
+            let here = Open::new(context, &self.whose.tenant, &part).await?;
+            let there = Open::new(context, &self.into, &part).await?;
+            let mut wanted = Vec::new();
+            for job in asked(&here, self.from, until).await? {
+                match obstacle(&there, &job) {
+                    None => wanted.push(job),
+                    Some(why) => left_out.push(LeftOut { service: part.service, job, why }),
+                }
+            }
+            if !wanted.is_empty() {
+                caught_up(context, &part).await?;
+                pairs.extend(again(part.service, &here, &there, &wanted).await?);
+            }
+            there.close().await;
+        }
+        say(context.format, &self.into, &pairs, &left_out)?;
+        match pairs.iter().filter(|pair| pair.difference.is_some()).count() {
+            0 => Ok(()),
+            some => bail!("{some} of {} jobs ended otherwise", pairs.len()),
+        }
+    }
+}
+
+/// Whether a tenant's history was another one's.
+async fn is_copy(context: &Context, tenant: TenantId) -> Result<bool> {
+    for service in SERVICES {
+        let store = context.store(*service).await?;
+        let copied = store.copied(&[tenant.uuid()]).await;
+        store.close().await;
+        if copied?.is_copy(tenant) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What was asked for in that time, the first first.
+async fn asked(open: &Open, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Job>> {
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let page = open.jobs.list(&open.request.caller, &Listing { before, limit: SOME, ..Listing::default() }).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        // Ids are of the clocks of those who asked, times of the database's: those may differ a little.
+        let over = last.created_at < from - TimeDelta::hours(1);
+        found.extend(page.into_iter().filter(|job| (from..until).contains(&job.created_at)));
+        if over {
+            break;
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// Why a job is not done again, if it is not.
+fn obstacle(there: &Open, job: &Job) -> Option<String> {
+    match job.state {
+        State::Completed | State::Discarded => {}
+        State::Cancelled => return Some("it was cancelled".to_owned()),
+        _ => return Some("it is not over yet".to_owned()),
+    }
+    let asked = there.jobs.kinds().ask(&there.request.caller, &job.kind, &job.arguments, "/arguments");
+    asked.err().map(|refusal| refusal.to_string())
+}
+
+/// Waits until the read models have what the copy has: a job that ran before would see a part of it.
+async fn caught_up(context: &Context, part: &Part) -> Result<()> {
+    let store = context.store(part.service).await?;
+    let head = store.head().await;
+    store.close().await;
+    let head = head?;
+    let read_models = ReadModels::new(&context.config.database(part.service), &part.projections, None);
+    for _ in 0..LOOKS {
+        if read_models.status().await?.iter().all(|status| status.position >= head) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    bail!(
+        "the read models of {} do not come to {head}: see `inopsio projection status`; nothing was done",
+        part.service
+    )
+}
+
+/// Has jobs done again, and compares.
+async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Result<Vec<Pair>> {
+    let bar = progress::bar(jobs.len() as u64, "jobs");
+    let mut pairs = Vec::with_capacity(jobs.len());
+    for some in jobs.chunks(SOME as usize) {
+        let wanted = some.iter().map(|job| Wanted { kind: job.kind.clone(), arguments: job.arguments.clone() });
+        let new = NewBatch { jobs: wanted.collect(), then: None };
+        let batch = there.jobs.submit_batch(&there.request, &new).await?.id;
+        over(there, batch, &bar).await?;
+        let listing = Listing { batch: Some(batch), limit: SOME, ..Listing::default() };
+        let mut again = there.jobs.list(&there.request.caller, &listing).await?;
+        again.reverse();
+        ensure!(again.len() == some.len(), "the batch {batch} has {} jobs of {}", again.len(), some.len());
+        for (was, again) in some.iter().cloned().zip(again) {
+            let difference = difference((here, &was), (there, &again)).await?;
+            pairs.push(Pair { service, was, again, difference });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(pairs)
+}
+
+/// Waits until a batch is over.
+async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
+    let before = bar.position();
+    loop {
+        let batch = open.jobs.find_batch(&open.request.caller, batch).await?;
+        let ended = batch.completed + batch.cancelled + batch.discarded;
+        bar.set_position(before + u64::try_from(ended).unwrap_or_default());
+        if ended >= batch.total {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// In what two jobs differ that were asked for the same.
+async fn difference((here, was): (&Open, &Job), (there, again): (&Open, &Job)) -> Result<Option<String>> {
+    let end = |job: &Job| match &job.code {
+        Some(code) if job.state != State::Completed => format!("{} ({code})", job.state.as_str()),
+        _ => job.state.as_str().to_owned(),
+    };
+    if end(was) != end(again) {
+        return Ok(Some(format!("{} instead of {}", end(again), end(was))));
+    }
+    if was.result != again.result {
+        let shown = |job: &Job| job.result.as_ref().map_or_else(|| "no result".to_owned(), Value::to_string);
+        return Ok(Some(format!("{} instead of {}", shown(again), shown(was))));
+    }
+    Ok(match (file(here, was).await?, file(there, again).await?) {
+        (Some(was), Some(again)) if was != again => Some("another file".to_owned()),
+        _ => None,
+    })
+}
+
+/// The hash of the file that a job made; none: it made none, or that is not kept.
+async fn file(open: &Open, job: &Job) -> Result<Option<[u8; 32]>> {
+    let caller = &open.request.caller;
+    let parts = match open.jobs.output(caller, job.id).await {
+        Ok((_, parts)) => parts,
+        Err(refusal)
+            if matches!(refusal.code(), "job_without_output" | "job_not_completed" | "job_output_forgotten") =>
+        {
+            return Ok(None);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let mut hasher = Sha256::new();
+    for part in 1..=parts {
+        hasher.update(open.jobs.part(caller.tenant(), job.id, part).await?);
+    }
+    Ok(Some(hasher.finalize().into()))
+}
+
+fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[LeftOut]) -> Result<()> {
+    if format == Format::Json {
+        let jobs = pairs.iter().map(|pair| {
+            json!({
+                "service": pair.service.name(), "kind": pair.was.kind, "was": pair.was.id, "again": pair.again.id,
+                "state": pair.again.state, "difference": pair.difference,
+            })
+        });
+        let left_out = left_out.iter().map(
+            |one| json!({ "service": one.service.name(), "kind": one.job.kind, "id": one.job.id, "why": one.why }),
+        );
+        return output::print_json(&json!({
+            "into": into, "jobs": jobs.collect::<Vec<_>>(), "left_out": left_out.collect::<Vec<_>>(),
+        }));
+    }
+    let mut table = output::table(["service", "kind", "was", "again", "state", "difference"]);
+    for pair in pairs {
+        table.add_row([
+            pair.service.to_string(),
+            pair.was.kind.clone(),
+            pair.was.id.to_string(),
+            pair.again.id.to_string(),
+            pair.again.state.as_str().to_owned(),
+            pair.difference.clone().unwrap_or_default(),
+        ]);
+    }
+    output::print(table)?;
+    for one in left_out {
+        output::print(format!("left out: {} {} of {}: {}", one.job.kind, one.job.id, one.service, one.why))?;
+    }
+    output::print(format!("{} jobs were done again in {into}, {} were left out", pairs.len(), left_out.len()))
+}

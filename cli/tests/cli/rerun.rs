@@ -1,0 +1,59 @@
+//! What a tenant's jobs did, done again in a copy of the tenant.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{Dev, Sandbox, eventually};
+
+/// All jobs that there are, again in the tenant that follows.
+const RERUN: [&str; 9] =
+    ["job", "rerun", "--tenant", "demo", "--from", "2020-01-01", "--until", "2100-01-01", "--into"];
+
+#[test]
+fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    for name in ["Ada Lovelace", "Grace Hopper"] {
+        sandbox.post(dev.token(), "/v1/crm/leads", &json!({ "name": name }));
+    }
+    sandbox.send(dev.token(), "/v1/crm/imports", "text/csv", "name,email\nMary,mary@example.com\n");
+    jobs_are_completed(&sandbox, "demo", 1);
+    // What is exported is what was captured until then, as the read model has it.
+    eventually("the read models have all", || {
+        let status = sandbox.json(&["projection", "status", "--service", "crm"]);
+        status.as_array().unwrap().iter().all(|projection| projection["lag"] == 0).then_some(())
+    });
+    sandbox.json(&["job", "create", "--tenant", "demo", "export_leads", r#"{"status": ["new"]}"#]);
+    jobs_are_completed(&sandbox, "demo", 2);
+
+    sandbox.ok(&["restore", "--tenant", "demo", "--into", "demo-copy"]);
+    sandbox.ok(&["tenant", "create", "other"]);
+    for (into, said) in [("demo", "another tenant"), ("other", "is no copy")] {
+        let refused = sandbox.run(&[&RERUN[..], &[into]].concat());
+        assert!(refused.status.code() == Some(1) && refused.stderr.contains(said), "{refused:#?}");
+    }
+    assert_eq!(sandbox.json(&["job", "list", "--tenant", "other"]), json!([]));
+    jobs_are_completed(&sandbox, "demo", 2);
+
+    let again = sandbox.json(&[&RERUN[..], &["demo-copy"]].concat());
+    let [export] = &again["jobs"].as_array().unwrap()[..] else { panic!("another number of jobs: {again}") };
+    assert_eq!((&export["kind"], &export["state"]), (&json!("export_leads"), &json!("completed")), "{again}");
+    assert_eq!(export["difference"], Value::Null, "{again}");
+    let [import] = &again["left_out"].as_array().unwrap()[..] else { panic!("others are left out: {again}") };
+    assert_eq!(import["kind"], "import_leads", "{again}");
+
+    let token = sandbox.json(&["token", "--tenant", "demo-copy", "--role", "admin"]);
+    sandbox.post(token["token"].as_str().unwrap(), "/v1/crm/leads", &json!({ "name": "Somebody Else" }));
+    let ended = sandbox.run(&[&["--format", "json"], &RERUN[..], &["demo-copy"]].concat());
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let again: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(again["jobs"][0]["difference"], r#"{"leads":4} instead of {"leads":3}"#, "{again}");
+    jobs_are_completed(&sandbox, "demo", 2);
+}
+
+fn jobs_are_completed(sandbox: &Sandbox, tenant: &str, count: usize) {
+    eventually("all jobs are completed", || {
+        let jobs = sandbox.json(&["job", "list", "--tenant", tenant]);
+        let jobs = jobs.as_array().unwrap();
+        (jobs.len() == count && jobs.iter().all(|job| job["state"] == "completed")).then_some(())
+    });
+}

@@ -1,0 +1,65 @@
+//! Places for messages on their way, of which a tenant has a few at most: receivers that take their time hold up their own tenant's
+//! messages, and nobody else's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernel::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+/// The places of a process.
+pub(crate) struct Places {
+    all: Semaphore,
+    /// How many a tenant has.
+    share: usize,
+    /// Of each tenant that has sent something; there are no more than have webhooks.
+    of_tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+}
+
+/// A place, until it is dropped.
+pub(crate) struct Place<'a> {
+    _share: OwnedSemaphorePermit,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Places {
+    /// So many, and of these so many at most for one tenant.
+    pub(crate) fn new(all: usize, share: usize) -> Self {
+        Self { all: Semaphore::new(all), share, of_tenants: Mutex::default() }
+    }
+
+    /// Waits for a place: behind the tenant's own first, so that those who wait there stand in nobody else's way.
+    pub(crate) async fn take(&self, tenant: TenantId) -> Option<Place<'_>> {
+        let share = self.of_tenant(tenant).acquire_owned().await.ok()?;
+        let place = self.all.acquire().await.ok()?;
+        Some(Place { _share: share, _place: place })
+    }
+
+    fn of_tenant(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut of_tenants = self.of_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        of_tenants.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(self.share))).clone()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_that_waits_for_its_own_leaves_the_other_places_to_others() {
+        let places = Places::new(3, 2);
+        let (busy, other) = (testbed::tenant(), testbed::tenant());
+        let first = places.take(busy).await.unwrap();
+        let _second = places.take(busy).await.unwrap();
+        let mut third = std::pin::pin!(places.take(busy));
+        assert!(third.as_mut().now_or_never().is_none(), "it has its share");
+        let theirs = places.take(other).now_or_never().flatten();
+        assert!(theirs.is_some(), "the third place is free for others");
+        assert!(places.take(other).now_or_never().is_none(), "all are taken");
+        drop(first);
+        assert!(third.as_mut().now_or_never().flatten().is_some(), "whoever waited has the place that was given back");
+    }
+}
