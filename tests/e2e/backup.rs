@@ -1,21 +1,21 @@
-//! A backup under load is restored elsewhere, row by row; what was altered is found; a sandbox is a tenant as it was.
+//! A backup under load is restored elsewhere, row by row; a sandbox is a tenant as it was.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kernel::{Clock, SystemClock};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sha2::Digest;
 use sqlx::{ConnectOptions, PgConnection};
 use testbed::eventually;
 
 use crate::client::Client;
 use crate::load::Load;
+use crate::tampered::as_version;
 use crate::world::World;
 use crate::{log, read_models};
 
 /// A pipeline, contacts with addresses, a deal; gives the pipeline's name.
-async fn business(client: &Client) {
+pub async fn business(client: &Client) {
     let stages = json!([{ "name": "Prospect", "probability": 10 }, { "name": "Offer", "probability": 60 }]);
     let pipeline = client.done("/v1/crm/pipelines", json!({ "name": "New business", "stages": stages })).await;
     client.done("/v1/crm/contacts", json!({ "name": "Ada Lovelace", "email": "ada@example.com" })).await;
@@ -29,7 +29,7 @@ async fn business(client: &Client) {
 }
 
 /// Every row of the log's tables, as Postgres writes it.
-async fn log_rows(superuser: &mut PgConnection, tables: &[&str]) -> Vec<String> {
+pub async fn log_rows(superuser: &mut PgConnection, tables: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for table in tables {
         let rows = format!("SELECT t::text FROM log.{table} t ORDER BY 1");
@@ -40,7 +40,7 @@ async fn log_rows(superuser: &mut PgConnection, tables: &[&str]) -> Vec<String> 
     all
 }
 
-const LOG: [&str; 4] = ["events", "commands", "claims", "head"];
+pub const LOG: [&str; 4] = ["events", "commands", "claims", "head"];
 
 pub fn json_of(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&world.ok(&[&["--format", "json"], arguments].concat())).unwrap()
@@ -125,104 +125,6 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
         .await
         .unwrap();
     assert_eq!(log_rows(&mut third.sql().await, &["events"]).await, prefix);
-}
-
-/// The parts of a backup, and its manifest.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_written() {
-    let mut world = World::new().await;
-    let client = world.tenant("acme");
-    world.start(0).await;
-    business(&client).await;
-    world.stop(0).await;
-    let backup = world.folder().join("backup");
-    let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
-    let fresh = World::new().await;
-    let by = |commands: &[&[&str]], folder: &Path, what: &str, words: &[&str]| {
-        for command in commands {
-            let arguments = [*command, &[shown(folder)]].concat();
-            let ended = fresh.run(&arguments);
-            // A drill tells in its table, the others in their one line.
-            let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-            let said = said.split_whitespace().filter(|word| !word.contains('│')).collect::<Vec<_>>().join(" ");
-            assert_eq!(ended.status.code(), Some(1), "{what}, {command:?}: {said}");
-            assert!(words.iter().any(|word| said.contains(word)), "{what}, {command:?}: {said}");
-        }
-    };
-    let is_refused = |folder: &Path, what: &str, words: &[&str]| {
-        by(&[&["backup", "verify"], &["backup", "drill"], &["restore"]], folder, what, words);
-    };
-
-    // One flipped bit anywhere. (All three read a backup by the same reader; that they do is seen once a file.)
-    for file in files(&backup) {
-        let whole = std::fs::read(&file).unwrap();
-        for at in [0, whole.len() / 2, whole.len() - 1] {
-            let mut altered = whole.clone();
-            altered[at] ^= 1;
-            std::fs::write(&file, altered).unwrap();
-            let what = format!("{} with byte {at} flipped", file.display());
-            by(&[&["backup", "verify"]], &backup, &what, &["altered", "version"]);
-        }
-        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        by(&[&["backup", "verify"]], &backup, &format!("{} cut short", file.display()), &["truncated", "altered"]);
-        std::fs::remove_file(&file).unwrap();
-        is_refused(&backup, &format!("{} taken away", file.display()), &["missing", "no whole backup"]);
-        std::fs::write(&file, whole).unwrap();
-    }
-
-    // Altered with knowledge: all hashes of files are right again, the event's own is not, nor the digest that was printed.
-    let forged = world.folder().join("forged");
-    forge(&backup, &forged);
-    is_refused(&forged, "an altered event", &["not the one that was written"]);
-    let digest = taken["digest"].as_str().unwrap();
-    let said = refused(&fresh, &["restore", shown(&forged), "--digest", digest]);
-    assert!(said.contains("digest"), "{said}");
-
-    // Another form, another cluster, no backup at all.
-    let manifest = backup.join("manifest.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replace("\"version\": 5", "\"version\": 6")).unwrap();
-    is_refused(&backup, "a later version", &["format version 6"]);
-    std::fs::write(&manifest, &text).unwrap();
-    let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
-    let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_MASTER_KEY", &"7a".repeat(32));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_MASTER_KEY"), "{said}");
-    is_refused(fresh.folder(), "a folder with something else", &["no whole backup"]);
-
-    // A backup never overwrites.
-    let said = refused(&world, &["backup", "--to", shown(&backup)]);
-    assert!(said.contains("there already"), "{said}");
-    // A database in which a grant is missing was migrated by an earlier program.
-    let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
-    sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
-    let elsewhere = world.folder().join("elsewhere");
-    let said = refused(&world, &["backup", "--to", shown(&elsewhere)]);
-    assert!(said.contains("database of crm") && said.contains("run `inopsio migrate`"), "{said}");
-    assert!(!elsewhere.exists());
-    let names: Vec<_> =
-        files(world.folder()).into_iter().filter(|file| file.extension().is_some_and(|end| end == "draft")).collect();
-    assert!(names.is_empty(), "{names:?}");
-
-    // Of all that nothing is there: the databases are as fresh as before, and take the backup as it was.
-    for table in ["events", "commands", "claims"] {
-        let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM log.{table}"))
-            .fetch_one(&mut fresh.sql().await)
-            .await
-            .unwrap();
-        assert_eq!(count, 0, "{table}");
-    }
-    assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
-    fresh.ok(&["restore", shown(&backup)]);
-    assert_eq!(log_rows(&mut fresh.sql().await, &LOG).await, log_rows(&mut world.sql().await, &LOG).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -522,63 +424,4 @@ async fn seal(superuser: &mut PgConnection, position: i64) {
         .execute(superuser)
         .await
         .unwrap();
-}
-
-/// A copy of a backup as an earlier version had it: `without` these of its services, with a mark of its master key.
-pub fn as_version(backup: &Path, former: &Path, version: u32, without: &[&str], mark: Option<&str>) {
-    std::fs::create_dir(former).unwrap();
-    let is_without = |name: &str| without.iter().any(|part| name.contains(&format!(".{part}.")));
-    for file in files(backup).iter().filter(|file| !is_without(&file.to_string_lossy())) {
-        std::fs::copy(file, former.join(file.file_name().unwrap())).unwrap();
-    }
-    let text = std::fs::read(former.join("manifest.json")).unwrap();
-    let mut manifest: Value = serde_json::from_slice(&text).unwrap();
-    manifest["version"] = json!(version);
-    if let Some(mark) = mark {
-        manifest["master_key_mark"] = json!(mark);
-    }
-    for service in manifest["services"].as_array_mut().unwrap() {
-        for part in without {
-            service.as_object_mut().unwrap().remove(*part);
-            for tenant in service["tenants"].as_array_mut().unwrap() {
-                tenant.as_object_mut().unwrap().remove(*part);
-            }
-        }
-    }
-    let fitted = serde_json::to_vec_pretty(&manifest).unwrap();
-    let sums = std::fs::read_to_string(former.join("SHA256SUMS")).unwrap();
-    let kept = sums.lines().filter(|line| !is_without(line)).collect::<Vec<_>>().join("\n") + "\n";
-    std::fs::write(former.join("SHA256SUMS"), kept.replace(&digest(&text), &digest(&fitted))).unwrap();
-    std::fs::write(former.join("manifest.json"), fitted).unwrap();
-}
-
-/// A copy of a backup in which an event says something else, with all files' hashes made to fit.
-fn forge(backup: &Path, forged: &Path) {
-    const PART: &str = "crm.events.ndjson.zst";
-    std::fs::create_dir(forged).unwrap();
-    for file in files(backup) {
-        std::fs::copy(&file, forged.join(file.file_name().unwrap())).unwrap();
-    }
-    let read = |name: &str| std::fs::read(forged.join(name)).unwrap();
-    let text = String::from_utf8(zstd::decode_all(&*read(PART)).unwrap()).unwrap();
-    assert!(text.contains("An engine"));
-    let packed = zstd::encode_all(text.replace("An engine", "Two engine").as_bytes(), 0).unwrap();
-    std::fs::write(forged.join(PART), &packed).unwrap();
-
-    let mut sums = String::from_utf8(read("SHA256SUMS")).unwrap();
-    let mut refit = |old: &[u8], new: &[u8]| sums = sums.replace(&digest(old), &digest(new));
-    let old = std::fs::read(backup.join(PART)).unwrap();
-    refit(&old, &packed);
-    let manifest = String::from_utf8(read("manifest.json")).unwrap();
-    let mut fitted: Value = serde_json::from_str(&manifest).unwrap();
-    fitted["services"][0]["events"]["bytes"] = json!(packed.len());
-    fitted["services"][0]["events"]["sha256"] = json!(digest(&packed));
-    let fitted = serde_json::to_string_pretty(&fitted).unwrap();
-    refit(manifest.as_bytes(), fitted.as_bytes());
-    std::fs::write(forged.join("manifest.json"), fitted).unwrap();
-    std::fs::write(forged.join("SHA256SUMS"), sums).unwrap();
-}
-
-fn digest(bytes: &[u8]) -> String {
-    hex::encode(sha2::Sha256::digest(bytes))
 }

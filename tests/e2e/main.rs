@@ -45,5 +45,6 @@ mod read_models;
 mod restored;
 mod road;
 mod stream;
+mod tampered;
 mod tmpfs;
 mod world;

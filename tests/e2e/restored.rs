@@ -9,7 +9,8 @@ use sqlx::{ConnectOptions, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 
-use crate::backup::{as_version, json_of, refused, shown};
+use crate::backup::{json_of, refused, shown};
+use crate::tampered::as_version;
 use crate::world::World;
 
 /// All rows of a table of CRM's database, as Postgres writes them.

@@ -9,6 +9,8 @@ use deadletters::Backoff;
 pub struct Settings {
     /// How many instances are driven at the same time.
     pub together: usize,
+    /// Of how many aggregates events are asked about at the same time whether they start a saga, which then begin together.
+    pub begun_together: usize,
     /// How many steps or batches of an instance run before others get their turn.
     pub slice: u32,
     /// How many events are taken over at once.
@@ -34,6 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             together: 16,
+            begun_together: 64,
             slice: 32,
             batch: 500,
             gather: Duration::from_millis(20),

@@ -1,5 +1,6 @@
 //! A database a test.
 
+use eventstore::admin::migrate;
 use kernel::{IdSource, Service, SystemIds, TenantId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
@@ -15,24 +16,29 @@ pub struct Database {
 impl Database {
     /// A new database on the shared Postgres.
     pub async fn fresh(service: &'static str) -> Self {
-        Self::on(crate::postgres(), service).await
+        let database = Self::named(service);
+        let admin = database.admin();
+        crate::copy_prepared("log", &[&database], async |templates: Vec<eventstore::Database>| {
+            for template in templates {
+                migrate(&admin, &template, false).await.expect("the database can be migrated");
+            }
+        })
+        .await;
+        database
     }
 
     /// A new database on a private Postgres.
     pub async fn fresh_on(postgres: &Postgres, service: &'static str) -> Self {
-        Self::on(postgres.admin(), service).await
+        let admin = postgres.admin();
+        let database = unmigrated(&admin, service);
+        migrate(&admin, &database, false).await.expect("the database can be migrated");
+        Self { admin, database }
     }
 
     /// The name of a database on the shared Postgres that somebody else makes; dropped with this.
     pub fn named(service: &'static str) -> Self {
         let admin = crate::postgres();
         let database = unmigrated(&admin, service);
-        Self { admin, database }
-    }
-
-    async fn on(admin: PgConnectOptions, service: &'static str) -> Self {
-        let database = unmigrated(&admin, service);
-        eventstore::admin::migrate(&admin, &database, false).await.expect("the database can be migrated");
         Self { admin, database }
     }
 

@@ -1,6 +1,7 @@
 //! Real servers for tests.
 //!
 //! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
+//! - [`copy_prepared`]: several that are prepared in another way, which the first test does for all of its program;
 //! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
 //! - [`Nats::start`] and [`Nats::cluster`]: nats-servers of the test's own, with JetStream;
 //! - [`Network`]: hosts of the test's own for a cluster, that can be cut off from each other;
@@ -33,6 +34,7 @@ mod programs;
 pub mod receiver;
 mod shared;
 mod smuggle;
+mod template;
 mod vault;
 mod wait;
 mod watchdog;
@@ -47,6 +49,7 @@ pub use network::Network;
 pub use programs::{free_port, nats_server, unconfigured};
 pub use shared::postgres;
 pub use smuggle::smuggle;
+pub use template::copy_prepared;
 pub use vault::{AskedVault, VAULT_TOKEN, VaultDouble};
 pub use wait::eventually;
 

@@ -15,6 +15,41 @@ async fn a_database_is_migrated_and_dropped_with_its_handle() {
 }
 
 #[tokio::test]
+async fn a_copy_is_as_a_migration_makes_it() {
+    let copied = Database::fresh("crm").await;
+    let made = Database::named("crm");
+    eventstore::admin::migrate(&made.admin(), &made, false).await.unwrap();
+    let copied = described(&copied).await;
+    assert!(copied.iter().any(|line| line.starts_with("inopsio_crm_read may CONNECT")), "{copied:?}");
+    assert_eq!(copied, described(&made).await);
+}
+
+/// Whose a database is and all that is in it, and who may do what with it.
+async fn described(database: &Database) -> Vec<String> {
+    let mut inside = database.superuser().connect().await.unwrap();
+    sqlx::query_scalar(
+        "WITH this AS (SELECT * FROM pg_database WHERE datname = current_database()),
+             ours AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+         SELECT format('of %s: %s %s %s %s %s', pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype,
+                 datallowconn, datconnlimit) FROM this
+         UNION ALL SELECT format('%s may %s', pg_get_userbyid(grantee), privilege_type) FROM this, aclexplode(datacl)
+         UNION ALL SELECT format('set for %s: %s', setrole, setconfig) FROM pg_db_role_setting, this WHERE setdatabase = this.oid
+         UNION ALL SELECT format('schema %s %s %s', nspname, pg_get_userbyid(nspowner), nspacl)
+             FROM pg_namespace WHERE oid IN (SELECT oid FROM ours)
+         UNION ALL SELECT format('%s %s %s %s %s %s', relkind, oid::regclass, pg_get_userbyid(relowner), relrowsecurity,
+                 relforcerowsecurity, relacl) FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours)
+         UNION ALL SELECT format('function %s %s %s', oid::regprocedure, pg_get_userbyid(proowner), proacl)
+             FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours)
+         UNION ALL SELECT format('policy %s', p) FROM pg_policies p
+         UNION ALL SELECT format('by default %s %s %s', pg_get_userbyid(defaclrole), defaclobjtype, defaclacl) FROM pg_default_acl
+         ORDER BY 1",
+    )
+    .fetch_all(&mut inside)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
 async fn a_killed_postgres_comes_back_with_its_data() {
     let mut postgres = Postgres::unsynced();
     let mut admin = postgres.admin().connect().await.unwrap();

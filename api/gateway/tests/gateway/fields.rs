@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use kernel::Role;
 use serde_json::{Value, json};
 
+use crate::schema::{Question, Schema, named};
 use crate::town::{SELLER, Town};
-use crate::walk::{QUESTIONS, Question, Schema, grants, may, named};
+use crate::walk::{QUESTIONS, grants, may};
 use crate::websocket::Socket;
 
 /// A field and the permission of its own that it needs.

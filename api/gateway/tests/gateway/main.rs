@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod assertions;
 mod attacks;
 mod authentication;
 mod bad_input;
@@ -25,6 +26,7 @@ mod gone;
 mod graphql;
 #[path = "../../../auth/tests/provider/identity_provider.rs"]
 mod identity_provider;
+mod imports;
 mod issuers;
 mod jobs;
 mod limits;
@@ -47,7 +49,9 @@ mod roles;
 mod sagas;
 mod saml;
 mod saml_attacks;
+mod schema;
 mod scim;
+mod scim_groups;
 mod scim_writes;
 mod secrets;
 mod sign_in;

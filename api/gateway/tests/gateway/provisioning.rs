@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::Config;
 use directory::{Directory, DirectoryError};
 use gateway::{ProvisionError, Server, Services};
-use kernel::{IdSource, Role, SystemIds, TenantId};
+use kernel::{Role, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::Connection;
@@ -14,7 +14,7 @@ use user_sagas::TenantStanding;
 use crate::standing::Open;
 use crate::world::{Answer, Form, World, token};
 
-/// A gateway with a directory of its own.
+/// A gateway that keeps the mails which it would send.
 pub async fn town() -> World {
     town_with(|_| ()).await
 }
@@ -22,15 +22,10 @@ pub async fn town() -> World {
 /// The same, with its configuration changed.
 pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let started = World::start_with(|config| {
-        config.postgres.directory = format!("test_directory_{}", SystemIds.next().simple());
-        let (host, port) = (&config.postgres.host, config.postgres.port);
-        config.postgres.admin_url = config::SecretText::new(format!("postgres://postgres@{host}:{port}/postgres"));
         config.mail.catch = true;
         change(config);
     });
-    let world = Box::pin(started).await;
-    directory::migrate(&world.config, false).await.unwrap();
-    world
+    Box::pin(started).await
 }
 
 /// Asks until the answer has this status; a second is what it may take.

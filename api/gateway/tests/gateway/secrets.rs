@@ -10,7 +10,8 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testbed::{Browser, Shown, base32, eventually};
 
-use crate::issuers::{Machine, Signer, issuer, reads, shows, token_endpoint};
+use crate::assertions::{Signer, shows};
+use crate::issuers::{Machine, issuer, reads, token_endpoint};
 use crate::personal::Logged;
 use crate::saml_attacks::{connected, says};
 use crate::sign_in::{self, App, PASSWORD, invited, mailed_link, signs_in};

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::authentication::walked;
+use crate::schema::{Question, Schema};
 use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
@@ -476,78 +477,4 @@ async fn every_question_is_answered_to_whom_the_table_says_and_to_nobody_else() 
     }
     let gone: Vec<_> = listed.keys().filter(|question| !walked.contains(**question)).collect();
     assert!(gone.is_empty(), "QUESTIONS lists what GraphQL does not have: {gone:?}");
-}
-
-/// What GraphQL says of itself.
-pub struct Schema(Value);
-
-/// A field of a namespace, asked with what it must be given.
-pub struct Question {
-    /// `namespace.field`.
-    pub name: String,
-    /// The operation's text, with `@` where what is selected goes.
-    pub text: String,
-    /// The type of what is selected.
-    pub of: String,
-}
-
-impl Schema {
-    pub async fn of(world: &World) -> Self {
-        const SCHEMA: &str = "{ __schema { queryType { name } subscriptionType { name } types { name kind fields {
-            name args { name defaultValue type { kind name ofType { kind name ofType { kind name } } } }
-            type { kind name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
-        let mut answer = Answer::of(world.request(Method::POST, "/graphql").json(&json!({ "query": SCHEMA }))).await;
-        Self(answer.body["data"]["__schema"].take())
-    }
-
-    /// The names of all types with fields.
-    pub fn objects(&self) -> impl Iterator<Item = &str> {
-        let types = self.0["types"].as_array().unwrap().iter();
-        types.filter(|ty| ty["kind"] == "OBJECT").map(|ty| ty["name"].as_str().unwrap())
-    }
-
-    /// The fields of a type; of what is no object none.
-    pub fn fields(&self, of: &str) -> &[Value] {
-        let ty = self.0["types"].as_array().unwrap().iter().find(|ty| ty["name"] == of).unwrap();
-        ty["fields"].as_array().map_or(&[], Vec::as_slice)
-    }
-
-    /// Every field of every namespace of a root type. `given` may say what an argument of a question is.
-    pub fn questions(&self, root: &str, given: impl Fn(&str, &str) -> Option<String>) -> Vec<Question> {
-        let operation = if root == "queryType" { "query" } else { "subscription" };
-        let mut questions = Vec::new();
-        for namespace in self.fields(self.0[root]["name"].as_str().unwrap()) {
-            for field in self.fields(named(&namespace["type"])) {
-                let (space, field_name) = (namespace["name"].as_str().unwrap(), field["name"].as_str().unwrap());
-                let name = format!("{space}.{field_name}");
-                let required = field["args"].as_array().unwrap().iter().filter(|arg| arg["type"]["kind"] == "NON_NULL");
-                let args: Vec<_> = required
-                    .filter(|arg| arg["defaultValue"].is_null())
-                    .map(|arg| {
-                        let argument = arg["name"].as_str().unwrap();
-                        let value = given(&name, argument).unwrap_or_else(|| match named(&arg["type"]) {
-                            "UUID" => format!("\"{ID}\""),
-                            "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
-                            // A dead letter's.
-                            "String" if argument == "id" => "\"projection.leads.1\"".to_owned(),
-                            "String" => "\"crm\"".to_owned(),
-                            "PolicyChange" => "{}".to_owned(),
-                            other => panic!("no value is known for an argument of type {other}"),
-                        });
-                        format!("{argument}: {value}")
-                    })
-                    .collect();
-                let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
-                let text = format!("{operation} {{ {space} {{ {field_name}{args} {{ @ }} }} }}");
-                questions.push(Question { name, text, of: named(&field["type"]).to_owned() });
-            }
-        }
-        assert!(!questions.is_empty());
-        questions
-    }
-}
-
-/// The name of a type, without its wrappings.
-pub fn named(ty: &Value) -> &str {
-    ty["name"].as_str().unwrap_or_else(|| named(&ty["ofType"]))
 }

@@ -97,7 +97,7 @@ impl World {
         config.auth.public_key = SecretText::new(keys.public_key);
         config.auth.signing_key = SecretText::new(keys.signing_key);
         change(&mut config);
-        gateway::migrate(&config, false).await.unwrap();
+        Box::pin(prepare(&config, databases.iter().chain([&directory]))).await;
         let tenant = Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap().tenant_id;
         config.operators.tenant = Some(tenant.uuid());
         let mut of =
@@ -265,6 +265,31 @@ impl World {
         }
         assert_eq!(self.head().await, before, "something was written");
     }
+}
+
+/// Makes the databases as this configuration has them. Those of most tests are alike, and copies.
+async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
+    let databases: Vec<_> = databases.collect();
+    let names = databases.iter().map(|database| match database.service.name() {
+        "directory" => config.postgres.directory.clone(),
+        _ => config.database(database.service).name,
+    });
+    let as_named = names.eq(databases.iter().map(|database| database.name.clone()));
+    if !as_named || !config.directory.url.is_empty() || config.projections.partitions.is_some() {
+        gateway::migrate(config, false).await.unwrap();
+        return;
+    }
+    testbed::copy_prepared("all", &databases, async |templates: Vec<eventstore::Database>| {
+        let mut config = config.clone();
+        for template in templates {
+            match template.service.name() {
+                "directory" => config.postgres.directory = template.name,
+                service => _ = config.databases.insert(service.to_owned(), template.name),
+            }
+        }
+        Box::pin(gateway::migrate(&config, false)).await.unwrap();
+    })
+    .await;
 }
 
 /// Forms, as the protocols of signing in want them.

@@ -20,9 +20,6 @@ use crate::sagas::Sagas;
 use crate::state::State;
 use crate::{Error, Point, letters, turns};
 
-/// Of so many aggregates events are asked about at the same time.
-const TOGETHER: usize = 64;
-
 impl Follower<'_> {
     /// Asks the sagas that events may start. What one aggregate's begin, they begin in their order; many aggregates' begin together, so
     /// that the log takes them together, and no tenant's wait for all of another's.
@@ -38,7 +35,7 @@ impl Follower<'_> {
         let mut waiting = turns::of_aggregates(events.into_iter().filter(may_start)).into_iter();
         let mut asked = FuturesUnordered::new();
         loop {
-            while asked.len() < TOGETHER
+            while asked.len() < self.shared.settings.begun_together
                 && let Some(run) = waiting.next()
             {
                 asked.push(self.begin_in_order(run, known));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chrono::Duration;
-use coordinator::{Point, Probe};
+use coordinator::{Point, Probe, Settings};
 use crm_commands::GRANTS;
 use futures::future::BoxFuture;
 use sagabed::{Bed, Case, Story};
@@ -13,13 +13,9 @@ use tokio::sync::Notify;
 
 use crate::follow_up::{FollowUp, qualify, set};
 
-/// So many are asked about at the same time (the follower's `TOGETHER`): as many begin together. Where fewer were waited for, those with a
-/// connection at hand could all have begun while another one's was still being made.
-const TOGETHER: usize = 64;
-
 /// Nothing begins before so many would.
-#[derive(Default)]
 struct Gathering {
+    wanted: usize,
     here: AtomicUsize,
     enough: Notify,
 }
@@ -29,7 +25,7 @@ impl Probe for Gathering {
         Box::pin(async move {
             if *point == Point::BeforeStart {
                 let enough = self.enough.notified();
-                if self.here.fetch_add(1, Ordering::SeqCst) + 1 < TOGETHER {
+                if self.here.fetch_add(1, Ordering::SeqCst) + 1 < self.wanted {
                     enough.await;
                 } else {
                     self.enough.notify_waiters();
@@ -71,8 +67,11 @@ async fn one_tenants_many_starts_are_begun_together_and_do_not_come_before_anoth
         qualify(&many).await;
     }
     FollowUp.begin(&one).await;
-    // One after the other they would wait for each other for ever.
-    let running = bed.start_with(Arc::new(Gathering::default()));
+    // All that begin together are waited for: of fewer, those with a connection at hand could all have begun while another one's was still
+    // being made. One after the other they would wait for each other for ever.
+    let together = Settings::default().begun_together;
+    let gathering = Gathering { wanted: together, here: AtomicUsize::new(0), enough: Notify::new() };
+    let running = bed.start_with(Arc::new(gathering));
     eventually("all have begun", async || {
         let begun = many.count("crm.saga.started").await + one.count("crm.saga.started").await;
         (begun == 91).then_some(())
@@ -80,7 +79,7 @@ async fn one_tenants_many_starts_are_begun_together_and_do_not_come_before_anoth
     .await;
     let [at] = positions(&one, "crm.saga.started").await[..] else { panic!("it did not begin once") };
     let ahead = positions(&many, "crm.saga.started").await.into_iter().filter(|other| *other < at).count();
-    assert!(ahead < TOGETHER, "{ahead} of 90 were begun before the other tenant's one");
+    assert!(ahead < together, "{ahead} of 90 were begun before the other tenant's one");
     running.stop().await;
 }
 
