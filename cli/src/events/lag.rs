@@ -56,7 +56,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let (domain, database) = (context::domain(service)?, context.config.database(service));
     let store = context.store(service).await?;
     let head = store.head().await?;
-    let sagas = match &part.sagas {
+    let sagas = match &domain.sagas {
         Some(sagas) => Some(looked_at(&database, sagas, &store).await?),
         None => None,
     };

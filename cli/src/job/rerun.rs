@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use gateway::{Part, SERVICES};
+use gateway::{DomainDefinition, SERVICES};
 use indicatif::ProgressBar;
 use jobs::{Job, Listing, NewBatch, State, Wanted};
 use kernel::{Service, TenantId};
@@ -78,19 +78,19 @@ impl Rerun {
             self.whose.tenant
         );
         let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
-        for part in services(&self.whose)? {
-            let here = Open::new(context, &self.whose.tenant, &part).await?;
-            let there = Open::new(context, &self.into, &part).await?;
+        for domain in services(&self.whose)? {
+            let here = Open::new(context, &self.whose.tenant, &domain).await?;
+            let there = Open::new(context, &self.into, &domain).await?;
             let mut wanted = Vec::new();
             for job in asked(&here, self.from, until).await? {
                 match obstacle(&there, &job) {
                     None => wanted.push(job),
-                    Some(why) => left_out.push(LeftOut { service: part.service, job, why }),
+                    Some(why) => left_out.push(LeftOut { service: domain.service, job, why }),
                 }
             }
             if !wanted.is_empty() {
-                caught_up(context, &part).await?;
-                pairs.extend(again(part.service, &here, &there, &wanted).await?);
+                caught_up(context, &domain).await?;
+                pairs.extend(again(domain.service, &here, &there, &wanted).await?);
             }
             there.close().await;
         }
@@ -145,12 +145,12 @@ fn obstacle(there: &Open, job: &Job) -> Option<String> {
 }
 
 /// Waits until the read models have what the copy has: a job that ran before would see a part of it.
-async fn caught_up(context: &Context, part: &Part) -> Result<()> {
-    let store = context.store(part.service).await?;
+async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
+    let store = context.store(domain.service).await?;
     let head = store.head().await;
     store.close().await;
     let head = head?;
-    let read_models = ReadModels::new(&context.config.database(part.service), &part.projections, None);
+    let read_models = ReadModels::new(&context.config.database(domain.service), &domain.projections, None);
     for _ in 0..LOOKS {
         if read_models.status().await?.iter().all(|status| status.position >= head) {
             return Ok(());
@@ -159,7 +159,7 @@ async fn caught_up(context: &Context, part: &Part) -> Result<()> {
     }
     bail!(
         "the read models of {} do not come to {head}: see `inopsio projection status`; nothing was done",
-        part.service
+        domain.service
     )
 }
 

@@ -1,4 +1,5 @@
 //! The servers of the testbed serve, die and come back.
+#![allow(clippy::unwrap_used)]
 
 use sqlx::{ConnectOptions, Connection};
 use testbed::{Database, Nats, Postgres};
