@@ -1,10 +1,13 @@
 //! Words by which a directory is searched: every word of a record's texts, in lower case, found by its beginning.
 //!
 //! Kept in a table (tenant, word, id) in the byte order of `COLLATE "C"`, so that "begins with" is a range of the primary
-//! key, which row level security lets Postgres use (see the crate's documentation).
+//! key, which row level security lets Postgres use (see the crate's documentation). A directory that is to answer for any words,
+//! however common, keeps each record's [`Place`] in its lists beside them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use kernel::{Event, RecordedEvent};
 use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -12,7 +15,7 @@ use uuid::Uuid;
 
 use crate::change::decode;
 use crate::fold::{self, Current, Folded, Telling, fold};
-use crate::table::{self, Key};
+use crate::table;
 
 /// Longer words are cut: nobody types more, and the key stays small.
 const LONGEST: usize = 40;
@@ -28,66 +31,92 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 /// The changes that a batch makes to one table of words.
 #[derive(Debug, Default)]
 pub struct WordChanges {
-    gone: BTreeSet<(Uuid, String, Uuid)>,
-    new: BTreeSet<(Uuid, String, Uuid)>,
+    gone: BTreeSet<Entry>,
+    new: BTreeSet<Entry>,
+}
+
+/// A word of a record, in the order of the table's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    tenant: Uuid,
+    word: String,
+    place: Arc<Place>,
+    id: Uuid,
+}
+
+/// Where a record stands in its lists. Kept beside each of its words, so that those who have one can be read in a list's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Whether it is among those who are listed unless others are asked for.
+    pub present: bool,
+    /// The name by which they are ordered.
+    pub name: String,
+    /// When it began. It never changes.
+    pub registered_at: DateTime<Utc>,
 }
 
 impl WordChanges {
     /// Those of the records that a batch touched.
     pub fn of<R: Found>(folded: &Folded<R>) -> Self {
-        let mut changes = Self::default();
-        for row in &folded.before {
-            changes.before(row.key(), row.words());
+        Self {
+            gone: folded.before.iter().flat_map(entries).collect(),
+            new: folded.after.iter().flat_map(entries).collect(),
         }
-        for row in &folded.after {
-            changes.after(row.key(), row.words());
-        }
-        changes
-    }
-
-    /// A record had these words before the batch.
-    fn before(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
-        self.gone.extend(words.into_iter().map(|word| (tenant, word, id)));
-    }
-
-    /// A record has these words after the batch.
-    fn after(&mut self, (tenant, id): Key, words: BTreeSet<String>) {
-        self.new.extend(words.into_iter().map(|word| (tenant, word, id)));
     }
 
     /// Writes the difference to the table of these records' words.
     pub async fn write<R: Found>(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (table, id) = R::WORDS;
+        let (columns, arrays, same) = if R::PLACED {
+            (", present, name, registered_at", ", $4::boolean[], $5::text[], $6::timestamptz[]", PLACED_SAME)
+        } else {
+            ("", "", "")
+        };
+        let arrays = format!("UNNEST($1::uuid[], $2::text[], $3::uuid[]{arrays})");
         let delete = format!(
             "DELETE FROM {table} t USING (\
-                 SELECT f.place FROM UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS k (tenant_id, word, id) \
+                 SELECT f.place FROM {arrays} AS k (tenant_id, word, id{columns}) \
                  CROSS JOIN LATERAL (SELECT o.ctid AS place FROM {table} o \
-                                     WHERE o.tenant_id = k.tenant_id AND o.word = k.word AND o.{id} = k.id \
+                                     WHERE o.tenant_id = k.tenant_id AND o.word = k.word{same} AND o.{id} = k.id \
                                      OFFSET 0) f) w \
              WHERE t.ctid = w.place"
         );
-        let insert = format!(
-            "INSERT INTO {table} (tenant_id, word, {id}) SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[])"
-        );
-        execute(&delete, self.gone.difference(&self.new), tables).await?;
-        execute(&insert, self.new.difference(&self.gone), tables).await
+        let insert = format!("INSERT INTO {table} (tenant_id, word, {id}{columns}) SELECT * FROM {arrays}");
+        execute(&delete, self.gone.difference(&self.new), R::PLACED, tables).await?;
+        execute(&insert, self.new.difference(&self.gone), R::PLACED, tables).await
     }
+}
+
+/// What else an entry that is placed is found by, in the order of the key.
+const PLACED_SAME: &str = " AND o.present = k.present AND o.name = k.name";
+
+fn entries<R: Found>(row: &R) -> Vec<Entry> {
+    let ((tenant, id), place) = (row.key(), Arc::new(row.place()));
+    let entry = |word| Entry { tenant, word, place: Arc::clone(&place), id };
+    row.words().into_iter().map(entry).collect()
 }
 
 async fn execute<'a>(
     sql: &str,
-    words: impl Iterator<Item = &'a (Uuid, String, Uuid)>,
+    entries: impl Iterator<Item = &'a Entry>,
+    placed: bool,
     tables: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
-    let (mut tenants, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (tenant, word, id) in words {
-        tenants.push(*tenant);
-        texts.push(word.as_str());
-        ids.push(*id);
+    let entries: Vec<_> = entries.collect();
+    if entries.is_empty() {
+        return Ok(());
     }
-    if !ids.is_empty() {
-        sqlx::query(sql).bind(tenants).bind(texts).bind(ids).execute(tables).await?;
+    let tenants: Vec<_> = entries.iter().map(|entry| entry.tenant).collect();
+    let words: Vec<_> = entries.iter().map(|entry| entry.word.as_str()).collect();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    let mut query = sqlx::query(sql).bind(tenants).bind(words).bind(ids);
+    if placed {
+        let present: Vec<_> = entries.iter().map(|entry| entry.place.present).collect();
+        let names: Vec<_> = entries.iter().map(|entry| entry.place.name.as_str()).collect();
+        let times: Vec<_> = entries.iter().map(|entry| entry.place.registered_at).collect();
+        query = query.bind(present).bind(names).bind(times);
     }
+    query.execute(tables).await?;
     Ok(())
 }
 
@@ -96,8 +125,16 @@ pub trait Found: Current {
     /// The table of its words, whose key is (`tenant_id`, `word`, the record's id): its name, and that of its last column.
     const WORDS: (&'static str, &'static str);
 
+    /// Whether that table has the columns of a [`Place`] too, `present` and `name` in its key between word and id.
+    const PLACED: bool = false;
+
     /// The words by which it is found.
     fn words(&self) -> BTreeSet<String>;
+
+    /// Where it stands, if its words are placed.
+    fn place(&self) -> Place {
+        Place::default()
+    }
 }
 
 /// Applies a batch of events to a directory: its records and their words.
@@ -139,7 +176,7 @@ impl Term {
     pub fn ids<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
         let (table, id) = R::WORDS;
         query.push(format_args!("SELECT w.{id} FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
-        self.range(query);
+        self.range(query, "w");
     }
 
     /// Adds the condition that `t` has it, looked up record by record: for a table of words with an index by record.
@@ -147,18 +184,19 @@ impl Term {
         let (table, id) = R::WORDS;
         query.push(format_args!(" AND EXISTS (SELECT 1 FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
         query.push(format_args!(" AND w.{id} = t.{id}"));
-        self.range(query);
+        self.range(query, "w");
         // OFFSET 0 keeps the planner from turning this round: all who have the word would be read first.
         query.push(" OFFSET 0)");
     }
 
-    fn range(&self, query: &mut QueryBuilder<'_, Postgres>) {
+    /// Adds the condition that `words`, an alias of the table of words, shows it: along the key, after the tenant.
+    pub fn range(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str) {
         match self {
-            Self::Is(word) => query.push(" AND w.word = ").push_bind(word.clone()),
+            Self::Is(word) => query.push(format_args!(" AND {words}.word = ")).push_bind(word.clone()),
             Self::Begins(word) => {
-                query.push(" AND w.word >= ").push_bind(word.clone());
+                query.push(format_args!(" AND {words}.word >= ")).push_bind(word.clone());
                 // The greatest character there is ends the range of all that begins with the word.
-                query.push(" AND w.word < ").push_bind(format!("{word}\u{10FFFF}"))
+                query.push(format_args!(" AND {words}.word < ")).push_bind(format!("{word}\u{10FFFF}"))
             }
         };
     }

@@ -144,7 +144,7 @@ async fn primary_key(connection: &mut PgConnection, schema: &str, table: &str) -
         "SELECT a.attname::text FROM pg_index i
          CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, n)
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-         WHERE i.indrelid = to_regclass($1) AND i.indisprimary ORDER BY k.n",
+         WHERE i.indrelid = to_regclass($1) AND i.indisprimary AND k.n <= i.indnkeyatts ORDER BY k.n",
     )
     .bind(format!("{schema}.{table}"))
     .fetch_all(connection)

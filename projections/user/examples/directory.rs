@@ -60,9 +60,11 @@ fn story(users: usize) -> (Story, GroupId) {
     let (mut story, group) = (Story::new(), GroupId::new(id()));
     for n in 0..users {
         let (given, family) = (GIVEN[n % GIVEN.len()], family(n / GIVEN.len()));
+        // Half of them here, half of them there, whatever they are called.
+        let at = if (n / GIVEN.len()).is_multiple_of(2) { "example.com" } else { "example.org" };
         let user = id();
         let registered = UserRegistered {
-            login: Login { email: format!("{given}.{family}.{n}@example.com").to_lowercase().into(), user_name: None },
+            login: Login { email: format!("{given}.{family}.{n}@{at}").to_lowercase().into(), user_name: None },
             email_verified: true,
             profile: Profile { name: format!("{given} {family}").into(), ..Profile::default() },
             roles: vec!["member".to_owned()],
@@ -140,7 +142,8 @@ async fn main() {
 
     let search = |text: &str| PersonFilter { search: Some(text.to_owned()), ..PersonFilter::default() };
     asked(&stage, &story, "all, first page", PersonFilter::default()).await;
-    // "susan" is a twentieth of them all, near the end of the order; "ada susan" nobody.
+    // "susan" is a twentieth of them all, near the end of the order, and so is nearly everybody with "s", a tenth. Nobody has both of
+    // "ada susan"; of "kat susan" and "j s", which many words begin; of "com org", of which everybody has one, wherever they stand.
     for text in [
         "berlintor",
         "ada berlin",
@@ -149,9 +152,15 @@ async fn main() {
         "example",
         "ada example",
         "susan",
+        "sus",
+        "s",
+        "susan example",
         "ada susan",
+        "kat susan",
+        "j s",
+        "com org",
         "nobody",
-        "ada.berlinber.0@example.com",
+        "ada.berberber.0@example.com",
     ] {
         asked(&stage, &story, &format!("search {text:?}"), search(text)).await;
     }

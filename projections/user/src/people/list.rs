@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use user_aggregates::{GroupId, OrganizationId, UserStatus};
 use uuid::Uuid;
 
-use super::reducer::{group_word, organization_word, role_word};
+use super::reducer::{group_word, organization_word, role_word, status_word};
 use super::row::PersonRow;
 use super::search;
 use crate::Named;
@@ -74,11 +74,13 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
     let terms = filter.terms();
-    if !terms.is_empty() {
+    // Whose login is asked for is one: looked up, and then asked for the words.
+    let one = filter.email.is_some() || filter.user_name.is_some();
+    if !terms.is_empty() && !one {
         return search::page(tables, tenant, (filter, terms.as_slice()), order.keyset(), after, limit).await;
     }
     let mut query = QueryBuilder::new(select::<PersonRow>());
-    filter.plain(&mut query, tenant);
+    filter.push(&mut query, tenant);
     order.keyset().after(&mut query, after)?;
     order.keyset().limit(&mut query, limit);
     Ok(query.build_query_as().fetch_all(tables).await?)
@@ -201,8 +203,20 @@ impl PersonFilter {
     fn terms(&self) -> Vec<Term> {
         let belongs =
             [self.role.as_deref().map(role_word), self.group.map(group_word), self.organization.map(organization_word)];
-        let belongs = belongs.into_iter().flatten().map(Term::Is);
+        let status = match self.status.as_deref() {
+            Some([status]) => status_word(*status),
+            _ => None,
+        };
+        let belongs = belongs.into_iter().flatten().chain(status).map(Term::Is);
         self.search.as_deref().map(words::terms).unwrap_or_default().into_iter().chain(belongs).collect()
+    }
+
+    /// Whether who is looked for is a user, where that is the same of all of them.
+    pub(super) fn present(&self) -> Option<bool> {
+        let Some(status) = &self.status else { return Some(true) };
+        let mut present = status.iter().map(|status| status.is_present());
+        let first = present.next()?;
+        present.all(|other| other == first).then_some(first)
     }
 
     /// Adds all conditions but the words.

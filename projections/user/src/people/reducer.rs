@@ -8,7 +8,7 @@ use folding::fold::{Current, Telling, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
-use folding::words::{Found, WordChanges, words};
+use folding::words::{Found, Place, WordChanges, words};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
@@ -188,26 +188,33 @@ impl PersonRow {
 
 /// The word under which everybody with a role stands.
 pub(super) fn role_word(role: &str) -> String {
-    format!("role:{role}")
+    format!(":role:{role}")
 }
 
 /// The word under which everybody in a group stands.
 pub(super) fn group_word(group: GroupId) -> String {
-    format!("group:{group}")
+    format!(":group:{group}")
 }
 
 /// The word under which everybody in an organization stands.
 pub(super) fn organization_word(organization: OrganizationId) -> String {
-    format!("organization:{organization}")
+    format!(":organization:{organization}")
 }
 
-/// By name, e-mail address, the name that they sign in with, telephone number; and by what they belong to.
+/// The word under which everybody stands who does not stand as nearly all do.
+pub(super) fn status_word(status: UserStatus) -> Option<String> {
+    (status != UserStatus::Active).then(|| format!(":status:{}", status.as_str()))
+}
+
+/// By name, e-mail address, the name that they sign in with, telephone number; by what they belong to, and where they stand.
 impl Found for PersonRow {
     const WORDS: (&'static str, &'static str) = ("person_word", "user_id");
+    const PLACED: bool = true;
 
     fn words(&self) -> BTreeSet<String> {
         let texts = [Some(&self.name), self.email.as_ref(), self.user_name.as_ref(), self.phone.as_ref()];
         let mut found = words(texts.into_iter().flatten().map(String::as_str));
+        found.extend(status_word(self.status.0));
         // Who is no user any more belongs to nothing.
         if self.status.0.is_present() {
             found.extend(self.roles.iter().map(|role| role_word(role)));
@@ -215,5 +222,10 @@ impl Found for PersonRow {
             found.extend(self.organizations.iter().map(|one| organization_word(OrganizationId::new(*one))));
         }
         found
+    }
+
+    fn place(&self) -> Place {
+        let (name, registered_at) = (self.name.clone(), self.registered_at);
+        Place { present: self.status.0.is_present(), name, registered_at }
     }
 }

@@ -1,24 +1,31 @@
 //! Searching by words, whether few or nearly all have them.
 //!
-//! One statement can't be right for both, and Postgres can't know which it is: who has a rare word is looked up, who has a common
-//! one is met soon by going through everybody in the order of the list. So it is counted first how many have each word, only
-//! as far as it matters. Each statement is written so that it has one plan, with or without statistics.
+//! One statement can't be right for both, and Postgres can't know which it is. So it is counted first, as far as it matters, how
+//! many have each word, and whether it is one word that they have: those stand together, in the order of the list by name, and a
+//! page is read as it is; two such words are merged, from where both have begun to where one ends. Where many words begin alike,
+//! whoever has common ones is met among the first of the list. Who is not stands far behind, or is nobody: then only those are gone
+//! through who have the rarest word, and the first of them are picked. Rows are read of the page alone.
 
-use folding::paging::{Keyset, ListError, Seek};
+use folding::paging::{Keyset, ListError, Seek, SeekKey};
 use folding::table::select;
 use folding::words::Term;
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
 
 use super::list::PersonFilter;
 use super::row::PersonRow;
 
-/// Fewer people than this are looked up one by one.
+/// Fewer people than this are asked for their other words one by one.
 const RARE: i64 = 1_000;
-/// Fewer people than this are remembered while everybody is gone through.
+/// Fewer people than this are remembered while those who have another word are gone through.
 const MANY: i64 = 20_000;
-/// So many are gone through before it is asked how many have the words.
-const FIRST: i64 = 1_000;
+/// So many of the list are gone through before those who have a word.
+const FIRST: i64 = 250;
+/// Whoever has several words that begin alike is met several times: so many times as many are read as are shown.
+const ALIKE: i64 = 4;
+/// So many times as many again when that was not enough.
+const MORE: i64 = 16;
 
 /// A page of those who have all of these words, of which there is at least one.
 pub(super) async fn page(
@@ -30,20 +37,19 @@ pub(super) async fn page(
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
     let search = Search { tenant, filter, terms, keyset, after, limit };
-    let counted = search.counted(RARE, tables).await?;
-    if let Some(((many, rarest), others)) = counted.split_first()
-        && *many < RARE
-    {
-        return search.looked_up(rarest, others, tables).await;
+    let mut counted = search.counted(RARE, tables).await?;
+    if counted.iter().all(|(many, _)| *many >= RARE) && !search.in_order(&counted) {
+        let first = search.among_the_first(tables).await?;
+        let page = search.rows(&first, tables).await?;
+        if page.len() as i64 == limit {
+            return Ok(page);
+        }
+        // Common words that nobody has together, or only whoever comes late: which of them is the rarest?
+        if counted.len() > 1 {
+            counted = search.counted(MANY, tables).await?;
+        }
     }
-    let page = search.through(Some(FIRST), &[], &counted, tables).await?;
-    if page.len() as i64 == limit {
-        return Ok(page);
-    }
-    // Common words that nobody has together, or only whoever comes late.
-    let counted = search.counted(MANY, tables).await?;
-    let (remembered, others) = counted.split_at(counted.partition_point(|(many, _)| *many < MANY));
-    search.through(None, remembered, others, tables).await
+    search.along(&counted, tables).await
 }
 
 /// What is searched for.
@@ -56,84 +62,181 @@ struct Search<'a> {
     limit: i64,
 }
 
-impl<'a> Search<'a> {
-    /// How many entries there are for each word, counted up to `most`; the rarest first.
-    async fn counted(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<(i64, &'a Term)>, sqlx::Error> {
+/// Whether whoever has it has the same word: they stand together, in the order of names.
+fn is_whole(term: &Term) -> bool {
+    matches!(term, Term::Is(_))
+}
+
+/// Adds the condition that the entry's name is one of these, or between them.
+fn named(query: &mut QueryBuilder<'_, Postgres>, words: &str, between: Option<&(String, String)>) {
+    if let Some((first, last)) = between {
+        query.push(format_args!(" AND {words}.name >= ")).push_bind(first.clone());
+        query.push(format_args!(" AND {words}.name <= ")).push_bind(last.clone());
+    }
+}
+
+impl Search<'_> {
+    /// How many entries there are for each word, counted up to `most`; the rarest first. What only one word begins with is that word.
+    async fn counted(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<(i64, Term)>, sqlx::Error> {
         let mut query = QueryBuilder::new("");
         for (nth, term) in self.terms.iter().enumerate() {
             let and = if nth == 0 { "" } else { " UNION ALL " };
-            query.push(format_args!("{and}SELECT {nth}, count(*) FROM ("));
+            query.push(format_args!("{and}SELECT {nth}, (SELECT count(*) FROM ("));
             term.ids::<PersonRow>(&mut query, self.tenant.uuid());
-            query.push(format_args!(" LIMIT {most}) w"));
+            query.push(format_args!(" LIMIT {most}) w)"));
+            for way in ["ASC", "DESC"] {
+                if is_whole(term) {
+                    query.push(", NULL::text");
+                } else {
+                    query
+                        .push(", (SELECT w.word FROM person_word w WHERE w.tenant_id = ")
+                        .push_bind(self.tenant.uuid());
+                    term.range(&mut query, "w");
+                    query.push(format_args!(" ORDER BY w.word {way} LIMIT 1)"));
+                }
+            }
         }
-        let counts: Vec<(i32, i64)> = query.build_query_as().fetch_all(tables).await?;
-        let counts = counts.into_iter().filter_map(|(nth, many)| Some((many, self.terms.get(nth as usize)?)));
-        let mut counts: Vec<_> = counts.collect();
-        counts.sort_by_key(|(many, _)| *many);
-        Ok(counts)
+        let counted: Vec<(i32, i64, Option<String>, Option<String>)> = query.build_query_as().fetch_all(tables).await?;
+        let counted = counted.into_iter().filter_map(|(nth, many, first, last)| match first {
+            Some(word) if last.as_ref() == Some(&word) => Some((many, Term::Is(word))),
+            _ => Some((many, self.terms.get(nth as usize)?.clone())),
+        });
+        let mut counted: Vec<_> = counted.collect();
+        counted.sort_by_key(|(many, _)| *many);
+        Ok(counted)
     }
 
-    /// Who has the rarest word, each asked for the others, and then for their row.
-    async fn looked_up(
-        &self,
-        rarest: &Term,
-        others: &[(i64, &Term)],
-        tables: &mut PgConnection,
-    ) -> Result<Vec<PersonRow>, ListError> {
-        let mut query = QueryBuilder::new("SELECT t.* FROM (SELECT t.user_id FROM (SELECT DISTINCT w.user_id FROM (");
-        rarest.ids::<PersonRow>(&mut query, self.tenant.uuid());
-        query.push(format_args!(" LIMIT {RARE}) w) t WHERE true"));
-        self.each(&mut query, others);
-        query.push(" OFFSET 0) page ");
-        self.rows(&mut query);
-        self.filter.plain(&mut query, self.tenant);
-        self.keyset.after(&mut query, self.after.clone())?;
-        self.keyset.limit(&mut query, self.limit);
-        Ok(query.build_query_as().fetch_all(tables).await?)
+    /// Whether those who have each of these stand in the order of the list.
+    fn in_order(&self, counted: &[(i64, Term)]) -> bool {
+        self.keyset.column == "name" && counted.iter().all(|(_, term)| is_whole(term))
     }
 
-    /// Everybody in the order of the list, or the first `most` of them, until the page is full: who is among those who have
-    /// each of `remembered`, and has each of the others when looked at. Only the page's rows are read whole.
-    async fn through(
+    /// Between which names those stand who may have all of these words, each of which is one word; `None`: there are none.
+    async fn between(
         &self,
-        most: Option<i64>,
-        remembered: &[(i64, &Term)],
-        others: &[(i64, &Term)],
+        counted: &[(i64, Term)],
         tables: &mut PgConnection,
-    ) -> Result<Vec<PersonRow>, ListError> {
+    ) -> Result<Option<(String, String)>, sqlx::Error> {
+        let mut query = QueryBuilder::new("");
+        for (nth, (_, term)) in counted.iter().enumerate() {
+            let and = if nth == 0 { "SELECT" } else { " UNION ALL SELECT" };
+            for (before, way) in [(and, "ASC"), (",", "DESC")] {
+                query.push(format_args!("{before} (SELECT w.name FROM person_word w WHERE "));
+                self.has(&mut query, "w", term);
+                query.push(format_args!(" ORDER BY w.name {way} LIMIT 1)"));
+            }
+        }
+        let ends: Vec<(Option<String>, Option<String>)> = query.build_query_as().fetch_all(tables).await?;
+        let ends: Option<Vec<_>> = ends.into_iter().map(|(first, last)| first.zip(last)).collect();
+        let (mut firsts, lasts): (Vec<_>, Vec<_>) = ends.unwrap_or_default().into_iter().unzip();
+        if let Some(Seek { key: SeekKey::Text(name), .. }) = &self.after {
+            firsts.push(name.clone());
+        }
+        let ends = firsts.into_iter().max().zip(lasts.into_iter().min());
+        Ok(ends.filter(|(first, last)| first <= last))
+    }
+
+    /// Who has the words among the first of all, in the order of the list.
+    async fn among_the_first(&self, tables: &mut PgConnection) -> Result<Vec<Uuid>, ListError> {
         let column = self.keyset.column;
-        let mut query = QueryBuilder::new("SELECT t.* FROM (SELECT t.user_id FROM (");
+        let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
         query.push(format_args!("SELECT t.user_id, t.{column} FROM person t "));
         self.filter.plain(&mut query, self.tenant);
         self.keyset.after(&mut query, self.after.clone())?;
-        if let Some(most) = most {
-            self.keyset.order(&mut query);
-            query.push(format_args!(" LIMIT {most}"));
-        }
-        query.push(") t WHERE true");
-        for (_, term) in remembered {
-            // IS TRUE keeps this from becoming a join: it is a table of hashes, made once. The limit says that it is small.
-            query.push(" AND (t.user_id IN (");
-            term.ids::<PersonRow>(&mut query, self.tenant.uuid());
-            query.push(format_args!(" LIMIT {MANY})) IS TRUE"));
-        }
-        self.each(&mut query, others);
-        self.keyset.limit(&mut query, self.limit);
-        query.push(") page ");
-        self.rows(&mut query);
         self.keyset.order(&mut query);
-        Ok(query.build_query_as().fetch_all(tables).await?)
-    }
-
-    /// The rows of those whom `page` names, one by one along the primary key.
-    fn rows(&self, query: &mut QueryBuilder<'_, Postgres>) {
-        query.push(format_args!("CROSS JOIN LATERAL ({} WHERE t.tenant_id = ", select::<PersonRow>()));
-        query.push_bind(self.tenant.uuid()).push(" AND t.user_id = page.user_id OFFSET 0) t ");
-    }
-
-    fn each(&self, query: &mut QueryBuilder<'_, Postgres>, terms: &[(i64, &Term)]) {
-        for (_, term) in terms {
-            term.of_each::<PersonRow>(query, self.tenant.uuid());
+        query.push(format_args!(" LIMIT {FIRST}) t WHERE true"));
+        for term in self.terms {
+            term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
         }
+        self.keyset.limit(&mut query, self.limit);
+        Ok(query.build_query_scalar().fetch_all(tables).await?)
+    }
+
+    /// Who has the rarest word and all others, in the order of the list, until the page is full.
+    async fn along(&self, counted: &[(i64, Term)], tables: &mut PgConnection) -> Result<Vec<PersonRow>, ListError> {
+        let Some((rarest, others)) = counted.split_first() else { return Ok(Vec::new()) };
+        let between = if rarest.0 < RARE || others.is_empty() || !self.in_order(counted) {
+            None
+        } else {
+            match self.between(counted, tables).await? {
+                None => return Ok(Vec::new()),
+                some => some,
+            }
+        };
+        let alike = if is_whole(&rarest.1) { 1 } else { ALIKE };
+        let mut most = self.limit.saturating_mul(alike);
+        loop {
+            let mut found = self.entries((rarest, others), between.as_ref(), most, tables).await?;
+            let all = (found.len() as i64) < most;
+            // Several entries of one person stand together.
+            found.dedup();
+            let page = self.rows(&found, tables).await?;
+            if all || page.len() as i64 == self.limit {
+                return Ok(page);
+            }
+            most = most.saturating_mul(MORE);
+        }
+    }
+
+    /// Whose they are, of the rarest word's entries, the first `most` in the order of the list that have the others.
+    async fn entries(
+        &self,
+        ((fewest, rarest), others): (&(i64, Term), &[(i64, Term)]),
+        between: Option<&(String, String)>,
+        most: i64,
+        tables: &mut PgConnection,
+    ) -> Result<Vec<Uuid>, ListError> {
+        let column = self.keyset.column;
+        let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
+        query.push(format_args!("SELECT t.user_id, t.{column} FROM person_word t WHERE "));
+        self.has(&mut query, "t", rarest);
+        named(&mut query, "t", between);
+        self.keyset.after(&mut query, self.after.clone())?;
+        for (many, term) in others {
+            if *fewest < RARE {
+                term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
+            } else if *many < MANY && !(is_whole(rarest) && is_whole(term)) {
+                // IS TRUE keeps this from becoming a join: it is a table of hashes, made once. The limit says that it is small.
+                query.push(" AND (t.user_id IN (");
+                term.ids::<PersonRow>(&mut query, self.tenant.uuid());
+                query.push(format_args!(" LIMIT {MANY})) IS TRUE"));
+            } else {
+                // Both in the order of names: they are merged, and no further than the page needs.
+                query.push(" AND (t.name, t.user_id) IN (SELECT w.name, w.user_id FROM person_word w WHERE ");
+                self.has(&mut query, "w", term);
+                named(&mut query, "w", between);
+                query.push(")");
+            }
+        }
+        // What has to be sorted is found first, all of it: else it is planned as if a page were soon full.
+        query.push(if column == "name" && is_whole(rarest) { ") t" } else { " OFFSET 0) t" });
+        self.keyset.order(&mut query);
+        query.push(format_args!(" LIMIT {most}"));
+        // Planned for these words: a plan for any words takes them for rare ones.
+        Ok(query.build_query_scalar().persistent(false).fetch_all(tables).await?)
+    }
+
+    /// Adds the condition that `words` shows the word of somebody who may be looked for.
+    fn has(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str, term: &Term) {
+        query.push(format_args!("{words}.tenant_id = ")).push_bind(self.tenant.uuid());
+        term.range(query, words);
+        match self.filter.present() {
+            Some(true) => _ = query.push(format_args!(" AND {words}.present")),
+            Some(false) => _ = query.push(format_args!(" AND NOT {words}.present")),
+            None => {}
+        }
+    }
+
+    /// The rows of the first of these who fill a page, in this order, looked up one by one along the primary key.
+    async fn rows(&self, found: &[Uuid], tables: &mut PgConnection) -> Result<Vec<PersonRow>, sqlx::Error> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::new("SELECT t.* FROM UNNEST(");
+        query.push_bind(found.to_vec()).push("::uuid[]) WITH ORDINALITY AS k (id, nth) CROSS JOIN LATERAL (");
+        query.push(select::<PersonRow>());
+        self.filter.plain(&mut query, self.tenant);
+        query.push(" AND t.user_id = k.id OFFSET 0) t ORDER BY k.nth LIMIT ").push_bind(self.limit);
+        query.build_query_as().fetch_all(tables).await
     }
 }

@@ -38,20 +38,25 @@ CREATE INDEX person_by_email ON person (tenant_id, email) WHERE email IS NOT NUL
 CREATE INDEX person_by_external_id ON person (tenant_id, external_id) WHERE external_id IS NOT NULL;
 -- Who is a user, by id: pages that begin in the middle are counted along it.
 CREATE INDEX person_present ON person (tenant_id, user_id) WHERE status IN ('active', 'locked', 'deactivated');
--- The same by name, for searches that go through everybody: without the table.
+-- The same by name, for searches that begin with whoever is first: without the table.
 CREATE INDEX person_present_by_name ON person (tenant_id, name, user_id) WHERE status IN ('active', 'locked', 'deactivated');
 CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_name IS NOT NULL;
 
--- The words by which people are found, and what they belong to: `role:member`, `group:<id>`, `organization:<id>`. Words of
--- people have no colon.
+-- The words by which people are found, and what they belong to: `:role:member`, `:group:<id>`, `:organization:<id>`; whoever is
+-- not active has `:status:locked` or another one, too. No word of people begins with a colon. Whoever has a word stands there in the
+-- order of the list by name: a page of a common one is read as it is, two of them are merged. When they were registered is
+-- beside it for the other orders.
 CREATE TABLE person_word (
-    tenant_id uuid NOT NULL,
-    word      text NOT NULL COLLATE "C",
-    user_id   uuid NOT NULL,
-    PRIMARY KEY (tenant_id, word, user_id)
+    tenant_id     uuid        NOT NULL,
+    word          text        NOT NULL COLLATE "C",
+    present       boolean     NOT NULL,
+    name          text        NOT NULL COLLATE "C",
+    user_id       uuid        NOT NULL,
+    registered_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, word, present, name, user_id) INCLUDE (registered_at)
 );
 
--- Whether a user has a word: who is found by one that many have is looked at one by one.
+-- Whether a user has a word: who is found by a rare one, or stands first in the list, is looked at one by one.
 CREATE INDEX person_word_of ON person_word (tenant_id, user_id, word);
 
 -- How each user stood from one version to the next: no word of who they were, so that this stays when they are erased.

@@ -1,8 +1,8 @@
 //! Searching among many, by words that few, many or all have.
 
 use kernel::UserId;
-use sqlx::PgConnection;
-use user_aggregates::{UserEvent, UserStatus};
+use sqlx::{Connection, PgConnection};
+use user_aggregates::{Profile, UserEvent, UserLocked, UserProfileChanged, UserRemoved, UserStatus};
 use user_projections::people::{self, PersonFilter, PersonOrder};
 
 use crate::directory::{registered, user};
@@ -14,14 +14,23 @@ const MANY: usize = 6_000;
 /// A page, and one more that says whether there is another.
 const PAGE: i64 = 21;
 
+/// Every other one of each name, wherever they stand, has a role that says so.
+fn is_odd(nth: usize) -> bool {
+    nth / 2 % 2 == 1
+}
+
 async fn crowd() -> (Stage, Story) {
     let mut story = Story::new();
     for nth in 0..MANY {
         let given = if nth % 2 == 0 { "Ada" } else { "Zoe" };
-        user(&mut story, &format!("{given} F{nth}"), &["member"]);
+        let number = if is_odd(nth) { "odd" } else { "even" };
+        user(&mut story, &format!("{given} F{nth}"), &["member", number]);
     }
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 1_000).await.unwrap();
+    // As the server does by itself, in its own time.
+    let mut tables = PgConnection::connect_with(&stage.database.superuser()).await.unwrap();
+    sqlx::raw_sql("ANALYZE").execute(&mut tables).await.unwrap();
     (stage, story)
 }
 
@@ -63,11 +72,20 @@ fn expected(holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
 async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words() {
     let (stage, story) = crowd().await;
     let mut tables = stage.read(story.tenant).await;
-    // Who has a common word is met on the way; it was counted up to a thousand first. Who has a rare one is looked up.
+    // Each word is counted up to a thousand first. Those who have the same word stand in order already, be they early or late in
+    // the list, and two such words are merged. "f" begins many: who has it is met on the way. "f5" does, too, but whoever has it
+    // stands behind the first of all: then all their entries are read, and no more. Who has a rare word is looked up.
     for (text, found, most) in [
         ("a", PAGE, 1_500),
         ("example", PAGE, 1_500),
         ("ada example com", PAGE, 3_500),
+        ("zoe", PAGE, 1_200),
+        ("z", PAGE, 1_200),
+        ("zoe example", PAGE, 2_300),
+        ("ada zoe", 0, 2_200),
+        ("f", PAGE, 1_500),
+        ("f5", PAGE, 2_700),
+        ("f5 zoe", PAGE, 11_000),
         ("f17", PAGE, 500),
         ("f1718", 1, 50),
         ("example f1718 ada", 1, 2_500),
@@ -97,14 +115,60 @@ async fn pages_of_a_search_are_the_same_people_whichever_way_they_are_found() {
     assert_eq!(by_name("ada zoe").await, Vec::<String>::new(), "two common words that nobody has together");
     assert_eq!(by_name("...").await.len(), MANY, "no word at all");
 
+    assert_eq!(by_name("z").await, expected(|given, _| given == "Zoe"));
+    let f5 = |family: &str| family.starts_with("F5");
+    assert_eq!(by_name("f5").await, expected(|_, family| f5(family)), "many words that begin so, behind the first");
+    assert_eq!(by_name("f5 f").await, expected(|_, family| f5(family)), "one word may be both");
+    assert_eq!(by_name("f5 zoe").await, expected(|given, family| given == "Zoe" && f5(family)));
+    assert_eq!(by_name("role").await, Vec::<String>::new(), "what they belong to is no word of theirs");
+
     let role = PersonFilter { role: Some("member".to_owned()), ..searched("zoe") };
     let oldest = names(&stage, &story, &role, PersonOrder::Oldest).await;
     assert_eq!(oldest.len(), MANY / 2);
     let mut newest = names(&stage, &story, &role, PersonOrder::Newest).await;
     newest.reverse();
     assert_eq!(newest, oldest, "in other orders, too");
+    let odd = PersonFilter { role: Some("odd".to_owned()), ..searched("zoe example") };
+    let expected_odd = expected(|given, family| given == "Zoe" && is_odd(family[1..].parse().unwrap()));
+    assert_eq!(names(&stage, &story, &odd, PersonOrder::Name).await, expected_odd, "common words, merged");
+    let mut found = names(&stage, &story, &odd, PersonOrder::Newest).await;
+    found.sort_unstable();
+    assert_eq!(found, expected_odd, "and sorted");
+    let some = PersonFilter { status: Some(vec![UserStatus::Active, UserStatus::Removed]), ..role.clone() };
+    assert_eq!(names(&stage, &story, &some, PersonOrder::Name).await, expected(|given, _| given == "Zoe"));
     let locked = PersonFilter { status: Some(vec![UserStatus::Locked]), ..role };
     assert_eq!(names(&stage, &story, &locked, PersonOrder::Name).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_is_renamed_locked_or_removed_is_found_where_they_stand_now() {
+    let (stage, mut story) = crowd().await;
+    let before = story.events.len();
+    let (zoe, locked, removed) = (id(), id(), id());
+    for (user, at) in [(zoe, 2), (locked, 3), (removed, 4)] {
+        story.add::<UserEvent>(user, day(at), registered("Zoe Zz", "zz@example.com", &["member"]));
+    }
+    let profile = Profile { name: "Aaron Zoe".to_owned().into(), ..Profile::default() };
+    story.add::<UserEvent>(zoe, day(5), UserProfileChanged { profile });
+    story.add::<UserEvent>(locked, day(5), UserLocked { reason: "x".to_owned() });
+    story.add::<UserEvent>(removed, day(5), UserRemoved {});
+    for event in &story.events[before..] {
+        stage.apply(std::slice::from_ref(event), 1).await.unwrap();
+    }
+    let mut tables = stage.read(story.tenant).await;
+    let mut first = async |filter: PersonFilter, order| {
+        let page = people::list(&mut tables, story.tenant, &filter, order, None, 2).await.unwrap();
+        page.into_iter().map(|row| row.user_id).collect::<Vec<_>>()
+    };
+    assert_eq!(first(searched("zoe"), PersonOrder::Name).await[0], zoe, "by the new name");
+    assert_eq!(first(searched("zoe"), PersonOrder::Newest).await, [locked, zoe]);
+    assert_eq!(first(searched("zoe zz"), PersonOrder::Oldest).await, [zoe, locked]);
+    for (status, found) in [(UserStatus::Locked, locked), (UserStatus::Removed, removed)] {
+        for filter in [searched("zoe"), PersonFilter::default()] {
+            let filter = PersonFilter { status: Some(vec![status]), ..filter };
+            assert_eq!(first(filter, PersonOrder::Name).await, [found], "{status:?}");
+        }
+    }
 }
 
 #[tokio::test]
