@@ -10,7 +10,7 @@ use folding::paging::{Keyset, ListError, Seek, SeekKey};
 use folding::table::select;
 use folding::words::Term;
 use kernel::TenantId;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Executor, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::list::PersonFilter;
@@ -27,7 +27,7 @@ const ALIKE: i64 = 4;
 /// So many times as many again when that was not enough.
 const MORE: i64 = 16;
 
-/// A page of those who have all of these words, of which there is at least one.
+/// A page of those who have all of these words, of which there is at least one. `tables` is in a transaction.
 pub(super) async fn page(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -192,6 +192,7 @@ impl Search<'_> {
         self.has(&mut query, "t", rarest);
         named(&mut query, "t", between);
         self.keyset.after(&mut query, self.after.clone())?;
+        let mut merged = false;
         for (many, term) in others {
             if *fewest < RARE {
                 term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
@@ -202,6 +203,7 @@ impl Search<'_> {
                 query.push(format_args!(" LIMIT {MANY})) IS TRUE"));
             } else {
                 // Both in the order of names: they are merged, and no further than the page needs.
+                merged = true;
                 query.push(" AND (t.name, t.user_id) IN (SELECT w.name, w.user_id FROM person_word w WHERE ");
                 self.has(&mut query, "w", term);
                 named(&mut query, "w", between);
@@ -212,8 +214,17 @@ impl Search<'_> {
         query.push(if column == "name" && is_whole(rarest) { ") t" } else { " OFFSET 0) t" });
         self.keyset.order(&mut query);
         query.push(format_args!(" LIMIT {most}"));
+        if merged {
+            // Of a tenant that came since Postgres gathered statistics each word is taken for one entry: each entry of one would be
+            // compared with each of the other.
+            tables.execute("SET LOCAL enable_nestloop = off").await?;
+        }
         // Planned for these words: a plan for any words takes them for rare ones.
-        Ok(query.build_query_scalar().persistent(false).fetch_all(tables).await?)
+        let found = query.build_query_scalar().persistent(false).fetch_all(&mut *tables).await?;
+        if merged {
+            tables.execute("SET LOCAL enable_nestloop TO DEFAULT").await?;
+        }
+        Ok(found)
     }
 
     /// Adds the condition that `words` shows the word of somebody who may be looked for.

@@ -102,6 +102,28 @@ async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words() {
 }
 
 #[tokio::test]
+async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet() {
+    let (stage, _) = crowd().await;
+    // Another tenant comes, and Postgres has gathered nothing of it so far.
+    let (mut story, each) = (Story::new(), 1_200);
+    for nth in 0..2 * each {
+        user(&mut story, &format!("F{nth} {}", if nth % 2 == 0 { "Left" } else { "Right" }), &["member"]);
+    }
+    stage.apply(&story.events, 1_000).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    for order in [PersonOrder::Name, PersonOrder::Newest] {
+        let before = rows_read(&mut tables).await;
+        let rows = people::list(&mut tables, story.tenant, &searched("left right"), order, None, PAGE).await.unwrap();
+        let read = rows_read(&mut tables).await - before;
+        assert!(rows.is_empty(), "{order:?}");
+        assert!(read <= 10 * each, "{order:?}: {read} rows were read of {each} for each word");
+    }
+    let planner = "SELECT current_setting('enable_nestloop')";
+    let left: String = sqlx::query_scalar(planner).fetch_one(&mut *tables).await.unwrap();
+    assert_eq!(left, "on", "what else is asked is planned as ever");
+}
+
+#[tokio::test]
 async fn pages_of_a_search_are_the_same_people_whichever_way_they_are_found() {
     let (stage, story) = crowd().await;
     let by_name = |text: &'static str| {
