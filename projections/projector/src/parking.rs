@@ -45,10 +45,23 @@ impl Parked {
         adopt(connection, projection).await?;
         let consumer = consumer(projection);
         let share = share(partition);
-        let held = Held::load(connection, &consumer, share).await?;
-        if !held.is_empty() {
+        let mut parked = Self { backoff, ..Self::default() };
+        parked.look(connection, projection, partition).await?;
+        if !parked.held.is_empty() {
             deadletters::hasten(connection, &consumer, share, backoff.first).await?;
+            parked.due = Some(Instant::now());
         }
+        Ok(parked)
+    }
+
+    /// Which of them the database has by now: what a tenant had parked goes with it, whoever destroys it, and then waits for nobody here.
+    pub(crate) async fn look(
+        &mut self,
+        connection: &mut PgConnection,
+        projection: &str,
+        partition: Partition,
+    ) -> Result<(), sqlx::Error> {
+        self.held = Held::load(connection, &consumer(projection), share(partition)).await?;
         let events: i64 = sqlx::query_scalar(
             "SELECT parked_events FROM projector.checkpoints WHERE projection = $1 AND partition = $2",
         )
@@ -56,8 +69,8 @@ impl Parked {
         .bind(partition.number().cast_signed())
         .fetch_one(connection)
         .await?;
-        let due = (!held.is_empty()).then(Instant::now);
-        Ok(Self { held, events: events.cast_unsigned(), due, backoff })
+        self.events = events.cast_unsigned();
+        Ok(())
     }
 
     /// Whether an event has to wait.

@@ -343,7 +343,10 @@ impl Worker {
         let mut least = Duration::ZERO;
         match retried {
             Retried::Overtaken => return Ok(false),
-            Retried::Nothing => least = deadletters::HELD,
+            Retried::Nothing => {
+                least = deadletters::HELD;
+                active.parked.look(connection, projection.name(), self.partition).await?;
+            }
             Retried::Tried { taken, settled } => {
                 let result = if settled.events > 0 { "applied" } else { "failed" };
                 active.parked.settle(&taken, settled);

@@ -76,6 +76,13 @@ impl Letters {
         }
     }
 
+    /// What the database has of a saga by now: what a tenant had parked goes with it, whoever destroys it, and then waits for nobody here.
+    pub(crate) async fn look(&mut self, connection: &mut PgConnection, saga: &'static str) -> Result<(), sqlx::Error> {
+        let held = Held::load(connection, &consumer(saga), Share::WHOLE).await?;
+        self.held.insert(saga, held);
+        Ok(())
+    }
+
     /// Whether it is time to look for one that is due.
     pub(crate) fn is_due(&self) -> bool {
         self.due.is_some_and(|due| due <= Instant::now())

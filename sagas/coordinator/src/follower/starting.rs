@@ -150,6 +150,7 @@ impl Follower<'_> {
             let mut connection = self.shared.pool.acquire().await?;
             next = next
                 .min(deadletters::due(&mut connection, &letters::consumer(saga), Share::WHOLE).await?.unwrap_or(next));
+            self.letters.look(&mut connection, saga).await?;
         }
         self.letters.look_in(next);
         self.show();

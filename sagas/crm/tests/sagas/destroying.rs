@@ -220,3 +220,16 @@ async fn a_parked_event_that_is_asked_about_again_while_its_tenant_is_destroyed_
     assert_eq!((letters(&bed, case.tenant()).await, rows(&bed, case.tenant()).await), (0, 0));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_tenant_had_parked_is_counted_no_more_when_it_is_destroyed_by_somebody_else() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    broken(&bed, &case).await;
+    let running = bed.start();
+    qualify(&case).await;
+    eventually("it is counted", async || (running.status().borrow().parked == 1).then_some(())).await;
+    destroy(&case).await;
+    eventually("nothing is counted", async || (running.status().borrow().parked == 0).then_some(())).await;
+    running.stop().await;
+}
