@@ -100,11 +100,12 @@ impl<'a> Active<'a> {
                 }
                 Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
             };
+            // First: where the log is what does not answer, it is asked for a while.
+            self.reporter.report(state);
             // What is written meanwhile waits as well.
             if let Ok(head) = self.store.head().await {
                 self.reporter.waits(head);
             }
-            self.reporter.report(state);
             sleep(pause).await;
         }
     }
