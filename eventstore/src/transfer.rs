@@ -368,7 +368,13 @@ pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()
 ///
 /// # Errors
 /// When the tenant is not closed here, as it is where it lives, or somebody writes to the database for longer than half a minute.
+/// [`TransferError::NotMigrated`]: the cell has tables of an earlier program.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
+    // Before anything is noted.
+    let migrated = "SELECT to_regprocedure('log.writers()') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(migrated).fetch_one(&mut *connection).await? {
+        return Err(TransferError::NotMigrated(service));
+    }
     let copies = "UPDATE log.closed SET purged = true
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
     // Noted first, as where a tenant is destroyed: nothing that is being written of one that has left stays behind.

@@ -275,6 +275,25 @@ async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_la
     here.close().await;
 }
 
+#[tokio::test]
+async fn nothing_is_purged_or_noted_in_a_cell_with_tables_of_an_earlier_program() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    here.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.expect("west").await.unwrap();
+    transfer.round().await.unwrap();
+    let mut there = superuser(&to).await;
+    there.execute("DROP FUNCTION log.writers()").await.unwrap();
+    let before = rows(&to, tenant).await;
+    let refused = transfer::purge(&mut there, CRM, tenant).await.unwrap_err();
+    assert!(matches!(refused, TransferError::NotMigrated(_)), "{refused}");
+    assert_eq!(rows(&to, tenant).await, before);
+    assert!(!transfer.is_to_be_built_anew().await.unwrap(), "it is as it was");
+    here.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_concurrent_writing_commands_stand_where_their_events_do_and_claims_come_before_them() {
     let (from, here) = store().await;
