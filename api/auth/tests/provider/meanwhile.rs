@@ -77,6 +77,7 @@ fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTer
         // As late as it likes: it says itself when it was opened.
         opened_at: world.now() + TimeDelta::minutes(1),
         consent_era: None,
+        shown_at: None,
         expires_at: world.now() + TimeDelta::days(1),
     }
 }
