@@ -110,7 +110,8 @@ pub struct Account {
     /// How often a link to set a password was asked for.
     pub resets: u32,
     /// Until when each link is good, by its turn. Another one takes nothing from those before it: else whoever keeps asking for somebody would
-    /// keep them out. All of them go when a password is set.
+    /// keep them out; but for one that would be good for longer than it, which a clock that was ahead made. All of them go when a password is
+    /// set, and when all sessions end: whoever kept one has it from before that.
     pub links: BTreeMap<u32, DateTime<Utc>>,
     /// The authenticator of which they show a code, too.
     pub totp: Option<Totp>,
@@ -219,7 +220,9 @@ pub enum AccountError {
     #[error("the account is closed")]
     Closed,
     /// A link works once.
-    #[error("this link to set a password was used, or its time is over; ask for a new one")]
+    #[error(
+        "this link to set a password was used, its time is over, or all sessions were ended since; ask for a new one"
+    )]
     LinkUsed,
     /// Another one was set since it was shown.
     #[error("the password was changed since; show the new one")]
@@ -340,7 +343,7 @@ impl Account {
 
 impl Aggregate for Account {
     const TYPE: &'static str = "auth.account";
-    const FORM: u32 = 8;
+    const FORM: u32 = 9;
     const SEALED: bool = true;
     type Command = AccountCommand;
     type Event = AccountEvent;
@@ -420,7 +423,7 @@ impl Aggregate for Account {
             }
             AccountEvent::PasswordResetRequested(e) => {
                 let at = e.until - RESET_GOOD_FOR;
-                self.links.retain(|_, until| at < *until);
+                self.links.retain(|_, until| at < *until && *until <= e.until);
                 self.links.insert(e.turn, e.until);
                 self.resets = e.turn;
             }
@@ -453,6 +456,7 @@ impl Aggregate for Account {
             }
             AccountEvent::SessionsEnded(e) => {
                 (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
+                self.links.clear();
             }
             // Whose the address was when a link was mailed there is not said any more: they are in without it.
             AccountEvent::AccountEntered(_) => {

@@ -59,6 +59,10 @@ pub struct GrantTerms {
     /// it, or it was not counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_era: Option<u32>,
+    /// When the person had last shown who they are by then. The client is told that (`auth_time`), however often they show it afterwards.
+    /// Absent: nobody did, or it was not kept yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_at: Option<DateTime<Utc>>,
     /// When it ends, whatever happens.
     pub expires_at: DateTime<Utc>,
 }
@@ -184,7 +188,7 @@ impl Grant {
 
 impl Aggregate for Grant {
     const TYPE: &'static str = "auth.grant";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     type Command = GrantCommand;
     type Event = GrantEvent;
     type Error = GrantError;
@@ -271,6 +275,7 @@ mod tests {
             actor: None,
             opened_at: at(0),
             consent_era: None,
+            shown_at: None,
             expires_at: at(1_000),
         };
         GrantOpened { terms }.into()

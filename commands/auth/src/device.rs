@@ -89,6 +89,8 @@ impl Command for LetDeviceIn {
         };
         // When somebody said yes counts, not when it comes for its tokens: what has ended since ended that, too.
         let Some(opened_at) = allowed.at else { return Err(DeviceError::Expired.into()) };
+        let account = account_of(work, allowed.user).await?;
+        let session = work.rely::<Session>(allowed.session).await?;
         let terms = GrantTerms {
             client: self.client.uuid(),
             subject: allowed.user.uuid(),
@@ -100,10 +102,9 @@ impl Command for LetDeviceIn {
             actor: None,
             opened_at,
             consent_era: allowed.consent_era,
+            shown_at: session.as_ref().and_then(|session| session.confirmed_at),
             expires_at: opened_at + self.lifetime,
         };
-        let account = account_of(work, allowed.user).await?;
-        let session = work.rely::<Session>(allowed.session).await?;
         if !terms.hold(&account, session.as_deref()) {
             return Err(DeviceError::Nothing.into());
         }

@@ -7,6 +7,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 
 use crate::grants::PROTOCOL;
+use crate::session::Within;
 
 /// Credentials of passkeys: each is one person's.
 pub(crate) const PASSKEY: ClaimKind = ClaimKind {
@@ -22,6 +23,8 @@ const NAME: RangeInclusive<usize> = 1..=100;
 #[derive(Clone, Debug)]
 pub struct EnrolPasskey {
     pub user: UserId,
+    /// In what they make it.
+    pub within: Within,
     /// The id of its credential, base64url.
     pub passkey: String,
     /// What they call it.
@@ -67,6 +70,7 @@ impl Command for EnrolPasskey {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let name = name(&self.name)?;
+        self.within.stands(work, self.user).await?;
         let enrolled = PasskeyEnrolled {
             passkey: self.passkey.clone(),
             name: name.into(),

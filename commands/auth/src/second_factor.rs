@@ -7,11 +7,14 @@ use keys::Sealed;
 
 use crate::grants::PROTOCOL;
 use crate::passkey::release_all;
+use crate::session::Within;
 
 /// A person has an authenticator from now on, and showed a code of it.
 #[derive(Clone, Debug)]
 pub struct EnrolTotp {
     pub user: UserId,
+    /// In what they do.
+    pub within: Within,
     /// What its codes are made of, sealed.
     pub secret: Sealed,
     /// The step of the code that they showed.
@@ -58,6 +61,7 @@ impl Command for EnrolTotp {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.within.stands(work, self.user).await?;
         let enrol =
             AccountCommand::EnrolTotp { secret: self.secret.clone(), step: self.step, recovery: self.recovery.clone() };
         work.upsert::<Account>(self.user, enrol).await

@@ -30,6 +30,15 @@ pub struct StartSession {
     pub place: Place,
 }
 
+/// In what somebody changes by what they sign in. It must not have ended when that is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Within {
+    /// In a session of theirs: else `session_ended`.
+    Session(SessionId),
+    /// While they sign in, as of when they began to: else `sessions_ended`.
+    SignIn(Moment),
+}
+
 /// Whoever is signed in showed again who they are, or by more than before. Refused when the session has ended, by itself or with all
 /// others: `session_ended`.
 #[derive(Clone, Debug)]
@@ -78,10 +87,7 @@ impl Command for StartSession {
         let session: SessionId = work.new_id();
         let at = work.now();
         let account = account_of(work, self.user).await?;
-        if !account.stands_by(self.since.unwrap_or_else(|| account.moment(at))) {
-            let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
-            return Err(Refusal::conflict("sessions_ended", detail));
-        }
+        begun(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
         let started = SessionStarted {
             user: self.user,
             methods: self.methods.clone(),
@@ -101,6 +107,25 @@ impl Command for StartSession {
         work.create::<Session>(session, SessionCommand::Start(Box::new(started)))?;
         Ok(session)
     }
+}
+
+impl Within {
+    /// Requires that it has not ended when what is decided in it is written.
+    pub(crate) async fn stands(self, work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
+        match self {
+            Self::Session(session) => in_session(work, user, session).await.map(drop),
+            Self::SignIn(since) => begun(&account_of(work, user).await?, since),
+        }
+    }
+}
+
+/// Requires that not all sessions of an account have ended since somebody began to sign in.
+fn begun(account: &Account, since: Moment) -> Result<(), Refusal> {
+    if account.stands_by(since) {
+        return Ok(());
+    }
+    let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
+    Err(Refusal::conflict("sessions_ended", detail))
 }
 
 /// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs. Answers

@@ -18,6 +18,9 @@ use crate::{lengths, owners};
 /// has whoever stole one.
 const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
 
+/// By how much clocks may differ. What is later than that was said by one that was ahead: when it really was is not known.
+const SKEW: TimeDelta = TimeDelta::minutes(1);
+
 /// They may not sign in for now, because something is wrong.
 #[derive(Clone, Debug)]
 pub struct LockUser {
@@ -190,7 +193,7 @@ impl Command for EraseOneself {
 /// Refuses somebody of whom it is long ago that they showed who they are. Where no token says when (one of the installation's own key), it is
 /// not asked.
 fn sure(work: &Work<'_>) -> Result<(), Refusal> {
-    if work.caller().shown_at().is_none_or(|at| work.now() - at <= SURE_FOR) {
+    if work.caller().shown_at().is_none_or(|at| (-SKEW..=SURE_FOR).contains(&(work.now() - at))) {
         return Ok(());
     }
     let detail = "who erases themselves has signed in within the last ten minutes: sign in anew (max_age=600), and ask with the token that comes of that";

@@ -16,14 +16,18 @@ fn at(minute: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
 }
 
+fn requested(turn: u32, minute: i64) -> AccountEvent {
+    PasswordResetRequested { turn, until: at(minute) + RESET_GOOD_FOR }.into()
+}
+
+fn by_link(password: &Sealed, turn: u32, minute: i64) -> AccountCommand {
+    AccountCommand::SetPassword { password: password.clone(), by: By::Link { turn, at: at(minute) } }
+}
+
 #[test]
 fn each_link_sets_the_password_within_an_hour_and_one_of_them_once() {
     let password = sealed();
-    let requested = |turn, minute| PasswordResetRequested { turn, until: at(minute) + RESET_GOOD_FOR }.into();
-    let set = |turn, minute| AccountCommand::SetPassword {
-        password: password.clone(),
-        by: By::Link { turn, at: at(minute) },
-    };
+    let set = |turn, minute| by_link(&password, turn, minute);
     let given = || TestFramework::<Account>::with(()).given(vec![requested(1, 0), requested(2, 10)]);
     for (turn, minute) in [(1, 59), (2, 59), (2, 69)] {
         given().when(set(turn, minute)).then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
@@ -37,6 +41,33 @@ fn each_link_sets_the_password_within_an_hour_and_one_of_them_once() {
             .when(set(turn, 11))
             .then_expect_error(AccountError::LinkUsed);
     }
+}
+
+#[test]
+fn a_link_that_was_mailed_before_all_sessions_ended_sets_no_password() {
+    let password = sealed();
+    let ended = SessionsEnded { at: at(5), reason: "lost a phone".to_owned(), era: Some(0) };
+    let given =
+        || TestFramework::<Account>::with(()).given(vec![requested(1, 0), ended.clone().into(), requested(2, 6)]);
+    given().when(by_link(&password, 1, 7)).then_expect_error(AccountError::LinkUsed);
+    given().when(by_link(&password, 2, 7)).then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
+    // Nor do they wait for another one.
+    TestFramework::<Account>::with(())
+        .given(vec![requested(1, 0), ended.into()])
+        .when(AccountCommand::RequestReset { at: at(6) })
+        .then_expect_events(vec![requested(2, 6)]);
+}
+
+#[test]
+fn a_link_of_a_clock_that_was_ahead_is_good_until_the_next_one_is_mailed() {
+    let password = sealed();
+    let given = |events: Vec<AccountEvent>| TestFramework::<Account>::with(()).given(events);
+    given(vec![requested(1, 600)])
+        .when(by_link(&password, 1, 100))
+        .then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
+    given(vec![requested(1, 600), requested(2, 10)])
+        .when(by_link(&password, 1, 11))
+        .then_expect_error(AccountError::LinkUsed);
 }
 
 #[test]

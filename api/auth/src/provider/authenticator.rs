@@ -1,7 +1,7 @@
 //! Enrolling an authenticator, doing without it, and recovery codes.
 
 use auth_aggregates::SessionId;
-use auth_commands::{ConfirmSession, EnrolTotp, RemoveTotp, SetRecoveryCodes, protocol};
+use auth_commands::{ConfirmSession, EnrolTotp, RemoveTotp, SetRecoveryCodes, Within, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::UserId;
@@ -60,23 +60,24 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
         return show_enrol(provider, &visit, &somebody, &authenticator, Some(error)).await;
     };
     let user = somebody.person.id;
-    let codes = enrol_shown(provider, &visit, user, &authenticator, step).await?;
+    let codes = enrol_shown(provider, &visit, (user, Within::Session(somebody.id)), &authenticator, step).await?;
     let confirm = ConfirmSession { session: somebody.id, methods: vec!["otp".to_owned()] };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &confirm).await?;
     Ok(show_codes(&visit, &codes, &own(&visit)))
 }
 
-/// Enrols an authenticator of which somebody showed the code of a step, and gives recovery codes with it.
+/// Enrols an authenticator of which somebody showed the code of a step, and gives recovery codes with it. `within`: in what they do.
 pub(super) async fn enrol_shown(
     provider: &Provider,
     visit: &Visit,
-    user: UserId,
+    (user, within): (UserId, Within),
     authenticator: &Authenticator,
     step: u64,
 ) -> Result<Vec<String>, OAuthError> {
     let codes = recovery_codes(provider.authority.random())?;
     let enrol = EnrolTotp {
         user,
+        within,
         secret: provider.seal_authenticator(visit, user, authenticator).await?,
         step,
         recovery: codes.iter().map(|code| recovery_hash(code)).collect(),

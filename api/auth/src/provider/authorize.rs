@@ -206,6 +206,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         actor: None,
         opened_at: now,
         consent_era: somebody.account.lets_as_of(asked.client, now).era,
+        shown_at: Some(somebody.confirmed_at),
         expires_at: now + GRANT,
     };
     let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());

@@ -93,6 +93,7 @@ pub(super) async fn exchange(
         actor: Some(acts.sub.clone()),
         opened_at: now,
         consent_era: None,
+        shown_at: None,
         expires_at,
     };
     let open = OpenGrant { terms: terms.clone() };

@@ -38,7 +38,8 @@ pub(super) struct SignedIn {
 }
 
 impl Provider {
-    /// How somebody signed in, in the session of a grant.
+    /// How somebody signed in, in the session of a grant: by all that they showed in it so far; when, as of the grant, so that no refresh makes
+    /// it younger (OpenID Connect Core section 12.2).
     pub(super) async fn signed_in(&self, visit: &Visit, terms: &GrantTerms) -> Result<Option<SignedIn>, OAuthError> {
         let Some(session) = terms.session else { return Ok(None) };
         let caller = protocol(visit.tenant.id, "auth");
@@ -46,7 +47,7 @@ impl Provider {
         Ok(found.map(|(session, _)| SignedIn {
             methods: session.methods.clone(),
             acr: acr(&session.methods),
-            auth_time: session.confirmed_at.map_or(0, |at| at.timestamp()),
+            auth_time: terms.shown_at.or(session.confirmed_at).map_or(0, |at| at.timestamp()),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! The passkeys of somebody who is signed in: making another one, calling one otherwise, doing without it.
 
 use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, MOST_PASSKEYS, SessionId};
-use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, SetRecoveryCodes, protocol};
+use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, SetRecoveryCodes, Within, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
@@ -62,7 +62,8 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     let method = method(made.synced).to_owned();
     // Who has none is given recovery codes.
     let codes = somebody.account.recovery.is_empty();
-    let codes = match enrol_made(provider, &visit, somebody.person.id, made, kept, &form, codes).await {
+    let whose = (somebody.person.id, Within::Session(somebody.id));
+    let codes = match enrol_made(provider, &visit, whose, made, kept, &form, codes).await {
         Ok(codes) => codes,
         Err(refusal) => return told(provider, &visit, &somebody, refusal).await,
     };
@@ -80,11 +81,11 @@ pub(super) fn made<W>(provider: &Provider, visit: &Visit, making: &Making<W>, fo
     party.made(&making.challenge, form.get("answer").unwrap_or_default()).ok()
 }
 
-/// Enrols it, under the name that the form says, and gives recovery codes with it if that is wanted.
+/// Enrols it, under the name that the form says, and gives recovery codes with it if that is wanted. `within`: in what they make it.
 pub(super) async fn enrol_made<W>(
     provider: &Provider,
     visit: &Visit,
-    user: UserId,
+    (user, within): (UserId, Within),
     made: Made,
     making: Making<W>,
     form: &Form,
@@ -93,6 +94,7 @@ pub(super) async fn enrol_made<W>(
     let codes = if with_codes { recovery_codes(provider.authority.random())? } else { Vec::new() };
     let enrol = EnrolPasskey {
         user,
+        within,
         passkey: made.id,
         name: form.get("name").unwrap_or_default().to_owned(),
         key: made.key,

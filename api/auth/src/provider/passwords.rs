@@ -258,7 +258,7 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
 }
 
 fn used(visit: &Visit) -> Response {
-    let text = "It was used, or its time is over. Ask for a new link.";
+    let text = "It was used, its time is over, or you were signed out everywhere since. Ask for a new link.";
     pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
 }
 

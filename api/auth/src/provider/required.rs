@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use auth_aggregates::{Account, SignInPolicy};
-use auth_commands::protocol;
+use auth_commands::{Within, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::Person;
@@ -81,7 +81,8 @@ pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
         let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
         return show(provider, &visit, &goal, pending, &person, (&authenticator, Some(error))).await;
     };
-    let codes = enrol_shown(provider, &visit, person.id, &authenticator, step).await?;
+    let whose = (person.id, Within::SignIn(pending.since));
+    let codes = enrol_shown(provider, &visit, whose, &authenticator, step).await?;
     enter(provider, &visit, pending, &person, "otp", &codes, &goal).await
 }
 
@@ -102,7 +103,8 @@ pub async fn by_passkey(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let Some(made) = made(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
     let method = method(made.synced);
-    match enrol_made(provider, &visit, person.id, made, kept, &form, true).await {
+    let whose = (person.id, Within::SignIn(pending.since));
+    match enrol_made(provider, &visit, whose, made, kept, &form, true).await {
         Ok(codes) => enter(provider, &visit, pending, &person, method, &codes, &goal).await,
         Err(refusal) if passkeys::is_theirs(&refusal) => again(&advice(&refusal)).await,
         Err(refusal) => Err(refusal.into()),

@@ -66,6 +66,7 @@ async fn client_credentials(
         actor: None,
         opened_at: now,
         consent_era: None,
+        shown_at: None,
         expires_at: now + lifetime,
     };
     let open = OpenGrant { terms: terms.clone() };

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use auth_aggregates::{GrantKind, GrantTerms, Place, SessionId};
-use auth_commands::{AskForDevice, ConfirmSession, DecideDevice, EndSessions, LetDeviceIn, OpenGrant, StartSession};
+use auth_aggregates::{GrantKind, GrantTerms, Jwk, Place, SessionId};
+use auth_commands::{
+    AskForDevice, ConfirmSession, DecideDevice, EndSessions, EnrolPasskey, LetDeviceIn, OpenGrant, StartSession, Within,
+};
 use chrono::TimeDelta;
 use executor::{Command, Executor, Work};
 use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
@@ -77,6 +79,7 @@ fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTer
         // As late as it likes: it says itself when it was opened.
         opened_at: world.now() + TimeDelta::minutes(1),
         consent_era: None,
+        shown_at: None,
         expires_at: world.now() + TimeDelta::days(1),
     }
 }
@@ -124,6 +127,32 @@ async fn attack_134_a_session_that_is_confirmed_while_all_sessions_end_is_not_co
     let before = world.head().await;
     assert_eq!(world.follows(&confirm).await.unwrap_err().code(), "session_ended");
     assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_147_a_passkey_that_is_made_while_all_sessions_end_is_nobodys() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let x = Some("A".repeat(43));
+    let key = Jwk { kty: "EC".to_owned(), crv: Some("P-256".to_owned()), y: x.clone(), x, kid: None, n: None, e: None };
+    let made = |within| EnrolPasskey {
+        user: ada,
+        within,
+        passkey: "credential".to_owned(),
+        name: "Phone".to_owned(),
+        key: key.clone(),
+        counter: 0,
+        synced: false,
+        challenge: "challenge".to_owned(),
+        recovery: vec!["hash".to_owned()],
+    };
+    let session = world.signed_in().await;
+    assert_eq!(world.races(ada, made(Within::Session(session))).await.code(), "session_ended");
+    let since = world.account(ada).await.moment(world.now());
+    assert_eq!(world.races(ada, made(Within::SignIn(since))).await.code(), "sessions_ended");
+    // And what still holds when it is written is theirs.
+    let session = world.signed_in().await;
+    world.follows(&made(Within::Session(session))).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Getting in again by a mailed link, while somebody makes that as hard as they can.
 
+use auth_commands::EndSessions;
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use testbed::{Browser, Shown};
@@ -37,6 +38,21 @@ async fn attack_141_who_keeps_asking_for_somebodys_link_makes_none_of_them_worth
         assert_eq!(sets(&world, &mut Browser::default(), token).await.status, StatusCode::GONE);
     }
     assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_password() {
+    let world = World::start().await;
+    let ada = world.person(ADA).await;
+    let kept = world.password_token(ada).await;
+    world.administers(&EndSessions { user: ada, reason: "lost a phone".to_owned() }).await;
+    let (mut thief, before) = (Browser::default(), world.head().await);
+    assert_eq!(thief.visit(&world, &format!("password?token={kept}")).await.status, StatusCode::GONE);
+    assert_eq!(sets(&world, &mut thief, &kept).await.status, StatusCode::GONE);
+    assert_eq!(world.head().await, before, "something was written");
+    let next = world.password_token(ada).await;
+    let set = sets(&world, &mut Browser::default(), &next).await;
+    assert!(set.body.contains("Your password is set"), "they wait: {set:?}");
 }
 
 /// Fails over and over, each time in a browser of which nothing is known, until nobody is listened to.

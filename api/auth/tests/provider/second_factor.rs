@@ -119,6 +119,30 @@ async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_sessio
 }
 
 #[tokio::test]
+async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_that_was_granted_before() {
+    let world = World::start().await;
+    let mut ada = Careful::person(&world).await;
+    let app = world.client(true).await;
+    let code = ada.browser.visit(&world, &app.asks(&[])).await.code();
+    let granted = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    world.clock.advance(TimeDelta::hours(1));
+    let page = ada.browser.visit(&world, "account/passkeys").await;
+    let code = ada.next(&world);
+    let sure = sends_code(&world, &mut ada.browser, &page, &code).await;
+    assert_eq!(sure.leads_to().0, "/t/acme/account/passkeys");
+    let refreshed = json(app.refreshes(&world, granted["refresh_token"].as_str().unwrap()), StatusCode::OK).await;
+    let shown_at = |tokens: &serde_json::Value, name: &str| claims(tokens[name].as_str().unwrap())["auth_time"].clone();
+    for token in ["id_token", "access_token"] {
+        let (before, after) = (shown_at(&granted, token), shown_at(&refreshed, token));
+        assert!(before == after && before != json!(world.now().timestamp()), "{token}: {before}, {after}");
+    }
+    // What is granted from now on is of when they showed it.
+    let code = ada.browser.visit(&world, &app.asks(&[])).await.code();
+    let anew = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    assert_eq!(shown_at(&anew, "access_token"), json!(world.now().timestamp()));
+}
+
+#[tokio::test]
 async fn attack_20_a_code_of_an_authenticator_a_second_time_or_many_at_once() {
     let world = World::start().await;
     let ada = Careful::person(&world).await;

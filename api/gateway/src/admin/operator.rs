@@ -133,6 +133,7 @@ async fn token(
         actor: None,
         opened_at: now,
         consent_era: None,
+        shown_at: None,
         expires_at,
     };
     let caller = protocol(tenant.tenant_id, &machine.to_string());

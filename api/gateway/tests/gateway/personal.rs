@@ -4,8 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use auth_aggregates::Jwk;
-use auth_commands::EnrolPasskey;
+use auth_aggregates::{Jwk, Moment};
+use auth_commands::{EnrolPasskey, Within};
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use futures::StreamExt;
 use kernel::{Clock, IdSource, Position, Service, SystemClock, SystemIds};
@@ -133,6 +133,7 @@ async fn signs_in(world: &World, user: &str, login: &str) {
     let key = Jwk { kty: "EC".to_owned(), crv: Some("P-256".to_owned()), y: x.clone(), x, kid: None, n: None, e: None };
     let enrol = EnrolPasskey {
         user: user.parse().unwrap(),
+        within: Within::SignIn(Moment { at: executor.now(), era: None }),
         passkey: "credential".to_owned(),
         name: "Zaunkönig's phone".to_owned(),
         key,

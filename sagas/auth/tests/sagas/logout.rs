@@ -91,6 +91,7 @@ async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
         actor: None,
         opened_at: now,
         consent_era: None,
+        shown_at: None,
         expires_at: now + TimeDelta::days(1),
     };
     run(case, &OpenGrant { terms }).await;
