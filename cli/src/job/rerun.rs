@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::EventStore;
+use eventstore::backup::grafted_id;
 use gateway::{DomainDefinition, SERVICES};
 use indicatif::ProgressBar;
 use jobs::{Job, Listing, NewBatch, State, Wanted};
-use kernel::{Service, TenantId};
+use kernel::{Position, Service, TenantId};
 use projector::ReadModels;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -72,10 +74,10 @@ impl Rerun {
         let (tenant, copy) = (context.tenant(&self.whose.tenant).await?, context.tenant(&self.into).await?);
         ensure!(tenant != copy, "--into has to name another tenant: a copy of {}", self.whose.tenant);
         ensure!(
-            is_copy(context, copy).await?,
-            "{} is no copy: `inopsio restore --tenant {} --into <name>` makes one; nothing was done",
+            is_copy(context, copy, tenant).await?,
+            "{} is no copy of {of}: `inopsio restore --tenant {of} --into <name>` makes one; nothing was done",
             self.into,
-            self.whose.tenant
+            of = self.whose.tenant
         );
         let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
         for domain in services(&self.whose)? {
@@ -102,17 +104,25 @@ impl Rerun {
     }
 }
 
-/// Whether a tenant's history was another one's.
-async fn is_copy(context: &Context, tenant: TenantId) -> Result<bool> {
+/// Whether a tenant's history began as a copy of another one's.
+async fn is_copy(context: &Context, copy: TenantId, of: TenantId) -> Result<bool> {
     for service in SERVICES {
         let store = context.store(*service).await?;
-        let copied = store.copied(&[tenant.uuid()]).await;
+        let begins = begins_as(&store, copy, of).await;
         store.close().await;
-        if copied?.is_copy(tenant) {
+        if begins? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a log has the first event of a tenant once more as the first one of its copy: the id of that is made of the first one's.
+async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<bool> {
+    let head = store.head().await?;
+    let copied = store.tenant_after(copy, Position::START, head, 1).await?;
+    let first = store.tenant_after(of, Position::START, head, 1).await?;
+    Ok(copied.iter().zip(&first).any(|(copied, first)| copied.event_id == grafted_id(copy, first.event_id)))
 }
 
 /// What was asked for in that time, the first first.

@@ -31,7 +31,15 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
         let refused = sandbox.run(&[&RERUN[..], &[into]].concat());
         assert!(refused.status.code() == Some(1) && refused.stderr.contains(said), "{refused:#?}");
     }
-    assert_eq!(sandbox.json(&["job", "list", "--tenant", "other"]), json!([]));
+    let others = ["job", "rerun", "--tenant", "other", "--from", "2020-01-01", "--into", "demo-copy"];
+    let refused = sandbox.run(&others);
+    assert!(
+        refused.status.code() == Some(1) && refused.stderr.contains("demo-copy is no copy of other"),
+        "{refused:#?}"
+    );
+    for untouched in ["other", "demo-copy"] {
+        assert_eq!(sandbox.json(&["job", "list", "--tenant", untouched]), json!([]), "{untouched}");
+    }
     jobs_are_completed(&sandbox, "demo", 2);
 
     let again = sandbox.json(&[&RERUN[..], &["demo-copy"]].concat());

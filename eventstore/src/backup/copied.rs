@@ -29,11 +29,6 @@ impl Copied {
         self.tenants.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
     }
 
-    /// Whether a tenant's history began as a copy of another's.
-    pub fn is_copy(&self, tenant: TenantId) -> bool {
-        self.tenants.contains_key(&tenant.uuid())
-    }
-
     /// Whether an event was restored, or came with its tenant from another cell: what it had begun is there already.
     pub fn is_restored(&self, event: &RecordedEvent) -> bool {
         event.position <= self.restored || self.moved.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)

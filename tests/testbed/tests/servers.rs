@@ -1,8 +1,15 @@
 //! The servers of the testbed serve, die and come back.
 #![allow(clippy::unwrap_used)]
 
+use std::future::ready;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
-use testbed::{Database, Nats, Postgres};
+use testbed::{Database, Nats, Postgres, eventually};
 
 #[tokio::test]
 async fn a_database_is_migrated_and_dropped_with_its_handle() {
@@ -61,6 +68,30 @@ async fn a_killed_postgres_comes_back_with_its_data() {
     let mut admin = postgres.admin().connect().await.unwrap();
     sqlx::query("SELECT FROM kept").execute(&mut admin).await.unwrap();
     admin.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_runs_tests_beside_a_postgres_and_is_killed_leaves_nothing_behind() {
+    let mut shared = testbed::postgres().connect().await.unwrap();
+    let programs = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
+    let programs: String = sqlx::query_scalar(programs).fetch_one(&mut shared).await.unwrap();
+    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/with-postgres"))
+        .args(["sh", "-c", "echo $INOPSIO_TEST_POSTGRES; exec cat"])
+        .env("INOPSIO_POSTGRES_BIN", programs)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(script.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let mut inside = PgConnectOptions::from_str(url.trim()).unwrap().connect().await.unwrap();
+    let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut inside).await.unwrap();
+    let folder = Path::new(&data).parent().unwrap();
+    assert!(folder.is_dir(), "{data}");
+    script.kill().unwrap();
+    script.wait().unwrap();
+    eventually("its folder is removed", || ready((!folder.exists()).then_some(()))).await;
+    assert!(inside.ping().await.is_err(), "its server runs on");
 }
 
 #[tokio::test]

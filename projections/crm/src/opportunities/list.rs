@@ -33,14 +33,6 @@ pub struct OpportunityFilter {
     pub close_before: Option<NaiveDate>,
 }
 
-/// A deal is found along the filter's other conditions and the list's order; its pipeline by its key.
-const ROTTEN: &str = "(t.status = 'open' AND EXISTS (
-    SELECT 1 FROM pipeline_history p
-         CROSS JOIN LATERAL jsonb_to_recordset(p.stages) AS s (id uuid, rotten_after_days int)
-    WHERE p.tenant_id = t.tenant_id AND p.pipeline_id = t.pipeline_id AND p.known_to = 'infinity'
-      AND s.id = t.stage_id AND t.changed_at <= now() - make_interval(hours => 24 * s.rotten_after_days)
-))";
-
 /// In which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpportunityOrder {
@@ -117,7 +109,7 @@ impl Filter for OpportunityFilter {
             query.push(" AND t.owner = ").push_bind(owner);
         }
         if let Some(rotten) = rotten {
-            query.push(if rotten { " AND " } else { " AND NOT " }).push(ROTTEN);
+            push_rotten(query, tenant, rotten);
         }
         if let Some(from) = close_from {
             query.push(" AND t.close_date >= ").push_bind(from);
@@ -126,4 +118,18 @@ impl Filter for OpportunityFilter {
             query.push(" AND t.close_date < ").push_bind(before);
         }
     }
+}
+
+/// Adds the condition that a deal is rotten, or that it is not. How patient stages are is read once, not for each deal; a deal is found along the
+/// filter's other conditions and the list's order.
+fn push_rotten(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, rotten: bool) {
+    query.push(
+        " AND (t.status = 'open' AND t.changed_at <= now() - make_interval(hours => 24 * ((
+            SELECT jsonb_object_agg(s.id, s.rotten_after_days)
+            FROM pipeline_history p
+                 CROSS JOIN LATERAL jsonb_to_recordset(p.stages) AS s (id uuid, rotten_after_days int)
+            WHERE p.known_to = 'infinity' AND p.tenant_id = ",
+    );
+    query.push_bind(tenant.uuid());
+    query.push(") ->> t.stage_id::text)::int)) IS ").push(if rotten { "TRUE" } else { "NOT TRUE" });
 }

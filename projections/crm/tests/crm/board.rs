@@ -139,13 +139,18 @@ async fn deals_dated_before_their_stage_was_set_up_still_stand_on_the_board() {
 async fn a_deal_is_rotten_when_nothing_happened_to_it_for_as_long_as_its_stage_allows() {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
-    let impatient = PipelineStage {
-        id: StageId::new(stages[0]),
-        name: "First".to_owned(),
-        probability: 10,
-        rotten_after_days: Some(7),
+    let patient = |number: usize, days| PipelineStageChanged {
+        stage: PipelineStage {
+            id: StageId::new(stages[number]),
+            name: "Another".to_owned(),
+            probability: 10,
+            rotten_after_days: Some(days),
+        },
     };
-    story.add::<PipelineEvent>(pipeline, day(0), PipelineStageChanged { stage: impatient });
+    story.add::<PipelineEvent>(pipeline, day(0), patient(0, 7));
+    // By today's patience its deal is not rotten; by that of the day before it was opened it would be.
+    story.add::<PipelineEvent>(pipeline, day(0), patient(1, 1));
+    story.add::<PipelineEvent>(pipeline, day(1), patient(1, 3650));
     let (deal, won) = (id(), id());
     for (opportunity, stage) in [(deal, stages[0]), (won, stages[0]), (id(), stages[1])] {
         story.add::<OpportunityEvent>(opportunity, day(1), opened(pipeline, stage, money(100)));
