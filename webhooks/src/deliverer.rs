@@ -9,6 +9,7 @@ use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -65,12 +66,16 @@ impl Deliverer {
     /// Delivers until the lock is lost.
     async fn be_active(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
+        let (decided, heard) = watch::channel(());
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             places: Places::new(settings.sending, settings.sending_of_tenant),
+            decided: heard,
         });
         let stop = shutdown.child_token();
+        let bus = self.webhooks.parts().bus.clone();
+        let hearing = tokio::spawn(deadletters::hear(bus, self.store.service(), decided, stop.clone()));
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
@@ -107,6 +112,7 @@ impl Deliverer {
         }
         stop.cancel();
         while workers.join_next().await.is_some() {}
+        _ = hearing.await;
     }
 
     /// All endpoints that are sent to.
