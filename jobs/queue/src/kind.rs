@@ -206,6 +206,14 @@ impl Kinds {
         self.all.iter().find(|kind| kind.name == name)
     }
 
+    /// That there are jobs of this kind here, whether they can be asked for by name or not. An error says which there are.
+    pub fn check(&self, name: &str) -> Result<(), String> {
+        match self.find(name) {
+            Some(_) => Ok(()),
+            None => Err(format!("there are no {name:?} jobs here; allowed: {}", self.names().join(", "))),
+        }
+    }
+
     /// The kind that a caller asks for by name; `pointer` is where the request has its arguments.
     ///
     /// # Errors

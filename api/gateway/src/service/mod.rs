@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
+pub use self::rebuilding::REBUILD_READ_MODEL;
 pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::Adapters;
 use crate::domains::{DomainDefinition, dead_letters_of};
