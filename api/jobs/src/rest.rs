@@ -97,8 +97,8 @@ impl Rest {
         };
         let jobs = self.services.of(&service.0)?;
         if let Some(kind) = &listing.kind {
-            let unknown = |detail| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
-            jobs.kinds().check(kind).map_err(unknown)?;
+            let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
+            jobs.kinds().known(kind).map_err(unknown)?;
         }
         let mut found = jobs.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;

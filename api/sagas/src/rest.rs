@@ -101,7 +101,7 @@ impl Rest {
         };
         let instances = self.instances(&service.0)?;
         if let Some(saga) = &listing.saga {
-            let unknown = |detail| Refusal::invalid("parameter_invalid", detail).with("parameter", "saga");
+            let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "saga");
             instances.sagas().check(saga).map_err(unknown)?;
         }
         let mut found = instances.list(&caller, &listing).await?;

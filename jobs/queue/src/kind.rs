@@ -206,12 +206,9 @@ impl Kinds {
         self.all.iter().find(|kind| kind.name == name)
     }
 
-    /// That there are jobs of this kind here, whether they can be asked for by name or not. An error says which there are.
-    pub fn check(&self, name: &str) -> Result<(), String> {
-        match self.find(name) {
-            Some(_) => Ok(()),
-            None => Err(format!("there are no {name:?} jobs here; allowed: {}", self.names().join(", "))),
-        }
+    /// The kind with this name, whether it can be asked for by name or not. An error says which there are.
+    pub fn known(&self, name: &str) -> Result<&Kind, String> {
+        self.find(name).ok_or_else(|| format!("there are no {name:?} jobs; allowed: {}", self.names().join(", ")))
     }
 
     /// The kind that a caller asks for by name; `pointer` is where the request has its arguments.
