@@ -69,7 +69,8 @@ pub struct Shown {
 
 impl DeadLetters {
     /// The dead letters of a service; connects when first used. `None`: the service's `grants` lack
-    /// `<service>:dead_letter:read` or `…:write`. Without a bus a decision is heeded up to a second later.
+    /// `<service>:dead_letter:read` or `…:write`. Without a bus a decision is heeded up to a second later, by a
+    /// webhook up to five.
     pub fn open(
         database: &Database,
         store: EventStore,

@@ -2,7 +2,7 @@
 //!
 //! A consumer ([`Consumer`]: a projection, a saga, a webhook) that can't take an event *parks* it, with all later events of its
 //! aggregate, in the transaction in which it takes the rest ([`park()`]); everything else flows on. From then on it tries again
-//! by itself, later and later ([`Backoff`]): it [`take()`]s what is due, does its own work with the events behind it, and
+//! by itself, later and later ([`Backoff`]): it [`take()`]s what is due ([`take_decided()`]: what people decided about), does its own work with the events behind it, and
 //! [`settle()`]s, in one transaction. Nothing is polled while nothing is parked.
 //!
 //! People look at letters and decide through [`DeadLetters`]: redrive (now), edit (only this consumer sees another payload; the
@@ -22,6 +22,7 @@ mod consumer;
 mod dead_letters;
 mod decisions;
 mod errors;
+mod hearing;
 mod held;
 mod letter;
 mod marking;
@@ -38,10 +39,11 @@ pub use consumer::{Consumer, Kind, LetterId, Share};
 pub use dead_letters::{DeadLetters, Done, Preview, Request, Shown};
 pub use decisions::{Decisions, Part, Verdict};
 pub use errors::chain;
+pub use hearing::hear;
 pub use held::Held;
 pub use letter::{Attempt, Decided, Letter, Listing, State};
 pub use migrate::create;
 pub use park::{Entry, clear, forget, hasten, park};
 pub use publisher::Publisher;
 pub use rehearse::{Rehearsal, Rehearse};
-pub use retry::{HELD, Outcome, Settled, Taken, due, settle, take};
+pub use retry::{HELD, Outcome, Settled, Taken, due, settle, take, take_decided};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use kernel::{Position, TenantId};
 use sqlx::{PgConnection, Row};
 
@@ -30,6 +31,8 @@ pub struct Taken {
     pub decisions: Decisions,
     /// How often it was tried.
     attempts: u32,
+    /// When it was changed last: whoever changed it since, decided about it.
+    changed_at: DateTime<Utc>,
     /// Whether further ones wait behind these.
     more: bool,
 }
@@ -57,6 +60,19 @@ pub struct Settled {
     pub drained: bool,
 }
 
+/// The letter (`l`) that is due first, of those that meet a further condition.
+macro_rules! due {
+    ($condition:literal) => {
+        concat!(
+            "SELECT tenant_id, aggregate_type, aggregate_id, position, attempts, changed_at FROM dead.letters l
+             WHERE consumer = $1 AND state = 'parked' AND next_attempt_at <= clock_timestamp()
+               AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2 ",
+            $condition,
+            " ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF l SKIP LOCKED"
+        )
+    };
+}
+
 /// The letter that is due first, if any is; with at most `limit` events. One that somebody holds (who decides about it, or destroys its
 /// tenant) is passed over, so that nobody waits for them: it may be due still, and is looked for again after [`HELD`].
 pub async fn take(
@@ -65,17 +81,39 @@ pub async fn take(
     share: Share,
     limit: u32,
 ) -> Result<Option<Taken>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT tenant_id, aggregate_type, aggregate_id, position, attempts FROM dead.letters
-         WHERE consumer = $1 AND state = 'parked' AND next_attempt_at <= clock_timestamp()
-           AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2
-         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED",
-    )
-    .bind(consumer.as_str())
-    .bind(share.number.cast_signed())
-    .bind(share.of.cast_signed())
-    .fetch_optional(&mut *connection)
-    .await?;
+    first(connection, due!(""), (consumer, share), limit).await
+}
+
+/// The same, of those that are not only due: somebody has decided about them since they were tried last; or nothing is held against them,
+/// they only stand for what waited behind one that was taken. For a consumer that leaves the others alone for now.
+pub async fn take_decided(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    share: Share,
+    limit: u32,
+) -> Result<Option<Taken>, sqlx::Error> {
+    let decided = due!(
+        "AND (attempts = 0 OR EXISTS (
+             SELECT FROM dead.decisions d
+             WHERE d.tenant_id = l.tenant_id AND d.consumer = l.consumer AND d.position = l.position
+               AND d.decided_at >= l.changed_at))"
+    );
+    first(connection, decided, (consumer, share), limit).await
+}
+
+/// The first letter that a query finds, with what waits behind it.
+async fn first(
+    connection: &mut PgConnection,
+    query: &str,
+    (consumer, share): (&Consumer, Share),
+    limit: u32,
+) -> Result<Option<Taken>, sqlx::Error> {
+    let row = sqlx::query(query)
+        .bind(consumer.as_str())
+        .bind(share.number.cast_signed())
+        .bind(share.of.cast_signed())
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     #[expect(
         clippy::disallowed_methods,
@@ -108,11 +146,13 @@ pub async fn take(
         positions: positions.into_iter().map(Position::from_i64).collect(),
         decisions,
         attempts: row.try_get::<i32, _>("attempts")?.cast_unsigned(),
+        changed_at: row.try_get("changed_at")?,
         more,
     }))
 }
 
-/// Writes down what came of it, in the transaction in which the events were taken.
+/// Writes down what came of it, in the transaction in which the events were taken; or in a later one, of a consumer of which one instance
+/// takes events: a letter about which somebody decided meanwhile is then due at once, whatever came of the attempt.
 pub async fn settle(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -154,8 +194,10 @@ pub async fn settle(
         let pause = backoff.seconds(attempt);
         sqlx::query(&format!(
             "UPDATE dead.letters
-             SET state = 'parked', attempts = $4, errors = $5, changed_at = now(),
-                 next_attempt_at = clock_timestamp() + make_interval(secs => $6 * {SPREAD})
+             SET state = 'parked', attempts = $4, errors = $5,
+                 changed_at = CASE WHEN changed_at > $7 THEN changed_at ELSE now() END,
+                 next_attempt_at = CASE WHEN changed_at > $7 THEN next_attempt_at
+                     ELSE clock_timestamp() + make_interval(secs => $6 * {SPREAD}) END
              WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
         ))
         .bind(taken.tenant.uuid())
@@ -164,6 +206,8 @@ pub async fn settle(
         .bind(attempt.cast_signed())
         .bind(&reasons)
         .bind(pause)
+        // Of one that waited behind it nobody decides.
+        .bind(done.is_empty().then_some(taken.changed_at))
         .execute(&mut *connection)
         .await?;
         tried(connection, consumer, taken.tenant, at, attempt, &reasons).await?;

@@ -9,10 +9,12 @@ use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::notices::{Notices, Notifier};
 use crate::places::Places;
 use crate::worker::{Shared, Target, Worker};
 use crate::{Secret, Webhooks};
@@ -24,6 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
+    notices: Option<Arc<dyn Notices>>,
 }
 
 /// A running worker.
@@ -42,7 +45,13 @@ impl Deliverer {
             "Attempts to deliver an event to a webhook, by result"
         );
         metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "How long webhooks' receivers take to answer");
-        Self { webhooks, store }
+        Self { webhooks, store, notices: None }
+    }
+
+    /// The same, which tells tenants of webhooks that are disabled by themselves.
+    #[must_use]
+    pub fn telling(self, notices: Arc<dyn Notices>) -> Self {
+        Self { notices: Some(notices), ..self }
     }
 
     /// Runs until `shutdown`. Database and bus may come and go meanwhile.
@@ -65,12 +74,20 @@ impl Deliverer {
     /// Delivers until the lock is lost.
     async fn be_active(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
+        let (decided, heard) = watch::channel(());
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             places: Places::new(settings.sending, settings.sending_of_tenant),
+            decided: heard,
         });
         let stop = shutdown.child_token();
+        let bus = self.webhooks.parts().bus.clone();
+        let mut beside = JoinSet::new();
+        beside.spawn(deadletters::hear(bus, self.store.service(), decided, stop.clone()));
+        if let Some(notices) = self.notices.clone() {
+            beside.spawn(Notifier { webhooks: self.webhooks.clone(), notices }.run(stop.clone()));
+        }
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
@@ -107,6 +124,7 @@ impl Deliverer {
         }
         stop.cancel();
         while workers.join_next().await.is_some() {}
+        while beside.join_next().await.is_some() {}
     }
 
     /// All endpoints that are sent to.

@@ -71,10 +71,28 @@ impl Letters {
         Ok(true)
     }
 
-    /// The letter that is due first, if any is. It is not locked while it is sent: nobody else sends for this endpoint.
+    /// Looks for one that is due as soon as it can be: somebody decided about one.
+    pub(crate) fn look_now(&mut self) {
+        self.due = self.due.map(|due| due.min(Instant::now()));
+    }
+
+    /// The letter that is due first, if any is, of those about which somebody decided before the others. It is not locked while it is
+    /// sent: nobody else sends for this endpoint.
     pub(crate) async fn take(&self, pool: &PgPool) -> Result<Option<Taken>, sqlx::Error> {
+        let decided = self.take_decided(pool).await?;
+        if decided.is_some() {
+            return Ok(decided);
+        }
         let mut transaction = pool.begin().await?;
         let taken = deadletters::take(&mut transaction, &self.consumer, Share::WHOLE, 1).await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
+    /// The same, if somebody decided about it.
+    pub(crate) async fn take_decided(&self, pool: &PgPool) -> Result<Option<Taken>, sqlx::Error> {
+        let mut transaction = pool.begin().await?;
+        let taken = deadletters::take_decided(&mut transaction, &self.consumer, Share::WHOLE, 1).await?;
         transaction.commit().await?;
         Ok(taken)
     }

@@ -173,7 +173,7 @@ pub(crate) async fn passed_over(pool: &PgPool, target: &Target) -> Result<bool, 
     Ok(moved.rows_affected() == 1)
 }
 
-/// The endpoint gets nothing any more until somebody enables it.
+/// The endpoint gets nothing any more until somebody enables it. That is to be told.
 pub(crate) async fn disable(
     pool: &PgPool,
     target: &Target,
@@ -184,6 +184,9 @@ pub(crate) async fn disable(
         "WITH off AS (
              UPDATE webhooks.endpoints SET enabled = false, disabled_reason = $3, version = version + 1, changed_at = $4
              WHERE tenant_id = $1 AND endpoint_id = $2 AND enabled AND version = $5 RETURNING version
+         ), tell AS (
+             INSERT INTO webhooks.notices (tenant_id, endpoint_id, version, disabled_at, reason, next_attempt_at)
+             SELECT $1, $2, version, $4, $3, $4 FROM off
          )
          INSERT INTO webhooks.changes (tenant_id, endpoint_id, version, actor, changed_at, change, detail)
          SELECT $1, $2, version, 'inopsio', $4, 'disabled', jsonb_build_object('reason', $3) FROM off",

@@ -78,6 +78,20 @@ CREATE TABLE IF NOT EXISTS webhooks.changes (
     PRIMARY KEY (tenant_id, endpoint_id, version)
 );
 
+-- What is to be told: that an endpoint was disabled by itself. Gone when everybody was told, or could not be for a day.
+CREATE TABLE IF NOT EXISTS webhooks.notices (
+    tenant_id       uuid        NOT NULL,
+    endpoint_id     uuid        NOT NULL,
+    -- Of the change: which disabling it is.
+    version         bigint      NOT NULL,
+    disabled_at     timestamptz NOT NULL,
+    reason          text        NOT NULL,
+    -- Users who were told.
+    told            uuid[]      NOT NULL DEFAULT '{}',
+    next_attempt_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, endpoint_id, version)
+);
+
 -- What was done under which id, with the first answer: as for commands of the log.
 CREATE TABLE IF NOT EXISTS webhooks.commands (
     tenant_id    uuid        NOT NULL,
@@ -92,7 +106,7 @@ DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['endpoints', 'cursors', 'deliveries', 'changes', 'commands'] LOOP
+    FOREACH t IN ARRAY ARRAY['endpoints', 'cursors', 'deliveries', 'changes', 'commands', 'notices'] LOOP
         EXECUTE format('ALTER TABLE webhooks.%I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('ALTER TABLE webhooks.%I FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('DROP POLICY IF EXISTS tenant ON webhooks.%I', t);
@@ -132,6 +146,8 @@ GRANT SELECT, UPDATE (enabled, disabled_reason, version, changed_at, former_secr
 GRANT SELECT, UPDATE ON webhooks.cursors TO inopsio_{{service}}_deliver;
 GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO inopsio_{{service}}_deliver;
 GRANT INSERT ON webhooks.changes TO inopsio_{{service}}_deliver;
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks.notices TO inopsio_{{service}}_deliver;
+GRANT SELECT, DELETE ON webhooks.notices TO inopsio_{{service}}_configure;
 
 -- Secrets leave the database sealed.
 GRANT USAGE ON SCHEMA webhooks TO inopsio_{{service}}_backup;

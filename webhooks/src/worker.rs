@@ -1,14 +1,16 @@
 //! One endpoint: its tenant's events, one after the other, each until it has arrived.
 
+mod again;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use deadletters::Part;
 use eventstore::EventStore;
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,8 +26,6 @@ const PAGE: u32 = 200;
 const GRACE: Duration = Duration::from_secs(2);
 /// After so many attempts the oldest are forgotten.
 const TRIM: u32 = 64;
-/// So many parked events are sent again before new ones have their turn.
-const AGAIN: usize = 16;
 /// How long to wait when the database does not do its part.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) store: EventStore,
     /// So many send at a time.
     pub(crate) places: Places,
+    /// Changes when somebody decided about a dead letter.
+    pub(crate) decided: watch::Receiver<()>,
 }
 
 pub(crate) struct Worker {
@@ -64,22 +66,15 @@ pub(crate) struct Worker {
     noted: u32,
     /// What its receiver refused; unknown until it was looked up.
     letters: Option<Letters>,
+    decided: watch::Receiver<()>,
 }
-
-/// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
-struct Over;
 
 /// Why a step was not done.
 enum Trouble {
+    /// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
     Over,
     Log(eventstore::Error),
     Tables(sqlx::Error),
-}
-
-impl From<Over> for Trouble {
-    fn from(_: Over) -> Self {
-        Self::Over
-    }
 }
 
 impl From<eventstore::Error> for Trouble {
@@ -97,7 +92,8 @@ impl From<sqlx::Error> for Trouble {
 impl Worker {
     pub(crate) fn new(target: Target, shared: Arc<Shared>, stop: CancellationToken) -> Self {
         let stored = (target.position, Instant::now());
-        Self { target, shared, stop, stored, noted: 0, letters: None }
+        let decided = shared.decided.clone();
+        Self { target, shared, stop, stored, noted: 0, letters: None, decided }
     }
 
     /// Delivers until it is stopped, or until the endpoint is not as it was.
@@ -110,7 +106,10 @@ impl Worker {
             let next = self.next_event().await;
             match self.round().await {
                 Ok(()) => {
-                    stop.run_until_cancelled(next).await;
+                    let decided = stop.run_until_cancelled(next).await.unwrap_or_default();
+                    if let (true, Some(letters)) = (decided, &mut self.letters) {
+                        letters.look_now();
+                    }
                 }
                 Err(Trouble::Over) => break,
                 Err(trouble) => {
@@ -126,17 +125,26 @@ impl Worker {
         positions.remove(self.target.id);
     }
 
-    /// Ends when there may be something new.
-    async fn next_event(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Ends when there may be something new; true: somebody decided about a dead letter.
+    async fn next_event(&mut self) -> impl Future<Output = bool> + Send + use<> {
         let parts = self.shared.webhooks.parts();
         let heard = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
         let due = self.letters.as_ref().and_then(Letters::due);
         let look = due
             .map_or(parts.settings.look, |due| due.saturating_duration_since(Instant::now()).min(parts.settings.look));
+        self.decided.mark_unchanged();
+        let mut decided = self.decided.clone();
         async move {
-            match heard {
-                Some(heard) => drop(tokio::time::timeout(look, heard).await),
-                None => tokio::time::sleep(look).await,
+            let heard = async {
+                match heard {
+                    Some(heard) => heard.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = heard => false,
+                Ok(()) = decided.changed() => true,
+                () = tokio::time::sleep(look) => false,
             }
         }
     }
@@ -255,53 +263,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends what was parked and is due, one after the other; the rest when new events have had their turn.
-    async fn send_again(&mut self) -> Result<(), Trouble> {
-        let webhooks = self.shared.webhooks.clone();
-        let parts = webhooks.parts();
-        let Some(mut letters) = self.letters.take() else { return Ok(()) };
-        // Taken out for the time being: if something goes wrong it is looked up anew.
-        for _ in 0..AGAIN {
-            if letters.due().is_none_or(|due| due > Instant::now()) {
-                break;
-            }
-            let Some(taken) = letters.take(parts.deliver).await? else {
-                letters.rest(parts.deliver, parts.settings.look, deadletters::HELD).await?;
-                continue;
-            };
-            let mut failed = None;
-            let events = self.shared.store.events_at(&taken.positions).await?;
-            let decisions = taken.decisions.opened(&self.shared.store, &events).await?;
-            for part in decisions.parts(events) {
-                let Part::Events(run) = part else { continue };
-                for event in run {
-                    failed = self.try_again(&event, taken.nth()).await?.map(|errors| (event.position, errors));
-                }
-            }
-            letters.settle(parts.deliver, &taken, deadletters::Outcome { failed }).await?;
-            letters.rest(parts.deliver, parts.settings.look, Duration::ZERO).await?;
-        }
-        self.letters = Some(letters);
-        Ok(())
-    }
-
-    /// Sends a parked event once; why it did not arrive, if it did not.
-    async fn try_again(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
-        let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
-            Ok(body) => body,
-            Err(reason) => return Ok(Some(vec![reason])),
-        };
-        let (outcome, at) = self.send(event.event_id, &body).await?;
-        self.count(&outcome);
-        let parts = self.shared.webhooks.parts();
-        let attempt = Attempt { event, at, nth, outcome: &outcome };
-        if !note::again(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
-            return Err(Trouble::Over);
-        }
-        self.noted().await?;
-        Ok((!outcome.delivered()).then(|| why(&outcome)))
-    }
-
     /// Notes a failure, and when it is tried again; or gives the endpoint up.
     async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Trouble> {
         let webhooks = self.shared.webhooks.clone();
@@ -348,13 +309,26 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until the next attempt is due.
-    async fn wait(&self) -> Result<(), Over> {
+    /// Waits until the next attempt is due. What people decide about parked events meanwhile is heeded at once.
+    async fn wait(&mut self) -> Result<(), Trouble> {
         let Some(due) = self.target.next_attempt_at else { return Ok(()) };
-        let parts = self.shared.webhooks.parts();
+        let webhooks = self.shared.webhooks.clone();
+        let parts = webhooks.parts();
         // A clock that was ahead when that was noted must not make it wait for longer than anything waits.
         let pause = (due - parts.clock.now()).to_std().unwrap_or_default().min(parts.settings.longest_pause());
-        self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or(Over)
+        let until = Instant::now() + pause;
+        loop {
+            self.heed(until).await?;
+            let look = until.min(Instant::now() + parts.settings.look);
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Trouble::Over),
+                Ok(()) = self.decided.changed() => {}
+                () = tokio::time::sleep_until(look) => {}
+            }
+            if Instant::now() >= until {
+                return Ok(());
+            }
+        }
     }
 
     async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Trouble> {

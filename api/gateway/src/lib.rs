@@ -36,3 +36,4 @@ pub use contracts::contracts;
 pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, restore, resume, stand_alone, suspend};
 pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, holdings, jobs_of, known};
 pub use server::{Server, Services, StartError};
+pub use service::REBUILD_READ_MODEL;

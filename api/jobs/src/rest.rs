@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use face::{Authenticated, Command, Count, Empty, Example, Noted, NotedNew, Parameter, Plain, Problem, example};
 use jobs::{Listing, Submitted, Wanted};
+use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use schemars::JsonSchema;
@@ -94,7 +95,12 @@ impl Rest {
             before: after.0,
             limit: limit + 1,
         };
-        let mut found = self.services.of(&service.0)?.list(&caller, &listing).await?;
+        let jobs = self.services.of(&service.0)?;
+        if let Some(kind) = &listing.kind {
+            let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
+            jobs.kinds().known(kind).map_err(unknown)?;
+        }
+        let mut found = jobs.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);

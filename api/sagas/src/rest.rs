@@ -99,7 +99,12 @@ impl Rest {
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
             limit: limit + 1,
         };
-        let mut found = self.instances(&service.0)?.list(&caller, &listing).await?;
+        let instances = self.instances(&service.0)?;
+        if let Some(saga) = &listing.saga {
+            let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "saga");
+            instances.sagas().check(saga).map_err(unknown)?;
+        }
+        let mut found = instances.list(&caller, &listing).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next =

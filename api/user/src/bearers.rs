@@ -9,9 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use executor::Executor;
+use face::Addressee;
 use kernel::{Aggregate, Caller, Grant, RecordedEvent, Refusal, TenantId, UserId};
-use user_aggregates::{Group, Role, RoleId, User, UserStatus};
+use user_aggregates::{Group, Owners, Role, RoleId, User, UserStatus};
 use uuid::Uuid;
+
+use crate::mailed_links::addressee;
 
 /// How many roles are looked at for one bearer, one including the other. Commands let no role include so many.
 const MOST_ROLES: usize = 500;
@@ -76,6 +79,24 @@ impl Bearers {
             Some((user, _)) => Ok(self.with_roles_of(tenant, &user).await?.permissions),
             None => Ok(BTreeSet::new()),
         }
+    }
+
+    /// The owners of a tenant: its administrators who may sign in.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub async fn owners(&self, tenant: TenantId) -> Result<Vec<UserId>, Refusal> {
+        let found = self.executor.load::<Owners>(&asking(tenant), &tenant.to_string()).await?;
+        Ok(found.map(|(owners, _)| owners.users.iter().copied().collect()).unwrap_or_default())
+    }
+
+    /// Where mail for a user of the tenant goes; none: there is no such user, or they may not sign in.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    pub async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
+        let found = self.executor.load::<User>(&asking(tenant), &user.to_string()).await?;
+        Ok(found.map(|(user, _)| addressee(&user)).filter(|addressee| addressee.may_sign_in))
     }
 
     /// Whether there is a role of this name.

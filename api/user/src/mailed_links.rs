@@ -68,12 +68,17 @@ impl Addressees for UserMailedLinks {
     async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
         let found = self.executor.load::<User>(&owner(tenant, user), &user.to_string()).await?;
         let present = found.map(|(state, _)| state).filter(|state| state.status.is_present());
-        Ok(present.map(|state| Addressee {
-            name: state.profile.name.reveal().clone(),
-            email: state.login.email.reveal().clone(),
-            email_verified: state.email_verified,
-            may_sign_in: state.may_sign_in(),
-        }))
+        Ok(present.map(|state| addressee(&state)))
+    }
+}
+
+/// Where mail for a user goes.
+pub(crate) fn addressee(user: &User) -> Addressee {
+    Addressee {
+        name: user.profile.name.reveal().clone(),
+        email: user.login.email.reveal().clone(),
+        email_verified: user.email_verified,
+        may_sign_in: user.may_sign_in(),
     }
 }
 

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     /// What moves with a tenant to another cell, and is in no backup, or in a part of its own.
-    const OTHERWISE: [&str; 11] = [
+    const OTHERWISE: [&str; 12] = [
         // A part of its own.
         "dead.decisions",
         // First answers, some with secrets.
@@ -197,6 +197,8 @@ mod tests {
         "jobs.batches",
         // What was tried.
         "webhooks.deliveries",
+        // Mail that is about to be sent.
+        "webhooks.notices",
     ];
 
     #[test]

@@ -144,6 +144,9 @@ impl Command {
         match self {
             Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
+                if let Some(kind) = kind.as_deref() {
+                    known(context, &whose, kind)?;
+                }
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
                 let mut found =
                     Open::listed(context, &whose, async |jobs, caller| jobs.list(caller, &listing).await).await?;
@@ -187,6 +190,18 @@ impl Command {
 
 fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "jobs")
+}
+
+/// That there are jobs of this kind in a service that is meant.
+fn known(context: &Context, whose: &Whose, kind: &str) -> Result<()> {
+    let mut names = BTreeSet::from([gateway::REBUILD_READ_MODEL]);
+    for domain in services(whose)? {
+        names.extend(jobs_of(&domain, &context.config.database(domain.service)).names());
+    }
+    if names.contains(kind) {
+        return Ok(());
+    }
+    bail!("there are no {kind:?} jobs; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// What the commands work with.

@@ -205,6 +205,10 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
             &["saga", "list", "--tenant", "acme", "--saga", "followup"],
             "there are no sagas \"followup\"; allowed: announce_logout",
         ),
+        (
+            &["job", "list", "--tenant", "acme", "--kind", "export_lead"],
+            "there are no \"export_lead\" jobs; allowed: export_leads",
+        ),
         (&["dlq", "list", "--tenant", "acme", "--consumer", "projection.lead"], "allowed: projection."),
         (&["dlq", "redrive", "--tenant", "acme", "--all", "--consumer", "saga.x", "--reason", "r"], "webhook.<id>"),
         // What several services have, or none, is not taken for one service's.
@@ -239,6 +243,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
     for known in [
         &["dlq", "list", "--tenant", "acme", "--consumer", &format!("webhook.{id}")][..],
         &["saga", "list", "--tenant", "acme", "--saga", "announce_logout"],
+        &["job", "list", "--tenant", "acme", "--kind", "rebuild_read_model"],
     ] {
         let ended = sandbox.run(known);
         assert!(!ended.status.success() && !ended.stderr.contains("allowed"), "{known:?}: {ended:#?}");

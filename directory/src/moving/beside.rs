@@ -29,6 +29,7 @@ pub const CARRIED: &[(&str, &[&str])] = &[
     ("webhooks.deliveries", &["position"]),
     ("webhooks.changes", &[]),
     ("webhooks.commands", &[]),
+    ("webhooks.notices", &[]),
 ];
 
 /// What does not go along as it is: the log's own (`eventstore::transfer` copies what of it is the tenant's), and what follows from

@@ -210,10 +210,7 @@ impl Jobs {
     }
 
     fn kind(&self, name: &str) -> Result<&Kind, Refusal> {
-        self.inner.kinds.find(name).ok_or_else(|| {
-            let names = self.inner.kinds.names().join(", ");
-            Refusal::invalid("job_kind_unknown", format!("there are no {name:?} jobs; allowed: {names}"))
-        })
+        self.inner.kinds.known(name).map_err(|detail| Refusal::invalid("job_kind_unknown", detail))
     }
 
     /// A transaction for a request that is carried out once; `target` is what it makes or changes.

@@ -206,6 +206,11 @@ impl Kinds {
         self.all.iter().find(|kind| kind.name == name)
     }
 
+    /// The kind with this name, whether it can be asked for by name or not. An error says which there are.
+    pub fn known(&self, name: &str) -> Result<&Kind, String> {
+        self.find(name).ok_or_else(|| format!("there are no {name:?} jobs; allowed: {}", self.names().join(", ")))
+    }
+
     /// The kind that a caller asks for by name; `pointer` is where the request has its arguments.
     ///
     /// # Errors

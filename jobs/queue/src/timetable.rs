@@ -6,6 +6,15 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use kernel::FieldError;
 
+/// The fields of an expression, and the values of each.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of month", "1 to 31, and L for the last"),
+    ("month", "1 to 12, or JAN to DEC"),
+    ("day of week", "0 to 7 (0 and 7 are Sunday), or SUN to SAT"),
+];
+
 /// The times at which something is to be done. Five fields (minute, hour, day of month, month, day of week), read as the clocks of
 /// the time zone show them: when they are put forward over a time, that falls on the first moment after the gap; when they are put
 /// back over it, it comes once.
@@ -26,13 +35,7 @@ impl Timetable {
             errors.push(FieldError { pointer: pointer.to_owned(), code, detail });
         };
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let read = parser.parse(cron).map_err(|error| {
-            refuse(
-                "/cron",
-                "cron_invalid",
-                format!("{cron:?}: {error}; allowed are five fields, such as \"0 6 * * MON\""),
-            );
-        });
+        let read = parser.parse(cron).map_err(|_| refuse("/cron", "cron_invalid", wrong(&parser, cron)));
         let zone = time_zone.parse::<Tz>().map_err(|_| {
             let detail = format!("{time_zone:?} is no time zone; allowed are those of IANA, such as \"Europe/Berlin\"");
             refuse("/time_zone", "time_zone_unknown", detail);
@@ -62,6 +65,28 @@ impl Timetable {
     pub fn next(&self, time: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
         std::iter::successors(self.after(time), |time| self.after(*time)).take(count).collect()
     }
+}
+
+/// What is wrong with an expression that can't be read: the library speaks of its own parts, not of the expression's.
+fn wrong(parser: &CronParser, cron: &str) -> String {
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    // Each by itself, beside fields that allow everything.
+    let is_wrong = |at: usize| {
+        let mut alone = ["*"; FIELDS.len()];
+        alone[at] = fields[at];
+        parser.parse(&alone.join(" ")).is_err()
+    };
+    if fields.len() == FIELDS.len()
+        && let Some(at) = (0..FIELDS.len()).find(|at| is_wrong(*at))
+    {
+        let (name, values) = FIELDS[at];
+        return format!(
+            "{:?} is no {name}; allowed are {values}, and *, lists (1,3), ranges (1-3) and steps (*/3)",
+            fields[at]
+        );
+    }
+    let names = FIELDS.map(|(name, _)| name).join(", ");
+    format!("{cron:?} is no time; allowed are five fields ({names}), such as \"0 6 * * MON\"")
 }
 
 #[cfg(test)]
@@ -110,5 +135,23 @@ mod tests {
         assert_eq!(codes("0 0 31 2 *", "UTC"), [("/cron".to_owned(), "cron_never")]);
         assert_eq!(codes("0 6 * * *", "Mars/Olympus"), [("/time_zone".to_owned(), "time_zone_unknown")]);
         assert_eq!(codes("", "").len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_expression_is_said_of_its_fields() {
+        let detail = |cron: &str| Timetable::new(cron, "UTC").err().unwrap_or_default().remove(0).detail;
+        for (cron, begins) in [
+            ("61 6 * * *", "\"61\" is no minute; allowed are 0 to 59"),
+            ("0 24 * * *", "\"24\" is no hour; allowed are 0 to 23"),
+            ("0 6 32 * *", "\"32\" is no day of month; allowed are 1 to 31"),
+            ("0 6 * JUNE *", "\"JUNE\" is no month; allowed are 1 to 12, or JAN to DEC"),
+            ("0 6 * * 8", "\"8\" is no day of week; allowed are 0 to 7"),
+            (
+                "0 6 * *",
+                "\"0 6 * *\" is no time; allowed are five fields (minute, hour, day of month, month, day of week)",
+            ),
+        ] {
+            assert!(detail(cron).starts_with(begins), "{cron}: {}", detail(cron));
+        }
     }
 }

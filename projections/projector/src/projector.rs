@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eventstore::{Database, EventStore};
-use futures::StreamExt;
 use kernel::Service;
 use nats::Bus;
 use tokio::sync::{broadcast, watch};
@@ -70,7 +69,7 @@ impl Projector {
         }
         tasks.spawn(roster.run(shutdown.clone()));
         tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
-        tasks.spawn(hear(self.bus.clone(), self.service, decided, shutdown.clone()));
+        tasks.spawn(deadletters::hear(self.bus.clone(), self.service, decided, shutdown.clone()));
         tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
     }
@@ -103,22 +102,4 @@ async fn measure(progress: ProgressWriter, store: EventStore, shutdown: Cancella
         }
     };
     shutdown.run_until_cancelled(measuring).await;
-}
-
-/// Passes on that somebody decided about a dead letter. Workers that have any also look by themselves.
-async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
-    let hearing = async {
-        loop {
-            match bus.dead_letter_wakes(service).await {
-                Ok(mut wakes) => {
-                    while wakes.next().await.is_some() {
-                        decided.send_replace(());
-                    }
-                }
-                Err(error) => tracing::debug!(%service, %error, "decisions about dead letters are not heard of"),
-            }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        }
-    };
-    shutdown.run_until_cancelled(hearing).await;
 }

@@ -1,5 +1,6 @@
 //! A service's sagas, as it plugs them into the program.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use executor::Executor;
@@ -45,6 +46,15 @@ impl Sagas {
     /// All definitions, old versions too.
     pub fn definitions(&self) -> &[Definition] {
         &self.definitions
+    }
+
+    /// That there are sagas of this name here. An error says which there are.
+    pub fn check(&self, name: &str) -> Result<(), String> {
+        let names: BTreeSet<_> = self.definitions.iter().map(Definition::name).collect();
+        if names.contains(name) {
+            return Ok(());
+        }
+        Err(format!("there are no sagas {name:?} here; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", ")))
     }
 
     /// The instances in the log.

@@ -9,7 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::programs;
 use crate::watchdog::Watchdog;
 
-/// A cluster of one's own, for tests that kill it. Gone when dropped.
+/// A cluster of one's own, for tests that kill it. Gone when dropped, with what its backends share (`dynamic_shared_memory_type`): that is
+/// a file among its data, for nobody would remove what a killed server leaves in `/dev/shm`.
 pub struct Postgres {
     dir: PathBuf,
     port: u16,
@@ -21,15 +22,15 @@ impl Postgres {
     /// Makes and starts a cluster to be killed. It does not sync its files, which only a crash of the machine could show, and
     /// which makes its recovery quicker by seconds.
     pub fn unsynced() -> Self {
-        Self::start(programs::temporary_directory("postgres"), "-c fsync=off")
+        Self::start(programs::temporary_directory("postgres"), "-c fsync=off -c dynamic_shared_memory_type=mmap")
     }
 
     /// Makes and starts a cluster that syncs what it commits, as a real one does.
     pub fn private() -> Self {
-        Self::start(programs::temporary_directory("postgres"), "")
+        Self::start(programs::temporary_directory("postgres"), "-c dynamic_shared_memory_type=mmap")
     }
 
-    /// The same in a new folder of a certain disk.
+    /// The same in a new folder of a certain disk, on which is nothing but its data.
     pub fn private_in(folder: &Path) -> Self {
         std::fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self::start(folder.to_owned(), "")

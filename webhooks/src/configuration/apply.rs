@@ -238,7 +238,7 @@ impl Change<'_> {
     }
 
     async fn remove(&self, tables: &mut PgConnection, id: Uuid) -> Result<Value, Refusal> {
-        for table in ["deliveries", "cursors", "endpoints"] {
+        for table in ["deliveries", "notices", "cursors", "endpoints"] {
             sqlx::query(&format!("DELETE FROM webhooks.{table} WHERE tenant_id = $1 AND endpoint_id = $2"))
                 .bind(self.tenant.uuid())
                 .bind(id)

@@ -146,6 +146,83 @@ async fn a_discarded_event_is_not_delivered_and_an_edited_one_with_its_new_paylo
     assert!(tries.iter().all(|one| one.id() == tries[0].id()), "under the id that it always had");
 }
 
+/// Refuses lamps whose `n` is 13, and wants to be left alone for an hour after each that has none.
+async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
+    let mended = Arc::new(AtomicBool::new(false));
+    let takes = mended.clone();
+    let receiver = Receiver::answering(move |message, _| match message.json()["data"]["n"].as_u64() {
+        Some(0) => Reply::Status("503 Service Unavailable\r\nretry-after: 3600"),
+        Some(13) if !takes.load(Ordering::SeqCst) => Reply::Status("422 Unprocessable Content"),
+        _ => Reply::Status("200 OK"),
+    })
+    .await;
+    (receiver, mended)
+}
+
+#[tokio::test]
+async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_attempt() {
+    // Nobody looks by themselves before the test is over.
+    let long = std::time::Duration::from_hours(1);
+    let settings = webhooks::Settings { longest_retry: long, look: long, ..crate::world::quick() };
+    let world = World::with(settings).await;
+    let (receiver, mended) = superstitious_and_tired().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let first = append(&world, "one", &[13, 1, 2]).await - 2;
+    let second = append(&world, "two", &[13, 3]).await - 1;
+    let third = append(&world, "three", &[13]).await;
+    append(&world, "tired", &[0]).await;
+    eventually("the endpoint waits", async || {
+        let endpoint = world.find(endpoint.id).await;
+        ((endpoint.position.0, endpoint.attempts) == (third, 1)).then_some(())
+    })
+    .await;
+    assert_eq!(parked(&world).await.len(), 3);
+    let before = receiver.got().len();
+
+    let (dead_letters, ours) = (dead_letters(&world), request(&world));
+    dead_letters.discard(&ours, &id(endpoint.id, second), "unlucky").await.unwrap();
+    eventually("what waited behind it arrives", async || receiver.positions().contains(&(second + 1)).then_some(()))
+        .await;
+    eventually("it is parked no more", async || (parked(&world).await.len() == 2).then_some(())).await;
+    mended.store(true, Ordering::SeqCst);
+    dead_letters.redrive(&ours, &id(endpoint.id, first), "mended").await.unwrap();
+    eventually("one is left", async || (parked(&world).await.len() == 1).then_some(())).await;
+    // What was decided, and nothing else: neither what waits nor what nobody decided about.
+    assert_eq!(receiver.positions()[before..], [second + 1, first, first + 1, first + 2]);
+    assert_eq!(parked(&world).await[0].id, id(endpoint.id, third));
+    let waits = world.find(endpoint.id).await;
+    assert_eq!((waits.attempts, waits.position.0), (1, third));
+}
+
+#[tokio::test]
+async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
+    let long = std::time::Duration::from_hours(1);
+    let settings = webhooks::Settings {
+        park_after: 1,
+        first_retry: long,
+        longest_retry: long,
+        timeout: std::time::Duration::from_secs(2),
+        ..crate::world::quick()
+    };
+    let world = World::with(settings).await;
+    // Silent when it is sent again: until the time is over, and it is decided that it is discarded.
+    let receiver = Receiver::answering(|_, before| match before {
+        0 => Reply::Status("422 Unprocessable Content"),
+        _ => Reply::Silence,
+    })
+    .await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[1]).await;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    let (dead_letters, ours) = (dead_letters(&world), request(&world));
+    dead_letters.redrive(&ours, &id(endpoint.id, refused), "again").await.unwrap();
+    eventually("it is sent again", async || (receiver.got().len() == 2).then_some(())).await;
+    dead_letters.discard(&ours, &id(endpoint.id, refused), "never mind").await.unwrap();
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    let letter = dead_letters.find(&ours.caller, &id(endpoint.id, refused)).await.unwrap().letter;
+    assert_eq!((letter.state, receiver.got().len()), (State::Discarded, 2));
+}
+
 #[tokio::test]
 async fn who_refuses_everything_is_disabled_and_keeps_no_more_attempts_than_it_should() {
     let settings = webhooks::Settings { most_parked: 3, kept: 2, ..crate::world::quick() };

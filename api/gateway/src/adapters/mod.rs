@@ -18,6 +18,7 @@ mod permissions;
 mod signing_in;
 mod signing_keys;
 mod tenants;
+mod webhook_notices;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ use self::names::DomainNames;
 use self::no_places::NoPlaces;
 use self::notices::LogoutNotices;
 pub use self::tenants::CachedTenants;
+pub use self::webhook_notices::WebhookNotices;
 use crate::auth::suspension::Suspended;
 use crate::domains::holdings;
 

@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemDice, Webhooks};
 
+pub use self::rebuilding::REBUILD_READ_MODEL;
 pub use self::state::{RelayState, SagasState, SealingState};
-use crate::adapters::Adapters;
+use crate::adapters::{Adapters, WebhookNotices};
 use crate::domains::{DomainDefinition, dead_letters_of};
 use crate::server::StartError;
 
@@ -138,7 +139,7 @@ pub async fn open(
     let relay = starting.relay();
     let sealer = starting.sealer();
     let read_models = starting.projections();
-    let webhooks = starting.webhooks()?;
+    let webhooks = starting.webhooks(adapters)?;
     let machines = adapters.machines.clone();
     let writing = Writing { executor: starting.executor.clone(), grants: grants.clone(), machines };
     let jobs = starting.jobs((domain.jobs)(&read_models, Some(&writing)));
@@ -221,7 +222,7 @@ impl Starting<'_> {
         read_models
     }
 
-    fn webhooks(&self) -> Result<Webhooks, StartError> {
+    fn webhooks(&self, adapters: &Adapters) -> Result<Webhooks, StartError> {
         let service = self.domain.service;
         let sources =
             webhooks::Sources { clock: self.clock.clone(), ids: self.ids.clone(), dice: Arc::new(SystemDice) };
@@ -229,7 +230,12 @@ impl Starting<'_> {
         let settings = self.config.webhooks.settings();
         let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)
             .map_err(|error| StartError::Webhooks { service, error })?;
-        let deliverer = Deliverer::new(webhooks.clone(), self.store.clone());
+        let notices = WebhookNotices {
+            mailer: adapters.mailer.clone(),
+            bearers: adapters.bearers.clone(),
+            url: adapters.url.clone(),
+        };
+        let deliverer = Deliverer::new(webhooks.clone(), self.store.clone()).telling(Arc::new(notices));
         self.spawn(deliverer.run(self.shutdown()));
         Ok(webhooks)
     }

@@ -104,6 +104,7 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
             (world.request(Method::GET, "/v1/jobs/erp"), StatusCode::NOT_FOUND, "not_found"),
             (world.request(Method::GET, "/v1/jobs/crm?state=asleep"), bad, "parameter_invalid"),
             (world.request(Method::GET, "/v1/jobs/crm?limit=201"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/jobs/crm?kind=export_lead"), bad, "parameter_invalid"),
             (
                 world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "owner": "" })),
                 bad,

@@ -74,6 +74,7 @@ async fn an_import_is_reverted_by_a_command_and_its_saga_is_seen() {
             (world.request(Method::GET, "/v1/sagas/erp"), StatusCode::NOT_FOUND, "not_found"),
             (world.request(Method::GET, "/v1/sagas/crm?status=stuck"), StatusCode::BAD_REQUEST, "parameter_unknown"),
             (world.request(Method::GET, "/v1/sagas/crm?state=asleep"), StatusCode::BAD_REQUEST, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/sagas/crm?saga=followup"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (world.request(Method::GET, "/v1/sagas/crm?limit=0"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (post("resume"), StatusCode::CONFLICT, "saga_not_stuck"),
             (post("cancel").json(&json!({ "reason": "late" })), StatusCode::CONFLICT, "saga_not_cancellable"),

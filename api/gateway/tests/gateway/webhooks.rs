@@ -1,10 +1,11 @@
 //! Webhooks as tenants set them up and look at them, over REST and GraphQL.
 
+use config::SecretText;
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use testbed::eventually;
-use testbed::receiver::Receiver;
+use testbed::receiver::{Receiver, Reply};
+use testbed::{MailServer, eventually};
 
 use crate::world::{Answer, World};
 
@@ -201,4 +202,67 @@ async fn how_far_webhooks_and_feeds_are_is_told_to_operators() {
     })
     .await;
     drop(feed);
+}
+
+/// How many notices are to be told yet, and for how many of them that has failed.
+async fn untold(world: &World) -> (i64, i64) {
+    use sqlx::Connection;
+    let mut connection = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let count = "SELECT count(*), count(*) FILTER (WHERE next_attempt_at > disabled_at) FROM webhooks.notices";
+    let counted = sqlx::query_as(count).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    counted
+}
+
+#[tokio::test]
+async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_itself() {
+    let mails = MailServer::start().await;
+    let url = mails.url();
+    let world = World::start_with(|config| {
+        config.webhooks.allow_private = true;
+        config.mail.smtp_url = SecretText::new(url);
+    })
+    .await;
+    for (name, role) in [("ada", "admin"), ("grace", "admin"), ("eve", "viewer")] {
+        let user = json!({ "name": name, "email": format!("{name}@example.com"), "roles": [role] });
+        assert_eq!(world.post("/v1/user/users", user).await.status, StatusCode::CREATED);
+    }
+    let told = || {
+        let told = mails.mails().into_iter().filter(|mail| mail.data.contains("Subject: A webhook was disabled"));
+        let mut told: Vec<_> = told.collect();
+        told.sort_by(|one, other| one.to.cmp(&other.to));
+        told
+    };
+    let gone = Receiver::answering(|_, _| Reply::Status("410 Gone")).await;
+    let hook = json!({ "service": "crm", "url": gone.url, "description": "the warehouse" });
+    let created = world.post("/v1/events/webhooks", hook).await;
+    let path = format!("/v1/events/webhooks/{}", created.body["id"].as_str().unwrap());
+    // The mail server does not take them at first.
+    mails.answer_recipients("451 later");
+    world.lead("first").await;
+    eventually("it is disabled", async || (world.get(&path).await.body["state"] == "disabled").then_some(())).await;
+    eventually("it could not be told", async || (untold(&world).await == (1, 1)).then_some(())).await;
+    mails.answer_recipients("250 OK");
+    eventually("both owners were told", async || (told().len() == 2 && untold(&world).await.0 == 0).then_some(()))
+        .await;
+    let to: Vec<_> = told().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, ["ada@example.com", "grace@example.com"]);
+    for mail in told() {
+        let text = mail.data.replace("=\r\n", "");
+        assert!(
+            text.contains("410") && text.contains("(the warehouse)") && text.contains(&format!("{path}/enable")),
+            "{text}"
+        );
+        assert!(!text.contains(&gone.url), "an address may be a secret: {text}");
+    }
+
+    // Disabled again, it is told again; disabled by a person, it is not.
+    assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
+    eventually("they were told again", async || (told().len() == 4 && untold(&world).await.0 == 0).then_some(())).await;
+    let ids =
+        |mail: &testbed::ReceivedMail| mail.data.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned);
+    let ids: std::collections::BTreeSet<_> = told().iter().filter_map(ids).collect();
+    assert_eq!(ids.len(), 4, "each is a mail of its own: {ids:?}");
+    assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
+    assert_eq!((untold(&world).await, told().len()), ((0, 0), 4));
 }

@@ -1,0 +1,85 @@
+//! What a receiver refused: sent again when it is due, or at once when somebody decided about it.
+
+use std::time::Duration;
+
+use deadletters::{HELD, Outcome, Part, Taken};
+use kernel::RecordedEvent;
+use nats::cloudevent;
+use tokio::time::Instant;
+
+use super::{Trouble, Worker, why};
+use crate::letters::Letters;
+use crate::note::{self, Attempt};
+
+/// So many parked events are sent again before new ones have their turn.
+const AGAIN: usize = 16;
+
+impl Worker {
+    /// Sends what was parked and is due, one after the other, what people decided about first; the rest when new events have had
+    /// their turn.
+    pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
+        let webhooks = self.shared.webhooks.clone();
+        let parts = webhooks.parts();
+        // Taken out for the time being: if something goes wrong it is looked up anew.
+        let Some(mut letters) = self.letters.take() else { return Ok(()) };
+        for _ in 0..AGAIN {
+            if letters.due().is_none_or(|due| due > Instant::now()) {
+                break;
+            }
+            match letters.take(parts.deliver).await? {
+                Some(taken) => self.send_taken(&mut letters, &taken).await?,
+                None => letters.rest(parts.deliver, parts.settings.look, HELD).await?,
+            }
+        }
+        self.letters = Some(letters);
+        Ok(())
+    }
+
+    /// Heeds what people decided, while a new event waits for its attempt `until` then. The other parked events wait with it: it may be
+    /// the receiver that fails, or wants to be left alone.
+    pub(super) async fn heed(&mut self, until: Instant) -> Result<(), Trouble> {
+        let webhooks = self.shared.webhooks.clone();
+        let parts = webhooks.parts();
+        let Some(mut letters) = self.letters.take() else { return Ok(()) };
+        while letters.due().is_some() && Instant::now() < until && !self.stop.is_cancelled() {
+            let Some(taken) = letters.take_decided(parts.deliver).await? else { break };
+            self.send_taken(&mut letters, &taken).await?;
+        }
+        self.letters = Some(letters);
+        Ok(())
+    }
+
+    /// Sends a parked event once, unless it was decided that it is passed over, and writes down what came of it.
+    async fn send_taken(&mut self, letters: &mut Letters, taken: &Taken) -> Result<(), Trouble> {
+        let mut failed = None;
+        let events = self.shared.store.events_at(&taken.positions).await?;
+        let decisions = taken.decisions.opened(&self.shared.store, &events).await?;
+        for part in decisions.parts(events) {
+            let Part::Events(run) = part else { continue };
+            for event in run {
+                failed = self.try_again(&event, taken.nth()).await?.map(|errors| (event.position, errors));
+            }
+        }
+        let parts = self.shared.webhooks.parts();
+        letters.settle(parts.deliver, taken, Outcome { failed }).await?;
+        letters.rest(parts.deliver, parts.settings.look, Duration::ZERO).await?;
+        Ok(())
+    }
+
+    /// Sends a parked event once; why it did not arrive, if it did not.
+    async fn try_again(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
+        let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
+            Ok(body) => body,
+            Err(reason) => return Ok(Some(vec![reason])),
+        };
+        let (outcome, at) = self.send(event.event_id, &body).await?;
+        self.count(&outcome);
+        let parts = self.shared.webhooks.parts();
+        let attempt = Attempt { event, at, nth, outcome: &outcome };
+        if !note::again(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
+            return Err(Trouble::Over);
+        }
+        self.noted().await?;
+        Ok((!outcome.delivered()).then(|| why(&outcome)))
+    }
+}
