@@ -1,8 +1,8 @@
 //! Invitation: somebody is asked by mail to become a user.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,8 @@ kernel::events! {
             /// Until when the link is good.
             pub expires_at: DateTime<Utc>,
         },
-        /// It was sent again, with a new link; the old one is not good any more.
+        /// It was sent again, with a new link. Links of before are not good any more, unless it is the policy's: then each stays good for its
+        /// time.
         InvitationResent = "user.invitation.resent" @ 1 {
             /// Counts the links, from 1.
             pub turn: u32,
@@ -89,6 +90,9 @@ impl InvitationStatus {
     }
 }
 
+/// How long a link is good.
+pub const INVITATION_GOOD_FOR: TimeDelta = TimeDelta::days(7);
+
 /// An invitation as its history has made it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Invitation {
@@ -100,9 +104,13 @@ pub struct Invitation {
     /// Whether they asked for it themselves.
     #[serde(default)]
     pub by_policy: bool,
-    /// Which link is the good one.
+    /// Which link was sent last.
     pub turn: u32,
+    /// Until when that is good.
     pub expires_at: DateTime<Utc>,
+    /// Until when each link is good, by its turn. Of an invitation by a person it is the last one. Anybody may ask for one of the policy, so
+    /// there another one takes nothing from those before it: else whoever keeps asking for somebody would keep them out.
+    pub links: BTreeMap<u32, DateTime<Utc>>,
     pub user: Option<UserId>,
     /// Of which links it is on record that they were followed in vain.
     #[serde(default)]
@@ -162,10 +170,23 @@ impl Invitation {
         match self.status {
             InvitationStatus::Accepted => Err(InvitationFault::Used),
             InvitationStatus::Revoked => Err(InvitationFault::Revoked),
-            InvitationStatus::Pending if turn != self.turn => Err(InvitationFault::Superseded),
-            InvitationStatus::Pending if at >= self.expires_at => Err(InvitationFault::Expired),
-            InvitationStatus::Pending => Ok(()),
+            InvitationStatus::Pending => match self.links.get(&turn) {
+                Some(until) if at < *until => Ok(()),
+                Some(_) => Err(InvitationFault::Expired),
+                // Of the policy's those are forgotten whose time is over.
+                None if self.by_policy && (1..self.turn).contains(&turn) => Err(InvitationFault::Expired),
+                None => Err(InvitationFault::Superseded),
+            },
         }
+    }
+
+    /// Another link was sent.
+    fn send(&mut self, turn: u32, until: DateTime<Utc>) {
+        let sent_at = until - INVITATION_GOOD_FOR;
+        let stays = self.by_policy;
+        self.links.retain(|_, good_until| stays && sent_at < *good_until);
+        self.links.insert(turn, until);
+        (self.turn, self.expires_at) = (turn, until);
     }
 
     fn pending(&self) -> Result<(), InvitationError> {
@@ -175,7 +196,7 @@ impl Invitation {
 
 impl Aggregate for Invitation {
     const TYPE: &'static str = "user.invitation";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     const SEALED: bool = true;
     type Command = InvitationCommand;
     type Event = InvitationEvent;
@@ -211,9 +232,10 @@ impl Aggregate for Invitation {
         match event {
             InvitationEvent::InvitationSent(e) => {
                 (self.email, self.name, self.roles, self.groups) = (e.email, e.name, e.roles, e.groups);
-                (self.by_policy, self.turn, self.expires_at) = (e.by_policy, 1, e.expires_at);
+                self.by_policy = e.by_policy;
+                self.send(1, e.expires_at);
             }
-            InvitationEvent::InvitationResent(e) => (self.turn, self.expires_at) = (e.turn, e.expires_at),
+            InvitationEvent::InvitationResent(e) => self.send(e.turn, e.expires_at),
             InvitationEvent::InvitationAccepted(e) => {
                 (self.status, self.user) = (InvitationStatus::Accepted, Some(e.user));
             }
@@ -243,13 +265,17 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    fn given(mut events: Vec<InvitationEvent>) -> AggregateTestExecutor<Invitation> {
+    fn given(events: Vec<InvitationEvent>) -> AggregateTestExecutor<Invitation> {
+        given_of(false, events)
+    }
+
+    fn given_of(by_policy: bool, mut events: Vec<InvitationEvent>) -> AggregateTestExecutor<Invitation> {
         let sent = InvitationSent {
             email: "ada@example.com".to_owned().into(),
             name: None,
             roles: vec![],
             groups: vec![],
-            by_policy: false,
+            by_policy,
             expires_at: at(100),
         };
         events.insert(0, sent.into());
@@ -277,6 +303,28 @@ mod tests {
         ] {
             given(events).when(command).then_expect_error(InvitationError::Link);
         }
+    }
+
+    #[test]
+    fn each_link_of_the_policys_is_good_for_its_time_until_one_of_them_is_used() {
+        let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
+        let resent = |turn, second| InvitationResent { turn, expires_at: at(second) }.into();
+        let given = |events: Vec<_>| given_of(true, [vec![resent(2, 200), resent(3, 300)], events].concat());
+        for (turn, second) in [(1, 99), (2, 199), (3, 299)] {
+            given(vec![]).when(accept(turn, second)).then_expect_events(vec![accepted()]);
+            given(vec![accepted()]).when(accept(turn, second)).then_expect_error(InvitationError::Link);
+        }
+        for (turn, second) in [(0, 50), (1, 100), (2, 200), (3, 300), (4, 50)] {
+            given(vec![]).when(accept(turn, second)).then_expect_error(InvitationError::Link);
+        }
+        // What is over when another one is sent is forgotten, and is over all the same.
+        let week = INVITATION_GOOD_FOR.num_seconds();
+        let mut invitation = Invitation { by_policy: true, ..Invitation::default() };
+        invitation.evolve(resent(1, 100));
+        invitation.evolve(resent(2, week + 100));
+        assert_eq!(invitation.links.len(), 1);
+        assert_eq!(invitation.link(1, at(150)), Err(InvitationFault::Expired));
+        assert_eq!(invitation.link(3, at(150)), Err(InvitationFault::Superseded));
     }
 
     #[test]

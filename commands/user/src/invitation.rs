@@ -1,12 +1,11 @@
 //! Invitations: somebody is asked by mail to become a user, and accepts.
 
-use chrono::Duration;
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
-    GroupId, Invitation, InvitationCommand, InvitationError, InvitationFault, InvitationId, InvitationSent, Login,
-    UserRegistered,
+    GroupId, INVITATION_GOOD_FOR, Invitation, InvitationCommand, InvitationError, InvitationFault, InvitationId,
+    InvitationSent, Login, UserRegistered,
 };
 
 use crate::access::{self, Catalogue, within_own};
@@ -21,9 +20,6 @@ pub(crate) static EMAIL: ClaimKind = ClaimKind {
     detail: "this e-mail address is invited already (holder); send that invitation again, or revoke it first",
 };
 
-/// How long an invitation's link is good.
-pub(crate) const GOOD_FOR: Duration = Duration::days(7);
-
 /// Asks somebody by mail to become a user.
 #[derive(Clone, Debug)]
 pub struct InviteUser {
@@ -37,7 +33,7 @@ pub struct InviteUser {
     pub catalogue: Catalogue,
 }
 
-/// Sends a new link, and makes the old one worthless. Who may is who may give what the invitation gives: one that expired gives it anew.
+/// Sends a new link, and makes the old one worthless, unless it is the policy's. Who may is who may give what the invitation gives: one that expired gives it anew.
 #[derive(Clone, Debug)]
 pub struct ResendInvitation {
     pub invitation: InvitationId,
@@ -99,7 +95,7 @@ pub(crate) fn send(
     let invitation: InvitationId = work.new_id();
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);
-    let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+    let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
     let sent = InvitationSent { email: email.into(), name, roles, groups, by_policy, expires_at };
     work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
     Ok(invitation)
@@ -112,7 +108,7 @@ impl Command for ResendInvitation {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
         over(work, &self.catalogue, &invitation).await?;
-        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+        let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
         work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
     }
 }

@@ -3,8 +3,8 @@
 //! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
 //! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
 //! aggregate, take claims. `access` says what roles allow and who may give them; `owners` keeps the tenant's owners true;
-//! `import` takes users from a CSV file; `links` makes and reads what is mailed, `codes` what is texted; `claims` tells from
-//! events what was claimed; `grants` says which role may do what.
+//! `import` takes users from a CSV file; `links` makes and reads what is mailed, `codes` what is texted; `sure` asks for a
+//! fresh sign-in; `claims` tells from events what was claimed; `grants` says which role may do what.
 //!
 //! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
 //! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
@@ -31,6 +31,7 @@ mod references;
 mod registration;
 mod role;
 mod status;
+mod sure;
 mod tenant;
 mod user;
 mod values;
@@ -54,5 +55,6 @@ pub use provision::*;
 pub use registration::*;
 pub use role::*;
 pub use status::*;
+pub use sure::sure;
 pub use tenant::*;
 pub use user::*;

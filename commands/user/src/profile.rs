@@ -6,6 +6,7 @@ use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
 use crate::lengths;
+use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 
 /// A profile, as sent; checked when the command runs.
@@ -61,6 +62,20 @@ pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
     })
 }
 
+/// Replaces a user's profile. It is shown by whoever has the telephone that a number is theirs, and applications are told so: for another one of
+/// their own, somebody has shown a moment ago who they are.
+pub(crate) async fn change_profile(
+    work: &mut Work<'_>,
+    user: UserId,
+    before: &User,
+    profile: Profile,
+) -> Result<(), Refusal> {
+    if before.profile.phone != profile.phone {
+        sure_of_oneself(work, user)?;
+    }
+    work.update::<User>(user, UserCommand::ChangeProfile { profile }).await
+}
+
 impl Command for ChangeProfile {
     const PERMISSION: &'static str = "user:user:write";
     type Answer = ();
@@ -71,7 +86,7 @@ impl Command for ChangeProfile {
         checks.finish()?;
         let user = work.read::<User>(self.user).await?;
         access::over(work, &self.catalogue, &user).await?;
-        work.update::<User>(self.user, UserCommand::ChangeProfile { profile }).await
+        change_profile(work, self.user, &user, profile).await
     }
 }
 
@@ -84,7 +99,8 @@ impl Command for ChangeOwnProfile {
         let profile = self.profile.check(&mut checks);
         checks.finish()?;
         let user = oneself(work)?;
-        work.update::<User>(user, UserCommand::ChangeProfile { profile }).await?;
+        let before = work.read::<User>(user).await?;
+        change_profile(work, user, &before, profile).await?;
         Ok(user)
     }
 }

@@ -6,13 +6,13 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
-    ClaimedDomain, DomainId, Invitation, InvitationCommand, InvitationId, OpenTo, RegistrationPolicy,
-    RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
+    ClaimedDomain, DomainId, INVITATION_GOOD_FOR, Invitation, InvitationCommand, InvitationId, OpenTo,
+    RegistrationPolicy, RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
 };
 
 use crate::access::{Catalogue, existing_role, within_own};
 use crate::domain::{DOMAIN, domain_name};
-use crate::invitation::{self, EMAIL, GOOD_FOR};
+use crate::invitation::{self, EMAIL};
 use crate::user::LOGIN;
 use crate::{lengths, values};
 
@@ -150,8 +150,8 @@ impl Command for RequestRegistration {
             Some(before) => {
                 let found = work.read::<Invitation>(before).await?;
                 if found.by_policy {
-                    if !kernel::pauses(found.expires_at - GOOD_FOR, PAUSE, work.now()) {
-                        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+                    if !kernel::pauses(found.expires_at - INVITATION_GOOD_FOR, PAUSE, work.now()) {
+                        let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
                         work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
                     }
                 } else if work.now() >= found.expires_at {

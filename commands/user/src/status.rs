@@ -1,6 +1,5 @@
 //! Whether a user may sign in: lock and unlock, deactivate and reactivate, remove, erase.
 
-use chrono::TimeDelta;
 use executor::{AskedJob, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{
@@ -9,17 +8,11 @@ use user_aggregates::{
 
 use crate::access::{self, Catalogue};
 use crate::profile::oneself;
+use crate::sure::sure;
 use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
 use crate::values::present;
 use crate::{lengths, owners};
-
-/// How long after they showed who they are somebody erases themselves: it can't be undone, and an application has its tokens for longer, as
-/// has whoever stole one.
-const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
-
-/// By how much clocks may differ. What is later than that was said by one that was ahead: when it really was is not known.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// They may not sign in for now, because something is wrong.
 #[derive(Clone, Debug)]
@@ -171,7 +164,7 @@ impl Command for EraseOneself {
         let email = checks.email("/email", &self.email);
         checks.finish()?;
         let user = oneself(work)?;
-        sure(work)?;
+        sure(work.caller(), work.now())?;
         let whole = work.salvage::<User>(user).await?;
         let mut confirmed = *work.read::<User>(user).await?.login.email.reveal() == email;
         if !whole && !confirmed {
@@ -188,16 +181,6 @@ impl Command for EraseOneself {
         }
         erase(work, user, &self.forget).await
     }
-}
-
-/// Refuses somebody of whom it is long ago that they showed who they are. Where no token says when (one of the installation's own key), it is
-/// not asked.
-fn sure(work: &Work<'_>) -> Result<(), Refusal> {
-    if work.caller().shown_at().is_none_or(|at| (-SKEW..=SURE_FOR).contains(&(work.now() - at))) {
-        return Ok(());
-    }
-    let detail = "who erases themselves has signed in within the last ten minutes: sign in anew (max_age=600), and ask with the token that comes of that";
-    Err(Refusal::unauthenticated("sign_in_too_old", detail))
 }
 
 /// Erases a user, with all that says who they are; where something of it can't be read, by what can.

@@ -4,11 +4,12 @@ use chrono::{DateTime, Duration, Utc};
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, Role, TenantId, is_slug};
 use user_aggregates::{
-    Invitation, InvitationCommand, InvitationId, InvitationSent, Tenant, TenantCommand, TenantRequested,
+    INVITATION_GOOD_FOR, Invitation, InvitationCommand, InvitationId, InvitationSent, Tenant, TenantCommand,
+    TenantRequested,
 };
 use uuid::Uuid;
 
-use crate::invitation::{EMAIL, GOOD_FOR, take_back};
+use crate::invitation::{EMAIL, take_back};
 use crate::lengths;
 use crate::user::LOGIN;
 use crate::values::present;
@@ -131,7 +132,7 @@ impl Command for InviteOwner {
         let invitation = owner_invitation(tenant);
         work.absent(&LOGIN, email.reveal(), invitation);
         work.take(&EMAIL, email.reveal(), invitation);
-        let expires_at = kernel::to_micros(work.now() + GOOD_FOR);
+        let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
         let roles = vec![Role::Admin.as_str().to_owned()];
         let sent = InvitationSent { email, name: None, roles, groups: vec![], by_policy: false, expires_at };
         work.create::<Invitation>(invitation, InvitationCommand::Send(sent))

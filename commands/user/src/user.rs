@@ -8,6 +8,7 @@ use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, Use
 use crate::access::{self, Catalogue, existing_role, within_own};
 use crate::profile::ProfileFields;
 use crate::references::existing_group;
+use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 use crate::{lengths, owners};
 
@@ -87,13 +88,17 @@ pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserReg
     owners::settle(work, user, false).await
 }
 
-/// Lets a user sign in with something else, and keeps the claims on it true.
+/// Lets a user sign in with something else, and keeps the claims on it true. Whoever reads the new address sets a password by it: for their own,
+/// somebody has shown a moment ago who they are.
 pub(crate) async fn change_login(
     work: &mut Work<'_>,
     user: UserId,
     before: &User,
     login: Login,
 ) -> Result<(), Refusal> {
+    if before.login.email != login.email {
+        sure_of_oneself(work, user)?;
+    }
     work.update::<User>(user, UserCommand::ChangeLogin { login: login.clone() }).await?;
     for name in before.login.names().filter(|name| !login.names().any(|kept| kept == *name)) {
         work.release(&LOGIN, name, user);

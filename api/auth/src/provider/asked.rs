@@ -108,19 +108,6 @@ impl Asked {
         }))
     }
 
-    /// The same as a query, for who has just signed in: that is not asked of them once more.
-    pub(super) fn after_signing_in(&self) -> String {
-        // Nor are they asked again because they are not whom the client guessed.
-        let asked = url::form_urlencoded::parse(self.query.as_bytes())
-            .filter(|(name, _)| !["prompt", "login_hint"].contains(&&**name));
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(asked);
-        if self.prompt.iter().any(|one| one == "consent") {
-            query.append_pair("prompt", "consent");
-        }
-        query.finish()
-    }
-
     /// Sends somebody back with an error.
     pub(super) fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
         self.back(visit, &[("error", error), ("error_description", description)])

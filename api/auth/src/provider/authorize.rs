@@ -12,12 +12,13 @@ use super::account::to_account;
 use super::asked::{Asked, Unaskable};
 use super::browser::{ShownBy, Somebody};
 use super::form::Form;
-use super::goal::{Goal, Then, from_login};
+use super::goal::{self, Goal, Then, from_login};
 use super::hint::Unmeant;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::par::PUSHED_BEFORE;
 use super::second_factor::{self, Pending};
+use super::sure::lately;
 use super::{Answer, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use};
 
@@ -41,7 +42,12 @@ struct ToConsent {
 /// Begins: signs somebody in, asks them, sends them back with a code.
 pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
-    let asked = match par::pushed(provider, &visit, query).await? {
+    let (query, session) = match goal::shown(provider, &visit, &query).await? {
+        Ok(Some((query, session))) => (Some(query), Some(session)),
+        Ok(None) => (par::pushed(provider, &visit, query).await?, None),
+        Err(expired) => return Ok(expired),
+    };
+    let asked = match query {
         Some(query) => Asked::read(provider, &visit, query).await?,
         None => Err(Unaskable::Here(PUSHED_BEFORE)),
     };
@@ -50,7 +56,8 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
         Err(unaskable) => return Ok(unaskable.answer(&visit)),
     };
     let somebody = provider.somebody(&visit).await?;
-    proceed(provider, &visit, asked, somebody, false).await
+    let fresh = somebody.as_ref().is_some_and(|somebody| session == Some(somebody.id) && lately(provider, somebody));
+    proceed(provider, &visit, asked, somebody, fresh).await
 }
 
 /// The page on which somebody signs in without any client.
@@ -105,7 +112,7 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
             let somebody = provider.session(visit, session).await?;
             proceed(provider, visit, *asked, somebody, true).await
         }
-        goal => Ok(see_other(&goal.address(visit))),
+        goal => Ok(see_other(&goal.address(provider, visit, session).await?)),
     }
 }
 

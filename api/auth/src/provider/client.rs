@@ -8,7 +8,7 @@ use auth_commands::{NoteRefusedClient, NoteRefusedMachine, UseAssertion, protoco
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
-use jwt_simple::prelude::{Duration, NoCustomClaims, VerificationOptions};
+use jwt_simple::prelude::{Audiences, Duration, NoCustomClaims, VerificationOptions};
 use kernel::{Caller, MachineId};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -223,6 +223,14 @@ fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static st
     }
 }
 
+/// Whom an assertion may be for that is shown at an endpoint: the issuer, as newer rules have it (FAPI 2.0, draft-ietf-oauth-rfc7523bis), or that
+/// very endpoint; where requests are pushed, also the token endpoint (RFC 9126 section 2). One that is for another endpoint is shown there.
+fn audiences(visit: &Visit) -> HashSet<String> {
+    let at = |endpoint: &str| format!("{}/{endpoint}", visit.issuer);
+    let token = (visit.endpoint == at("par")).then(|| at("token"));
+    [visit.issuer.clone(), visit.endpoint.clone()].into_iter().chain(token).collect()
+}
+
 /// Checks an assertion; gives its jti.
 fn assertion(
     provider: &Provider,
@@ -239,12 +247,11 @@ fn assertion(
     let head = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(head).map_err(|_| "assertion_unreadable")?;
     let head: Kid = serde_json::from_slice(&head).map_err(|_| "assertion_unreadable")?;
     let (now, leeway) = (provider.authority.now(), provider.authority.settings().leeway);
-    // For the issuer, the endpoint to which it is sent, or the token endpoint, which RFC 9126 and older clients name at all of them.
-    let audiences = [visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)];
+    let audiences = audiences(visit);
     let options = VerificationOptions {
         required_subject: Some(client.to_owned()),
         allowed_issuers: Some(HashSet::from([client.to_owned()])),
-        allowed_audiences: Some(audiences.into()),
+        allowed_audiences: Some(audiences.clone()),
         time_tolerance: Some(Duration::from_secs(leeway.num_seconds().unsigned_abs())),
         artificial_time: Some(seconds(now)),
         ..VerificationOptions::default()
@@ -254,6 +261,11 @@ fn assertion(
         .filter_map(|key| PublicKey::of(key).ok())
         .find_map(|key| key.verify::<NoCustomClaims>(token, options.clone()).ok())
         .ok_or("assertion_invalid")?;
+    // One that is for somebody else, too, they could show here.
+    let named = claims.audiences.map(Audiences::into_set).unwrap_or_default();
+    if !named.is_subset(&audiences) {
+        return Err("assertion_for_others");
+    }
     let ends = claims.expires_at.ok_or("assertion_endless")?;
     if ends > seconds(now + LONGEST + leeway) {
         return Err("assertion_too_long");

@@ -1,5 +1,6 @@
 //! Where somebody goes on who signs in.
 
+use auth_aggregates::SessionId;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,35 @@ use super::asked::{Asked, Unaskable};
 use super::authorize::{ON_LOGIN, expired};
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
+
+/// The parameter by which somebody comes back to what a client asked for, who has just shown who they are and had to look at something else
+/// first. Sealed, for nobody else says that, and nothing else is asked with it.
+const SHOWN: &str = "shown";
+
+const ON_THE_WAY: &str = "auth.authorize.on_the_way";
+
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    /// What the client asked for.
+    query: String,
+    /// In which session they showed who they are.
+    session: SessionId,
+}
+
+/// Of a query that [`Goal::address`] made: what the client asked for, and in which session they showed who they are. None: it is no such query.
+///
+/// # Errors
+/// What is seen where it is too old, or was not us.
+pub(super) async fn shown(
+    provider: &Provider,
+    visit: &Visit,
+    query: &str,
+) -> Result<Result<Option<(String, SessionId)>, Response>, OAuthError> {
+    let form = Form::read(query).unwrap_or_default();
+    let Some(sealed) = form.get(SHOWN) else { return Ok(Ok(None)) };
+    let kept: Option<Shown> = provider.kept(visit, ON_THE_WAY, sealed).await?;
+    Ok(kept.map(|kept| Some((kept.query, kept.session))).ok_or_else(|| expired(visit)))
+}
 
 /// Where somebody goes on who signs in, as pages keep it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,18 +109,30 @@ impl Goal {
         }
     }
 
-    /// Where that is, for who is signed in.
-    pub(super) fn address(&self, visit: &Visit) -> String {
+    /// Where that is, for who has just shown who they are in this session.
+    ///
+    /// # Errors
+    /// When the tenant's key can't be used.
+    pub(super) async fn address(
+        &self,
+        provider: &Provider,
+        visit: &Visit,
+        session: SessionId,
+    ) -> Result<String, OAuthError> {
         let query =
             |pairs: &[(&str, &str)]| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let path = match self {
             Self::Account => "account".to_owned(),
             Self::Passkeys => "account/passkeys".to_owned(),
             Self::Authenticator => "account/authenticator".to_owned(),
-            Self::Client(asked) => format!("authorize?{}", asked.after_signing_in()),
+            Self::Client(asked) => {
+                let shown = Shown { query: asked.query.clone(), session };
+                let shown = provider.keep(visit, ON_THE_WAY, shown).await?;
+                format!("authorize?{}", query(&[(SHOWN, &shown)]))
+            }
             Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
         };
-        format!("/t/{}/{path}", visit.tenant.slug)
+        Ok(format!("/t/{}/{path}", visit.tenant.slug))
     }
 
     /// Where people are sent in the end, if that is not here.

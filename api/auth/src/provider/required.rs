@@ -141,8 +141,8 @@ async fn enter(
 ) -> Answer {
     let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
     let by = ShownBy { methods, saml: pending.saml, since: Some(pending.since) };
-    let (_, cookies) = provider.begin(visit, person, by).await?;
-    let mut response = show_codes(visit, codes, &goal.address(visit));
+    let (session, cookies) = provider.begin(visit, person, by).await?;
+    let mut response = show_codes(visit, codes, &goal.address(provider, visit, session).await?);
     cookies.set(&mut response);
     Ok(response)
 }

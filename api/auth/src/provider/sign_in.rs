@@ -49,10 +49,9 @@ impl Provider {
         let aim = Aim { browser, ..Aim::new(visit.tenant.id, name.to_lowercase(), visit.address) };
         // A guess that comes too soon is not even compared.
         self.attempts.begin(&aim)?;
-        let (kept, phc) = match &person {
-            Some(person) => self.password_of(visit, person.id).await?.unzip(),
-            None => (None, None),
-        };
+        // Who is nobody is looked up all the same: how long it takes would tell that they are.
+        let user = person.as_ref().map_or_else(|| self.authority.executor().new_id(), |person| person.id);
+        let (kept, phc) = self.password_of(visit, user).await?.unzip();
         let has_password = phc.is_some();
         let right = self.passwords.verify(Zeroizing::new(password.to_owned()), phc).await?;
         let reason = match &person {

@@ -15,6 +15,11 @@ use super::{OAuthError, Provider, Visit};
 /// How long after they showed it.
 const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
 
+/// Whether somebody showed who they are a moment ago.
+pub(super) fn lately(provider: &Provider, somebody: &Somebody) -> bool {
+    provider.authority.ago(somebody.confirmed_at).is_some_and(|ago| ago < SURE_FOR)
+}
+
 /// Who sits at the browser, and showed who they are a moment ago, by all that they have; else the page on which they show it, from which
 /// they go on to `goal`.
 pub(super) async fn somebody_sure(
@@ -24,8 +29,7 @@ pub(super) async fn somebody_sure(
 ) -> Result<Result<Somebody, Response>, OAuthError> {
     let Some(somebody) = provider.somebody(visit).await? else { return Ok(Err(to_login(visit))) };
     let more = somebody.account.has_second_factor();
-    let lately = provider.authority.ago(somebody.confirmed_at).is_some_and(|ago| ago < SURE_FOR);
-    if lately && (!more || acr(&somebody.methods) == "aal2") {
+    if lately(provider, &somebody) && (!more || acr(&somebody.methods) == "aal2") {
         return Ok(Ok(somebody));
     }
     let page = if more {

@@ -112,6 +112,36 @@ async fn who_must_have_a_second_factor_adds_a_passkey_before_they_are_in() {
 }
 
 #[tokio::test]
+async fn who_adds_a_second_factor_on_the_way_has_signed_in_anew_and_is_not_asked_to_do_so_twice() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    require(&world, Everyone).await;
+    let mut browser = Browser::default();
+    let asks = app.asks(&[("max_age", "0"), ("prompt", "login"), ("login_hint", "eve@example.com")]);
+    let page = browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await;
+    let (_, codes) = adds(&world, &mut browser, &page).await;
+    // They look at their recovery codes for a while.
+    world.clock.advance(TimeDelta::minutes(9));
+    let on = onward(&codes);
+    let code = browser.visit(&world, &on).await.code();
+    json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+    // In another browser, and later, the same link signs nobody in.
+    let before = world.head().await;
+    for browser in [&mut Browser::default(), &mut browser] {
+        world.clock.advance(TimeDelta::minutes(1));
+        let page = browser.visit(&world, &on).await;
+        assert!(page.status == StatusCode::OK && page.body.contains("Password"), "{page:?}");
+    }
+    world.clock.advance(TimeDelta::minutes(20));
+    let changed = on.replace("shown=", "shown=A");
+    for old in [on.as_str(), changed.as_str()] {
+        assert_eq!(browser.visit(&world, old).await.status, StatusCode::BAD_REQUEST, "{old}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
 async fn those_whom_the_policy_does_not_mean_are_not_asked() {
     let world = World::start().await;
     world.person("ada@example.com").await;

@@ -29,10 +29,16 @@ impl Signer {
     }
 
     pub fn asserts(&self, audience: &str, jti: Option<&str>, minutes: u64) -> String {
-        let mut claims = Claims::create(Duration::from_secs(60 * minutes).into())
-            .with_issuer(&self.id)
-            .with_subject(&self.id)
-            .with_audience(audience);
+        self.asserts_to_all(&[audience], jti, minutes)
+    }
+
+    pub fn asserts_to_all(&self, audiences: &[&str], jti: Option<&str>, minutes: u64) -> String {
+        let claims = Claims::create(Duration::from_secs(60 * minutes).into());
+        let claims = claims.with_issuer(&self.id).with_subject(&self.id);
+        let mut claims = match audiences {
+            [one] => claims.with_audience(one),
+            several => claims.with_audiences(several.iter().map(|one| (*one).to_owned()).collect()),
+        };
         claims.jwt_id = jti.map(str::to_owned);
         self.pair.clone().with_key_id("k1").sign(claims).unwrap()
     }
@@ -78,6 +84,37 @@ async fn a_machine_shows_who_it_is_by_signing() {
         unknown(shows(&world, "token", &bad), false).await;
     }
     unknown(shows(&world, "revoke", &signer.asserts(&at("introspect"), Some("7"), 1)), false).await;
+    let twice = [issuer(&world), at("introspect")];
+    let named = signer.asserts_to_all(&[&twice[0], &twice[1]], Some("8"), 1);
+    assert_eq!(Answer::of(shows(&world, "introspect", &named)).await.status, StatusCode::OK, "both are us, here");
+}
+
+#[tokio::test]
+async fn attack_150_a_clients_assertion_that_is_for_another_endpoint_or_for_somebody_else_too() {
+    let world = World::start().await;
+    let auth = world.of("auth");
+    let signer = Signer::register(&world, "signer").await;
+    let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
+    let (ours, theirs) = (issuer(&world), "https://other.example.com");
+    // The tenant's keys are made when they are first asked for.
+    Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
+    for (number, (endpoint, audiences)) in [
+        ("introspect", vec![at("token")]),
+        ("revoke", vec![at("token")]),
+        ("device_authorization", vec![at("token")]),
+        ("token", vec![ours.clone(), theirs.to_owned()]),
+        ("token", vec![at("token"), at("introspect")]),
+        ("introspect", vec![ours.clone(), format!("{ours}/")]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
+        let one = signer.asserts_to_all(&audiences, Some(&number.to_string()), 1);
+        let before = world.head_of_all(auth).await;
+        unknown(shows(&world, endpoint, &one), false).await;
+        assert_eq!(world.head_of_all(auth).await, before + 1, "one record, and nothing is used up: {endpoint}");
+    }
 }
 
 #[tokio::test]
@@ -89,7 +126,9 @@ async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
     for endpoint in ["introspect", "revoke", "par", "device_authorization", "token"] {
         let signer = Signer::register(&world, endpoint).await;
         let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
-        for (audience, jti) in [(at(endpoint), "own"), (at("token"), "token"), (issuer(&world), "issuer")] {
+        // Where requests are pushed it may be for the token endpoint, too.
+        let token = (endpoint == "par").then(|| (at("token"), "token"));
+        for (audience, jti) in [(at(endpoint), "own"), (issuer(&world), "issuer")].into_iter().chain(token) {
             let one = signer.asserts(&audience, Some(jti), 1);
             let before = world.head_of_all(auth).await;
             let first = Answer::of(shows(&world, endpoint, &one)).await;

@@ -51,6 +51,7 @@ mod saml;
 mod saml_attacks;
 mod schema;
 mod scim;
+mod scim_doubled;
 mod scim_groups;
 mod scim_writes;
 mod secrets;

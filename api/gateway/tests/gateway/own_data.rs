@@ -1,10 +1,13 @@
 //! What is one's own: how things are to be, all that is known of one, and the end of it.
 
+use kernel::{Clock as _, SystemClock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use user_commands::Purpose;
 
+use crate::issuers::claims;
+use crate::sign_in;
 use crate::users::link;
 use crate::world::{Answer, World};
 
@@ -114,6 +117,32 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
     let refused =
         async { while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {} };
     tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.expect("still accepted after a second");
+}
+
+#[tokio::test]
+async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_copy_of_what_is_known_of_them() {
+    let world = sign_in::world().await;
+    let mut browser = sign_in::invited(&world, "ada@example.com", &["member"]).await;
+    let app = sign_in::App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let export = async |token: &str| own(&world, token, Method::GET, "/export", Value::Null).await;
+    let fresh = export(token).await;
+    assert_eq!((fresh.status, &fresh.body["user"]["email"]), (StatusCode::OK, &json!("ada@example.com")), "{fresh:?}");
+    // They showed who they are eleven minutes ago, and no refresh makes that younger.
+    let at = SystemClock.now() - chrono::TimeDelta::minutes(11);
+    let confirmed = json!({ "event": "auth.session.confirmed", "methods": ["pwd"], "at": at }).to_string();
+    let session = claims(token)["sid"].as_str().unwrap().to_owned();
+    let mut log = PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
+    testbed::smuggle(&mut log, &session, "auth.session.confirmed", &confirmed).await;
+    let refreshed = app.refreshes(&world, &tokens).await;
+    let old = refreshed.body["access_token"].as_str().unwrap();
+    let before = world.head().await;
+    let refused = export(old).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::UNAUTHORIZED, "sign_in_too_old"), "{refused:?}");
+    assert!(refused.header("www-authenticate").contains("insufficient_user_authentication"), "{refused:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    assert_eq!(own(&world, old, Method::GET, "", Value::Null).await.status, StatusCode::OK, "who they are, it is told");
 }
 
 #[tokio::test]

@@ -59,7 +59,8 @@ impl Me {
 
     /// Replace one's own profile
     ///
-    /// What is left out is gone. Needs the permission `user:self:write`.
+    /// What is left out is gone. Needs the permission `user:self:write`. For another telephone number, a token that says when one signed in has to
+    /// say that it was within ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/change-profile", method = "post", operation_id = "changeMyProfile")]
     async fn change_profile(&self, command: Command<NewProfile>) -> Done {
         let changed = ChangeOwnProfile { profile: command.body.into() };

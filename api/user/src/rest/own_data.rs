@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::{Group, Invitation, Label, Labels, Organization, Preferences, User};
-use user_commands::EraseOneself;
+use user_commands::{EraseOneself, sure};
 use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
@@ -175,10 +175,11 @@ impl OwnData {
     /// All that is known of oneself
     ///
     /// By the user service, and where one signs in: passkeys, sessions, attempts, what applications may. What other services have of somebody
-    /// is theirs to tell.
+    /// is theirs to tell. A token that says when one signed in has to say that it was within ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
     async fn export(&self, Authenticated(caller): Authenticated) -> Result<Plain<OwnDataExport>, Problem> {
         let user = oneself(&caller)?.uuid();
+        sure(&caller, self.service.runtime.executor.now())?;
         let Some(state) = self.load::<User>(&caller, user).await? else {
             return Err(Refusal::not_found("not_a_user", "the caller is no user of this tenant").into());
         };

@@ -178,7 +178,8 @@ impl Users {
 
     /// Replace what a user signs in with
     ///
-    /// Needs the permission `user:user:write`.
+    /// Needs the permission `user:user:write`. For another e-mail address of one's own, a token that says when one signed in has to say that it was
+    /// within ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/users/:user/change-login", method = "post", operation_id = "changeUserLogin")]
     async fn change_login(&self, command: Command<NewLogin>, user: Path<Uuid>) -> Done {
         let NewLogin { email, user_name } = command.body;

@@ -1,8 +1,85 @@
 //! Attributes in JSON: SCIM's names are the same in any case (RFC 7643 section 2.1).
 
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::ScimError;
+
+/// Reads a JSON object in which no member of any object is there twice, in whatever case: whoever looks at it before us may take the one, and we
+/// the other.
+///
+/// # Errors
+/// `invalidSyntax`, in words that quote nothing of it: that may be a person's.
+pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
+    match serde_json::from_slice::<Once>(body) {
+        // What is JSON is wrong in this one way only.
+        Err(error) if error.is_data() => {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            Err(ScimError::syntax(format!("an attribute is there twice ({place}); names are the same in any case")))
+        }
+        _ => serde_json::from_slice(body).map_err(|_| ScimError::syntax("the body is not a JSON object")),
+    }
+}
+
+/// JSON in which no member is there twice; of which nothing is kept.
+struct Once;
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON in which no member is there twice")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self, A::Error> {
+        while values.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if !names.insert(name.to_ascii_lowercase()) {
+                return Err(A::Error::custom("twice"));
+            }
+            members.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+}
 
 /// A member by its name, in any case.
 pub(super) fn get<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
@@ -79,4 +156,29 @@ pub(super) fn sent_text(value: &Value, name: &str) -> Result<Option<String>, Sci
 /// A text that is there and not empty.
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     get(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_member_is_there_twice_in_any_case_and_at_any_depth() {
+        let good = r#"{"userName":"a","name":{"givenName":"A"},"emails":[{"value":"x"},{"value":"x"}],"n":[1,-1,1.5,null,true]}"#;
+        assert_eq!(read(good.as_bytes()).unwrap().len(), 4);
+        for twice in [
+            r#"{"userName":"a","userName":"a"}"#,
+            r#"{"userName":"a","USERNAME":"b"}"#,
+            r#"{"name":{"givenName":"a","givenname":"b"}}"#,
+            r#"{"emails":[{"value":"a"},{"value":"a","value":"b"}]}"#,
+            "{\"userName\":\"a\",\"user\\u004eame\":\"b\"}",
+        ] {
+            let refused = read(twice.as_bytes()).unwrap_err();
+            assert_eq!(refused.scim_type, Some("invalidSyntax"), "{twice}");
+            assert!(refused.detail.starts_with("an attribute is there twice (line 1, column "), "{}", refused.detail);
+        }
+        for none in ["", "[1]", "7", "{", r#"{"a":1}{"a":1}"#, r#"{"a":1,"a""#] {
+            assert_eq!(read(none.as_bytes()).unwrap_err().scim_type, Some("invalidSyntax"), "{none}");
+        }
+    }
 }

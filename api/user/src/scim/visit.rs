@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::error::ScimError;
+use super::json;
 
 /// A request whose bearer is known.
 pub(super) struct Visit {
@@ -29,8 +30,7 @@ impl Visit {
         let caller = incoming.identity.caller()?.clone();
         let name =
             request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
-        let query: Vec<(String, String)> =
-            request.params().map_err(|_| ScimError::value("the query string can't be read"))?;
+        let query = parameters(&request)?;
         let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| {
             let detail = format!("the body is cut short, or longer than {} bytes", incoming.limits.body);
             ScimError::of(StatusCode::PAYLOAD_TOO_LARGE, detail)
@@ -38,7 +38,7 @@ impl Visit {
         Ok(Self {
             caller,
             name,
-            query: query.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            query,
             headers: std::mem::take(request.headers_mut()),
             body: body.to_vec(),
             id: incoming.id,
@@ -79,8 +79,7 @@ impl Visit {
             let detail = format!("send {} or application/json", super::MEDIA_TYPE);
             return Err(ScimError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        // Not what serde says: it quotes values, and so perhaps a person.
-        serde_json::from_slice(&self.body).map_err(|_| ScimError::syntax("the body is not a JSON object"))
+        json::read(&self.body)
     }
 
     /// What a command is asked with. A change counts only for the version that `If-Match` names, if it names one.
@@ -100,4 +99,20 @@ impl Visit {
             traceparent: self.traceparent.clone(),
         })
     }
+}
+
+/// The parameters of the query string, by their names in lower case.
+///
+/// # Errors
+/// `invalidValue` when one is there twice: one of the two would not be read.
+fn parameters(request: &poem::Request) -> Result<HashMap<String, String>, ScimError> {
+    let query: Vec<(String, String)> =
+        request.params().map_err(|_| ScimError::value("the query string can't be read"))?;
+    let mut parameters = HashMap::new();
+    for (name, value) in query {
+        if parameters.insert(name.to_ascii_lowercase(), value).is_some() {
+            return Err(ScimError::value("a parameter is there twice; names are the same in any case"));
+        }
+    }
+    Ok(parameters)
 }

@@ -1,11 +1,11 @@
 //! How somebody becomes a user, and what they sign in with.
 
 use chrono::Duration;
-use kernel::{Clock, Kind};
+use kernel::{Caller, Clock, Kind, Role};
 use user_aggregates::{LinkFault, User, UserStatus};
 use user_commands::{
-    ChangeLogin, ChangeOwnProfile, EraseOneself, EraseUser, GRANTS, LockUser, LoginFields, ProfileFields, RegisterUser,
-    RemoveUser, RequestEmailVerification, VerifyEmail,
+    ChangeLogin, ChangeOwnProfile, ChangeProfile, EraseOneself, EraseUser, GRANTS, LockUser, LoginFields,
+    ProfileFields, RegisterUser, RemoveUser, RequestEmailVerification, VerifyEmail,
 };
 
 use super::support::*;
@@ -87,7 +87,7 @@ async fn oneself_changes_ones_own_profile_and_machines_have_none() {
         ChangeOwnProfile { profile: ProfileFields { name: "Ada King".to_owned(), ..ProfileFields::default() } };
     assert_eq!(world.done_as(&world.as_user(ada), &changed).await, ada);
     assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
-    let machine = world.as_roles(&[kernel::Role::Admin]);
+    let machine = world.as_roles(&[Role::Admin]);
     assert_eq!(world.refused_as(&machine, &changed).await.code(), "not_a_user");
 }
 
@@ -113,7 +113,7 @@ async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_
     let lock = LockUser { user: ada, reason: "gone".to_owned(), catalogue: catalogue() };
     assert_eq!(world.refused(&lock).await.code(), "history_unreadable");
     // What they may do can't be told: perhaps more than somebody who may do all that a member may.
-    let member = GRANTS.iter().filter(|grant| grant.roles.contains(&kernel::Role::Member));
+    let member = GRANTS.iter().filter(|grant| grant.roles.contains(&Role::Member));
     let few: Vec<&str> = member.map(|grant| grant.permission).chain(["user:user:erase"]).collect();
     let few = world.with_permissions(&few);
     assert_eq!(world.refused_as(&few, &erase(ada)).await.code(), "exceeds_own_permissions");
@@ -171,6 +171,42 @@ async fn attack_145_who_has_a_token_of_somebody_who_signed_in_long_ago_does_not_
     assert_eq!((world.state(grace).await.status, world.jobs().await), (UserStatus::Active, vec![]));
     world.done_as(&signed_in(10), &oneself).await;
     assert_eq!(world.state(grace).await.status, UserStatus::Erased);
+}
+
+#[tokio::test]
+async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_turns_neither_their_mail_nor_their_telephone() {
+    let world = World::new().await;
+    let (ada, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
+    let signed_in = |minutes_ago: i64| {
+        let caller = Caller::new(world.request.caller.tenant(), ada.to_string(), &[Role::Admin], GRANTS);
+        let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
+        world.executor.unasked(&caller.who_showed_at(Some(shown_at)), None)
+    };
+    let address = |user, name: &str| ChangeLogin { user, login: login(name, None), catalogue: catalogue() };
+    let number = |number: &str| {
+        let phone = (!number.is_empty()).then(|| number.to_owned());
+        ProfileFields { name: "Ada".to_owned(), phone, ..ProfileFields::default() }
+    };
+    let (old, fresh) = (signed_in(11), signed_in(10));
+    let own = |text: &str| ChangeOwnProfile { profile: number(text) };
+    let given = |text: &str| ChangeProfile { user: ada, profile: number(text), catalogue: catalogue() };
+    let refused = [
+        world.refused_as(&old, &address(ada, "eve@example.com")).await,
+        world.refused_as(&old, &own("+4930123456")).await,
+        world.refused_as(&old, &given("+4930123456")).await,
+    ];
+    for refusal in refused {
+        assert_eq!((refusal.code(), refusal.kind()), ("sign_in_too_old", Kind::Unauthenticated));
+    }
+    // What is somebody else's goes by what one may, and a name is no way in.
+    world.done_as(&old, &address(grace, "hopper@example.com")).await;
+    world.done_as(&old, &own("")).await;
+    assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada");
+    world.done_as(&fresh, &own("+4930123456")).await;
+    assert_eq!(world.refused_as(&old, &own("")).await.code(), "sign_in_too_old");
+    world.done_as(&fresh, &address(ada, "countess@example.com")).await;
+    // A machine, and who has a token of the installation's own key, is not asked.
+    world.done(&address(ada, "ada@example.com")).await;
 }
 
 #[tokio::test]

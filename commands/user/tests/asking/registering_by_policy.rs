@@ -96,6 +96,33 @@ async fn who_registers_is_invited_by_the_policy_with_its_roles_once_and_again_af
 }
 
 #[tokio::test]
+async fn attack_141_who_keeps_asking_for_an_account_makes_no_link_worthless_that_was_mailed_before() {
+    let world = World::new().await;
+    world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
+    let stranger = stranger(&world);
+    world.done_as(&stranger, &asked("ada@example.com")).await;
+    for _ in 0..2 {
+        world.clock.advance(Duration::minutes(10));
+        world.done_as(&stranger, &asked("ada@example.com")).await;
+    }
+    // The one that was mailed first came late, and is good all the same.
+    let [(id, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
+    assert_eq!(sent.turn, 3);
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let accept = |turn| AcceptInvitation { invitation: *id, turn, name: "Ada".to_owned() };
+    let accepted = world.done_as(&follower, &accept(1)).await;
+    assert!(matches!(accepted, Acceptance::Accepted { .. }), "{accepted:?}");
+    // Once one of them is used, none is.
+    for turn in 1..=3 {
+        let refused = world.done_as(&follower, &accept(turn)).await;
+        assert_eq!(refused, Acceptance::Refused { reason: InvitationFault::Used });
+        let before = world.store.head().await.unwrap();
+        world.refused_as(&follower, &accept(turn)).await;
+        assert_eq!(world.store.head().await.unwrap(), before, "it is on record once");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_was_ahead_keeps_nobody_from_a_mail() {
     let world = World::new().await;
     world.done(&policy(OpenTo::Everybody, &[], &["viewer"])).await;
