@@ -24,6 +24,12 @@ pub struct Lead {
     pub owner: Option<String>,
     /// What became of it, once it is converted.
     pub conversion: Option<LeadConverted>,
+    /// Why it was sent back, as long as it is.
+    #[serde(default)]
+    pub recycled: Option<LeadRecycled>,
+    /// Why it will not buy, as long as it is given up.
+    #[serde(default)]
+    pub disqualified: Option<LeadDisqualified>,
     /// Who was told that nobody touches it.
     #[serde(default)]
     pub escalated_to: Option<String>,
@@ -90,6 +96,17 @@ impl From<LeadError> for Refusal {
 }
 
 impl Lead {
+    /// Why it is given up or sent back, if it is and that is known.
+    pub fn reason(&self) -> Option<&str> {
+        let recycled = self.recycled.as_ref().and_then(|recycled| recycled.reason.known()).map(String::as_str);
+        recycled.or_else(|| self.disqualified.as_ref().map(|disqualified| disqualified.reason.as_str()))
+    }
+
+    /// What was noted when it was given up, if it is and that is known.
+    pub fn note(&self) -> Option<&str> {
+        self.disqualified.as_ref()?.note.as_ref()?.known().map(String::as_str)
+    }
+
     fn may(&self, step: LeadStep) -> Result<(), LeadError> {
         if self.status.allowed().contains(&step) {
             return Ok(());
@@ -100,7 +117,7 @@ impl Lead {
 
 impl Aggregate for Lead {
     const TYPE: &'static str = "crm.lead";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = LeadCommand;
     type Event = LeadEvent;
@@ -180,8 +197,14 @@ impl Aggregate for Lead {
                 self.status = LeadStatus::Converted;
                 self.conversion = Some(converted);
             }
-            LeadEvent::LeadRecycled(_) => self.status = LeadStatus::Recycled,
-            LeadEvent::LeadDisqualified(_) => self.status = LeadStatus::Disqualified,
+            LeadEvent::LeadRecycled(recycled) => {
+                self.status = LeadStatus::Recycled;
+                self.recycled = Some(recycled);
+            }
+            LeadEvent::LeadDisqualified(disqualified) => {
+                self.status = LeadStatus::Disqualified;
+                self.disqualified = Some(disqualified);
+            }
             LeadEvent::LeadEscalated(escalated) => self.escalated_to = Some(escalated.to),
             LeadEvent::LeadEscalationWithdrawn(_) => self.escalated_to = None,
             LeadEvent::LeadWithdrawn(_) => self.status = LeadStatus::Withdrawn,
@@ -191,6 +214,13 @@ impl Aggregate for Lead {
                 self.details = LeadDetails::default();
                 self.escalated_to = None;
             }
+        }
+        // A reason is that of the present status.
+        if self.status != LeadStatus::Recycled {
+            self.recycled = None;
+        }
+        if self.status != LeadStatus::Disqualified {
+            self.disqualified = None;
         }
     }
 }
@@ -415,6 +445,27 @@ mod tests {
     }
 
     #[test]
+    fn why_a_lead_was_given_up_or_sent_back_is_known_as_long_as_it_is() {
+        let after = |events: Vec<LeadEvent>| {
+            let mut lead = Lead::default();
+            events.into_iter().for_each(|event| lead.evolve(event));
+            (lead.reason().map(str::to_owned), lead.note().map(str::to_owned))
+        };
+        let and = |status, event: LeadEvent| [lead_that_is(status), vec![event]].concat();
+        let said = |text: &str| Some(text.to_owned());
+        assert_eq!(after(lead_that_is(LeadStatus::Recycled)), (said("not now"), None));
+        assert_eq!(after(and(LeadStatus::Recycled, LeadAssigned { owner: "ada".to_owned() }.into())), (None, None));
+        let details = LeadDetails { name: "Grace Hopper".to_owned().into(), ..LeadDetails::default() };
+        assert_eq!(after(and(LeadStatus::Recycled, LeadDetailsChanged { details }.into())), (said("not now"), None));
+        let note = Some(Personal::from("has one".to_owned()));
+        let given_up = LeadDisqualified { reason: DisqualifyReason::NoNeed, note };
+        assert_eq!(after(and(LeadStatus::Recycled, given_up.into())), (said("no_need"), said("has one")));
+        for status in [LeadStatus::Recycled, LeadStatus::Disqualified] {
+            assert_eq!(after(and(status, erased().into())), (None, None), "{status:?}: it would tell who they were");
+        }
+    }
+
+    #[test]
     fn who_is_erased_is_known_by_what_became_of_them_only() {
         let mut lead = Lead::default();
         for event in lead_that_is(LeadStatus::Erased) {
@@ -447,6 +498,9 @@ mod tests {
         }
         for source in LeadSource::ALL {
             assert_eq!(serde_json::to_value(source).unwrap(), source.as_str());
+        }
+        for reason in DisqualifyReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct Opportunity {
     pub line_items: Vec<LineItem>,
     pub close_date: NaiveDate,
     pub owner: Option<String>,
+    /// Why it was lost, as long as it is.
+    #[serde(default)]
+    pub lost_reason: Option<String>,
 }
 
 /// Before it is opened: nothing is set yet.
@@ -40,6 +43,7 @@ impl Default for Opportunity {
             line_items: Vec::new(),
             close_date: NaiveDate::default(),
             owner: None,
+            lost_reason: None,
         }
     }
 }
@@ -179,6 +183,7 @@ impl Opportunity {
 
 impl Aggregate for Opportunity {
     const TYPE: &'static str = "crm.opportunity";
+    const FORM: u32 = 2;
     type Command = OpportunityCommand;
     type Event = OpportunityEvent;
     type Error = OpportunityError;
@@ -242,6 +247,7 @@ impl Aggregate for Opportunity {
                     line_items: opened.line_items,
                     close_date: opened.close_date,
                     owner: opened.owner,
+                    lost_reason: None,
                 };
             }
             OpportunityEvent::OpportunityRenamed(renamed) => self.name = renamed.name,
@@ -252,11 +258,18 @@ impl Aggregate for Opportunity {
             }
             OpportunityEvent::OpportunityCloseDateChanged(changed) => self.close_date = changed.close_date,
             OpportunityEvent::OpportunityReassigned(reassigned) => self.owner = Some(reassigned.owner),
-            OpportunityEvent::OpportunityWon(_) => self.status = OpportunityStatus::Won,
-            OpportunityEvent::OpportunityLost(_) => self.status = OpportunityStatus::Lost,
+            OpportunityEvent::OpportunityWon(_) => {
+                self.status = OpportunityStatus::Won;
+                self.lost_reason = None;
+            }
+            OpportunityEvent::OpportunityLost(lost) => {
+                self.status = OpportunityStatus::Lost;
+                self.lost_reason = Some(lost.reason);
+            }
             OpportunityEvent::OpportunityReopened(reopened) => {
                 self.status = OpportunityStatus::Open;
                 self.stage = reopened.stage;
+                self.lost_reason = None;
             }
         }
     }

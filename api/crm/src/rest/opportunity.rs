@@ -1,12 +1,13 @@
 //! Opportunities: open, rename, move, change, win, lose, reopen.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};
 use crm_commands::lengths::LINE_ITEMS;
 use crm_commands::{
     ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
     ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
 };
+use executor::Current;
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Currency, Money};
 use poem_openapi::OpenApi;
@@ -19,7 +20,7 @@ use super::Tag;
 use super::form;
 use super::lead::Assignment;
 use super::money::MoneyBody;
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on opportunities.
 pub struct Opportunities {
@@ -185,6 +186,11 @@ struct OpportunityResource {
     /// The user responsible.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// Why it was lost, as long as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_reason: Option<String>,
+    /// When anything last happened to it.
+    changed_at: DateTime<Utc>,
 }
 
 impl Example for OpportunityResource {
@@ -202,6 +208,8 @@ impl Example for OpportunityResource {
             line_items: vec![line_item],
             close_date: example::day(330),
             owner: Some("ada".to_owned()),
+            lost_reason: None,
+            changed_at: example::time(5),
         }
     }
 }
@@ -230,21 +238,26 @@ impl Opportunities {
 
     /// An opportunity as it is now
     ///
-    /// Needs the permission `crm:opportunity:read`.
+    /// When it took which step, GraphQL says. Needs the permission `crm:opportunity:read`.
     #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
     async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
-        find(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |state: &Opportunity| OpportunityResource {
-            id: opportunity.0,
-            status: state.status,
-            name: state.name.clone(),
-            account: state.account.map(AccountId::uuid),
-            contact: state.contact.map(ContactId::uuid),
-            pipeline: state.pipeline.uuid(),
-            stage: state.stage.uuid(),
-            amount: state.amount,
-            line_items: state.line_items.clone(),
-            close_date: state.close_date,
-            owner: state.owner.clone(),
+        find_current(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |found: &Current<Opportunity>| {
+            let state = &*found.state;
+            OpportunityResource {
+                id: opportunity.0,
+                status: state.status,
+                name: state.name.clone(),
+                account: state.account.map(AccountId::uuid),
+                contact: state.contact.map(ContactId::uuid),
+                pipeline: state.pipeline.uuid(),
+                stage: state.stage.uuid(),
+                amount: state.amount,
+                line_items: state.line_items.clone(),
+                close_date: state.close_date,
+                owner: state.owner.clone(),
+                lost_reason: state.lost_reason.clone(),
+                changed_at: found.changed_at,
+            }
         })
         .await
     }

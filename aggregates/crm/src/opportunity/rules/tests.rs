@@ -165,6 +165,21 @@ fn winning_keeps_the_stage_and_reopening_sets_it() {
 }
 
 #[test]
+fn why_a_deal_was_lost_is_known_as_long_as_it_is() {
+    let reason = |history: Vec<OpportunityEvent>| {
+        let mut opportunity = Opportunity::default();
+        history.into_iter().for_each(|event| opportunity.evolve(event));
+        opportunity.lost_reason
+    };
+    assert_eq!(reason(lost()).as_deref(), Some("price"));
+    let renamed = vec![OpportunityRenamed { name: "Engine".to_owned() }.into()];
+    assert_eq!(reason([lost(), renamed].concat()).as_deref(), Some("price"));
+    let reopened = vec![OpportunityReopened { stage: stage(2) }.into()];
+    assert_eq!(reason([lost(), reopened].concat()), None);
+    assert_eq!(reason(won()), None);
+}
+
+#[test]
 fn a_refusal_names_what_is_allowed_or_where_it_is_wrong() {
     let refusal = Refusal::from(when(won(), OpportunityCommand::Win).unwrap_err());
     assert_eq!(refusal.code(), "opportunity_step_not_allowed");
