@@ -111,6 +111,8 @@ async fn headers_and_parameters_are_checked() {
             (another_type, BAD, "header_invalid"),
             (another_encoding, BAD, "header_invalid"),
             (unknown_service, BAD, "header_invalid"),
+            // What is made has no version yet.
+            (with("if-match", "\"1\""), BAD, "header_invalid"),
             (with("if-match", "3"), BAD, "header_invalid"),
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
             (with("if-match", "*, \"3\""), BAD, "header_invalid"),
