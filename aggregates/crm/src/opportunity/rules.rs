@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    AccountId, ContactId, LineItem, OpportunityAmountChanged, OpportunityCloseDateChanged, OpportunityEvent,
-    OpportunityLost, OpportunityOpened, OpportunityReassigned, OpportunityRenamed, OpportunityReopened,
-    OpportunityStageChanged, OpportunityStatus, OpportunityWon, PipelineId, StageId,
+    AccountId, ContactId, LineItem, OpportunityAccountChanged, OpportunityAmountChanged, OpportunityCloseDateChanged,
+    OpportunityContactChanged, OpportunityEvent, OpportunityLost, OpportunityOpened, OpportunityReassigned,
+    OpportunityRenamed, OpportunityReopened, OpportunityStageChanged, OpportunityStatus, OpportunityWon, PipelineId,
+    StageId,
 };
 
 /// An opportunity as its history has made it.
@@ -57,6 +58,8 @@ pub enum OpportunityCommand {
     ChangeAmount { amount: Money, line_items: Vec<LineItem> },
     ChangeCloseDate { close_date: NaiveDate },
     Reassign { owner: String },
+    ChangeAccount { account: Option<AccountId> },
+    ChangeContact { contact: Option<ContactId> },
     Win,
     Lose { reason: String },
     Reopen { stage: StageId },
@@ -67,6 +70,8 @@ pub enum OpportunityCommand {
 pub enum OpportunityStep {
     Rename,
     Reassign,
+    ChangeAccount,
+    ChangeContact,
     Move,
     ChangeAmount,
     ChangeCloseDate,
@@ -81,6 +86,8 @@ impl OpportunityStep {
         match self {
             Self::Rename => "rename",
             Self::Reassign => "reassign",
+            Self::ChangeAccount => "change_account",
+            Self::ChangeContact => "change_contact",
             Self::Move => "move_stage",
             Self::ChangeAmount => "change_amount",
             Self::ChangeCloseDate => "change_close_date",
@@ -101,12 +108,17 @@ impl OpportunityStatus {
         }
     }
 
-    /// The steps that an opportunity of this status may take.
+    /// The steps that an opportunity of this status may take. What it is called, who is responsible and with whom it is can be put
+    /// right when it is closed, too; what it came to is settled.
     pub const fn allowed(self) -> &'static [OpportunityStep] {
-        use OpportunityStep::{ChangeAmount, ChangeCloseDate, Lose, Move, Reassign, Rename, Reopen, Win};
+        use OpportunityStep::{
+            ChangeAccount, ChangeAmount, ChangeCloseDate, ChangeContact, Lose, Move, Reassign, Rename, Reopen, Win,
+        };
         match self {
-            Self::Open => &[Rename, Reassign, Move, ChangeAmount, ChangeCloseDate, Win, Lose],
-            Self::Won | Self::Lost => &[Rename, Reassign, Reopen],
+            Self::Open => {
+                &[Rename, Reassign, ChangeAccount, ChangeContact, Move, ChangeAmount, ChangeCloseDate, Win, Lose]
+            }
+            Self::Won | Self::Lost => &[Rename, Reassign, ChangeAccount, ChangeContact, Reopen],
         }
     }
 }
@@ -196,6 +208,8 @@ impl Aggregate for Opportunity {
             OpportunityCommand::ChangeAmount { .. } => Some(OpportunityStep::ChangeAmount),
             OpportunityCommand::ChangeCloseDate { .. } => Some(OpportunityStep::ChangeCloseDate),
             OpportunityCommand::Reassign { .. } => Some(OpportunityStep::Reassign),
+            OpportunityCommand::ChangeAccount { .. } => Some(OpportunityStep::ChangeAccount),
+            OpportunityCommand::ChangeContact { .. } => Some(OpportunityStep::ChangeContact),
             OpportunityCommand::Win => Some(OpportunityStep::Win),
             OpportunityCommand::Lose { .. } => Some(OpportunityStep::Lose),
             OpportunityCommand::Reopen { .. } => Some(OpportunityStep::Reopen),
@@ -225,6 +239,10 @@ impl Aggregate for Opportunity {
             }
             OpportunityCommand::Reassign { owner } if self.owner.as_ref() == Some(&owner) => vec![],
             OpportunityCommand::Reassign { owner } => vec![OpportunityReassigned { owner }.into()],
+            OpportunityCommand::ChangeAccount { account } if account == self.account => vec![],
+            OpportunityCommand::ChangeAccount { account } => vec![OpportunityAccountChanged { account }.into()],
+            OpportunityCommand::ChangeContact { contact } if contact == self.contact => vec![],
+            OpportunityCommand::ChangeContact { contact } => vec![OpportunityContactChanged { contact }.into()],
             OpportunityCommand::Win => vec![OpportunityWon { last_stage: self.stage }.into()],
             OpportunityCommand::Lose { reason } => {
                 vec![OpportunityLost { reason, last_stage: self.stage }.into()]
@@ -258,6 +276,8 @@ impl Aggregate for Opportunity {
             }
             OpportunityEvent::OpportunityCloseDateChanged(changed) => self.close_date = changed.close_date,
             OpportunityEvent::OpportunityReassigned(reassigned) => self.owner = Some(reassigned.owner),
+            OpportunityEvent::OpportunityAccountChanged(changed) => self.account = changed.account,
+            OpportunityEvent::OpportunityContactChanged(changed) => self.contact = changed.contact,
             OpportunityEvent::OpportunityWon(_) => {
                 self.status = OpportunityStatus::Won;
                 self.lost_reason = None;

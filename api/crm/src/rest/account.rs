@@ -1,8 +1,8 @@
-//! Accounts: add, change.
+//! Accounts: add, change, hand over.
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{Account, AccountDetails, LeadId};
-use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
+use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount, ReassignAccount};
 use executor::Current;
 use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
+use super::lead::Assignment;
 use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on accounts.
@@ -153,5 +154,14 @@ impl Accounts {
         let details = AccountFields { name, website, industry, country, employees };
         let changed = ChangeAccountDetails { account: id(&account), details };
         change(&self.runtime, &command.request, account.0, changed).await
+    }
+
+    /// Make another user responsible for an account
+    ///
+    /// Needs the permission `crm:account:write`.
+    #[oai(path = "/v1/crm/accounts/:account/reassign", method = "post", operation_id = "reassignAccount")]
+    async fn reassign(&self, command: Command<Assignment>, account: Path<Uuid>) -> Done {
+        let reassign = ReassignAccount { account: id(&account), owner: command.body.owner };
+        change(&self.runtime, &command.request, account.0, reassign).await
     }
 }

@@ -1,8 +1,8 @@
-//! Contacts: add, change, move to another account.
+//! Contacts: add, change, move to another account, hand over.
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{AccountId, Contact, LeadId};
-use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact};
+use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact, ReassignContact};
 use executor::Current;
 use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use super::lead::shown;
+use super::lead::{Assignment, shown};
 use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on contacts.
@@ -204,5 +204,14 @@ impl Contacts {
     async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> Done {
         let changed = ChangeContactAccount { contact: id(&contact), account: command.body.account };
         change(&self.runtime, &command.request, contact.0, changed).await
+    }
+
+    /// Make another user responsible for a contact
+    ///
+    /// Needs the permission `crm:contact:write`.
+    #[oai(path = "/v1/crm/contacts/:contact/reassign", method = "post", operation_id = "reassignContact")]
+    async fn reassign(&self, command: Command<Assignment>, contact: Path<Uuid>) -> Done {
+        let reassign = ReassignContact { contact: id(&contact), owner: command.body.owner };
+        change(&self.runtime, &command.request, contact.0, reassign).await
     }
 }

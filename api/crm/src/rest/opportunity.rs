@@ -1,11 +1,12 @@
-//! Opportunities: open, rename, move, change, win, lose, reopen.
+//! Opportunities: open, rename, move, change, put right with whom, win, lose, reopen.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};
 use crm_commands::lengths::LINE_ITEMS;
 use crm_commands::{
-    ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
-    ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
+    ChangeOpportunityAccount, ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeOpportunityContact,
+    LoseOpportunity, MoveOpportunity, OpenOpportunity, ReassignOpportunity, RenameOpportunity, ReopenOpportunity,
+    WinOpportunity,
 };
 use executor::Current;
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
@@ -134,6 +135,28 @@ struct NewCloseDate {
     /// Expected day of closing.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
+}
+
+/// Who buys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
+struct NewOpportunityAccount {
+    /// The account; null: none.
+    #[serde(deserialize_with = "face::nullable")]
+    #[schemars(with = "face::Nullable<AccountId>")]
+    account: Option<AccountId>,
+}
+
+/// Whom we talk to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"contact": "0197a8a0-0000-7000-8000-000000000001"}))]
+struct NewOpportunityContact {
+    /// The contact; null: nobody yet.
+    #[serde(deserialize_with = "face::nullable")]
+    #[schemars(with = "face::Nullable<ContactId>")]
+    contact: Option<ContactId>,
 }
 
 /// Why it was lost.
@@ -321,6 +344,33 @@ impl Opportunities {
     async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> Done {
         let reassign = ReassignOpportunity { opportunity: id(&opportunity), owner: command.body.owner };
         change(&self.runtime, &command.request, opportunity.0, reassign).await
+    }
+
+    /// Have an opportunity with another account, or with none
+    ///
+    /// Also when it is closed: it may have been booked on the wrong one. Its contact stays. Needs the permission
+    /// `crm:opportunity:write`.
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-account",
+        method = "post",
+        operation_id = "changeOpportunityAccount"
+    )]
+    async fn change_account(&self, command: Command<NewOpportunityAccount>, opportunity: Path<Uuid>) -> Done {
+        let account = ChangeOpportunityAccount { opportunity: id(&opportunity), account: command.body.account };
+        change(&self.runtime, &command.request, opportunity.0, account).await
+    }
+
+    /// Talk to another contact about an opportunity, or to none
+    ///
+    /// One of whom nothing is kept is refused (`contact_erased`). Needs the permission `crm:opportunity:write`.
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-contact",
+        method = "post",
+        operation_id = "changeOpportunityContact"
+    )]
+    async fn change_contact(&self, command: Command<NewOpportunityContact>, opportunity: Path<Uuid>) -> Done {
+        let contact = ChangeOpportunityContact { opportunity: id(&opportunity), contact: command.body.contact };
+        change(&self.runtime, &command.request, opportunity.0, contact).await
     }
 
     /// Win an opportunity: the customer signed

@@ -1,8 +1,9 @@
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use crm_aggregates::{
-    AccountId, LineItem, OpportunityAmountChanged, OpportunityEvent, OpportunityLost, OpportunityOpened,
-    OpportunityRenamed, OpportunityReopened, OpportunityStageChanged, OpportunityStatus, PipelineCreated,
-    PipelineEvent, PipelineId, Stage as PipelineStage, StageId,
+    AccountId, ContactId, LineItem, OpportunityAccountChanged, OpportunityAmountChanged, OpportunityContactChanged,
+    OpportunityEvent, OpportunityLost, OpportunityOpened, OpportunityRenamed, OpportunityReopened,
+    OpportunityStageChanged, OpportunityStatus, PipelineCreated, PipelineEvent, PipelineId, Stage as PipelineStage,
+    StageId,
 };
 use crm_projections::Order;
 use crm_projections::opportunities::{self, OpportunityFilter, OpportunityOrder, OpportunityRow};
@@ -89,6 +90,31 @@ async fn a_deal_is_listed_as_its_last_event_left_it() {
     let row = opportunities::find::<OpportunityRow>(&mut tables, story.tenant, &[deal]).await.unwrap().remove(0);
     assert_eq!((row.status.0, row.stage_id, row.stage_since), (OpportunityStatus::Open, stages[0], day(6)));
     assert_eq!((row.lost_reason, row.closed_at), (None, None));
+}
+
+#[tokio::test]
+async fn a_deal_is_listed_with_the_account_and_the_contact_that_it_has_now() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
+    let (deal, first, second, contact) = (id(), id(), id(), id());
+    let account = |id| Some(AccountId::new(id));
+    story.add::<OpportunityEvent>(
+        deal,
+        day(1),
+        OpportunityOpened { account: account(first), ..opened(pipeline, stages[0], money(100)) },
+    );
+    story.add::<OpportunityEvent>(deal, day(2), OpportunityAccountChanged { account: account(second) });
+    let contact_changed = OpportunityContactChanged { contact: Some(ContactId::new(contact)) };
+    story.add::<OpportunityEvent>(deal, day(3), contact_changed);
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let found = opportunities::of_accounts(&mut tables, story.tenant, &[first, second], 10).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|row| (row.account_id, row.contact_id, row.version)).collect();
+    assert_eq!(found, [(Some(second), Some(contact), 3)]);
+    let history = opportunities::history(&mut tables, story.tenant, deal, 0, 10).await.unwrap();
+    let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
+    assert_eq!(changes, ["opened", "account_changed", "contact_changed"]);
 }
 
 #[tokio::test]
