@@ -118,6 +118,35 @@ async fn a_deal_is_listed_with_the_account_and_the_contact_that_it_has_now() {
 }
 
 #[tokio::test]
+async fn deals_are_listed_by_what_they_are_worth_and_those_worth_the_same_by_their_ids() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
+    let mut worth = Vec::new();
+    for minor in [500, 70, 500, 3_000] {
+        let deal = id();
+        story.add::<OpportunityEvent>(deal, day(1), opened(pipeline, stages[0], money(minor)));
+        worth.push((minor, deal));
+    }
+    let line_items = Vec::new();
+    story.add::<OpportunityEvent>(worth[1].1, day(2), OpportunityAmountChanged { amount: money(4_000), line_items });
+    worth[1].0 = 4_000;
+    worth.sort_unstable();
+    worth.reverse();
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let (filter, order) = (OpportunityFilter::default(), OpportunityOrder::Largest);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = opportunities::list(&mut tables, story.tenant, &filter, order, after.take(), 1).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(order.seek(last));
+        found.extend(page.into_iter().map(|row| (row.amount_minor, row.opportunity_id)));
+    }
+    assert_eq!(found, worth);
+}
+
+#[tokio::test]
 async fn deals_are_filtered_and_paged_by_their_closing_date() {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
@@ -134,9 +163,11 @@ async fn deals_are_filtered_and_paged_by_their_closing_date() {
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 100).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
-    for (order, expected) in
-        [(OpportunityOrder::CloseDate, [6, 4, 5, 2, 3, 0, 1]), (OpportunityOrder::Newest, [6, 5, 4, 3, 2, 1, 0])]
-    {
+    for (order, expected) in [
+        (OpportunityOrder::CloseDate, [6, 4, 5, 2, 3, 0, 1]),
+        (OpportunityOrder::Newest, [6, 5, 4, 3, 2, 1, 0]),
+        (OpportunityOrder::Largest, [6, 5, 4, 3, 2, 1, 0]),
+    ] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let filter = OpportunityFilter::default();
@@ -152,6 +183,8 @@ async fn deals_are_filtered_and_paged_by_their_closing_date() {
     assert_eq!(count(OpportunityFilter { stage: Some(vec![stages[1]]), ..OpportunityFilter::default() }).await, 2);
     assert_eq!(count(OpportunityFilter { pipeline: Some(id()), ..OpportunityFilter::default() }).await, 0);
     assert_eq!(count(OpportunityFilter { owner: Some("grace".to_owned()), ..OpportunityFilter::default() }).await, 1);
+    assert_eq!(count(OpportunityFilter { currency: Some("eur".to_owned()), ..OpportunityFilter::default() }).await, 7);
+    assert_eq!(count(OpportunityFilter { currency: Some("USD".to_owned()), ..OpportunityFilter::default() }).await, 0);
     let (from, before) = (Some(date(98)), Some(date(99)));
     let filter = OpportunityFilter { close_from: from, close_before: before, ..OpportunityFilter::default() };
     assert_eq!(count(filter).await, 2);
