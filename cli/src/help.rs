@@ -13,7 +13,23 @@ pub fn shaped(command: Command) -> Command {
     let command =
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
     let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, shaped))
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| exemplified(shaped(one))))
+}
+
+/// A group of commands shows an example of each, unless it has notes of its own.
+fn exemplified(command: Command) -> Command {
+    if command.get_after_help().is_some() {
+        return command;
+    }
+    let examples: Vec<_> = command.get_subcommands().filter_map(example).collect();
+    if examples.is_empty() { command } else { command.after_help(format!("Examples:\n{}", examples.join("\n"))) }
+}
+
+/// The first example of a command that shows the command itself, not what comes before it.
+fn example(command: &Command) -> Option<String> {
+    let notes = command.get_after_help()?.to_string();
+    let shows = |line: &&str| line.starts_with("  inopsio ") && line.split(' ').any(|word| word == command.get_name());
+    notes.lines().find(shows).map(str::to_owned)
 }
 
 /// How the command that was given calls what a refusal names by a JSON pointer: by the flag or argument of that name, if it has one.
@@ -77,6 +93,23 @@ mod tests {
         ] {
             assert_eq!(called(&command, &given, pointer), expected);
         }
+    }
+
+    #[test]
+    fn a_group_shows_an_example_of_each_of_its_commands() {
+        let notes = |command: &Command| command.get_after_help().map(ToString::to_string);
+        let one =
+            Command::new("one").after_help("Examples:\n  inopsio two\n  inopsio group one 1\n  inopsio group one 2");
+        let two = Command::new("two").after_help("Said of it.\n\nExample:\n  inopsio group two");
+        let silent = Command::new("silent");
+        let group = Command::new("group").subcommands([one, two, silent]);
+        let told =
+            Command::new("told").after_help("Its own.").subcommand(Command::new("x").after_help("  inopsio told x"));
+        let shaped = shaped(Command::new("inopsio").subcommands([group, told]));
+        let group = shaped.find_subcommand("group").and_then(notes);
+        assert_eq!(group.as_deref(), Some("Examples:\n  inopsio group one 1\n  inopsio group two"));
+        assert_eq!(shaped.find_subcommand("told").and_then(notes).as_deref(), Some("Its own."));
+        assert_eq!(notes(&shaped), None, "all that there is would be too much");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Refusal;
+
 /// What `If-Match` names (RFC 9110 section 13.1.1): the versions of a thing that its caller is content with. Empty: it names
 /// only what no version is called, so that it counts for none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +13,12 @@ impl Versions {
     /// Whether this version is one of them.
     pub fn contains(&self, version: u64) -> bool {
         self.0.contains(&version)
+    }
+
+    /// The refusal of a request that names versions of what it is to make: `header_invalid`.
+    pub fn of_something_new() -> Refusal {
+        let detail = "the header if-match is not allowed here: what is made has no version yet; leave it out";
+        Refusal::invalid("header_invalid", detail).with("header", "if-match")
     }
 }
 

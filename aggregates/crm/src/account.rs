@@ -23,6 +23,8 @@ kernel::events! {
         },
         /// Its details were corrected or completed; these are all of them.
         AccountDetailsChanged = "crm.account.details_changed" @ 1 { pub details: AccountDetails },
+        /// Another user is responsible.
+        AccountReassigned = "crm.account.reassigned" @ 1 { pub owner: String },
     }
 }
 
@@ -60,6 +62,7 @@ pub struct Account {
 pub enum AccountCommand {
     Create(AccountCreated),
     ChangeDetails { details: AccountDetails },
+    Reassign { owner: String },
 }
 
 impl Aggregate for Account {
@@ -73,6 +76,8 @@ impl Aggregate for Account {
             AccountCommand::Create(created) => vec![created.into()],
             AccountCommand::ChangeDetails { details } if details == self.details => vec![],
             AccountCommand::ChangeDetails { details } => vec![AccountDetailsChanged { details }.into()],
+            AccountCommand::Reassign { owner } if self.owner.as_ref() == Some(&owner) => vec![],
+            AccountCommand::Reassign { owner } => vec![AccountReassigned { owner }.into()],
         })
     }
 
@@ -84,6 +89,7 @@ impl Aggregate for Account {
                 self.lead = created.lead;
             }
             AccountEvent::AccountDetailsChanged(changed) => self.details = changed.details,
+            AccountEvent::AccountReassigned(reassigned) => self.owner = Some(reassigned.owner),
         }
     }
 }
@@ -118,6 +124,15 @@ mod tests {
             .given(vec![created().into()])
             .when(AccountCommand::ChangeDetails { details: details("Difference Engines") })
             .then_expect_events(vec![AccountDetailsChanged { details: details("Difference Engines") }.into()]);
+    }
+
+    #[test]
+    fn another_user_takes_an_account_over_and_that_once() {
+        let reassign = || AccountCommand::Reassign { owner: "grace".to_owned() };
+        let reassigned = || AccountEvent::from(AccountReassigned { owner: "grace".to_owned() });
+        let given = |events| TestFramework::<Account>::with(()).given(events);
+        given(vec![created().into()]).when(reassign()).then_expect_events(vec![reassigned()]);
+        given(vec![created().into(), reassigned()]).when(reassign()).then_expect_events(vec![]);
     }
 
     #[test]

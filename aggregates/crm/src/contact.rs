@@ -34,6 +34,8 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub account: Option<AccountId>,
         },
+        /// Another user is responsible.
+        ContactReassigned = "crm.contact.reassigned" @ 1 { pub owner: String },
         /// A lead turned out to be them: it was converted into this contact.
         ContactLeadJoined = "crm.contact.lead_joined" @ 1 { pub lead: LeadId },
         /// Nothing that tells who they were is kept any more.
@@ -81,6 +83,7 @@ pub enum ContactCommand {
     Create(ContactCreated),
     ChangeDetails { details: ContactDetails },
     ChangeAccount { account: Option<AccountId> },
+    Reassign { owner: String },
     JoinLead { lead: LeadId },
     Erase { reason: ErasureReason },
 }
@@ -131,6 +134,8 @@ impl Aggregate for Contact {
             ContactCommand::ChangeDetails { details } => vec![ContactDetailsChanged { details }.into()],
             ContactCommand::ChangeAccount { account } if account == self.account => vec![],
             ContactCommand::ChangeAccount { account } => vec![ContactAccountChanged { account }.into()],
+            ContactCommand::Reassign { owner } if self.owner.as_ref() == Some(&owner) => vec![],
+            ContactCommand::Reassign { owner } => vec![ContactReassigned { owner }.into()],
             ContactCommand::JoinLead { lead } if self.same().any(|same| same == lead) => vec![],
             ContactCommand::JoinLead { .. } if self.leads.len() >= MOST_LEADS => {
                 return Err(ContactError::TooManyLeads);
@@ -149,6 +154,7 @@ impl Aggregate for Contact {
             }
             ContactEvent::ContactDetailsChanged(changed) => self.details = changed.details,
             ContactEvent::ContactAccountChanged(changed) => self.account = changed.account,
+            ContactEvent::ContactReassigned(reassigned) => self.owner = Some(reassigned.owner),
             ContactEvent::ContactLeadJoined(joined) => _ = self.leads.insert(joined.lead),
             ContactEvent::ContactErased(_) => (self.details, self.erased) = (ContactDetails::default(), true),
         }
@@ -184,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn details_and_account_change() {
+    fn details_account_and_owner_change() {
         let given = || TestFramework::<Contact>::with(()).given(vec![created().into()]);
         given()
             .when(ContactCommand::ChangeDetails { details: details("Ada King") })
@@ -195,6 +201,9 @@ mod tests {
         given()
             .when(ContactCommand::ChangeAccount { account: None })
             .then_expect_events(vec![ContactAccountChanged { account: None }.into()]);
+        given()
+            .when(ContactCommand::Reassign { owner: "grace".to_owned() })
+            .then_expect_events(vec![ContactReassigned { owner: "grace".to_owned() }.into()]);
     }
 
     fn lead(number: u128) -> LeadId {
@@ -227,6 +236,7 @@ mod tests {
         for command in [
             ContactCommand::ChangeDetails { details: details("Ada King") },
             ContactCommand::ChangeAccount { account: None },
+            ContactCommand::Reassign { owner: "grace".to_owned() },
             ContactCommand::JoinLead { lead: lead(1) },
         ] {
             given().when(command).then_expect_error(ContactError::Erased);
@@ -245,9 +255,11 @@ mod tests {
                 created().into(),
                 ContactDetailsChanged { details: details("Ada King") }.into(),
                 ContactAccountChanged { account: Some(account(2)) }.into(),
+                ContactReassigned { owner: "grace".to_owned() }.into(),
             ])
         };
         given().when(ContactCommand::ChangeDetails { details: details("Ada King") }).then_expect_events(vec![]);
         given().when(ContactCommand::ChangeAccount { account: Some(account(2)) }).then_expect_events(vec![]);
+        given().when(ContactCommand::Reassign { owner: "grace".to_owned() }).then_expect_events(vec![]);
     }
 }

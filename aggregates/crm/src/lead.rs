@@ -145,6 +145,25 @@ pub enum DisqualifyReason {
     Other,
 }
 
+impl DisqualifyReason {
+    /// All reasons.
+    pub const ALL: [Self; 7] =
+        [Self::NoBudget, Self::NoNeed, Self::NoAnswer, Self::Competitor, Self::Duplicate, Self::Spam, Self::Other];
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoBudget => "no_budget",
+            Self::NoNeed => "no_need",
+            Self::NoAnswer => "no_answer",
+            Self::Competitor => "competitor",
+            Self::Duplicate => "duplicate",
+            Self::Spam => "spam",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Where a lead stands in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

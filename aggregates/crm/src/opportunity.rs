@@ -53,6 +53,16 @@ kernel::events! {
         OpportunityCloseDateChanged = "crm.opportunity.close_date_changed" @ 1 { pub close_date: NaiveDate },
         /// Another user is responsible.
         OpportunityReassigned = "crm.opportunity.reassigned" @ 1 { pub owner: String },
+        /// It is with another account, or with none.
+        OpportunityAccountChanged = "crm.opportunity.account_changed" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub account: Option<AccountId>,
+        },
+        /// We talk to another person about it, or to nobody yet.
+        OpportunityContactChanged = "crm.opportunity.contact_changed" @ 1 {
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub contact: Option<ContactId>,
+        },
         /// The customer signed.
         OpportunityWon = "crm.opportunity.won" @ 1 {
             /// The stage in which it was won.

@@ -189,8 +189,9 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
             let incoming = Incoming::of(request)?;
             let caller = incoming.identity.caller()?;
             caller.require(P::PERMISSION)?;
-            if request.headers().contains_key("if-match") {
-                return Err(bad_header("if-match", "a file makes new things, which have no version to match"));
+            // A file makes new things.
+            if if_match(request.headers())?.is_some() {
+                return Err(Versions::of_something_new());
             }
             let place = incoming.limits.uploads.enter(caller.tenant())?;
             let bytes = RawBody::of(request, body, incoming.limits.upload, "text/csv").await?.0;

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use executor::{AskedJob, Command, Request};
+use executor::{AskedJob, Command, Current, Request};
 use jobs::NewJob;
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::param::Path;
@@ -85,12 +85,23 @@ pub async fn find<A: Aggregate, T>(
     id: impl Display,
     show: impl FnOnce(&A) -> T,
 ) -> Found<T> {
+    find_current(runtime, caller, permission, id, |found: &Current<A>| show(&found.state)).await
+}
+
+/// The same, for what also shows when it last changed.
+pub async fn find_current<A: Aggregate, T>(
+    runtime: &Runtime,
+    caller: &Caller,
+    permission: &'static str,
+    id: impl Display,
+    show: impl FnOnce(&Current<A>) -> T,
+) -> Found<T> {
     caller.require(permission)?;
     let id = id.to_string();
-    let Some((state, version)) = runtime.executor.load::<A>(caller, &id).await? else {
+    let Some(found) = runtime.executor.current::<A>(caller, &id).await? else {
         return Err(executor::not_found::<A>(&id).into());
     };
-    Ok(Resource { body: show(&state), version })
+    Ok(Resource { body: show(&found), version: found.version })
 }
 
 /// A typed id from a path.

@@ -21,6 +21,10 @@ fn every_command_has_help_with_examples() {
         })
         .collect();
     assert!(without.is_empty(), "the help of these has no example: {without:?}");
+    for group in [&["tenant"][..], &["audit"], &["job"], &["job", "schedule"], &["dlq"]] {
+        let help = sandbox.ok(&[group, &["--help"]].concat());
+        assert!(help.contains(&format!("Examples:\n  inopsio {}", group.join(" "))), "{group:?}: {help}");
+    }
 }
 
 /// All that can be run below a command, as its help has it.

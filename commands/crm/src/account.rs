@@ -45,6 +45,13 @@ pub struct ChangeAccountDetails {
     pub details: AccountFields,
 }
 
+/// Makes another user responsible for an account.
+#[derive(Clone, Debug)]
+pub struct ReassignAccount {
+    pub account: AccountId,
+    pub owner: String,
+}
+
 impl Command for CreateAccount {
     const PERMISSION: &'static str = "crm:account:write";
     type Answer = AccountId;
@@ -69,5 +76,17 @@ impl Command for ChangeAccountDetails {
         let details = self.details.check(&mut checks);
         checks.finish()?;
         work.update::<Account>(self.account, AccountCommand::ChangeDetails { details }).await
+    }
+}
+
+impl Command for ReassignAccount {
+    const PERMISSION: &'static str = "crm:account:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
+        checks.finish()?;
+        work.update::<Account>(self.account, AccountCommand::Reassign { owner }).await
     }
 }

@@ -46,7 +46,9 @@ impl Claims {
             ContactEvent::ContactCreated(e) => self.reach(id, &e.details),
             ContactEvent::ContactDetailsChanged(e) => self.reach(id, &e.details),
             ContactEvent::ContactErased(_) => self.reach(id, &ContactDetails::default()),
-            ContactEvent::ContactAccountChanged(_) | ContactEvent::ContactLeadJoined(_) => {}
+            ContactEvent::ContactAccountChanged(_)
+            | ContactEvent::ContactReassigned(_)
+            | ContactEvent::ContactLeadJoined(_) => {}
         }
     }
 
@@ -71,6 +73,8 @@ impl Claims {
             | OpportunityEvent::OpportunityAmountChanged(_)
             | OpportunityEvent::OpportunityCloseDateChanged(_)
             | OpportunityEvent::OpportunityReassigned(_)
+            | OpportunityEvent::OpportunityAccountChanged(_)
+            | OpportunityEvent::OpportunityContactChanged(_)
             | OpportunityEvent::OpportunityWon(_)
             | OpportunityEvent::OpportunityLost(_) => {}
         }

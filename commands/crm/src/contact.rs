@@ -62,6 +62,13 @@ pub struct ChangeContactAccount {
     pub account: Option<AccountId>,
 }
 
+/// Makes another user responsible for a contact.
+#[derive(Clone, Debug)]
+pub struct ReassignContact {
+    pub contact: ContactId,
+    pub owner: String,
+}
+
 /// Makes an e-mail address a contact's own; or, when duplicates are allowed, only if nobody has it.
 ///
 /// One contact has an address as its own. Those that were let in beside it stay unprotected when that one gives it up: the
@@ -129,5 +136,17 @@ impl Command for ChangeContactAccount {
             existing::<Account>(work, account, "/account").await?;
         }
         Ok(())
+    }
+}
+
+impl Command for ReassignContact {
+    const PERMISSION: &'static str = "crm:contact:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
+        checks.finish()?;
+        work.update::<Contact>(self.contact, ContactCommand::Reassign { owner }).await
     }
 }

@@ -24,7 +24,8 @@ pub struct ConvertLead {
     /// Name of the new account, if not the lead's company. Required when the lead has none: an account is no person, and
     /// does not take a person's name by itself.
     pub account_name: Option<String>,
-    /// A contact that exists; none: a new one with the lead's details.
+    /// A contact that exists; none: a new one with the lead's details. One that belongs to no account gets this one; one that has an
+    /// account keeps it.
     pub contact: Option<ContactId>,
     /// The deal in sight, if there is one.
     pub opportunity: Option<NewOpportunity>,
@@ -135,7 +136,10 @@ impl ConvertLead {
 
     async fn contact(&self, work: &mut Work<'_>, lead: &Lead, to: Conversion) -> Result<(), Refusal> {
         if let Some(contact) = self.contact {
-            existing::<Contact>(work, contact, "/contact").await?;
+            if existing::<Contact>(work, contact, "/contact").await?.account.is_none() {
+                let account = Some(to.account);
+                work.update::<Contact>(contact, ContactCommand::ChangeAccount { account }).await?;
+            }
             // They are the same person from now on, also when one of them is erased.
             return work.update::<Contact>(contact, ContactCommand::JoinLead { lead: self.lead }).await;
         }

@@ -66,6 +66,20 @@ pub struct ReassignOpportunity {
     pub owner: String,
 }
 
+/// Has it with another account, or with none.
+#[derive(Clone, Debug)]
+pub struct ChangeOpportunityAccount {
+    pub opportunity: OpportunityId,
+    pub account: Option<AccountId>,
+}
+
+/// Has it with another contact, or with none.
+#[derive(Clone, Debug)]
+pub struct ChangeOpportunityContact {
+    pub opportunity: OpportunityId,
+    pub contact: Option<ContactId>,
+}
+
 /// The customer signed.
 #[derive(Clone, Debug)]
 pub struct WinOpportunity {
@@ -87,6 +101,24 @@ pub struct ReopenOpportunity {
     pub stage: Option<StageId>,
 }
 
+/// Whether a deal may be with this account: it has to be there.
+async fn with_account(work: &mut Work<'_>, account: Option<AccountId>) -> Result<(), Refusal> {
+    if let Some(account) = account {
+        existing::<Account>(work, account, "/account").await?;
+    }
+    Ok(())
+}
+
+/// Whether a deal may be with this contact: they have to be there, and known.
+async fn with_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
+    if let Some(contact) = contact
+        && existing::<Contact>(work, contact, "/contact").await?.erased
+    {
+        return Err(ContactError::Erased.into());
+    }
+    Ok(())
+}
+
 impl Command for OpenOpportunity {
     const PERMISSION: &'static str = "crm:opportunity:write";
     type Answer = OpportunityId;
@@ -99,14 +131,8 @@ impl Command for OpenOpportunity {
         let close_date = values::day(&mut checks, "/close_date", self.close_date);
         let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
         checks.finish()?;
-        if let Some(account) = self.account {
-            existing::<Account>(work, account, "/account").await?;
-        }
-        if let Some(contact) = self.contact
-            && existing::<Contact>(work, contact, "/contact").await?.erased
-        {
-            return Err(ContactError::Erased.into());
-        }
+        with_account(work, self.account).await?;
+        with_contact(work, self.contact).await?;
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
         let opened = OpportunityOpened {
@@ -187,6 +213,28 @@ impl Command for ReassignOpportunity {
         let owner = checks.line("/owner", &self.owner, values::SUBJECT);
         checks.finish()?;
         work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reassign { owner }).await
+    }
+}
+
+impl Command for ChangeOpportunityAccount {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let command = OpportunityCommand::ChangeAccount { account: self.account };
+        work.update::<Opportunity>(self.opportunity, command).await?;
+        with_account(work, self.account).await
+    }
+}
+
+impl Command for ChangeOpportunityContact {
+    const PERMISSION: &'static str = "crm:opportunity:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let command = OpportunityCommand::ChangeContact { contact: self.contact };
+        work.update::<Opportunity>(self.opportunity, command).await?;
+        with_contact(work, self.contact).await
     }
 }
 

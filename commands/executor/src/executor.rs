@@ -10,9 +10,9 @@ use keys::{Context, DataKey, Sealed};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::cache::StreamKey;
+use crate::cache::{Baseline, StreamKey};
 use crate::claim::ClaimHasher;
-use crate::history::{Freshness, Histories, Reading};
+use crate::history::{Found, Freshness, Histories, Reading};
 use crate::repetition::{self, Answer};
 use crate::work::{Stream, Work, already_exists, version_differs};
 use crate::{Command, Done, Request, prepare, refused, time};
@@ -50,6 +50,17 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     claims: ClaimHasher,
+}
+
+/// An aggregate as it is now.
+#[derive(Clone, Debug)]
+pub struct Current<A> {
+    /// Its state.
+    pub state: Arc<A>,
+    /// How many events made it.
+    pub version: u64,
+    /// When the last of them happened.
+    pub changed_at: DateTime<Utc>,
 }
 
 /// What became of one attempt.
@@ -190,8 +201,18 @@ impl Executor {
     /// # Errors
     /// When the log can't be read.
     pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
+        Ok(self.current::<A>(caller, id).await?.map(|Current { state, version, .. }| (state, version)))
+    }
+
+    /// As [`load`](Self::load), and when it last changed.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn current<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<Current<A>>, Refusal> {
         let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Reading::Whole).await?;
-        Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.baseline.version))))
+        Ok(found.and_then(|Found { baseline: Baseline { state, version, occurred_at, .. }, .. }| {
+            Some(Current { state: state.downcast().ok()?, version, changed_at: occurred_at })
+        }))
     }
 
     /// As [`load`](Self::load), by what can be read of its history, where something can't ([`Work::salvage`]); and whether all was read

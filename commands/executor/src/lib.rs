@@ -34,7 +34,7 @@ mod work;
 pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
 pub use eventstore::AskedJob;
-pub use executor::{Executor, Settings};
+pub use executor::{Current, Executor, Settings};
 pub use held::{ClaimHistory, Held};
 pub use refused::by_a_key;
 pub use work::{Work, named, not_found};

@@ -107,7 +107,7 @@ impl<'a> Work<'a> {
     /// Begins an aggregate that nobody knows yet.
     ///
     /// # Errors
-    /// What the aggregate says, or a failed precondition when the request has an `If-Match`: nothing is there to match.
+    /// What the aggregate says; `header_invalid` when the request has an `If-Match`: nothing is there to match.
     pub fn create<A: Aggregate>(&mut self, id: impl Display, command: A::Command) -> Result<(), Refusal> {
         let place = self.begin::<A>(id.to_string())?;
         self.decide::<A>(place, command)
@@ -314,10 +314,7 @@ impl<'a> Work<'a> {
 
     fn begin<A: Aggregate>(&mut self, id: String) -> Result<usize, Refusal> {
         if self.request.if_match.is_some() && self.streams.iter().all(|stream| !stream.asked) {
-            return Err(Refusal::precondition_failed(
-                "version_differs",
-                "If-Match names a version, but this makes something new; leave If-Match out",
-            ));
+            return Err(Versions::of_something_new());
         }
         if self.places.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));

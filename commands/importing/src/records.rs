@@ -35,6 +35,18 @@ pub(crate) struct Records<'a> {
     separator: char,
 }
 
+/// What may separate cells.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// What separates cells, where a line of its own before the header says so, as programs write it for Excel (`sep=;`); and that line.
+fn told(text: &str) -> Option<(char, &str)> {
+    let line = text.split_inclusive('\n').next()?;
+    let said = line.strip_suffix('\n').unwrap_or(line);
+    let said = said.strip_suffix('\r').unwrap_or(said);
+    let separator = said.strip_prefix("sep=")?;
+    SEPARATORS.into_iter().find(|allowed| separator.strip_prefix(*allowed) == Some("")).map(|found| (found, line))
+}
+
 /// What separates cells: what does in the header. A comma, unless there is none, but a semicolon or a tab.
 fn separator(text: &str) -> char {
     let (mut quoted, mut other) = (false, None);
@@ -53,7 +65,12 @@ fn separator(text: &str) -> char {
 
 impl<'a> Records<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
-        Self { rest: text, line: 1, separator: separator(text) }
+        let Some((separator, line)) = told(text) else {
+            return Self { rest: text, line: 1, separator: separator(text) };
+        };
+        let mut records = Self { rest: text, line: 1, separator };
+        records.advance(line.len());
+        records
     }
 
     fn advance(&mut self, bytes: usize) -> &'a str {
@@ -175,6 +192,22 @@ mod tests {
         }
         assert_eq!(cells("a;b,c\nd;e,f\n"), [row(1, &["a;b", "c"]), row(2, &["d;e", "f"])]);
         assert_eq!(cells("a\nb;c\n"), [row(1, &["a"]), row(2, &["b;c"])]);
+    }
+
+    #[test]
+    fn a_line_before_the_header_may_say_what_separates_cells() {
+        for separator in SEPARATORS {
+            let text = format!("sep={separator}\r\na{separator}b\r\n\"c\"{separator}d,e;f\tg\r\n");
+            let read = cells(&text);
+            assert_eq!(read[0], row(2, &["a", "b"]), "{text:?}");
+            assert_eq!((read[1].0, read[1].1[0].as_str()), (3, "c"), "{text:?}");
+        }
+        assert_eq!(cells("sep=;\na,b;c\n"), [row(2, &["a,b", "c"])], "it counts, whatever the header looks like");
+        assert!(cells("sep=;").is_empty());
+        // Anything else is a header.
+        for header in ["sep=", "sep=|", "sep=;x", " sep=;"] {
+            assert_eq!(cells(&format!("{header}\nb\n"))[0].0, 1, "{header:?}");
+        }
     }
 
     #[test]

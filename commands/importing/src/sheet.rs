@@ -266,6 +266,7 @@ mod tests {
             (b"name,email,Name\nAda,a@b.c,x\n", "csv_duplicate_column"),
             (b"email\na@b.c\n", "csv_missing_column"),
             (b"name;shoe_size\nAda;37\n", "csv_unknown_column"),
+            (b"sep=;\r\n", "csv_empty"),
         ] {
             assert_eq!(code(csv), expected, "{:?}", String::from_utf8_lossy(&csv[..csv.len().min(40)]));
         }
@@ -288,7 +289,11 @@ mod tests {
 
     #[test]
     fn cells_may_be_separated_by_semicolons_or_tabs() {
-        for csv in [&b"name;email\r\nAda;a@b.c\r\n"[..], b"name\temail\nAda\ta@b.c\n"] {
+        for csv in [
+            &b"name;email\r\nAda;a@b.c\r\n"[..],
+            b"name\temail\nAda\ta@b.c\n",
+            b"\xEF\xBB\xBFsep=;\r\nname;email\r\nAda;a@b.c\r\n",
+        ] {
             let sheet = Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap();
             let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
             assert_eq!((fields, sheet.rows), (vec![Some(Part::Name), Some(Part::Email)], 1));

@@ -23,6 +23,9 @@ pub enum SeekKey {
     /// A day.
     #[serde(rename = "d")]
     Day(NaiveDate),
+    /// A number.
+    #[serde(rename = "n")]
+    Number(i64),
     /// A text.
     #[serde(rename = "s")]
     Text(String),
@@ -46,6 +49,8 @@ pub enum KeyType {
     Time,
     /// A day.
     Day,
+    /// A number.
+    Number,
     /// A text, in the byte order of `COLLATE "C"`.
     Text,
 }
@@ -72,6 +77,7 @@ impl Keyset {
         match (key, self.ty) {
             (SeekKey::Time(time), KeyType::Time) => query.push_bind(time),
             (SeekKey::Day(day), KeyType::Day) => query.push_bind(day),
+            (SeekKey::Number(number), KeyType::Number) => query.push_bind(number),
             (SeekKey::Text(text), KeyType::Text) => query.push_bind(text),
             _ => return Err(ListError::Cursor),
         };

@@ -112,8 +112,7 @@ impl Change<'_> {
         secret: &Secret,
     ) -> Result<Value, Refusal> {
         if self.if_match.is_some() {
-            let detail = "If-Match names a version, but this makes something new; leave If-Match out";
-            return Err(Refusal::precondition_failed("version_differs", detail));
+            return Err(Versions::of_something_new());
         }
         let (url, types, description) = self.check(fields)?;
         // Two that come at the same time are counted one after the other.

@@ -24,6 +24,12 @@ pub struct Lead {
     pub owner: Option<String>,
     /// What became of it, once it is converted.
     pub conversion: Option<LeadConverted>,
+    /// Why it was sent back, as long as it is.
+    #[serde(default)]
+    pub recycled: Option<LeadRecycled>,
+    /// Why it will not buy, as long as it is given up.
+    #[serde(default)]
+    pub disqualified: Option<LeadDisqualified>,
     /// Who was told that nobody touches it.
     #[serde(default)]
     pub escalated_to: Option<String>,
@@ -90,6 +96,17 @@ impl From<LeadError> for Refusal {
 }
 
 impl Lead {
+    /// Why it is given up or sent back, if it is and that is known.
+    pub fn reason(&self) -> Option<&str> {
+        let recycled = self.recycled.as_ref().and_then(|recycled| recycled.reason.known()).map(String::as_str);
+        recycled.or_else(|| self.disqualified.as_ref().map(|disqualified| disqualified.reason.as_str()))
+    }
+
+    /// What was noted when it was given up, if it is and that is known.
+    pub fn note(&self) -> Option<&str> {
+        self.disqualified.as_ref()?.note.as_ref()?.known().map(String::as_str)
+    }
+
     fn may(&self, step: LeadStep) -> Result<(), LeadError> {
         if self.status.allowed().contains(&step) {
             return Ok(());
@@ -100,7 +117,7 @@ impl Lead {
 
 impl Aggregate for Lead {
     const TYPE: &'static str = "crm.lead";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = LeadCommand;
     type Event = LeadEvent;
@@ -180,8 +197,14 @@ impl Aggregate for Lead {
                 self.status = LeadStatus::Converted;
                 self.conversion = Some(converted);
             }
-            LeadEvent::LeadRecycled(_) => self.status = LeadStatus::Recycled,
-            LeadEvent::LeadDisqualified(_) => self.status = LeadStatus::Disqualified,
+            LeadEvent::LeadRecycled(recycled) => {
+                self.status = LeadStatus::Recycled;
+                self.recycled = Some(recycled);
+            }
+            LeadEvent::LeadDisqualified(disqualified) => {
+                self.status = LeadStatus::Disqualified;
+                self.disqualified = Some(disqualified);
+            }
             LeadEvent::LeadEscalated(escalated) => self.escalated_to = Some(escalated.to),
             LeadEvent::LeadEscalationWithdrawn(_) => self.escalated_to = None,
             LeadEvent::LeadWithdrawn(_) => self.status = LeadStatus::Withdrawn,
@@ -192,261 +215,17 @@ impl Aggregate for Lead {
                 self.escalated_to = None;
             }
         }
+        // A reason is that of the present status.
+        if self.status != LeadStatus::Recycled {
+            self.recycled = None;
+        }
+        if self.status != LeadStatus::Disqualified {
+            self.disqualified = None;
+        }
     }
 }
 
 kernel::aggregate!(Lead);
 
 #[cfg(test)]
-mod tests {
-    use cqrs_es::test::TestFramework;
-
-    use super::*;
-    use crate::{AccountId, ContactId};
-
-    fn captured(owner: Option<&str>) -> LeadCaptured {
-        LeadCaptured {
-            details: LeadDetails { name: "Ada Lovelace".to_owned().into(), ..LeadDetails::default() },
-            source: LeadSource::Event,
-            owner: owner.map(str::to_owned),
-            import: None,
-        }
-    }
-
-    fn import() -> ImportId {
-        ImportId::new(uuid::Uuid::from_u128(3))
-    }
-
-    fn imported(owner: Option<&str>) -> LeadCaptured {
-        LeadCaptured { import: Some(import()), ..captured(owner) }
-    }
-
-    fn erased() -> LeadErased {
-        LeadErased { reason: ErasureReason::Requested }
-    }
-
-    fn converted() -> LeadConverted {
-        LeadConverted {
-            account: AccountId::new(uuid::Uuid::from_u128(1)),
-            contact: ContactId::new(uuid::Uuid::from_u128(2)),
-            opportunity: None,
-        }
-    }
-
-    /// A history that ends in `status`.
-    fn lead_that_is(status: LeadStatus) -> Vec<LeadEvent> {
-        let assigned: Vec<LeadEvent> = vec![captured(Some("ada")).into()];
-        let and = |mut history: Vec<LeadEvent>, event: LeadEvent| {
-            history.push(event);
-            history
-        };
-        match status {
-            LeadStatus::New => vec![captured(None).into()],
-            LeadStatus::Assigned => assigned,
-            LeadStatus::InProcess => and(assigned, LeadWorkStarted {}.into()),
-            LeadStatus::Qualified => and(lead_that_is(LeadStatus::InProcess), LeadQualified { note: None }.into()),
-            LeadStatus::Converted => and(lead_that_is(LeadStatus::Qualified), converted().into()),
-            LeadStatus::Recycled => and(assigned, LeadRecycled { reason: "not now".to_owned().into() }.into()),
-            LeadStatus::Disqualified => {
-                and(assigned, LeadDisqualified { reason: DisqualifyReason::NoNeed, note: None }.into())
-            }
-            LeadStatus::Withdrawn => vec![imported(None).into(), LeadWithdrawn { import: import() }.into()],
-            LeadStatus::Erased => and(lead_that_is(LeadStatus::Converted), erased().into()),
-        }
-    }
-
-    fn every_step() -> Vec<(LeadStep, LeadCommand, LeadEvent)> {
-        let details = LeadDetails { name: "Grace Hopper".to_owned().into(), ..LeadDetails::default() };
-        let reason = Personal::from("no budget this year".to_owned());
-        vec![
-            (
-                LeadStep::ChangeDetails,
-                LeadCommand::ChangeDetails { details: details.clone() },
-                LeadDetailsChanged { details }.into(),
-            ),
-            (
-                LeadStep::Assign,
-                LeadCommand::Assign { owner: "grace".to_owned() },
-                LeadAssigned { owner: "grace".to_owned() }.into(),
-            ),
-            (LeadStep::StartWork, LeadCommand::StartWork, LeadWorkStarted {}.into()),
-            (LeadStep::Qualify, LeadCommand::Qualify { note: None }, LeadQualified { note: None }.into()),
-            (LeadStep::Convert, LeadCommand::Convert(converted()), converted().into()),
-            (LeadStep::Recycle, LeadCommand::Recycle { reason: reason.clone() }, LeadRecycled { reason }.into()),
-            (
-                LeadStep::Disqualify,
-                LeadCommand::Disqualify { reason: DisqualifyReason::Spam, note: None },
-                LeadDisqualified { reason: DisqualifyReason::Spam, note: None }.into(),
-            ),
-        ]
-    }
-
-    const EVERY_STATUS: [LeadStatus; 9] = [
-        LeadStatus::New,
-        LeadStatus::Assigned,
-        LeadStatus::InProcess,
-        LeadStatus::Qualified,
-        LeadStatus::Converted,
-        LeadStatus::Recycled,
-        LeadStatus::Disqualified,
-        LeadStatus::Withdrawn,
-        LeadStatus::Erased,
-    ];
-
-    #[test]
-    fn each_status_allows_exactly_its_steps() {
-        use LeadStep::{Assign, ChangeDetails, Convert, Disqualify, Qualify, Recycle, StartWork};
-        let expected = |status| match status {
-            LeadStatus::New | LeadStatus::Recycled => vec![ChangeDetails, Assign, Disqualify],
-            LeadStatus::Assigned => vec![ChangeDetails, Assign, StartWork, Recycle, Disqualify],
-            LeadStatus::InProcess => vec![ChangeDetails, Assign, Qualify, Recycle, Disqualify],
-            LeadStatus::Qualified => vec![ChangeDetails, Assign, Convert, Recycle, Disqualify],
-            LeadStatus::Converted | LeadStatus::Disqualified | LeadStatus::Withdrawn | LeadStatus::Erased => vec![],
-        };
-        for status in EVERY_STATUS {
-            for (step, command, event) in every_step() {
-                let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(command);
-                if expected(status).contains(&step) {
-                    result.then_expect_events(vec![event]);
-                } else {
-                    result.then_expect_error(LeadError::StepNotAllowed { step, status });
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_lead_captured_with_an_owner_is_assigned() {
-        TestFramework::<Lead>::with(())
-            .given_no_previous_events()
-            .when(LeadCommand::Capture(captured(Some("ada"))))
-            .then_expect_events(vec![captured(Some("ada")).into()]);
-        let mut lead = Lead::default();
-        lead.evolve(captured(Some("ada")).into());
-        assert_eq!((lead.status, lead.owner.as_deref()), (LeadStatus::Assigned, Some("ada")));
-    }
-
-    #[test]
-    fn reassigning_keeps_the_work_that_was_begun() {
-        let mut lead = Lead::default();
-        for event in lead_that_is(LeadStatus::InProcess) {
-            lead.evolve(event);
-        }
-        lead.evolve(LeadAssigned { owner: "grace".to_owned() }.into());
-        assert_eq!((lead.status, lead.owner.as_deref()), (LeadStatus::InProcess, Some("grace")));
-    }
-
-    #[test]
-    fn a_recycled_lead_can_go_back_to_its_owner() {
-        TestFramework::<Lead>::with(())
-            .given(lead_that_is(LeadStatus::Recycled))
-            .when(LeadCommand::Assign { owner: "ada".to_owned() })
-            .then_expect_events(vec![LeadAssigned { owner: "ada".to_owned() }.into()]);
-    }
-
-    #[test]
-    fn what_changes_nothing_is_no_event() {
-        for command in [
-            LeadCommand::Assign { owner: "ada".to_owned() },
-            LeadCommand::ChangeDetails { details: captured(None).details },
-        ] {
-            TestFramework::<Lead>::with(())
-                .given(lead_that_is(LeadStatus::Qualified))
-                .when(command)
-                .then_expect_events(vec![]);
-        }
-    }
-
-    #[test]
-    fn only_a_qualified_lead_is_escalated_and_that_once() {
-        let escalate = || LeadCommand::Escalate { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH };
-        let escalated =
-            || LeadEvent::from(LeadEscalated { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH });
-        for status in EVERY_STATUS {
-            let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(escalate());
-            if status == LeadStatus::Qualified {
-                result.then_expect_events(vec![escalated()]);
-            } else {
-                result.then_expect_error(LeadError::NotEscalated { status });
-            }
-        }
-        let mut history = lead_that_is(LeadStatus::Qualified);
-        history.push(escalated());
-        TestFramework::<Lead>::with(()).given(history.clone()).when(escalate()).then_expect_events(vec![]);
-        TestFramework::<Lead>::with(())
-            .given(history)
-            .when(LeadCommand::WithdrawEscalation)
-            .then_expect_events(vec![LeadEscalationWithdrawn {}.into()]);
-    }
-
-    #[test]
-    fn a_lead_is_withdrawn_only_with_its_own_import_and_untouched() {
-        let withdraw = || LeadCommand::Withdraw { import: import() };
-        let untouched = || TestFramework::<Lead>::with(()).given(vec![imported(Some("ada")).into()]);
-        untouched().when(withdraw()).then_expect_events(vec![LeadWithdrawn { import: import() }.into()]);
-        let other = ImportId::new(uuid::Uuid::from_u128(4));
-        untouched().when(LeadCommand::Withdraw { import: other }).then_expect_error(LeadError::NotWithdrawn);
-        TestFramework::<Lead>::with(())
-            .given(vec![imported(Some("ada")).into(), LeadWorkStarted {}.into()])
-            .when(withdraw())
-            .then_expect_error(LeadError::NotWithdrawn);
-    }
-
-    #[test]
-    fn a_restored_lead_is_as_it_came_in() {
-        for owner in [None, Some("ada")] {
-            let mut lead = Lead::default();
-            lead.evolve(imported(owner).into());
-            let before = lead.clone();
-            lead.evolve(LeadWithdrawn { import: import() }.into());
-            assert_eq!(lead.status, LeadStatus::Withdrawn);
-            lead.evolve(LeadRestored {}.into());
-            assert_eq!(lead, before);
-        }
-    }
-
-    #[test]
-    fn a_lead_is_erased_wherever_it_stands_and_that_once() {
-        let erase = || LeadCommand::Erase { reason: ErasureReason::Requested };
-        for status in EVERY_STATUS {
-            let events = if status == LeadStatus::Erased { vec![] } else { vec![erased().into()] };
-            TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(erase()).then_expect_events(events);
-        }
-    }
-
-    #[test]
-    fn who_is_erased_is_known_by_what_became_of_them_only() {
-        let mut lead = Lead::default();
-        for event in lead_that_is(LeadStatus::Erased) {
-            lead.evolve(event);
-        }
-        assert_eq!((&lead.details, lead.status), (&LeadDetails::default(), LeadStatus::Erased));
-        assert_eq!(lead.conversion, Some(converted()), "the contact that is the same person");
-        assert_eq!(lead.owner.as_deref(), Some("ada"));
-    }
-
-    #[test]
-    fn a_lead_that_is_erased_goes_neither_with_its_import_nor_comes_back_with_it() {
-        let given = || TestFramework::<Lead>::with(()).given(vec![imported(None).into(), erased().into()]);
-        given().when(LeadCommand::Withdraw { import: import() }).then_expect_error(LeadError::NotWithdrawn);
-        given().when(LeadCommand::Restore).then_expect_events(vec![]);
-    }
-
-    #[test]
-    fn a_refusal_names_what_is_allowed() {
-        let refusal = Refusal::from(LeadError::StepNotAllowed { step: LeadStep::Convert, status: LeadStatus::New });
-        assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "lead_step_not_allowed"));
-        assert_eq!(refusal.extra()["allowed"], serde_json::json!(["change_details", "assign", "disqualify"]));
-        assert_eq!(refusal.extra()["state"], "new");
-    }
-
-    #[test]
-    fn names_on_the_wire_are_those_of_serde() {
-        for status in EVERY_STATUS {
-            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
-        }
-        for source in LeadSource::ALL {
-            assert_eq!(serde_json::to_value(source).unwrap(), source.as_str());
-        }
-    }
-}
+mod tests;

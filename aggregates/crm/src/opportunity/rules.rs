@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    AccountId, ContactId, LineItem, OpportunityAmountChanged, OpportunityCloseDateChanged, OpportunityEvent,
-    OpportunityLost, OpportunityOpened, OpportunityReassigned, OpportunityRenamed, OpportunityReopened,
-    OpportunityStageChanged, OpportunityStatus, OpportunityWon, PipelineId, StageId,
+    AccountId, ContactId, LineItem, OpportunityAccountChanged, OpportunityAmountChanged, OpportunityCloseDateChanged,
+    OpportunityContactChanged, OpportunityEvent, OpportunityLost, OpportunityOpened, OpportunityReassigned,
+    OpportunityRenamed, OpportunityReopened, OpportunityStageChanged, OpportunityStatus, OpportunityWon, PipelineId,
+    StageId,
 };
 
 /// An opportunity as its history has made it.
@@ -24,6 +25,9 @@ pub struct Opportunity {
     pub line_items: Vec<LineItem>,
     pub close_date: NaiveDate,
     pub owner: Option<String>,
+    /// Why it was lost, as long as it is.
+    #[serde(default)]
+    pub lost_reason: Option<String>,
 }
 
 /// Before it is opened: nothing is set yet.
@@ -40,6 +44,7 @@ impl Default for Opportunity {
             line_items: Vec::new(),
             close_date: NaiveDate::default(),
             owner: None,
+            lost_reason: None,
         }
     }
 }
@@ -53,6 +58,8 @@ pub enum OpportunityCommand {
     ChangeAmount { amount: Money, line_items: Vec<LineItem> },
     ChangeCloseDate { close_date: NaiveDate },
     Reassign { owner: String },
+    ChangeAccount { account: Option<AccountId> },
+    ChangeContact { contact: Option<ContactId> },
     Win,
     Lose { reason: String },
     Reopen { stage: StageId },
@@ -63,6 +70,8 @@ pub enum OpportunityCommand {
 pub enum OpportunityStep {
     Rename,
     Reassign,
+    ChangeAccount,
+    ChangeContact,
     Move,
     ChangeAmount,
     ChangeCloseDate,
@@ -77,6 +86,8 @@ impl OpportunityStep {
         match self {
             Self::Rename => "rename",
             Self::Reassign => "reassign",
+            Self::ChangeAccount => "change_account",
+            Self::ChangeContact => "change_contact",
             Self::Move => "move_stage",
             Self::ChangeAmount => "change_amount",
             Self::ChangeCloseDate => "change_close_date",
@@ -97,12 +108,17 @@ impl OpportunityStatus {
         }
     }
 
-    /// The steps that an opportunity of this status may take.
+    /// The steps that an opportunity of this status may take. What it is called, who is responsible and with whom it is can be put
+    /// right when it is closed, too; what it came to is settled.
     pub const fn allowed(self) -> &'static [OpportunityStep] {
-        use OpportunityStep::{ChangeAmount, ChangeCloseDate, Lose, Move, Reassign, Rename, Reopen, Win};
+        use OpportunityStep::{
+            ChangeAccount, ChangeAmount, ChangeCloseDate, ChangeContact, Lose, Move, Reassign, Rename, Reopen, Win,
+        };
         match self {
-            Self::Open => &[Rename, Reassign, Move, ChangeAmount, ChangeCloseDate, Win, Lose],
-            Self::Won | Self::Lost => &[Rename, Reassign, Reopen],
+            Self::Open => {
+                &[Rename, Reassign, ChangeAccount, ChangeContact, Move, ChangeAmount, ChangeCloseDate, Win, Lose]
+            }
+            Self::Won | Self::Lost => &[Rename, Reassign, ChangeAccount, ChangeContact, Reopen],
         }
     }
 }
@@ -179,6 +195,7 @@ impl Opportunity {
 
 impl Aggregate for Opportunity {
     const TYPE: &'static str = "crm.opportunity";
+    const FORM: u32 = 2;
     type Command = OpportunityCommand;
     type Event = OpportunityEvent;
     type Error = OpportunityError;
@@ -191,6 +208,8 @@ impl Aggregate for Opportunity {
             OpportunityCommand::ChangeAmount { .. } => Some(OpportunityStep::ChangeAmount),
             OpportunityCommand::ChangeCloseDate { .. } => Some(OpportunityStep::ChangeCloseDate),
             OpportunityCommand::Reassign { .. } => Some(OpportunityStep::Reassign),
+            OpportunityCommand::ChangeAccount { .. } => Some(OpportunityStep::ChangeAccount),
+            OpportunityCommand::ChangeContact { .. } => Some(OpportunityStep::ChangeContact),
             OpportunityCommand::Win => Some(OpportunityStep::Win),
             OpportunityCommand::Lose { .. } => Some(OpportunityStep::Lose),
             OpportunityCommand::Reopen { .. } => Some(OpportunityStep::Reopen),
@@ -220,6 +239,10 @@ impl Aggregate for Opportunity {
             }
             OpportunityCommand::Reassign { owner } if self.owner.as_ref() == Some(&owner) => vec![],
             OpportunityCommand::Reassign { owner } => vec![OpportunityReassigned { owner }.into()],
+            OpportunityCommand::ChangeAccount { account } if account == self.account => vec![],
+            OpportunityCommand::ChangeAccount { account } => vec![OpportunityAccountChanged { account }.into()],
+            OpportunityCommand::ChangeContact { contact } if contact == self.contact => vec![],
+            OpportunityCommand::ChangeContact { contact } => vec![OpportunityContactChanged { contact }.into()],
             OpportunityCommand::Win => vec![OpportunityWon { last_stage: self.stage }.into()],
             OpportunityCommand::Lose { reason } => {
                 vec![OpportunityLost { reason, last_stage: self.stage }.into()]
@@ -242,6 +265,7 @@ impl Aggregate for Opportunity {
                     line_items: opened.line_items,
                     close_date: opened.close_date,
                     owner: opened.owner,
+                    lost_reason: None,
                 };
             }
             OpportunityEvent::OpportunityRenamed(renamed) => self.name = renamed.name,
@@ -252,11 +276,20 @@ impl Aggregate for Opportunity {
             }
             OpportunityEvent::OpportunityCloseDateChanged(changed) => self.close_date = changed.close_date,
             OpportunityEvent::OpportunityReassigned(reassigned) => self.owner = Some(reassigned.owner),
-            OpportunityEvent::OpportunityWon(_) => self.status = OpportunityStatus::Won,
-            OpportunityEvent::OpportunityLost(_) => self.status = OpportunityStatus::Lost,
+            OpportunityEvent::OpportunityAccountChanged(changed) => self.account = changed.account,
+            OpportunityEvent::OpportunityContactChanged(changed) => self.contact = changed.contact,
+            OpportunityEvent::OpportunityWon(_) => {
+                self.status = OpportunityStatus::Won;
+                self.lost_reason = None;
+            }
+            OpportunityEvent::OpportunityLost(lost) => {
+                self.status = OpportunityStatus::Lost;
+                self.lost_reason = Some(lost.reason);
+            }
             OpportunityEvent::OpportunityReopened(reopened) => {
                 self.status = OpportunityStatus::Open;
                 self.stage = reopened.stage;
+                self.lost_reason = None;
             }
         }
     }

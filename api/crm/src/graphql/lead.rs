@@ -223,6 +223,8 @@ impl LeadChange {
 /// Which leads; what is left out does not matter.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct LeadFilter {
+    /// Each of these words begins a word of name, company, e-mail address or telephone number, in any case.
+    search: Option<String>,
     /// In one of these states.
     status: Option<Vec<LeadStatus>>,
     /// From one of these sources.
@@ -246,6 +248,7 @@ pub struct LeadFilter {
 impl From<LeadFilter> for leads::LeadFilter {
     fn from(filter: LeadFilter) -> Self {
         Self {
+            search: filter.search,
             status: filter.status.map(|all| all.into_iter().map(Into::into).collect()),
             source: filter.source.map(|all| all.into_iter().map(Into::into).collect()),
             owner: filter.owner,

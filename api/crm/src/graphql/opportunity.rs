@@ -231,6 +231,8 @@ pub struct OpportunityFilter {
     account_id: Option<Uuid>,
     /// The user responsible.
     owner: Option<String>,
+    /// Worth something in this currency: ISO 4217, in any case.
+    currency: Option<String>,
     /// `true`: open, and nothing happened to it for as many days as its stage allows (`rottenAfterDays`); `false`: all others.
     rotten: Option<bool>,
     /// Expected to close on this day or later.
@@ -247,6 +249,7 @@ impl From<OpportunityFilter> for opportunities::OpportunityFilter {
             stage: filter.stage_ids,
             account: filter.account_id,
             owner: filter.owner,
+            currency: filter.currency,
             rotten: filter.rotten,
             close_from: filter.close_from,
             close_before: filter.close_before,
@@ -261,6 +264,8 @@ pub enum OpportunityOrder {
     CloseDate,
     /// Last opened first.
     Newest,
+    /// Worth most first, by minor units: what is worth what is told within a currency only (`filter: {currency: …}`).
+    Largest,
 }
 
 impl OpportunityOrder {
@@ -268,6 +273,7 @@ impl OpportunityOrder {
         match self {
             Self::CloseDate => (opportunities::OpportunityOrder::CloseDate, "OPPORTUNITIES_CLOSE_DATE"),
             Self::Newest => (opportunities::OpportunityOrder::Newest, "OPPORTUNITIES_NEWEST"),
+            Self::Largest => (opportunities::OpportunityOrder::Largest, "OPPORTUNITIES_LARGEST"),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Accounts: add, change.
+//! Accounts: add, change, hand over.
 
+use chrono::{DateTime, Utc};
 use crm_aggregates::{Account, AccountDetails, LeadId};
-use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount};
+use crm_commands::{AccountFields, ChangeAccountDetails, CreateAccount, ReassignAccount};
+use executor::Current;
 use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -11,7 +13,8 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, Found, Made, change, create, find, id};
+use super::lead::Assignment;
+use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on accounts.
 pub struct Accounts {
@@ -93,6 +96,8 @@ struct AccountResource {
     /// The lead that it was converted from.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
+    /// When anything last happened to it.
+    changed_at: DateTime<Utc>,
 }
 
 impl Example for AccountResource {
@@ -104,7 +109,8 @@ impl Example for AccountResource {
             country: Some("US".to_owned()),
             employees: Some(134),
         };
-        Self { id: example::id(2), details, owner: Some("ada".to_owned()), lead: Some(example::id(1)) }
+        let (owner, lead) = (Some("ada".to_owned()), Some(example::id(1)));
+        Self { id: example::id(2), details, owner, lead, changed_at: example::time(5) }
     }
 }
 
@@ -126,11 +132,14 @@ impl Accounts {
     /// Needs the permission `crm:account:read`.
     #[oai(path = "/v1/crm/accounts/:account", method = "get", operation_id = "getAccount")]
     async fn get(&self, Authenticated(caller): Authenticated, account: Path<Uuid>) -> Found<AccountResource> {
-        find(&self.runtime, &caller, "crm:account:read", account.0, |state: &Account| AccountResource {
-            id: account.0,
-            details: state.details.clone(),
-            owner: state.owner.clone(),
-            lead: state.lead.map(LeadId::uuid),
+        find_current(&self.runtime, &caller, "crm:account:read", account.0, |found: &Current<Account>| {
+            AccountResource {
+                id: account.0,
+                details: found.state.details.clone(),
+                owner: found.state.owner.clone(),
+                lead: found.state.lead.map(LeadId::uuid),
+                changed_at: found.changed_at,
+            }
         })
         .await
     }
@@ -145,5 +154,14 @@ impl Accounts {
         let details = AccountFields { name, website, industry, country, employees };
         let changed = ChangeAccountDetails { account: id(&account), details };
         change(&self.runtime, &command.request, account.0, changed).await
+    }
+
+    /// Make another user responsible for an account
+    ///
+    /// Needs the permission `crm:account:write`.
+    #[oai(path = "/v1/crm/accounts/:account/reassign", method = "post", operation_id = "reassignAccount")]
+    async fn reassign(&self, command: Command<Assignment>, account: Path<Uuid>) -> Done {
+        let reassign = ReassignAccount { account: id(&account), owner: command.body.owner };
+        change(&self.runtime, &command.request, account.0, reassign).await
     }
 }

@@ -1,7 +1,9 @@
-//! Contacts: add, change, move to another account.
+//! Contacts: add, change, move to another account, hand over.
 
+use chrono::{DateTime, Utc};
 use crm_aggregates::{AccountId, Contact, LeadId};
-use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact};
+use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact, ReassignContact};
+use executor::Current;
 use face::{Authenticated, Command, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -11,8 +13,8 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use super::lead::shown;
-use face::operation::{Done, Found, Made, change, create, find, id};
+use super::lead::{Assignment, shown};
+use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on contacts.
 pub struct Contacts {
@@ -124,6 +126,8 @@ struct ContactResource {
     leads: Vec<Uuid>,
     /// Whether nothing is kept of who they were.
     erased: bool,
+    /// When anything last happened to it.
+    changed_at: DateTime<Utc>,
 }
 
 impl Example for ContactResource {
@@ -139,6 +143,7 @@ impl Example for ContactResource {
             lead: Some(example::id(1)),
             leads: Vec::new(),
             erased: false,
+            changed_at: example::time(5),
         }
     }
 }
@@ -162,17 +167,21 @@ impl Contacts {
     /// Needs the permission `crm:contact:read`.
     #[oai(path = "/v1/crm/contacts/:contact", method = "get", operation_id = "getContact")]
     async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> Found<ContactResource> {
-        find(&self.runtime, &caller, "crm:contact:read", contact.0, |state: &Contact| ContactResource {
-            id: contact.0,
-            name: state.details.name.reveal().clone(),
-            title: state.details.title.clone(),
-            email: shown(state.details.email.as_ref()),
-            phone: shown(state.details.phone.as_ref()),
-            account: state.account.map(AccountId::uuid),
-            owner: state.owner.clone(),
-            lead: state.lead.map(LeadId::uuid),
-            leads: state.leads.iter().copied().map(LeadId::uuid).collect(),
-            erased: state.erased,
+        find_current(&self.runtime, &caller, "crm:contact:read", contact.0, |found: &Current<Contact>| {
+            let state = &*found.state;
+            ContactResource {
+                id: contact.0,
+                name: state.details.name.reveal().clone(),
+                title: state.details.title.clone(),
+                email: shown(state.details.email.as_ref()),
+                phone: shown(state.details.phone.as_ref()),
+                account: state.account.map(AccountId::uuid),
+                owner: state.owner.clone(),
+                lead: state.lead.map(LeadId::uuid),
+                leads: state.leads.iter().copied().map(LeadId::uuid).collect(),
+                erased: state.erased,
+                changed_at: found.changed_at,
+            }
         })
         .await
     }
@@ -195,5 +204,14 @@ impl Contacts {
     async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> Done {
         let changed = ChangeContactAccount { contact: id(&contact), account: command.body.account };
         change(&self.runtime, &command.request, contact.0, changed).await
+    }
+
+    /// Make another user responsible for a contact
+    ///
+    /// Needs the permission `crm:contact:write`.
+    #[oai(path = "/v1/crm/contacts/:contact/reassign", method = "post", operation_id = "reassignContact")]
+    async fn reassign(&self, command: Command<Assignment>, contact: Path<Uuid>) -> Done {
+        let reassign = ReassignContact { contact: id(&contact), owner: command.body.owner };
+        change(&self.runtime, &command.request, contact.0, reassign).await
     }
 }

@@ -41,7 +41,8 @@ struct ConversionBody {
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     account_name: Option<String>,
-    /// A contact that exists; none: a new one with the lead's details.
+    /// A contact that exists; none: a new one with the lead's details. One that belongs to no account gets this one; one that has an
+    /// account keeps it.
     #[serde(default)]
     contact: Option<ContactId>,
     /// The deal in sight, if there is one.

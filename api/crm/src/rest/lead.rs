@@ -1,9 +1,11 @@
 //! Leads: capture, change, assign, work, qualify, recycle, disqualify. (Conversion: `conversion.rs`; import: `import.rs`.)
 
+use chrono::{DateTime, Utc};
 use crm_aggregates::{DisqualifyReason, Lead, LeadSource, LeadStatus, OpportunityId};
 use crm_commands::{
     AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
 };
+use executor::Current;
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::Personal;
 use poem_openapi::OpenApi;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on leads.
 pub struct Leads {
@@ -168,9 +170,17 @@ struct LeadResource {
     /// The user who works on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// Why it is disqualified, such as `no_budget`, or recycled, in its owner's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What was noted when it was disqualified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     /// What became of it, once it is converted.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<LeadConversion>,
+    /// When anything last happened to it.
+    changed_at: DateTime<Utc>,
 }
 
 /// What is personal, as long as it is known.
@@ -193,7 +203,10 @@ impl Example for LeadResource {
             country: Some("US".to_owned()),
             source: LeadSource::Referral,
             owner: Some("ada".to_owned()),
+            reason: None,
+            note: None,
             conversion: Some(conversion),
+            changed_at: example::time(5),
         }
     }
 }
@@ -232,25 +245,31 @@ impl Leads {
 
     /// A lead as it is now
     ///
-    /// Needs the permission `crm:lead:read`.
+    /// When it took which step, GraphQL says. Needs the permission `crm:lead:read`.
     #[oai(path = "/v1/crm/leads/:lead", method = "get", operation_id = "getLead")]
     async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Found<LeadResource> {
-        find(&self.runtime, &caller, "crm:lead:read", lead.0, |state: &Lead| LeadResource {
-            id: lead.0,
-            status: state.status,
-            name: state.details.name.reveal().clone(),
-            company: state.details.company.clone(),
-            title: state.details.title.clone(),
-            email: shown(state.details.email.as_ref()),
-            phone: shown(state.details.phone.as_ref()),
-            country: state.details.country.clone(),
-            source: state.source,
-            owner: state.owner.clone(),
-            conversion: state.conversion.as_ref().map(|conversion| LeadConversion {
-                account: conversion.account.uuid(),
-                contact: conversion.contact.uuid(),
-                opportunity: conversion.opportunity.map(OpportunityId::uuid),
-            }),
+        find_current(&self.runtime, &caller, "crm:lead:read", lead.0, |found: &Current<Lead>| {
+            let state = &*found.state;
+            LeadResource {
+                id: lead.0,
+                status: state.status,
+                name: state.details.name.reveal().clone(),
+                company: state.details.company.clone(),
+                title: state.details.title.clone(),
+                email: shown(state.details.email.as_ref()),
+                phone: shown(state.details.phone.as_ref()),
+                country: state.details.country.clone(),
+                source: state.source,
+                owner: state.owner.clone(),
+                reason: state.reason().map(str::to_owned),
+                note: state.note().map(str::to_owned),
+                conversion: state.conversion.as_ref().map(|conversion| LeadConversion {
+                    account: conversion.account.uuid(),
+                    contact: conversion.contact.uuid(),
+                    opportunity: conversion.opportunity.map(OpportunityId::uuid),
+                }),
+                changed_at: found.changed_at,
+            }
         })
         .await
     }

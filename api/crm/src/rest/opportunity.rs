@@ -1,12 +1,14 @@
-//! Opportunities: open, rename, move, change, win, lose, reopen.
+//! Opportunities: open, rename, move, change, put right with whom, win, lose, reopen.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};
 use crm_commands::lengths::LINE_ITEMS;
 use crm_commands::{
-    ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
-    ReassignOpportunity, RenameOpportunity, ReopenOpportunity, WinOpportunity,
+    ChangeOpportunityAccount, ChangeOpportunityAmount, ChangeOpportunityCloseDate, ChangeOpportunityContact,
+    LoseOpportunity, MoveOpportunity, OpenOpportunity, ReassignOpportunity, RenameOpportunity, ReopenOpportunity,
+    WinOpportunity,
 };
+use executor::Current;
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Currency, Money};
 use poem_openapi::OpenApi;
@@ -19,7 +21,7 @@ use super::Tag;
 use super::form;
 use super::lead::Assignment;
 use super::money::MoneyBody;
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{Done, Found, Made, change, create, find_current, id};
 
 /// The operations on opportunities.
 pub struct Opportunities {
@@ -135,6 +137,28 @@ struct NewCloseDate {
     close_date: NaiveDate,
 }
 
+/// Who buys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
+struct NewOpportunityAccount {
+    /// The account; null: none.
+    #[serde(deserialize_with = "face::nullable")]
+    #[schemars(with = "face::Nullable<AccountId>")]
+    account: Option<AccountId>,
+}
+
+/// Whom we talk to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"contact": "0197a8a0-0000-7000-8000-000000000001"}))]
+struct NewOpportunityContact {
+    /// The contact; null: nobody yet.
+    #[serde(deserialize_with = "face::nullable")]
+    #[schemars(with = "face::Nullable<ContactId>")]
+    contact: Option<ContactId>,
+}
+
 /// Why it was lost.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +209,11 @@ struct OpportunityResource {
     /// The user responsible.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// Why it was lost, as long as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_reason: Option<String>,
+    /// When anything last happened to it.
+    changed_at: DateTime<Utc>,
 }
 
 impl Example for OpportunityResource {
@@ -202,6 +231,8 @@ impl Example for OpportunityResource {
             line_items: vec![line_item],
             close_date: example::day(330),
             owner: Some("ada".to_owned()),
+            lost_reason: None,
+            changed_at: example::time(5),
         }
     }
 }
@@ -230,21 +261,26 @@ impl Opportunities {
 
     /// An opportunity as it is now
     ///
-    /// Needs the permission `crm:opportunity:read`.
+    /// When it took which step, GraphQL says. Needs the permission `crm:opportunity:read`.
     #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
     async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
-        find(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |state: &Opportunity| OpportunityResource {
-            id: opportunity.0,
-            status: state.status,
-            name: state.name.clone(),
-            account: state.account.map(AccountId::uuid),
-            contact: state.contact.map(ContactId::uuid),
-            pipeline: state.pipeline.uuid(),
-            stage: state.stage.uuid(),
-            amount: state.amount,
-            line_items: state.line_items.clone(),
-            close_date: state.close_date,
-            owner: state.owner.clone(),
+        find_current(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |found: &Current<Opportunity>| {
+            let state = &*found.state;
+            OpportunityResource {
+                id: opportunity.0,
+                status: state.status,
+                name: state.name.clone(),
+                account: state.account.map(AccountId::uuid),
+                contact: state.contact.map(ContactId::uuid),
+                pipeline: state.pipeline.uuid(),
+                stage: state.stage.uuid(),
+                amount: state.amount,
+                line_items: state.line_items.clone(),
+                close_date: state.close_date,
+                owner: state.owner.clone(),
+                lost_reason: state.lost_reason.clone(),
+                changed_at: found.changed_at,
+            }
         })
         .await
     }
@@ -308,6 +344,33 @@ impl Opportunities {
     async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> Done {
         let reassign = ReassignOpportunity { opportunity: id(&opportunity), owner: command.body.owner };
         change(&self.runtime, &command.request, opportunity.0, reassign).await
+    }
+
+    /// Have an opportunity with another account, or with none
+    ///
+    /// Also when it is closed: it may have been booked on the wrong one. Its contact stays. Needs the permission
+    /// `crm:opportunity:write`.
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-account",
+        method = "post",
+        operation_id = "changeOpportunityAccount"
+    )]
+    async fn change_account(&self, command: Command<NewOpportunityAccount>, opportunity: Path<Uuid>) -> Done {
+        let account = ChangeOpportunityAccount { opportunity: id(&opportunity), account: command.body.account };
+        change(&self.runtime, &command.request, opportunity.0, account).await
+    }
+
+    /// Talk to another contact about an opportunity, or to none
+    ///
+    /// One of whom nothing is kept is refused (`contact_erased`). Needs the permission `crm:opportunity:write`.
+    #[oai(
+        path = "/v1/crm/opportunities/:opportunity/change-contact",
+        method = "post",
+        operation_id = "changeOpportunityContact"
+    )]
+    async fn change_contact(&self, command: Command<NewOpportunityContact>, opportunity: Path<Uuid>) -> Done {
+        let contact = ChangeOpportunityContact { opportunity: id(&opportunity), contact: command.body.contact };
+        change(&self.runtime, &command.request, opportunity.0, contact).await
     }
 
     /// Win an opportunity: the customer signed

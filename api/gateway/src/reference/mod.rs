@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::Role;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderValue, Method, StatusCode, header};
@@ -15,22 +17,48 @@ use poem::{Response, Route};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::domains;
 use crate::routes::Methods;
 
 /// `/openapi.json` and `/docs`, to which `/` leads.
 pub fn routes(route: Route) -> Route {
-    static JSON: LazyLock<String> = LazyLock::new(|| openapi().to_string());
-    static PAGE: LazyLock<String> = LazyLock::new(page);
+    static JSON: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(openapi().to_string()));
+    static PAGE: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(page()));
     route
-        .at(
-            "/openapi.json",
-            Methods::get(make_sync(|_| Response::builder().content_type("application/json").body(JSON.as_str()))),
-        )
-        .at("/docs", Methods::get(make_sync(|_| html(PAGE.as_str(), DOCS_POLICY))))
+        .at("/openapi.json", Methods::get(make_sync(|_| JSON.marked(json_of(JSON.text.as_str())))))
+        .at("/docs", Methods::get(make_sync(|_| PAGE.marked(html(PAGE.text.as_str(), DOCS_POLICY)))))
         // Whoever types the address alone wants to know what is there.
         .at("/", Methods::get(make_sync(|_| to_docs())))
+}
+
+/// What stays the same while the program runs, and is large: whoever has it already asks whether it still is so, and gets it once.
+struct Fixed {
+    text: String,
+    /// A weak tag: compressed or not, it says the same.
+    tag: String,
+}
+
+impl Fixed {
+    fn new(text: String) -> Self {
+        let tag = format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(&text)[..16]));
+        Self { text, tag }
+    }
+
+    /// Its answer, with what lets it be kept.
+    fn marked(&self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+fn json_of(text: &'static str) -> Response {
+    Response::builder().content_type("application/json").body(text)
 }
 
 fn to_docs() -> Response {

@@ -111,6 +111,8 @@ async fn headers_and_parameters_are_checked() {
             (another_type, BAD, "header_invalid"),
             (another_encoding, BAD, "header_invalid"),
             (unknown_service, BAD, "header_invalid"),
+            // What is made has no version yet.
+            (with("if-match", "\"1\""), BAD, "header_invalid"),
             (with("if-match", "3"), BAD, "header_invalid"),
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
             (with("if-match", "*, \"3\""), BAD, "header_invalid"),
@@ -277,6 +279,11 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
         // Nobody leaves an account because a body was lost.
         (
             ("/v1/crm/contacts/0197a8a0-0000-7000-8000-000000000001/change-account", json!({})),
+            "/account",
+            "missing field",
+        ),
+        (
+            ("/v1/crm/opportunities/0197a8a0-0000-7000-8000-000000000001/change-account", json!({})),
             "/account",
             "missing field",
         ),

@@ -55,6 +55,42 @@ async fn a_lead_is_captured_found_where_the_answer_says_and_worked_on() {
 }
 
 #[tokio::test]
+async fn what_is_given_up_sent_back_or_lost_says_why_as_long_as_it_is() {
+    let world = World::start().await;
+    let long_ago = "2024-01-01T00:00:00Z";
+    let capture = world.request(Method::POST, "/v1/crm/leads").header("occurred-at", long_ago);
+    let captured = Answer::of(capture.json(&json!({ "name": "Ada", "owner": "grace" }))).await;
+    let lead = captured.header("location").to_owned();
+    let shown = world.get(&lead).await.body;
+    assert_eq!((&shown["changed_at"], shown.get("reason"), shown.get("note")), (&json!(long_ago), None, None));
+    let given_up = json!({ "reason": "no_budget", "note": "next year" });
+    for (step, body, reason, note) in [
+        ("recycle", json!({ "reason": "on leave" }), Some("on leave"), None),
+        ("assign", json!({ "owner": "ada" }), None, None),
+        ("disqualify", given_up, Some("no_budget"), Some("next year")),
+    ] {
+        assert_eq!(world.post(&format!("{lead}/{step}"), body).await.status, StatusCode::OK, "{step}");
+        let shown = world.get(&lead).await.body;
+        assert_eq!((shown["reason"].as_str(), shown["note"].as_str()), (reason, note), "{step}: {shown}");
+    }
+
+    let stages = json!([{ "name": "Offer", "probability": 50 }]);
+    let pipeline =
+        world.post("/v1/crm/pipelines", json!({ "name": "Sales", "stages": stages })).await.body["id"].clone();
+    let amount = json!({ "minor": 1, "currency": "EUR" });
+    let open = json!({ "name": "Engine", "pipeline": pipeline, "amount": amount, "close_date": "2030-01-01" });
+    let deal = world.post("/v1/crm/opportunities", open).await.header("location").to_owned();
+    for (step, body, reason) in
+        [("lose", json!({ "reason": "too dear" }), Some("too dear")), ("reopen", json!({}), None)]
+    {
+        assert_eq!(world.post(&format!("{deal}/{step}"), body).await.status, StatusCode::OK, "{step}");
+        let shown = world.get(&deal).await.body;
+        assert_eq!(shown["lost_reason"].as_str(), reason, "{step}: {shown}");
+        assert!(shown["changed_at"].is_string(), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_key_gets_the_first_answer_and_another_request_under_it_is_refused() {
     let world = World::start().await;
     let capture = |name: &str| {

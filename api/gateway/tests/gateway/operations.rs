@@ -159,6 +159,26 @@ async fn the_reference_pages_load_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_reference_is_not_sent_again_to_whoever_has_it() {
+    let world = World::start().await;
+    for path in ["/docs", "/openapi.json"] {
+        let first = world.get(path).await;
+        assert_eq!((first.status, first.header("cache-control")), (StatusCode::OK, "public, no-cache"), "{path}");
+        let tag = first.header("etag");
+        assert!(tag.starts_with("W/\""), "{path}: {tag}");
+        for coding in ["identity", "gzip"] {
+            let asked =
+                world.anonymous(Method::GET, path).header("if-none-match", tag).header("accept-encoding", coding);
+            let again = Answer::of(asked).await;
+            assert_eq!((again.status, again.header("etag")), (StatusCode::NOT_MODIFIED, tag), "{path} {coding}");
+            assert_eq!(again.body.as_str(), Some(""), "{path} {coding}");
+        }
+        let other = Answer::of(world.anonymous(Method::GET, path).header("if-none-match", "\"1\"")).await;
+        assert_eq!(other.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn however_many_ask_whether_it_is_ready_the_databases_are_asked_once_a_second() {
     let world = World::start().await;
     let begin = std::time::Instant::now();

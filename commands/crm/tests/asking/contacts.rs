@@ -3,7 +3,7 @@
 use crm_aggregates::{Account, AccountId, Contact};
 use crm_commands::{
     AccountFields, ChangeAccountDetails, ChangeContactAccount, ChangeContactDetails, ContactFields, CreateAccount,
-    CreateContact,
+    CreateContact, ReassignAccount, ReassignContact,
 };
 use futures::future::join_all;
 use kernel::Kind;
@@ -92,6 +92,30 @@ async fn a_contact_belongs_to_an_account_that_exists() {
     // Another tenant's account is none.
     let theirs = world.refused_as(&world.stranger(), &create(account)).await;
     assert_eq!(theirs.errors()[0].code, "not_found");
+}
+
+#[tokio::test]
+async fn another_user_takes_a_contact_or_an_account_over() {
+    let world = World::new().await;
+    let navy = AccountFields { name: "Navy".to_owned(), ..AccountFields::default() };
+    let account = world.done(&CreateAccount { details: navy, owner: text("ada") }).await.answer;
+    let contact = world.contact("grace@example.com").await;
+    let (of_account, of_contact) = (
+        |owner: &str| ReassignAccount { account, owner: owner.to_owned() },
+        |owner: &str| ReassignContact { contact, owner: owner.to_owned() },
+    );
+    assert_eq!(world.done(&of_account("joan")).await.version, 2);
+    assert_eq!(world.done(&of_contact("joan")).await.version, 2);
+    assert_eq!(world.state::<Account>(account).await.owner.as_deref(), Some("joan"));
+    assert_eq!(world.state::<Contact>(contact).await.owner.as_deref(), Some("joan"));
+    let head = world.head().await;
+    assert_eq!(world.done(&of_account("joan")).await.version, 2, "the same is no change");
+    assert_eq!(world.done(&of_contact("joan")).await.version, 2, "the same is no change");
+    assert_eq!(world.head().await, head);
+    assert_eq!(world.wrong(&of_account("")).await, field("/owner", "empty"));
+    assert_eq!(world.wrong(&of_contact("")).await, field("/owner", "empty"));
+    assert_eq!(world.refused_as(&world.stranger(), &of_account("eve")).await.kind(), Kind::NotFound);
+    assert_eq!(world.refused_as(&world.stranger(), &of_contact("eve")).await.kind(), Kind::NotFound);
 }
 
 #[tokio::test]

@@ -141,6 +141,25 @@ async fn a_lead_can_join_an_account_that_exists_or_name_the_new_one() {
 }
 
 #[tokio::test]
+async fn a_contact_without_an_account_gets_the_conversions_and_one_with_an_account_keeps_it() {
+    let world = World::new().await;
+    let known = world.contact("ada@example.com").await;
+    assert_eq!(world.state::<Contact>(known).await.account, None);
+    let before = world.log().await.len();
+    let first = world.done(&ConvertLead { contact: Some(known), ..convert(world.qualified_lead().await) }).await.answer;
+    assert_eq!(world.state::<Contact>(known).await.account, Some(first.account));
+    let mut log = world.log().await.split_off(before + 4);
+    log.sort();
+    let together =
+        ["crm.account.created", "crm.contact.account_changed", "crm.contact.lead_joined", "crm.lead.converted"];
+    assert_eq!(log, together, "in one append");
+    let other = ConvertLead { contact: Some(known), ..convert(world.qualified_lead().await) };
+    let second = world.done(&other).await.answer;
+    assert_ne!(second.account, first.account);
+    assert_eq!(world.state::<Contact>(known).await.account, Some(first.account));
+}
+
+#[tokio::test]
 async fn an_account_never_takes_a_persons_name_by_itself() {
     let world = World::new().await;
     let details = LeadFields { company: None, ..lead_fields() };

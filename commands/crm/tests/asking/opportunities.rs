@@ -2,12 +2,14 @@
 
 use crm_aggregates::{LineItem, Opportunity, OpportunityId, OpportunityStatus, PipelineId, StageId};
 use crm_commands::{
-    ChangeOpportunityAmount, ChangeOpportunityCloseDate, LoseOpportunity, MoveOpportunity, OpenOpportunity,
-    ReassignOpportunity, RenameOpportunity, ReopenOpportunity, RetireStage, WinOpportunity,
+    AccountFields, ChangeOpportunityAccount, ChangeOpportunityAmount, ChangeOpportunityCloseDate,
+    ChangeOpportunityContact, CreateAccount, LoseOpportunity, MoveOpportunity, OpenOpportunity, ReassignOpportunity,
+    RenameOpportunity, ReopenOpportunity, RetireStage, WinOpportunity,
 };
 use kernel::Kind;
 use uuid::Uuid;
 
+use super::erasing::the_contact;
 use super::support::{World, day, euros, field, opportunity};
 
 fn item(name: &str, quantity: u32, unit_price_minor: i64) -> LineItem {
@@ -41,12 +43,12 @@ async fn an_opportunity_goes_its_way() {
 }
 
 #[tokio::test]
-async fn a_closed_deal_is_only_renamed_reassigned_or_reopened() {
+async fn a_closed_deal_is_only_put_right_or_reopened() {
     let world = World::new().await;
     let ids = world.pipeline().await;
     let id = world.opportunity(ids.pipeline, ids.stages[0]).await;
     world.done(&WinOpportunity { opportunity: id }).await;
-    let allowed = serde_json::json!(["rename", "reassign", "reopen"]);
+    let allowed = serde_json::json!(["rename", "reassign", "change_account", "change_contact", "reopen"]);
     for refusal in [
         world.refused(&WinOpportunity { opportunity: id }).await,
         world.refused(&LoseOpportunity { opportunity: id, reason: "no".to_owned() }).await,
@@ -60,6 +62,35 @@ async fn a_closed_deal_is_only_renamed_reassigned_or_reopened() {
     world.done(&ReopenOpportunity { opportunity: id, stage: Some(ids.stages[2]) }).await;
     let refusal = world.refused(&ReopenOpportunity { opportunity: id, stage: None }).await;
     assert_eq!(refusal.code(), "opportunity_step_not_allowed");
+}
+
+#[tokio::test]
+async fn a_deal_gets_another_account_and_another_contact_or_none() {
+    let world = World::with_jobs().await;
+    let ids = world.pipeline().await;
+    let opportunity = world.opportunity(ids.pipeline, ids.stages[0]).await;
+    let navy = AccountFields { name: "Navy".to_owned(), ..AccountFields::default() };
+    let account = Some(world.done(&CreateAccount { details: navy, owner: None }).await.answer);
+    let contact = Some(world.contact("grace@example.com").await);
+    let with = |account| ChangeOpportunityAccount { opportunity, account };
+    let through = |contact| ChangeOpportunityContact { opportunity, contact };
+    world.done(&with(account)).await;
+    world.done(&through(contact)).await;
+    let deal = world.state::<Opportunity>(opportunity).await;
+    assert_eq!((deal.account, deal.contact), (account, contact));
+    let nowhere = Uuid::nil();
+    assert_eq!(world.wrong(&with(Some(nowhere.into()))).await, field("/account", "not_found"));
+    assert_eq!(world.wrong(&through(Some(nowhere.into()))).await, field("/contact", "not_found"));
+    let gone = world.contact("joan@example.com").await;
+    world.done(&the_contact(gone)).await;
+    assert_eq!(world.refused(&through(Some(gone))).await.code(), "contact_erased");
+    // A deal may have been booked on the wrong one.
+    world.done(&WinOpportunity { opportunity }).await;
+    world.done(&with(None)).await;
+    world.done(&through(None)).await;
+    let deal = world.state::<Opportunity>(opportunity).await;
+    assert_eq!((deal.status, deal.account, deal.contact), (OpportunityStatus::Won, None, None));
+    assert_eq!(world.refused_as(&world.stranger(), &with(None)).await.kind(), Kind::NotFound);
 }
 
 #[tokio::test]

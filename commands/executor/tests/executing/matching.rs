@@ -49,7 +49,8 @@ async fn one_of_the_versions_that_are_named_matches_or_none_does() {
 async fn something_new_has_no_version_to_match() {
     let world = World::new().await;
     let refusal = world.refused(&matching(&world.request(), 1), &Buy { label: "desk".to_owned() }).await;
-    assert_eq!((refusal.kind(), refusal.code()), (Kind::PreconditionFailed, "version_differs"));
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, "header_invalid"));
+    assert_eq!(refusal.extra()["header"], "if-match");
 }
 
 #[tokio::test]

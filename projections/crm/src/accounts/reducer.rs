@@ -48,6 +48,7 @@ impl Current for AccountRow {
         match &change.event {
             AccountEvent::AccountCreated(e) => self.describe(&e.details),
             AccountEvent::AccountDetailsChanged(e) => self.describe(&e.details),
+            AccountEvent::AccountReassigned(e) => self.owner = Some(e.owner.clone()),
         }
     }
 }

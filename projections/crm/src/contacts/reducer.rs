@@ -51,6 +51,7 @@ impl Current for ContactRow {
             ContactEvent::ContactCreated(e) => self.describe(&e.details),
             ContactEvent::ContactDetailsChanged(e) => self.describe(&e.details),
             ContactEvent::ContactAccountChanged(e) => self.account_id = e.account.map(AccountId::uuid),
+            ContactEvent::ContactReassigned(e) => self.owner = Some(e.owner.clone()),
             // Which leads are the same person, the leads say.
             ContactEvent::ContactLeadJoined(_) => {}
             ContactEvent::ContactErased(_) => {

@@ -25,6 +25,8 @@ pub struct OpportunityFilter {
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
+    /// Worth something in this currency: ISO 4217, in any case.
+    pub currency: Option<String>,
     /// Whether it is open, and nothing happened to it for as many days as its stage allows.
     pub rotten: Option<bool>,
     /// Expected to close on this day or later.
@@ -41,6 +43,8 @@ pub enum OpportunityOrder {
     CloseDate,
     /// Last opened first.
     Newest,
+    /// Worth most first, by minor units: what is worth what is told within a currency only.
+    Largest,
 }
 
 impl Order<OpportunityRow> for OpportunityOrder {
@@ -48,6 +52,7 @@ impl Order<OpportunityRow> for OpportunityOrder {
         let (column, ty, descending) = match self {
             Self::CloseDate => ("close_date", KeyType::Day, false),
             Self::Newest => ("opened_at", KeyType::Time, true),
+            Self::Largest => ("amount_minor", KeyType::Number, true),
         };
         Keyset { column, ty, id: "opportunity_id", descending }
     }
@@ -56,6 +61,7 @@ impl Order<OpportunityRow> for OpportunityOrder {
         let key = match self {
             Self::CloseDate => SeekKey::Day(row.close_date),
             Self::Newest => SeekKey::Time(row.opened_at),
+            Self::Largest => SeekKey::Number(row.amount_minor),
         };
         Seek { key, id: row.opportunity_id }
     }
@@ -91,7 +97,7 @@ impl Filter for OpportunityFilter {
     type Order = OpportunityOrder;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        let Self { status, pipeline, stage, account, owner, rotten, close_from, close_before } = self.clone();
+        let Self { status, pipeline, stage, account, owner, currency, rotten, close_from, close_before } = self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
         if let Some(status) = status {
             query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
@@ -107,6 +113,9 @@ impl Filter for OpportunityFilter {
         }
         if let Some(owner) = owner {
             query.push(" AND t.owner = ").push_bind(owner);
+        }
+        if let Some(currency) = currency {
+            query.push(" AND t.currency = ").push_bind(currency.to_ascii_uppercase());
         }
         if let Some(rotten) = rotten {
             push_rotten(query, tenant, rotten);

@@ -100,6 +100,8 @@ impl Current for OpportunityRow {
             }
             OpportunityEvent::OpportunityCloseDateChanged(e) => self.close_date = e.close_date,
             OpportunityEvent::OpportunityReassigned(e) => self.owner = Some(e.owner.clone()),
+            OpportunityEvent::OpportunityAccountChanged(e) => self.account_id = e.account.map(AccountId::uuid),
+            OpportunityEvent::OpportunityContactChanged(e) => self.contact_id = e.contact.map(ContactId::uuid),
             OpportunityEvent::OpportunityWon(e) => self.close(OpportunityStatus::Won, None, e.last_stage, change),
             OpportunityEvent::OpportunityLost(e) => {
                 self.close(OpportunityStatus::Lost, Some(e.reason.clone()), e.last_stage, change);

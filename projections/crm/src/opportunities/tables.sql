@@ -25,6 +25,7 @@ CREATE TABLE opportunity (
 
 CREATE INDEX opportunity_by_opened_at ON opportunity (tenant_id, opened_at, opportunity_id);
 CREATE INDEX opportunity_by_close_date ON opportunity (tenant_id, close_date, opportunity_id);
+CREATE INDEX opportunity_by_amount ON opportunity (tenant_id, amount_minor, opportunity_id);
 CREATE INDEX opportunity_by_account ON opportunity (tenant_id, account_id, opened_at, opportunity_id);
 
 CREATE TABLE opportunity_history (

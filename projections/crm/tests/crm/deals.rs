@@ -1,8 +1,9 @@
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use crm_aggregates::{
-    AccountId, LineItem, OpportunityAmountChanged, OpportunityEvent, OpportunityLost, OpportunityOpened,
-    OpportunityRenamed, OpportunityReopened, OpportunityStageChanged, OpportunityStatus, PipelineCreated,
-    PipelineEvent, PipelineId, Stage as PipelineStage, StageId,
+    AccountId, ContactId, LineItem, OpportunityAccountChanged, OpportunityAmountChanged, OpportunityContactChanged,
+    OpportunityEvent, OpportunityLost, OpportunityOpened, OpportunityRenamed, OpportunityReopened,
+    OpportunityStageChanged, OpportunityStatus, PipelineCreated, PipelineEvent, PipelineId, Stage as PipelineStage,
+    StageId,
 };
 use crm_projections::Order;
 use crm_projections::opportunities::{self, OpportunityFilter, OpportunityOrder, OpportunityRow};
@@ -92,6 +93,60 @@ async fn a_deal_is_listed_as_its_last_event_left_it() {
 }
 
 #[tokio::test]
+async fn a_deal_is_listed_with_the_account_and_the_contact_that_it_has_now() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
+    let (deal, first, second, contact) = (id(), id(), id(), id());
+    let account = |id| Some(AccountId::new(id));
+    story.add::<OpportunityEvent>(
+        deal,
+        day(1),
+        OpportunityOpened { account: account(first), ..opened(pipeline, stages[0], money(100)) },
+    );
+    story.add::<OpportunityEvent>(deal, day(2), OpportunityAccountChanged { account: account(second) });
+    let contact_changed = OpportunityContactChanged { contact: Some(ContactId::new(contact)) };
+    story.add::<OpportunityEvent>(deal, day(3), contact_changed);
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let found = opportunities::of_accounts(&mut tables, story.tenant, &[first, second], 10).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|row| (row.account_id, row.contact_id, row.version)).collect();
+    assert_eq!(found, [(Some(second), Some(contact), 3)]);
+    let history = opportunities::history(&mut tables, story.tenant, deal, 0, 10).await.unwrap();
+    let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
+    assert_eq!(changes, ["opened", "account_changed", "contact_changed"]);
+}
+
+#[tokio::test]
+async fn deals_are_listed_by_what_they_are_worth_and_those_worth_the_same_by_their_ids() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
+    let mut worth = Vec::new();
+    for minor in [500, 70, 500, 3_000] {
+        let deal = id();
+        story.add::<OpportunityEvent>(deal, day(1), opened(pipeline, stages[0], money(minor)));
+        worth.push((minor, deal));
+    }
+    let line_items = Vec::new();
+    story.add::<OpportunityEvent>(worth[1].1, day(2), OpportunityAmountChanged { amount: money(4_000), line_items });
+    worth[1].0 = 4_000;
+    worth.sort_unstable();
+    worth.reverse();
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let (filter, order) = (OpportunityFilter::default(), OpportunityOrder::Largest);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = opportunities::list(&mut tables, story.tenant, &filter, order, after.take(), 1).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(order.seek(last));
+        found.extend(page.into_iter().map(|row| (row.amount_minor, row.opportunity_id)));
+    }
+    assert_eq!(found, worth);
+}
+
+#[tokio::test]
 async fn deals_are_filtered_and_paged_by_their_closing_date() {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
@@ -108,9 +163,11 @@ async fn deals_are_filtered_and_paged_by_their_closing_date() {
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 100).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
-    for (order, expected) in
-        [(OpportunityOrder::CloseDate, [6, 4, 5, 2, 3, 0, 1]), (OpportunityOrder::Newest, [6, 5, 4, 3, 2, 1, 0])]
-    {
+    for (order, expected) in [
+        (OpportunityOrder::CloseDate, [6, 4, 5, 2, 3, 0, 1]),
+        (OpportunityOrder::Newest, [6, 5, 4, 3, 2, 1, 0]),
+        (OpportunityOrder::Largest, [6, 5, 4, 3, 2, 1, 0]),
+    ] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let filter = OpportunityFilter::default();
@@ -126,6 +183,8 @@ async fn deals_are_filtered_and_paged_by_their_closing_date() {
     assert_eq!(count(OpportunityFilter { stage: Some(vec![stages[1]]), ..OpportunityFilter::default() }).await, 2);
     assert_eq!(count(OpportunityFilter { pipeline: Some(id()), ..OpportunityFilter::default() }).await, 0);
     assert_eq!(count(OpportunityFilter { owner: Some("grace".to_owned()), ..OpportunityFilter::default() }).await, 1);
+    assert_eq!(count(OpportunityFilter { currency: Some("eur".to_owned()), ..OpportunityFilter::default() }).await, 7);
+    assert_eq!(count(OpportunityFilter { currency: Some("USD".to_owned()), ..OpportunityFilter::default() }).await, 0);
     let (from, before) = (Some(date(98)), Some(date(99)));
     let filter = OpportunityFilter { close_from: from, close_before: before, ..OpportunityFilter::default() };
     assert_eq!(count(filter).await, 2);

@@ -1,6 +1,6 @@
 use crm_aggregates::{
-    AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, ContactAccountChanged,
-    ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent,
+    AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, AccountReassigned,
+    ContactAccountChanged, ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent, ContactReassigned,
 };
 use crm_projections::Order;
 use crm_projections::accounts::{self, AccountFilter, AccountOrder};
@@ -71,6 +71,34 @@ async fn a_contact_moves_to_another_account() {
     assert_eq!(found, [(first, "Grace".to_owned()), (second, "Ada".to_owned())]);
     let found = contacts::of_accounts(&mut tables, story.tenant, &[], 10).await.unwrap();
     assert!(found.is_empty());
+}
+
+#[tokio::test]
+async fn contacts_and_accounts_are_listed_with_whoever_took_them_over() {
+    let mut story = Story::new();
+    let (ada, navy, owner) = (contact(&mut story, "Ada", None, None), id(), "grace".to_owned());
+    let details = AccountDetails { name: "Navy".to_owned(), ..AccountDetails::default() };
+    let created = AccountCreated { details, owner: Some("joan".to_owned()), lead: None };
+    story.add::<AccountEvent>(navy, day(1), created);
+    story.add::<AccountEvent>(navy, day(2), AccountReassigned { owner: owner.clone() });
+    story.add::<ContactEvent>(ada, day(2), ContactReassigned { owner: owner.clone() });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let contacts_of = ContactFilter { owner: Some(owner.clone()), ..ContactFilter::default() };
+    let found = contacts::list(&mut tables, story.tenant, &contacts_of, ContactOrder::Name, None, 10).await.unwrap();
+    assert_eq!(
+        found.iter().map(|row| (row.contact_id, row.version, row.changed_at)).collect::<Vec<_>>(),
+        [(ada, 2, day(2))]
+    );
+    let accounts_of = AccountFilter { owner: Some(owner), ..AccountFilter::default() };
+    let found = accounts::list(&mut tables, story.tenant, &accounts_of, AccountOrder::Name, None, 10).await.unwrap();
+    assert_eq!(
+        found.iter().map(|row| (row.account_id, row.version, row.changed_at)).collect::<Vec<_>>(),
+        [(navy, 2, day(2))]
+    );
+    let gone = AccountFilter { owner: Some("joan".to_owned()), ..AccountFilter::default() };
+    assert_eq!(accounts::count(&mut tables, story.tenant, &gone).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ fn when(
 fn every_step() -> Vec<(OpportunityStep, OpportunityCommand, OpportunityEvent)> {
     let (name, owner, reason) = ("Renamed".to_owned(), "grace".to_owned(), "no budget".to_owned());
     let (amount, line_items) = (euros(6_000), vec![item(2, 2_500), item(1, 1_000)]);
+    let (account, contact) = (Some(AccountId::new(Uuid::from_u128(5))), Some(ContactId::new(Uuid::from_u128(6))));
     vec![
         (
             OpportunityStep::Rename,
@@ -65,6 +66,16 @@ fn every_step() -> Vec<(OpportunityStep, OpportunityCommand, OpportunityEvent)> 
             OpportunityStep::Reassign,
             OpportunityCommand::Reassign { owner: owner.clone() },
             OpportunityReassigned { owner }.into(),
+        ),
+        (
+            OpportunityStep::ChangeAccount,
+            OpportunityCommand::ChangeAccount { account },
+            OpportunityAccountChanged { account }.into(),
+        ),
+        (
+            OpportunityStep::ChangeContact,
+            OpportunityCommand::ChangeContact { contact },
+            OpportunityContactChanged { contact }.into(),
         ),
         (
             OpportunityStep::Move,
@@ -97,12 +108,16 @@ fn every_step() -> Vec<(OpportunityStep, OpportunityCommand, OpportunityEvent)> 
 
 #[test]
 fn each_status_allows_exactly_its_steps() {
-    use OpportunityStep::{ChangeAmount, ChangeCloseDate, Lose, Move, Reassign, Rename, Reopen, Win};
-    for (status, history, allowed) in [
-        (OpportunityStatus::Open, open(), vec![Rename, Reassign, Move, ChangeAmount, ChangeCloseDate, Win, Lose]),
-        (OpportunityStatus::Won, won(), vec![Rename, Reassign, Reopen]),
-        (OpportunityStatus::Lost, lost(), vec![Rename, Reassign, Reopen]),
+    use OpportunityStep::{
+        ChangeAccount, ChangeAmount, ChangeCloseDate, ChangeContact, Lose, Move, Reassign, Rename, Reopen, Win,
+    };
+    let always = [Rename, Reassign, ChangeAccount, ChangeContact];
+    for (status, history, besides) in [
+        (OpportunityStatus::Open, open(), vec![Move, ChangeAmount, ChangeCloseDate, Win, Lose]),
+        (OpportunityStatus::Won, won(), vec![Reopen]),
+        (OpportunityStatus::Lost, lost(), vec![Reopen]),
     ] {
+        let allowed = [always.to_vec(), besides].concat();
         for (step, command, event) in every_step() {
             let expected = if allowed.contains(&step) {
                 Ok(vec![event])
@@ -141,6 +156,8 @@ fn what_changes_nothing_is_no_event() {
     for command in [
         OpportunityCommand::Rename { name: "Engine for Ada".to_owned() },
         OpportunityCommand::Reassign { owner: "ada".to_owned() },
+        OpportunityCommand::ChangeAccount { account: None },
+        OpportunityCommand::ChangeContact { contact: None },
         OpportunityCommand::Move { to: stage(1) },
         OpportunityCommand::ChangeAmount { amount: euros(10_000), line_items: vec![] },
         OpportunityCommand::ChangeCloseDate { close_date: day(24) },
@@ -165,10 +182,26 @@ fn winning_keeps_the_stage_and_reopening_sets_it() {
 }
 
 #[test]
+fn why_a_deal_was_lost_is_known_as_long_as_it_is() {
+    let reason = |history: Vec<OpportunityEvent>| {
+        let mut opportunity = Opportunity::default();
+        history.into_iter().for_each(|event| opportunity.evolve(event));
+        opportunity.lost_reason
+    };
+    assert_eq!(reason(lost()).as_deref(), Some("price"));
+    let renamed = vec![OpportunityRenamed { name: "Engine".to_owned() }.into()];
+    assert_eq!(reason([lost(), renamed].concat()).as_deref(), Some("price"));
+    let reopened = vec![OpportunityReopened { stage: stage(2) }.into()];
+    assert_eq!(reason([lost(), reopened].concat()), None);
+    assert_eq!(reason(won()), None);
+}
+
+#[test]
 fn a_refusal_names_what_is_allowed_or_where_it_is_wrong() {
     let refusal = Refusal::from(when(won(), OpportunityCommand::Win).unwrap_err());
     assert_eq!(refusal.code(), "opportunity_step_not_allowed");
-    assert_eq!(refusal.extra()["allowed"], serde_json::json!(["rename", "reassign", "reopen"]));
+    let allowed = ["rename", "reassign", "change_account", "change_contact", "reopen"];
+    assert_eq!(refusal.extra()["allowed"], serde_json::json!(allowed));
     let refusal = Refusal::from(OpportunityError::PriceNegative { index: 1, minor: -5 });
     assert_eq!(refusal.errors()[0].pointer, "/line_items/1/unit_price_minor");
 }
