@@ -11,18 +11,18 @@
 //! tenant is destroyed. [`moving`] carries a tenant from one cell to another while it works, a service after the other.
 //!
 //! Which services there are, and what they hold, comes in as [`Holdings`]. Something that happens to places is a variant of
-//! [`placing::Placed`], with its rule and its test there; something that tenants have in a service stands in one of the lists of
+//! [`place::Placed`], with its rule and its test there; something that tenants have in a service stands in one of the lists of
 //! [`moving`] (a test of the gateway finds a table that does not); a column is added in `tables.sql`, where all of it may run again.
 
 #![deny(missing_docs)]
 
 pub mod cell_map;
 mod holdings;
+mod installation;
 pub mod lifecycle;
 pub mod moving;
+pub mod place;
 pub mod placements;
-mod places;
-pub mod placing;
 mod tables;
 mod tenants;
 mod write_side;
