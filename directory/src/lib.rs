@@ -2,7 +2,7 @@
 //!
 //! It is a database of its own ([`migrate`]), because it belongs to no service; but for what is not known yet, nothing on a request's
 //! way asks it. [`Directory`] is its table of tenants and of the domains that they have shown to be their own. What happens to a
-//! tenant's place is decided in [`placing`], which does no I/O, and written down, in order, in [`placements`]; a front before several
+//! tenant's place is decided in [`place`], which does no I/O, and written down, in order, in [`placements`]; a front before several
 //! cells follows these in a [`cell_map`]. (A cell is one Postgres, one nats-server or cluster, and the processes that work with these.)
 //!
 //! A tenant is made, suspended and deleted by commands to the user service, which [`lifecycle`] sends for whoever operates the platform.
@@ -28,8 +28,8 @@ mod tenants;
 mod write_side;
 
 pub use holdings::Holdings;
+pub use installation::{Installation, KeyRings};
 pub use placements::{Placements, PlacementsError};
-pub use places::{Installation, KeyRings};
 pub use tables::{admin_options, migrate};
 pub use tenants::{Directory, DirectoryError, Listed, Tenant};
 pub use user_sagas::{PlaceError, TenantStanding};

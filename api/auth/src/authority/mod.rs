@@ -24,7 +24,7 @@ use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
 
-use crate::aside::{Undone, aside};
+use crate::low_priority::{Undone, at_low_priority};
 
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
@@ -371,7 +371,7 @@ pub async fn open_ring(
 
 /// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
 async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    aside(making).await.map_err(|undone| match undone {
+    at_low_priority(making).await.map_err(|undone| match undone {
         Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
         Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
     })?
