@@ -24,7 +24,7 @@ mod drift;
 mod error;
 mod fan;
 mod following;
-mod held;
+mod held_partitions;
 mod migrate;
 mod parking;
 mod partition;

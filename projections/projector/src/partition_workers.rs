@@ -1,4 +1,4 @@
-//! The workers of one projection: one for each of its partitions, of which this instance applies its share ([`held`](crate::held)).
+//! The workers of one projection: one for each of its partitions, of which this instance applies its share ([`held_partitions`](crate::held_partitions)).
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Assignment, Assignments};
 use crate::fan::Batch;
-use crate::held::HeldPartitions;
+use crate::held_partitions::HeldPartitions;
 use crate::partition::Partition;
 use crate::progress::ProgressWriter;
 use crate::worker::Worker;

@@ -20,7 +20,7 @@ use crate::assignment::Assignments;
 use crate::checkpoint::Checkpoint;
 use crate::fan::Batch;
 use crate::following::{following, majority};
-use crate::held::{HeldPartition, HeldPartitions};
+use crate::held_partitions::{HeldPartition, HeldPartitions};
 use crate::parking::{self, Parked};
 use crate::partition::Partition;
 use crate::progress::{PartitionProgress, ProgressWriter};
