@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cpu;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::load::{self, Latencies, Outcome};
 use crate::memory;
 use crate::report::{Results, show, table};
@@ -62,7 +62,12 @@ pub struct Cost {
 pub type Measurements = BTreeMap<(usize, Name), Measured>;
 
 /// Measures commands, and shows what they took.
-pub async fn part(options: &Options, ground: &Ground, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(
+    options: &Options,
+    infrastructure: &Infrastructure,
+    targets: &[Target],
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let plan = Plan {
         clients: options.clients.clone(),
         rounds: options.rounds(),
@@ -71,7 +76,7 @@ pub async fn part(options: &Options, ground: &Ground, targets: &[Target], result
     };
     let bar = ProgressBar::new((plan.clients.len() * plan.rounds * targets.len()) as u64)
         .with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}")?);
-    let mut measurements = measure(&plan, ground, targets, &bar).await?;
+    let mut measurements = measure(&plan, infrastructure, targets, &bar).await?;
     bar.finish_and_clear();
     let rows = command_rows(&plan, &mut measurements, results);
     let header = [
@@ -141,7 +146,7 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
 /// Measures all of the plan. A refused command ends it: what does not do its work is not compared.
 pub async fn measure(
     plan: &Plan,
-    ground: &Ground,
+    infrastructure: &Infrastructure,
     targets: &[Target],
     bar: &ProgressBar,
 ) -> anyhow::Result<Measurements> {
@@ -156,10 +161,10 @@ pub async fn measure(
                     plan.rounds,
                     target.name
                 ));
-                let (before, began) = (spent(ground, target)?, Instant::now());
+                let (before, began) = (spent(infrastructure, target)?, Instant::now());
                 let (outcome, peak) = turn_of(target, *clients, plan).await?;
                 let sustained = outcome.total as f64 / began.elapsed().as_secs_f64();
-                let cost = spent(ground, target)?.since(before).for_each(outcome.total);
+                let cost = spent(infrastructure, target)?.since(before).for_each(outcome.total);
                 let measured = measurements.entry((*clients, target.name)).or_default();
                 measured.rates.push(outcome.rate());
                 measured.sustained.push(sustained);
@@ -186,8 +191,8 @@ async fn turn_of(target: &Target, clients: usize, plan: &Plan) -> anyhow::Result
 }
 
 /// What was spent so far, in microseconds.
-fn spent(ground: &Ground, target: &Target) -> anyhow::Result<Cost> {
-    let used = ground.used()?;
+fn spent(infrastructure: &Infrastructure, target: &Target) -> anyhow::Result<Cost> {
+    let used = infrastructure.used()?;
     let all = Cost {
         server: cpu::seconds(target.pid())?,
         postgres: used.postgres,

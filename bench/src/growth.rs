@@ -14,7 +14,7 @@ use sqlx::PgPool;
 
 use crate::bulk::history;
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::Inopsio;
@@ -70,11 +70,16 @@ struct Log {
 }
 
 /// Measures behind the two lengths, and shows what an append costs.
-pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(
+    options: &Options,
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let lengths = [("short", options.growth_events / 100), ("long", options.growth_events)];
-    let logs = measure(inopsio, ground, &lengths, |step| bar.set_message(step.to_owned())).await?;
+    let logs = measure(inopsio, infrastructure, &lengths, |step| bar.set_message(step.to_owned())).await?;
     bar.finish_and_clear();
     let mut rows = Vec::new();
     for log in &logs {
@@ -99,20 +104,20 @@ pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results
 /// Fills a log of each of these lengths (multiples of 400), and measures behind them in turns.
 async fn measure(
     inopsio: &Inopsio,
-    ground: &Ground,
+    infrastructure: &Infrastructure,
     lengths: &[(&'static str, u64)],
     step: impl Fn(&str),
 ) -> anyhow::Result<Vec<Log>> {
     let mut logs = Vec::new();
     for (key, length) in lengths {
         step(&format!("filling a log with {length} events"));
-        logs.push(Log::filled(inopsio, ground, key, *length).await?);
+        logs.push(Log::filled(inopsio, infrastructure, key, *length).await?);
     }
     for turn in 0..TURNS {
         step(&format!("appending, turn {} of {TURNS}", turn + 1));
         for log in &mut logs {
             for (number, (kind, ..)) in KINDS.iter().enumerate() {
-                log.turn(ground, number, *kind, turn).await?;
+                log.turn(infrastructure, number, *kind, turn).await?;
             }
         }
     }
@@ -123,17 +128,22 @@ async fn measure(
 }
 
 impl Log {
-    async fn filled(inopsio: &Inopsio, ground: &Ground, key: &'static str, length: u64) -> anyhow::Result<Self> {
+    async fn filled(
+        inopsio: &Inopsio,
+        infrastructure: &Infrastructure,
+        key: &'static str,
+        length: u64,
+    ) -> anyhow::Result<Self> {
         let name = format!("bench_growth_{key}");
         let inopsio = inopsio.with_database(&name);
         inopsio.run(&["migrate"]).await?;
         let tenant = vouched(inopsio.tenant(&format!("bench-growth-{key}")).await?.id);
-        let database = ground.database(CRM, &name);
+        let database = infrastructure.database(CRM, &name);
         let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
         history::fill(&store, tenant, length).await?;
         let Position(events) = store.head().await?;
         ensure!(events + history::APPEND > length, "the log holds {events} events instead of {length}");
-        let look = ground.pool(&name);
+        let look = infrastructure.pool(&name);
         // What Postgres does by itself behind many rows, and would do at some time while we measure. What was written is on disk then.
         sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.events").execute(&look).await?;
         sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&look).await?;
@@ -143,7 +153,13 @@ impl Log {
     }
 
     /// Appends of one kind, and notes what they cost.
-    async fn turn(&mut self, ground: &Ground, number: usize, kind: Kind, turn: usize) -> anyhow::Result<()> {
+    async fn turn(
+        &mut self,
+        infrastructure: &Infrastructure,
+        number: usize,
+        kind: Kind,
+        turn: usize,
+    ) -> anyhow::Result<()> {
         let appends = (0..PROBES).map(|probe| {
             let command = format!("growth-{kind:?}-{turn}-{probe}");
             match kind {
@@ -158,7 +174,7 @@ impl Log {
             }
         });
         let appends = appends.collect::<anyhow::Result<Vec<_>>>()?;
-        let before = ground.used()?.postgres;
+        let before = infrastructure.used()?.postgres;
         let started = Instant::now();
         // The same lead comes again only after all the others.
         stream::iter(appends.into_iter().map(|append| self.store.append(append)))
@@ -168,7 +184,7 @@ impl Log {
             .await?;
         let took = started.elapsed();
         let costs = &mut self.costs[number];
-        costs.postgres_us.push((ground.used()?.postgres - before) * 1e6 / PROBES as f64);
+        costs.postgres_us.push((infrastructure.used()?.postgres - before) * 1e6 / PROBES as f64);
         costs.per_s.push(PROBES as f64 / took.as_secs_f64());
         Ok(())
     }

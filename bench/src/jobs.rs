@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
@@ -44,12 +44,12 @@ pub struct Measured {
 }
 
 /// Measures rounds of both, and shows them.
-pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let apalis = options.apalis.clone().or_else(built);
     let count = if options.quick { 200 } else { 5_000 };
     let mut rounds = Vec::new();
     for nth in 0..options.rounds() {
-        rounds.push(round(ground, apalis.as_deref(), count, nth).await?);
+        rounds.push(round(infrastructure, apalis.as_deref(), count, nth).await?);
     }
     let middle = |of: &dyn Fn(&Measured) -> Option<f64>| {
         let figures: Vec<_> = rounds.iter().filter_map(of).collect();
@@ -82,14 +82,19 @@ pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> 
 }
 
 /// One round of so many jobs.
-pub async fn round(ground: &Ground, apalis: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Measured> {
+pub async fn round(
+    infrastructure: &Infrastructure,
+    apalis: Option<&Path>,
+    count: usize,
+    nth: usize,
+) -> anyhow::Result<Measured> {
     // Whoever begins has the warmer caches, or the colder ones.
     if nth.is_multiple_of(2) {
-        let ours = ours(ground, count, nth).await?;
-        Ok(Measured { ours, apalis: theirs(ground, apalis, count, nth).await? })
+        let ours = ours(infrastructure, count, nth).await?;
+        Ok(Measured { ours, apalis: theirs(infrastructure, apalis, count, nth).await? })
     } else {
-        let apalis = theirs(ground, apalis, count, nth).await?;
-        Ok(Measured { ours: ours(ground, count, nth).await?, apalis })
+        let apalis = theirs(infrastructure, apalis, count, nth).await?;
+        Ok(Measured { ours: ours(infrastructure, count, nth).await?, apalis })
     }
 }
 
@@ -99,9 +104,14 @@ fn built() -> Option<PathBuf> {
     built.is_file().then(|| built.to_owned())
 }
 
-async fn theirs(ground: &Ground, program: Option<&Path>, count: usize, nth: usize) -> anyhow::Result<Option<Rates>> {
+async fn theirs(
+    infrastructure: &Infrastructure,
+    program: Option<&Path>,
+    count: usize,
+    nth: usize,
+) -> anyhow::Result<Option<Rates>> {
     let Some(program) = program else { return Ok(None) };
-    let database = ground.create_database(&format!("bench_apalis_{nth}")).await?;
+    let database = infrastructure.create_database(&format!("bench_apalis_{nth}")).await?;
     let output = tokio::process::Command::new(program)
         .args(["--postgres", &database, "--jobs", &count.to_string(), "--concurrency", &CONCURRENCY.to_string()])
         .kill_on_drop(true)
@@ -115,11 +125,12 @@ async fn theirs(ground: &Ground, program: Option<&Path>, count: usize, nth: usiz
 }
 
 #[expect(clippy::disallowed_methods, reason = "the benchmark's own tenants")]
-async fn ours(ground: &Ground, count: usize, nth: usize) -> anyhow::Result<Rates> {
-    let database = ground.database(Service::new("bench"), &format!("bench_jobs_{nth}"));
-    eventstore::admin::migrate(&ground.admin(), &database, false).await?;
-    jobs::migrate(&ground.admin(), &database, false).await?;
-    let bus = nats::Bus::connect(&nats::Settings::new(ground.nats_url(), nats::Credentials::None, "bench")).await?;
+async fn ours(infrastructure: &Infrastructure, count: usize, nth: usize) -> anyhow::Result<Rates> {
+    let database = infrastructure.database(Service::new("bench"), &format!("bench_jobs_{nth}"));
+    eventstore::admin::migrate(&infrastructure.admin(), &database, false).await?;
+    jobs::migrate(&infrastructure.admin(), &database, false).await?;
+    let bus =
+        nats::Bus::connect(&nats::Settings::new(infrastructure.nats_url(), nats::Credentials::None, "bench")).await?;
     let nothing = Kind::new("nothing", |_| async { Ok(json!(null)) });
     let kinds = Kinds::new("bench:job:read", "bench:job:write", vec![nothing]);
     let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
@@ -143,7 +154,7 @@ async fn ours(ground: &Ground, count: usize, nth: usize) -> anyhow::Result<Rates
     try_join_all(askers).await?;
     let asked = begun.elapsed();
 
-    let pool = ground.pool(&database.name);
+    let pool = infrastructure.pool(&database.name);
     let stop = CancellationToken::new();
     let begun = Instant::now();
     let running = tokio::spawn(Runner::new(jobs).run(stop.clone()));

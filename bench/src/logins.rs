@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use serde_json::json;
 use testbed::Browser;
 
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::load::{self, Connection, Latencies};
 use crate::report::{Results, show, table};
 use crate::run::Options;
@@ -30,9 +30,14 @@ const PASSWORD: &str = "correct horse battery staple 42";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures both in turns, and shows them.
-pub async fn part(options: &Options, ground: &Ground, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(
+    options: &Options,
+    infrastructure: &Infrastructure,
+    targets: &[Target],
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
-    let people = people(ground, target, if options.quick { 2 } else { PEOPLE }).await?;
+    let people = people(infrastructure, target, if options.quick { 2 } else { PEOPLE }).await?;
     let (mut quiet, mut beside, mut signed_in) = (Latencies::default(), Latencies::default(), 0);
     let seconds = options.seconds(10.0);
     let began = Instant::now();
@@ -63,7 +68,7 @@ async fn commands(target: &Target, seconds: Duration) -> anyhow::Result<Latencie
 }
 
 /// They are invited, follow the mailed link and set a password. Where one signs in, and their addresses.
-async fn people(ground: &Ground, target: &Target, count: usize) -> anyhow::Result<People> {
+async fn people(infrastructure: &Infrastructure, target: &Target, count: usize) -> anyhow::Result<People> {
     let origin = format!("http://{}", target.aim.addr);
     let mut connection = Connection::open(target.aim.addr).await?;
     let mut people = People { login: String::new(), addresses: Vec::new() };
@@ -79,7 +84,7 @@ async fn people(ground: &Ground, target: &Target, count: usize) -> anyhow::Resul
         let answer = connection.send(request.as_bytes()).await?;
         ensure!(answer.status == 201, "{} {}", answer.status, String::from_utf8_lossy(answer.body));
         let mut browser = Browser::default();
-        let (location, _) = browser.open(&ground.mailed_link(&address, PATIENCE).await?).await.leads_to();
+        let (location, _) = browser.open(&infrastructure.mailed_link(&address, PATIENCE).await?).await.leads_to();
         let page = browser.open(&format!("{origin}{location}")).await;
         let accept = location.split('?').next().unwrap_or_default();
         let fields = [("link", page.hidden("link")), ("name", "Ada Byron".into()), ("password", PASSWORD.into())];

@@ -2,18 +2,18 @@
 
 use sqlx::ConnectOptions;
 
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::Results;
 
 /// Notes processor, cores and the servers' versions.
-pub async fn describe(ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+pub async fn describe(infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text));
     results.set("machine.processor", cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()));
     results.set("machine.cores", std::thread::available_parallelism()?.get());
-    let mut connection = ground.admin().connect().await?;
+    let mut connection = infrastructure.admin().connect().await?;
     let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
     results.set("machine.postgres", postgres);
-    let nats = async_nats::connect(ground.nats_url()).await?;
+    let nats = async_nats::connect(infrastructure.nats_url()).await?;
     results.set("machine.nats_server", nats.server_info().version);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Measures us, the stock peer, a bare prototype and the raw limits side by side, in interleaved rounds of one run.
 //!
-//! [`run`] starts the ground (a private Postgres, a private nats-server) and the three servers under test on it ([`target`]):
+//! [`run`] starts the infrastructure (a private Postgres, a private nats-server) and the three servers under test on it ([`target`]):
 //! ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]), each a process of its own. Then it
 //! measures commands ([`commands`]; of a thousand [`tenants`], beside [`logins`]), the lag from a command to the visible row ([`lag`], and
 //! beside an import [`fairness`]), what ours does in bulk ([`bulk`]), jobs ([`jobs`], beside apalis), [`sagas`], how soon it works again
@@ -14,8 +14,8 @@ mod commands;
 mod cpu;
 mod fairness;
 mod goals;
-mod ground;
 mod growth;
+mod infrastructure;
 mod jobs;
 mod lag;
 mod load;

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
@@ -65,11 +65,11 @@ const UPSERT: &str = "INSERT INTO raw_view
         captured_at = EXCLUDED.captured_at, changed_at = EXCLUDED.changed_at";
 
 /// Measures the limits, and shows them.
-pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
-    let database = ground.create_database("bench_raw").await?;
+pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
+    let database = infrastructure.create_database("bench_raw").await?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds() {
-        rounds.push(round(&database, &ground.nats_url(), options.seconds(1.5)).await?);
+        rounds.push(round(&database, &infrastructure.nats_url(), options.seconds(1.5)).await?);
     }
     let middle = |of: fn(&Round) -> f64| median(&rounds.iter().map(of).collect::<Vec<_>>());
     let figures = [

@@ -1,5 +1,5 @@
 //! How long it takes until it works again: `inopsio serve` killed and started anew, Postgres killed, nats-server away for a minute.
-//! On a ground of its own, while clients go on asking.
+//! On a infrastructure of its own, while clients go on asking.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::load;
 use crate::report::{Results, show, table};
 use crate::run::Options;
@@ -25,23 +25,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures all, and shows it.
 pub async fn part(options: &Options, results: &mut Results) -> anyhow::Result<()> {
-    let mut ground = Ground::start().await?;
-    let inopsio = Inopsio::new(options.inopsio.as_deref(), &ground, "bench_recovery")?;
+    let mut infrastructure = Infrastructure::start().await?;
+    let inopsio = Inopsio::new(options.inopsio.as_deref(), &infrastructure, "bench_recovery")?;
     inopsio.run(&["migrate"]).await?;
     let credentials = inopsio.credentials("recovery", 4).await?;
     let addr = target::free_address()?;
-    let (mut ours, _) = inopsio.serve_at(addr, &ground, &credentials).await?;
+    let (mut ours, _) = inopsio.serve_at(addr, &infrastructure, &credentials).await?;
     let (mut serving, mut commands) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds() {
         let load = Load::begin(&ours);
         ours.kill().await?;
         let killed = Instant::now();
-        (ours, _) = inopsio.serve_at(addr, &ground, &credentials).await?;
+        (ours, _) = inopsio.serve_at(addr, &infrastructure, &credentials).await?;
         serving.push(load.first_after(killed).await?);
-        commands.push(postgres(&mut ground, &ours).await?);
+        commands.push(postgres(&mut infrastructure, &ours).await?);
         ours.settle().await?;
     }
-    let away = away(options, &mut ground, &ours).await?;
+    let away = away(options, &mut infrastructure, &ours).await?;
 
     let (serving, commands) = (median(&serving), median(&commands));
     results.number("recovery.serving_s", serving);
@@ -87,11 +87,11 @@ impl Load {
 }
 
 /// Kills Postgres and starts it anew; seconds from when it accepts to the first command that is carried out.
-async fn postgres(ground: &mut Ground, target: &Target) -> anyhow::Result<f64> {
+async fn postgres(infrastructure: &mut Infrastructure, target: &Target) -> anyhow::Result<f64> {
     let load = Load::begin(target);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    ground.kill_postgres();
-    let admin = ground.admin();
+    infrastructure.kill_postgres();
+    let admin = infrastructure.admin();
     let accepts = tokio::spawn(async move {
         let begun = Instant::now();
         loop {
@@ -104,7 +104,7 @@ async fn postgres(ground: &mut Ground, target: &Target) -> anyhow::Result<f64> {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
-    ground.restart_postgres();
+    infrastructure.restart_postgres();
     load.first_after(accepts.await??).await
 }
 
@@ -116,12 +116,12 @@ struct Away {
     kept_up: f64,
 }
 
-async fn away(options: &Options, ground: &mut Ground, target: &Target) -> anyhow::Result<Away> {
-    ground.kill_nats();
+async fn away(options: &Options, infrastructure: &mut Infrastructure, target: &Target) -> anyhow::Result<Away> {
+    infrastructure.kill_nats();
     let mut load = load::open(target.aim.clone(), CLIENTS, RATE, options.seconds(60.0)).await?;
     // Read models follow the log by themselves meanwhile, so there is not much to catch up with.
     let backlog = target.behind().await?;
-    ground.restart_nats().await;
+    infrastructure.restart_nats().await;
     target.settle().await?;
     let kept_up = 1.0 - backlog as f64 / load.done.max(1) as f64;
     Ok(Away { refused: load.failed, p99_ms: load.latencies.percentile_ms(0.99), backlog, kept_up })

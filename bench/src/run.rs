@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show};
 use crate::target::{self, Inopsio, Name};
 use crate::{
@@ -75,24 +75,27 @@ const TENANTS: usize = 10;
 /// Measures everything, prints it, writes it.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let started = Instant::now();
-    let ground = Ground::start().await?;
+    let infrastructure = Infrastructure::start().await?;
     let mut results = Results::default();
-    machine::describe(&ground, &mut results).await?;
-    let inopsio = Inopsio::new(options.inopsio.as_deref(), &ground, "bench_ours")?;
+    machine::describe(&infrastructure, &mut results).await?;
+    let inopsio = Inopsio::new(options.inopsio.as_deref(), &infrastructure, "bench_ours")?;
     inopsio.run(&["migrate"]).await?;
     let credentials = inopsio.credentials("bench", TENANTS).await?;
-    let (ours, ready) = inopsio.serve(&ground, &credentials).await?;
+    let (ours, ready) = inopsio.serve(&infrastructure, &credentials).await?;
     results.number("ready_s", ready.as_secs_f64());
     results.number("rss_mib.idle", memory::resident_mib(ours.pid())?);
-    let mut targets =
-        vec![target::peer(&ground, &credentials).await?, target::prototype(&ground, &credentials).await?, ours];
+    let mut targets = vec![
+        target::peer(&infrastructure, &credentials).await?,
+        target::prototype(&infrastructure, &credentials).await?,
+        ours,
+    ];
     targets.retain(|target| options.servers.is_empty() || options.servers.contains(&target.name));
 
     if options.wants(Part::Raw) {
-        raw::part(options, &ground, &mut results).await?;
+        raw::part(options, &infrastructure, &mut results).await?;
     }
     if options.wants(Part::Commands) {
-        commands::part(options, &ground, &targets, &mut results).await?;
+        commands::part(options, &infrastructure, &targets, &mut results).await?;
     }
     if options.wants(Part::Lag) {
         lag::part(options, &targets, &mut results).await?;
@@ -101,26 +104,26 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         fairness::part(options, &targets, &mut results).await?;
     }
     if options.wants(Part::Tenants) {
-        tenants::part(options, &ground, &inopsio, &targets, &mut results).await?;
+        tenants::part(options, &infrastructure, &inopsio, &targets, &mut results).await?;
     }
     if options.wants(Part::Logins) {
-        logins::part(options, &ground, &targets, &mut results).await?;
+        logins::part(options, &infrastructure, &targets, &mut results).await?;
     }
     drop(targets);
     if options.wants(Part::Jobs) {
-        jobs::part(options, &ground, &mut results).await?;
+        jobs::part(options, &infrastructure, &mut results).await?;
     }
     if options.wants(Part::Sagas) {
-        sagas::part(options, &ground, &mut results).await?;
+        sagas::part(options, &infrastructure, &mut results).await?;
     }
     if options.wants(Part::Bulk) {
-        bulk::part(options, &inopsio, &ground, &mut results).await?;
+        bulk::part(options, &inopsio, &infrastructure, &mut results).await?;
     }
     if options.wants(Part::Recovery) {
         recovery::part(options, &mut results).await?;
     }
     if options.only.contains(&Part::Growth) {
-        growth::part(options, &inopsio, &ground, &mut results).await?;
+        growth::part(options, &inopsio, &infrastructure, &mut results).await?;
     }
 
     if !options.quick {

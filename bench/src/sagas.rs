@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bulk::history;
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
@@ -42,11 +42,11 @@ async fn nothing(_: Doing, (): ()) -> Result<Next, Fault> {
 }
 
 /// Measures rounds, and shows them.
-pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let events = if options.quick { history::APPEND } else { 20 * history::APPEND };
     let mut rates = Vec::new();
     for nth in 0..options.rounds() {
-        rates.push(round(ground, events, nth).await?);
+        rates.push(round(infrastructure, events, nth).await?);
     }
     results.number("sagas.steps_per_s", median(&rates));
     println!(
@@ -57,10 +57,10 @@ pub async fn part(options: &Options, ground: &Ground, results: &mut Results) -> 
 }
 
 #[expect(clippy::disallowed_methods, reason = "the benchmark's own tenant")]
-async fn round(ground: &Ground, events: u64, nth: usize) -> anyhow::Result<f64> {
-    let database = ground.database(Service::new("crm"), &format!("bench_sagas_{nth}"));
-    eventstore::admin::migrate(&ground.admin(), &database, false).await?;
-    coordinator::migrate(&ground.admin(), &database, false).await?;
+async fn round(infrastructure: &Infrastructure, events: u64, nth: usize) -> anyhow::Result<f64> {
+    let database = infrastructure.database(Service::new("crm"), &format!("bench_sagas_{nth}"));
+    eventstore::admin::migrate(&infrastructure.admin(), &database, false).await?;
+    coordinator::migrate(&infrastructure.admin(), &database, false).await?;
     let clock = Arc::new(SystemClock);
     let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await?;
     history::fill(&store, TenantId::vouched(SystemIds.next()), events).await?;
@@ -70,7 +70,7 @@ async fn round(ground: &Ground, events: u64, nth: usize) -> anyhow::Result<f64> 
     let sagas = Sagas::of::<BenchSagas>(&[], vec![definition()]);
     let repository = sagas.repository(executor);
     let coordinator = Coordinator::new(&database, store.clone(), None, sagas, repository, clock, Settings::default());
-    let (look, stop) = (ground.pool(&database.name), CancellationToken::new());
+    let (look, stop) = (infrastructure.pool(&database.name), CancellationToken::new());
     let (begun, count) = (Instant::now(), events / history::STEPS);
     let running = tokio::spawn(coordinator.run(stop.clone()));
     let took = loop {

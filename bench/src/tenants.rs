@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 
 use crate::commands::median;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::load::{self, Aim, Latencies, Zipf};
 use crate::memory;
 use crate::report::{Results, show, table};
@@ -30,7 +30,7 @@ struct Reached {
 /// Measures both in turns, and shows them.
 pub async fn part(
     options: &Options,
-    ground: &Ground,
+    infrastructure: &Infrastructure,
     inopsio: &Inopsio,
     targets: &[Target],
     results: &mut Results,
@@ -39,7 +39,7 @@ pub async fn part(
     let count = if options.quick { 20 } else { TENANTS };
     let few = target.aim.clone();
     let like = few.tokens.first().context("there is no tenant yet")?;
-    let tokens = inopsio.listed(ground, "zipf", count, like).await.context("the tenants can't be made")?;
+    let tokens = inopsio.listed(infrastructure, "zipf", count, like).await.context("the tenants can't be made")?;
     eprintln!("{count} tenants are there");
     let many = Aim { zipf: Some(Arc::new(Zipf::new(tokens))), ..few.clone() };
     let mut reached = [Reached::default(), Reached::default()];

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use chrono::SecondsFormat;
 use directory::moving::{Moved, MovedService, Mover};
+use directory::place::DeletedHistory;
 use directory::placements::DeletedTenant;
-use directory::placing::DeletedHistory;
 use directory::{Directory, Listed, Placements, Tenant};
 use gateway::{Deletion, Restored};
 use kernel::SystemClock;

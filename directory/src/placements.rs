@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
-use crate::placing::{DeletedHistory, Place, Placed, PlacingError};
+use crate::place::{DeletedHistory, Place, Placed, PlacingError};
 use crate::tenants::{Directory, DirectoryError};
 
 /// A place that can't be changed.

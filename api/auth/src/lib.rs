@@ -10,11 +10,11 @@
 //! To add an aggregate's operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one
 //! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
 
-mod aside;
 pub mod authority;
 mod breaches;
 mod dossier;
 pub mod graphql;
+mod low_priority;
 pub mod passkey;
 pub mod password;
 pub mod provider;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime, Stint, Stints, Writing};
+use face::{Domain, RolePeriod, RolePeriods, Runtime, Writing};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
 use jobs::Kinds;
@@ -61,8 +61,8 @@ impl Domain for Auth {
         auth_aggregates::catalog()
     }
 
-    fn stints() -> Option<Stints> {
-        Some(Stints { of: stints_of_machines, subjects: machines_after })
+    fn role_periods() -> Option<RolePeriods> {
+        Some(RolePeriods { of: roles_of_machines, subjects: machines_after })
     }
 
     fn projections() -> Vec<Arc<dyn Projection>> {
@@ -101,10 +101,10 @@ fn machines_after(
 }
 
 /// Which roles machines had.
-fn stints_of_machines<'t>(
+fn roles_of_machines<'t>(
     tables: &'t mut PgConnection,
     tenant: TenantId,
     machines: &'t [Uuid],
-) -> BoxFuture<'t, Result<Vec<Stint>, sqlx::Error>> {
-    auth_projections::machines::stints(tables, tenant, machines).boxed()
+) -> BoxFuture<'t, Result<Vec<RolePeriod>, sqlx::Error>> {
+    auth_projections::machines::role_periods(tables, tenant, machines).boxed()
 }

@@ -8,8 +8,8 @@ use kernel::{FieldError, Refusal};
 use keys::Random;
 use zeroize::Zeroizing;
 
-use crate::aside::{Undone, aside};
 use crate::breaches::{Breaches, is_breached};
+use crate::low_priority::{Undone, at_low_priority};
 
 /// OWASP's parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
@@ -91,7 +91,7 @@ impl Passwords {
 }
 
 async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    aside(work).await.map_err(|undone| match undone {
+    at_low_priority(work).await.map_err(|undone| match undone {
         Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
         Undone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
     })

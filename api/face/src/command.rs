@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::headers::{bad_header, header};
 use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
-use crate::{Comparison, EntityTags, Incoming, Problem, RawBody, Standings, decode_json, schema};
+use crate::{ActiveTenants, Comparison, EntityTags, Incoming, Problem, RawBody, decode_json, schema};
 
 /// The headers of commands: name, form, meaning. The contract shows them on each command that understands them.
 pub const HEADERS: [(&str, &str, &str); 5] = [
@@ -57,17 +57,17 @@ pub struct Command<T> {
 pub struct PublicCommand<T> {
     /// What is asked.
     pub body: T,
-    circumstances: Circumstances,
+    parts: RequestParts,
 }
 
 impl<T> PublicCommand<T> {
     /// The request, once it is known who asks: no token of theirs was looked at, so it is looked here whether their tenant may come in.
     ///
     /// # Errors
-    /// As [`Standings::check`].
-    pub fn request(&self, caller: Caller, standings: &dyn Standings) -> Result<Request, Refusal> {
-        standings.check(caller.tenant())?;
-        Ok(self.circumstances.clone().of(caller))
+    /// As [`ActiveTenants::check`].
+    pub fn request(&self, caller: Caller, active_tenants: &dyn ActiveTenants) -> Result<Request, Refusal> {
+        active_tenants.check(caller.tenant())?;
+        Ok(self.parts.clone().of(caller))
     }
 }
 
@@ -119,8 +119,8 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
             // Nobody's body is read before they are known.
             let caller = incoming.identity.caller()?;
             let bytes = RawBody::of(request, body, incoming.limits.body, "application/json").await?.0;
-            let circumstances = circumstances(request, incoming, &bytes)?;
-            Ok(Self { request: circumstances.of(caller.clone()), body: decode_json(&bytes)? })
+            let parts = parts(request, incoming, &bytes)?;
+            Ok(Self { request: parts.of(caller.clone()), body: decode_json(&bytes)? })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
     }
@@ -149,7 +149,7 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for PublicCom
         let read = async {
             let incoming = Incoming::of(request)?;
             let bytes = RawBody::of(request, body, incoming.limits.body, "application/json").await?.0;
-            Ok(Self { circumstances: circumstances(request, incoming, &bytes)?, body: decode_json(&bytes)? })
+            Ok(Self { parts: parts(request, incoming, &bytes)?, body: decode_json(&bytes)? })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
     }
@@ -195,7 +195,7 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
             }
             let place = incoming.limits.uploads.enter(caller.tenant())?;
             let bytes = RawBody::of(request, body, incoming.limits.upload, "text/csv").await?.0;
-            let request = circumstances(request, incoming, &bytes)?.of(caller.clone());
+            let request = parts(request, incoming, &bytes)?.of(caller.clone());
             Ok(Self { request, bytes, _place: place, _purpose: PhantomData })
         };
         Ok(read.await.map_err(|refusal: Refusal| Problem::from(refusal))?)
@@ -214,9 +214,9 @@ fn json_body<T: JsonSchema>() -> MetaRequest {
     }
 }
 
-/// A request, but for who asks.
+/// What a request says of itself; who asks comes from its token.
 #[derive(Clone, Debug)]
-struct Circumstances {
+struct RequestParts {
     command_id: Option<String>,
     request_hash: [u8; 32],
     if_match: Option<Versions>,
@@ -225,7 +225,7 @@ struct Circumstances {
     traceparent: Option<String>,
 }
 
-impl Circumstances {
+impl RequestParts {
     fn of(self, caller: Caller) -> Request {
         let Self { command_id, request_hash, if_match, occurred_at, id, traceparent } = self;
         // A key is its caller's: what another one asks under it is another request, be it the same word for word.
@@ -247,10 +247,10 @@ impl Circumstances {
     }
 }
 
-fn circumstances(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Circumstances, Refusal> {
+fn parts(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<RequestParts, Refusal> {
     let headers = request.headers();
     let command_id = header(headers, "idempotency-key")?.map(idempotency_key).transpose()?;
-    Ok(Circumstances {
+    Ok(RequestParts {
         // Only a request that has a key can be asked whether it is the same one.
         request_hash: if command_id.is_some() { request_hash(request, headers, body) } else { [0; 32] },
         command_id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eventstore::EventStore;
 use executor::{ClaimHistory, Executor};
-use folding::Stint;
+use folding::RolePeriod;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
@@ -16,14 +16,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{Addressees, Live, Names, Permissions, SigningIn, SigningKeys, Standings};
+use crate::{ActiveTenants, Addressees, Live, Names, Permissions, SigningIn, SigningKeys};
 
 /// Tells of subjects that a service knows and the user service does not: machines, for example. It reads in the request's transaction on
 /// that service's read models.
 #[derive(Clone, Copy, Debug)]
-pub struct Stints {
+pub struct RolePeriods {
     /// From when to when they had which roles; ids that the service does not know are left out.
-    pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> Read<'t, Stint>,
+    pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> Read<'t, RolePeriod>,
     /// Who there is and was: at most so many ids after this one, in their order.
     pub subjects: for<'t> fn(&'t mut PgConnection, TenantId, Uuid, i64) -> Read<'t, Uuid>,
 }
@@ -56,8 +56,8 @@ pub struct Runtime {
     pub texted: Option<Arc<[String]>>,
     /// Where mail for people goes.
     pub addressees: Arc<dyn Addressees>,
-    /// How it stands with tenants.
-    pub standings: Arc<dyn Standings>,
+    /// Which tenants are active.
+    pub active_tenants: Arc<dyn ActiveTenants>,
     /// What is known of people where they sign in.
     pub signing_in: Arc<dyn SigningIn>,
     /// Who may do what.
@@ -96,7 +96,7 @@ impl Runtime {
     /// What reading needs of it.
     pub fn reading(&self) -> Reading {
         let Self { service, read_models, live, grants, .. } = self.clone();
-        Reading { service, read_models, live, grants, stints: None }
+        Reading { service, read_models, live, grants, role_periods: None }
     }
 }
 
@@ -123,7 +123,7 @@ pub struct Reading {
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
     /// Tells which roles those had whom this service knows and the user service does not.
-    pub stints: Option<Stints>,
+    pub role_periods: Option<RolePeriods>,
 }
 
 /// A domain: a service with its permissions, events, read models, REST and GraphQL.
@@ -150,7 +150,7 @@ pub trait Domain: 'static {
     fn projections() -> Vec<Arc<dyn Projection>>;
 
     /// Tells which roles its subjects had; none: it has no subjects of its own.
-    fn stints() -> Option<Stints> {
+    fn role_periods() -> Option<RolePeriods> {
         None
     }
 

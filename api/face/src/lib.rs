@@ -43,11 +43,11 @@ pub use beside::{beside_the_log, only_now};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use denied::{Denials, Denied};
-pub use domain::{Domain, Reading, Runtime, ServiceSecret, Stints, Writing};
+pub use domain::{Domain, Reading, RolePeriods, Runtime, ServiceSecret, Writing};
 pub use entity_tag::{Comparison, EntityTags, NotEntityTags};
 pub use erasure::Erasure;
 pub use example::Example;
-pub use folding::Stint;
+pub use folding::RolePeriod;
 pub use identity::Authenticated;
 pub use incoming::{Identity, Incoming, Limits};
 pub use job::job_request;
@@ -55,10 +55,10 @@ pub use live::{Live, Missed};
 pub use nullable::{Nullable, nullable};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use ports::{
-    Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal,
-    KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions, NoSigningKeys, NobodySignsIn,
-    People, PeopleError, Permissions, Person, SigningIn, SigningKeys, Standings, Vouched, all_stand, no_addressees,
-    no_names,
+    ActiveTenants, Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey,
+    KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions, NoSigningKeys,
+    NobodySignsIn, People, PeopleError, Permissions, Person, SigningIn, SigningKeys, Vouched, all_tenants_active,
+    no_addressees, no_names,
 };
 pub use position::MinPositions;
 pub use problem::{Problem, challenge, log_unreadable, status};

@@ -33,7 +33,7 @@ pub struct DomainDefinition {
     /// Its jobs, over its read models and its write side; none: they are looked after, not run.
     pub jobs: fn(&ReadModels, Option<&Writing>) -> Kinds,
     /// Which roles its subjects had, if it has any.
-    pub stints: Option<face::Stints>,
+    pub role_periods: Option<face::RolePeriods>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
     /// What its events did to claims, begun before the first one.
@@ -65,7 +65,7 @@ fn definition<D: Domain>(adapters: &Adapters) -> DomainDefinition {
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(adapters),
         jobs: D::jobs,
-        stints: D::stints(),
+        role_periods: D::role_periods(),
         projections: D::projections(),
         claims: D::claims,
         describe: |registry| {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::lag::{self, Lag};
 use crate::load::Latencies;
 use crate::target::{Credentials, Inopsio, Tenant};
@@ -26,9 +26,9 @@ pub struct Beside {
 }
 
 /// Rebuilds the read model of leads while this tenant's commands come in. `inopsio`: on the database and the nats-server with the events.
-pub async fn measure(inopsio: &Inopsio, ground: &Ground, tenant: &Tenant) -> anyhow::Result<Beside> {
+pub async fn measure(inopsio: &Inopsio, infrastructure: &Infrastructure, tenant: &Tenant) -> anyhow::Result<Beside> {
     let credentials = Credentials { public_key: String::new(), tokens: vec![inopsio.token(tenant).await?] };
-    let (target, _) = inopsio.serve(ground, &credentials).await?;
+    let (target, _) = inopsio.serve(infrastructure, &credentials).await?;
     let begun = Instant::now();
     while target.behind().await? > 0 {
         anyhow::ensure!(begun.elapsed() < PATIENCE, "read models are not there after {PATIENCE:?}");

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::beside::Beside;
 pub use self::partitions::Partitions;
 use crate::cpu;
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::Inopsio;
@@ -81,11 +81,17 @@ pub struct PerEvent {
 }
 
 /// Measures all, and shows it.
-pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results: &mut Results) -> anyhow::Result<()> {
+pub async fn part(
+    options: &Options,
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let events = if options.quick { 20_000 } else { 1_000_000 };
-    let mut bulk = measure(inopsio, ground, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
+    let mut bulk =
+        measure(inopsio, infrastructure, events, |step| bar.set_message(format!("{events} events: {step}"))).await?;
     bar.finish_and_clear();
     let figures = [
         ("append_per_s", "into the log, in large appends: events/s", bulk.append_per_s),
@@ -127,17 +133,22 @@ pub async fn part(options: &Options, inopsio: &Inopsio, ground: &Ground, results
 }
 
 /// Measures all, one after the other. `step` is told what comes next.
-pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl Fn(&str)) -> anyhow::Result<Bulk> {
+pub async fn measure(
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    events: u64,
+    step: impl Fn(&str),
+) -> anyhow::Result<Bulk> {
     let inopsio = inopsio.with_database(DATABASE);
     inopsio.run(&["migrate"]).await?;
     let tenant = inopsio.tenant("bench-bulk").await?;
-    let database = ground.database(CRM, DATABASE);
+    let database = infrastructure.database(CRM, DATABASE);
     let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
     let nats = Nats::start().await;
     let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "inopsio bench")).await?;
 
-    let look = ground.pool(DATABASE);
-    let mut spent = Spent { ground, events, before: ground.used()?.postgres };
+    let look = infrastructure.pool(DATABASE);
+    let mut spent = Spent { infrastructure, events, before: infrastructure.used()?.postgres };
     let mut event = PerEvent::default();
 
     step("filling the log");
@@ -161,15 +172,15 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
     event.view_bytes = spent.share(&look, VIEW_BYTES).await?;
     step("rebuilding");
     let rebuilt =
-        projector::rebuild(&ground.admin(), &database, &store, &crm_projections::leads::Leads, |_| {}).await?;
+        projector::rebuild(&infrastructure.admin(), &database, &store, &crm_projections::leads::Leads, |_| {}).await?;
     ensure!(rebuilt.position == head && rebuilt.parked_events == 0, "the rebuild is not complete: {rebuilt:?}");
     store.close().await;
     step("catching up as one partition and as two");
-    let partitions = partitions::measure(&inopsio, ground, &bus, events).await?;
+    let partitions = partitions::measure(&inopsio, infrastructure, &bus, events).await?;
     step("replaying");
     let replay = inopsio.time(&["replay", "--tenant", &tenant.slug]).await?;
     step("rebuilding while commands come in");
-    let beside = beside::measure(&inopsio.with_nats(&nats.url()), ground, &tenant).await?;
+    let beside = beside::measure(&inopsio.with_nats(&nats.url()), infrastructure, &tenant).await?;
     Ok(Bulk {
         events,
         append_per_s,
@@ -185,7 +196,7 @@ pub async fn measure(inopsio: &Inopsio, ground: &Ground, events: u64, step: impl
 
 /// What was spent on so many events.
 struct Spent<'a> {
-    ground: &'a Ground,
+    infrastructure: &'a Infrastructure,
     events: u64,
     before: f64,
 }
@@ -193,7 +204,7 @@ struct Spent<'a> {
 impl Spent<'_> {
     /// Processor time of Postgres for each event since this was asked last, in µs.
     fn in_postgres(&mut self) -> anyhow::Result<f64> {
-        let used = self.ground.used()?.postgres;
+        let used = self.infrastructure.used()?.postgres;
         let each = (used - self.before) * 1e6 / self.events as f64;
         self.before = used;
         Ok(each)

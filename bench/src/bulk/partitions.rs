@@ -10,7 +10,7 @@ use projector::Projection;
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::{CRM, catch_up, history, per_second, vouched};
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::target::Inopsio;
 
 const DATABASE: &str = "bench_partitions";
@@ -25,9 +25,14 @@ pub struct Partitions {
 }
 
 /// Fills a log with the events of two tenants, one of each partition, and lets the read model of leads catch up with it.
-pub(super) async fn measure(inopsio: &Inopsio, ground: &Ground, bus: &Bus, events: u64) -> anyhow::Result<Partitions> {
+pub(super) async fn measure(
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    bus: &Bus,
+    events: u64,
+) -> anyhow::Result<Partitions> {
     inopsio.with_database(DATABASE).run(&["migrate"]).await?;
-    let database = ground.database(CRM, DATABASE);
+    let database = infrastructure.database(CRM, DATABASE);
     let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
     let tenants = [0, 1].map(tenant);
     // At the same time, so that both partitions have work from the first event to the last.
@@ -37,10 +42,10 @@ pub(super) async fn measure(inopsio: &Inopsio, ground: &Ground, bus: &Bus, event
     ensure!(head.0 == half * 2, "the log holds {head} events instead of {}", half * 2);
     let mut per_s = Vec::new();
     for partitions in [1, 2] {
-        projector::divide(&ground.admin(), &database, "leads", partitions, false).await?;
+        projector::divide(&infrastructure.admin(), &database, "leads", partitions, false).await?;
         // The checkpoint alone is not enough: an event can't be applied to what it made before.
         let leads = crm_projections::leads::Leads;
-        let mut superuser = ground.admin().database(&database.name).connect().await?;
+        let mut superuser = infrastructure.admin().database(&database.name).connect().await?;
         let tables = leads.tables().iter().map(|table| format!("crm.{table}")).collect::<Vec<_>>().join(", ");
         let anew = format!("TRUNCATE {tables}; UPDATE projector.checkpoints SET position = 0, reached = NULL");
         superuser.execute(anew.as_str()).await?;

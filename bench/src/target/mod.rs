@@ -1,4 +1,4 @@
-//! The servers under test: ours, the stock peer, the prototype. Each is a process of its own on the same ground.
+//! The servers under test: ours, the stock peer, the prototype. Each is a process of its own on the same infrastructure.
 
 mod child;
 mod ours;

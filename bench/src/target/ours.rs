@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::child::Child;
 use super::{Backlog, Credentials, Name, Target};
-use crate::ground::Ground;
+use crate::infrastructure::Infrastructure;
 use crate::load::{Aim, Connection};
 
 /// Events that a read model has not seen.
@@ -47,15 +47,15 @@ pub struct Tenant {
 }
 
 impl Inopsio {
-    /// The program beside this one unless given, on this ground, with a password, keys and a database of this run.
-    pub fn new(program: Option<&Path>, ground: &Ground, database: &str) -> anyhow::Result<Self> {
+    /// The program beside this one unless given, on this infrastructure, with a password, keys and a database of this run.
+    pub fn new(program: Option<&Path>, infrastructure: &Infrastructure, database: &str) -> anyhow::Result<Self> {
         let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("inopsio"));
         let program = program.map_or_else(beside, |program| Ok(program.to_owned()))?;
         let program = program.canonicalize().with_context(|| {
             format!("{} is not there: build it with `cargo build --release --bin inopsio`", program.display())
         })?;
         let key = Ed25519KeyPair::generate();
-        let port = ground.port();
+        let port = infrastructure.port();
         let environment = vec![
             ("INOPSIO_POSTGRES_HOST", "127.0.0.1".to_owned()),
             ("INOPSIO_POSTGRES_PORT", port.to_string()),
@@ -65,17 +65,17 @@ impl Inopsio {
             ("INOPSIO_DATABASE_CRM", database.to_owned()),
             ("INOPSIO_CLAIM_KEY", "be".repeat(32)),
             ("INOPSIO_MASTER_KEY", "4a".repeat(32)),
-            ("INOPSIO_NATS_URL", ground.nats_url()),
+            ("INOPSIO_NATS_URL", infrastructure.nats_url()),
             ("INOPSIO_AUTH_PUBLIC_KEY", key.public_key().to_pem()),
             ("INOPSIO_AUTH_SIGNING_KEY", key.to_pem()),
             // What is measured is what it can do, not what it is told to allow.
             ("INOPSIO_RATE_TENANT", "0".to_owned()),
             ("INOPSIO_RATE_TOKEN", "0".to_owned()),
-            ("INOPSIO_SMTP_URL", ground.mail_url()),
+            ("INOPSIO_SMTP_URL", infrastructure.mail_url()),
             ("INOPSIO_MAIL_FROM", "bench@example.com".to_owned()),
             ("INOPSIO_LOG", "warn".to_owned()),
         ];
-        Ok(Self { program, folder: ground.folder().to_owned(), environment })
+        Ok(Self { program, folder: infrastructure.folder().to_owned(), environment })
     }
 
     /// The same with another database of the service.
@@ -155,14 +155,14 @@ impl Inopsio {
     /// that is all: places are made by a saga, a thousand of them in more than eight minutes, and commands of CRM ask for nothing of that.
     pub async fn listed(
         &self,
-        ground: &Ground,
+        infrastructure: &Infrastructure,
         name: &str,
         tenants: usize,
         like: &str,
     ) -> anyhow::Result<Vec<Arc<str>>> {
         let ids: Vec<Uuid> = (0..tenants).map(|_| SystemIds.next()).collect();
         let slugs: Vec<String> = (0..tenants).map(|number| format!("{name}-{number}")).collect();
-        sqlx::query(LIST).bind(&ids).bind(&slugs).execute(&ground.pool("inopsio_directory")).await?;
+        sqlx::query(LIST).bind(&ids).bind(&slugs).execute(&infrastructure.pool("inopsio_directory")).await?;
         let key = Ed25519KeyPair::from_pem(self.setting("INOPSIO_AUTH_SIGNING_KEY"))?;
         let header = Token::decode_metadata(like)?;
         let key = header.key_id().map_or_else(|| key.clone(), |id| key.clone().with_key_id(id));
@@ -176,23 +176,27 @@ impl Inopsio {
     }
 
     /// Serves; and how long it took from the start of the process until it was ready.
-    pub async fn serve(&self, ground: &Ground, credentials: &Credentials) -> anyhow::Result<(Target, Duration)> {
-        self.serve_at(free_address()?, ground, credentials).await
+    pub async fn serve(
+        &self,
+        infrastructure: &Infrastructure,
+        credentials: &Credentials,
+    ) -> anyhow::Result<(Target, Duration)> {
+        self.serve_at(free_address()?, infrastructure, credentials).await
     }
 
     /// The same at this address.
     pub async fn serve_at(
         &self,
         addr: SocketAddr,
-        ground: &Ground,
+        infrastructure: &Infrastructure,
         credentials: &Credentials,
     ) -> anyhow::Result<(Target, Duration)> {
         let started = Instant::now();
         let child = Child::start(self.command(&["serve", "--port", &addr.port().to_string()]).stdout(Stdio::null()))?;
         wait_until_ready(addr, started).await?;
         let took = started.elapsed();
-        let backlog = Backlog::Query(ground.pool(self.setting("INOPSIO_DATABASE_CRM")), BACKLOG);
-        let aim = Aim { addr, tokens: credentials.tokens.clone(), zipf: None, run: ground.run_id() };
+        let backlog = Backlog::Query(infrastructure.pool(self.setting("INOPSIO_DATABASE_CRM")), BACKLOG);
+        let aim = Aim { addr, tokens: credentials.tokens.clone(), zipf: None, run: infrastructure.run_id() };
         Ok((Target { name: Name::Ours, aim, child, backlog }, took))
     }
 

@@ -16,7 +16,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::beside;
 use super::error::{MoveError, Result, at};
 use crate::holdings::Holdings;
-use crate::placing::Moving;
+use crate::place::Moving;
 
 /// How often it is looked whether nothing is parked any more.
 const OFTEN: Duration = Duration::from_millis(50);

@@ -28,8 +28,8 @@ use super::beside;
 use super::error::{MoveError, Result, at};
 use super::leg::Leg;
 use crate::holdings::Holdings;
+use crate::place::{Moving, Place, Placed};
 use crate::placements::{Placements, PlacementsError};
-use crate::placing::{Moving, Place, Placed};
 use crate::tenants::{Directory, Tenant};
 
 /// The longest that a tenant's writes are paused by somebody who is not heard of any more.

@@ -3,4 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod releasing;
-mod town;
+mod test_directory;

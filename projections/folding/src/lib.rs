@@ -23,11 +23,11 @@ pub mod list;
 pub mod named;
 pub mod paging;
 pub mod projection;
-pub mod stint;
+pub mod role_period;
 pub mod table;
 pub mod words;
 
 pub use as_of::{AsOf, End};
 pub use named::Named;
 pub use paging::{ListError, Seek, SeekKey};
-pub use stint::Stint;
+pub use role_period::RolePeriod;

@@ -15,18 +15,20 @@
 #![deny(missing_docs)]
 
 mod applying;
+mod assignment;
 mod build;
 mod checkpoint;
 mod compare;
-mod crew;
 mod divide;
 mod drift;
 mod error;
 mod fan;
 mod following;
+mod held_partitions;
 mod migrate;
 mod parking;
 mod partition;
+mod partition_workers;
 mod progress;
 mod projection;
 mod projector;
@@ -34,7 +36,6 @@ mod read_models;
 mod rebuild;
 mod rehearsal;
 mod retrying;
-mod roster;
 mod settings;
 mod status;
 mod swap;

@@ -10,9 +10,9 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::crew::Crew;
+use crate::assignment::AssignmentWatcher;
+use crate::partition_workers::PartitionWorkers;
 use crate::progress::ProgressWriter;
-use crate::roster::Roster;
 use crate::{Progress, Projection, Settings, fan};
 
 /// A service's projections: each, or each partition of it, applied by one instance at a time, of however many run.
@@ -52,9 +52,9 @@ impl Projector {
         let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
         let (decided, _) = watch::channel(());
         let mut tasks = JoinSet::new();
-        let roster = Roster::new(&self.database, self.projections.clone(), self.settings.stand_by);
+        let watcher = AssignmentWatcher::new(&self.database, self.projections.clone(), self.settings.stand_by);
         for (index, projection) in self.projections.into_iter().enumerate() {
-            let crew = Crew {
+            let workers = PartitionWorkers {
                 database: self.database.clone(),
                 store: self.store.clone(),
                 projection,
@@ -62,12 +62,12 @@ impl Projector {
                 progress: self.progress.clone(),
                 feed: sender.clone(),
                 decided: decided.subscribe(),
-                entries: roster.entries(),
+                assignments: watcher.assignments(),
                 settings: self.settings,
             };
-            tasks.spawn(crew.run(shutdown.clone()));
+            tasks.spawn(workers.run(shutdown.clone()));
         }
-        tasks.spawn(roster.run(shutdown.clone()));
+        tasks.spawn(watcher.run(shutdown.clone()));
         tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
         tasks.spawn(deadletters::hear(self.bus.clone(), self.service, decided, shutdown.clone()));
         tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));

@@ -16,15 +16,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::assignment::Assignments;
 use crate::checkpoint::Checkpoint;
-use crate::crew::{Seat, Seats};
 use crate::fan::Batch;
 use crate::following::{following, majority};
+use crate::held_partitions::{HeldPartition, HeldPartitions};
 use crate::parking::{self, Parked};
 use crate::partition::Partition;
 use crate::progress::{PartitionProgress, ProgressWriter};
 use crate::retrying::{self, Retried};
-use crate::roster::Entries;
 use crate::writing::{self, Written};
 use crate::{Error, Projection, Settings};
 
@@ -35,11 +35,11 @@ pub(crate) struct Worker {
     pub(crate) database: Database,
     pub(crate) store: EventStore,
     pub(crate) projection: Arc<dyn Projection>,
-    /// The projection's place among what is shown and among the entries.
+    /// The projection's place among what is shown and among the assignments.
     pub(crate) index: usize,
     pub(crate) partition: Partition,
-    pub(crate) seats: Seats,
-    pub(crate) entries: watch::Receiver<Entries>,
+    pub(crate) held: HeldPartitions,
+    pub(crate) assignments: watch::Receiver<Assignments>,
     pub(crate) progress: ProgressWriter,
     pub(crate) feed: broadcast::Receiver<Batch>,
     /// Changes when somebody decided about a dead letter.
@@ -56,8 +56,8 @@ struct Active {
     position: Position,
     /// When the checkpoint is to be stored although nothing else is.
     flush: Option<Instant>,
-    /// Its place among what this instance applies.
-    _seat: Seat,
+    /// That this instance holds the partition, for as long as it applies it.
+    _held: HeldPartition,
     /// Until when it is kept, be it beyond our share.
     kept: Instant,
     /// Whether the log may have more than the feed gives: then it is read.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
-use folding::Stint;
+use folding::RolePeriod;
 use folding::as_of::AsOf;
 use kernel::{Grant, Role, TenantId, UserId};
 use sqlx::PgConnection;
@@ -160,21 +160,21 @@ pub async fn changes(
     tenant: TenantId,
     grants: &[Grant],
     (from, to): (AsOf, AsOf),
-    others: &[Stint],
+    others: &[RolePeriod],
     after: Option<UserId>,
     limit: usize,
 ) -> Result<AccessChanges, sqlx::Error> {
     let (mut found, mut last) = (AccessChanges::default(), after);
     let page = PAGE as usize;
-    let mut stints: BTreeMap<Uuid, Vec<&Stint>> = BTreeMap::new();
-    for stint in others {
-        stints.entry(stint.subject).or_default().push(stint);
+    let mut role_periods: BTreeMap<Uuid, Vec<&RolePeriod>> = BTreeMap::new();
+    for role_period in others {
+        role_periods.entry(role_period.subject).or_default().push(role_period);
     }
     for _ in 0..PAGES {
         let users = people::ids(tables, tenant, last, PAGE).await?;
         let beyond = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.uuid()));
         let others: Vec<Uuid> =
-            stints.range((beyond, Bound::Unbounded)).map(|(subject, _)| *subject).take(page).collect();
+            role_periods.range((beyond, Bound::Unbounded)).map(|(subject, _)| *subject).take(page).collect();
         let mut subjects: Vec<Uuid> = users.iter().chain(&others).copied().collect();
         let ended = users.len() < page && others.len() < page && subjects.len() <= page;
         subjects.sort_unstable();
@@ -186,10 +186,12 @@ pub async fn changes(
         let policy_now = Policy::at(tables, tenant, grants, &groups, to).await?;
         for subject in subjects {
             let may = |policy: &Policy, rows: &HashMap<Uuid, PersonHistoryRow>, as_of: AsOf| -> BTreeSet<String> {
-                let of_other = || stints.get(&subject)?.iter().find(|stint| stint.held(as_of));
+                let of_other = || role_periods.get(&subject)?.iter().find(|role_period| role_period.held(as_of));
                 let access = match rows.get(&subject) {
                     Some(row) => policy.access(row),
-                    None => of_other().map(|stint| policy.access_by(stint.roles.clone())).unwrap_or_default(),
+                    None => {
+                        of_other().map(|role_period| policy.access_by(role_period.roles.clone())).unwrap_or_default()
+                    }
                 };
                 access.permissions.into_keys().collect()
             };

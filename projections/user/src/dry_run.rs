@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use folding::Stint;
+use folding::RolePeriod;
 use folding::history::during;
-use folding::stint::held_before;
+use folding::role_period::held_before;
 use kernel::{Grant, TenantId};
 use sqlx::PgConnection;
 use user_aggregates::UserStatus;
@@ -58,9 +58,9 @@ pub enum Verdict {
     Unrecorded,
 }
 
-/// How somebody stood for a while.
-struct Standing {
-    stint: Stint,
+/// The roles and groups that somebody had for a while.
+struct Membership {
+    period: RolePeriod,
     groups: BTreeSet<Uuid>,
 }
 
@@ -76,7 +76,7 @@ pub struct DryRun<'g> {
     /// When the log took a change of what roles allow, in order: between two of them they all stay the same.
     eras: Vec<DateTime<Utc>>,
     groups: HashMap<Uuid, Vec<GroupHistoryRow>>,
-    subjects: HashMap<Uuid, Vec<Standing>>,
+    subjects: HashMap<Uuid, Vec<Membership>>,
     looked_up: HashSet<Uuid>,
     allowed: Allowed,
 }
@@ -133,16 +133,16 @@ impl<'g> DryRun<'g> {
             self.groups.entry(row.group_id).or_default().push(row);
         }
         for row in people {
-            self.subjects.entry(row.user_id).or_default().push(standing(row));
+            self.subjects.entry(row.user_id).or_default().push(membership(row));
         }
         Ok(new.into_iter().filter(|subject| !self.subjects.contains_key(subject)).collect())
     }
 
     /// Notes how subjects stood who are no users: machines.
-    pub fn note(&mut self, stints: impl IntoIterator<Item = Stint>) {
-        for stint in stints {
-            let standing = Standing { stint, groups: BTreeSet::new() };
-            self.subjects.entry(standing.stint.subject).or_default().push(standing);
+    pub fn note(&mut self, role_periods: impl IntoIterator<Item = RolePeriod>) {
+        for period in role_periods {
+            let membership = Membership { period, groups: BTreeSet::new() };
+            self.subjects.entry(membership.period.subject).or_default().push(membership);
         }
     }
 
@@ -150,11 +150,11 @@ impl<'g> DryRun<'g> {
     pub fn judge(&mut self, subject: &str, permissions: Option<&str>, at: DateTime<Utc>) -> Verdict {
         let Some(permissions) = permissions else { return Verdict::Unrecorded };
         let Ok(subject) = kernel::read_uuid(subject) else { return Verdict::Otherwise };
-        let standings = self.subjects.get(&subject);
-        let Some(standing) = standings.and_then(|all| all.iter().find(|one| one.stint.held_before(at))) else {
+        let memberships = self.subjects.get(&subject);
+        let Some(membership) = memberships.and_then(|all| all.iter().find(|one| one.period.held_before(at))) else {
             return Verdict::Otherwise;
         };
-        let (was, would_be) = (self.roles_of(standing, at, false), self.roles_of(standing, at, true));
+        let (was, would_be) = (self.roles_of(membership, at, false), self.roles_of(membership, at, true));
         let before = self.allow(was, at, false);
         if !permissions.split(' ').all(|permission| before.contains(permission)) {
             return Verdict::Otherwise;
@@ -167,10 +167,10 @@ impl<'g> DryRun<'g> {
     }
 
     /// Somebody's roles, those of their groups included.
-    fn roles_of(&self, standing: &Standing, at: DateTime<Utc>, changed: bool) -> BTreeSet<String> {
-        let own = self.change.subjects.get(&standing.stint.subject).filter(|_| changed);
-        let mut roles = own.unwrap_or(&standing.stint.roles).clone();
-        for group in &standing.groups {
+    fn roles_of(&self, membership: &Membership, at: DateTime<Utc>, changed: bool) -> BTreeSet<String> {
+        let own = self.change.subjects.get(&membership.period.subject).filter(|_| changed);
+        let mut roles = own.unwrap_or(&membership.period.roles).clone();
+        for group in &membership.groups {
             let versions = self.groups.get(group).into_iter().flatten();
             let then =
                 versions.filter(|row| held_before(row.known_from, row.known_to.0, at)).find(|row| !row.dissolved);
@@ -210,8 +210,8 @@ impl<'g> DryRun<'g> {
 }
 
 /// How a user stood. Who may not sign in has nothing.
-fn standing(row: PersonHistoryRow) -> Standing {
+fn membership(row: PersonHistoryRow) -> Membership {
     let active = row.status.0 == UserStatus::Active;
     let (roles, groups) = if active { (row.roles.0, row.groups.0) } else { Default::default() };
-    Standing { stint: Stint { subject: row.user_id, from: row.known_from, to: row.known_to.0, roles }, groups }
+    Membership { period: RolePeriod { subject: row.user_id, from: row.known_from, to: row.known_to.0, roles }, groups }
 }

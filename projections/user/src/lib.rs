@@ -23,7 +23,7 @@ pub mod roles;
 
 use std::sync::Arc;
 
-pub use folding::{AsOf, ListError, Named, Seek, SeekKey, Stint};
+pub use folding::{AsOf, ListError, Named, RolePeriod, Seek, SeekKey};
 use projector::Projection;
 
 /// All read models of the user service.

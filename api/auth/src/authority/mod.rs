@@ -19,12 +19,12 @@ use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
 use auth_commands::{AddFirstSigningKey, OpenKeyRing, ResealKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor};
-use face::{Admission, MailedLinks, People, Standings};
+use face::{ActiveTenants, Admission, MailedLinks, People};
 use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
 
-use crate::aside::{Undone, aside};
+use crate::low_priority::{Undone, at_low_priority};
 
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
@@ -92,7 +92,7 @@ pub struct Parts {
     /// Which tenants there are.
     pub tenants: Arc<dyn Tenants>,
     /// How it stands with them.
-    pub standings: Arc<dyn Standings>,
+    pub active_tenants: Arc<dyn ActiveTenants>,
     /// Who people are; none: people do not sign in here.
     pub people: Option<Arc<dyn People>>,
     /// What mailed links are good for; none: nobody follows one here.
@@ -183,9 +183,9 @@ impl Authority {
     /// Refuses a tenant that is shut out: nothing is signed, opened or written for strangers who come to its issuer.
     ///
     /// # Errors
-    /// As [`Standings::check`].
+    /// As [`ActiveTenants::check`].
     pub fn admits(&self, tenant: &KnownTenant) -> Result<(), Refusal> {
-        self.parts.standings.check(tenant.id)
+        self.parts.active_tenants.check(tenant.id)
     }
 
     /// The issuer of a tenant: who its tokens say that they are from.
@@ -371,7 +371,7 @@ pub async fn open_ring(
 
 /// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
 async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    aside(making).await.map_err(|undone| match undone {
+    at_low_priority(making).await.map_err(|undone| match undone {
         Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
         Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
     })?

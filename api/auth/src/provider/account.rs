@@ -10,7 +10,7 @@ use kernel::{Position, Refusal};
 use poem::Response;
 
 use super::authorize::see_other;
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::form::Form;
 use super::pages::{self, AccountPage, ShownSession};
 use super::{Answer, OAuthError, Provider, Visit};
@@ -26,17 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The page.
 pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    let sessions = open_sessions(provider, &visit, &somebody).await?;
-    let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &somebody)).collect();
-    let applications = applications(provider, &visit, &somebody).await?;
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    let sessions = open_sessions(provider, &visit, &browser).await?;
+    let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &browser)).collect();
+    let applications = applications(provider, &visit, &browser).await?;
     Ok(pages::account(&AccountPage {
         tenant: &visit.brand,
         slug: &visit.tenant.slug,
-        person: &somebody.person.name,
-        login: &somebody.person.login,
-        authenticator: somebody.account.totp.is_some(),
-        passkeys: provider.relying_party(&visit).map(|_| somebody.account.passkeys.by_id.len()),
+        person: &browser.person.name,
+        login: &browser.person.login,
+        authenticator: browser.account.totp.is_some(),
+        passkeys: provider.relying_party(&visit).map(|_| browser.account.passkeys.by_id.len()),
         sessions: &sessions,
         applications: &applications,
     }))
@@ -46,11 +46,11 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
 pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
     let position = match form.get("session") {
         None => {
-            let end = EndOwnSessions { user: somebody.person.id };
+            let end = EndOwnSessions { user: browser.person.id };
             provider.authority.run(&caller, &end).await?.position
         }
         Some(session) => {
@@ -58,7 +58,7 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
             let found = provider.authority.executor().load::<Session>(&caller, &session.to_string()).await?;
             let started = found.and_then(|(state, _)| state.started.clone());
             // Somebody else's is as unknown as one that never was.
-            started.filter(|started| started.user == somebody.person.id).ok_or_else(no_session)?;
+            started.filter(|started| started.user == browser.person.id).ok_or_else(no_session)?;
             let end = EndSession { session, reason: EndReason::Revoked };
             provider.authority.run(&caller, &end).await?.position
         }
@@ -71,12 +71,12 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let unknown = || Refusal::not_found("not_found", "you let no such application do anything");
     let client: ClientId = form.need("client")?.parse().map_err(|_| unknown())?;
-    let user = somebody.person.id;
+    let user = browser.person.id;
     // Whoever consented to nothing has no account that it could stand in.
-    if !somebody.account.consents.contains_key(&client) {
+    if !browser.account.consents.contains_key(&client) {
         return Err(unknown().into());
     }
     let caller = protocol(visit.tenant.id, &user.to_string());
@@ -88,11 +88,11 @@ pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
 async fn applications(
     provider: &Provider,
     visit: &Visit,
-    somebody: &Somebody,
+    browser: &BrowserSession,
 ) -> Result<Vec<(ClientId, String)>, OAuthError> {
     let caller = protocol(visit.tenant.id, "auth");
     let mut named = Vec::new();
-    for client in somebody.account.consents.keys().take(APPLICATIONS) {
+    for client in browser.account.consents.keys().take(APPLICATIONS) {
         let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
         named.extend(found.map(|(state, _)| (*client, state.details.name.clone())));
     }
@@ -100,7 +100,11 @@ async fn applications(
 }
 
 /// Where somebody is signed in, the newest first.
-async fn open_sessions(provider: &Provider, visit: &Visit, somebody: &Somebody) -> Result<Vec<SessionRow>, OAuthError> {
+async fn open_sessions(
+    provider: &Provider,
+    visit: &Visit,
+    browser: &BrowserSession,
+) -> Result<Vec<SessionRow>, OAuthError> {
     let Some(read_models) = &provider.read_models else { return Ok(Vec::new()) };
     let unreadable = |error: String| {
         tracing::warn!(error, "sessions can't be listed");
@@ -108,16 +112,16 @@ async fn open_sessions(provider: &Provider, visit: &Visit, somebody: &Somebody) 
     };
     let mut tables = read_models.begin(visit.tenant.id).await.map_err(|error| unreadable(error.to_string()))?;
     let now = provider.authority.now();
-    let user = somebody.person.id.uuid();
+    let user = browser.person.id.uuid();
     let idle = provider.sign_in_policy(visit).await?.session_idle();
     let rows = sessions::open_of(&mut tables, visit.tenant.id, user, now, idle, SHOWN).await;
     Ok(rows.map_err(|error| unreadable(error.to_string()))?)
 }
 
-fn shown<'r>(row: &'r SessionRow, somebody: &Somebody) -> ShownSession<'r> {
+fn shown<'r>(row: &'r SessionRow, browser: &BrowserSession) -> ShownSession<'r> {
     ShownSession {
         id: row.session_id,
-        here: row.session_id == somebody.id.uuid(),
+        here: row.session_id == browser.id.uuid(),
         since: time(row.started_at),
         used: time(row.used_at),
         agent: row.agent.as_deref().unwrap_or("an unknown browser"),

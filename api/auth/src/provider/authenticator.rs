@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{to_account, to_login};
 use super::authorize::expired;
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
@@ -30,38 +30,38 @@ struct Enrolling {
 
 /// The page: enrol an authenticator, or do without it.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    if somebody.account.totp.is_some() {
-        return Ok(show(&visit, &somebody, None));
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    if browser.account.totp.is_some() {
+        return Ok(show(&visit, &browser, None));
     }
-    let somebody = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
     let authenticator = Authenticator::generate(provider.authority.random())?;
-    show_enrol(provider, &visit, &somebody, &authenticator, None).await
+    show_enrol(provider, &visit, &browser, &authenticator, None).await
 }
 
 /// Somebody shows a code of the authenticator that they enrol.
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let somebody = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
     let kept: Option<Enrolling> = provider.kept(&visit, ON_ENROL, form.need("pending")?).await?;
-    let kept = kept.filter(|kept| kept.session == somebody.id);
+    let kept = kept.filter(|kept| kept.session == browser.id);
     let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
     let code = form.get("code").unwrap_or_default();
     let Some(step) = authenticator.step_of(code, provider.authority.now()) else {
         let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
-        return show_enrol(provider, &visit, &somebody, &authenticator, Some(error)).await;
+        return show_enrol(provider, &visit, &browser, &authenticator, Some(error)).await;
     };
-    let user = somebody.person.id;
-    let codes = enrol_shown(provider, &visit, (user, Within::Session(somebody.id)), &authenticator, step).await?;
-    let confirm = ConfirmSession { session: somebody.id, methods: vec!["otp".to_owned()] };
+    let user = browser.person.id;
+    let codes = enrol_shown(provider, &visit, (user, Within::Session(browser.id)), &authenticator, step).await?;
+    let confirm = ConfirmSession { session: browser.id, methods: vec!["otp".to_owned()] };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &confirm).await?;
     Ok(show_codes(&visit, &codes, &own(&visit)))
 }
@@ -90,15 +90,15 @@ pub(super) async fn enrol_shown(
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    let last = somebody.account.passkeys.is_empty();
-    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
-        return Ok(show(&visit, &somebody, Some(LAST)));
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    let last = browser.account.passkeys.is_empty();
+    if last && provider.requires_second_factor(&visit, &browser.person).await? {
+        return Ok(show(&visit, &browser, Some(LAST)));
     }
-    if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
+    if let Some(wrong) = shows_code(provider, &visit, &form, &browser).await? {
         return Ok(wrong);
     }
-    let user = somebody.person.id;
+    let user = browser.person.id;
     let caller = protocol(visit.tenant.id, &user.to_string());
     provider.authority.run(&caller, &RemoveTotp { user }).await?;
     Ok(to_account(&visit))
@@ -108,12 +108,12 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(to_login(&visit)) };
-    if let Some(wrong) = shows_code(provider, &visit, &form, &somebody).await? {
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    if let Some(wrong) = shows_code(provider, &visit, &form, &browser).await? {
         return Ok(wrong);
     }
     let codes = recovery_codes(provider.authority.random())?;
-    let user = somebody.person.id;
+    let user = browser.person.id;
     let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
     Ok(show_codes(&visit, &codes, &own(&visit)))
@@ -124,24 +124,24 @@ async fn shows_code(
     provider: &Provider,
     visit: &Visit,
     form: &Form,
-    somebody: &Somebody,
+    browser: &BrowserSession,
 ) -> Result<Option<Response>, OAuthError> {
-    if somebody.account.totp.is_none() {
+    if browser.account.totp.is_none() {
         return Ok(Some(to_account(visit)));
     }
     let code = form.get("code").unwrap_or_default();
-    if provider.code_is_right(visit, somebody.person.id, &somebody.account, code).await? {
+    if provider.code_is_right(visit, browser.person.id, &browser.account, code).await? {
         return Ok(None);
     }
     let error = "This is not the code of now, or it was used before. Wait for the next one.";
-    Ok(Some(show(visit, somebody, Some(error))))
+    Ok(Some(show(visit, browser, Some(error))))
 }
 
-fn show(visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Response {
+fn show(visit: &Visit, browser: &BrowserSession, error: Option<&str>) -> Response {
     pages::authenticator(&AuthenticatorPage {
         tenant: &visit.brand,
         slug: &visit.tenant.slug,
-        left: somebody.account.recovery.len(),
+        left: browser.account.recovery.len(),
         error,
     })
 }
@@ -149,17 +149,17 @@ fn show(visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Response {
 async fn show_enrol(
     provider: &Provider,
     visit: &Visit,
-    somebody: &Somebody,
+    browser: &BrowserSession,
     authenticator: &Authenticator,
     error: Option<&str>,
 ) -> Answer {
-    let enrolling = Enrolling { session: somebody.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let enrolling = Enrolling { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.keep(visit, ON_ENROL, enrolling).await?;
     Ok(pages::enrol(&EnrolPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/account/authenticator", visit.tenant.slug),
         pending: &pending,
-        picture: authenticator.picture(&visit.tenant.name, &somebody.person.login).as_deref(),
+        picture: authenticator.picture(&visit.tenant.name, &browser.person.login).as_deref(),
         secret: &authenticator.text(),
         error,
     }))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::to_account;
 use super::asked::{Asked, Unaskable};
-use super::browser::{ShownBy, Somebody};
+use super::browser::{BrowserSession, ShownBy};
 use super::form::Form;
 use super::goal::{self, Goal, Then, from_login};
 use super::hint::Unmeant;
@@ -55,14 +55,14 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(asked) => asked,
         Err(unaskable) => return Ok(unaskable.answer(&visit)),
     };
-    let somebody = provider.somebody(&visit).await?;
-    let fresh = somebody.as_ref().is_some_and(|somebody| session == Some(somebody.id) && lately(provider, somebody));
-    proceed(provider, &visit, asked, somebody, fresh).await
+    let browser = provider.browser_session(&visit).await?;
+    let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && lately(provider, browser));
+    proceed(provider, &visit, asked, browser, fresh).await
 }
 
 /// The page on which somebody signs in without any client.
 pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
-    if provider.somebody(&visit).await?.is_some() {
+    if provider.browser_session(&visit).await?.is_some() {
         return Ok(to_account(&visit));
     }
     show_login(provider, &visit, &Goal::Account, "", None).await
@@ -109,8 +109,8 @@ pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, b
 pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId, goal: Goal) -> Answer {
     match goal {
         Goal::Client(asked) => {
-            let somebody = provider.session(visit, session).await?;
-            proceed(provider, visit, *asked, somebody, true).await
+            let browser = provider.session(visit, session).await?;
+            proceed(provider, visit, *asked, browser, true).await
         }
         goal => Ok(see_other(&goal.address(provider, visit, session).await?)),
     }
@@ -121,9 +121,9 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let kept: Option<ToConsent> = provider.kept(&visit, ON_CONSENT, form.need("pending")?).await?;
-    let somebody = provider.somebody(&visit).await?;
-    let (Some(kept), Some(somebody)) = (kept, somebody) else { return Ok(expired(&visit)) };
-    if kept.session != somebody.id {
+    let browser = provider.browser_session(&visit).await?;
+    let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
+    if kept.session != browser.id {
         return Ok(expired(&visit));
     }
     let asked = match Asked::read(provider, &visit, kept.query).await? {
@@ -133,29 +133,35 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     if form.need("decision")? != "allow" {
         return Ok(asked.fails(&visit, "access_denied", "the person did not allow it"));
     }
-    let give = GiveConsent { user: somebody.person.id, client: asked.client, scope: asked.scope.clone() };
-    provider.authority.run(&protocol(visit.tenant.id, &somebody.person.id.to_string()), &give).await?;
-    issue(provider, &visit, &asked, &somebody).await
+    let give = GiveConsent { user: browser.person.id, client: asked.client, scope: asked.scope.clone() };
+    provider.authority.run(&protocol(visit.tenant.id, &browser.person.id.to_string()), &give).await?;
+    issue(provider, &visit, &asked, &browser).await
 }
 
 /// Goes on as far as it can: to signing in, to consenting, or back with a code. `fresh`: they have just shown who they are.
-async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Option<Somebody>, fresh: bool) -> Answer {
+async fn proceed(
+    provider: &Provider,
+    visit: &Visit,
+    asked: Asked,
+    browser: Option<BrowserSession>,
+    fresh: bool,
+) -> Answer {
     let wants = |prompt: &str| asked.prompt.iter().any(|one| one == prompt);
-    let is_old = |somebody: &Somebody, most: i64| {
-        most == 0 || provider.authority.ago(somebody.confirmed_at).is_none_or(|ago| ago.num_seconds() > most)
+    let is_old = |browser: &BrowserSession, most: i64| {
+        most == 0 || provider.authority.ago(browser.confirmed_at).is_none_or(|ago| ago.num_seconds() > most)
     };
-    let too_old = somebody.as_ref().is_some_and(|somebody| asked.max_age.is_some_and(|most| is_old(somebody, most)));
+    let too_old = browser.as_ref().is_some_and(|browser| asked.max_age.is_some_and(|most| is_old(browser, most)));
     let meant = match provider.meant(visit, &asked).await {
         Ok(meant) => meant,
         Err(Unmeant::NoIdToken(text)) => return Ok(asked.fails(visit, "invalid_request", text)),
         Err(Unmeant::Unknown(error)) => return Err(error),
     };
-    let another = somebody.as_ref().is_some_and(|somebody| !meant.may_be(&somebody.person, fresh));
+    let another = browser.as_ref().is_some_and(|browser| !meant.may_be(&browser.person, fresh));
     if another && fresh {
         return Ok(asked.fails(visit, "login_required", "somebody else signed in than the ID token is about"));
     }
     let anew = another || too_old || wants("login") || wants("select_account");
-    let Some(somebody) = somebody.filter(|_| fresh || !anew) else {
+    let Some(browser) = browser.filter(|_| fresh || !anew) else {
         if wants("none") {
             return Ok(asked.fails(visit, "login_required", "the person has to sign in"));
         }
@@ -163,30 +169,30 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
     // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
-    if asked.surer && acr(&somebody.methods) != "aal2" && somebody.account.has_second_factor() {
+    if asked.surer && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
         }
-        let (then, since) = (Then::Client(asked.query.clone()), provider.moment(&somebody.account));
-        let (user, session) = (somebody.person.id, Some(somebody.id));
+        let (then, since) = (Then::Client(asked.query.clone()), provider.moment(&browser.account));
+        let (user, session) = (browser.person.id, Some(browser.id));
         let pending = Pending { then, user, session, since, methods: Vec::new(), saml: None };
         let goal = Goal::Client(Box::new(asked));
-        return second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await;
+        return second_factor::ask(provider, visit, &goal, pending, &browser.account, None).await;
     }
     let details = &asked.state.details;
-    let consented = details.trusted || somebody.account.consented(asked.client, &asked.scope);
+    let consented = details.trusted || browser.account.consented(asked.client, &asked.scope);
     if consented && !wants("consent") {
-        return issue(provider, visit, &asked, &somebody).await;
+        return issue(provider, visit, &asked, &browser).await;
     }
     if wants("none") {
         return Ok(asked.fails(visit, "consent_required", "the person has to consent"));
     }
-    let to_consent = ToConsent { query: asked.query.clone(), session: somebody.id };
+    let to_consent = ToConsent { query: asked.query.clone(), session: browser.id };
     let pending = provider.keep(visit, ON_CONSENT, to_consent).await?;
     Ok(pages::consent(&Consent {
         tenant: &visit.brand,
         client: &details.name,
-        person: &somebody.person.name,
+        person: &browser.person.name,
         action: &format!("/t/{}/consent", visit.tenant.slug),
         pending: &pending,
         scope: &asked.scope,
@@ -195,14 +201,14 @@ async fn proceed(provider: &Provider, visit: &Visit, asked: Asked, somebody: Opt
 }
 
 /// Sends somebody back with a code.
-async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Somebody) -> Answer {
+async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
         client: asked.client.uuid(),
-        subject: somebody.person.id.uuid(),
+        subject: browser.person.id.uuid(),
         kind: GrantKind::AuthorizationCode,
         scope: asked.scope.clone(),
-        session: Some(somebody.id),
+        session: Some(browser.id),
         code: Some(CodeTerms {
             redirect_uri: asked.redirect_uri.clone(),
             challenge: asked.challenge.clone(),
@@ -212,11 +218,11 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, somebody: &Som
         parent: None,
         actor: None,
         opened_at: now,
-        consent_era: somebody.account.lets_as_of(asked.client, now).era,
-        shown_at: Some(somebody.confirmed_at),
+        consent_era: browser.account.lets_as_of(asked.client, now).era,
+        shown_at: Some(browser.confirmed_at),
         expires_at: now + GRANT,
     };
-    let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
+    let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
     let opened = match asked.pushed {
         Some(request) => provider.authority.run(&caller, &OpenPushedGrant { request, terms }).await,
         None => provider.authority.run(&caller, &OpenGrant { terms }).await,

@@ -73,8 +73,8 @@ const REFUSED: [&str; 2] = ["saml_replayed", "sessions_ended"];
 /// How many bytes of an address's keyed hash are kept.
 const ORIGIN: usize = 16;
 
-/// Somebody who is signed in.
-pub struct Somebody {
+/// A browser's session: somebody who is signed in there.
+pub struct BrowserSession {
     /// The session.
     pub id: SessionId,
     /// Who it is.
@@ -94,19 +94,19 @@ impl Provider {
     ///
     /// # Errors
     /// When it can't be told now.
-    pub(super) async fn somebody(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
-        let Some(somebody) = self.somebody_at_all(visit).await? else { return Ok(None) };
-        let sure = acr(&somebody.methods) == "aal2" || !self.requires_second_factor(visit, &somebody.person).await?;
-        if sure && somebody.notes_use {
-            self.note_use(visit, &somebody).await;
+    pub(super) async fn browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
+        let Some(browser) = self.any_browser_session(visit).await? else { return Ok(None) };
+        let sure = acr(&browser.methods) == "aal2" || !self.requires_second_factor(visit, &browser.person).await?;
+        if sure && browser.notes_use {
+            self.note_use(visit, &browser).await;
         }
-        Ok(sure.then_some(somebody))
+        Ok(sure.then_some(browser))
     }
 
     /// Notes that a session is in use. Where that can't be done now they go on all the same: their next page notes it.
-    async fn note_use(&self, visit: &Visit, somebody: &Somebody) {
-        let caller = protocol(visit.tenant.id, &somebody.person.id.to_string());
-        if let Err(refusal) = self.authority.run(&caller, &UseSession { session: somebody.id }).await {
+    async fn note_use(&self, visit: &Visit, browser: &BrowserSession) {
+        let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
+        if let Err(refusal) = self.authority.run(&caller, &UseSession { session: browser.id }).await {
             tracing::debug!(%refusal, "that a session is in use could not be noted");
         }
     }
@@ -115,7 +115,7 @@ impl Provider {
     ///
     /// # Errors
     /// When it can't be told now.
-    pub(super) async fn somebody_at_all(&self, visit: &Visit) -> Result<Option<Somebody>, OAuthError> {
+    pub(super) async fn any_browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         let Some(said) = Opaque::read(cookie, visit.tenant.id, Use::Session, &key) else { return Ok(None) };
@@ -123,7 +123,7 @@ impl Provider {
     }
 
     /// The session of this id, if it holds.
-    pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<Somebody>, OAuthError> {
+    pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<BrowserSession>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
         let executor = self.authority.executor();
         let Some((session, _)) = executor.load::<Session>(&caller, &id.to_string()).await? else { return Ok(None) };
@@ -134,7 +134,7 @@ impl Provider {
             return Ok(None);
         }
         let person = self.person(visit, started.user).await?.filter(|person| person.may_sign_in);
-        Ok(person.map(|person| Somebody {
+        Ok(person.map(|person| BrowserSession {
             id,
             person,
             account,

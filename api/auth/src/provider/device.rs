@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::asked::scope_of;
 use super::attempts::Aim;
 use super::authorize::{expired, show_login};
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::client::{self, Known, State};
 use super::error::answer;
 use super::form::Form;
@@ -87,14 +87,14 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let code = form.get("user_code").unwrap_or_default();
-    let Some(somebody) = provider.somebody(&visit).await? else {
+    let Some(browser) = provider.browser_session(&visit).await? else {
         return show_login(provider, &visit, &Goal::Device(code.to_owned()), "", None).await;
     };
     if code.is_empty() {
         return Ok(show_field(&visit, None));
     }
     // Codes are short: who tries many is slowed down.
-    let aim = Aim::new(visit.tenant.id, format!("a device's code by {}", somebody.person.id), visit.address);
+    let aim = Aim::new(visit.tenant.id, format!("a device's code by {}", browser.person.id), visit.address);
     provider.attempts.begin(&aim)?;
     let device = id_of(&visit, code);
     let caller = protocol(visit.tenant.id, "auth");
@@ -104,7 +104,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
         provider.attempts.failed(&aim);
         return Ok(show_field(&visit, Some("No device shows this code now. Look again, or begin anew on the device.")));
     };
-    ask_person(provider, &visit, &somebody, &as_shown(code), device, &asked).await
+    ask_person(provider, &visit, &browser, &as_shown(code), device, &asked).await
 }
 
 /// Somebody says yes or no.
@@ -112,14 +112,14 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let kept: Option<Deciding> = provider.kept(&visit, ON_DEVICE, form.need("pending")?).await?;
-    let somebody = provider.somebody(&visit).await?;
-    let (Some(kept), Some(somebody)) = (kept, somebody) else { return Ok(expired(&visit)) };
-    if kept.session != somebody.id {
+    let browser = provider.browser_session(&visit).await?;
+    let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
+    if kept.session != browser.id {
         return Ok(expired(&visit));
     }
-    let user = somebody.person.id;
+    let user = browser.person.id;
     let allow = form.need("decision")? == "allow";
-    let decide = DecideDevice { device: kept.device, user, session: somebody.id, allow };
+    let decide = DecideDevice { device: kept.device, user, session: browser.id, allow };
     match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &decide).await {
         Ok(_) => {
             let text = if allow { "Go back to your device: it goes on by itself." } else { "The device was told." };
@@ -166,7 +166,7 @@ fn polled(refusal: Refusal) -> OAuthError {
 async fn ask_person(
     provider: &Provider,
     visit: &Visit,
-    somebody: &Somebody,
+    browser: &BrowserSession,
     code: &str,
     device: DeviceId,
     asked: &DeviceAsked,
@@ -175,12 +175,12 @@ async fn ask_person(
     let client = provider.authority.executor().load::<Client>(&caller, &asked.client.to_string()).await?;
     let name = client.filter(|(client, _)| client.active).map(|(client, _)| client.details.name.clone());
     let Some(name) = name else { return Ok(show_field(visit, Some("This application is not known any more."))) };
-    let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: somebody.id }).await?;
+    let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: browser.id }).await?;
     Ok(pages::device_question(&DeviceQuestion {
         tenant: &visit.brand,
         client: &name,
         code,
-        person: &somebody.person.name,
+        person: &browser.person.name,
         action: &format!("/t/{}/device", visit.tenant.slug),
         pending: &pending,
         scope: &asked.scope,

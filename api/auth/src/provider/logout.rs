@@ -6,7 +6,7 @@ use poem::http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::authorize::see_other;
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit, pages, saml};
 
@@ -23,13 +23,13 @@ struct Leaving {
 pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let text = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let form = Form::read(&text)?;
-    let somebody = provider.somebody_at_all(&visit).await?;
+    let browser = provider.any_browser_session(&visit).await?;
     if let (&Method::POST, Some(pending)) = (&visit.method, form.get("pending")) {
         visit.of_our_page(provider)?;
         let leaving: Option<Leaving> = provider.kept(&visit, ON_LOGOUT, pending).await?;
-        return match (leaving, somebody) {
-            (Some(leaving), Some(somebody)) if leaving.session == somebody.id => {
-                leave(provider, &visit, Some(somebody.id), leaving.then).await
+        return match (leaving, browser) {
+            (Some(leaving), Some(browser)) if leaving.session == browser.id => {
+                leave(provider, &visit, Some(browser.id), leaving.then).await
             }
             _ => leave(provider, &visit, None, None).await,
         };
@@ -47,15 +47,14 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     }
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
-    match (somebody, hint) {
+    match (browser, hint) {
         (None, _) => leave(provider, &visit, None, then).await,
         // The client had this session's ID token: it is not a stranger's link.
-        (Some(Somebody { id, .. }), Some(hint)) if hint.session == Some(id) => {
+        (Some(BrowserSession { id, .. }), Some(hint)) if hint.session == Some(id) => {
             leave(provider, &visit, Some(id), then).await
         }
-        (Some(somebody), _) => {
-            let pending =
-                provider.keep(&visit, ON_LOGOUT, Leaving { session: somebody.id, then: then.clone() }).await?;
+        (Some(browser), _) => {
+            let pending = provider.keep(&visit, ON_LOGOUT, Leaving { session: browser.id, then: then.clone() }).await?;
             let action = format!("/t/{}/logout", visit.tenant.slug);
             Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
         }

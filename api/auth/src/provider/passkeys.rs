@@ -12,7 +12,7 @@ use webauthn_rs::prelude::PasskeyRegistration;
 use super::account::{time, to_account};
 use super::authenticator::show_codes;
 use super::authorize::{expired, see_other};
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, PasskeyForm, PasskeysPage, ShownPasskey};
@@ -41,7 +41,7 @@ pub(super) struct Making<W> {
 /// The page.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     match somebody_sure(provider, &visit, Goal::Passkeys).await? {
-        Ok(somebody) => show(provider, &visit, &somebody, None).await,
+        Ok(browser) => show(provider, &visit, &browser, None).await,
         Err(page) => Ok(page),
     }
 }
@@ -50,25 +50,25 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
     let kept: Option<Making<SessionId>> = provider.kept(&visit, ON_PASSKEYS, form.need("pending")?).await?;
-    let Some(kept) = kept.filter(|kept| kept.whom == somebody.id) else { return Ok(expired(&visit)) };
+    let Some(kept) = kept.filter(|kept| kept.whom == browser.id) else { return Ok(expired(&visit)) };
     let Some(made) = made(provider, &visit, &kept, &form) else {
-        return show(provider, &visit, &somebody, Some(WRONG)).await;
+        return show(provider, &visit, &browser, Some(WRONG)).await;
     };
     let method = method(made.synced).to_owned();
     // Who has none is given recovery codes.
-    let codes = somebody.account.recovery.is_empty();
-    let whose = (somebody.person.id, Within::Session(somebody.id));
+    let codes = browser.account.recovery.is_empty();
+    let whose = (browser.person.id, Within::Session(browser.id));
     let codes = match enrol_made(provider, &visit, whose, made, kept, &form, codes).await {
         Ok(codes) => codes,
-        Err(refusal) => return told(provider, &visit, &somebody, refusal).await,
+        Err(refusal) => return told(provider, &visit, &browser, refusal).await,
     };
-    let confirm = ConfirmSession { session: somebody.id, methods: vec![method] };
-    provider.authority.run(&protocol(visit.tenant.id, &somebody.person.id.to_string()), &confirm).await?;
+    let confirm = ConfirmSession { session: browser.id, methods: vec![method] };
+    provider.authority.run(&protocol(visit.tenant.id, &browser.person.id.to_string()), &confirm).await?;
     Ok(if codes.is_empty() { to_passkeys(&visit) } else { show_codes(&visit, &codes, &to(&visit)) })
 }
 
@@ -111,19 +111,16 @@ pub(super) async fn enrol_made<W>(
 pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    let user = somebody.person.id;
-    let rename = RenamePasskey {
-        user,
-        passkey: known(&form, &somebody)?,
-        name: form.get("name").unwrap_or_default().to_owned(),
-    };
+    let user = browser.person.id;
+    let rename =
+        RenamePasskey { user, passkey: known(&form, &browser)?, name: form.get("name").unwrap_or_default().to_owned() };
     match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &rename).await {
         Ok(_) => Ok(to_passkeys(&visit)),
-        Err(refusal) => told(provider, &visit, &somebody, refusal).await,
+        Err(refusal) => told(provider, &visit, &browser, refusal).await,
     }
 }
 
@@ -131,16 +128,16 @@ pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    let last = somebody.account.totp.is_none() && somebody.account.passkeys.by_id.len() == 1;
-    if last && provider.requires_second_factor(&visit, &somebody.person).await? {
-        return show(provider, &visit, &somebody, Some(LAST)).await;
+    let last = browser.account.totp.is_none() && browser.account.passkeys.by_id.len() == 1;
+    if last && provider.requires_second_factor(&visit, &browser.person).await? {
+        return show(provider, &visit, &browser, Some(LAST)).await;
     }
-    let user = somebody.person.id;
-    let remove = RemovePasskey { user, passkey: known(&form, &somebody)? };
+    let user = browser.person.id;
+    let remove = RemovePasskey { user, passkey: known(&form, &browser)? };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &remove).await?;
     Ok(to_passkeys(&visit))
 }
@@ -148,33 +145,33 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
 /// Somebody wants new recovery codes.
 pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
-    let somebody = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
-        Ok(somebody) => somebody,
+    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+        Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    if !somebody.account.has_second_factor() {
+    if !browser.account.has_second_factor() {
         return Ok(to_account(&visit));
     }
     let codes = recovery_codes(provider.authority.random())?;
-    let user = somebody.person.id;
+    let user = browser.person.id;
     let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
     provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
     Ok(show_codes(&visit, &codes, &to(&visit)))
 }
 
 /// The passkey that a form names. Somebody else's is as unknown as one that never was.
-fn known(form: &Form, somebody: &Somebody) -> Result<String, OAuthError> {
+fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     let passkey = form.need("passkey")?;
-    if somebody.account.passkeys.by_id.contains_key(passkey) {
+    if browser.account.passkeys.by_id.contains_key(passkey) {
         return Ok(passkey.to_owned());
     }
     Err(Refusal::not_found("not_found", "there is no such passkey of yours").into())
 }
 
 /// A refusal that the person can do something about stands on the page.
-async fn told(provider: &Provider, visit: &Visit, somebody: &Somebody, refusal: Refusal) -> Answer {
+async fn told(provider: &Provider, visit: &Visit, browser: &BrowserSession, refusal: Refusal) -> Answer {
     if is_theirs(&refusal) {
-        show(provider, visit, somebody, Some(&advice(&refusal))).await
+        show(provider, visit, browser, Some(&advice(&refusal))).await
     } else {
         Err(refusal.into())
     }
@@ -186,8 +183,8 @@ pub(super) fn is_theirs(refusal: &Refusal) -> bool {
     !refusal.errors().is_empty() || theirs.contains(&refusal.code())
 }
 
-async fn show(provider: &Provider, visit: &Visit, somebody: &Somebody, error: Option<&str>) -> Answer {
-    let passkeys = &somebody.account.passkeys.by_id;
+async fn show(provider: &Provider, visit: &Visit, browser: &BrowserSession, error: Option<&str>) -> Answer {
+    let passkeys = &browser.account.passkeys.by_id;
     let shown: Vec<_> = passkeys
         .iter()
         .map(|(id, passkey)| ShownPasskey {
@@ -198,16 +195,16 @@ async fn show(provider: &Provider, visit: &Visit, somebody: &Somebody, error: Op
             synced: passkey.synced,
         })
         .collect();
-    let (person, account, page) = (&somebody.person, &somebody.account, (ON_PASSKEYS, "account/passkeys"));
+    let (person, account, page) = (&browser.person, &browser.account, (ON_PASSKEYS, "account/passkeys"));
     let make = match passkeys.len() {
-        ..MOST_PASSKEYS => make(provider, visit, person, account, page, somebody.id).await?,
+        ..MOST_PASSKEYS => make(provider, visit, person, account, page, browser.id).await?,
         _ => None,
     };
     Ok(pages::passkeys(&PasskeysPage {
         tenant: &visit.brand,
         slug: &visit.tenant.slug,
         passkeys: &shown,
-        left: somebody.account.recovery.len(),
+        left: browser.account.recovery.len(),
         make: make.as_ref(),
         name: &format!("Passkey {}", passkeys.len() + 1),
         error,

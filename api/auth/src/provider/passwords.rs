@@ -108,8 +108,8 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
 
 /// The page on which somebody who is signed in changes their password.
 pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
-    match provider.somebody(&visit).await? {
-        Some(somebody) => Ok(show_change(&visit, &somebody.person, None)),
+    match provider.browser_session(&visit).await? {
+        Some(browser) => Ok(show_change(&visit, &browser.person, None)),
         None => Ok(super::account::to_login(&visit)),
     }
 }
@@ -118,8 +118,8 @@ pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
 pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let Some(somebody) = provider.somebody(&visit).await? else { return Ok(super::account::to_login(&visit)) };
-    let person = somebody.person;
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(super::account::to_login(&visit)) };
+    let person = browser.person;
     let old = form.get("old").unwrap_or_default();
     let Ok(knows) = provider.by_password(&visit, &person.login, old).await? else {
         return Ok(show_change(&visit, &person, Some(NOT_PRESENT)));

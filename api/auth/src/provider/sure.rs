@@ -6,7 +6,7 @@ use poem::Response;
 
 use super::account::to_login;
 use super::authorize::show_login;
-use super::browser::Somebody;
+use super::browser::BrowserSession;
 use super::goal::Goal;
 use super::id_token::acr;
 use super::second_factor::{self, Pending};
@@ -26,24 +26,24 @@ pub(super) async fn somebody_sure(
     provider: &Provider,
     visit: &Visit,
     goal: Goal,
-) -> Result<Result<Somebody, Response>, OAuthError> {
-    let Some(somebody) = provider.somebody(visit).await? else { return Ok(Err(to_login(visit))) };
-    let more = somebody.account.has_second_factor();
-    if lately(provider, &somebody) && (!more || acr(&somebody.methods) == "aal2") {
-        return Ok(Ok(somebody));
+) -> Result<Result<BrowserSession, Response>, OAuthError> {
+    let Some(browser) = provider.browser_session(visit).await? else { return Ok(Err(to_login(visit))) };
+    let more = browser.account.has_second_factor();
+    if lately(provider, &browser) && (!more || acr(&browser.methods) == "aal2") {
+        return Ok(Ok(browser));
     }
     let page = if more {
         let pending = Pending {
             then: goal.then(),
-            user: somebody.person.id,
-            session: Some(somebody.id),
-            since: provider.moment(&somebody.account),
+            user: browser.person.id,
+            session: Some(browser.id),
+            since: provider.moment(&browser.account),
             methods: Vec::new(),
             saml: None,
         };
-        second_factor::ask(provider, visit, &goal, pending, &somebody.account, None).await?
+        second_factor::ask(provider, visit, &goal, pending, &browser.account, None).await?
     } else {
-        show_login(provider, visit, &goal, &somebody.person.login, None).await?
+        show_login(provider, visit, &goal, &browser.person.login, None).await?
     };
     Ok(Err(page))
 }

@@ -101,7 +101,7 @@ impl World {
         let authority = Authority::new(Parts {
             executor,
             tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
-            standings: face::all_stand(),
+            active_tenants: face::all_tenants_active(),
             people: Some(people.clone()),
             links: None,
             admission: Some(people.clone()),

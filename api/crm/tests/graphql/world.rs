@@ -78,7 +78,7 @@ impl World {
             names: face::no_names(),
             texted: None,
             addressees: face::no_addressees(),
-            standings: face::all_stand(),
+            active_tenants: face::all_tenants_active(),
             secret,
             calls_private: false,
         };

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use folding::Stint;
+use folding::RolePeriod;
 use futures::Stream;
 use juniper::FieldResult;
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
@@ -116,12 +116,12 @@ impl Session {
     }
 
     /// From when to when these subjects had which roles, of those whom other services than the user service know: machines.
-    pub async fn stints(&self, subjects: &[Uuid]) -> FieldResult<Vec<Stint>> {
+    pub async fn role_periods(&self, subjects: &[Uuid]) -> FieldResult<Vec<RolePeriod>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
-            if let Some(stints) = opened.reading.stints {
+            if let Some(role_periods) = opened.reading.role_periods {
                 let mut tables = self.reader(*service).await?;
-                let told = (stints.of)(&mut tables, self.caller.tenant(), subjects).await;
+                let told = (role_periods.of)(&mut tables, self.caller.tenant(), subjects).await;
                 found.extend(told.map_err(super::unreadable)?);
             }
         }
@@ -132,9 +132,9 @@ impl Session {
     pub async fn subjects(&self, after: Uuid, limit: i64) -> FieldResult<Vec<Uuid>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
-            if let Some(stints) = opened.reading.stints {
+            if let Some(role_periods) = opened.reading.role_periods {
                 let mut tables = self.reader(*service).await?;
-                let told = (stints.subjects)(&mut tables, self.caller.tenant(), after, limit).await;
+                let told = (role_periods.subjects)(&mut tables, self.caller.tenant(), after, limit).await;
                 found.extend(told.map_err(super::unreadable)?);
             }
         }

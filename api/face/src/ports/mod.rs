@@ -4,6 +4,7 @@
 //!
 //! To add one: its file here, with what is asked and answered, and where it is kept for operations, in [`Runtime`](crate::Runtime).
 
+mod active_tenants;
 mod addressee;
 mod admission;
 mod mailed_links;
@@ -12,8 +13,8 @@ mod people;
 mod permissions;
 mod signing_in;
 mod signing_keys;
-mod standings;
 
+pub use self::active_tenants::{ActiveTenants, all_tenants_active};
 pub use self::addressee::{Addressee, Addressees, no_addressees};
 pub use self::admission::{Admission, Vouched};
 pub use self::mailed_links::{Invited, MailedLinks};
@@ -24,4 +25,3 @@ pub use self::signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };
 pub use self::signing_keys::{NoSigningKeys, SigningKeys};
-pub use self::standings::{Standings, all_stand};

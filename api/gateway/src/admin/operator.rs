@@ -97,7 +97,7 @@ pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor
     Authority::new(Parts {
         executor,
         tenants: Arc::new(CachedTenants::new(Directory::open(config))),
-        standings: face::all_stand(),
+        active_tenants: face::all_tenants_active(),
         people: None,
         links: None,
         admission: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use face::Standings as _;
+use face::ActiveTenants as _;
 use kernel::Kind;
 use poem::http::HeaderValue;
 

@@ -70,7 +70,7 @@ pub async fn open(
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
         tenants: Arc::new(CachedTenants::new(Directory::open(config))),
-        standings: Arc::new(adapters.suspended.clone()),
+        active_tenants: Arc::new(adapters.suspended.clone()),
         people: people.as_ref().map(|known| known.people.clone()),
         links: people.as_ref().map(|known| known.links.clone()),
         admission: people.map(|known| known.admission),

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directory::{Directory, DirectoryError, TenantStanding};
-use face::Standings;
+use face::ActiveTenants;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
 
@@ -38,7 +38,7 @@ pub fn elsewhere() -> Refusal {
     Refusal::unavailable("tenant_elsewhere", detail)
 }
 
-impl Standings for Suspended {
+impl ActiveTenants for Suspended {
     fn check(&self, tenant: TenantId) -> Result<(), Refusal> {
         if self.0.deleted.borrow().contains(&tenant) {
             return Err(Refusal::forbidden("tenant_deleted", "the tenant is deleted"));

@@ -8,7 +8,7 @@ use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
 use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
 use config::Auth;
-use face::Standings as _;
+use face::ActiveTenants as _;
 use kernel::{Caller, Clock, Refusal};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};

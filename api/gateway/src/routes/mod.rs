@@ -52,7 +52,7 @@ pub fn routes(
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
         .iter()
-        .map(|(domain, runtime)| Reading { stints: domain.stints, ..runtime.reading() })
+        .map(|(domain, runtime)| Reading { role_periods: domain.role_periods, ..runtime.reading() })
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);

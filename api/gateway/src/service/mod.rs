@@ -109,7 +109,7 @@ pub fn reading(domain: &DomainDefinition, config: &Config, bus: &Bus, grants: Ar
         read_models,
         live: Live::new(bus.clone(), domain.service),
         grants,
-        stints: domain.stints,
+        role_periods: domain.role_periods,
     }
 }
 
@@ -159,7 +159,7 @@ pub async fn open(
         names: adapters.names.clone(),
         texted: adapters.texted.clone(),
         addressees: adapters.authority.clone(),
-        standings: Arc::new(adapters.suspended.clone()),
+        active_tenants: Arc::new(adapters.suspended.clone()),
         signing_in: adapters.dossier.clone(),
         permissions: adapters.bearers.clone(),
         signing_keys: adapters.authority.clone(),

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::silence::Connection;
-use self::unreadable::{Turns, Worded};
+use self::unreadable::{RefusalRewriter, RequestTracker};
 
 /// What is waited when no connection can be taken in: most often too many files are open.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -59,10 +59,10 @@ impl Wire {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, peer)) => {
-                    let turns = Turns::default();
-                    let io = Worded::new(Connection::new(stream, patience), turns.clone(), ids.clone());
+                    let tracker = RequestTracker::default();
+                    let io = RefusalRewriter::new(Connection::new(stream, patience), tracker.clone(), ids.clone());
                     let ends = (local.clone(), RemoteAddr(peer.into()));
-                    let answered = answer(io, ends, turns, endpoint.clone(), stop.clone());
+                    let answered = answer(io, ends, tracker, endpoint.clone(), stop.clone());
                     open.spawn(cut.clone().run_until_cancelled_owned(answered));
                 }
                 Err(error) if is_its_own(&error) => {}
@@ -88,18 +88,18 @@ fn is_its_own(error: &io::Error) -> bool {
 
 /// Answers the requests of one connection; after `stop` the one that runs is its last.
 async fn answer<E: Endpoint + 'static>(
-    io: Worded<Connection<TcpStream>>,
+    io: RefusalRewriter<Connection<TcpStream>>,
     (local, peer): (LocalAddr, RemoteAddr),
-    turns: Turns,
+    tracker: RequestTracker,
     endpoint: Arc<E>,
     stop: CancellationToken,
 ) {
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (turn, endpoint) = (turns.begin(), endpoint.clone());
+        let (guard, endpoint) = (tracker.begin(), endpoint.clone());
         let request = poem::Request::from((request, local.clone(), peer.clone(), Scheme::HTTP));
         async move {
             let response: http::Response<_> = endpoint.get_response(request).await.into();
-            Ok::<_, Infallible>(turn.answer(response))
+            Ok::<_, Infallible>(guard.answer(response))
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -2,8 +2,9 @@
 //! problem document, as every other refusal is.
 //!
 //! hyper can't be told what to say then. But whatever it writes while no request is with us, after all that was said before has gone
-//! out, are its own words: so a [`Turns`] is kept of each connection, and [`Worded`] exchanges such words on their way out. Bytes of
-//! an answer of ours never are, whatever they look like and wherever a write begins: until its end is flushed it is not hyper's turn.
+//! out, are its own words: so a [`RequestTracker`] is kept of each connection, and [`RefusalRewriter`] replaces such words on their way
+//! out. Bytes of an answer of ours never are, whatever they look like and wherever a write begins: until its end is flushed a request is
+//! with us.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,15 +19,15 @@ use poem::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use uuid::Uuid;
 
-/// Whose turn it is on a connection: odd while a request is with us, even while hyper reads the next one.
+/// Counts where a connection is: odd while a request is with us, even while hyper reads the next one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<AtomicU64>);
+pub(super) struct RequestTracker(Arc<AtomicU64>);
 
-impl Turns {
+impl RequestTracker {
     /// A request came. (Over HTTP/2 there may be several; what hyper says there is not looked at.)
-    pub(super) fn begin(&self) -> Turn {
+    pub(super) fn begin(&self) -> RequestGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Turn { turns: self.clone(), ends: true }
+        RequestGuard { tracker: self.clone(), ends: true }
     }
 
     fn now(&self) -> u64 {
@@ -36,34 +37,34 @@ impl Turns {
 
 /// A request that is with us, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    turns: Turns,
+pub(super) struct RequestGuard {
+    tracker: RequestTracker,
     ends: bool,
 }
 
-impl Turn {
-    /// Its answer, with whose body the turn ends. One that changes the protocol never ends: what is written from then on is no HTTP.
-    pub(super) fn answer<B>(mut self, answer: http::Response<B>) -> http::Response<Answer<B>> {
+impl RequestGuard {
+    /// Its answer, with whose body the request ends. One that changes the protocol never ends: what is written from then on is no HTTP.
+    pub(super) fn answer<B>(mut self, answer: http::Response<B>) -> http::Response<TrackedBody<B>> {
         self.ends = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
-        answer.map(|body| Answer { body, _turn: self })
+        answer.map(|body| TrackedBody { body, _guard: self })
     }
 }
 
-impl Drop for Turn {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         if self.ends {
-            self.turns.0.fetch_add(1, Ordering::Relaxed);
+            self.tracker.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// The body of an answer.
-pub(super) struct Answer<B> {
+/// The body of an answer, until whose end the request is with us.
+pub(super) struct TrackedBody<B> {
     body: B,
-    _turn: Turn,
+    _guard: RequestGuard,
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -83,54 +84,55 @@ impl<B: Body + Unpin> Body for Answer<B> {
     }
 }
 
-/// A connection on which hyper's own words are exchanged for ours.
-pub(super) struct Worded<T> {
+/// A connection on which hyper's own refusals are replaced by ours.
+pub(super) struct RefusalRewriter<T> {
     io: T,
-    turns: Turns,
+    tracker: RequestTracker,
     ids: Arc<dyn IdSource>,
-    /// The turn, if it is hyper's, at which all was out that there was to say: what is written next at the same turn is its own.
-    silent: Option<u64>,
+    /// The count, if no request was with us, at which all was out that there was to say: what is written next at the same count is
+    /// hyper's own.
+    idle_at: Option<u64>,
     /// What is said instead, as far as it is not out yet.
-    instead: Vec<u8>,
+    replacement: Vec<u8>,
 }
 
-impl<T> Worded<T> {
-    pub(super) fn new(io: T, turns: Turns, ids: Arc<dyn IdSource>) -> Self {
-        Self { io, turns, ids, silent: Some(0), instead: Vec::new() }
+impl<T> RefusalRewriter<T> {
+    pub(super) fn new(io: T, tracker: RequestTracker, ids: Arc<dyn IdSource>) -> Self {
+        Self { io, tracker, ids, idle_at: Some(0), replacement: Vec::new() }
     }
 
     /// Keeps hyper's own words back, if these are, and ours instead.
-    fn exchange(&mut self, words: &[u8]) -> bool {
-        let own = self.silent.take() == Some(self.turns.now());
-        if own && let Some(instead) = reworded(words, &*self.ids) {
-            self.instead = instead;
+    fn replace(&mut self, words: &[u8]) -> bool {
+        let own = self.idle_at.take() == Some(self.tracker.now());
+        if own && let Some(replacement) = rewritten(words, &*self.ids) {
+            self.replacement = replacement;
         }
-        !self.instead.is_empty()
+        !self.replacement.is_empty()
     }
 }
 
-impl<T: AsyncWrite + Unpin> Worded<T> {
-    fn say(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.instead.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.instead))? {
+impl<T: AsyncWrite + Unpin> RefusalRewriter<T> {
+    fn flush_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.replacement.is_empty() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.replacement))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                said => drop(self.instead.drain(..said)),
+                said => drop(self.replacement.drain(..said)),
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Worded<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for RefusalRewriter<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Worded<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for RefusalRewriter<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.say(cx))?;
-        if self.exchange(bytes) {
+        ready!(self.flush_replacement(cx))?;
+        if self.replace(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.io).poll_write(cx, bytes)
@@ -141,10 +143,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Worded<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.say(cx))?;
+        ready!(self.flush_replacement(cx))?;
         // hyper's own words are in one piece.
         let bytes: &[u8] = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..]);
-        if self.exchange(bytes) {
+        if self.replace(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.io).poll_write_vectored(cx, slices)
@@ -155,22 +157,22 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Worded<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.say(cx))?;
+        ready!(self.flush_replacement(cx))?;
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         // hyper flushes when it has nothing more to write.
-        let now = self.turns.now();
-        self.silent = now.is_multiple_of(2).then_some(now);
+        let now = self.tracker.now();
+        self.idle_at = now.is_multiple_of(2).then_some(now);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.say(cx))?;
+        ready!(self.flush_replacement(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
 /// A refusal of hyper's as a problem document; `None`: it is none of those that we know.
-fn reworded(words: &[u8], ids: &dyn IdSource) -> Option<Vec<u8>> {
+fn rewritten(words: &[u8], ids: &dyn IdSource) -> Option<Vec<u8>> {
     let head = std::str::from_utf8(words).ok()?.strip_suffix("\r\n\r\n")?;
     let (first, lines) = head.split_once("\r\n")?;
     let status = first.strip_prefix("HTTP/1.1 ")?.get(..3)?;
@@ -228,20 +230,20 @@ mod tests {
     const TOO_LONG: &[u8] =
         b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\ndate: Thu, 26 Nov 2026 20:00:00 GMT\r\n\r\n";
 
-    fn connection() -> (DuplexStream, Worded<DuplexStream>, Turns) {
+    fn connection() -> (DuplexStream, RefusalRewriter<DuplexStream>, RequestTracker) {
         let (client, server) = duplex(1 << 16);
-        let turns = Turns::default();
-        let worded = Worded::new(server, turns.clone(), Arc::new(SystemIds));
-        (client, worded, turns)
+        let tracker = RequestTracker::default();
+        let rewriter = RefusalRewriter::new(server, tracker.clone(), Arc::new(SystemIds));
+        (client, rewriter, tracker)
     }
 
-    async fn write(server: &mut Worded<DuplexStream>, bytes: &[u8]) {
+    async fn write(server: &mut RefusalRewriter<DuplexStream>, bytes: &[u8]) {
         server.write_all(bytes).await.unwrap();
         server.flush().await.unwrap();
     }
 
     /// All that is said, once the server has ended.
-    async fn heard(mut client: DuplexStream, mut server: Worded<DuplexStream>) -> String {
+    async fn heard(mut client: DuplexStream, mut server: RefusalRewriter<DuplexStream>) -> String {
         server.shutdown().await.unwrap();
         drop(server);
         let mut heard = String::new();
@@ -249,18 +251,18 @@ mod tests {
         heard
     }
 
-    fn answered(turn: Turn, status: StatusCode) -> http::Response<Answer<String>> {
+    fn answered(guard: RequestGuard, status: StatusCode) -> http::Response<TrackedBody<String>> {
         let mut answer = http::Response::new(String::new());
         *answer.status_mut() = status;
-        turn.answer(answer)
+        guard.answer(answer)
     }
 
     #[tokio::test]
     async fn what_is_refused_before_a_request_is_with_us_is_a_problem_document() {
         for asked_before in [false, true] {
-            let (client, mut server, turns) = connection();
+            let (client, mut server, tracker) = connection();
             if asked_before {
-                let answer = answered(turns.begin(), StatusCode::OK);
+                let answer = answered(tracker.begin(), StatusCode::OK);
                 server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
                 drop(answer);
                 server.flush().await.unwrap();
@@ -288,27 +290,27 @@ mod tests {
     async fn nothing_of_an_answer_is_taken_for_a_refusal_wherever_a_write_begins() {
         let as_it_is = String::from_utf8(TOO_LONG.to_vec()).unwrap();
         // While a request is with us, even after a flush in its middle.
-        let (client, mut server, turns) = connection();
-        let turn = turns.begin();
+        let (client, mut server, tracker) = connection();
+        let guard = tracker.begin();
         server.flush().await.unwrap();
         write(&mut server, TOO_LONG).await;
-        drop(turn);
+        drop(guard);
         assert_eq!(heard(client, server).await, as_it_is);
         // The end of its body, which hyper has taken already.
-        let (client, mut server, turns) = connection();
-        let turn = turns.begin();
+        let (client, mut server, tracker) = connection();
+        let guard = tracker.begin();
         server.flush().await.unwrap();
-        drop(turn);
+        drop(guard);
         write(&mut server, TOO_LONG).await;
         assert_eq!(heard(client, server).await, as_it_is);
         // A whole answer, begun and ended before any of it is written.
-        let (client, mut server, turns) = connection();
-        drop(turns.begin());
+        let (client, mut server, tracker) = connection();
+        drop(tracker.begin());
         write(&mut server, TOO_LONG).await;
         assert_eq!(heard(client, server).await, as_it_is);
         // Another protocol.
-        let (client, mut server, turns) = connection();
-        drop(answered(turns.begin(), StatusCode::SWITCHING_PROTOCOLS));
+        let (client, mut server, tracker) = connection();
+        drop(answered(tracker.begin(), StatusCode::SWITCHING_PROTOCOLS));
         server.flush().await.unwrap();
         write(&mut server, TOO_LONG).await;
         assert_eq!(heard(client, server).await, as_it_is);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use config::{Cell, SecretText};
 use directory::moving::{CARRIED, MADE_AGAIN, Mover};
-use directory::placing::Placed;
+use directory::place::Placed;
 use directory::{Directory, Placements};
 use futures::StreamExt;
 use gateway::{Server, Services};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use directory::moving::{MoveError, Mover};
-use directory::placing::{Placed, PlacingError};
+use directory::place::{Placed, PlacingError};
 use directory::{Directory, DirectoryError, Placements, PlacementsError, Tenant, TenantStanding};
 use eventstore::EventStore;
 use gateway::{Deletion, ProvisionError, Server, Services};

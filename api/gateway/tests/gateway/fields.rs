@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use kernel::Role;
 use serde_json::{Value, json};
 
+use crate::sample_tenant::{SELLER, SampleTenant};
 use crate::schema::{Question, Schema, named};
-use crate::town::{SELLER, Town};
 use crate::walk::{QUESTIONS, grants, may};
 use crate::websocket::Socket;
 
@@ -236,7 +236,7 @@ fn permissions() -> BTreeSet<&'static str> {
 }
 
 /// What a question is given, so that there is something to see.
-fn given(town: &Town, question: &str, argument: &str) -> Option<String> {
+fn given(sample: &SampleTenant, question: &str, argument: &str) -> Option<String> {
     let name = match (question, argument) {
         ("user.policyDryRun", "change") => {
             return Some(format!("{{ roles: [{{ name: \"{SELLER}\", permissions: [] }}] }}"));
@@ -247,7 +247,7 @@ fn given(town: &Town, question: &str, argument: &str) -> Option<String> {
         (question, "id") => question.rsplit('.').next().unwrap_or_default(),
         _ => return None,
     };
-    town.ids.get(name).map(|id| format!("\"{id}\""))
+    sample.ids.get(name).map(|id| format!("\"{id}\""))
 }
 
 /// What a question needs.
@@ -269,11 +269,11 @@ fn refusals(answer: &Value) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
-    let town = Box::pin(Town::build(permissions())).await;
-    let schema = Schema::of(&town.world).await;
-    let questions = schema.questions("queryType", |question, argument| given(&town, question, argument));
-    let (grants, stranger) = (grants(), town.world.stranger());
-    let is_ours = |seen: &Value| town.ids.values().any(|id| seen["data"].to_string().contains(id));
+    let sample = Box::pin(SampleTenant::build(permissions())).await;
+    let schema = Schema::of(&sample.world).await;
+    let questions = schema.questions("queryType", |question, argument| given(&sample, question, argument));
+    let (grants, stranger) = (grants(), sample.world.stranger());
+    let is_ours = |seen: &Value| sample.ids.values().any(|id| seen["data"].to_string().contains(id));
     let mut walk = Walk { schema: &schema, seen: BTreeSet::new() };
     let mut shown = BTreeSet::new();
     for Question { name, text, of } in questions {
@@ -282,15 +282,15 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
         let all = text.replace('@', &walk.come(&of, Some((&text, &start, &mut aparts))));
         // Whoever may ask sees all that comes with it; another tenant sees nothing of ours.
         let road = needs(&name);
-        let answer = town.ask(&town.may(road.iter().copied()), &all).await;
+        let answer = sample.ask(&sample.may(road.iter().copied()), &all).await;
         assert_eq!(refusals(&answer), BTreeSet::new(), "{name} as who may {road:?}");
-        let seen = town.ask(&stranger, &all).await;
+        let seen = sample.ask(&stranger, &all).await;
         assert!(seen["errors"].is_null() && !is_ours(&seen), "{name} as another tenant: {seen}");
         for Apart { of, field, needs, text, path, selected } in aparts {
             let asked = text.replace('@', &format!("{field} {selected}"));
             let whole: Vec<&str> = path.iter().map(String::as_str).chain([field]).collect();
             let place = whole.join(".");
-            let answer = town.ask(&town.may(road.iter().copied().chain([needs])), &asked).await;
+            let answer = sample.ask(&sample.may(road.iter().copied().chain([needs])), &asked).await;
             assert_eq!(refusals(&answer), BTreeSet::new(), "{place} as who may {road:?} and {needs}");
             // What is not there is nobody's secret.
             if !reached(&answer["data"], &whole) {
@@ -299,22 +299,22 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
             shown.insert((of, field));
             let refused = BTreeSet::from([(field.to_owned(), needs.to_owned())]);
             if !road.contains(&needs) {
-                let answer = town.ask(&town.may(road.iter().copied()), &asked).await;
+                let answer = sample.ask(&sample.may(road.iter().copied()), &asked).await;
                 assert_eq!(refusals(&answer), refused, "{place} as who may {road:?}");
                 assert!(!reached(&answer["data"], &whole), "{place} as who may {road:?}: {answer}");
             }
             for role in Role::ALL.into_iter().filter(|role| road.iter().all(|needs| may(&grants, *role, needs))) {
-                let answer = town.ask(&town.world.token(&[role]), &asked).await;
+                let answer = sample.ask(&sample.world.token(&[role]), &asked).await;
                 let expected = if may(&grants, role, needs) { BTreeSet::new() } else { refused.clone() };
                 assert_eq!(refusals(&answer), expected, "{place} as {role}");
             }
-            let seen = town.ask(&stranger, &asked).await;
+            let seen = sample.ask(&stranger, &asked).await;
             assert!(seen["errors"].is_null() && !is_ours(&seen), "{place} as another tenant: {seen}");
         }
     }
     let apart = TYPES.iter().flat_map(|(of, _, apart)| apart.iter().map(|(field, _)| (*of, *field)));
     let unshown: Vec<_> = apart.filter(|one| !one.0.ends_with("Event") && !shown.contains(one)).collect();
-    assert!(unshown.is_empty(), "the town has none of these to show, so nothing is known of them: {unshown:?}");
+    assert!(unshown.is_empty(), "the sample has none of these to show, so nothing is known of them: {unshown:?}");
     for Question { of, .. } in schema.questions("subscriptionType", |_, _| None) {
         walk.come(&of, None);
     }
@@ -327,8 +327,8 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
 
 #[tokio::test]
 async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobody_else() {
-    let town = Box::pin(Town::build(permissions())).await;
-    let schema = Schema::of(&town.world).await;
+    let sample = Box::pin(SampleTenant::build(permissions())).await;
+    let schema = Schema::of(&sample.world).await;
     let (grants, mut walk) = (grants(), Walk { schema: &schema, seen: BTreeSet::new() });
     let mut left: BTreeSet<&str> = SUBSCRIPTIONS.iter().map(|(name, _)| *name).collect();
     for Question { name, text, of } in schema.questions("subscriptionType", |_, _| None) {
@@ -340,15 +340,15 @@ async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobod
         let asked = text.replace('@', &fields.chain([plain]).collect::<Vec<_>>().join(" "));
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": asked } });
         let begin = async |token: &str| {
-            let mut socket = Socket::open(&town.world).await;
+            let mut socket = Socket::open(&sample.world).await;
             socket.init(token).await;
             socket.say(subscribe.clone()).await;
             socket
         };
-        let may_all = town.may(aparts.iter().map(|apart| apart.needs).chain([needs]));
+        let may_all = sample.may(aparts.iter().map(|apart| apart.needs).chain([needs]));
         let mut allowed = vec![begin(&may_all).await];
         for role in Role::ALL {
-            let mut socket = begin(&town.world.token(&[role])).await;
+            let mut socket = begin(&sample.world.token(&[role])).await;
             if may(&grants, role, needs) {
                 allowed.push(socket);
             } else {
@@ -356,11 +356,11 @@ async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobod
                 assert!(heard.contains("permission_missing") && heard.contains(needs), "{name} as {role}: {heard}");
             }
         }
-        let heard = begin(&town.may([])).await.hear().await.to_string();
+        let heard = begin(&sample.may([])).await.hear().await.to_string();
         assert!(heard.contains("permission_missing") && heard.contains(needs), "{name} without any role: {heard}");
-        let mut theirs = begin(&town.world.stranger()).await;
+        let mut theirs = begin(&sample.world.stranger()).await;
         for (number, socket) in allowed.iter_mut().enumerate() {
-            let heard = town.happens(socket).await;
+            let heard = sample.happens(socket).await;
             let data = &heard["payload"]["data"];
             let whole: Vec<&str> = name.split('.').collect();
             assert!(heard["payload"]["errors"].is_null() && reached(data, &whole), "{name}, {number}: {heard}");
@@ -370,7 +370,7 @@ async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobod
         assert_eq!(theirs.hear().await, json!({ "type": "pong" }), "{name} as another tenant");
     }
     assert!(left.is_empty(), "SUBSCRIPTIONS lists what GraphQL does not have: {left:?}");
-    let mut nobody = Socket::open(&town.world).await;
+    let mut nobody = Socket::open(&sample.world).await;
     nobody.say(json!({ "type": "connection_init" })).await;
     assert_eq!(nobody.hear().await, json!({ "closed": 4403 }), "without a token");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::authentication::walked;
-use crate::town::Town;
+use crate::sample_tenant::SampleTenant;
 use crate::walk::OPERATIONS;
 use crate::world::{Answer, World};
 
@@ -86,8 +86,8 @@ const NO_IDS: [&str; 9] = ["service", "type", "version", "role", "queue", "lette
 
 #[tokio::test]
 async fn attack_105_another_tenants_id_at_any_operation() {
-    let town = Box::pin(Town::build([])).await;
-    let world = &town.world;
+    let sample = Box::pin(SampleTenant::build([])).await;
+    let world = &sample.world;
     let unknown = "0197a8a0-0000-7000-8000-000000000001";
     let contract = world.get("/openapi.json").await.body;
     let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
@@ -98,12 +98,12 @@ async fn attack_105_another_tenants_id_at_any_operation() {
         let names: Vec<&str> = names.filter(|name| !NO_IDS.contains(name)).collect();
         let Some(last) = names.last() else { continue };
         let id_of = |name: &str| match name {
-            "import" if pattern.starts_with("/v1/user/") => &town.ids["user_import"],
-            name => town.ids.get(name).unwrap_or_else(|| panic!("{pattern}: the town has no {name}")),
+            "import" if pattern.starts_with("/v1/user/") => &sample.ids["user_import"],
+            name => sample.ids.get(name).unwrap_or_else(|| panic!("{pattern}: the sample has no {name}")),
         };
         let path = |ids: &dyn Fn(&str) -> String| {
             let part = |part: &str| match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                // Whose sagas and jobs those of the town are.
+                // Whose sagas and jobs those of the sample are.
                 Some("service") => if pattern.contains("{saga}") { "user" } else { "crm" }.to_owned(),
                 Some(name) if names.contains(&name) => ids(name),
                 _ => walked(part),

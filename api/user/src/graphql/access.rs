@@ -107,11 +107,13 @@ pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldRes
         return Ok(found.map(Access));
     }
     // No user: perhaps a machine, whose roles the service knows in which it is registered.
-    let stints = context.stints(&[user.uuid()]).await?;
-    let Some(stint) = stints.into_iter().find(|stint| stint.held(as_of)) else { return Ok(None) };
+    let role_periods = context.role_periods(&[user.uuid()]).await?;
+    let Some(role_period) = role_periods.into_iter().find(|role_period| role_period.held(as_of)) else {
+        return Ok(None);
+    };
     let mut tables = context.reader(SERVICE).await?;
     let policy = Policy::at(&mut tables, tenant, grants, &BTreeSet::new(), as_of).await.map_err(unreadable)?;
-    Ok(Some(Access(policy.access_by(stint.roles))))
+    Ok(Some(Access(policy.access_by(role_period.roles))))
 }
 
 pub(crate) async fn changes(
@@ -128,9 +130,9 @@ pub(crate) async fn changes(
     let (tenant, grants) = (context.caller().tenant(), context.grants());
     let after = request.after.map_or(Uuid::nil(), UserId::uuid);
     let machines = context.subjects(after, access::MOST_LOOKED_AT).await?;
-    let stints = context.stints(&machines).await?;
+    let role_periods = context.role_periods(&machines).await?;
     let mut tables = context.reader(SERVICE).await?;
     let limit = request.first as usize;
-    let found = access::changes(&mut tables, tenant, grants, times, &stints, request.after, limit).await;
+    let found = access::changes(&mut tables, tenant, grants, times, &role_periods, request.after, limit).await;
     Ok(AccessChangePage(found.map_err(unreadable)?))
 }

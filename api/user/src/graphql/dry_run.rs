@@ -224,7 +224,7 @@ pub(crate) async fn run(
                 dry_run.look_up(&mut tables, tenant, subjects).await.map_err(unreadable)?
             };
             if !unknown.is_empty() {
-                dry_run.note(context.stints(&unknown).await?);
+                dry_run.note(context.role_periods(&unknown).await?);
             }
             for decision in page.decisions {
                 at = decision.position;

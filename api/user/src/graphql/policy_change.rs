@@ -203,7 +203,7 @@ async fn there(context: &Context, change: &dry_run::PolicyChange) -> FieldResult
     let others: Vec<Uuid> = change.subjects.keys().filter(|subject| !people.contains(*subject)).copied().collect();
     let machines: BTreeSet<Uuid> = match others.as_slice() {
         [] => BTreeSet::new(),
-        others => context.stints(others).await?.into_iter().map(|stint| stint.subject).collect(),
+        others => context.role_periods(others).await?.into_iter().map(|role_period| role_period.subject).collect(),
     };
     if let Some(none) = others.iter().find(|subject| !machines.contains(*subject)) {
         return Err(unknown("change.subjects", "not_found", format!("there is no user or machine {none}")));

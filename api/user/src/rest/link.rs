@@ -72,7 +72,7 @@ impl Links {
     async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> Made {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
-        let request = command.request(acceptor(&link), &*self.service.runtime.standings)?;
+        let request = command.request(acceptor(&link), &*self.service.runtime.active_tenants)?;
         let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone() };
         let done = self.service.runtime.executor.execute(&request, &accept).await.map_err(alike)?;
         let Acceptance::Accepted { user } = done.answer else { return Err(not_good().into()) };
@@ -86,7 +86,7 @@ impl Links {
     #[oai(path = "/v1/user/email/verify", method = "post", operation_id = "verifyEmail")]
     async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> Done {
         let link = self.read(Purpose::Email, &command.body.link)?;
-        let request = command.request(verifier(&link), &*self.service.runtime.standings)?;
+        let request = command.request(verifier(&link), &*self.service.runtime.active_tenants)?;
         let verify = VerifyEmail { user: link.id.into(), turn: link.turn };
         let done = self.service.runtime.executor.execute(&request, &verify).await.map_err(alike)?;
         if done.answer.is_some() {

@@ -2,14 +2,14 @@
 
 mod list;
 mod reducer;
+mod role_periods;
 mod row;
-mod stints;
 
 pub use folding::list::{count, find};
 use folding::projection;
 pub use list::{ByName, MachineFilter, ids};
+pub use role_periods::role_periods;
 pub use row::MachineRow;
-pub use stints::stints;
 
 projection! {
     /// Projects machines.

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::{Active, Worker};
 use crate::Error;
+use crate::assignment::{self, Assignment, LOCK_NAME};
 use crate::checkpoint::Checkpoint;
 use crate::parking::Parked;
 use crate::progress::PartitionProgress;
-use crate::roster::{self, Entry, LOCK_NAME};
 
 /// A partition beyond our share that nobody else took is kept for so long before it is left to others again.
 const KEPT: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ impl Worker {
     /// Waits until the partition is nobody's, its tables are of our version, and it is for us to take; `at_once`: tries before it
     /// asks who has it.
     pub(super) async fn take_over(&self, at_once: bool) -> Result<Active, Error> {
-        let mut entries = self.entries.clone();
+        let mut assignments = self.assignments.clone();
         let mut said = false;
         // How often it was seen to be nobody's, one time after the other.
         let mut free = 0;
@@ -29,20 +29,21 @@ impl Worker {
             return Ok(active);
         }
         loop {
-            let entry = entries.borrow_and_update().get(self.index).cloned();
-            let taken = entry.as_ref().and_then(|entry| entry.taken.get(self.partition.index())).copied();
-            let why = match (&entry, taken) {
+            let assignment = assignments.borrow_and_update().get(self.index).cloned();
+            let taken =
+                assignment.as_ref().and_then(|assignment| assignment.taken.get(self.partition.index())).copied();
+            let why = match (&assignment, taken) {
                 (None, _) => None,
-                (Some(entry), _) if entry.version.is_none() => {
+                (Some(assignment), _) if assignment.version.is_none() => {
                     Some("its tables were never made: run `inopsio migrate`")
                 }
-                (Some(entry), _) if entry.version != Some(self.projection.version()) => {
+                (Some(assignment), _) if assignment.version != Some(self.projection.version()) => {
                     Some("its tables are of another version: run `inopsio projection rebuild`")
                 }
-                (Some(entry), Some(false)) if entry.partitions() == self.partition.of() => {
+                (Some(assignment), Some(false)) if assignment.partitions() == self.partition.of() => {
                     free += 1;
                     // Beyond our share it is for others, unless they leave it.
-                    if let Some(active) = self.take((free == 1).then_some(entry)).await? {
+                    if let Some(active) = self.take((free == 1).then_some(assignment)).await? {
                         return Ok(active);
                     }
                     None
@@ -58,18 +59,18 @@ impl Worker {
                 tracing::info!(projection = self.projection.name(), partition = %self.partition, "standing by: {why}");
                 said = true;
             }
-            if entries.changed().await.is_err() {
-                // The roster ends only with the process.
+            if assignments.changed().await.is_err() {
+                // The watcher ends only with the process.
                 std::future::pending::<()>().await;
             }
         }
     }
 
     /// Takes the partition, unless another instance has it, or it is not what we know, or it would be more than our share of
-    /// this entry.
-    async fn take(&self, shared: Option<&Entry>) -> Result<Option<Active>, Error> {
-        let _turn = self.seats.turn.lock().await;
-        if shared.is_some_and(|entry| !self.seats.has_room(entry)) {
+    /// this assignment.
+    async fn take(&self, shared: Option<&Assignment>) -> Result<Option<Active>, Error> {
+        let _turn = self.held.turn.lock().await;
+        if shared.is_some_and(|assignment| !self.held.has_room(assignment)) {
             return Ok(None);
         }
         let name = self.projection.name();
@@ -95,7 +96,7 @@ impl Worker {
         };
         let parked = Parked::load(&mut connection, name, self.partition, self.settings.backoff).await?;
         let position = checkpoint.position;
-        let seat = self.seats.take(self.partition);
+        let held_partition = self.held.take(self.partition);
         let kept = if shared.is_none() { Instant::now() + KEPT } else { Instant::now() };
         Ok(Some(Active {
             connection,
@@ -103,7 +104,7 @@ impl Worker {
             parked,
             position,
             flush: None,
-            _seat: seat,
+            _held: held_partition,
             kept,
             // The log first: what was appended before the feed began is only there.
             behind: true,
@@ -114,9 +115,9 @@ impl Worker {
 
     /// Whether this instance applies more than its share, and this partition is what it has to leave.
     pub(super) fn is_beyond(&self) -> bool {
-        let entries = self.entries.borrow();
-        entries.get(self.index).is_some_and(|entry| {
-            entry.partitions() == self.partition.of() && self.seats.is_beyond(self.partition, entry)
+        let assignments = self.assignments.borrow();
+        assignments.get(self.index).is_some_and(|assignment| {
+            assignment.partitions() == self.partition.of() && self.held.is_beyond(self.partition, assignment)
         })
     }
 }
@@ -124,7 +125,7 @@ impl Worker {
 /// Projections find rows by their keys. A plan that was made while a table was small, or has no statistics yet, must not become
 /// a scan of all of it for every batch.
 fn apply_options(database: &Database) -> PgConnectOptions {
-    roster::options(database).options([
+    assignment::options(database).options([
         // A checkpoint that moves by itself, too: its sync would be one that appends wait behind.
         ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_generic_plan"),

@@ -8,7 +8,7 @@ use user_aggregates::{
     RoleRetired, UserEvent, UserGroupJoined, UserLocked, UserRoleGranted, UserRoleRevoked, UserUnlocked,
 };
 use user_projections::access::{self, Access, Policy};
-use user_projections::{AsOf, Stint};
+use user_projections::{AsOf, RolePeriod};
 
 use crate::directory::user;
 use crate::stage::Stage;
@@ -121,23 +121,23 @@ async fn an_access_review_has_machines_among_the_people_by_id() {
     stage.apply(&story.events, 100).await.unwrap();
     // One before her, one behind her, and one that had the same roles all the time.
     let (first, last, same) = (uuid::Uuid::from_u128(1), uuid::Uuid::max(), uuid::Uuid::from_u128(2));
-    let stint = |subject, from, to: Option<i64>, roles: &[&str]| Stint {
+    let role_period = |subject, from, to: Option<i64>, roles: &[&str]| RolePeriod {
         subject,
         from: day(from),
         to: to.map(day),
         roles: set(roles),
     };
-    let stints = [
-        stint(first, 1, Some(5), &["viewer"]),
-        stint(first, 5, None, &["eraser"]),
-        stint(same, 1, None, &["admin"]),
-        stint(last, 3, Some(9), &["viewer"]),
-        stint(last, 9, None, &[]),
+    let role_periods = [
+        role_period(first, 1, Some(5), &["viewer"]),
+        role_period(first, 5, None, &["eraser"]),
+        role_period(same, 1, None, &["admin"]),
+        role_period(last, 3, Some(9), &["viewer"]),
+        role_period(last, 9, None, &[]),
     ];
     let mut tables = stage.read(story.tenant).await;
     let mut review = async |from, to, after, limit| {
         let times = (AsOf::at(day(from)), AsOf::at(day(to)));
-        access::changes(&mut tables, story.tenant, GRANTS, times, &stints, after, limit).await.unwrap()
+        access::changes(&mut tables, story.tenant, GRANTS, times, &role_periods, after, limit).await.unwrap()
     };
     let (erase, read, write) = (set(&["a:lead:erase", "a:lead:write"]), set(&["a:lead:read"]), set(&["a:lead:write"]));
     let none = set(&[]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::UserId;
-use user_projections::Stint;
+use user_projections::RolePeriod;
 use user_projections::dry_run::{Definition, DryRun, PolicyChange, Verdict};
 use uuid::Uuid;
 
@@ -73,8 +73,8 @@ async fn machines_are_judged_by_what_is_noted_of_them_and_others_by_nothing() {
     let unknown = run.look_up(&mut tables, story.tenant, [machine, grace.uuid()]).await.unwrap();
     assert_eq!(unknown, [machine]);
     run.note([
-        Stint { subject: machine, from: day(1), to: Some(day(8)), roles: set(&["admin"]) },
-        Stint { subject: machine, from: day(8), to: None, roles: none },
+        RolePeriod { subject: machine, from: day(1), to: Some(day(8)), roles: set(&["admin"]) },
+        RolePeriod { subject: machine, from: day(8), to: None, roles: none },
     ]);
     let machine = machine.to_string();
     assert_eq!(run.judge(&machine, Some(WRITE), on(3)), lacks(WRITE));

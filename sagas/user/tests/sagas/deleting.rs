@@ -8,11 +8,11 @@ use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::TenantStanding;
 
-use crate::provisioning::{Town, only, operators_grants, ports, request};
+use crate::provisioning::{PlacesDouble, only, operators_grants, ports, request};
 
 #[derive(Default)]
 struct Deleting {
-    town: Town,
+    places: PlacesDouble,
 }
 
 const NAME: &str = "delete_tenant";
@@ -30,7 +30,7 @@ async fn tenant(case: &Case<'_>) {
 impl Story for Deleting {
     /// This one alone: the tenant's place is made by hand.
     fn sagas(&self) -> Sagas {
-        only(NAME, &self.town)
+        only(NAME, &self.places)
     }
 
     fn saga(&self) -> &'static str {
@@ -49,18 +49,18 @@ impl Story for Deleting {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleted);
             assert_eq!(case.count("user.tenant.deleted").await, 1);
             // Done again after a crash, perhaps; in this order, the service of tenants last.
-            let mut ends = self.town.ends(case.tenant());
+            let mut ends = self.places.ends(case.tenant());
             ends.sort_by_key(|end| ["crm", "auth", "recorded", "user"].iter().position(|place| place == end));
             ends.dedup();
             assert_eq!(ends, ["crm", "auth", "recorded", "user"]);
-            assert_eq!(self.town.ends(case.tenant()).last(), Some(&"user"));
+            assert_eq!(self.places.ends(case.tenant()).last(), Some(&"user"));
         })
     }
 
     /// There is no way back: what is destroyed stays so, in the same order, and nothing is of who is not deleted.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let ends = self.town.ends(case.tenant());
+            let ends = self.places.ends(case.tenant());
             if ends.last() == Some(&"user") {
                 return self.done(case).await;
             }
@@ -120,7 +120,7 @@ async fn nothing_is_destroyed_before_its_time_nor_after_it_was_restored() {
     running.wake();
     bed.followed().await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-    assert_eq!(story.town.ends(case.tenant()), [""; 0]);
+    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
 
@@ -145,20 +145,20 @@ async fn one_that_is_restored_and_deleted_again_is_deleted_at_the_later_time_onl
     })
     .await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleting);
-    assert_eq!(story.town.ends(case.tenant()), [""; 0]);
+    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_deletion_and_what_becomes_of_it_are_noted_in_the_directory() {
-    let town = Town::default();
-    let bed = Bed::new(user_sagas::sagas(&ports(&town)), operators_grants()).await;
+    let places = PlacesDouble::default();
+    let bed = Bed::new(user_sagas::sagas(&ports(&places)), operators_grants()).await;
     let case = bed.case("provision_tenant");
     let running = bed.start();
     request(&case, "acme".to_owned()).await;
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     let noted = async |standing| {
-        let is = || async { (town.standing(case.tenant()) == Some(standing)).then_some(()) };
+        let is = || async { (places.standing(case.tenant()) == Some(standing)).then_some(()) };
         testbed::eventually("it is noted", is).await;
     };
     ask(&case, 30).await;

@@ -13,7 +13,7 @@ use user_commands::{
 };
 use user_sagas::{Access, Ending, Ports};
 
-use crate::provisioning::{Town, ports};
+use crate::provisioning::{PlacesDouble, ports};
 
 /// Where people are signed in, in memory.
 #[derive(Default)]
@@ -67,7 +67,7 @@ async fn lock(case: &Case<'_>) -> UserId {
 
 impl Story for Locked {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&Ports { access: self.access.clone(), ..ports(&Town::default()) })
+        user_sagas::sagas(&Ports { access: self.access.clone(), ..ports(&PlacesDouble::default()) })
     }
 
     fn saga(&self) -> &'static str {

@@ -14,7 +14,7 @@ use user_commands::{
 use user_sagas::Ports;
 
 use crate::end_access::register;
-use crate::provisioning::{Town, ports};
+use crate::provisioning::{PlacesDouble, ports};
 
 struct Invited {
     caught: Caught,
@@ -47,7 +47,7 @@ async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
 
 impl Story for Invited {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&Town::default());
+        let ports = ports(&PlacesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
@@ -143,7 +143,7 @@ struct Known {
 
 impl Story for Known {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&Town::default());
+        let ports = ports(&PlacesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
@@ -221,7 +221,7 @@ struct Unverified {
 
 impl Story for Unverified {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&Town::default());
+        let ports = ports(&PlacesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 

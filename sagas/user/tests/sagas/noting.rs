@@ -6,11 +6,11 @@ use sagabed::{Case, Story};
 use user_commands::{ActivateTenant, SuspendTenant};
 use user_sagas::TenantStanding;
 
-use crate::provisioning::{Town, only, operators_grants, request};
+use crate::provisioning::{PlacesDouble, only, operators_grants, request};
 
 #[derive(Default)]
 struct Suspended {
-    town: Town,
+    places: PlacesDouble,
 }
 
 const NAME: &str = "note_tenant_status";
@@ -18,7 +18,7 @@ const NAME: &str = "note_tenant_status";
 impl Story for Suspended {
     /// This one alone: the tenant's place is made by hand.
     fn sagas(&self) -> Sagas {
-        only(NAME, &self.town)
+        only(NAME, &self.places)
     }
 
     fn saga(&self) -> &'static str {
@@ -34,13 +34,13 @@ impl Story for Suspended {
     }
 
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
-        Box::pin(async move { assert_eq!(self.town.standing(case.tenant()), Some(TenantStanding::Suspended)) })
+        Box::pin(async move { assert_eq!(self.places.standing(case.tenant()), Some(TenantStanding::Suspended)) })
     }
 
     /// What is noted is what the log says: there is nothing to take back.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let noted = self.town.standing(case.tenant());
+            let noted = self.places.standing(case.tenant());
             assert!(noted.is_none_or(|noted| noted == TenantStanding::Suspended), "{noted:?}");
         })
     }

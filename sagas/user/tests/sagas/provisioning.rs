@@ -17,7 +17,7 @@ use crate::end_access::AccessDouble;
 
 /// A directory in memory.
 #[derive(Clone, Default)]
-pub struct Town(Arc<Mutex<Inner>>);
+pub struct PlacesDouble(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -31,7 +31,7 @@ struct Inner {
     ends: Vec<(TenantId, &'static str)>,
 }
 
-impl Town {
+impl PlacesDouble {
     pub fn slug_of(&self, tenant: TenantId) -> Option<String> {
         let inner = self.0.lock().unwrap();
         inner.reserved.iter().find(|(_, holder)| **holder == tenant).map(|(slug, _)| slug.clone())
@@ -60,7 +60,7 @@ impl Town {
     }
 }
 
-impl Places for Town {
+impl Places for PlacesDouble {
     fn reserve<'a>(
         &'a self,
         tenant: TenantId,
@@ -140,7 +140,7 @@ pub fn operators_grants() -> &'static [Grant] {
     Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
 }
 
-pub fn ports(town: &Town) -> Ports {
+pub fn ports(places: &PlacesDouble) -> Ports {
     let mailer = Arc::new(Caught::default());
     let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
     let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
@@ -150,21 +150,21 @@ pub fn ports(town: &Town) -> Ports {
         links,
         codes,
         url,
-        places: Arc::new(town.clone()),
+        places: Arc::new(places.clone()),
         access: Arc::new(AccessDouble::default()),
     }
 }
 
-/// The saga of this name alone, with the places of a town.
-pub fn only(name: &str, town: &Town) -> Sagas {
-    let all = user_sagas::sagas(&ports(town));
+/// The saga of this name alone, with these places.
+pub fn only(name: &str, places: &PlacesDouble) -> Sagas {
+    let all = user_sagas::sagas(&ports(places));
     let definitions = all.definitions().iter().filter(|definition| definition.name() == name);
     Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
 }
 
 #[derive(Default)]
 struct Provisioning {
-    town: Town,
+    places: PlacesDouble,
 }
 
 fn slug(case: &Case<'_>) -> String {
@@ -178,7 +178,7 @@ pub async fn request(case: &Case<'_>, slug: String) {
 
 impl Story for Provisioning {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&ports(&self.town))
+        user_sagas::sagas(&ports(&self.places))
     }
 
     fn saga(&self) -> &'static str {
@@ -192,9 +192,9 @@ impl Story for Provisioning {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-            assert!(self.town.is_open(case.tenant()));
-            assert!(self.town.has_keys(case.tenant()), "it is open, and nobody can sign in");
-            assert_eq!(self.town.slug_of(case.tenant()), Some(slug(case)));
+            assert!(self.places.is_open(case.tenant()));
+            assert!(self.places.has_keys(case.tenant()), "it is open, and nobody can sign in");
+            assert_eq!(self.places.slug_of(case.tenant()), Some(slug(case)));
             assert_eq!(case.count("user.invitation.sent").await, 1, "the owner is invited once");
         })
     }
@@ -202,8 +202,8 @@ impl Story for Provisioning {
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
-            assert_eq!(self.town.slug_of(case.tenant()), None, "the name is free again");
-            assert!(!self.town.has_keys(case.tenant()), "keys are left that look good");
+            assert_eq!(self.places.slug_of(case.tenant()), None, "the name is free again");
+            assert!(!self.places.has_keys(case.tenant()), "keys are left that look good");
             let (sent, revoked) =
                 (case.count("user.invitation.sent").await, case.count("user.invitation.revoked").await);
             assert_eq!(sent, revoked, "no invitation is left that leads nowhere");
@@ -247,7 +247,7 @@ async fn a_short_name_that_another_has_is_refused_and_nothing_is_left() {
     request(&second, "acme".to_owned()).await;
     second.assert_status(&second.end(&running).await, Status::Compensated, "the second");
     story.undone(&second).await;
-    assert_eq!(story.town.slug_of(first.tenant()).as_deref(), Some("acme"));
+    assert_eq!(story.places.slug_of(first.tenant()).as_deref(), Some("acme"));
     running.stop().await;
 }
 
@@ -261,12 +261,12 @@ async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
     testbed::eventually("it is noted", || async {
-        (story.town.standing(case.tenant()) == Some(TenantStanding::Suspended)).then_some(())
+        (story.places.standing(case.tenant()) == Some(TenantStanding::Suspended)).then_some(())
     })
     .await;
     case.execute(&ResumeTenant).await;
     testbed::eventually("it is noted", || async {
-        (story.town.standing(case.tenant()) == Some(TenantStanding::Active)).then_some(())
+        (story.places.standing(case.tenant()) == Some(TenantStanding::Active)).then_some(())
     })
     .await;
     running.stop().await;
@@ -277,19 +277,19 @@ async fn nobody_is_led_to_a_tenant_before_it_is_active_and_a_suspension_from_bef
     let story = Provisioning::default();
     let bed = Bed::new(story.sagas(), operators_grants()).await;
     let (case, running) = (bed.case(story.saga()), bed.start());
-    story.town.shut(true);
+    story.places.shut(true);
     request(&case, "acme".to_owned()).await;
     case.until("waiting for its place", |one| case.later(one).is_some()).await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-    assert!(!story.town.is_open(case.tenant()));
+    assert!(!story.places.is_open(case.tenant()));
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
     let noting = bed.case_of("note_tenant_status", case.tenant());
     noting.until("waiting for its place, too", |one| noting.later(one).is_some()).await;
-    assert_eq!(story.town.standing(case.tenant()), None);
-    story.town.shut(false);
+    assert_eq!(story.places.standing(case.tenant()), None);
+    story.places.shut(false);
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     noting.assert_status(&noting.end(&running).await, Status::Completed, "noted");
-    assert!(story.town.is_open(case.tenant()));
-    assert_eq!(story.town.standing(case.tenant()), Some(TenantStanding::Suspended));
+    assert!(story.places.is_open(case.tenant()));
+    assert_eq!(story.places.standing(case.tenant()), Some(TenantStanding::Suspended));
     running.stop().await;
 }

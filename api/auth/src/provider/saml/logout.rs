@@ -180,8 +180,8 @@ async fn end(
     connection: &Connection,
     Meant { at, name, sessions }: &Meant,
 ) -> Result<Became, OAuthError> {
-    let Some(somebody) = provider.somebody_at_all(visit).await? else { return Ok(Became::Nothing) };
-    let Some((saml, began)) = signed_in_by(provider, visit, somebody.id).await? else { return Ok(Became::Nothing) };
+    let Some(browser) = provider.any_browser_session(visit).await? else { return Ok(Became::Nothing) };
+    let Some((saml, began)) = signed_in_by(provider, visit, browser.id).await? else { return Ok(Became::Nothing) };
     if saml.connection != connection.id {
         return Ok(Became::Nothing);
     }
@@ -191,7 +191,7 @@ async fn end(
     if !is_theirs || !is_meant || began > *at + provider.authority.settings().leeway {
         return Ok(Became::GoesOn);
     }
-    let end = EndSession { session: somebody.id, reason: EndReason::SignedOut };
+    let end = EndSession { session: browser.id, reason: EndReason::SignedOut };
     provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
     Ok(Became::Ended)
 }

@@ -27,22 +27,22 @@ pub enum Undone {
 const WAITING: usize = 200;
 
 /// One for the process, because its threads share the process's processors.
-static ASIDE: LazyLock<Aside> = LazyLock::new(|| Aside::new(WAITING));
+static POOL: LazyLock<LowPriorityPool> = LazyLock::new(|| LowPriorityPool::new(WAITING));
 
 /// Does this work in its turn. Work that nobody waits for any more is not begun.
 ///
 /// # Errors
 /// `Busy` when too much waits already, `Failed` when it panicked.
-pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
-    ASIDE.run(work).await
+pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+    POOL.run(work).await
 }
 
 /// The threads; half as many as there are processors. They end when this is dropped.
-struct Aside {
+struct LowPriorityPool {
     queue: SyncSender<Work>,
 }
 
-impl Aside {
+impl LowPriorityPool {
     /// Starts the threads; `waiting`: how much may wait for its turn.
     fn new(waiting: usize) -> Self {
         let (queue, work) = sync_channel::<Work>(waiting);
@@ -50,7 +50,7 @@ impl Aside {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         for _ in 0..(cores / 2).max(1) {
             let work = Arc::clone(&work);
-            if let Err(error) = std::thread::Builder::new().name("aside".to_owned()).spawn(move || run(&work)) {
+            if let Err(error) = std::thread::Builder::new().name("low-priority".to_owned()).spawn(move || run(&work)) {
                 tracing::error!(%error, "a thread for passwords and keys can't be started");
             }
         }
@@ -98,37 +98,37 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_done_on_a_thread_that_gives_way_and_outlives_a_panic() {
-        let aside = Aside::new(2);
-        assert_eq!(aside.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(Undone::Failed));
-        assert_eq!(aside.run(|| 42).await, Ok(42), "for each thread: the one that panicked goes on");
+        let pool = LowPriorityPool::new(2);
+        assert_eq!(pool.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(Undone::Failed));
+        assert_eq!(pool.run(|| 42).await, Ok(42), "for each thread: the one that panicked goes on");
         #[cfg(target_os = "linux")]
         {
             let here = rustix::process::getpriority_process(None).unwrap();
-            let there = aside.run(|| rustix::process::getpriority_process(None).unwrap()).await.unwrap();
+            let there = pool.run(|| rustix::process::getpriority_process(None).unwrap()).await.unwrap();
             assert_eq!(there, (here + NICE).min(19));
         }
     }
 
     #[tokio::test]
     async fn what_is_beyond_the_queue_is_refused_and_what_nobody_waits_for_is_not_begun() {
-        let aside = Arc::new(Aside::new(1));
+        let pool = Arc::new(LowPriorityPool::new(1));
         let (begin, begun) = std::sync::mpsc::channel::<()>();
         // A thread of each is busy until we say so.
         let begun = Arc::new(Mutex::new(begun));
         let threads = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
         let mut busy = Vec::new();
         for _ in 0..threads {
-            let (aside, begun) = (Arc::clone(&aside), Arc::clone(&begun));
+            let (pool, begun) = (Arc::clone(&pool), Arc::clone(&begun));
             let (started, starts) = oneshot::channel();
             busy.push(tokio::spawn(async move {
-                aside.run(move || (started.send(()), begun.lock().unwrap().recv().unwrap()).1).await
+                pool.run(move || (started.send(()), begun.lock().unwrap().recv().unwrap()).1).await
             }));
             starts.await.unwrap();
         }
         // It takes the only place in the queue as soon as it is asked for its outcome.
-        let mut forsaken = Box::pin(aside.run(|| -> u8 { panic!("nobody waits for it") }));
+        let mut forsaken = Box::pin(pool.run(|| -> u8 { panic!("nobody waits for it") }));
         assert_eq!((&mut forsaken).now_or_never(), None);
-        assert_eq!(aside.run(|| 1).await, Err(Undone::Busy));
+        assert_eq!(pool.run(|| 1).await, Err(Undone::Busy));
         drop(forsaken);
         for _ in 0..threads {
             begin.send(()).unwrap();
@@ -136,6 +136,6 @@ mod tests {
         for busy in busy {
             assert_eq!(busy.await.unwrap(), Ok(()));
         }
-        assert_eq!(aside.run(|| 1).await, Ok(1));
+        assert_eq!(pool.run(|| 1).await, Ok(1));
     }
 }

@@ -1,4 +1,5 @@
-//! Who applies what: how many partitions each projection has, which of them are taken, and how many instances share them.
+//! The assignment of partitions to instances: how many partitions each projection has, which of them are taken, and how many instances
+//! share them. Nobody assigns them: a partition is taken by an advisory lock, and each instance watches the locks and keeps to its share.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
 
-/// What the database says of a projection.
+/// What the database says of a projection: its partitions, and who shares them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Assignment {
     /// The version that its tables have; none: it has no tables.
     pub(crate) version: Option<u32>,
     /// Whether each of its partitions is applied by some instance.
@@ -23,7 +24,7 @@ pub(crate) struct Entry {
     pub(crate) instances: u32,
 }
 
-impl Entry {
+impl Assignment {
     /// How many partitions it has.
     pub(crate) const fn partitions(&self) -> u32 {
         self.taken.len() as u32
@@ -36,31 +37,31 @@ impl Entry {
 }
 
 /// What the database says of each projection, in the order of the program's list. Empty until it was asked once.
-pub(crate) type Entries = Arc<Vec<Entry>>;
+pub(crate) type Assignments = Arc<Vec<Assignment>>;
 
 /// The lock of a partition, as text that is hashed to a key. A projection that is not divided is locked by its name.
 pub(crate) const LOCK_NAME: &str =
     "projection || CASE partitions WHEN 1 THEN '' ELSE '/' || partition || '/' || partitions END";
 
-/// Asks again and again, and tells everybody each time.
-pub(crate) struct Roster {
+/// Asks the database for the assignments again and again, and tells all workers each time; shows others that this instance is here.
+pub(crate) struct AssignmentWatcher {
     database: Database,
     projections: Vec<Arc<dyn Projection>>,
     every: Duration,
     /// Projections for which we are present, on the present connection.
     present: HashSet<&'static str>,
-    entries: watch::Sender<Entries>,
+    assignments: watch::Sender<Assignments>,
 }
 
-impl Roster {
+impl AssignmentWatcher {
     pub(crate) fn new(database: &Database, projections: Vec<Arc<dyn Projection>>, every: Duration) -> Self {
-        let entries = watch::Sender::new(Entries::default());
-        Self { database: database.clone(), projections, every, present: HashSet::new(), entries }
+        let assignments = watch::Sender::new(Assignments::default());
+        Self { database: database.clone(), projections, every, present: HashSet::new(), assignments }
     }
 
     /// What it finds, from the next time on.
-    pub(crate) fn entries(&self) -> watch::Receiver<Entries> {
-        self.entries.subscribe()
+    pub(crate) fn assignments(&self) -> watch::Receiver<Assignments> {
+        self.assignments.subscribe()
     }
 
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
@@ -78,16 +79,16 @@ impl Roster {
         self.present.clear();
         let mut connection = options(&self.database).connect().await?;
         loop {
-            let mut entries = self.ask(&mut connection).await?;
-            if self.appear(&mut connection, &entries).await? {
-                entries = self.ask(&mut connection).await?;
+            let mut assignments = self.ask(&mut connection).await?;
+            if self.appear(&mut connection, &assignments).await? {
+                assignments = self.ask(&mut connection).await?;
             }
-            self.entries.send_replace(Arc::new(entries));
+            self.assignments.send_replace(Arc::new(assignments));
             tokio::time::sleep(self.every).await;
         }
     }
 
-    async fn ask(&self, connection: &mut PgConnection) -> Result<Vec<Entry>, sqlx::Error> {
+    async fn ask(&self, connection: &mut PgConnection) -> Result<Vec<Assignment>, sqlx::Error> {
         let names: Vec<&str> = self.projections.iter().map(|projection| projection.name()).collect();
         // The locks of this database, once; their keys are shown as unsigned numbers.
         let query = format!(
@@ -111,23 +112,23 @@ impl Roster {
             .bind(i64::from(LockClass::ProjectionPresent.number()))
             .fetch_all(connection)
             .await?;
-        let mut entries = vec![Entry::default(); names.len()];
+        let mut assignments = vec![Assignment::default(); names.len()];
         for row in rows {
             let nth = usize::try_from(row.try_get::<i64, _>("n")?).unwrap_or(usize::MAX);
-            let Some(entry) = entries.get_mut(nth) else { continue };
-            entry.version = Some(u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(u32::MAX));
-            entry.taken.push(row.try_get("taken")?);
-            entry.instances = u32::try_from(row.try_get::<i64, _>("instances")?).unwrap_or(u32::MAX);
+            let Some(assignment) = assignments.get_mut(nth) else { continue };
+            assignment.version = Some(u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(u32::MAX));
+            assignment.taken.push(row.try_get("taken")?);
+            assignment.instances = u32::try_from(row.try_get::<i64, _>("instances")?).unwrap_or(u32::MAX);
         }
-        Ok(entries)
+        Ok(assignments)
     }
 
     /// Shows others for which divided projections we are here, and for which no more. Whether that changed.
-    async fn appear(&mut self, connection: &mut PgConnection, entries: &[Entry]) -> Result<bool, sqlx::Error> {
+    async fn appear(&mut self, connection: &mut PgConnection, assignments: &[Assignment]) -> Result<bool, sqlx::Error> {
         let mut changed = false;
-        for (projection, entry) in self.projections.iter().zip(entries) {
+        for (projection, assignment) in self.projections.iter().zip(assignments) {
             // Alone with one partition there is nothing to share.
-            let able = entry.version == Some(projection.version()) && entry.partitions() > 1;
+            let able = assignment.version == Some(projection.version()) && assignment.partitions() > 1;
             let name = projection.name();
             let act = match (able, self.present.contains(name)) {
                 (true, false) => "SELECT pg_advisory_lock_shared($1, hashtext($2))",

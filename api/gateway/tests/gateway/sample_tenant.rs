@@ -20,13 +20,13 @@ fn role_of(permission: &str) -> String {
 }
 
 /// A tenant that has something of everything.
-pub struct Town {
+pub struct SampleTenant {
     pub world: World,
     /// The ids of what it has, by what paths call them; no other tenant sees one of these.
     pub ids: BTreeMap<&'static str, String>,
 }
 
-impl Town {
+impl SampleTenant {
     /// `permissions`: for each of these there is a role that gives just this.
     pub async fn build(permissions: impl IntoIterator<Item = &'static str>) -> Self {
         let world = World::start_with(|config| {
@@ -36,11 +36,11 @@ impl Town {
             config.webhooks.allow_private = true;
         })
         .await;
-        let mut town = Self { world, ids: BTreeMap::new() };
-        town.sell().await;
-        town.hire(permissions).await;
-        town.connect().await;
-        town
+        let mut sample = Self { world, ids: BTreeMap::new() };
+        sample.sell().await;
+        sample.hire(permissions).await;
+        sample.connect().await;
+        sample
     }
 
     async fn done(&self, path: &str, body: Value) -> Value {

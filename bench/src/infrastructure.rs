@@ -25,7 +25,7 @@ const SETTINGS: [&str; 4] = [
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// The servers, and what tells this run from others. They end with it.
-pub struct Ground {
+pub struct Infrastructure {
     postgres: Postgres,
     nats: Nats,
     mail: MailServer,
@@ -33,7 +33,7 @@ pub struct Ground {
     run: Arc<str>,
 }
 
-impl Ground {
+impl Infrastructure {
     /// Starts all.
     pub async fn start() -> anyhow::Result<Self> {
         let mut postgres = Postgres::private();
@@ -153,7 +153,7 @@ pub struct Used {
     pub nats: f64,
 }
 
-impl Drop for Ground {
+impl Drop for Infrastructure {
     fn drop(&mut self) {
         // A folder that stays behind in the temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -2,7 +2,7 @@
 
 use auth_aggregates::MachineEvent;
 use chrono::{DateTime, Utc};
-use folding::Stint;
+use folding::RolePeriod;
 use kernel::{Event, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -23,10 +23,14 @@ const HISTORY: &str = "SELECT m.id, e.recorded_at, e.event_type, e.event_version
 ///
 /// # Errors
 /// When Postgres refuses, or an event can't be read by this program.
-pub async fn stints(tables: &mut PgConnection, tenant: TenantId, machines: &[Uuid]) -> Result<Vec<Stint>, sqlx::Error> {
+pub async fn role_periods(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    machines: &[Uuid],
+) -> Result<Vec<RolePeriod>, sqlx::Error> {
     let query = sqlx::query_as::<_, (Uuid, DateTime<Utc>, String, String, String)>(HISTORY);
     let rows = query.bind(tenant.uuid()).bind(machines).fetch_all(tables).await?;
-    let mut found: Vec<Stint> = Vec::with_capacity(rows.len());
+    let mut found: Vec<RolePeriod> = Vec::with_capacity(rows.len());
     let (mut roles, mut active) = (Vec::new(), false);
     for (machine, at, event_type, version, payload) in rows {
         let version = version.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
@@ -46,7 +50,7 @@ pub async fn stints(tables: &mut PgConnection, tenant: TenantId, machines: &[Uui
             before.to = Some(at);
         }
         let has = if active { roles.iter().cloned().collect() } else { std::collections::BTreeSet::new() };
-        found.push(Stint { subject: machine, from: at, to: None, roles: has });
+        found.push(RolePeriod { subject: machine, from: at, to: None, roles: has });
     }
     Ok(found)
 }

@@ -12,8 +12,8 @@ use sqlx::{ConnectOptions, Connection};
 use user_sagas::{PlaceError, Places, TenantStanding};
 
 use crate::holdings::{Holdings, OF_TENANTS};
+use crate::place::{DeletedHistory, Placed};
 use crate::placements::{Placements, PlacementsError};
-use crate::placing::{DeletedHistory, Placed};
 use crate::tenants::{Directory, DirectoryError};
 
 /// Who has the keys that sign tenants' tokens.

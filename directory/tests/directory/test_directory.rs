@@ -6,16 +6,16 @@ use sqlx::ConnectOptions;
 use testbed::Database;
 
 /// A directory, and what follows it.
-pub struct Town {
+pub struct TestDirectory {
     pub directory: Directory,
     pub placements: Placements,
     /// Kept as long as it is used.
     _database: Database,
 }
 
-impl Town {
+impl TestDirectory {
     /// A new one.
-    pub async fn found() -> Self {
+    pub async fn new() -> Self {
         let database = Database::named("directory");
         let mut config = Config::default();
         config.postgres.host.clone_from(&database.host);

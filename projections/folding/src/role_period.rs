@@ -9,7 +9,7 @@ use crate::as_of::AsOf;
 
 /// A stretch of time in which somebody had the same roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stint {
+pub struct RolePeriod {
     /// The subject of their tokens.
     pub subject: Uuid,
     /// When the log took what began it.
@@ -20,7 +20,7 @@ pub struct Stint {
     pub roles: BTreeSet<String>,
 }
 
-impl Stint {
+impl RolePeriod {
     /// Whether it held as of a moment: what the log took of it, it took when it was so.
     pub fn held(&self, as_of: AsOf) -> bool {
         match [as_of.at, as_of.known].into_iter().flatten().min() {
