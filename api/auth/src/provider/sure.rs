@@ -16,8 +16,8 @@ use super::{OAuthError, Provider, Visit};
 const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// Whether somebody showed who they are a moment ago.
-pub(super) fn lately(provider: &Provider, somebody: &Somebody) -> bool {
-    provider.authority.ago(somebody.confirmed_at).is_some_and(|ago| ago < SURE_FOR)
+pub(super) fn lately(provider: &Provider, browser: &BrowserSession) -> bool {
+    provider.authority.ago(browser.confirmed_at).is_some_and(|ago| ago < SURE_FOR)
 }
 
 /// Who sits at the browser, and showed who they are a moment ago, by all that they have; else the page on which they show it, from which

@@ -223,8 +223,6 @@ impl LeadChange {
 /// Which leads; what is left out does not matter.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct LeadFilter {
-    /// Each of these words begins a word of name, company, e-mail address or telephone number, in any case.
-    search: Option<String>,
     /// In one of these states.
     status: Option<Vec<LeadStatus>>,
     /// From one of these sources.
@@ -248,7 +246,6 @@ pub struct LeadFilter {
 impl From<LeadFilter> for leads::LeadFilter {
     fn from(filter: LeadFilter) -> Self {
         Self {
-            search: filter.search,
             status: filter.status.map(|all| all.into_iter().map(Into::into).collect()),
             source: filter.source.map(|all| all.into_iter().map(Into::into).collect()),
             owner: filter.owner,

@@ -34,9 +34,12 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ),
     (
         "DeadLetter",
-        "service id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting",
+        "service id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting event attemptsMade decisions",
         &[],
     ),
+    ("DeadLetterAttempt", "nth at errors", &[]),
+    ("DeadLetterDecision", "kind actor reason decidedAt before after", &[]),
+    ("DeadLetterEvent", "id sequence version payload metadata occurredAt recordedAt", &[]),
     ("DealState", "stageId status amount closeDate owner", &[]),
     ("DeniedAccess", "id subject reason permission operation requestId at times lastAt address agent origin", &[]),
     ("Domain", "id version domain status record claimedAt verifiedAt missingSince", &[]),

@@ -5,7 +5,6 @@ use crm_aggregates::{LeadSource, LeadStatus};
 use folding::list::{Filter, Order};
 use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
-use folding::words;
 use kernel::TenantId;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -15,8 +14,6 @@ use super::row::LeadRow;
 /// Which leads; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeadFilter {
-    /// Each of these words begins a word of name, company, e-mail address or telephone number.
-    pub search: Option<String>,
     /// In one of these states.
     pub status: Option<Vec<LeadStatus>>,
     /// From one of these sources.
@@ -62,12 +59,9 @@ impl Filter for LeadFilter {
     type Order = LeadOrder;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        let Self { search, status, source, owner, unowned, email, country, captured_from, captured_before, import } =
+        let Self { status, source, owner, unowned, email, country, captured_from, captured_before, import } =
             self.clone();
         query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
-        if let Some(search) = search {
-            words::matching::<LeadRow>(query, tenant.uuid(), &search);
-        }
         if let Some(status) = status {
             query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
         }

@@ -1,6 +1,4 @@
-//! From lead events to rows and words.
-
-use std::collections::BTreeSet;
+//! From lead events to rows.
 
 use crm_aggregates::{LeadDetails, LeadEvent, LeadStatus};
 use kernel::{Personal, RecordedEvent};
@@ -14,7 +12,6 @@ use folding::fold::{self, Current, Telling, fold};
 use folding::history::History;
 use folding::named::{Named, name};
 use folding::table::{self, Key};
-use folding::words::{Found, WordChanges, words};
 
 /// Applies a batch of lead events.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
@@ -26,7 +23,6 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     })
     .await?;
     table::upsert(&folded.after, tables).await?;
-    WordChanges::of(&folded).write::<LeadRow>(tables).await?;
     history.write(tables).await?;
     let erased = changes.iter().filter(|change| matches!(change.event, LeadEvent::LeadErased(_)));
     forget_notes(&erased.map(|change| change.key).collect::<Vec<_>>(), NOTHING, tables).await
@@ -35,7 +31,6 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
 /// Forgets whoever an event erases that has to wait.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     let folded = fold::forget::<LeadRow>(event, tables).await?;
-    WordChanges::of(&folded).write::<LeadRow>(tables).await?;
     forget_notes(&folded.after.iter().map(Current::key).collect::<Vec<_>>(), OUR_WORD, tables).await
 }
 
@@ -235,15 +230,5 @@ impl LeadRow {
         for step in steps.into_iter().take(reached) {
             step.get_or_insert(change.occurred_at);
         }
-    }
-}
-
-/// By name, company, e-mail address, telephone number.
-impl Found for LeadRow {
-    const WORDS: (&'static str, &'static str) = ("lead_word", "lead_id");
-
-    fn words(&self) -> BTreeSet<String> {
-        let texts = [Some(&self.name), self.company.as_ref(), self.email.as_ref(), self.phone.as_ref()];
-        words(texts.into_iter().flatten().map(String::as_str))
     }
 }

@@ -34,13 +34,6 @@ CREATE TABLE lead (
 CREATE INDEX lead_by_captured_at ON lead (tenant_id, captured_at, lead_id);
 CREATE INDEX lead_by_email ON lead (tenant_id, email) WHERE email IS NOT NULL;
 
-CREATE TABLE lead_word (
-    tenant_id uuid NOT NULL,
-    word      text NOT NULL COLLATE "C",
-    lead_id   uuid NOT NULL,
-    PRIMARY KEY (tenant_id, word, lead_id)
-);
-
 CREATE TABLE lead_history (
     tenant_id  uuid        NOT NULL,
     lead_id    uuid        NOT NULL,

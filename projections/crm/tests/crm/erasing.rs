@@ -122,12 +122,8 @@ async fn the_rows_of_who_is_erased_tell_nobody_who_it_was() {
             list.len()
         };
         assert_eq!([found(Some("ada"), true).await, found(None, false).await, found(None, true).await], [0, 0, 1]);
-        for filter in [
-            LeadFilter { email: Some("ada@example.com".to_owned()), ..LeadFilter::default() },
-            LeadFilter { search: Some("ada".to_owned()), ..LeadFilter::default() },
-        ] {
-            assert_eq!(leads::count(&mut tables, tenant, &filter).await.unwrap(), 0);
-        }
+        let filter = LeadFilter { email: Some("ada@example.com".to_owned()), ..LeadFilter::default() };
+        assert_eq!(leads::count(&mut tables, tenant, &filter).await.unwrap(), 0);
         // They still count: how many came how far is told of nobody. Who was withdrawn had never come in.
         let funnel = leads::funnel(&mut tables, tenant, day(0), day(20), None).await.unwrap();
         let counted: Vec<_> = funnel.iter().map(|of| (of.captured, of.converted, of.disqualified)).collect();
@@ -173,8 +169,6 @@ async fn who_is_erased_while_their_events_wait_is_forgotten_at_once_and_what_com
     let mut tables = live.read(before.tenant).await;
     let filter = ContactFilter { search: Some("ada".to_owned()), erased: true, ..ContactFilter::default() };
     assert_eq!(contacts::count(&mut tables, before.tenant, &filter).await.unwrap(), 0);
-    let filter = LeadFilter { search: Some("ada".to_owned()), ..LeadFilter::default() };
-    assert_eq!(leads::count(&mut tables, before.tenant, &filter).await.unwrap(), 0);
     drop(tables);
 
     // When it is their turn.

@@ -22,43 +22,6 @@ pub fn captured(name: &str, source: LeadSource, owner: Option<&str>) -> LeadCapt
     }
 }
 
-#[tokio::test]
-async fn a_lead_is_found_by_the_beginnings_of_its_words_until_they_change() {
-    let mut story = Story::new();
-    let details = |name: &str, company: &str, email: &str| LeadDetails {
-        name: name.to_owned().into(),
-        company: Some(company.to_owned()),
-        email: Some(email.to_owned().into()),
-        phone: Some("+442071234567".to_owned().into()),
-        ..LeadDetails::default()
-    };
-    let (ada, grace) = (id(), id());
-    let ada_is = details("Ada Lovelace", "Analytical Engines", "ada@example.com");
-    let grace_is = details("Grace Hopper", "Navy", "grace@example.org");
-    for (lead, details) in [(ada, ada_is), (grace, grace_is)] {
-        let captured = LeadCaptured { details, ..captured("", LeadSource::Website, None) };
-        story.add::<LeadEvent>(lead, day(1), captured);
-    }
-    let king = details("Ada King", "Analytical Engines", "ada@king.org");
-    story.add::<LeadEvent>(ada, day(2), LeadDetailsChanged { details: king });
-    for batch in [1, 100] {
-        let stage = Stage::fresh().await;
-        stage.apply(&story.events, batch).await.unwrap();
-        let mut tables = stage.read(story.tenant).await;
-        let mut search = async |text: &str| {
-            let filter = LeadFilter { search: Some(text.to_owned()), ..LeadFilter::default() };
-            let found = leads::list(&mut tables, story.tenant, &filter, LeadOrder::Oldest, None, 10).await.unwrap();
-            found.into_iter().map(|row| row.lead_id).collect::<Vec<_>>()
-        };
-        assert_eq!(search("ANALY king").await, [ada]);
-        assert_eq!(search("nav").await, [grace]);
-        assert_eq!(search("grace@example").await, [grace]);
-        assert_eq!(search("4420712").await.len(), 2);
-        assert_eq!(search("lovelace").await, Vec::<Uuid>::new(), "her old name");
-        assert_eq!(search("ada navy").await, Vec::<Uuid>::new(), "each word has to be there");
-    }
-}
-
 /// A lead that goes all the way, on days 1 to 5.
 fn whole_life(story: &mut Story) -> Uuid {
     let lead = id();
