@@ -114,7 +114,10 @@ impl Within {
     pub(crate) async fn stands(self, work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
         match self {
             Self::Session(session) => in_session(work, user, session).await.map(drop),
-            Self::SignIn(since) => begun(&account_of(work, user).await?, since),
+            Self::SignIn(since) => {
+                let account = account_of(work, user).await?;
+                begun(&account, since)
+            }
         }
     }
 }

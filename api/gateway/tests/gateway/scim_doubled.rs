@@ -17,7 +17,11 @@ async fn attack_151_an_attribute_or_a_parameter_that_is_there_twice_in_a_provisi
         (Method::POST, "/Users", r#"{"userName":"eve@example.com","userName":"root@example.com"}"#),
         (Method::POST, "/Users", r#"{"userName":"eve@example.com","USERNAME":"root@example.com"}"#),
         (Method::PUT, path.as_str(), r#"{"userName":"ada@example.com","active":true,"active":false}"#),
-        (Method::PATCH, path.as_str(), r#"{"Operations":[{"op":"replace","path":"title","path":"active","value":false}]}"#),
+        (
+            Method::PATCH,
+            path.as_str(),
+            r#"{"Operations":[{"op":"replace","path":"title","path":"active","value":false}]}"#,
+        ),
         (Method::PATCH, path.as_str(), r#"{"Operations":[{"op":"replace","value":{"active":true,"Active":false}}]}"#),
         (Method::POST, "/Groups", r#"{"displayName":"Lunch","displayName":"Owners"}"#),
         (Method::POST, "/Users/.search", r#"{"filter":"id pr","filter":"title pr"}"#),

@@ -216,7 +216,9 @@ fn a_lead_is_erased_wherever_it_stands_and_that_once() {
 fn why_a_lead_was_given_up_or_sent_back_is_known_as_long_as_it_is() {
     let after = |events: Vec<LeadEvent>| {
         let mut lead = Lead::default();
-        events.into_iter().for_each(|event| lead.evolve(event));
+        for event in events {
+            lead.evolve(event);
+        }
         (lead.reason().map(str::to_owned), lead.note().map(str::to_owned))
     };
     let and = |status, event: LeadEvent| [lead_that_is(status), vec![event]].concat();

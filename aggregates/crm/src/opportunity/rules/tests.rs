@@ -185,7 +185,9 @@ fn winning_keeps_the_stage_and_reopening_sets_it() {
 fn why_a_deal_was_lost_is_known_as_long_as_it_is() {
     let reason = |history: Vec<OpportunityEvent>| {
         let mut opportunity = Opportunity::default();
-        history.into_iter().for_each(|event| opportunity.evolve(event));
+        for event in history {
+            opportunity.evolve(event);
+        }
         opportunity.lost_reason
     };
     assert_eq!(reason(lost()).as_deref(), Some("price"));
