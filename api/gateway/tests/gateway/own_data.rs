@@ -135,7 +135,8 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_c
     let session = claims(token)["sid"].as_str().unwrap().to_owned();
     let mut log = PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
     testbed::smuggle(&mut log, &session, "auth.session.confirmed", &confirmed).await;
-    let refreshed = app.refreshes(&world, &tokens).await;
+    let again = app.tokens(&world, &mut browser).await;
+    let refreshed = app.refreshes(&world, &again).await;
     let old = refreshed.body["access_token"].as_str().unwrap();
     let before = world.head().await;
     let refused = export(old).await;
