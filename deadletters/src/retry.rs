@@ -31,7 +31,8 @@ pub struct Taken {
     pub decisions: Decisions,
     /// How often it was tried.
     attempts: u32,
-    /// When it was changed last: whoever changed it since, decided about it.
+    /// When it was changed last. If that is another time by now, be it an earlier one of a clock that was set back, somebody decided
+    /// about it.
     changed_at: DateTime<Utc>,
     /// Whether further ones wait behind these.
     more: bool,
@@ -195,8 +196,8 @@ pub async fn settle(
         sqlx::query(&format!(
             "UPDATE dead.letters
              SET state = 'parked', attempts = $4, errors = $5,
-                 changed_at = CASE WHEN changed_at > $7 THEN changed_at ELSE now() END,
-                 next_attempt_at = CASE WHEN changed_at > $7 THEN next_attempt_at
+                 changed_at = CASE WHEN changed_at <> $7 THEN changed_at ELSE now() END,
+                 next_attempt_at = CASE WHEN changed_at <> $7 THEN next_attempt_at
                      ELSE clock_timestamp() + make_interval(secs => $6 * {SPREAD}) END
              WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
         ))

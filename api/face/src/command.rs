@@ -189,8 +189,8 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
             let incoming = Incoming::of(request)?;
             let caller = incoming.identity.caller()?;
             caller.require(P::PERMISSION)?;
-            // A file makes new things.
-            if if_match(request.headers())?.is_some() {
+            // A file makes new things: not even `*` is true of them.
+            if request.headers().contains_key(IF_MATCH) {
                 return Err(Versions::of_something_new());
             }
             let place = incoming.limits.uploads.enter(caller.tenant())?;

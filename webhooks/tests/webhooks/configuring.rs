@@ -143,11 +143,25 @@ async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
         }
     }
     let mut reader = PgConnection::connect_with(&world.database.options(eventstore::Role::Read)).await.unwrap();
-    for secret in
-        ["SELECT secret FROM webhooks.endpoints", "SELECT * FROM webhooks.commands", "DELETE FROM webhooks.cursors"]
-    {
+    for secret in [
+        "SELECT secret FROM webhooks.endpoints",
+        "SELECT * FROM webhooks.commands",
+        "SELECT * FROM webhooks.notices",
+        "DELETE FROM webhooks.cursors",
+    ] {
         let error = sqlx::query(secret).fetch_all(&mut reader).await.unwrap_err();
         assert!(error.to_string().contains("permission denied"), "{secret}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn tables_of_an_earlier_program_are_said_to_be_migrated_before_they_are() {
+    let world = strict().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    sqlx::query("DROP TABLE webhooks.notices").execute(&mut superuser).await.unwrap();
+    for (dry_run, missing) in [(true, true), (false, true), (true, false)] {
+        let found = webhooks::migrate(&world.database.admin(), &world.database, dry_run).await.unwrap();
+        assert_eq!(found, missing, "{dry_run}");
     }
 }
 

@@ -7,6 +7,7 @@ use deadletters::{DeadLetters, Letter, LetterId, Listing, State};
 use eventstore::{Append, CommandRecord, NewEvent, StreamAppend};
 use kernel::{AggregateType, Caller, Grant, IdSource, Position, Role, SystemClock, SystemIds};
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 use uuid::Uuid;
@@ -218,6 +219,11 @@ async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
     dead_letters.redrive(&ours, &id(endpoint.id, refused), "again").await.unwrap();
     eventually("it is sent again", async || (receiver.got().len() == 2).then_some(())).await;
     dead_letters.discard(&ours, &id(endpoint.id, refused), "never mind").await.unwrap();
+    // As if the clock of the database had been set back before that.
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let earlier = "UPDATE dead.letters SET changed_at = changed_at - interval '1 day';
+                   UPDATE dead.decisions SET decided_at = decided_at - interval '1 day'";
+    superuser.execute(earlier).await.unwrap();
     eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
     let letter = dead_letters.find(&ours.caller, &id(endpoint.id, refused)).await.unwrap().letter;
     assert_eq!((letter.state, receiver.got().len()), (State::Discarded, 2));

@@ -86,6 +86,11 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
             (as_role(Role::Member, Method::GET, &path), StatusCode::FORBIDDEN, "permission_missing"),
             (as_role(Role::Viewer, Method::GET, "/v1/jobs/crm"), StatusCode::FORBIDDEN, "permission_missing"),
             (
+                as_role(Role::Viewer, Method::GET, "/v1/jobs/crm?kind=export_lead"),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (
                 as_role(Role::Member, Method::POST, "/v1/crm/leads/export").json(&json!({})),
                 StatusCode::FORBIDDEN,
                 "permission_missing",

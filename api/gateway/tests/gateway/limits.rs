@@ -151,10 +151,12 @@ async fn of_a_file_that_is_not_wanted_nothing_is_read() {
     let (_b, matched) = import(admin(), path);
     let (_c, parameter) = import(admin(), &format!("{path}?source=telepathy"));
     let (_d, typed) = import(admin(), path);
+    let (_e, any) = import(admin(), path);
     world
         .refuses(vec![
             (viewer, StatusCode::FORBIDDEN, "permission_missing"),
             (matched.header("if-match", "\"1\""), StatusCode::BAD_REQUEST, "header_invalid"),
+            (any.header("if-match", "*"), StatusCode::BAD_REQUEST, "header_invalid"),
             (parameter, StatusCode::BAD_REQUEST, "parameter_invalid"),
             (
                 typed.header("content-encoding", "gzip"),

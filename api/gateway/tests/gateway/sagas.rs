@@ -60,7 +60,7 @@ async fn an_import_is_reverted_by_a_command_and_its_saga_is_seen() {
     assert_eq!(detail.body["done"][1]["result"]["withdrawn"], 2);
 
     let stranger = world.anonymous(Method::GET, &format!("/v1/sagas/crm/{id}")).bearer_auth(world.stranger());
-    let viewer = world.anonymous(Method::GET, "/v1/sagas/crm").bearer_auth(world.token(&[Role::Viewer]));
+    let viewer = world.anonymous(Method::GET, "/v1/sagas/crm?saga=followup").bearer_auth(world.token(&[Role::Viewer]));
     let post = |what: &str| world.request(Method::POST, &format!("/v1/sagas/crm/{id}/{what}"));
     world
         .refuses(vec![
