@@ -109,7 +109,8 @@ pub struct Invitation {
     /// Until when that is good.
     pub expires_at: DateTime<Utc>,
     /// Until when each link is good, by its turn. Of an invitation by a person it is the last one. Anybody may ask for one of the policy, so
-    /// there another one takes nothing from those before it: else whoever keeps asking for somebody would keep them out.
+    /// there another one takes nothing from those before it: else whoever keeps asking for somebody would keep them out; but for one that
+    /// would be good for longer than it, which a clock that was ahead made.
     pub links: BTreeMap<u32, DateTime<Utc>>,
     pub user: Option<UserId>,
     /// Of which links it is on record that they were followed in vain.
@@ -184,7 +185,7 @@ impl Invitation {
     fn send(&mut self, turn: u32, until: DateTime<Utc>) {
         let sent_at = until - INVITATION_GOOD_FOR;
         let stays = self.by_policy;
-        self.links.retain(|_, good_until| stays && sent_at < *good_until);
+        self.links.retain(|_, good_until| stays && sent_at < *good_until && *good_until <= until);
         self.links.insert(turn, until);
         (self.turn, self.expires_at) = (turn, until);
     }
@@ -325,6 +326,16 @@ mod tests {
         assert_eq!(invitation.links.len(), 1);
         assert_eq!(invitation.link(1, at(150)), Err(InvitationFault::Expired));
         assert_eq!(invitation.link(3, at(150)), Err(InvitationFault::Superseded));
+    }
+
+    #[test]
+    fn a_link_of_the_policys_by_a_clock_that_was_ahead_is_good_until_the_next_one_is_sent() {
+        let resent = |turn, second| InvitationResent { turn, expires_at: at(second) }.into();
+        let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
+        given_of(true, vec![resent(2, 900)]).when(accept(2, 250)).then_expect_events(vec![accepted()]);
+        let given = || given_of(true, vec![resent(2, 900), resent(3, 300)]);
+        given().when(accept(2, 250)).then_expect_error(InvitationError::Link);
+        given().when(accept(3, 250)).then_expect_events(vec![accepted()]);
     }
 
     #[test]

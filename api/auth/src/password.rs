@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id, a few at a time and aside, so that signing in leaves the machine to those who are in.
+//! Passwords: hashed with Argon2id, a few at a time and at low priority, so that signing in leaves the machine to those who are in.
 
 use std::sync::{Arc, OnceLock};
 

@@ -102,7 +102,8 @@ impl Command for LetDeviceIn {
             actor: None,
             opened_at,
             consent_era: allowed.consent_era,
-            shown_at: session.as_ref().and_then(|session| session.confirmed_at),
+            // What they showed only after that counts no later than their yes.
+            shown_at: session.as_ref().and_then(|session| session.confirmed_at).map(|at| at.min(opened_at)),
             expires_at: opened_at + self.lifetime,
         };
         if !terms.hold(&account, session.as_deref()) {

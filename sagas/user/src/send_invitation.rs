@@ -38,7 +38,9 @@ async fn mail(ports: Ports, doing: Doing, Parameters { invitation, turn }: Param
     let Some((state, _)) = doing.load::<Invitation>(invitation).await? else {
         return Ok(Next::End("the invitation is not there"));
     };
-    if state.link(turn, doing.now()).is_err() {
+    // Where a later one was sent before this one went out, that one is mailed: links of the policy's stay good beside it, and whoever kept
+    // asking while no mail went out would have all of them mailed at once.
+    if turn != state.turn || state.link(turn, doing.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));
     }
     let link = Link { purpose: Purpose::Invitation, tenant: doing.tenant(), id: invitation.uuid(), turn };

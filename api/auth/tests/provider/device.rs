@@ -1,7 +1,7 @@
 //! Devices that show a code.
 
 use auth_aggregates::EndReason;
-use auth_commands::{EndSession, EndSessions, WithdrawConsent};
+use auth_commands::{ConfirmSession, EndSession, EndSessions, WithdrawConsent};
 use chrono::TimeDelta;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -108,6 +108,21 @@ async fn allowed(world: &World, app: &App, scope: &str) -> Value {
     assert!(browser.visit(world, "account").await.body.contains("The App"));
     world.clock.advance(TimeDelta::seconds(1));
     asked
+}
+
+#[tokio::test]
+async fn what_somebody_shows_after_they_let_a_device_in_makes_its_tokens_no_younger() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(false).await;
+    let asked = allowed(&world, &app, "openid").await;
+    let later = world.now();
+    world.clock.advance(TimeDelta::minutes(1));
+    let confirm = ConfirmSession { session: world.last_session_id().await, methods: vec!["otp".to_owned()] };
+    world.follows(&confirm).await.unwrap();
+    let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
+    let shown_at = claims(tokens["id_token"].as_str().unwrap())["auth_time"].as_i64().unwrap();
+    assert!(shown_at < later.timestamp(), "{shown_at}");
 }
 
 /// That a device which was allowed is not let in any more, and nothing is written.

@@ -122,6 +122,25 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
     let case = bed.case(story.saga());
     let invitation = invite(&case).await;
     case.execute(&ResendInvitation { invitation, catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
+    only_the_second_is_mailed(&story, &bed, &case).await;
+}
+
+#[tokio::test]
+async fn an_account_asked_for_again_before_a_link_could_be_mailed_is_mailed_once_with_the_last_one() {
+    let story = Invited::new();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let email = format!("ada@{}.example", case.tenant());
+    open_to_everybody(&case).await;
+    asks_for_account(&case, &email).await;
+    bed.clock.advance(chrono::TimeDelta::minutes(10));
+    asks_for_account(&case, &email).await;
+    assert_eq!(case.count("user.invitation.resent").await, 1);
+    only_the_second_is_mailed(&story, &bed, &case).await;
+}
+
+/// Lets the sagas run, of two links that one address is to get.
+async fn only_the_second_is_mailed(story: &Invited, bed: &Bed, case: &Case<'_>) {
     let running = bed.start();
     bed.followed().await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
@@ -133,6 +152,18 @@ async fn an_invitation_sent_again_before_it_could_be_mailed_is_mailed_once_with_
     let text = only_mail(&story.caught, &format!("ada@{}.example", case.tenant()));
     let link = text.split("link=").nth(1).unwrap().split('\n').next().unwrap();
     assert_eq!(Invited::links().read(Purpose::Invitation, link).unwrap().turn, 2);
+}
+
+async fn open_to_everybody(case: &Case<'_>) {
+    let (domains, roles, catalogue) = (Vec::new(), Vec::new(), Catalogue::from(GRANTS.to_vec()));
+    case.execute(&SetRegistrationPolicy { open_to: OpenTo::Everybody, domains, roles, catalogue }).await;
+}
+
+/// Somebody asks for an account, with the one permission that the page has.
+async fn asks_for_account(case: &Case<'_>, email: &str) {
+    let grant = kernel::Grant { permission: "user:registration:request", roles: &[kernel::Role::Viewer], meaning: "" };
+    let stranger = kernel::Caller::new(case.tenant(), "registration", &[kernel::Role::Viewer], &[grant]);
+    case.bed.executor.run(&stranger, &RequestRegistration { email: email.to_owned() }).await.unwrap();
 }
 
 /// Somebody asks for an account with an address that is a user's.
@@ -155,9 +186,7 @@ impl Story for Known {
         Box::pin(async move {
             let catalogue = Catalogue::from(GRANTS.to_vec());
             let email = format!("ada@{}.example", case.tenant());
-            let (domains, roles) = (Vec::new(), Vec::new());
-            let open_to = OpenTo::Everybody;
-            case.execute(&SetRegistrationPolicy { open_to, domains, roles, catalogue: catalogue.clone() }).await;
+            open_to_everybody(case).await;
             let register = RegisterUser {
                 login: LoginFields { email: email.clone(), user_name: None },
                 profile: ProfileFields { name: "Ada".to_owned(), ..ProfileFields::default() },
@@ -166,11 +195,7 @@ impl Story for Known {
                 catalogue,
             };
             case.execute(&register).await;
-            // With the one permission that the page has.
-            let grant =
-                kernel::Grant { permission: "user:registration:request", roles: &[kernel::Role::Viewer], meaning: "" };
-            let stranger = kernel::Caller::new(case.tenant(), "registration", &[kernel::Role::Viewer], &[grant]);
-            case.bed.executor.run(&stranger, &RequestRegistration { email }).await.unwrap();
+            asks_for_account(case, &email).await;
         })
     }
 
