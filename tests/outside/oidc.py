@@ -100,11 +100,10 @@ assert "is let in" in ada.follow(asked["verification_uri_complete"])
 token = client.fetch_token(at["token"], grant_type=DEVICE, device_code=asked["device_code"])
 assert read(token)["sub"] == claims["sub"]
 
-# Signing instead of showing a secret (private_key_jwt), with assertions that are good for an hour, as Authlib makes them. They are for the
-# issuer, wherever they are shown: it is what Authlib is told to be the token endpoint.
+# Signing instead of showing a secret (private_key_jwt), with assertions that are good for an hour, as Authlib makes them.
 key = ECKey.import_key(json.loads(env["SIGNER_KEY"]))
 signer = client_of("SIGNER", key, "private_key_jwt")
-signer.register_client_auth_method(PrivateKeyJWT(issuer, headers={"kid": "k1"}, alg="ES256"))
+signer.register_client_auth_method(PrivateKeyJWT(at["token"], headers={"kid": "k1"}, alg="ES256"))
 signed = signs_in(signer, ada, "n-2")
 assert read(signed, "n-2", env["SIGNER"], ["ES256"])["sub"] == claims["sub"]
 goes_on_and_gives_back(signer, signed, claims["sub"])

@@ -223,12 +223,11 @@ fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static st
     }
 }
 
-/// Whom an assertion may be for that is shown at an endpoint: the issuer, as newer rules have it (FAPI 2.0, draft-ietf-oauth-rfc7523bis), or that
-/// very endpoint; where requests are pushed, also the token endpoint (RFC 9126 section 2). One that is for another endpoint is shown there.
+/// Whom an assertion may be for that is shown at an endpoint: the issuer, as newer rules have it (FAPI 2.0, draft-ietf-oauth-rfc7523bis), that
+/// very endpoint, or the token endpoint, which stands for the whole server (RFC 7523 section 3, RFC 9126 section 2): stock clients name it
+/// wherever they sign. One that is for another endpoint is shown there.
 fn audiences(visit: &Visit) -> HashSet<String> {
-    let at = |endpoint: &str| format!("{}/{endpoint}", visit.issuer);
-    let token = (visit.endpoint == at("par")).then(|| at("token"));
-    [visit.issuer.clone(), visit.endpoint.clone()].into_iter().chain(token).collect()
+    HashSet::from([visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)])
 }
 
 /// Checks an assertion; gives its jti.
