@@ -142,13 +142,19 @@ async fn every_saga_goes_on(world: &World, tenant: Uuid) {
     let asked = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.qualified'),
                         (SELECT count(*) FROM log.events
                          WHERE tenant_id = $1 AND aggregate_type = 'crm.saga' AND sequence = 1),
-                        (SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND wake_at IS NOT NULL)";
-    let found = eventually("each qualified lead has its saga", async || {
-        let row = sqlx::query(asked).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap();
-        let counts: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
-        (counts[0] == counts[1] && counts[1] == counts[2]).then_some(counts)
-    });
-    println!("qualified, sagas, timers: {:?}", found.await);
+                        (SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND wake_at IS NOT NULL),
+                        (SELECT count(*) FROM (
+                             SELECT DISTINCT ON (aggregate_id) event_type FROM log.events
+                             WHERE tenant_id = $1 AND aggregate_type = 'crm.saga' ORDER BY aggregate_id, sequence DESC) l
+                         WHERE event_type = 'crm.saga.step_waiting'),
+                        (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)";
+    let found =
+        eventually("each qualified lead has its saga, which waits, and nothing is left to be looked at", async || {
+            let row = sqlx::query(asked).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap();
+            let counts: [i64; 4] = [row.get(0), row.get(1), row.get(2), row.get(3)];
+            (counts.iter().all(|count| *count == counts[0]) && row.get(4)).then_some(counts)
+        });
+    println!("qualified, sagas, timers, waiting: {:?}", found.await);
 }
 
 /// Leads that were qualified while there was no policy have no saga, as far as the log goes.
