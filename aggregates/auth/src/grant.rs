@@ -68,6 +68,31 @@ pub struct GrantTerms {
 }
 
 impl GrantTerms {
+    /// Something granted to a client, for a subject, from one time to another; what else there is to say of it is not said yet: nobody
+    /// signed in for it, and nothing else has to end it.
+    pub const fn new(
+        kind: GrantKind,
+        (client, subject): (Uuid, Uuid),
+        scope: Vec<String>,
+        opened_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            client,
+            subject,
+            kind,
+            scope,
+            session: None,
+            code: None,
+            parent: None,
+            actor: None,
+            opened_at,
+            consent_era: None,
+            shown_at: None,
+            expires_at,
+        }
+    }
+
     /// Whether what was granted still holds for whom it was, as their account says and the session in which it was.
     pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
         let granted = Moment { at: self.opened_at, era: self.consent_era };
@@ -265,18 +290,14 @@ mod tests {
             expires_at: at(60),
         };
         let terms = GrantTerms {
-            client: client(),
-            subject: Uuid::from_u128(2),
-            kind: GrantKind::AuthorizationCode,
-            scope: vec!["openid".to_owned()],
-            session: None,
             code: Some(code),
-            parent: None,
-            actor: None,
-            opened_at: at(0),
-            consent_era: None,
-            shown_at: None,
-            expires_at: at(1_000),
+            ..GrantTerms::new(
+                GrantKind::AuthorizationCode,
+                (client(), Uuid::from_u128(2)),
+                vec!["openid".to_owned()],
+                at(0),
+                at(1_000),
+            )
         };
         GrantOpened { terms }.into()
     }

@@ -92,19 +92,17 @@ impl Command for LetDeviceIn {
         let account = account_of(work, allowed.user).await?;
         let session = work.rely::<Session>(allowed.session).await?;
         let terms = GrantTerms {
-            client: self.client.uuid(),
-            subject: allowed.user.uuid(),
-            kind: GrantKind::DeviceCode,
-            scope: asked.scope.clone(),
             session: Some(allowed.session),
-            code: None,
-            parent: None,
-            actor: None,
-            opened_at,
             consent_era: allowed.consent_era,
             // What they showed only after that counts no later than their yes.
             shown_at: session.as_ref().and_then(|session| session.confirmed_at).map(|at| at.min(opened_at)),
-            expires_at: opened_at + self.lifetime,
+            ..GrantTerms::new(
+                GrantKind::DeviceCode,
+                (self.client.uuid(), allowed.user.uuid()),
+                asked.scope.clone(),
+                opened_at,
+                opened_at + self.lifetime,
+            )
         };
         if !terms.hold(&account, session.as_deref()) {
             return Err(DeviceError::Nothing.into());

@@ -204,10 +204,6 @@ async fn proceed(
 async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
-        client: asked.client.uuid(),
-        subject: browser.person.id.uuid(),
-        kind: GrantKind::AuthorizationCode,
-        scope: asked.scope.clone(),
         session: Some(browser.id),
         code: Some(CodeTerms {
             redirect_uri: asked.redirect_uri.clone(),
@@ -215,12 +211,15 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
             nonce: asked.nonce.clone(),
             expires_at: now + CODE,
         }),
-        parent: None,
-        actor: None,
-        opened_at: now,
         consent_era: browser.account.lets_as_of(asked.client, now).era,
         shown_at: Some(browser.confirmed_at),
-        expires_at: now + GRANT,
+        ..GrantTerms::new(
+            GrantKind::AuthorizationCode,
+            (asked.client.uuid(), browser.person.id.uuid()),
+            asked.scope.clone(),
+            now,
+            now + GRANT,
+        )
     };
     let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
     let opened = match asked.pushed {

@@ -83,18 +83,10 @@ pub(super) async fn exchange(
     let expires_at = subject.trusted.expires_at.unwrap_or(now).min(now + lifetime);
     let person = subject.trusted.subject.parse().map_err(|_| unacceptable("subject_token"))?;
     let terms = GrantTerms {
-        client: client.id,
-        subject: person,
-        kind: GrantKind::TokenExchange,
-        scope: scope.clone(),
         session: subject.claims.custom.sid.as_ref().and_then(|sid| sid.parse().ok()),
-        code: None,
         parent: Some(subject.claims.custom.grant),
         actor: Some(acts.sub.clone()),
-        opened_at: now,
-        consent_era: None,
-        shown_at: None,
-        expires_at,
+        ..GrantTerms::new(GrantKind::TokenExchange, (client.id, person), scope.clone(), now, expires_at)
     };
     let open = OpenGrant { terms: terms.clone() };
     let done = provider.authority.run(&protocol(visit.tenant.id, &client.id.to_string()), &open).await?;

@@ -55,20 +55,8 @@ async fn client_credentials(
 ) -> Answer {
     let scope = scope_of_machine(form)?;
     let (lifetime, now) = (provider.authority.settings().access, provider.authority.now());
-    let terms = GrantTerms {
-        client: client.id,
-        subject: client.id,
-        kind: GrantKind::ClientCredentials,
-        scope: scope.clone(),
-        session: None,
-        code: None,
-        parent: None,
-        actor: None,
-        opened_at: now,
-        consent_era: None,
-        shown_at: None,
-        expires_at: now + lifetime,
-    };
+    let terms =
+        GrantTerms::new(GrantKind::ClientCredentials, (client.id, client.id), scope.clone(), now, now + lifetime);
     let open = OpenGrant { terms: terms.clone() };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let done = provider.authority.run(&caller, &open).await?;

@@ -68,19 +68,15 @@ impl World {
 
 fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTerms {
     GrantTerms {
-        client: app.id.uuid(),
-        subject: user.uuid(),
-        kind: GrantKind::AuthorizationCode,
-        scope: vec!["api".to_owned(), "offline_access".to_owned()],
         session: Some(session),
-        code: None,
-        parent: None,
-        actor: None,
-        // As late as it likes: it says itself when it was opened.
-        opened_at: world.now() + TimeDelta::minutes(1),
-        consent_era: None,
-        shown_at: None,
-        expires_at: world.now() + TimeDelta::days(1),
+        ..GrantTerms::new(
+            GrantKind::AuthorizationCode,
+            (app.id.uuid(), user.uuid()),
+            vec!["api".to_owned(), "offline_access".to_owned()],
+            // As late as it likes: it says itself when it was opened.
+            world.now() + TimeDelta::minutes(1),
+            world.now() + TimeDelta::days(1),
+        )
     }
 }
 

@@ -122,20 +122,8 @@ async fn token(
     let now = authority.now();
     let expires_at = now.checked_add_signed(lifetime).unwrap_or(now);
     let scope = vec!["api".to_owned()];
-    let terms = GrantTerms {
-        client: machine.uuid(),
-        subject: machine.uuid(),
-        kind: GrantKind::ClientCredentials,
-        scope: scope.clone(),
-        session: None,
-        code: None,
-        parent: None,
-        actor: None,
-        opened_at: now,
-        consent_era: None,
-        shown_at: None,
-        expires_at,
-    };
+    let terms =
+        GrantTerms::new(GrantKind::ClientCredentials, (machine.uuid(), machine.uuid()), scope.clone(), now, expires_at);
     let caller = protocol(tenant.tenant_id, &machine.to_string());
     let grant = authority.run(&caller, &OpenGrant { terms: terms.clone() }).await?.answer;
     let claims = AccessClaims {

@@ -81,18 +81,14 @@ async fn session(case: &Case<'_>) -> SessionId {
 async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
     let now = case.bed.executor.now();
     let terms = GrantTerms {
-        client: client.uuid(),
-        subject: user(case).uuid(),
-        kind: GrantKind::AuthorizationCode,
-        scope: vec!["openid".to_owned()],
         session: Some(session),
-        code: None,
-        parent: None,
-        actor: None,
-        opened_at: now,
-        consent_era: None,
-        shown_at: None,
-        expires_at: now + TimeDelta::days(1),
+        ..GrantTerms::new(
+            GrantKind::AuthorizationCode,
+            (client.uuid(), user(case).uuid()),
+            vec!["openid".to_owned()],
+            now,
+            now + TimeDelta::days(1),
+        )
     };
     run(case, &OpenGrant { terms }).await;
 }
