@@ -98,22 +98,26 @@ async fn behind_by_one(bed: &Bed) -> Case<'_> {
     case
 }
 
+/// A coordinator begins while the tenant's rows are as good as deleted: it has read that the tenant is there, waits, and leaves no row.
+async fn begun_while_destroyed(bed: &Bed, case: &Case<'_>) {
+    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
+    tokio::join!(destroy(case), async {
+        hold.reached().await;
+        let running = bed.start();
+        held_up(bed, Role::Project).await;
+        hold.end().await;
+        bed.followed().await;
+        running.stop().await;
+    });
+    assert_eq!(rows(bed, case.tenant()).await, 0);
+}
+
 #[tokio::test]
 async fn a_row_that_is_to_be_written_while_its_tenant_is_destroyed_is_not() {
     let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
     let case = behind_by_one(&bed).await;
     execute(&bed, "UPDATE saga.instances SET version = version - 1 WHERE tenant_id = {}", case.tenant()).await;
-    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
-    tokio::join!(destroy(&case), async {
-        hold.reached().await;
-        // It has read that the tenant is there, and has its instance's state; the row is as good as deleted.
-        let running = bed.start();
-        held_up(&bed, Role::Project).await;
-        hold.end().await;
-        bed.followed().await;
-        running.stop().await;
-    });
-    assert_eq!(rows(&bed, case.tenant()).await, 0);
+    begun_while_destroyed(&bed, &case).await;
 }
 
 #[tokio::test]
@@ -167,16 +171,7 @@ async fn a_saga_that_has_to_hear_of_something_while_its_tenant_is_destroyed_is_n
     running.stop().await;
     // Heard of by the instance, and nothing of its own.
     case.execute(&AssignLead { lead, owner: "eve".to_owned() }).await;
-    let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
-    tokio::join!(destroy(&case), async {
-        hold.reached().await;
-        let running = bed.start();
-        held_up(&bed, Role::Project).await;
-        hold.end().await;
-        bed.followed().await;
-        running.stop().await;
-    });
-    assert_eq!(rows(&bed, case.tenant()).await, 0);
+    begun_while_destroyed(&bed, &case).await;
 }
 
 #[tokio::test]
