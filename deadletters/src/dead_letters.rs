@@ -6,6 +6,7 @@ mod texts;
 use std::sync::Arc;
 
 use eventstore::{Database, EventStore, PoolUse, Role};
+pub use kernel::IdempotentRequest as Request;
 use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId};
 use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
@@ -32,17 +33,6 @@ struct Inner {
     rehearsers: Vec<Arc<dyn Rehearse>>,
     read: &'static str,
     write: &'static str,
-}
-
-/// Who asks, and what makes the request the same request.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Who asks; the tenant is theirs.
-    pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
-    pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
-    pub request_hash: [u8; 32],
 }
 
 /// A request that was carried out.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use eventstore::{AskedJob, Database, PoolUse, Role};
+pub use kernel::IdempotentRequest as Request;
 use kernel::{Caller, Clock, IdSource, Refusal, Service, TenantId};
 use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -52,17 +53,6 @@ pub struct Sources {
     pub clock: Arc<dyn Clock>,
     /// Identifiers.
     pub ids: Arc<dyn IdSource>,
-}
-
-/// Who asks, and what makes the request the same request.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Who asks; the tenant is theirs.
-    pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
-    pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
-    pub request_hash: [u8; 32],
 }
 
 /// A request that was carried out.
