@@ -12,7 +12,6 @@ use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::letter::{attempts, decided};
 use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, once};
 
 /// Connections of those who look and decide.
@@ -108,8 +107,8 @@ impl DeadLetters {
         let tenant = caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.letter(&mut transaction, tenant, id).await?;
-        let attempts = attempts(&mut transaction, tenant, id).await.map_err(unavailable)?;
-        let mut decisions = decided(&mut transaction, tenant, id).await.map_err(unavailable)?;
+        let attempts = letter.attempts_made(&mut transaction, tenant).await.map_err(unavailable)?;
+        let mut decisions = letter.decisions(&mut transaction, tenant).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
         let event = self.events(tenant, &[id.position]).await?.pop().ok_or_else(|| unknown(id))?;
         self.open_texts(&event, &mut decisions).await?;
