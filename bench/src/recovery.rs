@@ -1,5 +1,5 @@
 //! How long it takes until it works again: `inopsio serve` killed and started anew, Postgres killed, nats-server away for a minute.
-//! On a infrastructure of its own, while clients go on asking.
+//! On an infrastructure of its own, while clients go on asking.
 
 use std::time::{Duration, Instant};
 

@@ -6,12 +6,12 @@ mod texts;
 use std::sync::Arc;
 
 use eventstore::{Database, EventStore, PoolUse, Role};
+pub use kernel::IdempotentRequest as Request;
 use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId};
 use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::letter::{attempts, decided};
 use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, once};
 
 /// Connections of those who look and decide.
@@ -32,17 +32,6 @@ struct Inner {
     rehearsers: Vec<Arc<dyn Rehearse>>,
     read: &'static str,
     write: &'static str,
-}
-
-/// Who asks, and what makes the request the same request.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Who asks; the tenant is theirs.
-    pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
-    pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
-    pub request_hash: [u8; 32],
 }
 
 /// A request that was carried out.
@@ -118,8 +107,8 @@ impl DeadLetters {
         let tenant = caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.letter(&mut transaction, tenant, id).await?;
-        let attempts = attempts(&mut transaction, tenant, id).await.map_err(unavailable)?;
-        let mut decisions = decided(&mut transaction, tenant, id).await.map_err(unavailable)?;
+        let attempts = letter.attempts_made(&mut transaction, tenant).await.map_err(unavailable)?;
+        let mut decisions = letter.decisions(&mut transaction, tenant).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
         let event = self.events(tenant, &[id.position]).await?.pop().ok_or_else(|| unknown(id))?;
         self.open_texts(&event, &mut decisions).await?;

@@ -207,12 +207,44 @@ impl Letter {
         tables: &mut PgConnection,
         tenant: TenantId,
     ) -> Result<Vec<Attempt>, sqlx::Error> {
-        attempts(tables, tenant, &self.id).await
+        let rows = sqlx::query(
+            "SELECT attempt, at, errors FROM dead.attempts
+             WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY attempt DESC",
+        )
+        .bind(tenant.uuid())
+        .bind(self.id.consumer.as_str())
+        .bind(self.id.position.as_i64())
+        .fetch_all(tables)
+        .await?;
+        let attempt = |row: &PgRow| {
+            let attempt = row.try_get::<i32, _>("attempt")?.cast_unsigned();
+            Ok(Attempt { attempt, at: row.try_get("at")?, errors: row.try_get("errors")? })
+        };
+        rows.iter().map(attempt).collect()
     }
 
     /// What was decided, the last decision first, with payloads as they are kept: what is personal is sealed. In such a transaction.
     pub async fn decisions(&self, tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Decided>, sqlx::Error> {
-        decided(tables, tenant, &self.id).await
+        let rows = sqlx::query(
+            "SELECT kind, actor, reason, decided_at, before, after FROM dead.decisions
+             WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY nth DESC",
+        )
+        .bind(tenant.uuid())
+        .bind(self.id.consumer.as_str())
+        .bind(self.id.position.as_i64())
+        .fetch_all(tables)
+        .await?;
+        let decided = |row: &PgRow| {
+            Ok(Decided {
+                kind: row.try_get("kind")?,
+                actor: row.try_get("actor")?,
+                reason: row.try_get("reason")?,
+                decided_at: row.try_get("decided_at")?,
+                before: row.try_get("before")?,
+                after: row.try_get("after")?,
+            })
+        };
+        rows.iter().map(decided).collect()
     }
 
     /// The positions of what waits behind a letter, in order.
@@ -254,54 +286,4 @@ impl Letter {
             waiting: row.try_get::<i64, _>("waiting")?.cast_unsigned(),
         })
     }
-}
-
-/// The attempts of a letter that are kept, the last one first.
-pub(crate) async fn attempts(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    id: &LetterId,
-) -> Result<Vec<Attempt>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT attempt, at, errors FROM dead.attempts
-         WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY attempt DESC",
-    )
-    .bind(tenant.uuid())
-    .bind(id.consumer.as_str())
-    .bind(id.position.as_i64())
-    .fetch_all(tables)
-    .await?;
-    let attempt = |row: &PgRow| {
-        let attempt = row.try_get::<i32, _>("attempt")?.cast_unsigned();
-        Ok(Attempt { attempt, at: row.try_get("at")?, errors: row.try_get("errors")? })
-    };
-    rows.iter().map(attempt).collect()
-}
-
-/// What was decided about an event for a consumer, the last decision first.
-pub(crate) async fn decided(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    id: &LetterId,
-) -> Result<Vec<Decided>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT kind, actor, reason, decided_at, before, after FROM dead.decisions
-         WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY nth DESC",
-    )
-    .bind(tenant.uuid())
-    .bind(id.consumer.as_str())
-    .bind(id.position.as_i64())
-    .fetch_all(tables)
-    .await?;
-    let decided = |row: &PgRow| {
-        Ok(Decided {
-            kind: row.try_get("kind")?,
-            actor: row.try_get("actor")?,
-            reason: row.try_get("reason")?,
-            decided_at: row.try_get("decided_at")?,
-            before: row.try_get("before")?,
-            after: row.try_get("after")?,
-        })
-    };
-    rows.iter().map(decided).collect()
 }

@@ -46,4 +46,4 @@ pub use migrate::create;
 pub use park::{Entry, clear, forget, hasten, park};
 pub use publisher::Publisher;
 pub use rehearse::{Rehearsal, Rehearse};
-pub use retry::{HELD, Outcome, Settled, Taken, due, settle, take, take_decided};
+pub use retry::{LOCKED_PAUSE, Outcome, Settled, Taken, due, settle, take, take_decided};

@@ -25,8 +25,7 @@ pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Resu
     let Some(first) = first else { return Ok(None) };
     let hash: Vec<u8> = first.try_get("request_hash").map_err(unavailable)?;
     if hash != request.request_hash {
-        let detail = format!("the idempotency key {id:?} was used for another request");
-        return Err(Refusal::unprocessable("idempotency_key_reused", detail));
+        return Err(Refusal::idempotency_key_reused(id));
     }
     let answer: i64 = first.try_get("answer").map_err(unavailable)?;
     Ok(Some(answer.cast_unsigned()))

@@ -13,8 +13,8 @@ use crate::{Backoff, Consumer, Share, errors};
 /// So many attempts of a letter are kept.
 const ATTEMPTS: i32 = 20;
 
-/// When to look again for one that is due and was not to be [taken](take): somebody holds it.
-pub const HELD: Duration = Duration::from_millis(100);
+/// How long to wait before looking again for a letter that is due and was not to be [taken](take): somebody has it locked.
+pub const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 
 /// A parked event that is due, with those that wait behind it. The letter is locked until the transaction ends.
 #[derive(Clone, Debug)]
@@ -74,8 +74,8 @@ macro_rules! due {
     };
 }
 
-/// The letter that is due first, if any is; with at most `limit` events. One that somebody holds (who decides about it, or destroys its
-/// tenant) is passed over, so that nobody waits for them: it may be due still, and is looked for again after [`HELD`].
+/// The letter that is due first, if any is; with at most `limit` events. One that somebody has locked (who decides about it, or
+/// destroys its tenant) is passed over, so that nobody waits for them: it may be due still, and is looked for again after [`LOCKED_PAUSE`].
 pub async fn take(
     connection: &mut PgConnection,
     consumer: &Consumer,

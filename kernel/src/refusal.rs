@@ -123,6 +123,12 @@ impl Refusal {
         refusal
     }
 
+    /// A request under the id of another one (`Idempotency-Key`) that was carried out.
+    pub fn idempotency_key_reused(id: &str) -> Self {
+        let detail = format!("the idempotency key {id:?} was used for another request; use a new key for each request");
+        Self::unprocessable("idempotency_key_reused", detail)
+    }
+
     /// Adds a member to the problem document, for programs (RFC 9457 section 3.2).
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {

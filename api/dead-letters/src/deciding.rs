@@ -190,10 +190,8 @@ impl Deciding {
     }
 }
 
-/// The same circumstances, for what is no event.
 fn request(asked: &executor::Request) -> Result<Request, Refusal> {
-    face::beside_the_log(asked, "dead letters")?;
-    Ok(Request { caller: asked.caller.clone(), command_id: asked.command_id.clone(), request_hash: asked.request_hash })
+    face::request_beside_the_log(asked, "dead letters")
 }
 
 fn noted(repeated: bool, id: &LetterId, consequence: String) -> Noted<Target> {

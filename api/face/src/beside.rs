@@ -1,6 +1,6 @@
 //! Requests about what is no event.
 
-use kernel::Refusal;
+use kernel::{IdempotentRequest, Refusal};
 
 /// Refuses the headers of commands that can't be meant: what is no event can't be said to have happened at another time, and has
 /// no version. `what` names them in the plural.
@@ -15,7 +15,20 @@ pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refus
     Ok(())
 }
 
-/// The same, for what has versions.
+/// The same circumstances, for what is no event; `what` names that in the plural.
+///
+/// # Errors
+/// As for [`beside_the_log`].
+pub fn request_beside_the_log(asked: &executor::Request, what: &str) -> Result<IdempotentRequest, Refusal> {
+    beside_the_log(asked, what)?;
+    Ok(IdempotentRequest {
+        caller: asked.caller.clone(),
+        command_id: asked.command_id.clone(),
+        request_hash: asked.request_hash,
+    })
+}
+
+/// As [`beside_the_log`], for what has versions.
 ///
 /// # Errors
 /// `header_invalid` when the request says another time.

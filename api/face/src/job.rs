@@ -2,15 +2,10 @@
 
 use kernel::Refusal;
 
-/// The same circumstances, for what is no event: it can't be said to have happened at another time, and it has no version.
+/// The same circumstances, for a request about jobs.
 ///
 /// # Errors
 /// `header_invalid` when a header says otherwise.
 pub fn job_request(asked: &executor::Request) -> Result<jobs::Request, Refusal> {
-    crate::beside_the_log(asked, "jobs")?;
-    Ok(jobs::Request {
-        caller: asked.caller.clone(),
-        command_id: asked.command_id.clone(),
-        request_hash: asked.request_hash,
-    })
+    crate::request_beside_the_log(asked, "jobs")
 }

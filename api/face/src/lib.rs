@@ -39,7 +39,7 @@ mod uploads;
 mod whole;
 
 pub use answer::{Accepted, Changed, Created, Noted, NotedNew, Plain, Resource};
-pub use beside::{beside_the_log, only_now};
+pub use beside::{beside_the_log, only_now, request_beside_the_log};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use denied::{Denials, Denied};

@@ -68,7 +68,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             "changed_meanwhile",
             format!("{aggregate_type} {aggregate_id} is being changed by others at the same time; try again"),
         ),
-        append::Error::CommandReused { id } => key_reused(id),
+        append::Error::CommandReused { id } => Refusal::idempotency_key_reused(id),
         append::Error::ClaimTaken { kind, holder } => {
             match kinds.into_iter().find(|candidate| candidate.name == kind) {
                 Some(kind) => Refusal::conflict(kind.code, kind.detail).with("holder", holder.as_str()),
@@ -101,14 +101,6 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             failed()
         }
     }
-}
-
-/// The command id belongs to another request.
-pub(crate) fn key_reused(id: &str) -> Refusal {
-    Refusal::unprocessable(
-        "idempotency_key_reused",
-        format!("the idempotency key {id:?} was used for another request; use a new key for each request"),
-    )
 }
 
 fn unavailable() -> Refusal {

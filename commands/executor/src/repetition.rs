@@ -31,7 +31,7 @@ pub(crate) async fn look_up<T: DeserializeOwned>(
     let stored = store.command(request.caller.tenant(), id).await.map_err(|error| refused::by_the_log(&error))?;
     let Some(StoredCommand { request_hash, answer, last }) = stored else { return Ok(None) };
     if request_hash != request.request_hash {
-        return Err(refused::key_reused(id));
+        return Err(Refusal::idempotency_key_reused(id));
     }
     first_answer(&answer, last).map(Some)
 }

@@ -32,11 +32,11 @@ async fn a_front_that_was_led_to_a_tenant_that_is_not_made_after_all_goes_to_who
     let (first, second) = (tenant(), tenant());
     let (map, acme) = (CellMap::new(test.placements.clone()), TenantHint::Slug("acme".to_owned()));
     map.catch_up().await.unwrap();
-    let cell_of = |tenant: TenantId| Some(Destination { tenant: tenant.uuid(), cell: None });
+    let led_to = |tenant: TenantId| Some(Destination { tenant: tenant.uuid(), cell: None });
     reserve(&test.directory, first).await.unwrap();
     test.directory.open_place(first).await.unwrap();
     assert!(test.directory.hold("acme.example", (first, Uuid::nil()), &[], SystemClock.now()).await.unwrap());
-    assert_eq!(map.find(&acme).await.unwrap(), cell_of(first));
+    assert_eq!(map.find(&acme).await.unwrap(), led_to(first));
 
     for _ in 0..2 {
         test.placements.release(first, &SystemClock).await.unwrap();
@@ -51,9 +51,9 @@ async fn a_front_that_was_led_to_a_tenant_that_is_not_made_after_all_goes_to_who
 
     reserve(&test.directory, second).await.unwrap();
     test.directory.open_place(second).await.unwrap();
-    assert_eq!(map.find(&acme).await.unwrap(), cell_of(first), "it was not remembered: this shows nothing");
+    assert_eq!(map.find(&acme).await.unwrap(), led_to(first), "it was not remembered: this shows nothing");
     map.catch_up().await.unwrap();
-    assert_eq!(map.find(&acme).await.unwrap(), cell_of(second));
+    assert_eq!(map.find(&acme).await.unwrap(), led_to(second));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::enqueue::{Entry, enter};
-use crate::jobs::{Opened, unavailable};
+use crate::jobs::{CANCEL_BATCH, Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, NewJob, Request, Submitted};
 
@@ -163,24 +163,14 @@ impl Jobs {
             Opened::Repeated(first) => return Ok(first),
         };
         let batch = Batch::find(&mut tables, tenant, id).await.map_err(unavailable)?.ok_or_else(|| unknown(id))?;
-        let cancelled = sqlx::query(
-            "WITH j AS (
-                 UPDATE jobs.jobs
-                 SET cancel_requested_at = $3, log_lines = log_lines + 1,
-                     state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
-                     finished_at = CASE state WHEN 'waiting' THEN clock_timestamp() END
-                 WHERE tenant_id = $1 AND batch_id = $2 AND cancel_requested_at IS NULL AND state IN ('waiting', 'running')
-                 RETURNING job_id, log_lines, attempt)
-             INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
-             SELECT $1, job_id, log_lines, $3, attempt, $4 FROM j",
-        )
-        .bind(tenant.uuid())
-        .bind(id)
-        .bind(now)
-        .bind(format!("its batch was cancelled by {}", request.caller.subject()))
-        .execute(&mut *tables)
-        .await
-        .map_err(unavailable)?;
+        let cancelled = sqlx::query(CANCEL_BATCH)
+            .bind(tenant.uuid())
+            .bind(id)
+            .bind(now)
+            .bind(format!("its batch was cancelled by {}", request.caller.subject()))
+            .execute(&mut *tables)
+            .await
+            .map_err(unavailable)?;
         if cancelled.rows_affected() == 0 {
             let over = batch.completed + batch.cancelled + batch.discarded;
             let detail = format!("{over} of {} jobs are over, the others are being cancelled already", batch.total);

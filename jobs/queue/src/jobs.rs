@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use eventstore::{AskedJob, Database, PoolUse, Role};
+pub use kernel::IdempotentRequest as Request;
 use kernel::{Caller, Clock, IdSource, Refusal, Service, TenantId};
 use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -52,17 +53,6 @@ pub struct Sources {
     pub clock: Arc<dyn Clock>,
     /// Identifiers.
     pub ids: Arc<dyn IdSource>,
-}
-
-/// Who asks, and what makes the request the same request.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Who asks; the tenant is theirs.
-    pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
-    pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
-    pub request_hash: [u8; 32],
 }
 
 /// A request that was carried out.
@@ -363,6 +353,29 @@ impl Jobs {
     }
 }
 
+/// Cancels those jobs of a tenant (`$1`) that are not over and meet a further condition (of `$2`): those that wait at once; those that run
+/// are asked to stop. Each gets a line (`$4`) at that time (`$3`).
+macro_rules! cancel {
+    ($condition:literal) => {
+        concat!(
+            "WITH j AS (
+                 UPDATE jobs.jobs
+                 SET cancel_requested_at = $3, log_lines = log_lines + 1,
+                     state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
+                     finished_at = CASE state WHEN 'waiting' THEN clock_timestamp() END
+                 WHERE tenant_id = $1 AND ",
+            $condition,
+            " AND cancel_requested_at IS NULL AND state IN ('waiting', 'running')
+                 RETURNING job_id, log_lines, attempt)
+             INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
+             SELECT $1, job_id, log_lines, $3, attempt, $4 FROM j"
+        )
+    };
+}
+
+/// Cancels the jobs of a batch, `$2`.
+pub(crate) const CANCEL_BATCH: &str = cancel!("batch_id = $2");
+
 /// What people do with a job.
 #[derive(Clone, Copy)]
 enum Act {
@@ -374,17 +387,7 @@ impl Act {
     /// Changes the job and writes a line; `$1` tenant, `$2` job, `$3` time, `$4` the line.
     const fn statement(self) -> &'static str {
         match self {
-            Self::Cancel => {
-                "WITH j AS (
-                     UPDATE jobs.jobs
-                     SET cancel_requested_at = $3, log_lines = log_lines + 1,
-                         state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
-                         finished_at = CASE state WHEN 'waiting' THEN clock_timestamp() END
-                     WHERE tenant_id = $1 AND job_id = $2 AND cancel_requested_at IS NULL AND state IN ('waiting', 'running')
-                     RETURNING log_lines, attempt)
-                 INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
-                 SELECT $1, $2, log_lines, $3, attempt, $4 FROM j"
-            }
+            Self::Cancel => cancel!("job_id = $2"),
             Self::Retry => {
                 "WITH j AS (
                      UPDATE jobs.jobs

@@ -37,8 +37,7 @@ pub(crate) async fn take(
         .map_err(unavailable)?;
     let hash: Vec<u8> = first.try_get("request_hash").map_err(unavailable)?;
     if hash != request.request_hash {
-        let detail = format!("the idempotency key {id:?} was used for another request");
-        return Err(Refusal::unprocessable("idempotency_key_reused", detail));
+        return Err(Refusal::idempotency_key_reused(id));
     }
     first.try_get("job_id").map(Some).map_err(unavailable)
 }

@@ -344,7 +344,7 @@ impl Worker {
         match retried {
             Retried::Overtaken => return Ok(false),
             Retried::Nothing => {
-                least = deadletters::HELD;
+                least = deadletters::LOCKED_PAUSE;
                 active.parked.look(connection, projection.name(), self.partition).await?;
             }
             Retried::Tried { taken, settled } => {

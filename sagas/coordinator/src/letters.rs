@@ -43,13 +43,12 @@ impl Letters {
         let mut letters = Self { backoff: shared.settings.backoff, ..Self::default() };
         let mut connection = shared.pool.acquire().await?;
         for definition in shared.sagas.newest() {
-            let consumer = consumer(definition.name);
-            let held = Held::load(&mut connection, &consumer, Share::WHOLE).await?;
-            if !held.is_empty() {
+            letters.look(&mut connection, definition.name).await?;
+            if letters.held.get(definition.name).is_some_and(|held| !held.is_empty()) {
+                let consumer = consumer(definition.name);
                 deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
                 letters.due = Some(Instant::now());
             }
-            letters.held.insert(definition.name, held);
         }
         Ok(letters)
     }

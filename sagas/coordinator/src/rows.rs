@@ -37,8 +37,9 @@ macro_rules! shows {
     };
 }
 
-/// Until the transaction ends, none of these tenants' rows is deleted for good. For who changes several of them: else they and whoever
-/// destroys a tenant could wait for each other's. Before the first change, and by nothing of which there is a limited number.
+/// Until the transaction ends, none of these tenants' rows is deleted for good. For who changes several of them, before the first change:
+/// else they and whoever destroys a tenant could wait for each other's. It locks rows, of which a transaction may have any number (advisory
+/// locks have their places in memory).
 pub(crate) async fn hold(transaction: &mut PgConnection, tenants: &HashSet<TenantId>) -> Result<(), sqlx::Error> {
     if tenants.is_empty() {
         return Ok(());

@@ -1,11 +1,12 @@
 //! A database a test.
 
+use eventstore::Role;
 use eventstore::admin::migrate;
 use kernel::{IdSource, Service, SystemIds, TenantId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::{PASSWORD, Postgres};
+use crate::{PASSWORD, Postgres, eventually};
 
 /// A migrated database of a service, dropped with this. Use it as an `eventstore::Database`.
 pub struct Database {
@@ -50,6 +51,21 @@ impl Database {
     /// How a superuser connects to this database.
     pub fn superuser(&self) -> PgConnectOptions {
         self.admin.clone().database(&self.database.name)
+    }
+
+    /// Returns when a connection of this role is as `condition` says of its row in `pg_stat_activity`: somebody waits for another one's
+    /// transaction (`wait_event_type = 'Lock'`), or asks for something, or did last (`query LIKE …`).
+    pub async fn until_session(&self, role: Role, condition: &str) {
+        let (superuser, name) = (self.superuser().disable_statement_logging(), role.name(self.database.service));
+        let shows = format!(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = $1 AND {condition})"
+        );
+        eventually(&format!("{name}: {condition}"), || async {
+            let mut looking = superuser.connect().await.unwrap();
+            let shown: bool = sqlx::query_scalar(&shows).bind(&name).fetch_one(&mut looking).await.unwrap();
+            shown.then_some(())
+        })
+        .await;
     }
 }
 

@@ -92,8 +92,7 @@ async fn first_answer(
     let (hash, answer): (Vec<u8>, String) =
         (row.try_get(0).map_err(unavailable)?, row.try_get(1).map_err(unavailable)?);
     if hash != request.request_hash {
-        let detail = format!("the idempotency key {id:?} was used for another request");
-        return Err(Refusal::unprocessable("idempotency_key_reused", detail));
+        return Err(Refusal::idempotency_key_reused(id));
     }
     serde_json::from_str(&answer)
         .map(Some)

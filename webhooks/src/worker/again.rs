@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadletters::{HELD, Outcome, Part, Taken};
+use deadletters::{LOCKED_PAUSE, Outcome, Part, Taken};
 use kernel::RecordedEvent;
 use nats::cloudevent;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ impl Worker {
             }
             match letters.take(parts.deliver).await? {
                 Some(taken) => self.send_taken(&mut letters, &taken).await?,
-                None => letters.rest(parts.deliver, parts.settings.look, HELD).await?,
+                None => letters.rest(parts.deliver, parts.settings.look, LOCKED_PAUSE).await?,
             }
         }
         self.letters = Some(letters);

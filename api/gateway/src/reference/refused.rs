@@ -144,9 +144,7 @@ pub(super) const REFUSED: [Refused; 11] = [
         examples: || {
             let detail = format!("there is no pipeline {}", example::id(5));
             let unknown = FieldError { pointer: "/pipeline".to_owned(), code: "not_found", detail };
-            let key =
-                "the idempotency key \"import of May\" was used for another request; use a new key for each request";
-            vec![Refusal::references(vec![unknown]), Refusal::unprocessable("idempotency_key_reused", key)]
+            vec![Refusal::references(vec![unknown]), Refusal::idempotency_key_reused("import of May")]
         },
     },
     Refused {

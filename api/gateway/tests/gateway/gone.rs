@@ -3,7 +3,7 @@
 use eventstore::{Role, destroy};
 use kernel::TenantId;
 use sqlx::{ConnectOptions, Executor, PgConnection};
-use testbed::{Database, eventually};
+use testbed::Database;
 
 /// CRM's database with all that stands beside its log, but for read models: who writes these is waited for otherwise.
 async fn database() -> Database {
@@ -69,19 +69,6 @@ async fn count(database: &Database, table: &str, tenant: TenantId) -> i64 {
     sqlx::query_scalar(&count).bind(tenant.uuid()).fetch_one(&mut superuser(database).await).await.unwrap()
 }
 
-/// Waits until this is what somebody who appends asked last, or asks: `condition` of `pg_stat_activity`.
-async fn asked(database: &Database, condition: &str) {
-    let asked = format!(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity
-         WHERE datname = current_database() AND usename = 'inopsio_crm_append' AND {condition})"
-    );
-    eventually(condition, || async {
-        let asked: bool = sqlx::query_scalar(&asked).fetch_one(&mut superuser(database).await).await.unwrap();
-        asked.then_some(())
-    })
-    .await;
-}
-
 /// The tenant is at its end, and not destroyed yet.
 async fn condemn(database: &Database, tenant: TenantId) {
     let condemn = format!("SELECT log.condemn('{tenant}', '{{}}')");
@@ -98,7 +85,7 @@ async fn a_row_of_any_table_that_is_being_written_when_its_tenant_is_destroyed_g
         writer.execute("BEGIN").await.unwrap();
         assert_eq!(write(&mut writer, &row).await, 1, "{table}");
         let (destroyed, ()) = tokio::join!(destroy(&database, tenant, &[]), async {
-            asked(&database, "query LIKE '%log.writers%'").await;
+            database.until_session(Role::Append, "query LIKE '%log.writers%'").await;
             writer.execute("COMMIT").await.unwrap();
         });
         destroyed.unwrap();
@@ -195,7 +182,7 @@ async fn who_tries_a_parked_event_again_is_waited_for_before_anything_else_is_de
     let mut destroyer = database.options(Role::Append).connect().await.unwrap();
     let end = format!("SELECT log.destroy('{tenant}', '{{}}')");
     let (destroyed, ()) = tokio::join!(destroyer.execute(end.as_str()), async {
-        asked(&database, "wait_event_type = 'Lock'").await;
+        database.until_session(Role::Append, "wait_event_type = 'Lock'").await;
         let settle = format!(
             "INSERT INTO public.board VALUES ('{tenant}', 'ada');
              DELETE FROM dead.letters WHERE position = 2;

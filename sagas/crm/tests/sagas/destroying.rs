@@ -52,26 +52,12 @@ impl Probe for Gate {
 
 /// Waits until somebody with this role waits for another one's transaction.
 async fn held_up(bed: &Bed, role: Role) {
-    let name = role.name(bed.sagas.service());
-    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                 WHERE datname = current_database() AND usename = $1 AND wait_event_type = 'Lock')";
-    eventually(&format!("{name} waits"), || async {
-        let waits: bool = sqlx::query_scalar(waits).bind(&name).fetch_one(&mut bed.superuser().await).await.unwrap();
-        waits.then_some(())
-    })
-    .await;
+    bed.database.until_session(role, "wait_event_type = 'Lock'").await;
 }
 
 /// Waits until whoever destroys a tenant waits for those that write.
 async fn waited_for(bed: &Bed) {
-    let name = Role::Append.name(bed.sagas.service());
-    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
-                 WHERE datname = current_database() AND usename = $1 AND query LIKE '%log.writers%')";
-    eventually("writers are waited for", || async {
-        let waits: bool = sqlx::query_scalar(waits).bind(&name).fetch_one(&mut bed.superuser().await).await.unwrap();
-        waits.then_some(())
-    })
-    .await;
+    bed.database.until_session(Role::Append, "query LIKE '%log.writers%'").await;
 }
 
 /// What is parked of a tenant, and what is told of it.
