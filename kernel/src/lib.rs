@@ -41,7 +41,7 @@ pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
 pub use caller::{Caller, Grant, Role, some_of};
 pub use checks::{Checks, deceives};
-pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, pauses, to_micros};
+pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
 pub use event::{DecodeError, Event, EventType};
 pub use formula::{is_formula, without_formula};
