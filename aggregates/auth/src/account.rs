@@ -467,7 +467,7 @@ impl Aggregate for Account {
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
             AccountEvent::ConsentWithdrawn(e) => {
-                let withdrawn = self.lets_as_of(e.client, e.at);
+                let withdrawn = self.consent_moment(e.client, e.at);
                 self.consents.remove(&e.client);
                 self.withdrawn.insert(e.client, withdrawn);
             }

@@ -218,7 +218,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
         parent: None,
         actor: None,
         opened_at: now,
-        consent_era: browser.account.lets_as_of(asked.client, now).era,
+        consent_era: browser.account.consent_moment(asked.client, now).era,
         shown_at: Some(browser.confirmed_at),
         expires_at: now + GRANT,
     };
