@@ -78,3 +78,16 @@ pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
 pub fn pauses(since: DateTime<Utc>, pause: Duration, now: DateTime<Utc>) -> bool {
     (since..since + pause).contains(&now)
 }
+
+/// How long ago something was. None: later than now, by more than clocks `may_differ`: one was ahead, and when it really was is not known.
+///
+/// ```
+/// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));
+/// assert_eq!(kernel::ago(now - second, now, second), Some(second));
+/// assert_eq!(kernel::ago(now + second, now, second), Some(-second));
+/// assert_eq!(kernel::ago(now + second * 2, now, second), None);
+/// ```
+pub fn ago(at: DateTime<Utc>, now: DateTime<Utc>, may_differ: Duration) -> Option<Duration> {
+    let ago = now - at;
+    (ago >= -may_differ).then_some(ago)
+}

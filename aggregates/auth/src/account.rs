@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, Personal, Refusal};
+use kernel::{Aggregate, Personal, Refusal, SentLinks};
 use keys::Sealed;
 use serde::{Deserialize, Serialize};
 
@@ -109,10 +109,8 @@ pub struct Account {
     pub password: Option<Sealed>,
     /// How often a link to set a password was asked for.
     pub resets: u32,
-    /// Until when each link is good, by its turn. Another one takes nothing from those before it: else whoever keeps asking for somebody would
-    /// keep them out; but for one that would be good for longer than it, which a clock that was ahead made. All of them go when a password is
-    /// set, and when all sessions end: whoever kept one has it from before that.
-    pub links: BTreeMap<u32, DateTime<Utc>>,
+    /// Until when each link is good. All of them go when a password is set, and when all sessions end: whoever kept one has it from before that.
+    pub links: SentLinks,
     /// The authenticator of which they show a code, too.
     pub totp: Option<Totp>,
     /// The passkeys that they may show.
@@ -287,7 +285,7 @@ impl Account {
 
     /// Whether the link of a turn is good at a time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> bool {
-        !self.closed && self.links.get(&turn).is_some_and(|until| at < *until)
+        !self.closed && self.links.until(turn).is_some_and(|until| at < until)
     }
 
     fn may_set_password(&self, by: &By) -> Result<(), AccountError> {
@@ -375,7 +373,7 @@ impl Aggregate for Account {
                 vec![PasswordSet { password }.into()]
             }
             AccountCommand::RequestReset { at } => {
-                let mailed_at = self.links.get(&self.resets).map(|until| *until - RESET_GOOD_FOR);
+                let mailed_at = self.links.until(self.resets).map(|until| until - RESET_GOOD_FOR);
                 if mailed_at.is_some_and(|mailed| kernel::pauses(mailed, RESET_PAUSE, at)) {
                     return Ok(vec![]);
                 }
@@ -422,9 +420,7 @@ impl Aggregate for Account {
                 self.links.clear();
             }
             AccountEvent::PasswordResetRequested(e) => {
-                let at = e.until - RESET_GOOD_FOR;
-                self.links.retain(|_, until| at < *until && *until <= e.until);
-                self.links.insert(e.turn, e.until);
+                self.links.send(e.turn, e.until, RESET_GOOD_FOR);
                 self.resets = e.turn;
             }
             AccountEvent::TotpEnrolled(e) => self.totp = Some(Totp { secret: e.secret, used: e.step }),
@@ -471,7 +467,7 @@ impl Aggregate for Account {
             }
             AccountEvent::ConsentGiven(e) => self.consents.entry(e.client).or_default().extend(e.scope),
             AccountEvent::ConsentWithdrawn(e) => {
-                let withdrawn = self.lets_as_of(e.client, e.at);
+                let withdrawn = self.consent_moment(e.client, e.at);
                 self.consents.remove(&e.client);
                 self.withdrawn.insert(e.client, withdrawn);
             }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, GrantId, SessionId};
+use crate::{ClientId, GrantId, Moment, SessionId};
 
 kernel::events! {
     /// What can happen to a device that asks to be let in.
@@ -52,8 +52,8 @@ pub struct Device {
 pub enum DeviceCommand {
     /// Begins.
     Ask(DeviceAsked),
-    /// Somebody says yes. `consent_era`: how often they had taken back before what they let the client do.
-    Allow { user: UserId, session: SessionId, at: DateTime<Utc>, consent_era: u32 },
+    /// Somebody says yes. `granted`: when, as their account counts what it lets the client do.
+    Allow { user: UserId, session: SessionId, granted: Moment },
     /// Somebody says no.
     Deny { at: DateTime<Utc> },
     /// It gets its tokens.
@@ -117,11 +117,13 @@ impl Aggregate for Device {
     fn decide(&self, command: DeviceCommand) -> Result<Vec<DeviceEvent>, DeviceError> {
         Ok(match command {
             DeviceCommand::Ask(asked) => vec![asked.into()],
-            DeviceCommand::Allow { at, .. } | DeviceCommand::Deny { at } if self.open(at).is_none() => {
+            DeviceCommand::Allow { granted: Moment { at, .. }, .. } | DeviceCommand::Deny { at }
+                if self.open(at).is_none() =>
+            {
                 return Err(DeviceError::Expired);
             }
-            DeviceCommand::Allow { user, session, at, consent_era } => {
-                vec![DeviceAllowed { user, session, at: Some(at), consent_era: Some(consent_era) }.into()]
+            DeviceCommand::Allow { user, session, granted: Moment { at, era } } => {
+                vec![DeviceAllowed { user, session, at: Some(at), consent_era: era }.into()]
             }
             DeviceCommand::Deny { .. } => vec![DeviceDenied {}.into()],
             DeviceCommand::LetIn { client, grant, at } => {
@@ -163,6 +165,10 @@ mod tests {
         DeviceAsked { client: client(1), scope: vec!["api".to_owned()], expires_at: at(10) }.into()
     }
 
+    fn granted(minute: i64) -> Moment {
+        Moment { at: at(minute), era: Some(2) }
+    }
+
     fn allowed() -> DeviceAllowed {
         let (user, session) = (UserId::new(Uuid::from_u128(2)), SessionId::new(Uuid::from_u128(3)));
         DeviceAllowed { user, session, at: Some(at(1)), consent_era: Some(2) }
@@ -189,14 +195,14 @@ mod tests {
         let DeviceAllowed { user, session, .. } = allowed();
         TestFramework::<Device>::with(())
             .given(vec![asked()])
-            .when(DeviceCommand::Allow { user, session, at: at(1), consent_era: 2 })
+            .when(DeviceCommand::Allow { user, session, granted: granted(1) })
             .then_expect_events(vec![allowed().into()]);
     }
 
     #[test]
     fn nobody_says_yes_too_late_or_after_somebody_else_decided() {
         let DeviceAllowed { user, session, .. } = allowed();
-        let allow = |minute| DeviceCommand::Allow { user, session, at: at(minute), consent_era: 2 };
+        let allow = |minute| DeviceCommand::Allow { user, session, granted: granted(minute) };
         TestFramework::<Device>::with(()).given(vec![asked()]).when(allow(10)).then_expect_error(DeviceError::Expired);
         TestFramework::<Device>::with(())
             .given(vec![asked(), DeviceDenied {}.into()])

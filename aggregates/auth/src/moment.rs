@@ -56,7 +56,7 @@ impl Account {
     }
 
     /// What the clock says now, as this account counts what it lets a client do. What takes that back afterwards ends what is granted with it.
-    pub fn lets_as_of(&self, client: ClientId, now: DateTime<Utc>) -> Moment {
+    pub fn consent_moment(&self, client: ClientId, now: DateTime<Utc>) -> Moment {
         let before = self.withdrawn.get(&client).and_then(|withdrawn| withdrawn.era);
         Moment { at: now, era: Some(before.map_or(0, |era| era.saturating_add(1))) }
     }

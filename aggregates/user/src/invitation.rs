@@ -1,9 +1,9 @@
 //! Invitation: somebody is asked by mail to become a user.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, Personal, Refusal, UserId};
+use kernel::{Aggregate, Personal, Refusal, SentLinks, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -108,10 +108,9 @@ pub struct Invitation {
     pub turn: u32,
     /// Until when that is good.
     pub expires_at: DateTime<Utc>,
-    /// Until when each link is good, by its turn. Of an invitation by a person it is the last one. Anybody may ask for one of the policy, so
-    /// there another one takes nothing from those before it: else whoever keeps asking for somebody would keep them out; but for one that
-    /// would be good for longer than it, which a clock that was ahead made.
-    pub links: BTreeMap<u32, DateTime<Utc>>,
+    /// Until when each link is good. Of an invitation by a person it is the last one alone; anybody may ask for one of the policy, so there those
+    /// before it stay.
+    pub links: SentLinks,
     pub user: Option<UserId>,
     /// Of which links it is on record that they were followed in vain.
     #[serde(default)]
@@ -171,8 +170,8 @@ impl Invitation {
         match self.status {
             InvitationStatus::Accepted => Err(InvitationFault::Used),
             InvitationStatus::Revoked => Err(InvitationFault::Revoked),
-            InvitationStatus::Pending => match self.links.get(&turn) {
-                Some(until) if at < *until => Ok(()),
+            InvitationStatus::Pending => match self.links.until(turn) {
+                Some(until) if at < until => Ok(()),
                 Some(_) => Err(InvitationFault::Expired),
                 // Of the policy's those are forgotten whose time is over.
                 None if self.by_policy && (1..self.turn).contains(&turn) => Err(InvitationFault::Expired),
@@ -183,10 +182,10 @@ impl Invitation {
 
     /// Another link was sent.
     fn send(&mut self, turn: u32, until: DateTime<Utc>) {
-        let sent_at = until - INVITATION_GOOD_FOR;
-        let stays = self.by_policy;
-        self.links.retain(|_, good_until| stays && sent_at < *good_until && *good_until <= until);
-        self.links.insert(turn, until);
+        if !self.by_policy {
+            self.links.clear();
+        }
+        self.links.send(turn, until, INVITATION_GOOD_FOR);
         (self.turn, self.expires_at) = (turn, until);
     }
 
@@ -323,7 +322,7 @@ mod tests {
         let mut invitation = Invitation { by_policy: true, ..Invitation::default() };
         invitation.evolve(resent(1, 100));
         invitation.evolve(resent(2, week + 100));
-        assert_eq!(invitation.links.len(), 1);
+        assert_eq!([1, 2].map(|turn| invitation.links.until(turn)), [None, Some(at(week + 100))]);
         assert_eq!(invitation.link(1, at(150)), Err(InvitationFault::Expired));
         assert_eq!(invitation.link(3, at(150)), Err(InvitationFault::Superseded));
     }

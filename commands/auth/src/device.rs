@@ -68,8 +68,8 @@ impl Command for DecideDevice {
         let Some(DeviceAsked { client, scope, .. }) = work.read::<Device>(self.device).await?.asked.clone() else {
             return Err(DeviceError::Nothing.into());
         };
-        let consent_era = account.lets_as_of(client, at).era.unwrap_or_default();
-        let allow = DeviceCommand::Allow { user: self.user, session: self.session, at, consent_era };
+        let granted = account.consent_moment(client, at);
+        let allow = DeviceCommand::Allow { user: self.user, session: self.session, granted };
         work.update::<Device>(self.device, allow).await?;
         work.upsert::<Account>(self.user, AccountCommand::Consent { client, scope }).await
     }

@@ -33,7 +33,8 @@ pub struct InviteUser {
     pub catalogue: Catalogue,
 }
 
-/// Sends a new link, and makes the old one worthless, unless it is the policy's. Who may is who may give what the invitation gives: one that expired gives it anew.
+/// Sends a new link, and makes the old one worthless, unless it is the policy's. Who may is who may give what the invitation gives: one that
+/// expired gives it anew.
 #[derive(Clone, Debug)]
 pub struct ResendInvitation {
     pub invitation: InvitationId,

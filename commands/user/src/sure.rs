@@ -8,7 +8,7 @@ use kernel::{Caller, Refusal, UserId};
 /// How long after they showed it.
 const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// By how much clocks may differ. What is later than now by more is no time at which anybody showed anything: one was ahead.
+/// By how much clocks may differ: what is later than now by more is no time at which anybody showed anything.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
 /// Refuses somebody of whom it is long ago that they showed who they are. Where no token says when (one of the installation's own key, a
@@ -17,7 +17,7 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
 pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
-    let lately = |at: DateTime<Utc>| (-CLOCKS_DIFFER..=SURE_FOR).contains(&(now - at));
+    let lately = |at| kernel::ago(at, now, CLOCKS_DIFFER).is_some_and(|ago| ago <= SURE_FOR);
     if caller.shown_at().is_none_or(lately) {
         return Ok(());
     }
@@ -39,7 +39,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
     fn who_showed_it_within_ten_minutes_is_sure_and_who_did_it_by_a_clock_that_was_ahead_is_not() {
         let (now, tenant) = (DateTime::UNIX_EPOCH, kernel::TenantId::vouched(uuid::Uuid::nil()));
-        let caller = |ago| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).who_showed_at(ago);
+        let caller = |at| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).who_showed_at(at);
         assert!(sure(&caller(None), now).is_ok());
         for (seconds, is_sure) in [(600, true), (601, false), (0, true), (-60, true), (-61, false)] {
             let shown = sure(&caller(Some(now - TimeDelta::seconds(seconds))), now);

@@ -300,7 +300,7 @@ fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
     let lets = |account: &Account, minute, era| account.lets(client, Moment { at: at(minute), era });
     assert!(!lets(&account, 3, None) && lets(&account, 4, None), "of before it was counted");
     assert!(!lets(&account, 60, Some(0)), "granted by a clock that was ahead");
-    assert!(lets(&account, 1, account.lets_as_of(client, at(1)).era), "or anew, by one that was behind");
+    assert!(lets(&account, 1, account.consent_moment(client, at(1)).era), "or anew, by one that was behind");
     account.evolve(ConsentWithdrawn { client, at: at(2) }.into());
     assert!(!lets(&account, 60, Some(1)) && lets(&account, 60, Some(2)));
     assert!(account.lets(ClientId::new(Uuid::from_u128(9)), account.moment(at(1))), "another client");

@@ -159,11 +159,9 @@ impl Authority {
         self.parts.clock.now()
     }
 
-    /// How long ago something was. None: later than now, by more than clocks may differ (`leeway`): one was ahead, and when it really was is
-    /// not known.
+    /// How long ago something was, where clocks may differ by `leeway`: see [`kernel::ago`].
     pub(crate) fn ago(&self, at: DateTime<Utc>) -> Option<TimeDelta> {
-        let ago = self.now() - at;
-        (ago >= -self.settings().leeway).then_some(ago)
+        kernel::ago(at, self.now(), self.settings().leeway)
     }
 
     /// Which hour it is, counted from 1970: what any process may see to be due is done once in it.

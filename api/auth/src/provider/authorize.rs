@@ -211,7 +211,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
             nonce: asked.nonce.clone(),
             expires_at: now + CODE,
         }),
-        consent_era: browser.account.lets_as_of(asked.client, now).era,
+        consent_era: browser.account.consent_moment(asked.client, now).era,
         shown_at: Some(browser.confirmed_at),
         ..GrantTerms::new(
             GrantKind::AuthorizationCode,

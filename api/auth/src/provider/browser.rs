@@ -183,17 +183,16 @@ impl Provider {
         let done = started?;
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
-        let mut cookies = self.known_from_now(visit, person.id).await?;
-        cookies.0.insert(0, self.cookie(visit, SESSION, &text, LONGEST_SESSION));
-        Ok((done.answer, cookies))
+        let session = self.cookie(visit, SESSION, &text, LONGEST_SESSION);
+        Ok((done.answer, Cookies(vec![session, self.known_from_now(visit, person.id).await?])))
     }
 
     /// The cookie that shows later whose browser this is. It opens nothing: tries in it are counted by themselves
     /// ([`Attempts`](super::Attempts)).
-    pub(super) async fn known_from_now(&self, visit: &Visit, user: UserId) -> Result<Cookies, OAuthError> {
+    pub(super) async fn known_from_now(&self, visit: &Visit, user: UserId) -> Result<String, OAuthError> {
         let key = self.tenant_key(visit).await?;
         let known = Opaque { id: user.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
-        Ok(Cookies::of(self.cookie(visit, BROWSER, &known, REMEMBERED)))
+        Ok(self.cookie(visit, BROWSER, &known, REMEMBERED))
     }
 
     /// Notes that somebody tried to sign in and was refused, and from where. If it is not known whose account it was about, that is kept as

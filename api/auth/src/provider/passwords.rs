@@ -12,7 +12,7 @@ use poem::http::StatusCode;
 
 use super::attempts::Aim;
 use super::authorize::enter;
-use super::browser::{ShownBy, unavailable};
+use super::browser::{Cookies, ShownBy, unavailable};
 use super::error::sentence;
 use super::form::Form;
 use super::goal::Goal;
@@ -89,7 +89,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
     }
     let by = By::Link { turn, at: provider.authority.now() };
     // Who followed the link has shown whose browser this is: they are let in, whoever guesses meanwhile.
-    let known = provider.known_from_now(&visit, person.id).await?;
+    let known = Cookies::of(provider.known_from_now(&visit, person.id).await?);
     match set(provider, &visit, &person, &phc, by, true).await {
         Ok(()) => {
             let mut page = pages::message_with_link(

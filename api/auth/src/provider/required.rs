@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::authenticator::{enrol_shown, show_codes};
 use super::authorize::expired;
-use super::browser::ShownBy;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, RequiredPage};
@@ -139,9 +138,7 @@ async fn enter(
     codes: &[String],
     goal: &Goal,
 ) -> Answer {
-    let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-    let by = ShownBy { methods, saml: pending.saml, since: Some(pending.since) };
-    let (session, cookies) = provider.begin(visit, person, by).await?;
+    let (session, cookies) = provider.begin(visit, person, pending.shown_by(method)).await?;
     let mut response = show_codes(visit, codes, &goal.address(provider, visit, session).await?);
     cookies.set(&mut response);
     Ok(response)

@@ -45,6 +45,14 @@ pub(super) struct Pending {
     pub(super) saml: Option<SamlSignIn>,
 }
 
+impl Pending {
+    /// By what they showed who they are, with one thing more. `method`: by what.
+    pub(super) fn shown_by(self, method: &str) -> ShownBy {
+        let methods = self.methods.into_iter().chain([method.to_owned()]).collect();
+        ShownBy { methods, saml: self.saml, since: Some(self.since) }
+    }
+}
+
 /// Asks for it. `account`: of who is asked.
 pub(super) async fn ask(
     provider: &Provider,
@@ -108,11 +116,7 @@ pub(super) async fn shown(
     goal: Goal,
 ) -> Answer {
     match pending.session {
-        None => {
-            let methods = pending.methods.into_iter().chain([method.to_owned()]).collect();
-            let by = ShownBy { methods, saml: pending.saml, since: Some(pending.since) };
-            enter(provider, visit, person, by, goal).await
-        }
+        None => enter(provider, visit, person, pending.shown_by(method), goal).await,
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
             match provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await {

@@ -1,4 +1,5 @@
-//! Which tenants may not come in: those that live in another cell or are no more (told by the log's own list), and those that are suspended or to be deleted: told by the directory, and by the user service's log, which knows it first (`user_log.rs`).
+//! Which tenants may not come in: those that live in another cell or are no more, as the log's own list says; and those that are suspended or
+//! to be deleted, as the directory says and the user service's log, which knows it first (`user_log.rs`).
 //!
 //! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
 

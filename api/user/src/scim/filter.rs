@@ -118,7 +118,7 @@ impl Filter {
     }
 
     /// What an attribute has to be equal to, if the filter asks for nothing else.
-    pub(super) fn is_equal_to(&self, attribute: &str) -> Option<&str> {
+    pub(super) fn only_equal_to(&self, attribute: &str) -> Option<&str> {
         match self {
             Self::Compare(..) => self.equal_to(attribute, ""),
             _ => None,

@@ -119,7 +119,7 @@ impl Change {
             (Act::Replace, None) => self.members = Members::Exactly(users(&value)?.into_iter().collect()),
             (Act::Remove, None) if value.is_null() => self.members = Members::Exactly(BTreeSet::new()),
             (Act::Remove, None) => self.leave(users(&value)?),
-            (Act::Remove, Some(filter)) => match filter.is_equal_to("value").map(str::parse) {
+            (Act::Remove, Some(filter)) => match filter.only_equal_to("value").map(str::parse) {
                 Some(Ok(user)) => self.leave(vec![user]),
                 _ => return Err(ScimError::path("members are removed by members[value eq \"<id>\"]")),
             },
