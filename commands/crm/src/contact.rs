@@ -139,9 +139,7 @@ impl Command for ReassignContact {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Contact>(self.contact, ContactCommand::Reassign { owner }).await
     }
 }

@@ -201,9 +201,7 @@ impl Command for ReassignOpportunity {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reassign { owner }).await
     }
 }
