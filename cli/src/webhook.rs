@@ -55,10 +55,7 @@ enum Command {
     #[command(after_help = "Example:\n  inopsio webhook show --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Show {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
     },
     /// Changes one; what is not given stays
     #[command(after_help = "Examples:
@@ -66,10 +63,7 @@ enum Command {
   inopsio webhook change --tenant demo 0197a8a0-0000-7000-8000-000000000001 --event 'crm.lead.*' --event crm.account.created")]
     Change {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         #[command(flatten)]
         changes: Changes,
     },
@@ -77,10 +71,7 @@ enum Command {
     #[command(after_help = "Example:\n  inopsio webhook enable --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Enable {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
     },
     /// Sends nothing to one any more; where it is, is kept
     #[command(
@@ -88,10 +79,7 @@ enum Command {
     )]
     Disable {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
@@ -102,10 +90,7 @@ enum Command {
     )]
     RotateSecret {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         /// For how many hours the former one signs, too
         #[arg(long, default_value_t = 24, value_parser = crate::number::of(0..=webhooks::LONGEST_OVERLAP))]
         overlap_hours: u32,
@@ -116,10 +101,7 @@ enum Command {
     )]
     Replay {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         /// The position
         #[arg(long, value_name = "POSITION")]
         after: Position,
@@ -128,10 +110,7 @@ enum Command {
     #[command(after_help = "Example:\n  inopsio webhook ping --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Ping {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
     },
     /// Shows what was delivered to one, or tried, the last first
     #[command(
@@ -139,10 +118,7 @@ enum Command {
     )]
     Deliveries {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         /// How many
         #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
@@ -151,10 +127,7 @@ enum Command {
     #[command(after_help = "Example:\n  inopsio webhook changes --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Changes {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
         /// How many
         #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
@@ -163,10 +136,7 @@ enum Command {
     #[command(after_help = "Example:\n  inopsio webhook remove --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Remove {
         #[command(flatten)]
-        whose: Whose,
-        /// The webhook's id
-        #[arg(value_parser = crate::context::uuid)]
-        id: Uuid,
+        one: One,
     },
 }
 
@@ -195,6 +165,16 @@ struct Whose {
     tenant: String,
 }
 
+/// One webhook, and whose it is.
+#[derive(Debug, clap::Args)]
+struct One {
+    #[command(flatten)]
+    whose: Whose,
+    /// The webhook's id
+    #[arg(value_parser = crate::context::uuid)]
+    id: Uuid,
+}
+
 impl Webhook {
     /// Does it.
     pub async fn run(self, context: &Context) -> Result<()> {
@@ -210,39 +190,35 @@ impl Webhook {
                 let tenant = context.tenant(&whose.tenant).await?;
                 changed(context, home.carry_out(&request(tenant), Act::Create { fields, after }).await?.changed)
             }
-            Command::Show { whose, id } => {
-                let tenant = context.tenant(&whose.tenant).await?;
-                let (home, endpoint) = found(&homes, tenant, id).await?;
+            Command::Show { one } => {
+                let (home, _, endpoint) = found(context, &homes, &one).await?;
                 output::print_json(&as_json(home.service().name(), &endpoint))
             }
-            Command::Change { whose, id, changes } => change(context, &homes, &whose, id, changes).await,
-            Command::Enable { whose, id } => act(context, &homes, &whose, id, Act::Enable { id }).await,
-            Command::Disable { whose, id, reason } => {
-                act(context, &homes, &whose, id, Act::Disable { id, reason }).await
+            Command::Change { one, changes } => change(context, &homes, &one, changes).await,
+            Command::Enable { one } => act(context, &homes, &one, |id| Act::Enable { id }).await,
+            Command::Disable { one, reason } => act(context, &homes, &one, |id| Act::Disable { id, reason }).await,
+            Command::RotateSecret { one, overlap_hours } => {
+                act(context, &homes, &one, |id| Act::RotateSecret { id, overlap_hours }).await
             }
-            Command::RotateSecret { whose, id, overlap_hours } => {
-                act(context, &homes, &whose, id, Act::RotateSecret { id, overlap_hours }).await
+            Command::Replay { one, after } => act(context, &homes, &one, |id| Act::Replay { id, after }).await,
+            Command::Remove { one } => act(context, &homes, &one, |id| Act::Remove { id }).await,
+            Command::Ping { one } => {
+                let (home, tenant, _) = found(context, &homes, &one).await?;
+                ping(context, home, tenant, one.id).await
             }
-            Command::Replay { whose, id, after } => act(context, &homes, &whose, id, Act::Replay { id, after }).await,
-            Command::Remove { whose, id } => act(context, &homes, &whose, id, Act::Remove { id }).await,
-            Command::Ping { whose, id } => {
-                let tenant = context.tenant(&whose.tenant).await?;
-                ping(context, find(&homes, tenant, id).await?, tenant, id).await
+            Command::Deliveries { one, limit } => {
+                let (home, tenant, _) = found(context, &homes, &one).await?;
+                deliveries(context, &home.deliveries(tenant, one.id, None, limit).await?)
             }
-            Command::Deliveries { whose, id, limit } => {
-                let tenant = context.tenant(&whose.tenant).await?;
-                let found = find(&homes, tenant, id).await?.deliveries(tenant, id, None, limit).await?;
-                deliveries(context, &found)
-            }
-            Command::Changes { whose, id, limit } => {
-                let tenant = context.tenant(&whose.tenant).await?;
+            Command::Changes { one, limit } => {
+                let tenant = context.tenant(&one.whose.tenant).await?;
                 for home in &homes {
-                    let found = home.changes(tenant, id, None, limit).await?;
+                    let found = home.changes(tenant, one.id, None, limit).await?;
                     if !found.is_empty() {
                         return changes(context, &found);
                     }
                 }
-                Err(unknown(id))
+                Err(unknown(one.id))
             }
         }
     }
@@ -274,33 +250,28 @@ fn request(tenant: TenantId) -> Request {
     Request { caller, command_id: None, request_hash: [0; 32], if_match: None }
 }
 
-async fn find(homes: &[Webhooks], tenant: TenantId, id: Uuid) -> Result<&Webhooks> {
-    Ok(found(homes, tenant, id).await?.0)
-}
-
-/// The service that has a webhook, and the webhook.
-async fn found(homes: &[Webhooks], tenant: TenantId, id: Uuid) -> Result<(&Webhooks, Endpoint)> {
+/// The service that has a webhook, whose it is, and the webhook.
+async fn found<'h>(context: &Context, homes: &'h [Webhooks], one: &One) -> Result<(&'h Webhooks, TenantId, Endpoint)> {
+    let tenant = context.tenant(&one.whose.tenant).await?;
     for home in homes {
-        if let Some(endpoint) = home.find(tenant, id).await? {
-            return Ok((home, endpoint));
+        if let Some(endpoint) = home.find(tenant, one.id).await? {
+            return Ok((home, tenant, endpoint));
         }
     }
-    Err(unknown(id))
+    Err(unknown(one.id))
 }
 
 fn unknown(id: Uuid) -> anyhow::Error {
     anyhow!("there is no webhook {id}; `inopsio webhook list` shows those that there are")
 }
 
-async fn act(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, act: Act) -> Result<()> {
-    let tenant = context.tenant(&whose.tenant).await?;
-    let home = find(homes, tenant, id).await?;
-    changed(context, home.carry_out(&request(tenant), act).await?.changed)
+async fn act(context: &Context, homes: &[Webhooks], one: &One, act: impl FnOnce(Uuid) -> Act) -> Result<()> {
+    let (home, tenant, _) = found(context, homes, one).await?;
+    changed(context, home.carry_out(&request(tenant), act(one.id)).await?.changed)
 }
 
-async fn change(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, changes: Changes) -> Result<()> {
-    let tenant = context.tenant(&whose.tenant).await?;
-    let (home, endpoint) = found(homes, tenant, id).await?;
+async fn change(context: &Context, homes: &[Webhooks], one: &One, changes: Changes) -> Result<()> {
+    let (home, tenant, endpoint) = found(context, homes, one).await?;
     let Changes { url, types, all_events, description } = changes;
     let fields = EndpointFields {
         url: url.unwrap_or(endpoint.url),
@@ -309,7 +280,7 @@ async fn change(context: &Context, homes: &[Webhooks], whose: &Whose, id: Uuid, 
     };
     // What somebody else changed meanwhile is not taken back.
     let request = Request { if_match: Some(endpoint.version.into()), ..request(tenant) };
-    changed(context, home.carry_out(&request, Act::Change { id, fields }).await?.changed)
+    changed(context, home.carry_out(&request, Act::Change { id: one.id, fields }).await?.changed)
 }
 
 fn changed(context: &Context, changed: Changed) -> Result<()> {

@@ -364,7 +364,21 @@ fn webhooks_are_set_up_looked_at_and_taken_away() {
     );
     assert_eq!(shown["description"], "for tests", "{shown}");
     sandbox.ok(&webhook(&["change", id, "--all-events"]));
-    assert_eq!(sandbox.json(&webhook(&["show", id]))["types"], json!([]));
+    let shown = sandbox.json(&webhook(&["show", id]));
+    assert_eq!(shown["types"], json!([]));
+    let events = || sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm"]).lines().count();
+    let before = events();
+    for (wrong, said) in [
+        (["change", id, "--url", "ftp://127.0.0.1/"], "only https"),
+        (["change", id, "--event", "crm.leads.*"], "/v1/events/types"),
+    ] {
+        let refused = sandbox.run(&webhook(&wrong));
+        assert!(refused.status.code() == Some(1) && refused.stderr.contains(said), "{refused:#?}");
+    }
+    let after = sandbox.json(&webhook(&["show", id]));
+    assert_eq!((&after["version"], events()), (&shown["version"], before), "a refusal changes and writes nothing");
+    let nobodys = sandbox.run(&webhook(&["show", "0197a8a0-0000-7000-8000-000000000001"]));
+    assert!(nobodys.stderr.contains("there is no webhook"), "{nobodys:#?}");
     for command in [&["enable", id][..], &["replay", id, "--after", "2"], &["rotate-secret", id], &["remove", id]] {
         sandbox.ok(&webhook(command));
     }

@@ -84,9 +84,7 @@ impl Command for ReassignAccount {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Account>(self.account, AccountCommand::Reassign { owner }).await
     }
 }

@@ -1,10 +1,10 @@
 //! What can be asked of a contact.
 
-use crm_aggregates::{Account, AccountId, Contact, ContactCommand, ContactCreated, ContactDetails, ContactId};
+use crm_aggregates::{AccountId, Contact, ContactCommand, ContactCreated, ContactDetails, ContactId};
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, Refusal};
 
-use crate::references::existing;
+use crate::references::existing_account;
 use crate::values::{self, present};
 
 /// One contact has an e-mail address, unless a duplicate was allowed.
@@ -90,9 +90,7 @@ impl Command for CreateContact {
         let details = self.details.check(&mut checks);
         let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
         checks.finish()?;
-        if let Some(account) = self.account {
-            existing::<Account>(work, account, "/account").await?;
-        }
+        existing_account(work, self.account).await?;
         let contact: ContactId = work.new_id();
         if let Some(email) = &details.email {
             claim_email(work, email, contact, self.allow_duplicate);
@@ -132,10 +130,7 @@ impl Command for ChangeContactAccount {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.update::<Contact>(self.contact, ContactCommand::ChangeAccount { account: self.account }).await?;
-        if let Some(account) = self.account {
-            existing::<Account>(work, account, "/account").await?;
-        }
-        Ok(())
+        existing_account(work, self.account).await
     }
 }
 
@@ -144,9 +139,7 @@ impl Command for ReassignContact {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Contact>(self.contact, ContactCommand::Reassign { owner }).await
     }
 }

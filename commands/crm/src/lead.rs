@@ -122,9 +122,7 @@ impl Command for AssignLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Lead>(self.lead, LeadCommand::Assign { owner }).await
     }
 }

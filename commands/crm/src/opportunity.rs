@@ -2,13 +2,13 @@
 
 use chrono::NaiveDate;
 use crm_aggregates::{
-    Account, AccountId, Contact, ContactError, ContactId, LineItem, Opportunity, OpportunityCommand, OpportunityId,
+    AccountId, Contact, ContactError, ContactId, LineItem, Opportunity, OpportunityCommand, OpportunityId,
     OpportunityOpened, PipelineId, StageId,
 };
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
-use crate::references::existing;
+use crate::references::{existing, existing_account};
 use crate::stage::enter;
 use crate::values::{self, present};
 use crate::{MoneyFields, money};
@@ -101,14 +101,6 @@ pub struct ReopenOpportunity {
     pub stage: Option<StageId>,
 }
 
-/// Whether a deal may be with this account: it has to be there.
-async fn with_account(work: &mut Work<'_>, account: Option<AccountId>) -> Result<(), Refusal> {
-    if let Some(account) = account {
-        existing::<Account>(work, account, "/account").await?;
-    }
-    Ok(())
-}
-
 /// Whether a deal may be with this contact: they have to be there, and known.
 async fn with_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
     if let Some(contact) = contact
@@ -131,7 +123,7 @@ impl Command for OpenOpportunity {
         let close_date = values::day(&mut checks, "/close_date", self.close_date);
         let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
         checks.finish()?;
-        with_account(work, self.account).await?;
+        existing_account(work, self.account).await?;
         with_contact(work, self.contact).await?;
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
@@ -209,9 +201,7 @@ impl Command for ReassignOpportunity {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let owner = checks.line("/owner", &self.owner, values::SUBJECT);
-        checks.finish()?;
+        let owner = values::owner(&self.owner)?;
         work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reassign { owner }).await
     }
 }
@@ -223,7 +213,7 @@ impl Command for ChangeOpportunityAccount {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let command = OpportunityCommand::ChangeAccount { account: self.account };
         work.update::<Opportunity>(self.opportunity, command).await?;
-        with_account(work, self.account).await
+        existing_account(work, self.account).await
     }
 }
 

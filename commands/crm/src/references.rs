@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use crm_aggregates::{Account, AccountId};
 use executor::{Work, named};
 use kernel::{Aggregate, FieldError, Refusal};
 
@@ -16,6 +17,14 @@ pub(crate) async fn existing<A: Aggregate>(
         Some(found) => Ok(found),
         None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", named::<A>()))),
     }
+}
+
+/// Refuses an account that does not exist, where one is named.
+pub(crate) async fn existing_account(work: &mut Work<'_>, account: Option<AccountId>) -> Result<(), Refusal> {
+    if let Some(account) = account {
+        existing::<Account>(work, account, "/account").await?;
+    }
+    Ok(())
 }
 
 /// A reference that leads nowhere. The body is well-formed, so it is no validation error: what it names may have been there.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
-use kernel::Checks;
+use kernel::{Checks, Refusal};
 
 use crate::lengths;
 pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
@@ -23,6 +23,14 @@ US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
 /// Takes over an optional value.
 pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
     text.map(|text| take(text))
+}
+
+/// Whom something is given to: the subject of their token.
+pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
+    let mut checks = Checks::default();
+    let owner = checks.line("/owner", text, SUBJECT);
+    checks.finish()?;
+    Ok(owner)
 }
 
 /// A country's code, in any case; upper case comes out.

@@ -4,10 +4,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Share, Stretch, deal, forward, int, load, owners, page, unreadable, window,
+    Context, Fetch, Fetching, Node, Share, Stretch, bad_argument, deal, forward, int, load, owners, page, unreadable,
+    window,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
-use kernel::{Service, TenantId};
+use kernel::{Currency, Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -241,19 +242,21 @@ pub struct OpportunityFilter {
     close_before: Option<NaiveDate>,
 }
 
-impl From<OpportunityFilter> for opportunities::OpportunityFilter {
-    fn from(filter: OpportunityFilter) -> Self {
-        Self {
-            status: filter.status.map(|all| all.into_iter().map(Into::into).collect()),
-            pipeline: filter.pipeline_id,
-            stage: filter.stage_ids,
-            account: filter.account_id,
-            owner: filter.owner,
-            currency: filter.currency,
-            rotten: filter.rotten,
-            close_from: filter.close_from,
-            close_before: filter.close_before,
-        }
+impl OpportunityFilter {
+    /// The same for the read model; refused with a currency that there is not.
+    fn read(self) -> FieldResult<opportunities::OpportunityFilter> {
+        let currency = self.currency.map(|code| code.to_ascii_uppercase().parse::<Currency>()).transpose();
+        Ok(opportunities::OpportunityFilter {
+            status: self.status.map(|all| all.into_iter().map(Into::into).collect()),
+            pipeline: self.pipeline_id,
+            stage: self.stage_ids,
+            account: self.account_id,
+            owner: self.owner,
+            currency: currency.map_err(|error| bad_argument("filter.currency", &error))?,
+            rotten: self.rotten,
+            close_from: self.close_from,
+            close_before: self.close_before,
+        })
     }
 }
 
@@ -292,7 +295,7 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<OpportunityConnection> {
     context.require(READ)?;
-    let filter: opportunities::OpportunityFilter = filter.unwrap_or_default().into();
+    let filter = filter.unwrap_or_default().read()?;
     forward(("closeFrom", filter.close_from), ("closeBefore", filter.close_before))?;
     let rows =
         page(context, SERVICE, &filter, order.unwrap_or(OpportunityOrder::CloseDate).key(), first, after).await?;

@@ -97,3 +97,14 @@ async fn filters_narrow_and_directories_are_searched() {
     assert_eq!(seen["nobody"], json!({ "totalCount": 0 }));
     assert_eq!(seen["contacts"], json!({ "nodes": [{ "name": "Ada Lovelace" }], "totalCount": 1 }));
 }
+
+#[tokio::test]
+async fn a_currency_that_there_is_not_is_refused_and_not_one_in_which_nothing_is_worth_anything() {
+    let world = World::start().await;
+    let head = world.runtime.store.head().await.unwrap();
+    for currency in ["", "euro", "€", "XXX"] {
+        let asked = format!("opportunities(filter: {{ currency: \"{currency}\" }}) {{ totalCount }}");
+        assert_eq!(world.refused(&asked).await, "value_not_allowed", "{currency:?}");
+    }
+    assert_eq!(world.runtime.store.head().await.unwrap(), head);
+}

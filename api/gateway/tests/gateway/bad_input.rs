@@ -287,6 +287,13 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
             "/account",
             "missing field",
         ),
+        (
+            ("/v1/crm/opportunities/0197a8a0-0000-7000-8000-000000000001/change-contact", json!({})),
+            "/contact",
+            "missing field",
+        ),
+        (("/v1/crm/accounts/0197a8a0-0000-7000-8000-000000000001/reassign", json!({})), "/owner", "missing field"),
+        (("/v1/crm/contacts/0197a8a0-0000-7000-8000-000000000001/reassign", json!({})), "/owner", "missing field"),
         (deal("close_date", json!("2024-2-3")), "/close_date", "YYYY-MM-DD"),
         (deal("close_date", json!("2024-02-30")), "/close_date", "YYYY-MM-DD"),
         (deal("close_date", json!(20_240_203)), "/close_date", "2026-02-03"),

@@ -6,7 +6,7 @@ use folding::list::{Filter, Order, first_of_each};
 use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
-use kernel::TenantId;
+use kernel::{Currency, TenantId};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ pub struct OpportunityFilter {
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
-    /// Worth something in this currency: ISO 4217, in any case.
-    pub currency: Option<String>,
+    /// Worth something in this currency.
+    pub currency: Option<Currency>,
     /// Whether it is open, and nothing happened to it for as many days as its stage allows.
     pub rotten: Option<bool>,
     /// Expected to close on this day or later.
@@ -115,7 +115,7 @@ impl Filter for OpportunityFilter {
             query.push(" AND t.owner = ").push_bind(owner);
         }
         if let Some(currency) = currency {
-            query.push(" AND t.currency = ").push_bind(currency.to_ascii_uppercase());
+            query.push(" AND t.currency = ").push_bind(currency.code().to_owned());
         }
         if let Some(rotten) = rotten {
             push_rotten(query, tenant, rotten);
@@ -129,8 +129,8 @@ impl Filter for OpportunityFilter {
     }
 }
 
-/// Adds the condition that a deal is rotten, or that it is not. How patient stages are is read once, not for each deal; a deal is found along the
-/// filter's other conditions and the list's order.
+/// Adds the condition that a deal is rotten, or that it is not. How patient stages are is read once, not for each deal; a deal is
+/// found along the filter's other conditions and the list's order.
 fn push_rotten(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, rotten: bool) {
     query.push(
         " AND (t.status = 'open' AND t.changed_at <= now() - make_interval(hours => 24 * ((

@@ -183,8 +183,8 @@ async fn deals_are_filtered_and_paged_by_their_closing_date() {
     assert_eq!(count(OpportunityFilter { stage: Some(vec![stages[1]]), ..OpportunityFilter::default() }).await, 2);
     assert_eq!(count(OpportunityFilter { pipeline: Some(id()), ..OpportunityFilter::default() }).await, 0);
     assert_eq!(count(OpportunityFilter { owner: Some("grace".to_owned()), ..OpportunityFilter::default() }).await, 1);
-    assert_eq!(count(OpportunityFilter { currency: Some("eur".to_owned()), ..OpportunityFilter::default() }).await, 7);
-    assert_eq!(count(OpportunityFilter { currency: Some("USD".to_owned()), ..OpportunityFilter::default() }).await, 0);
+    assert_eq!(count(OpportunityFilter { currency: Some(Currency::EUR), ..OpportunityFilter::default() }).await, 7);
+    assert_eq!(count(OpportunityFilter { currency: Some(Currency::USD), ..OpportunityFilter::default() }).await, 0);
     let (from, before) = (Some(date(98)), Some(date(99)));
     let filter = OpportunityFilter { close_from: from, close_before: before, ..OpportunityFilter::default() };
     assert_eq!(count(filter).await, 2);
