@@ -78,3 +78,26 @@ async fn a_board_and_a_movement_read_the_deals_of_their_time() {
     let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
     assert!(full == 0 && by_index > 0 && rows <= 100, "{full} {by_index} {rows}");
 }
+
+#[tokio::test]
+async fn a_movement_of_a_tenant_without_statistics_reads_each_version_once() {
+    let deals = |count: i64| {
+        let mut story = Story::new();
+        let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
+        for n in 0..count {
+            let (deal, last_stage) = (id(), StageId::new(stages[0]));
+            story.add::<OpportunityEvent>(deal, day(n), opened(pipeline, stages[0], money(1)));
+            story.add::<OpportunityEvent>(deal, day(n + 5), OpportunityWon { last_stage });
+        }
+        (story, pipeline)
+    };
+    let stage = applied(&deals(1_500).0).await;
+    let (second, pipeline) = deals(1_000);
+    stage.apply(&second.events, 5_000).await.unwrap();
+    let span = Span { pipeline, from: day(100), to: None };
+    let mut tables = stage.read(second.tenant).await;
+    let sums = movement_sums(&mut tables, second.tenant, span).await.unwrap();
+    assert!(sums.iter().map(|sum| sum.count).sum::<i64>() > 1_000);
+    let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
+    assert!(full == 0 && by_index > 0 && rows <= 5_000, "{full} {by_index} {rows}");
+}
