@@ -56,6 +56,15 @@ pub async fn count<F: Filter>(tables: &mut PgConnection, tenant: TenantId, filte
     query.build_query_scalar().fetch_one(tables).await
 }
 
+/// Adds `WHERE t.tenant_id = …` to a query, from where it goes on. The tenant stands in a sub-select, whose value the planner does not see:
+/// else it takes a tenant that came since Postgres gathered statistics for one without rows, and compares each of them with each.
+pub fn of_tenant<'q, 'a>(
+    query: &'q mut QueryBuilder<'a, Postgres>,
+    tenant: TenantId,
+) -> &'q mut QueryBuilder<'a, Postgres> {
+    query.push("WHERE t.tenant_id = (SELECT ").push_bind(tenant.uuid()).push(")")
+}
+
 /// The first rows of each of these `owners`, at most `limit` of each: the column `owner` names whose a row is, the column `by`
 /// orders those of one. An index over tenant, owner, that column and the row's id serves it.
 ///

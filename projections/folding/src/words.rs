@@ -175,7 +175,10 @@ impl Term {
     /// Adds the query of the ids of those who have it, along the key of the table of words.
     pub fn ids<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
         let (table, id) = R::WORDS;
-        query.push(format_args!("SELECT w.{id} FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
+        query
+            .push(format_args!("SELECT w.{id} FROM {table} w WHERE w.tenant_id = (SELECT "))
+            .push_bind(tenant)
+            .push(")");
         self.range(query, "w");
     }
 

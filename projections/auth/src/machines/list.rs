@@ -1,6 +1,6 @@
 //! Lists of machines.
 
-use folding::list::{Filter, Order};
+use folding::list::{Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -51,7 +51,7 @@ impl Filter for MachineFilter {
     type Order = ByName;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         if let Some(active) = self.active {
             query.push(" AND t.active = ").push_bind(active);
         }

@@ -1,6 +1,6 @@
 //! Searching the directory of accounts.
 
-use folding::list::{Filter, Order};
+use folding::list::{Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::words;
 use kernel::TenantId;
@@ -55,7 +55,7 @@ impl Filter for AccountFilter {
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { search, industry, country, owner } = self.clone();
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         if let Some(search) = search {
             words::matching::<AccountRow>(query, tenant.uuid(), &search);
         }

@@ -1,6 +1,6 @@
 //! Searching the directory of contacts.
 
-use folding::list::{Filter, Order, first_of_each};
+use folding::list::{Filter, Order, first_of_each, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::words;
 use kernel::TenantId;
@@ -78,7 +78,7 @@ impl Filter for ContactFilter {
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { search, email, account, owner, erased } = self.clone();
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         if let Some(search) = search {
             words::matching::<ContactRow>(query, tenant.uuid(), &search);
         }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
-use folding::list::{Filter, Order};
+use folding::list::{Filter, Order, of_tenant};
 use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use kernel::TenantId;
@@ -61,7 +61,7 @@ impl Filter for LeadFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { status, source, owner, unowned, email, country, captured_from, captured_before, import } =
             self.clone();
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         if let Some(status) = status {
             query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
         }

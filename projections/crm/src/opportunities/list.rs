@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use crm_aggregates::OpportunityStatus;
-use folding::list::{Filter, Order, first_of_each};
+use folding::list::{Filter, Order, first_of_each, of_tenant};
 use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
@@ -98,7 +98,7 @@ impl Filter for OpportunityFilter {
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { status, pipeline, stage, account, owner, currency, rotten, close_from, close_before } = self.clone();
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         if let Some(status) = status {
             query.push(" AND t.status = ANY(").push_bind(status.iter().map(name).collect::<Vec<_>>()).push(")");
         }

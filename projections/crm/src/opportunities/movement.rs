@@ -146,7 +146,7 @@ pub async fn moved(
         "{MOVED}
     SELECT deals.*, o.name
     FROM deals
-    JOIN opportunity o ON o.tenant_id = $1 AND o.opportunity_id = deals.opportunity_id
+    JOIN opportunity o ON o.tenant_id = (SELECT $1) AND o.opportunity_id = deals.opportunity_id
     WHERE movements <> '{{}}' AND movements && coalesce($5, movements)
           AND deals.opportunity_id > coalesce($6, '00000000-0000-0000-0000-000000000000'::uuid)
     ORDER BY deals.opportunity_id

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
-pub use folding::list::count;
 use folding::list::{Filter, Order};
+pub use folding::list::{count, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::{Key, upsert};
 use folding::{projection, table};
@@ -95,7 +95,7 @@ impl Filter for DomainFilter {
     type Order = ByName;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.released");
+        of_tenant(query, tenant).push(" AND NOT t.released");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The groups of a tenant, now and at any time.
 
 use folding::as_of::AsOf;
-use folding::list::{self, Filter, Order};
+use folding::list::{self, Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
 use kernel::TenantId;
@@ -26,7 +26,7 @@ impl Filter for GroupFilter {
     type Order = ByName;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.dissolved");
+        of_tenant(query, tenant).push(" AND NOT t.dissolved");
         if let Some(name) = self.name.clone() {
             query.push(" AND t.name = ").push_bind(name);
         }

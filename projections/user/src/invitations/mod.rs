@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{self, Current, Telling, fold};
-use folding::list::{Filter, Order};
+use folding::list::{Filter, Order, of_tenant};
 pub use folding::list::{count, list};
 use folding::named::Named;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
@@ -127,7 +127,7 @@ impl Filter for InvitationFilter {
     type Order = LastSentFirst;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         match self.status {
             // As a literal, so that the index of pending ones is seen to fit.
             Some(InvitationStatus::Pending) => _ = query.push(" AND t.status = 'pending'"),

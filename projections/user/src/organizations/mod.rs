@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
-use folding::list::{Filter, Order};
+use folding::list::{Filter, Order, of_tenant};
 pub use folding::list::{count, find};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::{Key, upsert};
@@ -92,7 +92,7 @@ impl Filter for OrganizationFilter {
     type Order = ByName;
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid()).push(" AND NOT t.closed");
+        of_tenant(query, tenant).push(" AND NOT t.closed");
         if let Some(parent) = self.parent {
             query.push(" AND t.parent_id = ").push_bind(parent.uuid());
         }

@@ -1,5 +1,6 @@
 //! Searching the directory of users.
 
+use folding::list::of_tenant;
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use folding::table::{self, select};
 use folding::words::{self, Term, having};
@@ -221,7 +222,7 @@ impl PersonFilter {
 
     /// Adds all conditions but the words.
     pub(super) fn plain(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid());
+        of_tenant(query, tenant);
         match &self.status {
             // Written out: that is what the indexes of those who are users ask for.
             None => query.push(format_args!(" AND {PRESENT}")),
