@@ -15,6 +15,6 @@ pub use row::{OpportunityHistoryRow, OpportunityRow};
 
 projection! {
     /// Projects opportunities.
-    pub struct Opportunities = "opportunities" @ 2, tables ["opportunity", "opportunity_history"], events "crm.opportunity." by reducer::apply,
+    pub struct Opportunities = "opportunities" @ 3, tables ["opportunity", "opportunity_history"], events "crm.opportunity." by reducer::apply,
     counts "opportunity_id" in ["opportunity", "opportunity_history"]
 }
