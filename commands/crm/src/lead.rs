@@ -31,7 +31,7 @@ impl LeadFields {
             title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
             email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
             phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
-            country: present(self.country.as_ref(), |text| values::country(checks, "/country", text)),
+            country: present(self.country.as_ref(), |text| checks.country("/country", text)),
         }
     }
 }
