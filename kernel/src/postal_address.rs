@@ -1,4 +1,7 @@
 //! Postal addresses.
+//!
+//! As sent, the texts of an address are anything; [`PostalAddress::check`] makes the address of them that is kept. Somebody's own stands in
+//! [`Personal`](crate::Personal).
 
 use std::ops::RangeInclusive;
 
@@ -7,10 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Checks;
 
-/// Where post reaches somebody: what is known of it, which is at least one member. Somebody's own stands in
-/// [`Personal`](crate::Personal).
-///
-/// As sent, its texts are anything; [`check`](Self::check) makes the address of them that is kept.
+/// A postal address: what is known of it, at least one of its members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PostalAddress {
     /// Street and number, a post office box, whose house it is: one line or several, parted by line breaks.
