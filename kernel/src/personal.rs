@@ -191,7 +191,8 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Personal<T> {
 /// To whom may read it, it is the value itself; that it is personal, the contract says.
 impl<T: JsonSchema> JsonSchema for Personal<T> {
     fn schema_name() -> Cow<'static, str> {
-        "Personal".into()
+        // Nearly all are texts, which have no name of their own.
+        if T::inline_schema() { "Personal".into() } else { format!("Personal{}", T::schema_name()).into() }
     }
 
     fn schema_id() -> Cow<'static, str> {
@@ -199,7 +200,7 @@ impl<T: JsonSchema> JsonSchema for Personal<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = T::json_schema(generator);
+        let value = generator.subschema_for::<T>();
         let description = "What tells something about a person: a name, an address, a number. It may stand sealed, as an object \
                            with the one member `sealed`: under the key of that person, without which nobody opens it. So it does in \
                            the log, and for everybody once the person is erased.";

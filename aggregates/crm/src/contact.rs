@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Aggregate, Personal, Refusal};
+use kernel::{Aggregate, Personal, PostalAddress, Refusal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,9 @@ pub struct ContactDetails {
     /// E.164.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Personal<String>>,
+    /// Where post reaches them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<PostalAddress>>,
 }
 
 /// A contact as its history has made it.
@@ -118,7 +121,7 @@ impl Contact {
 
 impl Aggregate for Contact {
     const TYPE: &'static str = "crm.contact";
-    const FORM: u32 = 2;
+    const FORM: u32 = 3;
     const SEALED: bool = true;
     type Command = ContactCommand;
     type Event = ContactEvent;

@@ -1,7 +1,7 @@
 //! Lead: somebody who might buy.
 
 use chrono::{DateTime, Utc};
-use kernel::Personal;
+use kernel::{Personal, PostalAddress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,9 @@ pub struct LeadDetails {
     /// ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// Where post reaches them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<PostalAddress>>,
 }
 
 /// Where a lead came from.

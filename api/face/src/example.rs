@@ -1,6 +1,7 @@
 //! What answers look like, for the contract: values of the very types that are sent, so that no example can be of another form.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use kernel::PostalAddress;
 use uuid::Uuid;
 
 /// What can be shown in the contract as an answer's body.
@@ -24,6 +25,17 @@ pub fn time(minutes: u32) -> DateTime<Utc> {
 /// The days of examples: so many days after 2026-05-04.
 pub fn day(days: u16) -> NaiveDate {
     time(u32::from(days) * 24 * 60).date_naive()
+}
+
+/// The postal address of examples.
+pub fn postal_address() -> PostalAddress {
+    PostalAddress {
+        street: Some("1701 North Scott Street".to_owned()),
+        locality: Some("Arlington".to_owned()),
+        region: Some("Virginia".to_owned()),
+        postal_code: Some("22209".to_owned()),
+        country: Some("US".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the contract says of texts. `#[schemars(with = "form::Email")]` beside a field gives it this form in the contract; that
 //! it has it is checked with the command, where all that is wrong is said at once.
 
+use kernel::PostalAddress;
+
 /// Declares forms by their JSON Schema; `#[schemars(with = "…")]` names them.
 #[macro_export]
 macro_rules! forms {
@@ -29,4 +31,14 @@ forms! {
     Email = { "type": "string", "format": "email", "maxLength": 254 };
     /// A telephone number in international form; spaces, hyphens, dots and brackets may stand in it.
     Phone = { "type": "string", "pattern": r"^[ .()-]*\+[ .()-]*[1-9]([ .()-]*[0-9]){6,14}[ .()-]*$" };
+    /// A country: ISO 3166-1 alpha-2, in any case.
+    Country = { "type": "string", "pattern": "^[A-Za-z]{2}$" };
+    /// The lines of an address that stand above its locality.
+    Street = { "type": "string", "minLength": PostalAddress::STREET.start(), "maxLength": PostalAddress::STREET.end() };
+    /// The locality of an address.
+    Locality = { "type": "string", "minLength": PostalAddress::LOCALITY.start(), "maxLength": PostalAddress::LOCALITY.end() };
+    /// The region of an address.
+    Region = { "type": "string", "minLength": PostalAddress::REGION.start(), "maxLength": PostalAddress::REGION.end() };
+    /// The postal code of an address.
+    PostalCode = { "type": "string", "minLength": PostalAddress::POSTAL_CODE.start(), "maxLength": PostalAddress::POSTAL_CODE.end() };
 }

@@ -32,6 +32,7 @@ pub mod operation;
 mod parameter;
 mod ports;
 mod position;
+mod postal_address;
 mod problem;
 pub mod schema;
 mod told;
@@ -61,6 +62,7 @@ pub use ports::{
     no_addressees, no_names,
 };
 pub use position::MinPositions;
+pub use postal_address::NewPostalAddress;
 pub use problem::{Problem, challenge, log_unreadable, status};
 pub use told::Told;
 pub use uploads::Uploads;

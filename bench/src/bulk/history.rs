@@ -85,6 +85,7 @@ fn life(lead: u64) -> [LeadEvent; STEPS as usize] {
         email: Some(format!("ada.{lead}@example.com").into()),
         phone: None,
         country: Some("GB".to_owned()),
+        address: None,
     };
     [
         LeadCaptured { details, source: LeadSource::Website, owner: None, import: None }.into(),

@@ -14,6 +14,7 @@ pub struct Details {
     pub email: Option<String>,
     pub phone: Option<String>,
     pub country: Option<String>,
+    pub address: Option<kernel::PostalAddress>,
     pub source: String,
 }
 

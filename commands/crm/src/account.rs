@@ -24,7 +24,7 @@ impl AccountFields {
             name: checks.line("/name", &self.name, values::NAME),
             website: present(self.website.as_ref(), |text| values::website(checks, "/website", text)),
             industry: present(self.industry.as_ref(), |text| checks.line("/industry", text, values::NAME)),
-            country: present(self.country.as_ref(), |text| values::country(checks, "/country", text)),
+            country: present(self.country.as_ref(), |text| checks.country("/country", text)),
             employees: self.employees,
         }
     }

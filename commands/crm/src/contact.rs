@@ -2,7 +2,7 @@
 
 use crm_aggregates::{AccountId, Contact, ContactCommand, ContactCreated, ContactDetails, ContactId};
 use executor::{ClaimKind, Command, Work};
-use kernel::{Checks, Personal, Refusal};
+use kernel::{Checks, Personal, PostalAddress, Refusal};
 
 use crate::references::existing_account;
 use crate::values::{self, present};
@@ -22,6 +22,8 @@ pub struct ContactFields {
     /// Unique among contacts, unless a duplicate is allowed.
     pub email: Option<String>,
     pub phone: Option<String>,
+    /// Where post reaches them.
+    pub address: Option<PostalAddress>,
 }
 
 impl ContactFields {
@@ -31,6 +33,7 @@ impl ContactFields {
             title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
             email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
             phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+            address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
         }
     }
 }

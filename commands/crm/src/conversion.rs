@@ -151,6 +151,7 @@ impl ConvertLead {
             title: lead.details.title.clone(),
             email: lead.details.email.clone(),
             phone: lead.details.phone.clone(),
+            address: lead.details.address.clone(),
         };
         let (account, owner) = (Some(to.account), lead.owner.clone());
         work.create::<Contact>(

@@ -2,7 +2,7 @@
 
 use crm_aggregates::{DisqualifyReason, Lead, LeadCaptured, LeadCommand, LeadDetails, LeadId, LeadSource};
 use executor::{Command, Work};
-use kernel::{Checks, Refusal};
+use kernel::{Checks, PostalAddress, Refusal};
 
 use crate::values::{self, present};
 
@@ -21,6 +21,8 @@ pub struct LeadFields {
     pub phone: Option<String>,
     /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
+    /// Where post reaches them.
+    pub address: Option<PostalAddress>,
 }
 
 impl LeadFields {
@@ -31,7 +33,8 @@ impl LeadFields {
             title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
             email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
             phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
-            country: present(self.country.as_ref(), |text| values::country(checks, "/country", text)),
+            country: present(self.country.as_ref(), |text| checks.country("/country", text)),
+            address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
         }
     }
 }

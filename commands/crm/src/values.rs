@@ -1,4 +1,4 @@
-//! The forms of CRM's values: what a country, a web address and a day look like. (How long texts may be: `lengths.rs`.)
+//! The forms of CRM's values: what a web address and a day look like. (How long texts may be: `lengths.rs`.)
 
 use std::ops::RangeInclusive;
 
@@ -11,15 +11,6 @@ pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
 /// The years in which a deal can close or a rate can hold.
 const YEARS: RangeInclusive<i32> = 1970..=2199;
 
-/// Officially assigned codes of ISO 3166-1 alpha-2.
-const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS \
-BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK \
-FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM \
-JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS \
-MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW \
-SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM \
-US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
-
 /// Takes over an optional value.
 pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
     text.map(|text| take(text))
@@ -31,15 +22,6 @@ pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
     let owner = checks.line("/owner", text, SUBJECT);
     checks.finish()?;
     Ok(owner)
-}
-
-/// A country's code, in any case; upper case comes out.
-pub(crate) fn country(checks: &mut Checks, pointer: &str, text: &str) -> String {
-    let code = text.trim().to_ascii_uppercase();
-    if code.len() != 2 || !COUNTRIES.split(' ').any(|known| known == code) {
-        checks.refuse(pointer, "country", "not a country code of ISO 3166-1 alpha-2, like DE or US");
-    }
-    code
 }
 
 /// A web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
@@ -71,17 +53,6 @@ mod tests {
         let mut checks = Checks::default();
         check(&mut checks);
         checks.into_errors().into_iter().map(|error| error.code).collect()
-    }
-
-    #[test]
-    fn countries_are_those_of_iso_3166() {
-        assert_eq!(COUNTRIES.split(' ').count(), 249);
-        for good in ["DE", "us", " fr "] {
-            assert!(refused(|checks| _ = country(checks, "/country", good)).is_empty(), "{good:?}");
-        }
-        for bad in ["", "D", "XX", "DEU", "Germany", "D E", "ß"] {
-            assert_eq!(refused(|checks| _ = country(checks, "/country", bad)), ["country"], "{bad:?}");
-        }
     }
 
     #[test]

@@ -70,8 +70,8 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
 fn placed<F: Field>(errors: Vec<FieldError>, line: u64, sheet: &Sheet<'_, F>) -> Vec<RowError> {
     let mut placed: Vec<RowError> = Vec::with_capacity(errors.len());
     for error in errors {
-        let field = error.pointer.split('/').nth(1).unwrap_or_default();
-        let column = sheet.header(field);
+        // What a column is may be a member of what the error points to, as the street of an address.
+        let column = error.pointer.rsplit('/').find_map(|name| sheet.header(name));
         // A refused cell counts as absent; that the name is then "empty" is no second error.
         let said = placed.iter().any(|earlier| earlier.column == column);
         if !(said && error.code == "empty") {

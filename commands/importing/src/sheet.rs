@@ -18,6 +18,11 @@ pub trait Field: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
     /// The header that a column has without a mapping.
     fn name(self) -> &'static str;
 
+    /// Other headers that say the same.
+    fn also(self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether its cells begin with `+` by right.
     fn is_telephone_number(self) -> bool {
         false
@@ -25,7 +30,7 @@ pub trait Field: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
 }
 
 fn named<F: Field>(name: &str) -> Option<F> {
-    F::ALL.iter().copied().find(|field| field.name() == name)
+    F::ALL.iter().copied().find(|field| field.name() == name || field.also().contains(&name))
 }
 
 fn names<F: Field>(fields: &[F]) -> Vec<&'static str> {
@@ -229,6 +234,10 @@ mod tests {
                 Self::Company => "company",
             }
         }
+
+        fn also(self) -> &'static [&'static str] {
+            if self == Self::Company { &["organization", "firm"] } else { &[] }
+        }
     }
 
     type Sheet<'a> = super::Sheet<'a, Part>;
@@ -264,6 +273,7 @@ mod tests {
             (b"name,shoe_size\nAda,37\n", "csv_unknown_column"),
             (b"name,\nAda,\n", "csv_unknown_column"),
             (b"name,email,Name\nAda,a@b.c,x\n", "csv_duplicate_column"),
+            (b"name,company,Firm\nAda,x,x\n", "csv_duplicate_column"),
             (b"email\na@b.c\n", "csv_missing_column"),
             (b"name;shoe_size\nAda;37\n", "csv_unknown_column"),
             (b"sep=;\r\n", "csv_empty"),
@@ -305,6 +315,13 @@ mod tests {
         let sheet = Sheet::read(b"\xEF\xBB\xBFName, EMAIL\nAda,a@b.c\n", &BTreeMap::new(), 100_000).unwrap();
         assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), Some(Part::Email)]);
         assert_eq!(sheet.rows, 1);
+    }
+
+    #[test]
+    fn a_field_is_found_under_each_of_its_names() {
+        let sheet = Sheet::read(b"name,Firm\nAda,Engines\n", &BTreeMap::new(), 100_000).unwrap();
+        assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), Some(Part::Company)]);
+        assert_eq!(sheet.header("company").as_deref(), Some("Firm"), "errors name it as the file does");
     }
 
     #[test]

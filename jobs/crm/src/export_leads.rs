@@ -7,7 +7,7 @@ use crm_aggregates::{LeadSource, LeadStatus};
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
 use crm_projections::{Order, Seek};
 use jobs::{Arguments, Fault, Kind, Step, Work};
-use kernel::{Checks, without_formula};
+use kernel::{Checks, PostalAddress, without_formula};
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -73,6 +73,11 @@ struct Line<'a> {
     status: LeadStatus,
     owner: Option<Cow<'a, str>>,
     captured_at: DateTime<Utc>,
+    street: Option<Cow<'a, str>>,
+    locality: Option<Cow<'a, str>>,
+    region: Option<Cow<'a, str>>,
+    postal_code: Option<Cow<'a, str>>,
+    address_country: Option<&'a str>,
 }
 
 pub(crate) fn kind(read_models: ReadModels) -> Kind {
@@ -141,10 +146,17 @@ fn csv(rows: &[LeadRow], header: bool) -> Result<Vec<u8>, Fault> {
                 "status",
                 "owner",
                 "captured_at",
+                "street",
+                "locality",
+                "region",
+                "postal_code",
+                "address_country",
             ])
             .map_err(|error| unwritable(&error))?;
     }
+    let none = PostalAddress::default();
     for row in rows {
+        let address = row.address.as_ref().map_or(&none, |address| &address.0);
         let line = Line {
             id: row.lead_id.to_string(),
             name: without_formula(&row.name),
@@ -157,6 +169,11 @@ fn csv(rows: &[LeadRow], header: bool) -> Result<Vec<u8>, Fault> {
             status: row.status.0,
             owner: row.owner.as_deref().map(without_formula),
             captured_at: row.captured_at,
+            street: address.street.as_deref().map(without_formula),
+            locality: address.locality.as_deref().map(without_formula),
+            region: address.region.as_deref().map(without_formula),
+            postal_code: address.postal_code.as_deref().map(without_formula),
+            address_country: address.country.as_deref(),
         };
         writer.serialize(line).map_err(|error| unwritable(&error))?;
     }

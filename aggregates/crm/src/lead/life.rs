@@ -117,7 +117,7 @@ impl Lead {
 
 impl Aggregate for Lead {
     const TYPE: &'static str = "crm.lead";
-    const FORM: u32 = 3;
+    const FORM: u32 = 4;
     const SEALED: bool = true;
     type Command = LeadCommand;
     type Event = LeadEvent;

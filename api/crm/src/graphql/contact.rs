@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Node, Share, deal, int, load, owners, page};
+use face::graphql::{Context, Fetch, Fetching, Node, PostalAddress, Share, deal, int, load, owners, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -51,6 +51,11 @@ impl Contact {
     /// Telephone number, E.164.
     fn phone(&self) -> Option<&str> {
         self.0.phone.as_deref()
+    }
+
+    /// Where post reaches them.
+    fn address(&self) -> Option<PostalAddress> {
+        self.0.address.as_ref().map(|address| PostalAddress::from(&address.0))
     }
 
     /// The user responsible, by the subject of their token.

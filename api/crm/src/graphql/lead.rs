@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, Stretch, forward, int, page, unreadable};
+use face::graphql::{Context, Fetching, Node, PostalAddress, Stretch, forward, int, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -109,6 +109,11 @@ impl Lead {
     /// ISO 3166-1 alpha-2.
     fn country(&self) -> Option<&str> {
         self.0.country.as_deref()
+    }
+
+    /// Where post reaches them.
+    fn address(&self) -> Option<PostalAddress> {
+        self.0.address.as_ref().map(|address| PostalAddress::from(&address.0))
     }
 
     /// Where it came from.

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use crm_aggregates::{AccountId, Contact, LeadId};
 use crm_commands::{ChangeContactAccount, ChangeContactDetails, ContactFields, CreateContact, ReassignContact};
 use executor::Current;
-use face::{Authenticated, Command, Example, Runtime, example};
+use face::{Authenticated, Command, Example, NewPostalAddress, Runtime, example};
+use kernel::PostalAddress;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -30,7 +31,7 @@ impl Contacts {
 /// A new contact.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "title": "Countess", "email": "ada@example.com", "phone": "+442071234567"}))]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "title": "Countess", "email": "ada@example.com", "phone": "+442071234567", "address": {"street": "12 St James's Square", "locality": "London", "postal_code": "SW1Y 4JH", "country": "GB"}}))]
 struct NewContact {
     /// Full name.
     #[schemars(with = "form::Name")]
@@ -47,6 +48,9 @@ struct NewContact {
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
+    /// Where post reaches them.
+    #[serde(default)]
+    address: Option<NewPostalAddress>,
     /// The account they belong to.
     #[serde(default)]
     account: Option<AccountId>,
@@ -79,6 +83,9 @@ struct NewContactDetails {
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
+    /// Where post reaches them.
+    #[serde(default)]
+    address: Option<NewPostalAddress>,
     /// Go on although another contact has this e-mail address.
     #[serde(default)]
     allow_duplicate: bool,
@@ -112,6 +119,9 @@ struct ContactResource {
     /// Telephone number, E.164.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
+    /// Where post reaches them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<PostalAddress>,
     /// The account they belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Uuid>,
@@ -138,6 +148,7 @@ impl Example for ContactResource {
             title: Some("Programmer".to_owned()),
             email: Some("grace@example.com".to_owned()),
             phone: Some("+12025550123".to_owned()),
+            address: Some(example::postal_address()),
             account: Some(example::id(2)),
             owner: Some("ada".to_owned()),
             lead: Some(example::id(1)),
@@ -156,8 +167,8 @@ impl Contacts {
     /// two. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts", method = "post", operation_id = "createContact")]
     async fn create(&self, command: Command<NewContact>) -> Made {
-        let NewContact { name, title, email, phone, account, owner, allow_duplicate } = command.body;
-        let details = ContactFields { name, title, email, phone };
+        let NewContact { name, title, email, phone, address, account, owner, allow_duplicate } = command.body;
+        let details = ContactFields { name, title, email, phone, address: address.map(Into::into) };
         let contact = CreateContact { details, account, owner, allow_duplicate };
         create(&self.runtime, &command.request, "contacts", contact, |id| id.uuid()).await
     }
@@ -175,6 +186,7 @@ impl Contacts {
                 title: state.details.title.clone(),
                 email: shown(state.details.email.as_ref()),
                 phone: shown(state.details.phone.as_ref()),
+                address: shown(state.details.address.as_ref()),
                 account: state.account.map(AccountId::uuid),
                 owner: state.owner.clone(),
                 lead: state.lead.map(LeadId::uuid),
@@ -191,8 +203,8 @@ impl Contacts {
     /// What is left out is gone. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-details", method = "post", operation_id = "changeContactDetails")]
     async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> Done {
-        let NewContactDetails { name, title, email, phone, allow_duplicate } = command.body;
-        let details = ContactFields { name, title, email, phone };
+        let NewContactDetails { name, title, email, phone, address, allow_duplicate } = command.body;
+        let details = ContactFields { name, title, email, phone, address: address.map(Into::into) };
         let changed = ChangeContactDetails { contact: id(&contact), details, allow_duplicate };
         change(&self.runtime, &command.request, contact.0, changed).await
     }

@@ -4,7 +4,7 @@
 //! command, where all that is wrong is said at once.
 
 use crm_commands::lengths::{NAME, NOTE, REASON, SUBJECT, WEBSITE};
-pub use face::form::{Email, Phone};
+pub use face::form::{Country, Email, Phone};
 use face::{Whole, forms};
 
 /// How many, at least `MIN`: no more than an `Int` of GraphQL holds, which shows it.
@@ -19,8 +19,6 @@ forms! {
     Reason = { "type": "string", "minLength": REASON.start(), "maxLength": REASON.end() };
     /// A note.
     Note = { "type": "string", "minLength": NOTE.start(), "maxLength": NOTE.end() };
-    /// ISO 3166-1 alpha-2, in any case.
-    Country = { "type": "string", "pattern": "^[A-Za-z]{2}$" };
     /// ISO 4217.
     CurrencyCode = { "type": "string", "pattern": "^[A-Z]{3}$" };
     /// A web address.

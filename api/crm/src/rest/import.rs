@@ -127,8 +127,9 @@ impl Imports {
     /// Import leads from a CSV file
     ///
     /// UTF-8 with a header row; what separates its cells (commas, semicolons or tabs) does so in all rows. Columns: name, company,
-    /// title, email, phone, country, source, owner, occurred_at (needs the permission crm:history:backdate). What is wrong with a
-    /// row is reported with its line, the other rows are taken; what is wrong with the file as a whole refuses all of it.
+    /// title, email, phone, country, source, owner, occurred_at (needs the permission crm:history:backdate); and of the address:
+    /// street, locality (or city), region (or state), postal_code (or zip, postcode), to which the row's country belongs, too. What is
+    /// wrong with a row is reported with its line, the other rows are taken; what is wrong with the file as a whole refuses all of it.
     ///
     /// Send an Idempotency-Key: an import that was cut off goes on where it was when the same file comes again under the same
     /// key. Without one it begins anew, and leads that were taken already are taken twice.

@@ -6,8 +6,8 @@ use crm_commands::{
     AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
 };
 use executor::Current;
-use face::{Authenticated, Command, Empty, Example, Runtime, example};
-use kernel::Personal;
+use face::{Authenticated, Command, Empty, Example, NewPostalAddress, Runtime, example};
+use kernel::{Personal, PostalAddress};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -32,7 +32,7 @@ impl Leads {
 /// A new lead.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"name": "Grace Hopper", "company": "Eckert-Mauchly", "email": "grace@example.com", "source": "referral"}))]
+#[schemars(example = serde_json::json!({"name": "Grace Hopper", "company": "Eckert-Mauchly", "email": "grace@example.com", "address": {"locality": "Arlington", "region": "Virginia", "country": "US"}, "source": "referral"}))]
 struct NewLead {
     /// Full name of the person: 1 to 200 characters.
     #[schemars(with = "form::Name")]
@@ -57,6 +57,9 @@ struct NewLead {
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
+    /// Where post reaches them.
+    #[serde(default)]
+    address: Option<NewPostalAddress>,
     /// Where it came from.
     #[serde(default)]
     source: LeadSource,
@@ -94,6 +97,9 @@ struct NewLeadDetails {
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
+    /// Where post reaches them.
+    #[serde(default)]
+    address: Option<NewPostalAddress>,
 }
 
 /// Who is responsible.
@@ -165,6 +171,9 @@ struct LeadResource {
     /// ISO 3166-1 alpha-2.
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
+    /// Where post reaches them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<PostalAddress>,
     /// Where it came from.
     source: LeadSource,
     /// The user who works on it.
@@ -184,7 +193,7 @@ struct LeadResource {
 }
 
 /// What is personal, as long as it is known.
-pub(super) fn shown(value: Option<&Personal<String>>) -> Option<String> {
+pub(super) fn shown<T: Clone>(value: Option<&Personal<T>>) -> Option<T> {
     value.and_then(Personal::known).cloned()
 }
 
@@ -201,6 +210,7 @@ impl Example for LeadResource {
             email: Some("grace@example.com".to_owned()),
             phone: Some("+12025550123".to_owned()),
             country: Some("US".to_owned()),
+            address: Some(example::postal_address()),
             source: LeadSource::Referral,
             owner: Some("ada".to_owned()),
             reason: None,
@@ -238,6 +248,7 @@ impl Leads {
             email: body.email,
             phone: body.phone,
             country: body.country,
+            address: body.address.map(Into::into),
         };
         let capture = CaptureLead { details, source: body.source, owner: body.owner };
         create(&self.runtime, &command.request, "leads", capture, |id| id.uuid()).await
@@ -259,6 +270,7 @@ impl Leads {
                 email: shown(state.details.email.as_ref()),
                 phone: shown(state.details.phone.as_ref()),
                 country: state.details.country.clone(),
+                address: shown(state.details.address.as_ref()),
                 source: state.source,
                 owner: state.owner.clone(),
                 reason: state.reason().map(str::to_owned),
@@ -287,6 +299,7 @@ impl Leads {
             email: body.email,
             phone: body.phone,
             country: body.country,
+            address: body.address.map(Into::into),
         };
         let change_details = ChangeLeadDetails { lead: id(&lead), details };
         change(&self.runtime, &command.request, lead.0, change_details).await

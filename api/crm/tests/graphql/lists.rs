@@ -1,4 +1,7 @@
-use crm_commands::{AccountFields, AssignLead, ContactFields, CreateAccount, CreateContact, QualifyLead};
+use crm_commands::{
+    AccountFields, AssignLead, CaptureLead, ContactFields, CreateAccount, CreateContact, LeadFields, QualifyLead,
+};
+use kernel::PostalAddress;
 use serde_json::json;
 
 use crate::world::World;
@@ -26,6 +29,30 @@ async fn a_lead_is_seen_as_soon_as_its_command_was_answered() {
     assert_eq!(seen["leadHistory"][1]["actor"], "grace");
     assert_eq!(seen["leadStanding"], json!({ "status": "ASSIGNED" }));
     assert_eq!(seen["unknown"], json!(null));
+}
+
+#[tokio::test]
+async fn leads_and_contacts_show_their_addresses_and_null_where_there_is_none() {
+    let world = World::start().await;
+    let address = PostalAddress { locality: Some("London".to_owned()), ..PostalAddress::default() };
+    let address = Some(PostalAddress { street: Some("12 St James's Square\nFlat 3".to_owned()), ..address });
+    let details = LeadFields { name: "Ada".to_owned(), address: address.clone(), ..LeadFields::default() };
+    let lead = world.command(None, CaptureLead { details, ..CaptureLead::default() }).await.unwrap();
+    let details = ContactFields { name: "Ada".to_owned(), address, ..ContactFields::default() };
+    let contact = world.command(None, CreateContact { details, ..CreateContact::default() }).await.unwrap();
+    let other = world.lead("grace").await;
+    let fields = "address { street locality region postalCode country }";
+    let seen = world
+        .ask(&format!(
+            "lead(id: \"{lead}\") {{ {fields} }} contact(id: \"{contact}\") {{ {fields} }}
+             other: lead(id: \"{other}\") {{ {fields} }}"
+        ))
+        .await;
+    let expected = json!({
+        "street": "12 St James's Square\nFlat 3", "locality": "London", "region": null, "postalCode": null, "country": null,
+    });
+    assert_eq!((&seen["lead"]["address"], &seen["contact"]["address"]), (&expected, &expected));
+    assert_eq!(seen["other"], json!({ "address": null }));
 }
 
 #[tokio::test]

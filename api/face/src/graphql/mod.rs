@@ -9,6 +9,7 @@ mod history;
 mod loader;
 mod node;
 mod page;
+mod postal_address;
 mod read;
 mod session;
 
@@ -25,6 +26,7 @@ pub use history::{Stretch, window};
 pub use loader::{Fetch, Fetching, load};
 pub use node::{Node, Share, deal, owners};
 pub use page::{Cursor, Page, PageRequest, page};
+pub use postal_address::PostalAddress;
 pub use read::{forward, int, unlistable, unreadable};
 pub use session::{Reader, Session};
 

@@ -55,10 +55,32 @@ async fn values_that_are_not_allowed_are_named_by_their_pointers() {
         (json!({ "name": "Ada", "email": "a@b.c\u{0}" }), "/email", "email"),
         (json!({ "name": "Ada", "phone": "030 12" }), "/phone", "phone"),
         (json!({ "name": "Ada", "country": "Germany" }), "/country", "country"),
+        (json!({ "name": "Ada", "address": "1 Main Street" }), "/address", "wrong_type"),
+        (json!({ "name": "Ada", "address": ["1 Main Street"] }), "/address", "wrong_type"),
+        (json!({ "name": "Ada", "address": {} }), "/address", "empty"),
+        (json!({ "name": "Ada", "address": { "street": null } }), "/address", "empty"),
+        (json!({ "name": "Ada", "address": { "city": "London" } }), "/address/city", "unknown_field"),
+        (json!({ "name": "Ada", "address": { "street": 1 } }), "/address/street", "wrong_type"),
+        (json!({ "name": "Ada", "address": { "street": "x".repeat(301) } }), "/address/street", "length"),
+        (json!({ "name": "Ada", "address": { "locality": "two\nlines" } }), "/address/locality", "control_character"),
+        (json!({ "name": "Ada", "address": { "region": " " } }), "/address/region", "empty"),
+        (
+            json!({ "name": "Ada", "address": { "postal_code": "\u{202e}" } }),
+            "/address/postal_code",
+            "control_character",
+        ),
+        (json!({ "name": "Ada", "address": { "country": "Germany" } }), "/address/country", "country"),
     ];
     let before = world.head().await;
     for (body, pointer, code) in cases {
         let shown: String = body.to_string().chars().take(100).collect();
+        // The address of a contact is that of a lead.
+        if body.get("address").is_some() {
+            let answer = world.post("/v1/crm/contacts", body.clone()).await;
+            assert_eq!((answer.status, answer.code()), (BAD, "validation_failed"), "{shown} got {answer:?}");
+            assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{shown} got {answer:?}");
+            assert_eq!(answer.body["errors"][0]["code"], code, "{shown} got {answer:?}");
+        }
         let answer = world.post("/v1/crm/leads", body).await;
         assert_eq!((answer.status, answer.code()), (BAD, "validation_failed"), "{shown} got {answer:?}");
         answer.assert_problem();

@@ -29,7 +29,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("Client", "id version name confidential trusted redirectUris hasSecret keys active createdAt changedAt", &[]),
     (
         "Contact",
-        "id version name title email phone owner createdAt changedAt erasedAt",
+        "id version name title email phone address owner createdAt changedAt erasedAt",
         &[("account", "crm:account:read"), ("lead", "crm:lead:read")],
     ),
     (
@@ -66,7 +66,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("JobSchedule", "service id kind arguments actor cron timeZone overlap paused next lastAt lastJob skipped", &[]),
     (
         "Lead",
-        "id version name company title email phone country source status reason owner importId capturedAt qualifiedAt convertedAt changedAt",
+        "id version name company title email phone country address source status reason owner importId capturedAt qualifiedAt convertedAt changedAt",
         &[("account", "crm:account:read"), ("contact", "crm:contact:read"), ("opportunity", "crm:opportunity:read")],
     ),
     ("LeadChange", "version change actor status owner note valid known", &[]),
@@ -106,6 +106,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PipelineMovement", "totals deals", &[]),
     ("PolicyDryRun", "refused examined otherwise unrecorded endCursor", &[]),
     ("PolicyEventCount", "event commands", &[]),
+    ("PostalAddress", "street locality region postalCode country", &[]),
     ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
     ("RefusedSignIn", "id reason at address agent origin", &[]),
     ("Role", "name title version permissions includes retired definedAt changedAt", &[]),

@@ -55,7 +55,10 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
     let file = file.text().await.unwrap();
     let lines: Vec<_> = file.lines().collect();
-    assert_eq!(lines[0], "id,name,company,title,email,phone,country,source,status,owner,captured_at");
+    assert_eq!(
+        lines[0],
+        "id,name,company,title,email,phone,country,source,status,owner,captured_at,street,locality,region,postal_code,address_country"
+    );
     assert_eq!(lines.len(), 3, "{file}");
     assert!(file.contains(",Ada,Analytical,,,,,referral,new,") && file.contains(",Grace,\"Navy, US\",,,,,event,new,"));
 
@@ -170,7 +173,8 @@ async fn an_export_of_several_steps_has_each_lead_once() {
 #[tokio::test]
 async fn no_cell_of_an_exported_file_is_a_formula() {
     let world = World::start().await;
-    let hostile = json!({ "name": "=HYPERLINK(\"http://x\",\"y\")", "company": "@properties", "title": "-1+1", "phone": "+4930123456" });
+    let hostile = json!({ "name": "=HYPERLINK(\"http://x\",\"y\")", "company": "@properties", "title": "-1+1", "phone": "+4930123456",
+        "address": { "street": "=1+1", "locality": "London", "postal_code": "-1", "country": "GB" } });
     let captured = world.post("/v1/crm/leads", hostile).await;
     assert_eq!(captured.status, StatusCode::CREATED, "{captured:?}");
     shown(&world, captured.header("x-position")).await;
@@ -182,6 +186,7 @@ async fn no_cell_of_an_exported_file_is_a_formula() {
         world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap().text().await.unwrap();
     let cells = ",\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",'@properties,'-1+1,,+4930123456,";
     assert!(file.contains(cells), "{file}");
+    assert!(file.ends_with(",'=1+1,London,,'-1,GB\n"), "{file}");
 }
 
 #[tokio::test]

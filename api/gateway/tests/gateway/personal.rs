@@ -290,7 +290,8 @@ async fn seen(world: &World, done: &Answer, fields: &str) -> Value {
 /// A lead that is worth selling to, with all that there may be of a person.
 async fn qualified(world: &World) -> String {
     let lead = json!({ "name": "Kanaria Zaunkönig", "email": "kanaria@kanaria.example", "phone": "+49 30 998877",
-        "title": "Singer", "company": "Birds Ltd", "owner": "ada" });
+        "title": "Singer", "company": "Birds Ltd", "owner": "ada",
+        "address": { "street": "Zaunköniggasse 7", "locality": "Kanaria", "postal_code": "70123", "country": "de" } });
     let made = done(world, "/v1/crm/leads", lead).await;
     let path = format!("/v1/crm/leads/{}", made.body["id"].as_str().unwrap());
     done(world, &format!("{path}/recycle"), json!({ "reason": "Zaunkönig is on leave" })).await;
@@ -316,11 +317,15 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     let lead = first.strip_prefix("/v1/crm/leads/").unwrap();
     let fields = format!(
         "contacts(first: 5, filter: {{ search: \"zaunkönig\" }}) {{ nodes {{ id email }} }}
-         lead(id: \"{lead}\") {{ name status }} leadHistory(id: \"{lead}\") {{ change note }}"
+         lead(id: \"{lead}\") {{ name status address {{ street locality }} }} leadHistory(id: \"{lead}\") {{ change note }}
+         contact(id: \"{contact}\") {{ address {{ street postalCode country }} }}"
     );
     let before = seen(&world, &converted, &fields).await;
     assert_eq!(before["contacts"]["nodes"], json!([{ "id": contact, "email": "kanaria@kanaria.example" }]));
     assert_eq!(before["leadHistory"][4]["note"], "Kanaria asked for an offer", "{before}");
+    assert_eq!(before["lead"]["address"], json!({ "street": "Zaunköniggasse 7", "locality": "Kanaria" }));
+    let carried_over = json!({ "street": "Zaunköniggasse 7", "postalCode": "70123", "country": "DE" });
+    assert_eq!(before["contact"]["address"], carried_over);
     let (log, stream) = (rows(database, "log").await, streamed(&world, "crm", world.head_of_all(database).await).await);
     assert!(log.contains("Birds Ltd") && stream.contains("Birds Ltd"), "what is not personal is there: {stream}");
     assert_eq!((leaks(&log), leaks(&stream)), (vec![], vec![]));
@@ -366,7 +371,8 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     let erased = done(&world, &format!("{second}/erase"), json!({ "reason": "requested" })).await;
     let after = seen(&world, &erased, &fields).await;
     assert_eq!(after["contacts"]["nodes"], json!([]));
-    assert_eq!(after["lead"], json!({ "name": "", "status": "ERASED" }));
+    assert_eq!(after["lead"], json!({ "name": "", "status": "ERASED", "address": null }));
+    assert_eq!(after["contact"]["address"], Value::Null);
     assert_eq!(after["leadHistory"].as_array().unwrap().len(), 7, "what happened stays: {after}");
     let asked = format!("contact(id: \"{contact}\") {{ name email erasedAt }}");
     let known = seen(&world, &erased, &asked).await;
@@ -394,7 +400,8 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
         // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
-        assert_eq!((&shown.body["name"], &shown.body["email"]), (&json!(""), &Value::Null), "{shown:?}");
+        let [name, email, address] = ["name", "email", "address"].map(|member| &shown.body[member]);
+        assert_eq!((name, email, address), (&json!(""), &Value::Null, &Value::Null), "{shown:?}");
     }
 }
 

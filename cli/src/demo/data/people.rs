@@ -1,7 +1,9 @@
 //! Companies and the people who work there.
 
+use kernel::PostalAddress;
+
 use super::dice::Dice;
-use super::vocabulary::{COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Country, FAMILY, GIVEN, TITLES};
+use super::vocabulary::{COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Country, FAMILY, GIVEN, Place, TITLES};
 
 /// A company; its number makes name and domain unique.
 #[derive(Clone, Debug)]
@@ -19,6 +21,7 @@ pub struct Person {
     pub title: &'static str,
     pub email: String,
     pub phone: Option<String>,
+    pub address: Option<PostalAddress>,
 }
 
 impl Company {
@@ -44,8 +47,21 @@ impl Person {
         let (given, family) = (dice.pick(GIVEN), dice.pick(FAMILY));
         let email = format!("{}.{}{number}@{}", ascii_word(given, '-'), ascii_word(family, '-'), company.domain);
         let phone = dice.chance(70).then(|| format!("{}{:07}", company.country.calling, dice.between(0, 9_999_999)));
-        Self { name: format!("{given} {family}"), title: dice.pick(TITLES), email, phone }
+        let address = address_in(company.country, &mut Dice::new(number as u64, "address"));
+        Self { name: format!("{given} {family}"), title: dice.pick(TITLES), email, phone, address }
     }
+}
+
+/// The address of somebody in a country, as far as anybody knows it.
+fn address_in(country: Country, dice: &mut Dice) -> Option<PostalAddress> {
+    let Place { street, locality, postal_code } = country.place;
+    dice.chance(40).then(|| PostalAddress {
+        street: Some(street.replace('#', &dice.between(1, 140).to_string())),
+        locality: Some(locality.to_owned()),
+        region: None,
+        postal_code: Some(postal_code.to_owned()),
+        country: Some(country.code.to_owned()),
+    })
 }
 
 /// A word as it may stand in an address: lower case, without accents.
@@ -74,6 +90,19 @@ mod tests {
     fn companies_have_names_of_their_own() {
         let names: HashSet<_> = (0..4_000).map(|number| Company::of(number).name).collect();
         assert_eq!(names.len(), 4_000);
+    }
+
+    #[test]
+    fn some_people_have_a_postal_address_that_can_be_sent() {
+        let mut dice = Dice::new(1, "people");
+        let people: Vec<_> = (0..200).map(|number| Person::at(&Company::of(number), number, &mut dice)).collect();
+        let addresses: Vec<_> = people.iter().filter_map(|person| person.address.as_ref()).collect();
+        assert!((40..120).contains(&addresses.len()), "{}", addresses.len());
+        for address in addresses {
+            let mut checks = kernel::Checks::default();
+            assert_eq!(address.check(&mut checks, "/address"), *address);
+            assert!(checks.ok(), "{address:?}");
+        }
     }
 
     #[test]

@@ -288,30 +288,43 @@ pub const TITLES: &[&str] = &[
     "Supply Chain Manager",
 ];
 
-/// A country: its code, the currency it buys in, its calling code.
+/// A country: its code, the currency it buys in, its calling code, and where in it customers are.
 #[derive(Clone, Copy, Debug)]
 pub struct Country {
     pub code: &'static str,
     pub currency: &'static str,
     pub calling: &'static str,
+    pub place: Place,
 }
 
-const fn country(code: &'static str, currency: &'static str, calling: &'static str) -> Country {
-    Country { code, currency, calling }
+/// A street, with `#` for the number, and its city.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub street: &'static str,
+    pub locality: &'static str,
+    pub postal_code: &'static str,
+}
+
+const fn country(code: &'static str, currency: &'static str, calling: &'static str, place: Place) -> Country {
+    Country { code, currency, calling, place }
+}
+
+const fn place(street: &'static str, locality: &'static str, postal_code: &'static str) -> Place {
+    Place { street, locality, postal_code }
 }
 
 /// Countries, with how many customers are there.
 pub const COUNTRIES: &[(Country, usize)] = &[
-    (country("DE", "EUR", "+4930"), 24),
-    (country("FR", "EUR", "+3314"), 14),
-    (country("GB", "GBP", "+4420"), 14),
-    (country("US", "USD", "+1212"), 14),
-    (country("ES", "EUR", "+3491"), 7),
-    (country("IT", "EUR", "+3902"), 7),
-    (country("NL", "EUR", "+3120"), 6),
-    (country("CH", "CHF", "+4144"), 5),
-    (country("SE", "SEK", "+4688"), 5),
-    (country("PL", "PLN", "+4822"), 4),
+    (country("DE", "EUR", "+4930", place("Friedrichstraße #", "Berlin", "10117")), 24),
+    (country("FR", "EUR", "+3314", place("# rue de Rivoli", "Paris", "75001")), 14),
+    (country("GB", "GBP", "+4420", place("# Regent Street", "London", "W1B 4HA")), 14),
+    (country("US", "USD", "+1212", place("# Broadway", "New York", "10012")), 14),
+    (country("ES", "EUR", "+3491", place("Calle de Alcalá, #", "Madrid", "28014")), 7),
+    (country("IT", "EUR", "+3902", place("Via Brera, #", "Milano", "20121")), 7),
+    (country("NL", "EUR", "+3120", place("Keizersgracht #", "Amsterdam", "1016 EA")), 6),
+    (country("CH", "CHF", "+4144", place("Bahnhofstrasse #", "Zürich", "8001")), 5),
+    (country("SE", "SEK", "+4688", place("Drottninggatan #", "Stockholm", "111 56")), 5),
+    (country("PL", "PLN", "+4822", place("ul. Nowy Świat #", "Warszawa", "00-333")), 4),
 ];
 
 /// Where leads come from, with how many do.

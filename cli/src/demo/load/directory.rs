@@ -34,6 +34,7 @@ impl Loader<'_> {
                 "title": person.title,
                 "email": person.email,
                 "phone": person.phone,
+                "address": person.address,
                 "account": accounts[contact.account],
                 "owner": contact.owner,
             });

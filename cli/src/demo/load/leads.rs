@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
+use kernel::PostalAddress;
 use serde_json::{Value, json};
 
 use super::super::data::{Deal, Lead, LeadStep, Origin};
@@ -131,12 +132,16 @@ fn request(
 
 /// The file, as a spreadsheet would write it.
 fn csv(leads: &[Lead]) -> Vec<u8> {
-    let mut file = String::from("name,company,title,email,phone,country,source,occurred_at\n");
+    let mut file =
+        String::from("name,company,title,email,phone,country,source,street,locality,postal_code,occurred_at\n");
+    let nowhere = PostalAddress::default();
     for lead in leads {
         let Lead { company, person, source, captured_at, .. } = lead;
-        let phone = person.phone.as_deref().unwrap_or_default();
+        let PostalAddress { street, locality, postal_code, .. } = person.address.as_ref().unwrap_or(&nowhere);
+        let [phone, street, locality, postal_code] =
+            [&person.phone, street, locality, postal_code].map(|text| text.as_deref().unwrap_or_default());
         let fields = [&person.name, &company.name, person.title, &person.email, phone, company.country.code, source];
-        for field in fields {
+        for field in fields.into_iter().chain([street, locality, postal_code]) {
             file.push_str(&quoted(field));
             file.push(',');
         }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
 use importing::Field;
-use kernel::Checks;
+use kernel::{Checks, PostalAddress};
 
 use crate::LeadFields;
 use crate::values::{self, present};
@@ -17,6 +17,10 @@ pub enum LeadField {
     Email,
     Phone,
     Country,
+    Street,
+    Locality,
+    Region,
+    PostalCode,
     Source,
     Owner,
     OccurredAt,
@@ -30,6 +34,10 @@ impl Field for LeadField {
         Self::Email,
         Self::Phone,
         Self::Country,
+        Self::Street,
+        Self::Locality,
+        Self::Region,
+        Self::PostalCode,
         Self::Source,
         Self::Owner,
         Self::OccurredAt,
@@ -45,9 +53,22 @@ impl Field for LeadField {
             Self::Email => "email",
             Self::Phone => "phone",
             Self::Country => "country",
+            Self::Street => "street",
+            Self::Locality => "locality",
+            Self::Region => "region",
+            Self::PostalCode => "postal_code",
             Self::Source => "source",
             Self::Owner => "owner",
             Self::OccurredAt => "occurred_at",
+        }
+    }
+
+    fn also(self) -> &'static [&'static str] {
+        match self {
+            Self::Locality => &["city"],
+            Self::Region => &["state"],
+            Self::PostalCode => &["zip", "postcode"],
+            _ => &[],
         }
     }
 
@@ -74,6 +95,7 @@ pub(super) fn read(
 ) -> LeadRow {
     let mut fields = LeadFields::default();
     let (mut said_source, mut owner, mut occurred_at) = (source, None, None);
+    let mut address = PostalAddress::default();
     for (field, text) in cells {
         match field {
             LeadField::Name => fields.name = text,
@@ -82,12 +104,20 @@ pub(super) fn read(
             LeadField::Email => fields.email = Some(text),
             LeadField::Phone => fields.phone = Some(text),
             LeadField::Country => fields.country = Some(text),
+            LeadField::Street => address.street = Some(text),
+            LeadField::Locality => address.locality = Some(text),
+            LeadField::Region => address.region = Some(text),
+            LeadField::PostalCode => address.postal_code = Some(text),
             LeadField::Source => said_source = lead_source(checks, &text).unwrap_or(source),
             LeadField::Owner => owner = Some(text),
             LeadField::OccurredAt => occurred_at = moment(checks, &text, now),
         }
     }
-    let details = fields.check(checks);
+    fields.address = (!address.is_empty()).then_some(address);
+    let mut details = fields.check(checks);
+    // The row says one country: the lead's, and that of the address if there is one. So what is wrong with it is said once.
+    let country = details.country.clone();
+    details.address = details.address.map(|address| PostalAddress { country, ..address.into_inner() }.into());
     let owner = present(owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
     LeadRow { details, source: said_source, owner, occurred_at }
 }
@@ -144,6 +174,9 @@ mod tests {
             (LeadField::Email, "Ada@Example.com"),
             (LeadField::Phone, "+44 20 7946 0958"),
             (LeadField::Country, "gb"),
+            (LeadField::Street, "12 St James's Square\r\nFlat 3"),
+            (LeadField::Locality, "London"),
+            (LeadField::PostalCode, "SW1Y 4JH"),
             (LeadField::Source, "Cold call"),
             (LeadField::Owner, "ada"),
             (LeadField::OccurredAt, "2026-01-31"),
@@ -152,12 +185,22 @@ mod tests {
         assert_eq!(row.details.email.unwrap().reveal(), "ada@example.com");
         assert_eq!(row.details.phone.unwrap().reveal(), "+442079460958");
         assert_eq!(row.details.country.as_deref(), Some("GB"));
+        let address = PostalAddress {
+            street: Some("12 St James's Square\nFlat 3".to_owned()),
+            locality: Some("London".to_owned()),
+            region: None,
+            postal_code: Some("SW1Y 4JH".to_owned()),
+            country: Some("GB".to_owned()),
+        };
+        assert_eq!(row.details.address, Some(address.into()));
         assert_eq!((row.source, row.owner.as_deref()), (LeadSource::ColdCall, Some("ada")));
         assert_eq!(row.occurred_at.unwrap().to_rfc3339(), "2026-01-31T00:00:00+00:00");
     }
 
     #[test]
     fn what_is_not_there_is_absent() {
+        let said = row(&[(LeadField::Name, "Ada"), (LeadField::Country, "GB")]).unwrap();
+        assert_eq!(said.details.address, None, "a country alone is the lead's");
         let row = row(&[(LeadField::Name, "Ada")]).unwrap();
         assert_eq!(row.details, LeadDetails { name: "Ada".to_owned().into(), ..LeadDetails::default() });
         assert_eq!((row.source, row.owner, row.occurred_at), (LeadSource::Partner, None, None));
@@ -183,5 +226,16 @@ mod tests {
             assert_eq!(row(&[(LeadField::Name, name), (field, text)]), error, "{code}");
         }
         assert_eq!(row(&[]), Err(vec![("/name".to_owned(), "empty")]));
+        for (field, text, code) in [
+            (LeadField::Street, "1\u{0}", "control_character"),
+            (LeadField::Locality, "two\nlines", "control_character"),
+            (LeadField::Region, &long, "length"),
+            (LeadField::PostalCode, "123456789012345678901", "length"),
+        ] {
+            let error = Err(vec![(format!("/address/{}", field.name()), code)]);
+            assert_eq!(row(&[(LeadField::Name, "Ada"), (field, text)]), error, "{code}");
+        }
+        let both = row(&[(LeadField::Name, "Ada"), (LeadField::Street, "1 Main St"), (LeadField::Country, "Atlantis")]);
+        assert_eq!(both, Err(vec![("/country".to_owned(), "country")]), "once");
     }
 }

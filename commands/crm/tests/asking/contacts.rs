@@ -6,10 +6,10 @@ use crm_commands::{
     CreateContact, ReassignAccount, ReassignContact,
 };
 use futures::future::join_all;
-use kernel::Kind;
+use kernel::{Kind, PostalAddress};
 use uuid::Uuid;
 
-use super::support::{World, contact, field, text};
+use super::support::{World, address, contact, field, kept_address, text, wrong_address};
 
 fn details(email: Option<&str>) -> ContactFields {
     ContactFields { name: "Grace Hopper".to_owned(), email: email.map(str::to_owned), ..ContactFields::default() }
@@ -121,13 +121,36 @@ async fn another_user_takes_a_contact_or_an_account_over() {
 #[tokio::test]
 async fn details_are_checked() {
     let world = World::new().await;
-    let bad = ContactFields { name: String::new(), title: text("\n"), email: text("@"), phone: text("0") };
+    let (address, of_address) = wrong_address();
+    let bad = ContactFields {
+        name: String::new(),
+        title: text("\n"),
+        email: text("@"),
+        phone: text("0"),
+        address: Some(address),
+    };
     let expected = [("/name", "empty"), ("/title", "empty"), ("/email", "email"), ("/phone", "phone")];
-    let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code));
+    let expected = expected.into_iter().chain(of_address).map(|(pointer, code)| (pointer.to_owned(), code));
+    let expected: Vec<_> = expected.collect();
     assert_eq!(world.wrong(&CreateContact { details: bad.clone(), ..CreateContact::default() }).await, expected);
     let grace = world.contact("grace@example.com").await;
     let change = ChangeContactDetails { contact: grace, details: bad, allow_duplicate: false };
     assert_eq!(world.wrong(&change).await, expected);
+}
+
+#[tokio::test]
+async fn a_contact_has_a_postal_address_as_long_as_its_details_say_so() {
+    let world = World::new().await;
+    let there = ContactFields { address: Some(address()), ..details(None) };
+    let create = CreateContact { details: there.clone(), ..CreateContact::default() };
+    let grace = world.done(&create).await.answer;
+    assert_eq!(world.state::<Contact>(grace).await.details.address.as_ref().unwrap().reveal(), &kept_address());
+    let change = |details| ChangeContactDetails { contact: grace, details, allow_duplicate: false };
+    assert_eq!(world.done(&change(there)).await.version, 1, "the same is no change");
+    let nowhere = ContactFields { address: Some(PostalAddress::default()), ..details(None) };
+    assert_eq!(world.wrong(&change(nowhere)).await, field("/address", "empty"));
+    assert_eq!(world.done(&change(details(None))).await.version, 2);
+    assert_eq!(world.state::<Contact>(grace).await.details.address, None);
 }
 
 #[tokio::test]

@@ -43,6 +43,11 @@ async fn a_lead_becomes_account_contact_and_opportunity() {
     assert_eq!((account.details.name.as_str(), account.lead), ("Analytical Engines Ltd", Some(lead)));
     let contact = world.state::<Contact>(to.contact).await;
     assert_eq!((&contact.details.email, contact.account), (&converted.details.email, Some(to.account)));
+    assert_eq!(
+        (&contact.details.phone, &contact.details.address),
+        (&converted.details.phone, &converted.details.address)
+    );
+    assert!(contact.details.address.is_some());
     let opportunity = world.state::<Opportunity>(to.opportunity.unwrap()).await;
     assert_eq!((opportunity.account, opportunity.contact), (Some(to.account), Some(to.contact)));
     assert_eq!((opportunity.stage, opportunity.amount.minor), (ids.stages[0], 5_000));

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, MOST_ROWS_OF_A_JOB, Pace, RowError, check, rehearse};
 use kernel::{Kind, Position, Refusal, Role};
 
-use super::support::World;
+use super::support::{World, kept_address};
 
 const GOOD: &str = "name,company,email,source,owner\n\
                     Ada Lovelace,Engines Ltd,ada@example.com,referral,\n\
@@ -97,6 +97,28 @@ async fn bad_rows_are_reported_and_the_rest_is_taken() {
     ];
     assert_eq!(said(&report.errors), expected);
     assert_eq!(world.imported().await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_address_comes_in_by_columns_under_the_names_that_files_have() {
+    let world = World::new().await;
+    let csv = "Name,Street,City,State,ZIP,Country\n\
+               Ada,\"12 St James's Square\nFlat 3\",London,,SW1Y 4JH,gb\n\
+               Grace,,,,,us\n\
+               Joan,1 Main Street,,\"O\nR\",123456789012345678901,Oregon\n\
+               Zofie,=A1,,,,\n";
+    let report = world.import(csv).await.answer;
+    assert_eq!((report.rows, report.taken, report.refused), (4, 2, 2));
+    let expected = [
+        error(5, Some("Country"), "country"),
+        error(5, Some("State"), "control_character"),
+        error(5, Some("ZIP"), "length"),
+        error(7, Some("Street"), "formula"),
+    ];
+    assert_eq!(said(&report.errors), expected);
+    let [ada, grace] = &world.imported().await[..] else { panic!("two leads") };
+    assert_eq!(ada.details.address.as_ref().unwrap().reveal(), &kept_address());
+    assert_eq!((grace.details.country.as_deref(), &grace.details.address), (Some("US"), &None));
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadSource, LeadStatus};
 use crm_commands::{
     AssignLead, CaptureLead, ChangeLeadDetails, DisqualifyLead, LeadFields, QualifyLead, RecycleLead, StartLeadWork,
 };
-use kernel::Kind;
+use kernel::{Kind, PostalAddress};
 use uuid::Uuid;
 
-use super::support::{World, field, lead_fields, text};
+use super::support::{World, address, field, kept_address, lead_fields, text, wrong_address};
 
 #[tokio::test]
 async fn a_lead_goes_its_way() {
@@ -19,6 +19,7 @@ async fn a_lead_goes_its_way() {
     assert_eq!(captured.details.email.as_ref().unwrap().reveal(), "ada@example.com");
     assert_eq!(captured.details.phone.as_ref().unwrap().reveal(), "+442079460958");
     assert_eq!(captured.details.country.as_deref(), Some("GB"));
+    assert_eq!(captured.details.address.as_ref().unwrap().reveal(), &kept_address());
 
     world.done(&AssignLead { lead, owner: "grace".to_owned() }).await;
     world.done(&StartLeadWork { lead }).await;
@@ -30,6 +31,12 @@ async fn a_lead_goes_its_way() {
     let details = LeadFields { title: None, ..lead_fields() };
     world.done(&ChangeLeadDetails { lead, details }).await;
     assert_eq!(world.state::<Lead>(lead).await.details.title, None);
+    let moved = LeadFields { address: Some(PostalAddress { region: text("London"), ..address() }), ..lead_fields() };
+    assert_eq!(world.done(&ChangeLeadDetails { lead, details: moved.clone() }).await.version, 9);
+    assert_eq!(world.done(&ChangeLeadDetails { lead, details: moved }).await.version, 9, "the same is no change");
+    let nowhere = LeadFields { address: None, ..lead_fields() };
+    world.done(&ChangeLeadDetails { lead, details: nowhere }).await;
+    assert_eq!(world.state::<Lead>(lead).await.details.address, None, "what is left out is gone");
     world.done(&DisqualifyLead { lead, reason: DisqualifyReason::NoNeed, note: None }).await;
     assert_eq!(world.state::<Lead>(lead).await.status, LeadStatus::Disqualified);
 }
@@ -58,6 +65,7 @@ async fn an_illegal_step_is_refused_with_what_is_allowed() {
 #[tokio::test]
 async fn all_that_is_wrong_with_a_lead_is_said_at_once() {
     let world = World::new().await;
+    let (address, of_address) = wrong_address();
     let details = LeadFields {
         name: " ".to_owned(),
         company: text("a\u{0}b"),
@@ -65,6 +73,7 @@ async fn all_that_is_wrong_with_a_lead_is_said_at_once() {
         email: text("nobody"),
         phone: text("12"),
         country: text("Atlantis"),
+        address: Some(address),
     };
     let wrong = world.wrong(&CaptureLead { details, owner: text(""), ..CaptureLead::default() }).await;
     let expected = [
@@ -74,9 +83,19 @@ async fn all_that_is_wrong_with_a_lead_is_said_at_once() {
         ("/email", "email"),
         ("/phone", "phone"),
         ("/country", "country"),
-        ("/owner", "empty"),
     ];
-    assert_eq!(wrong, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    let expected = expected.into_iter().chain(of_address).chain([("/owner", "empty")]);
+    assert_eq!(wrong, expected.map(|(pointer, code)| (pointer.to_owned(), code)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_address_that_says_nothing_is_none() {
+    let world = World::new().await;
+    let lead = world.lead().await;
+    let details = LeadFields { address: Some(PostalAddress::default()), ..lead_fields() };
+    let capture = CaptureLead { details: details.clone(), ..CaptureLead::default() };
+    assert_eq!(world.wrong(&capture).await, field("/address", "empty"));
+    assert_eq!(world.wrong(&ChangeLeadDetails { lead, details }).await, field("/address", "empty"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crm_commands::{
 };
 use eventstore::{EventStore, Sealing};
 use executor::{Command, Done, Executor, Request, Settings};
-use kernel::{Aggregate, Caller, Kind, Position, Refusal, Role, SystemClock, SystemIds};
+use kernel::{Aggregate, Caller, Kind, Position, PostalAddress, Refusal, Role, SystemClock, SystemIds};
 use keys::{LocalMasterKey, SystemRandom};
 use sqlx::{Connection, PgConnection};
 
@@ -154,7 +154,43 @@ pub fn lead_fields() -> LeadFields {
         email: text("Ada@Example.com"),
         phone: text("+44 20 7946 0958"),
         country: text("gb"),
+        address: Some(address()),
     }
+}
+
+/// As somebody types it.
+pub fn address() -> PostalAddress {
+    PostalAddress {
+        street: text(" 12 St James's Square\r\nFlat 3 "),
+        locality: text("London"),
+        region: None,
+        postal_code: text("SW1Y 4JH"),
+        country: text("gb"),
+    }
+}
+
+/// The same as it is kept.
+pub fn kept_address() -> PostalAddress {
+    PostalAddress { street: text("12 St James's Square\nFlat 3"), country: text("GB"), ..address() }
+}
+
+/// An address in which all is wrong that can be, and what is said of it.
+pub fn wrong_address() -> (PostalAddress, [(&'static str, &'static str); 5]) {
+    let address = PostalAddress {
+        street: text(&"x".repeat(301)),
+        locality: text("two\nlines"),
+        region: text(""),
+        postal_code: text("123456789012345678901"),
+        country: text("Atlantis"),
+    };
+    let said = [
+        ("/address/street", "length"),
+        ("/address/locality", "control_character"),
+        ("/address/region", "empty"),
+        ("/address/postal_code", "length"),
+        ("/address/country", "country"),
+    ];
+    (address, said)
 }
 
 pub fn contact(email: &str) -> CreateContact {

@@ -12,6 +12,6 @@ pub use row::ContactRow;
 
 projection! {
     /// Projects contacts.
-    pub struct Contacts = "contacts" @ 2, tables ["contact", "contact_word"], events "crm.contact." by words::apply::<ContactRow>,
+    pub struct Contacts = "contacts" @ 3, tables ["contact", "contact_word"], events "crm.contact." by words::apply::<ContactRow>,
     counts "contact_id" in ["contact"], forgets by words::forget::<ContactRow>
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
 use kernel::Personal;
+use sqlx::types::Json;
 
 use super::row::ContactRow;
 use folding::change::Change;
@@ -33,6 +34,7 @@ impl Current for ContactRow {
             title: None,
             email: None,
             phone: None,
+            address: None,
             account_id: created.account.map(AccountId::uuid),
             owner: created.owner.clone(),
             lead_id: created.lead.map(LeadId::uuid),
@@ -64,17 +66,18 @@ impl Current for ContactRow {
 
 impl Telling for ContactRow {
     fn forget(&mut self) {
-        (self.name, self.email, self.phone) = (String::new(), None, None);
+        (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
     }
 }
 
 impl ContactRow {
     fn describe(&mut self, details: &ContactDetails) {
-        let ContactDetails { name, title, email, phone } = details;
+        let ContactDetails { name, title, email, phone, address } = details;
         self.name.clone_from(name.reveal());
         self.title.clone_from(title);
         self.email = email.as_ref().and_then(Personal::known).cloned();
         self.phone = phone.as_ref().and_then(Personal::known).cloned();
+        self.address = address.as_ref().and_then(Personal::known).cloned().map(Json);
     }
 }
 

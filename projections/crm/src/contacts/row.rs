@@ -1,6 +1,8 @@
 //! The row of a contact.
 
 use chrono::{DateTime, Utc};
+use kernel::PostalAddress;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use folding::table;
@@ -16,6 +18,7 @@ table! {
         pub title: Option<String> = "text",
         pub email: Option<String> = "text",
         pub phone: Option<String> = "text",
+        pub address: Option<Json<PostalAddress>> = "jsonb",
         pub account_id: Option<Uuid> = "uuid",
         /// The user responsible, by the subject of their token.
         pub owner: Option<String> = "text",

@@ -6,6 +6,7 @@ CREATE TABLE contact (
     title      text,
     email      text,
     phone      text,
+    address    jsonb,
     account_id uuid,
     owner      text,
     lead_id    uuid,

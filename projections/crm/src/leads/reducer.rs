@@ -4,6 +4,7 @@ use crm_aggregates::{LeadDetails, LeadEvent, LeadStatus};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 use super::row::{LeadHistoryRow, LeadRow};
 use folding::as_of::End;
@@ -118,6 +119,7 @@ impl Current for LeadRow {
             email: None,
             phone: None,
             country: None,
+            address: None,
             source: Named(captured.source),
             status: Named(LeadStatus::New),
             owner: captured.owner.clone(),
@@ -191,7 +193,7 @@ impl Current for LeadRow {
 
 impl Telling for LeadRow {
     fn forget(&mut self) {
-        (self.name, self.email, self.phone) = (String::new(), None, None);
+        (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
         // Why it was disqualified is a word of ours.
         if self.status.0 == LeadStatus::Recycled {
             self.reason = None;
@@ -201,13 +203,14 @@ impl Telling for LeadRow {
 
 impl LeadRow {
     fn describe(&mut self, details: &LeadDetails) {
-        let LeadDetails { name, company, title, email, phone, country } = details;
+        let LeadDetails { name, company, title, email, phone, country, address } = details;
         self.name.clone_from(name.reveal());
         self.company.clone_from(company);
         self.title.clone_from(title);
         self.email = email.as_ref().and_then(Personal::known).cloned();
         self.phone = phone.as_ref().and_then(Personal::known).cloned();
         self.country.clone_from(country);
+        self.address = address.as_ref().and_then(Personal::known).cloned().map(Json);
     }
 
     /// Takes a step, and notes when the lead first came so far: who skips steps has been on them at the same moment, so

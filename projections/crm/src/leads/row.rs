@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
+use kernel::PostalAddress;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use folding::as_of::End;
@@ -23,6 +25,7 @@ table! {
         pub phone: Option<String> = "text",
         /// ISO 3166-1 alpha-2.
         pub country: Option<String> = "text",
+        pub address: Option<Json<PostalAddress>> = "jsonb",
         pub source: Named<LeadSource> = "text",
         pub status: Named<LeadStatus> = "text",
         /// The user responsible, by the subject of their token.

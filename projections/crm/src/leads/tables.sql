@@ -8,6 +8,7 @@ CREATE TABLE lead (
     email           text,
     phone           text,
     country         text,
+    address         jsonb,
     source          text        NOT NULL,
     status          text        NOT NULL,
     owner           text,

@@ -4,7 +4,8 @@ use crm_aggregates::{
 };
 use crm_projections::Order;
 use crm_projections::accounts::{self, AccountFilter, AccountOrder};
-use crm_projections::contacts::{self, ContactFilter, ContactOrder};
+use crm_projections::contacts::{self, ContactFilter, ContactOrder, ContactRow};
+use kernel::PostalAddress;
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -23,6 +24,21 @@ fn contact(story: &mut Story, name: &str, email: Option<&str>, account: Option<U
     let account = account.map(AccountId::new);
     story.add::<ContactEvent>(contact, day(1), ContactCreated { details, account, owner: None, lead: None });
     contact
+}
+
+#[tokio::test]
+async fn a_contact_shows_its_address_and_is_not_found_by_it() {
+    let (mut story, ada) = (Story::new(), id());
+    let address = PostalAddress { locality: Some("Ockham".to_owned()), ..PostalAddress::default() };
+    let details = ContactDetails { address: Some(address.clone().into()), ..details("Ada Lovelace", None) };
+    story.add::<ContactEvent>(ada, day(1), ContactCreated { details, account: None, owner: None, lead: None });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 1).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let row = contacts::find::<ContactRow>(&mut tables, story.tenant, &[ada]).await.unwrap().remove(0);
+    assert_eq!(row.address.map(|address| address.0), Some(address));
+    let filter = ContactFilter { search: Some("ockham".to_owned()), ..ContactFilter::default() };
+    assert_eq!(contacts::count(&mut tables, story.tenant, &filter).await.unwrap(), 0);
 }
 
 #[tokio::test]

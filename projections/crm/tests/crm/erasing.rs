@@ -8,7 +8,7 @@ use crm_aggregates::{
 };
 use crm_projections::contacts::{self, ContactFilter, ContactOrder, ContactRow};
 use crm_projections::leads::{self, LeadFilter, LeadHistoryRow, LeadRow};
-use kernel::{Personal, TenantId};
+use kernel::{Personal, PostalAddress, TenantId};
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -19,6 +19,12 @@ fn text(known: bool, text: &str) -> Personal<String> {
     if known { Personal::new(text.to_owned()) } else { Personal::forgotten() }
 }
 
+/// The same of an address.
+fn address(known: bool) -> Personal<PostalAddress> {
+    let address = PostalAddress { locality: Some("Ockham".to_owned()), ..PostalAddress::default() };
+    if known { address.into() } else { Personal::forgotten() }
+}
+
 fn captured(known: bool, import: Option<ImportId>) -> LeadCaptured {
     let details = LeadDetails {
         name: text(known, "Ada Lovelace"),
@@ -27,6 +33,7 @@ fn captured(known: bool, import: Option<ImportId>) -> LeadCaptured {
         email: Some(text(known, "ada@example.com")),
         phone: Some(text(known, "+442079460958")),
         country: Some("GB".to_owned()),
+        address: Some(address(known)),
     };
     LeadCaptured { details, source: LeadSource::Event, owner: None, import }
 }
@@ -47,6 +54,7 @@ fn erased(story: &mut Story, ids: &[Uuid; 5], known: bool) {
         title: Some("Countess".to_owned()),
         email: Some(text(known, "ada@example.com")),
         phone: None,
+        address: Some(address(known)),
     };
     let created = ContactCreated { details, account: Some(account), owner: None, lead };
     story.add::<LeadEvent>(
@@ -93,6 +101,7 @@ async fn the_rows_of_who_is_erased_tell_nobody_who_it_was() {
         let (leads, histories, contacts) = rows(&stage, story.tenant, &ids).await;
         let shown = format!("{leads:?} {histories:?} {contacts:?}");
         assert!(!shown.contains("Ada") && !shown.contains("ada@") && !shown.contains("+44"), "{shown}");
+        assert!(!shown.contains("Ockham"), "{shown}");
         assert!(!shown.contains("Countess") && !shown.contains("Analytical") && !shown.contains("GB"), "{shown}");
         for row in &leads {
             assert_eq!((row.status.0, row.name.as_str(), &row.reason), (LeadStatus::Erased, "", &None));
@@ -163,6 +172,7 @@ async fn who_is_erased_while_their_events_wait_is_forgotten_at_once_and_what_com
     }
     let shown = format!("{:?}", rows(&live, before.tenant, &ids).await);
     assert!(!shown.contains("Ada") && !shown.contains("ada@") && !shown.contains("+44"), "{shown}");
+    assert!(!shown.contains("Ockham"), "{shown}");
     // As if they had been built when the keys were gone.
     rebuilt.apply(&after.events[..earlier.len()], 100).await.unwrap();
     assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);

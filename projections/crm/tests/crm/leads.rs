@@ -4,6 +4,7 @@ use crm_aggregates::{
 };
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
 use crm_projections::{AsOf, ListError, Order, Seek, SeekKey};
+use kernel::PostalAddress;
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -58,6 +59,24 @@ async fn the_list_shows_a_lead_as_its_last_event_left_it_however_the_events_were
         rows.push(row);
     }
     assert!(rows.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[tokio::test]
+async fn a_lead_has_the_address_that_its_last_details_say() {
+    let (mut story, lead) = (Story::new(), id());
+    let address = PostalAddress { locality: Some("London".to_owned()), ..PostalAddress::default() };
+    let details =
+        LeadDetails { address: Some(address.clone().into()), ..captured("Ada", LeadSource::Event, None).details };
+    story.add::<LeadEvent>(lead, day(1), captured("Ada", LeadSource::Event, None));
+    story.add::<LeadEvent>(lead, day(2), LeadDetailsChanged { details });
+    story.add::<LeadEvent>(lead, day(3), LeadDetailsChanged { details: LeadDetails::default() });
+    let stage = Stage::fresh().await;
+    for (events, expected) in [(0..1, None), (1..2, Some(address)), (2..3, None)] {
+        stage.apply(&story.events[events], 1).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let row = leads::find::<LeadRow>(&mut tables, story.tenant, &[lead]).await.unwrap().remove(0);
+        assert_eq!(row.address.map(|address| address.0), expected);
+    }
 }
 
 #[tokio::test]

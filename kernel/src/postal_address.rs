@@ -1,0 +1,138 @@
+//! Postal addresses.
+//!
+//! As sent, the texts of an address are anything; [`PostalAddress::check`] makes the address of them that is kept. Somebody's own stands in
+//! [`Personal`](crate::Personal).
+
+use std::ops::RangeInclusive;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Checks;
+
+/// A postal address: what is known of it, at least one of its members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PostalAddress {
+    /// Street and number, a post office box, whose house it is: one line or several, parted by line breaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub street: Option<String>,
+    /// City, town or village.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<String>,
+    /// State, province, prefecture or county.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Postal code, as it is written in that country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postal_code: Option<String>,
+    /// ISO 3166-1 alpha-2, upper case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+impl PostalAddress {
+    /// How long its street may be, in characters, line breaks among them.
+    pub const STREET: RangeInclusive<usize> = 1..=300;
+    /// How long its locality may be, in characters.
+    pub const LOCALITY: RangeInclusive<usize> = 1..=100;
+    /// How long its region may be, in characters.
+    pub const REGION: RangeInclusive<usize> = 1..=100;
+    /// How long its postal code may be, in characters.
+    pub const POSTAL_CODE: RangeInclusive<usize> = 1..=20;
+
+    /// The address as it is kept: its texts trimmed, its street without empty lines, its country in upper case. What is wrong is noted,
+    /// each with its pointer below `at`, which points to the address.
+    pub fn check(&self, checks: &mut Checks, at: &str) -> Self {
+        if self.is_empty() {
+            checks.refuse(at, "empty", "say at least one of street, locality, region, postal_code and country");
+        }
+        let street = self.street.as_ref();
+        let street = street.map(|text| checks.paragraph(&format!("{at}/street"), &lines(text), Self::STREET));
+        let mut line = |name: &str, text: Option<&String>, length| {
+            text.map(|text| checks.line(&format!("{at}/{name}"), text, length))
+        };
+        let locality = line("locality", self.locality.as_ref(), Self::LOCALITY);
+        let region = line("region", self.region.as_ref(), Self::REGION);
+        let postal_code = line("postal_code", self.postal_code.as_ref(), Self::POSTAL_CODE);
+        let country = self.country.as_ref().map(|text| checks.country(&format!("{at}/country"), text));
+        Self { street, locality, region, postal_code, country }
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        let Self { street, locality, region, postal_code, country } = self;
+        [street, locality, region, postal_code, country].into_iter().all(Option::is_none)
+    }
+}
+
+/// The lines of a text that say something, with the same end whoever wrote them.
+fn lines(text: &str) -> String {
+    text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(texts: [&str; 5]) -> PostalAddress {
+        let [street, locality, region, postal_code, country] = texts.map(|text| Some(text.to_owned()));
+        PostalAddress { street, locality, region, postal_code, country }
+    }
+
+    fn refused(address: &PostalAddress) -> Vec<(String, &'static str)> {
+        let mut checks = Checks::default();
+        _ = address.check(&mut checks, "/address");
+        checks.into_errors().into_iter().map(|error| (error.pointer, error.code)).collect()
+    }
+
+    #[test]
+    fn it_is_kept_as_post_is_addressed() {
+        let sent =
+            address([" 12 St James's Square\r\n\r\n  Flat 3 \r", " London ", "Greater London", "SW1Y 4JH", "gb"]);
+        let mut checks = Checks::default();
+        let kept = sent.check(&mut checks, "/address");
+        assert!(checks.finish().is_ok());
+        assert_eq!(kept, address(["12 St James's Square\nFlat 3", "London", "Greater London", "SW1Y 4JH", "GB"]));
+        assert_eq!(kept.check(&mut Checks::default(), "/address"), kept, "and so it stays");
+    }
+
+    #[test]
+    fn any_one_member_is_enough_and_none_is_not() {
+        let all = address(["1 Main Street", "Springfield", "Oregon", "97477", "US"]);
+        for text in ["street", "locality", "region", "postal_code", "country"] {
+            let mut one = serde_json::to_value(&all).unwrap();
+            one.as_object_mut().unwrap().retain(|name, _| name == text);
+            let one: PostalAddress = serde_json::from_value(one).unwrap();
+            assert!(refused(&one).is_empty(), "{text}");
+        }
+        assert_eq!(refused(&PostalAddress::default()), [("/address".to_owned(), "empty")]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let wrong = |texts: [&str; 5], codes: [&'static str; 5]| {
+            let names = ["street", "locality", "region", "postal_code", "country"];
+            let expected: Vec<_> =
+                names.into_iter().zip(codes).map(|(name, code)| (format!("/address/{name}"), code)).collect();
+            assert_eq!(refused(&address(texts)), expected);
+        };
+        wrong(["\n \r\n", "", " ", "\t", ""], ["empty", "empty", "empty", "empty", "country"]);
+        let [street, line, code] = [301, 101, 21].map(|length| "x".repeat(length));
+        wrong([&street, &line, &line, &code, "GBR"], ["length", "length", "length", "length", "country"]);
+        let control = "control_character";
+        wrong(["1\u{0}", "a\nb", "a\u{202e}b", "1\u{7}", "XX"], [control, control, control, control, "country"]);
+    }
+
+    #[test]
+    fn as_personal_it_is_marked_whole_and_gone_whole() {
+        type Held = crate::Personal<PostalAddress>;
+        let held: Held = PostalAddress { locality: Some("London".to_owned()), ..PostalAddress::default() }.into();
+        let json = |held: &Held| serde_json::to_string(held).unwrap();
+        assert_eq!(json(&held), r#"{"locality":"London"}"#);
+        assert_eq!(crate::personal::marked(|| json(&held)), r#"{"personal":{"locality":"London"}}"#);
+        assert_eq!(serde_json::from_str::<Held>(&json(&held)).unwrap(), held);
+        let gone: Held = serde_json::from_str(r#"{"sealed":"v1.abc"}"#).unwrap();
+        assert!(!gone.is_known() && gone.reveal().is_empty());
+        assert_eq!(json(&gone), r#"{"sealed":""}"#);
+    }
+}
