@@ -106,6 +106,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PipelineMovement", "totals deals", &[]),
     ("PolicyDryRun", "refused examined otherwise unrecorded endCursor", &[]),
     ("PolicyEventCount", "event commands", &[]),
+    ("PostalAddress", "street locality region postalCode country", &[]),
     ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
     ("RefusedSignIn", "id reason at address agent origin", &[]),
     ("Role", "name title version permissions includes retired definedAt changedAt", &[]),
@@ -115,7 +116,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("Stretch", "from to", &[]),
     (
         "User",
-        "id version status name givenName familyName title email emailVerified userName phone phoneVerified picture locale timeZone roles registeredAt
+        "id version status name givenName familyName title email emailVerified userName phone phoneVerified address picture locale timeZone roles registeredAt
          changedAt",
         &[("groups", "user:group:read"), ("organizations", "user:organization:read"), ("access", "user:access:read")],
     ),
