@@ -4,7 +4,9 @@ use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use crate::issuers::claims;
 use crate::scim::{Provider, USER};
+use crate::sign_in::{self, App};
 use crate::users::ask;
 use crate::world::{Answer, World};
 
@@ -75,6 +77,32 @@ async fn a_user_says_where_post_reaches_them_and_so_does_whoever_looks_after_the
     assert_eq!((&ockham["locality"], &ockham["street"]), (&json!("Ockham"), &Value::Null));
     let gone = world.post(&path, json!({ "name": "Ada" })).await;
     assert_eq!(seen(&world, &gone, id).await, Value::Null, "what is left out is gone");
+}
+
+#[tokio::test]
+async fn an_application_is_told_where_post_reaches_a_user_who_lets_it_know() {
+    let world = sign_in::world().await;
+    let mut browser = sign_in::invited(&world, "ada@example.com", &["member"]).await;
+    let app = App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let id = claims(access)["sub"].as_str().unwrap().to_owned();
+    let said = json!({ "street": "12 St James's Square", "postal_code": "SW1Y 4JH", "country": "GB" });
+    let said = Answer::of(moves(&world, access, &said)).await;
+    assert_eq!(seen(&world, &said, &id).await["country"], "GB");
+    for (scope, address) in [
+        ("openid profile", Value::Null),
+        (
+            "openid address",
+            json!({ "street_address": "12 St James's Square", "postal_code": "SW1Y 4JH", "country": "GB" }),
+        ),
+    ] {
+        let tokens = app.tokens_for(&world, &mut browser, scope).await;
+        let access = tokens["access_token"].as_str().unwrap();
+        let told = Answer::of(world.anonymous(Method::GET, "/t/acme/userinfo").bearer_auth(access)).await;
+        assert_eq!((told.status, &told.body["address"]), (StatusCode::OK, &address), "{scope}: {told:?}");
+        assert_eq!(claims(tokens["id_token"].as_str().unwrap())["address"], address, "{scope}");
+    }
 }
 
 #[tokio::test]
