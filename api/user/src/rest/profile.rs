@@ -12,7 +12,7 @@ use super::form;
 /// A profile: all of it, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "locale": "en-GB", "time_zone": "Europe/London"}))]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "address": {"street": "12 St James's Square", "locality": "London", "postal_code": "SW1Y 4JH", "country": "GB"}, "locale": "en-GB", "time_zone": "Europe/London"}))]
 pub(super) struct NewProfile {
     /// Full name, as it is shown.
     #[schemars(with = "form::Name")]
