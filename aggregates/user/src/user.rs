@@ -1,7 +1,7 @@
 //! User: a person who uses the platform, in one tenant.
 
 use chrono::{DateTime, Utc};
-use kernel::Personal;
+use kernel::{Personal, PostalAddress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +148,9 @@ pub struct Profile {
     /// E.164.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Personal<String>>,
+    /// Where post reaches them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Personal<PostalAddress>>,
     /// Where a picture of them is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Personal<String>>,
@@ -165,12 +168,19 @@ pub struct Labels {
     /// The full name with all that belongs to it (`name.formatted`), beside the one that is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub formatted_name: Option<Personal<String>>,
+    /// Their postal address as it is written out (`addresses.formatted`), beside the parts that it has. Worth nothing any more once these
+    /// are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formatted_address: Option<Personal<String>>,
     /// Of their e-mail address.
     #[serde(default, skip_serializing_if = "Label::is_empty")]
     pub email: Label,
     /// Of their telephone number.
     #[serde(default, skip_serializing_if = "Label::is_empty")]
     pub phone: Label,
+    /// Of their postal address.
+    #[serde(default, skip_serializing_if = "Label::is_empty")]
+    pub address: Label,
 }
 
 /// What an address or a number is to somebody.

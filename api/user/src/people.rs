@@ -67,6 +67,8 @@ async fn person(
         email_verified: row.email_verified,
         phone: row.phone,
         phone_verified: row.phone_verified,
+        address: row.address.map(|address| address.0),
+        formatted_address: row.formatted_address,
         locale: row.locale,
         zoneinfo: row.time_zone,
         updated_at: Some(row.changed_at),

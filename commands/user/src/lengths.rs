@@ -8,6 +8,8 @@ pub const NAME: RangeInclusive<usize> = 1..=200;
 pub const EXTERNAL_ID: RangeInclusive<usize> = 1..=200;
 /// What an address or a number is for, as an identity provider calls it.
 pub const LABEL: RangeInclusive<usize> = 1..=50;
+/// A postal address as an identity provider writes it out, with its line breaks.
+pub const FORMATTED_ADDRESS: RangeInclusive<usize> = 1..=1_000;
 /// The name that a user signs in with.
 pub const USER_NAME: RangeInclusive<usize> = 2..=64;
 /// The name of a role.

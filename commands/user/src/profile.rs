@@ -1,7 +1,7 @@
 //! Who a user is: their profile, changed by those who look after users, or by themselves.
 
 use executor::{Command, Work};
-use kernel::{Checks, Refusal, UserId};
+use kernel::{Checks, PostalAddress, Refusal, UserId};
 use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
@@ -17,6 +17,7 @@ pub struct ProfileFields {
     pub family_name: Option<String>,
     pub title: Option<String>,
     pub phone: Option<String>,
+    pub address: Option<PostalAddress>,
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,
@@ -34,6 +35,7 @@ impl ProfileFields {
             }),
             title: present(self.title.as_ref(), |text| checks.line("/title", text, lengths::NAME)),
             phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+            address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
             picture: present(self.picture.as_ref(), |text| values::picture(checks, "/picture", text).into()),
             locale: present(self.locale.as_ref(), |text| values::locale(checks, "/locale", text)),
             time_zone: present(self.time_zone.as_ref(), |text| values::time_zone(checks, "/time_zone", text)),

@@ -27,10 +27,14 @@ pub struct Provisioned {
 pub struct LabelFields {
     /// The full name with all that belongs to it.
     pub formatted_name: Option<String>,
+    /// Their postal address as it is written out.
+    pub formatted_address: Option<String>,
     /// Of their e-mail address.
     pub email: LabelField,
     /// Of their telephone number.
     pub phone: LabelField,
+    /// Of their postal address.
+    pub address: LabelField,
 }
 
 /// What an address or a number is to somebody, as sent.
@@ -69,8 +73,12 @@ impl LabelFields {
             formatted_name: present(self.formatted_name.as_ref(), |text| {
                 checks.line("/formatted_name", text, lengths::NAME).into()
             }),
+            formatted_address: present(self.formatted_address.as_ref(), |text| {
+                checks.paragraph("/formatted_address", text, lengths::FORMATTED_ADDRESS).into()
+            }),
             email: self.email.check(checks, "/email_type"),
             phone: self.phone.check(checks, "/phone_type"),
+            address: self.address.check(checks, "/address_type"),
         }
     }
 }

@@ -259,7 +259,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 6;
+    const FORM: u32 = 7;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -356,6 +356,9 @@ impl Aggregate for User {
             UserEvent::UserProfileChanged(e) => {
                 if self.profile.phone != e.profile.phone {
                     self.phone.forget_number();
+                }
+                if self.profile.address != e.profile.address {
+                    self.labels.formatted_address = None;
                 }
                 self.profile = e.profile;
             }

@@ -14,7 +14,7 @@ use super::{OAuthError, Provider, Visit, pages};
 use crate::authority::reaches_api;
 
 /// Scopes that are not permissions.
-pub const SCOPES: [&str; 6] = ["openid", "profile", "email", "phone", "offline_access", "api"];
+pub const SCOPES: [&str; 7] = ["openid", "profile", "email", "phone", "address", "offline_access", "api"];
 
 /// What a client may say of how the person is asked (OpenID Connect Core section 3.1.2.1).
 pub(super) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];

@@ -10,7 +10,7 @@ use super::{Answer, Provider, Visit};
 /// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
-const CLAIMS: [&str; 23] = [
+const CLAIMS: [&str; 24] = [
     "iss",
     "sub",
     "aud",
@@ -34,6 +34,7 @@ const CLAIMS: [&str; 23] = [
     "email_verified",
     "phone_number",
     "phone_number_verified",
+    "address",
 ];
 
 /// The provider's metadata.

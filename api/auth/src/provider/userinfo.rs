@@ -55,5 +55,25 @@ pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
         say("phone_number", person.phone.clone().into());
         say("phone_number_verified", person.phone_verified.into());
     }
+    if scope.contains(&"address") {
+        say("address", address_claim(person));
+    }
     claims
+}
+
+/// Where post reaches a person (section 5.1.1), as far as it is known; null: it is not. How it is written out is not made of its parts, which
+/// each country puts in an order of its own: it is said where an identity provider did.
+fn address_claim(person: &Person) -> Value {
+    let address = person.address.clone().unwrap_or_default();
+    let members = [
+        ("formatted", person.formatted_address.clone()),
+        ("street_address", address.street),
+        ("locality", address.locality),
+        ("region", address.region),
+        ("postal_code", address.postal_code),
+        ("country", address.country),
+    ];
+    let known = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
+    let known: Map<String, Value> = known.collect();
+    if known.is_empty() { Value::Null } else { known.into() }
 }

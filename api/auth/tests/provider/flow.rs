@@ -318,6 +318,41 @@ async fn a_telephone_number_is_for_who_may_see_it_and_is_said_to_be_shown_or_not
 }
 
 #[tokio::test]
+async fn a_postal_address_is_for_who_may_see_it_in_as_many_parts_as_are_known() {
+    let world = World::start().await;
+    let ada = world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let shown = async |scope: &str| {
+        let mut browser = Browser::default();
+        let asks = app.asks(&[("scope", scope)]);
+        let code = browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        let info = world.get("userinfo").bearer_auth(tokens["access_token"].as_str().unwrap());
+        let (id, info) = (claims(tokens["id_token"].as_str().unwrap()), json(info, StatusCode::OK).await);
+        assert_eq!(id["address"], info["address"], "{id} {info}");
+        info["address"].clone()
+    };
+    let mut parts = json!({ "street_address": "12 St James's Square\nFlat 3", "locality": "London", "postal_code": "SW1Y 4JH",
+        "country": "GB" });
+    assert_eq!(shown("openid profile email phone").await, json!(null));
+    assert_eq!(shown("openid address").await, parts);
+    let person = world.people.by_id(world.tenant.id, ada).await.unwrap().unwrap();
+    let written = Some("12 St James's Square, London".to_owned());
+    let put = |person| world.people.put(world.tenant.id, person);
+    put(face::Person { formatted_address: written.clone(), ..person.clone() });
+    parts["formatted"] = "12 St James's Square, London".into();
+    assert_eq!(shown("openid address").await, parts);
+    put(face::Person { address: None, formatted_address: written.clone(), ..person.clone() });
+    assert_eq!(shown("openid address").await, json!({ "formatted": written }));
+    put(face::Person { address: None, ..person });
+    assert_eq!(shown("openid address").await, json!(null));
+    let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
+    for list in ["scopes_supported", "claims_supported"] {
+        assert!(found[list].as_array().unwrap().contains(&json!("address")), "{found}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_tokens_stay_as_they_are() {
     let world = World::start().await;
     world.person("ada@example.com").await;

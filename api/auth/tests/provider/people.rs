@@ -102,6 +102,8 @@ impl Admission for PeopleDouble {
                 email_verified: true,
                 phone: None,
                 phone_verified: false,
+                address: None,
+                formatted_address: None,
                 locale: None,
                 zoneinfo: None,
                 roles: vouched.roles.clone(),

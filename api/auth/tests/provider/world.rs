@@ -16,7 +16,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{EventStore, Sealing};
 use executor::Executor;
 use face::{People, Person};
-use kernel::{Caller, Clock, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, TenantId, UserId};
+use kernel::{
+    Caller, Clock, IdSource, ManualClock, PostalAddress, Refusal, Role, SystemClock, SystemIds, TenantId, UserId,
+};
 use keys::{LocalMasterKey, MasterKey, SystemRandom};
 use poem::listener::TcpAcceptor;
 use poem::{Route, RouteMethod, Server};
@@ -167,6 +169,14 @@ impl World {
             email_verified: true,
             phone: Some("+4930123456".to_owned()),
             phone_verified: true,
+            address: Some(PostalAddress {
+                street: Some("12 St James's Square\nFlat 3".to_owned()),
+                locality: Some("London".to_owned()),
+                region: None,
+                postal_code: Some("SW1Y 4JH".to_owned()),
+                country: Some("GB".to_owned()),
+            }),
+            formatted_address: None,
             locale: Some("en".to_owned()),
             zoneinfo: Some("Europe/London".to_owned()),
             roles: vec!["member".to_owned()],

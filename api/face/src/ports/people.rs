@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use kernel::{TenantId, UserId};
+use kernel::{PostalAddress, TenantId, UserId};
 
 /// Asks who somebody is.
 #[async_trait]
@@ -46,6 +46,10 @@ pub struct Person {
     pub phone: Option<String>,
     /// Whether they have shown that it is theirs.
     pub phone_verified: bool,
+    /// Where post reaches them.
+    pub address: Option<PostalAddress>,
+    /// The same as it is written out, where that was ever said of it.
+    pub formatted_address: Option<String>,
     /// Their language, BCP 47.
     pub locale: Option<String>,
     /// Their time zone, by its name in the IANA database.

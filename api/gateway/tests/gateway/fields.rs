@@ -116,7 +116,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("Stretch", "from to", &[]),
     (
         "User",
-        "id version status name givenName familyName title email emailVerified userName phone phoneVerified picture locale timeZone roles registeredAt
+        "id version status name givenName familyName title email emailVerified userName phone phoneVerified address picture locale timeZone roles registeredAt
          changedAt",
         &[("groups", "user:group:read"), ("organizations", "user:organization:read"), ("access", "user:access:read")],
     ),

@@ -165,7 +165,8 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     signs_in(&world, &user, "kanaria@kanaria.example").await;
     let path = format!("/v1/user/users/{user}");
     let profile = json!({ "name": "Kanaria Zaunkönig", "given_name": "Kanaria", "family_name": "Zaunkönig",
-        "phone": "+49 30 998877", "picture": "https://kanaria.example/me.png", "title": "Singer" });
+        "phone": "+49 30 998877", "address": { "street": "Zaunkönigweg 7", "locality": "Kanaria" },
+        "picture": "https://kanaria.example/me.png", "title": "Singer" });
     done(&world, &format!("{path}/change-profile"), profile).await;
     let login = json!({ "email": "kanaria2@kanaria.example", "user_name": "zaunkoenig7" });
     let changed = done(&world, &format!("{path}/change-login"), login).await;
@@ -176,6 +177,7 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
         ("/v1/user/users", json!({ "name": "Kanaria\u{7}", "email": "kanaria@@kanaria.example" })),
         ("/v1/user/users", json!({ "name": "Eve", "email": "kanaria2@kanaria.example" })),
         ("/v1/user/invitations", json!({ "email": "zaunkoenig7", "name": "Zaunkönig" })),
+        (&*format!("{path}/change-profile"), json!({ "name": "Kanaria", "address": { "country": "Zaunkönig" } })),
     ] {
         let answer = world.post(path, body).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
@@ -186,6 +188,7 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     // Who may sees it, in REST and GraphQL.
     let shown = world.get(&path).await;
     assert_eq!(shown.body["profile"]["phone"], "+4930998877", "{shown:?}");
+    assert_eq!(shown.body["profile"]["address"]["street"], "Zaunkönigweg 7", "{shown:?}");
     let fields = "users(first: 5, filter: { search: \"zaunkönig\" }) { nodes { id name email userName } }";
     let found = ask(&world, &changed, fields).await;
     let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });

@@ -95,6 +95,12 @@ fn bjensen() -> Value {
         "title": "Tour Guide", "locale": "en-US", "timezone": "America/Los_Angeles",
         "emails": [{ "value": "babs@jensen.org", "type": "home" }, { "value": "bjensen@example.com", "primary": true }],
         "phoneNumbers": [{ "value": "+1-555-555-8377", "type": "work" }],
+        "addresses": [
+            { "type": "home", "streetAddress": "456 Hollywood Blvd", "locality": "Hollywood", "country": "US" },
+            { "type": "work", "streetAddress": "100 Universal City Plaza", "locality": "Hollywood", "region": "CA",
+                "postalCode": "91608", "country": "us", "primary": true,
+                "formatted": "100 Universal City Plaza\nHollywood, CA 91608 USA" },
+        ],
     })
 }
 
@@ -116,6 +122,12 @@ async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
         ("displayName", json!("Ms. Barbara J Jensen, III")),
         ("emails", json!([{ "value": "bjensen@example.com", "type": "work", "primary": true }])),
         ("phoneNumbers", json!([{ "value": "+15555558377", "type": "work", "primary": true }])),
+        (
+            "addresses",
+            json!([{ "type": "work", "streetAddress": "100 Universal City Plaza", "locality": "Hollywood", "region": "CA",
+                "postalCode": "91608", "country": "US", "primary": true,
+                "formatted": "100 Universal City Plaza\nHollywood, CA 91608 USA" }]),
+        ),
         ("timezone", json!("America/Los_Angeles")),
     ] {
         assert_eq!(made.body[member], value, "{member} of {made:?}");
@@ -133,6 +145,7 @@ async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
     assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
     assert_eq!(replaced.body["userName"], "babs@example.com");
     assert!(replaced.body["title"].is_null() && replaced.body["externalId"].is_null(), "{replaced:?}");
+    assert!(replaced.body["addresses"].is_null(), "{replaced:?}");
     let etag = replaced.header("etag").to_owned();
     let again = provider.ask(Method::PUT, &path, changed).await;
     assert_eq!(again.header("etag"), etag, "the same again changes nothing");

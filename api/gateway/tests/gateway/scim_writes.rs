@@ -177,6 +177,9 @@ async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
         ("phoneNumbers", json!("+4930123456")),
         ("phoneNumbers", json!({ "value": "+4930123456" })),
         ("phoneNumbers", json!(["+4930123456"])),
+        ("addresses", json!("12 St James's Square")),
+        ("addresses", json!({ "locality": "London" })),
+        ("addresses", json!([{ "locality": 7 }])),
     ] {
         let operations = patch(json!([{ "op": "replace", "path": name, "value": value }]));
         provider.refused(Method::PATCH, &path, operations, bad, invalid).await;
@@ -241,7 +244,7 @@ async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
     let own = world.token_of_user(made["id"].as_str().unwrap());
     let own = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(own)).await;
     let labels = json!({ "formatted_name": "Ms. Barbara J Jensen, III", "email": { "purpose": "home", "primary": false },
-        "phone": { "purpose": "mobile" } });
+        "phone": { "purpose": "mobile" }, "address": {} });
     assert_eq!((own.status, &own.body["labels"]), (StatusCode::OK, &labels), "{own:?}");
     // As the log has it, and as the read models do.
     assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);

@@ -17,6 +17,8 @@ const LOCKED: &[&str] = &["user_inactive", "token_revoked"];
 
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
 pub const BACK: &str = "https://app.example.com/back";
+/// What applications here ask for.
+const SCOPE: &str = "openid email api offline_access";
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
 /// What the mails are about.
@@ -111,12 +113,16 @@ impl App {
 
     /// Where it sends people.
     pub fn asks(&self, world: &World) -> String {
+        self.asks_for(world, SCOPE)
+    }
+
+    fn asks_for(&self, world: &World, scope: &str) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
         let parameters = [
             ("response_type", "code"),
             ("client_id", &self.id),
             ("redirect_uri", BACK),
-            ("scope", "openid email api offline_access"),
+            ("scope", scope),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
@@ -126,7 +132,12 @@ impl App {
 
     /// The tokens of somebody who is signed in.
     pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
-        let code = browser.open(&self.asks(world)).await.code();
+        self.tokens_for(world, browser, SCOPE).await
+    }
+
+    /// The same, for what they may know of them, or do.
+    pub async fn tokens_for(&self, world: &World, browser: &mut Browser, scope: &str) -> Value {
+        let code = browser.open(&self.asks_for(world, scope)).await.code();
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", &code),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, Page, PageRequest, Stretch, int, unlistable, unreadable};
+use face::graphql::{Context, Fetching, Node, Page, PageRequest, PostalAddress, Stretch, int, unlistable, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId, UserId};
 use sqlx::PgConnection;
@@ -124,6 +124,11 @@ impl User {
     /// Whether they have shown that the number is theirs.
     fn phone_verified(&self) -> bool {
         self.0.phone_verified
+    }
+
+    /// Where post reaches them.
+    fn address(&self) -> Option<PostalAddress> {
+        self.0.address.as_deref().map(Into::into)
     }
 
     /// Where a picture of them is.

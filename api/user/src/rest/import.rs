@@ -122,8 +122,8 @@ impl Imports {
 
     /// Import users from a CSV file
     ///
-    /// UTF-8 with a header row. Columns: email, name, user_name, given_name, family_name, title, phone, picture, locale, time_zone,
-    /// roles, groups; of invitations email, name, roles, groups. Roles by name, groups by name or id, several of them in a cell
+    /// UTF-8 with a header row. Columns: email, name, user_name, given_name, family_name, title, phone, street, locality, region,
+    /// postal_code, country, picture, locale, time_zone, roles, groups; of invitations email, name, roles, groups. Roles by name, groups by name or id, several of them in a cell
     /// between semicolons. What is wrong with a row is reported with its line, the other rows are taken; what is wrong with the
     /// file as a whole refuses all of it. A row is wrong, too, when somebody signs in with its address or name already, in the
     /// directory or further up in the file, and when it gives more than the caller may (`exceeds_own_permissions`).

@@ -70,10 +70,15 @@ struct OwnLabels {
     /// The full name with all that belongs to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     formatted_name: Option<String>,
+    /// Their postal address as it is written out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formatted_address: Option<String>,
     /// Of their e-mail address.
     email: OwnLabel,
     /// Of their telephone number.
     phone: OwnLabel,
+    /// Of their postal address.
+    address: OwnLabel,
 }
 
 /// What an address or a number is to it.
@@ -94,8 +99,10 @@ impl OwnLabels {
         let label = |kept: &Label| OwnLabel { purpose: text(kept.purpose.as_ref()), primary: kept.primary };
         (*labels != Labels::default()).then(|| Self {
             formatted_name: text(labels.formatted_name.as_ref()),
+            formatted_address: text(labels.formatted_address.as_ref()),
             email: label(&labels.email),
             phone: label(&labels.phone),
+            address: label(&labels.address),
         })
     }
 }

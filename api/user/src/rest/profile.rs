@@ -1,7 +1,7 @@
 //! Profiles as they are sent and shown.
 
-use face::Example;
-use kernel::Personal;
+use face::{Example, NewPostalAddress, example};
+use kernel::{Personal, PostalAddress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use user_aggregates::Profile;
@@ -12,7 +12,7 @@ use super::form;
 /// A profile: all of it, what is left out is gone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "locale": "en-GB", "time_zone": "Europe/London"}))]
+#[schemars(example = serde_json::json!({"name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "address": {"street": "12 St James's Square", "locality": "London", "postal_code": "SW1Y 4JH", "country": "GB"}, "locale": "en-GB", "time_zone": "Europe/London"}))]
 pub(super) struct NewProfile {
     /// Full name, as it is shown.
     #[schemars(with = "form::Name")]
@@ -33,6 +33,9 @@ pub(super) struct NewProfile {
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
+    /// Where post reaches them.
+    #[serde(default)]
+    address: Option<NewPostalAddress>,
     /// Where a picture of them is.
     #[serde(default)]
     #[schemars(with = "Option<form::Picture>")]
@@ -49,8 +52,9 @@ pub(super) struct NewProfile {
 
 impl From<NewProfile> for ProfileFields {
     fn from(body: NewProfile) -> Self {
-        let NewProfile { name, given_name, family_name, title, phone, picture, locale, time_zone } = body;
-        Self { name, given_name, family_name, title, phone, picture, locale, time_zone }
+        let NewProfile { name, given_name, family_name, title, phone, address, picture, locale, time_zone } = body;
+        let address = address.map(Into::into);
+        Self { name, given_name, family_name, title, phone, address, picture, locale, time_zone }
     }
 }
 
@@ -72,6 +76,9 @@ pub(super) struct ShownProfile {
     /// Telephone number, E.164.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
+    /// Where post reaches them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<PostalAddress>,
     /// Where a picture of them is.
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
@@ -91,6 +98,7 @@ impl Example for ShownProfile {
             family_name: Some("Lovelace".to_owned()),
             title: Some("Analyst".to_owned()),
             phone: Some("+442079460123".to_owned()),
+            address: Some(example::postal_address()),
             picture: None,
             locale: Some("en-GB".to_owned()),
             time_zone: Some("Europe/London".to_owned()),
@@ -107,6 +115,7 @@ impl From<&Profile> for ShownProfile {
             family_name: shown(&profile.family_name),
             title: profile.title.clone(),
             phone: shown(&profile.phone),
+            address: profile.address.as_ref().map(|address| address.reveal().clone()),
             picture: shown(&profile.picture),
             locale: profile.locale.clone(),
             time_zone: profile.time_zone.clone(),

@@ -124,7 +124,7 @@ fn described(base: &str) -> [Value; 2] {
     ]
 }
 
-fn user_attributes() -> [Value; 12] {
+fn user_attributes() -> [Value; 13] {
     let none = json!({});
     let name = vec![
         attribute("formatted", "The full name with all that belongs to it", &none),
@@ -172,6 +172,7 @@ fn user_attributes() -> [Value; 12] {
                 &["work", "home", "mobile", "fax", "pager", "other"],
             ),
         ),
+        several("addresses", "Their postal address", "readWrite", postal_address()),
         several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only())),
         several(
             "roles",
@@ -195,16 +196,38 @@ fn group_attributes() -> [Value; 3] {
     ]
 }
 
-/// The sub-attributes of an address or a number, of which there may be several.
+/// The sub-attributes of an e-mail address or a number, of which there may be several.
 fn contact(description: &str, examples: &[&str], purposes: &[&str]) -> Vec<Value> {
-    let primary = json!({ "type": "boolean" });
+    let value = attribute("value", description, &json!({ "required": true, "canonicalValues": examples }));
+    [vec![value], kind(purposes)].concat()
+}
+
+/// The sub-attributes of a postal address.
+fn postal_address() -> Vec<Value> {
+    let none = json!({});
+    let parts = vec![
+        attribute("formatted", "The whole address as it is written out; kept beside its parts as it is said", &none),
+        attribute("streetAddress", "Street and number, in one line or several, of up to 300 characters", &none),
+        attribute("locality", "City, town or village", &none),
+        attribute("region", "State, province, prefecture or county", &none),
+        attribute(
+            "postalCode",
+            "Postal code, of up to 20 characters",
+            &json!({ "canonicalValues": ["10117", "SW1Y 4JH", "150-0001"] }),
+        ),
+        attribute("country", "ISO 3166-1 alpha-2", &json!({ "canonicalValues": ["DE", "GB", "JP", "US"] })),
+    ];
+    [parts, kind(&["work", "home", "other"])].concat()
+}
+
+/// What a value of several is for, and whether it is the one.
+fn kind(purposes: &[&str]) -> Vec<Value> {
     vec![
-        attribute("value", description, &json!({ "required": true, "canonicalValues": examples })),
         attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
         attribute(
             "primary",
             "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
-            &primary,
+            &json!({ "type": "boolean" }),
         ),
     ]
 }

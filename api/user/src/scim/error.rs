@@ -112,12 +112,23 @@ impl ScimError {
 /// What SCIM calls the value of a command to which a pointer leads. Its place in a list is not told: commands put lists in an order of
 /// their own.
 fn attribute(pointer: &str) -> &str {
-    match pointer.split('/').nth(1).unwrap_or_default() {
+    let mut steps = pointer.split('/').skip(1);
+    match steps.next().unwrap_or_default() {
         "" => "the body",
+        "address" => match steps.next().unwrap_or_default() {
+            "country" => "addresses.country",
+            "locality" => "addresses.locality",
+            "postal_code" => "addresses.postalCode",
+            "region" => "addresses.region",
+            "street" => "addresses.streetAddress",
+            _ => "addresses",
+        },
+        "address_type" => "addresses.type",
         "email" => "emails, or userName where that is the address",
         "email_type" => "emails.type",
         "external_id" => "externalId",
         "family_name" => "name.familyName",
+        "formatted_address" => "addresses.formatted",
         "formatted_name" => "name.formatted",
         "given_name" => "name.givenName",
         "join" | "leave" => "members",
@@ -167,6 +178,9 @@ mod tests {
             ("/name", "displayName"),
             ("/family_name", "name.familyName"),
             ("/title", "title"),
+            ("/address/postal_code", "addresses.postalCode"),
+            ("/address_type", "addresses.type"),
+            ("/formatted_address", "addresses.formatted"),
             ("/time_zone", "timezone"),
             ("/user_name", "userName"),
             ("/join/17", "members"),

@@ -5,8 +5,9 @@
 //! one resource is read from the log, lists from the read models, which are waited for, because a provider that has just
 //! written asks at once whether it is there.
 //!
-//! To add an attribute of users: [`user`] (to and from what we keep) and [`discovery`] (what we say of it).
+//! To add an attribute of users: [`user`] (to and from what we keep; what there may be several of: [`contact`]) and [`discovery`] (what we say of it).
 
+mod contact;
 mod discovery;
 mod error;
 mod filter;

@@ -3,21 +3,20 @@
 //! `userName` is what they sign in with: an e-mail address, or a name of their own and then the address is that of `emails`. Roles
 //! are not given this way, but by groups and by whoever looks after users here.
 
-use kernel::{TenantId, UserId, Versions};
+use kernel::{Personal, PostalAddress, TenantId, UserId, Versions};
 use poem::http::StatusCode;
 use projector::Transaction;
 use serde_json::{Map, Value, json};
-use user_aggregates::{Label, User};
-use user_commands::{
-    LabelField, LabelFields, LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser,
-};
+use user_aggregates::User;
+use user_commands::{LabelFields, LoginFields, ProfileFields, ProvisionUser, Provisioned, RemoveUser, ReplaceUser};
 use user_projections::groups;
 use user_projections::people::{self, PersonFilter, PersonRow};
 use uuid::Uuid;
 
+use super::contact::{Kept, contact, kept, label, only, only_address, part, postal_address};
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{self, flag, get, is_primary, sent, set, text};
+use super::json::{self, flag, get, sent, set, text};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -25,9 +24,6 @@ use super::{Answer, Reply, Scim, patch};
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const PERMISSION: &str = "user:user:read";
 const WHAT: &str = "user";
-
-/// What an address or a number is for, where nothing is said. It is the primary one then.
-const USUAL_PURPOSE: &str = "work";
 
 /// What nobody writes.
 const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
@@ -229,8 +225,8 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<Us
 fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
     let user_name = sent(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
     let (email_contact, phone_contact) = (contact(resource, "emails")?, contact(resource, "phoneNumbers")?);
-    let value = |contact: Option<&Map<String, Value>>| contact.map_or(Ok(None), |contact| sent(contact, "value"));
-    let (email, phone) = (value(email_contact)?, value(phone_contact)?);
+    let (email, phone) = (part(email_contact, "value")?, part(phone_contact, "value")?);
+    let address = contact(resource, "addresses")?;
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
         Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
@@ -268,13 +264,20 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
             title: sent(resource, "title")?,
             // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
             phone: phone.map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
+            address: postal_address(address)?,
             // No provider keeps it.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
             locale: sent(resource, "locale")?.or_else(|| preferred(&languages?)),
             time_zone: sent(resource, "timezone")?,
         },
         external_id: sent(resource, "externalId")?,
-        labels: LabelFields { formatted_name, email: label(email_contact)?, phone: label(phone_contact)? },
+        labels: LabelFields {
+            formatted_name,
+            formatted_address: part(address, "formatted")?,
+            email: label(email_contact)?,
+            phone: label(phone_contact)?,
+            address: label(address)?,
+        },
         active,
     })
 }
@@ -283,35 +286,6 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
 fn preferred(languages: &str) -> Option<String> {
     let first = languages.split([',', ';']).next().map(str::trim);
     first.filter(|language| !language.is_empty() && *language != "*").map(str::to_owned)
-}
-
-/// The address or number of a list that is kept: the primary one, else the first.
-///
-/// # Errors
-/// When it is something else than a list of objects: else what somebody has would be gone, for what can't be read.
-fn contact<'a>(resource: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, ScimError> {
-    let list = match get(resource, name) {
-        None | Some(Value::Null) => &[][..],
-        Some(Value::Array(list)) if list.iter().all(Value::is_object) => list.as_slice(),
-        Some(_) => return Err(ScimError::value(format!("{name} is a list of objects"))),
-    };
-    let one = list.iter().find(|value| is_primary(value)).or_else(|| list.first());
-    Ok(one.and_then(Value::as_object))
-}
-
-/// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.
-fn label(contact: Option<&Map<String, Value>>) -> Result<LabelField, ScimError> {
-    let Some(contact) = contact else { return Ok(LabelField::default()) };
-    Ok(LabelField {
-        purpose: sent(contact, "type")?.filter(|purpose| purpose != USUAL_PURPOSE),
-        primary: get(contact, "primary").and_then(flag).filter(|primary| !primary),
-    })
-}
-
-/// An address or a number as it is shown: of its kind the only one.
-fn only(value: &str, (purpose, primary): (Option<&str>, Option<bool>)) -> Value {
-    let (purpose, primary) = (purpose.unwrap_or(USUAL_PURPOSE), primary.unwrap_or(true));
-    json!([{ "value": value, "type": purpose, "primary": primary }])
 }
 
 /// What is shown of a user, from whatever is known of them.
@@ -330,8 +304,10 @@ struct Known<'a> {
     family_name: Option<&'a str>,
     title: Option<&'a str>,
     phone: Option<&'a str>,
-    /// What their address and their number are for, and whether they are the primary ones.
-    labels: [(Option<&'a str>, Option<bool>); 2],
+    address: Option<&'a PostalAddress>,
+    formatted_address: Option<&'a str>,
+    /// Of their e-mail address, their number and their postal address.
+    labels: [Kept<'a>; 3],
     locale: Option<&'a str>,
     time_zone: Option<&'a str>,
     roles: Vec<&'a str>,
@@ -341,7 +317,7 @@ struct Known<'a> {
 
 impl Known<'_> {
     fn resource(self, base: &str) -> Value {
-        let [email, phone] = self.labels;
+        let [email, phone, address] = self.labels;
         let mut resource = json!({
             "schemas": [SCHEMA],
             "id": self.id,
@@ -374,6 +350,9 @@ impl Known<'_> {
         }
         if let Some(number) = self.phone {
             resource["phoneNumbers"] = only(number, phone);
+        }
+        if let Some(addresses) = only_address(self.address, self.formatted_address, address) {
+            resource["addresses"] = addresses;
         }
         if !self.roles.is_empty() {
             resource["roles"] = self.roles.iter().map(|role| json!({ "value": role })).collect();
@@ -413,7 +392,9 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         family_name: profile.family_name.as_ref().map(|name| name.reveal().as_str()),
         title: profile.title.as_deref(),
         phone: profile.phone.as_ref().map(|phone| phone.reveal().as_str()),
-        labels: [kept(&labels.email), kept(&labels.phone)],
+        address: profile.address.as_ref().map(Personal::reveal),
+        formatted_address: labels.formatted_address.as_ref().map(|address| address.reveal().as_str()),
+        labels: [kept(&labels.email), kept(&labels.phone), kept(&labels.address)],
         locale: profile.locale.as_deref(),
         time_zone: profile.time_zone.as_deref(),
         roles: user.roles.iter().map(String::as_str).collect(),
@@ -421,11 +402,6 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         times,
     }
     .resource(&scim.base))
-}
-
-/// What is kept of an address or a number besides itself.
-fn kept(label: &Label) -> (Option<&str>, Option<bool>) {
-    (label.purpose.as_ref().map(|purpose| purpose.reveal().as_str()), label.primary)
 }
 
 /// Users as the read model has them.
@@ -456,9 +432,12 @@ async fn shown(
             family_name: row.family_name.as_deref(),
             title: row.title.as_deref(),
             phone: row.phone.as_deref(),
+            address: row.address.as_deref(),
+            formatted_address: row.formatted_address.as_deref(),
             labels: [
                 (row.email_purpose.as_deref(), row.email_primary),
                 (row.phone_purpose.as_deref(), row.phone_primary),
+                (row.address_purpose.as_deref(), row.address_primary),
             ],
             locale: row.locale.as_deref(),
             time_zone: row.time_zone.as_deref(),

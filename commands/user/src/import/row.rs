@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use importing::Field;
-use kernel::Checks;
+use kernel::{Checks, PostalAddress};
 use user_aggregates::{ImportKind, Login, Profile};
 
 use crate::profile::ProfileFields;
@@ -20,6 +20,11 @@ pub enum UserField {
     FamilyName,
     Title,
     Phone,
+    Street,
+    Locality,
+    Region,
+    PostalCode,
+    Country,
     Picture,
     Locale,
     TimeZone,
@@ -41,6 +46,11 @@ impl Field for UserField {
         Self::FamilyName,
         Self::Title,
         Self::Phone,
+        Self::Street,
+        Self::Locality,
+        Self::Region,
+        Self::PostalCode,
+        Self::Country,
         Self::Picture,
         Self::Locale,
         Self::TimeZone,
@@ -59,6 +69,11 @@ impl Field for UserField {
             Self::FamilyName => "family_name",
             Self::Title => "title",
             Self::Phone => "phone",
+            Self::Street => "street",
+            Self::Locality => "locality",
+            Self::Region => "region",
+            Self::PostalCode => "postal_code",
+            Self::Country => "country",
             Self::Picture => "picture",
             Self::Locale => "locale",
             Self::TimeZone => "time_zone",
@@ -88,7 +103,7 @@ pub struct UserRow {
 /// The user that a row stands for.
 pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind, checks: &mut Checks) -> UserRow {
     let (mut login, mut profile) = (LoginFields::default(), ProfileFields::default());
-    let (mut roles, mut groups) = (Vec::new(), Vec::new());
+    let (mut address, mut roles, mut groups) = (PostalAddress::default(), Vec::new(), Vec::new());
     for (field, text) in cells {
         match field {
             UserField::Email => login.email = text,
@@ -98,6 +113,11 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
             UserField::FamilyName => profile.family_name = Some(text),
             UserField::Title => profile.title = Some(text),
             UserField::Phone => profile.phone = Some(text),
+            UserField::Street => address.street = Some(text),
+            UserField::Locality => address.locality = Some(text),
+            UserField::Region => address.region = Some(text),
+            UserField::PostalCode => address.postal_code = Some(text),
+            UserField::Country => address.country = Some(text),
             UserField::Picture => profile.picture = Some(text),
             UserField::Locale => profile.locale = Some(text),
             UserField::TimeZone => profile.time_zone = Some(text),
@@ -114,7 +134,11 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
     let profile = match kind {
         ImportKind::Invitations if profile.name.is_empty() => Profile::default(),
         ImportKind::Invitations => named(checks.line("/name", &profile.name, lengths::NAME).into()),
-        ImportKind::Users => profile.check(checks),
+        // Its parts are columns of their own, and what is wrong with one is said of that.
+        ImportKind::Users => Profile {
+            address: (!address.is_empty()).then(|| address.check(checks, "").into()),
+            ..profile.check(checks)
+        },
     };
     UserRow { line, login, profile, roles, groups }
 }
@@ -165,6 +189,10 @@ mod tests {
             (UserField::FamilyName, "Lovelace"),
             (UserField::Title, "Countess"),
             (UserField::Phone, "+44 20 7946 0958"),
+            (UserField::Street, "12 St James's Square\nFlat 3"),
+            (UserField::Locality, "London"),
+            (UserField::PostalCode, "SW1Y 4JH"),
+            (UserField::Country, "gb"),
             (UserField::Picture, "https://example.com/ada.png"),
             (UserField::Locale, "en-GB"),
             (UserField::TimeZone, "Europe/London"),
@@ -175,6 +203,14 @@ mod tests {
         assert_eq!(row.login.names().collect::<Vec<_>>(), ["ada@example.com", "ada"]);
         assert_eq!((row.line, row.roles, row.groups.len()), (7, vec!["member".to_owned(), "viewer".to_owned()], 2));
         assert_eq!(row.profile.phone.unwrap().reveal(), "+442079460958");
+        let london = PostalAddress {
+            street: Some("12 St James's Square\nFlat 3".to_owned()),
+            locality: Some("London".to_owned()),
+            region: None,
+            postal_code: Some("SW1Y 4JH".to_owned()),
+            country: Some("GB".to_owned()),
+        };
+        assert_eq!(row.profile.address.unwrap().reveal(), &london);
         assert_eq!(
             (row.profile.locale.as_deref(), row.profile.time_zone.as_deref()),
             (Some("en-GB"), Some("Europe/London"))
@@ -188,6 +224,10 @@ mod tests {
             (UserField::UserName, "ada lovelace", "user_name"),
             (UserField::Title, "two\nlines", "control_character"),
             (UserField::Phone, "12345", "phone"),
+            (UserField::Street, "1\u{7} Main Street", "control_character"),
+            (UserField::Locality, "London\nLondon", "control_character"),
+            (UserField::PostalCode, "123456789012345678901", "length"),
+            (UserField::Country, "England", "country"),
             (UserField::Picture, "javascript:alert(1)", "picture"),
             (UserField::Locale, "german language", "locale"),
             (UserField::TimeZone, "../etc", "time_zone"),

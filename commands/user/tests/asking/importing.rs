@@ -241,6 +241,27 @@ async fn a_dry_run_says_of_every_row_what_is_done_then() {
 }
 
 #[tokio::test]
+async fn an_address_stands_in_columns_of_its_own_of_which_what_is_wrong_with_it_is_said() {
+    let world = World::new().await;
+    let csv = "email,name,street,postal_code,country\n\
+               ada@example.com,Ada,\"12 St James's Square\nFlat 3\",SW1Y 4JH,gb\n\
+               x1@example.com,X,,,England\n\
+               x2@example.com,X,,123456789012345678901,\n\
+               grace@example.com,Grace,,,\n";
+    let dry = world.dry(&world.request, csv, &users()).await;
+    let expected = [error(4, Some("country"), "country"), error(5, Some("postal_code"), "length")];
+    assert_eq!((dry.taken, said(&dry.errors)), (2, expected.to_vec()));
+    world.import(csv, &users()).await;
+    let [ada, grace] = &world.registered().await[..] else { panic!("two users") };
+    let address = ada.profile.address.as_ref().unwrap().reveal();
+    assert_eq!(
+        (address.street.as_deref(), address.country.as_deref()),
+        (Some("12 St James's Square\nFlat 3"), Some("GB"))
+    );
+    assert_eq!((&address.locality, &grace.profile.address), (&None, &None));
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_the_whole_file_writes_nothing() {
     let world = World::new().await;
     let utf16: Vec<u8> = "email,name\na@b.cd,A\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -1,7 +1,7 @@
 //! How somebody becomes a user, and what they sign in with.
 
 use chrono::Duration;
-use kernel::{Caller, Clock, Kind, Role};
+use kernel::{Caller, Clock, Kind, PostalAddress, Role};
 use user_aggregates::{LinkFault, User, UserStatus};
 use user_commands::{
     ChangeLogin, ChangeOwnProfile, ChangeProfile, EraseOneself, EraseUser, GRANTS, LockUser, LoginFields,
@@ -89,6 +89,38 @@ async fn oneself_changes_ones_own_profile_and_machines_have_none() {
     assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
     let machine = world.as_roles(&[Role::Admin]);
     assert_eq!(world.refused_as(&machine, &changed).await.code(), "not_a_user");
+}
+
+#[tokio::test]
+async fn an_address_is_kept_in_its_form_and_is_no_way_in() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    let at = |country: &str| {
+        let address = PostalAddress {
+            street: Some(" 12 St James's Square ".to_owned()),
+            country: Some(country.to_owned()),
+            ..PostalAddress::default()
+        };
+        ProfileFields { name: "Ada".to_owned(), address: Some(address), ..ProfileFields::default() }
+    };
+    // Also with a token of somebody who signed in long ago.
+    let shown_at = world.clock.now() - Duration::hours(2);
+    let old = world.executor.unasked(&world.as_user(ada).caller.who_showed_at(Some(shown_at)), None);
+    world.done_as(&old, &ChangeOwnProfile { profile: at("gb") }).await;
+    let kept = PostalAddress {
+        street: Some("12 St James's Square".to_owned()),
+        country: Some("GB".to_owned()),
+        ..PostalAddress::default()
+    };
+    assert_eq!(world.state(ada).await.profile.address, Some(kept.into()));
+    let nowhere = ChangeProfile { user: ada, profile: at("England"), catalogue: catalogue() };
+    let refusals = [
+        world.refused(&nowhere).await,
+        world.refused_as(&world.as_user(ada), &ChangeOwnProfile { profile: at("England") }).await,
+    ];
+    for refusal in refusals {
+        assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/address/country", "country"));
+    }
 }
 
 #[tokio::test]

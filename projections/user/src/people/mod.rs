@@ -15,6 +15,6 @@ pub use row::{PersonHistoryRow, PersonRow};
 
 projection! {
     /// Projects users.
-    pub struct People = "people" @ 7, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
+    pub struct People = "people" @ 8, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
     counts "user_id" in ["person", "person_history"], forgets by words::forget::<PersonRow>
 }

@@ -77,6 +77,9 @@ impl Current for PersonRow {
             email_primary: None,
             phone_purpose: None,
             phone_primary: None,
+            formatted_address: None,
+            address_purpose: None,
+            address_primary: None,
             email_verified: false,
             name: String::new(),
             given_name: None,
@@ -84,6 +87,7 @@ impl Current for PersonRow {
             title: None,
             phone: None,
             phone_verified: false,
+            address: None,
             picture: None,
             locale: None,
             time_zone: None,
@@ -147,6 +151,7 @@ impl Telling for PersonRow {
         (self.email, self.user_name, self.external_id) = (None, None, None);
         (self.given_name, self.family_name, self.phone, self.picture) = (None, None, None, None);
         (self.formatted_name, self.email_purpose, self.phone_purpose) = (None, None, None);
+        (self.address, self.formatted_address, self.address_purpose) = (None, None, None);
     }
 }
 
@@ -170,6 +175,8 @@ impl PersonRow {
         self.formatted_name = known(labels.formatted_name.as_ref());
         (self.email_purpose, self.email_primary) = (known(labels.email.purpose.as_ref()), labels.email.primary);
         (self.phone_purpose, self.phone_primary) = (known(labels.phone.purpose.as_ref()), labels.phone.primary);
+        self.formatted_address = known(labels.formatted_address.as_ref());
+        (self.address_purpose, self.address_primary) = (known(labels.address.purpose.as_ref()), labels.address.primary);
     }
 
     fn describe(&mut self, profile: &Profile) {
@@ -180,6 +187,11 @@ impl PersonRow {
         let phone = profile.phone.as_ref().and_then(Personal::known);
         self.phone_verified &= self.phone.as_ref() == phone;
         self.phone = phone.cloned();
+        let address = profile.address.as_ref().and_then(Personal::known);
+        if self.address.as_deref() != address {
+            self.formatted_address = None;
+        }
+        self.address = address.cloned().map(Json);
         self.picture = profile.picture.as_ref().and_then(Personal::known).cloned();
         self.locale.clone_from(&profile.locale);
         self.time_zone.clone_from(&profile.time_zone);

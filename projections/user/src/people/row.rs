@@ -7,6 +7,7 @@ use folding::as_of::End;
 use folding::history::Version;
 use folding::named::Named;
 use folding::table;
+use kernel::PostalAddress;
 use sqlx::types::Json;
 use user_aggregates::UserStatus;
 use uuid::Uuid;
@@ -35,6 +36,10 @@ table! {
         /// The same of their telephone number.
         pub phone_purpose: Option<String> = "text",
         pub phone_primary: Option<bool> = "boolean",
+        /// Their postal address as it writes it out, and the same of that.
+        pub formatted_address: Option<String> = "text",
+        pub address_purpose: Option<String> = "text",
+        pub address_primary: Option<bool> = "boolean",
         pub email_verified: bool = "boolean",
         pub name: String = "text",
         pub given_name: Option<String> = "text",
@@ -42,6 +47,7 @@ table! {
         pub title: Option<String> = "text",
         pub phone: Option<String> = "text",
         pub phone_verified: bool = "boolean",
+        pub address: Option<Json<PostalAddress>> = "jsonb",
         pub picture: Option<String> = "text",
         pub locale: Option<String> = "text",
         pub time_zone: Option<String> = "text",

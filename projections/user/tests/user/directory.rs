@@ -1,10 +1,11 @@
 //! The directory: searched, listed, forgotten.
 
-use kernel::UserId;
+use kernel::{PostalAddress, UserId};
 use user_aggregates::{
-    GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Login, Profile,
-    UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLocked, UserLoginChanged,
-    UserPhoneVerified, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
+    GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Label, Labels,
+    Login, Profile, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLabelsChanged,
+    UserLocked, UserLoginChanged, UserPhoneVerified, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted,
+    UserStatus,
 };
 use user_projections::invitations::{self, InvitationFilter, LastSentFirst};
 use user_projections::people::{self, PersonFilter, PersonOrder};
@@ -120,10 +121,12 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
     let profile = Profile {
         name: "Ada Lovelace".to_owned().into(),
         phone: Some("+4930123456".to_owned().into()),
+        address: Some(house("12 Lovelace Road").into()),
         picture: Some("https://example.com/lovelace.png".to_owned().into()),
         ..Profile::default()
     };
     story.add::<UserEvent>(ada, day(2), UserProfileChanged { profile });
+    story.add::<UserEvent>(ada, day(2), written_out("Lovelace House"));
     story.add::<UserEvent>(ada, day(3), UserErased {});
     for batch in [1, 100] {
         let stage = Stage::fresh().await;
@@ -134,7 +137,7 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
         tells_nobody(&stage, &story).await;
         let history = people::history(&mut tables, story.tenant, UserId::new(ada), 0, 10).await.unwrap();
         let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
-        assert_eq!(changes, ["registered", "profile_changed", "erased"], "what happened stays");
+        assert_eq!(changes, ["registered", "profile_changed", "labels_changed", "erased"], "what happened stays");
     }
 
     // The same while the erasure has to wait; what they belong to does.
@@ -158,6 +161,48 @@ async fn tells_nobody(stage: &Stage, story: &Story) {
         for told in ["Lovelace", "lovelace", "4930123456"] {
             assert!(!all.contains(told), "{table} tells {told}: {all}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_written_out_as_a_provider_says_it_until_it_is_another_one() {
+    let mut story = Story::new();
+    let ada = user(&mut story, "Ada", &[]);
+    let moved = |street: &str| {
+        let address = Some(house(street).into());
+        UserProfileChanged { profile: Profile { name: "Ada".to_owned().into(), address, ..Profile::default() } }
+    };
+    story.add::<UserEvent>(ada, day(2), moved("12 St James's Square"));
+    story.add::<UserEvent>(ada, day(3), written_out("Ada's house"));
+    story.add::<UserEvent>(ada, day(4), moved("12 St James's Square"));
+    story.add::<UserEvent>(ada, day(5), moved("Ockham Park"));
+    for batch in [1, 100] {
+        let stage = Stage::fresh().await;
+        let (last, before) = story.events.split_last().unwrap();
+        for (events, street, written) in
+            [(before, "12 St James's Square", Some("Ada's house")), (std::slice::from_ref(last), "Ockham Park", None)]
+        {
+            stage.apply(events, batch).await.unwrap();
+            let mut tables = stage.read(story.tenant).await;
+            let found = people::by_login(&mut tables, story.tenant, "ada@example.com").await.unwrap().unwrap();
+            assert_eq!(found.address.as_deref(), Some(&house(street)));
+            assert_eq!(found.formatted_address.as_deref(), written);
+            // What it is for is said of whichever it is, as of a telephone number.
+            assert_eq!((found.address_purpose.as_deref(), found.address_primary), (Some("home"), Some(false)));
+        }
+    }
+}
+
+/// An address in London.
+fn house(street: &str) -> PostalAddress {
+    PostalAddress { street: Some(street.to_owned()), locality: Some("London".to_owned()), ..PostalAddress::default() }
+}
+
+/// A provider writes an address out, and says what it is for.
+fn written_out(formatted: &str) -> UserLabelsChanged {
+    let address = Label { purpose: Some("home".to_owned().into()), primary: Some(false) };
+    UserLabelsChanged {
+        labels: Labels { formatted_address: Some(formatted.to_owned().into()), address, ..Labels::default() },
     }
 }
 

@@ -1,4 +1,5 @@
 use cqrs_es::test::TestFramework;
+use kernel::PostalAddress;
 use uuid::Uuid;
 
 use super::*;
@@ -42,7 +43,7 @@ fn what_a_provider_says_besides_is_kept_as_it_says_it() {
     let labels = |purpose: &str| Labels {
         formatted_name: Some("Ada King, Countess of Lovelace".to_owned().into()),
         email: Label { purpose: Some(purpose.to_owned().into()), primary: Some(false) },
-        phone: Label::default(),
+        ..Labels::default()
     };
     let change = |labels: Labels| UserCommand::ChangeLabels { labels };
     let changed = |labels: Labels| UserLabelsChanged { labels }.into();
@@ -54,6 +55,48 @@ fn what_a_provider_says_besides_is_kept_as_it_says_it() {
         .then_expect_events(vec![changed(Labels::default())]);
     refused(vec![UserRemoved {}.into()], change(labels("home")), UserStep::Change, UserStatus::Removed);
     assert_eq!(serde_json::to_string(&Labels::default()).unwrap(), "{}");
+}
+
+#[test]
+fn an_address_is_written_out_as_a_provider_says_it_until_it_is_another_one() {
+    let profile = |street: &str| {
+        let address = PostalAddress { street: Some(street.to_owned()), ..PostalAddress::default() };
+        Profile { name: "Ada".to_owned().into(), address: Some(address.into()), ..Profile::default() }
+    };
+    let change = |street: &str| UserCommand::ChangeProfile { profile: profile(street) };
+    let moved = |street: &str| UserEvent::from(UserProfileChanged { profile: profile(street) });
+    let label = || UserCommand::ChangeLabels { labels: written_out() };
+    let labelled = || UserEvent::from(UserLabelsChanged { labels: written_out() });
+    let at_home = || vec![moved("12 St James's Square"), labelled()];
+    given(at_home()).when(change("12 St James's Square")).then_expect_events(vec![]);
+    given(at_home()).when(label()).then_expect_events(vec![]);
+    // What is written out was the other one: said again, it is said of this one.
+    let away = [at_home(), vec![moved("Ockham Park")]].concat();
+    given(at_home()).when(change("Ockham Park")).then_expect_events(vec![moved("Ockham Park")]);
+    given(away.clone()).when(label()).then_expect_events(vec![labelled()]);
+    let mut user = User::default();
+    for event in std::iter::once(registered(&[])).chain(away) {
+        user.evolve(event);
+    }
+    assert_eq!(user.labels, Labels { formatted_address: None, ..written_out() });
+    user.evolve(UserErased {}.into());
+    assert_eq!(user, User { status: UserStatus::Erased, ..User::default() });
+}
+
+/// What a provider says of an address.
+fn written_out() -> Labels {
+    let address = Label { purpose: Some("home".to_owned().into()), primary: Some(false) };
+    Labels { formatted_address: Some("Ada's house".to_owned().into()), address, ..Labels::default() }
+}
+
+#[test]
+fn events_of_before_somebody_had_an_address_are_read() {
+    let profile = r#"{"profile":{"name":"Ada","phone":"+4930123456"}}"#;
+    let changed: UserProfileChanged = serde_json::from_str(profile).unwrap();
+    assert_eq!((changed.profile.address, changed.profile.phone.is_some()), (None, true));
+    let labels = r#"{"labels":{"formatted_name":"Ada King","email":{"primary":false}}}"#;
+    let labelled: UserLabelsChanged = serde_json::from_str(labels).unwrap();
+    assert_eq!((labelled.labels.formatted_address, labelled.labels.address), (None, Label::default()));
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn meaning(word: &str) -> String {
         "profile" => "see your name, language and time zone".to_owned(),
         "email" => "see your e-mail address".to_owned(),
         "phone" => "see your telephone number".to_owned(),
+        "address" => "see your postal address".to_owned(),
         "offline_access" => "go on while you are away".to_owned(),
         "api" => "do all that you may do here".to_owned(),
         permission => format!("use the permission {permission}, as far as you have it"),
