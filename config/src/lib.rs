@@ -1,11 +1,13 @@
-//! The configuration: what a program of ours is told. Typed, one struct a section; defaults < file < environment < flags.
+//! The settings of our programs: typed, one struct for each section. Defaults < file < environment < flags.
 //!
-//! [`Config::load`] reads a file and the environment's names, which stand in one table with what each means ([`SETTINGS`], from which
-//! `.env.example` and the book are made), lays flags over both, fetches what Vault keeps, and checks the whole: a value that can't be used
-//! stops the start with its key, itself and what is allowed. [`Config`] then says to each crate what concerns it, in that crate's own
-//! words: [`Config::database`], [`Config::log_settings`], [`Config::bus_settings`], `webhooks.settings()`. Those crates don't know it.
+//! [`Config::load`] reads a file and the environment variables, applies flags, fetches secrets from Vault, and checks everything. An
+//! invalid value stops the start, with a message that names the key, the value and what is allowed. All settings are described in
+//! one table ([`SETTINGS`]), from which `.env.example` and the book are generated.
 //!
-//! To add a setting: its field and its default in `sections`, its line in `settings.rs`, and in `checks.rs` what its type can't say.
+//! [`Config`] then makes the settings of each crate, in that crate's own types: [`Config::database`], [`Config::log_settings`],
+//! [`Config::bus_settings`], `webhooks.settings()`. Those crates do not depend on this one.
+//!
+//! To add a setting: add its field and default in `sections`, its line in `settings.rs`, and in `checks.rs` what its type cannot check.
 
 #![deny(missing_docs)]
 

@@ -1,18 +1,19 @@
-//! Dead letters: what a consumer can't take waits here, in order, until it can, or until somebody decides.
+//! Dead letters: events that a consumer cannot process are kept here, in order, until it can, or until somebody decides.
 //!
-//! A consumer ([`Consumer`]: a projection, a saga, a webhook) that can't take an event *parks* it, with all later events of its
-//! aggregate, in the transaction in which it takes the rest ([`park()`]); everything else flows on. From then on it tries again
-//! by itself, later and later ([`Backoff`]): it [`take()`]s what is due ([`take_decided()`]: what people decided about), does its own work with the events behind it, and
-//! [`settle()`]s, in one transaction. Nothing is polled while nothing is parked.
+//! A consumer ([`Consumer`]: a projection, a saga or a webhook) that cannot process an event *parks* it, with all later events of the
+//! same aggregate, in the transaction in which it processes the others ([`park()`]). All other events continue. Then it retries by
+//! itself with growing pauses ([`Backoff`]): it [`take()`]s what is due ([`take_decided()`]: what people decided about), processes
+//! it with the events that wait behind it, and records the result with [`settle()`], in one transaction. Nothing is polled while
+//! nothing is parked.
 //!
-//! People look at letters and decide through [`DeadLetters`]: redrive (now), edit (only this consumer sees another payload; the
-//! log never changes), discard (this consumer never sees the event). Decisions are kept with who and why ([`Decisions`]), and
-//! hold when a read model is built anew; what is personal in an edit is sealed as in the log (`marking.rs`), and goes with its
-//! person's key. A [`Rehearse`]r says beforehand what would come of it.
+//! People inspect letters and decide through [`DeadLetters`]: redrive (retry now), edit (this consumer alone sees another payload; the
+//! log never changes), or discard (this consumer never sees the event). Decisions are stored with who and why ([`Decisions`]), and
+//! rebuilds of read models respect them. Personal data in an edit is encrypted as in the log (`marking.rs`), and becomes unreadable
+//! when the person is erased. A [`Rehearse`]r shows beforehand what a decision would do.
 //!
-//! What changes is told on the bus by a [`Publisher`] (stream `DEAD_LETTERS`), for alerts and tools. Postgres is the truth: the
-//! schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: a line in [`Kind`], and its role among
-//! those who may write in `tables.sql`.
+//! A [`Publisher`] reports changes on the bus (stream `DEAD_LETTERS`), for alerts and tools. Postgres has the truth: the
+//! schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: add a line in [`Kind`], and its role to
+//! those who may write in `tables.sql`. See `docs/src/dead-letters.md`.
 
 #![deny(missing_docs)]
 

@@ -1,18 +1,20 @@
-//! The directory of tenants: which there are, under which names, in which cell each lives, and how they come, move and go.
+//! The directory of tenants: which tenants exist, under which names, in which cell each lives, and their life cycle. (A cell is one
+//! Postgres cluster, one nats-server or cluster, and the processes that work with these.)
 //!
-//! It is a database of its own ([`migrate`]), because it belongs to no service; but for what is not known yet, nothing on a request's
-//! way asks it. [`Directory`] is its table of tenants and of the domains that they have shown to be their own. What happens to a
-//! tenant's place is decided in [`place`], which does no I/O, and written down, in order, in [`placements`]; a front before several
-//! cells follows these in a [`cell_map`]. (A cell is one Postgres, one nats-server or cluster, and the processes that work with these.)
+//! It is a database of its own ([`migrate`]), because it belongs to no service. Requests ask it only about what the process does not
+//! know yet.
 //!
-//! A tenant is made, suspended and deleted by commands to the user service, which [`lifecycle`] sends for whoever operates the platform.
-//! What has to be done outside that service's log is asked of [`Installation`] by the sagas `provision_tenant`, `note_tenant_status` and
-//! `delete_tenant`: a name is reserved, databases and streams are looked at, keys are made; at the end all that the services hold of the
-//! tenant is destroyed. [`moving`] carries a tenant from one cell to another while it works, a service after the other.
+//! - [`Directory`] is its table of tenants, and of the domains that they have verified.
+//! - [`place`] decides what may happen to a tenant's place, without I/O; [`placements`] records it, in order. The front of several
+//!   cells follows these records in a [`cell_map`].
+//! - [`lifecycle`] creates, suspends and deletes tenants, by commands to the user service, for operators of the platform.
+//! - [`Installation`] does what is outside of that service's log, for the sagas `provision_tenant`, `note_tenant_status` and
+//!   `delete_tenant`: it reserves names, checks databases and streams, makes keys, and in the end destroys all data of a tenant.
+//! - [`moving`] moves a tenant to another cell while it works, one service after the other.
 //!
-//! Which services there are, and what they hold, comes in as [`Holdings`]. Something that happens to places is a variant of
-//! [`place::Placed`], with its rule and its test there; something that tenants have in a service stands in one of the lists of
-//! [`moving`] (a test of the gateway finds a table that does not); a column is added in `tables.sql`, where all of it may run again.
+//! [`Holdings`] says which services exist and what they store. To add something that can happen to places: a variant of
+//! [`place::Placed`], with its rule and test. Data that tenants have in a service is listed in [`moving`] (a test of
+//! the gateway finds tables that are missing there). To add a column: `tables.sql`, which must be safe to run again.
 
 #![deny(missing_docs)]
 

@@ -1,21 +1,23 @@
-//! The ordered log of a service in its Postgres database.
+//! The ordered event log of a service, in its Postgres database.
 //!
-//! An [`Append`] (events of one or several streams, a command id, claims) goes through the group committer (`committer`): what
-//! waits (`queue`, in turns by tenant) is coalesced into one batch, one round trip, one fsync. Inside the database `log.append`
-//! decides each append by itself (command ids, expected versions, claims) and gives the accepted events dense positions in
-//! commit order. Readers [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot),
-//! [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a tenant's history; the [`relay`] puts each
-//! event on the bus at the sequence that is its position, from where others [hear](EventStore::feed) it; [`backup`] takes the
-//! whole log out at one moment and brings it in again; [`seals`] signs the heads of each tenant's Merkle tree, by which its
-//! history is proven; [`transfer`] takes one tenant's to another cell; [`archive`] moves cold streams out of the hot table,
-//! where all of these still find them.
+//! **Writing.** An [`Append`] (events of one or several streams, a command id, claims) goes through the group committer
+//! (`committer`): waiting appends (`queue`, in turns by tenant) are combined into one batch, with one round trip and one fsync. In the
+//! database, the function `log.append` decides each append separately (command ids, expected versions, claims), and gives the
+//! accepted events positions without gaps, in commit order.
 //!
-//! Personal data is [sealed](sealing) on its way in, under keys that an erasure destroys, and opened for who reads one stream
-//! or one tenant's events; who follows all of them gets them as they are stored, and [opens](EventStore::opened) what it
-//! decodes.
+//! **Reading.** Readers [load](EventStore::load) one stream (or [resume](EventStore::resume) it from its snapshot),
+//! [follow](EventStore::read_after) the positions, or [replay](EventStore::replay) a tenant's history. The [`relay`] publishes each
+//! event on the bus, with its position as the stream sequence, from where others [receive](EventStore::feed) it.
 //!
-//! To add to the schema, add a file to `migrations/` (forward only, never edit one that was released) and a line to
-//! `admin/migrations.rs`. To read in a new way, add a function beside those in `read.rs`.
+//! **Beside these:** [`backup`] exports and imports the whole log as of one moment; [`seals`] signs the heads of each tenant's Merkle
+//! tree, which prove its history; [`transfer`] copies one tenant to another cell; [`archive`] moves inactive streams out of the main
+//! table, where all readers still find them.
+//!
+//! **Personal data** is [encrypted](sealing) before it is stored, under keys that an erasure destroys. It is decrypted for readers of
+//! one stream or one tenant. Readers of all events get it as stored, and [decrypt](EventStore::opened) what they decode.
+//!
+//! To change the schema, add a file to `migrations/` (forward only; never edit a released one) and a line to
+//! `admin/migrations.rs`. To add a way of reading, add a function beside those in `read.rs`.
 
 #![deny(missing_docs)]
 

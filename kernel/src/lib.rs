@@ -1,10 +1,12 @@
-//! What every layer of Inopsio speaks of: tenants, callers, events, time, money, refusals. No I/O, no async runtime.
+//! The types that all layers share: tenants, callers, events, time, money, refusals. No I/O, no async runtime.
 //!
-//! A caller ([`Caller`]) asks an aggregate ([`Aggregate`]) for something; it decides on events ([`events!`]) which the log
-//! records ([`RecordedEvent`]) with who, why and when ([`EventMetadata`]); what is not done is refused ([`Refusal`]) with a
-//! stable code. Time and identifiers are injected ([`Clock`], [`IdSource`]); clippy.toml bans the ambient ones.
+//! A caller ([`Caller`]) sends a command to an aggregate ([`Aggregate`]), which decides on events ([`events!`]). The log
+//! records them ([`RecordedEvent`]) with who, why and when ([`EventMetadata`]). A command that is not executed is refused
+//! ([`Refusal`]) with a stable code. Time and identifiers are injected ([`Clock`], [`IdSource`]); `clippy.toml` forbids the ambient
+//! ones.
 //!
-//! To add something here, ask first whether two layers need it: what one layer needs lives there.
+//! Add something here only if two layers need it; what one layer needs belongs there. The steps of a change through the layers are
+//! explained in `docs/src/road.md`.
 
 #![deny(missing_docs)]
 

@@ -1,15 +1,15 @@
-//! Secrets at rest, in envelopes: a value is sealed under a data key, the data key is wrapped by the master key.
+//! Envelope encryption of stored secrets: a value is encrypted under a data key, and the data key is wrapped by the master key.
 //!
-//! A [`MasterKey`] never leaves its place (this process, or a vault); it wraps and unwraps [`DataKey`]s, one a tenant or a
-//! person. A data key seals values ([`Sealed`]) with AES-256-GCM under a fresh nonce. What a value is (tenant, purpose, whose)
-//! is its [`Context`]: it is authenticated with it, so that a sealed value moved to another row, tenant or use does not open.
-//! To forget all that was sealed under a data key, destroy its wrapped form ([`Wrapped`]). While one master key follows another, a
-//! [`Succession`] of both opens what either wrapped.
+//! A [`MasterKey`] never leaves its place (this process, or a vault); it wraps and unwraps [`DataKey`]s, one for each tenant or
+//! person. A data key encrypts values ([`Sealed`]) with AES-256-GCM under a fresh nonce. The [`Context`] of a value (tenant, purpose,
+//! whose) is authenticated with it, so a value that is moved to another row, tenant or use cannot be decrypted. To make everything
+//! under a data key unreadable, destroy the wrapped key ([`Wrapped`]). While one master key replaces another, a
+//! [`Succession`] of both unwraps what either wrapped.
 //!
-//! [`RsaKey`] and [`OaepKey`] are beside that: keys of a tenant that sign, or open what others encrypt, and have to be RSA.
+//! [`RsaKey`] and [`OaepKey`] are keys of a tenant that have to be RSA: for signing, and for decrypting what others encrypt.
 //!
-//! Nothing here does I/O but asking for randomness ([`Random`]). To add a place where a master key lives, implement
-//! [`MasterKey`] where that I/O belongs.
+//! Nothing here does I/O except asking for randomness ([`Random`]). To keep a master key in another place, implement
+//! [`MasterKey`] in the crate that does the I/O (as `vault` does).
 
 #![deny(missing_docs)]
 

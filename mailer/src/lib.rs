@@ -1,12 +1,12 @@
-//! Mail on its way out.
+//! Sends mail.
 //!
-//! Whoever has something to mail takes a [`Mailer`] and is told whether a failure may pass ([`MailError`]): a saga's step that
-//! mails is tried again until the mail is taken, with the same [`Mail::id`], by which receivers know it again. [`Smtp`] hands it
-//! to a mail server, [`Caught`] keeps it in memory for a developer to look at, [`Unset`] says that nothing is configured.
+//! Callers use a [`Mailer`]. If a mail is not accepted, [`MailError`] says whether the failure may be temporary. The sagas that mail
+//! retry until the mail is accepted, with the same [`Mail::id`], by which receivers recognize a repetition. [`Smtp`] sends to a mail
+//! server, [`Caught`] keeps mail in memory for developers, [`Unset`] reports that nothing is configured.
 //!
 //! Nothing here logs an address, a subject or a text.
 //!
-//! To add another way out, implement [`Mailer`].
+//! To add another way of sending, implement [`Mailer`].
 
 #![deny(missing_docs)]
 

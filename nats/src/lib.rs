@@ -1,13 +1,13 @@
-//! The bus: what carries events from the log to whoever reads them, over NATS JetStream. It knows nothing of Postgres.
+//! The bus: carries events from the log to their readers, over NATS JetStream. This crate knows nothing of Postgres.
 //!
 //! Each service has one stream whose sequence numbers are the positions of its log. The relay publishes events
-//! ([`Bus::publish`]), each on the condition that the one before it is the stream's last, so that nobody can skip, repeat or
-//! reorder; readers take a feed ([`Bus::feed`]) that begins at a position and has no gap. An event travels as a CloudEvent
+//! ([`Bus::publish`]), each on the condition that the previous one is the stream's last, so nothing can be skipped, repeated or
+//! reordered. Readers take a feed ([`Bus::feed`]) that begins at a position and has no gaps. An event is sent as a CloudEvent
 //! in binary mode ([`cloudevent`]): its attributes are headers, its body is the payload as stored. The log is the truth: a
-//! stream that was lost is created anew ([`Bus::ensure_stream`]) and filled again.
+//! stream that was lost is created again ([`Bus::ensure_stream`]) and refilled.
 //!
-//! To add a kind of stream (jobs, dead letters, telemetry), give it a file beside `stream.rs` with its name, subjects and
-//! limits; to add a header, put it into `cloudevent.rs`, both ways, and the round trip test tells what was forgotten.
+//! To add a kind of stream, add a file beside `stream.rs` with its name, subjects and
+//! limits. To add a header, add it to `cloudevent.rs`, in both directions; a round-trip test finds what was forgotten.
 
 #![deny(missing_docs)]
 

@@ -1,21 +1,20 @@
-//! SAML 2.0, as far as a service provider needs it (Web Browser SSO): what it says of itself and asks, and whether it believes
-//! what it is told.
+//! SAML 2.0 for a service provider (Web Browser SSO): our metadata and requests, and the decision whether to accept an answer.
 //!
 //! ```text
-//! IdP's metadata ─▶ IdentityProvider (whom we believe, and with which certificates)
+//! IdP's metadata ─▶ IdentityProvider (whom we trust, and with which certificates)
 //! AuthnRequest   ◀─ request (deflated, signed, in a redirect)
 //! Logout…        ◀▶ logout, delivery (in a redirect, or signed as XML in a form)
-//! Response       ─▶ xml (bounds, no DTD, ids once) ─▶ encryption (opened, if it is) ─▶ signature (of the very element that is read)
+//! Response       ─▶ xml (limits, no DTD, unique ids) ─▶ encryption (decrypted, if it is) ─▶ signature (of the very element that is read)
 //!                 ─▶ response (for us, now, by them)
 //! ```
 //!
-//! A caller works with a [`ServiceProvider`]; [`WebSso`] is ours. Nothing here does I/O, reads a clock or remembers: the time
-//! comes in, and that an assertion works once is for the caller to keep ([`Asserted::id`]).
+//! A caller works with a [`ServiceProvider`]; [`WebSso`] is our implementation. Nothing here does I/O, reads a clock or keeps state:
+//! the time comes in, and the caller must make sure that an assertion is used only once ([`Asserted::id`]).
 //!
-//! What is read is small on purpose: one assertion, signed (or in a signed response), by an algorithm of [`signature`]'s table,
-//! with a certificate of the provider's own metadata. Whatever else XML signatures can do is refused, not ignored; so is what
-//! else XML encryption can do. To take something more: a step in [`response`], and its attack in
-//! `api/auth/tests/provider/saml_attacks.rs`, or in `saml_encryption_attacks.rs` beside it.
+//! The accepted subset is small on purpose: one assertion, signed (or in a signed response), by an algorithm of [`signature`]'s table,
+//! with a certificate from the provider's own metadata. All other features of XML signatures and XML encryption are refused, not ignored.
+//! To accept something more: add a step in [`response`], and its attack in
+//! `api/auth/tests/provider/saml_attacks.rs`, or in `saml_encryption_attacks.rs` beside it. See `docs/src/saml.md`.
 
 #![deny(missing_docs)]
 

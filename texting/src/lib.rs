@@ -1,9 +1,9 @@
-//! Text messages on their way out.
+//! Sends text messages.
 //!
-//! Whoever has something to text takes a [`TextMessages`] and is told whether a failure may pass ([`TextError`]): a saga's step that
-//! texts is tried again until the message is taken. [`Twilio`] hands it to a provider over HTTP, [`Caught`] keeps it in memory for a
-//! developer to look at, [`Unset`] says that nothing is configured. Each message costs money, and goes to whoever a caller names: so what
-//! really sends stands behind [`Limited`], which counts by number, by tenant and by who asks.
+//! Callers use a [`TextMessages`]. If a message is not accepted, [`TextError`] says whether the failure may be temporary; a saga's step
+//! that texts retries until the message is accepted. [`Twilio`] sends through a provider over HTTP, [`Caught`] keeps messages in memory
+//! for developers, [`Unset`] reports that nothing is configured. Each message costs money, and callers choose its receiver. So real
+//! sending is always wrapped by [`Limited`], which counts by number, by tenant and by requester.
 //!
 //! Nothing here logs a number or a text.
 //!

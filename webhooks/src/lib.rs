@@ -1,15 +1,17 @@
-//! Webhooks: a tenant's events, signed, delivered in the log's order to a server of the tenant's own, at least once.
+//! Webhooks: deliver a tenant's events, signed, in log order, to a server of the tenant, at least once.
 //!
-//! An [`Endpoint`] says where, what and under which secret; tenants configure theirs through [`Webhooks`]. One active
-//! [`Deliverer`] a service (advisory lock) runs a worker an endpoint: it reads the tenant's events after the endpoint's
-//! cursor from the log, sends each ([`Sender`], which reaches no address that the [`Guard`] refuses), and moves the cursor in
-//! the same statement that notes the delivery. What fails is tried again, later and later; the events after it wait, so
-//! that the order is kept, and the other endpoints do not. A crash between a delivery and its note delivers it again under
-//! the same `webhook-id`, by which receivers know it. An event that the receiver refuses as such, again and again, is parked with the
-//! later ones of its aggregate (`letters.rs`), and the rest goes on.
+//! An [`Endpoint`] has the address, the selection of events and the secret; tenants configure theirs through [`Webhooks`]. One active
+//! [`Deliverer`] for each service (advisory lock) runs a worker for each endpoint. A worker reads the tenant's events after the endpoint's
+//! cursor from the log, sends each ([`Sender`], which refuses addresses that the [`Guard`] does not allow), and moves the cursor in
+//! the same statement that records the delivery.
 //!
-//! Configuration is tables, not events: see `docs/src/adr/`. To change the tables, write forward-only statements into
-//! `tables.sql` that can be run again.
+//! A failed delivery is retried with growing pauses. Later events of the endpoint wait, which keeps the order; other endpoints do not
+//! wait. A crash between a delivery and its record delivers the event again with the same `webhook-id`, by which receivers
+//! recognize it. An event that the receiver itself refuses several times is parked with the later ones of its aggregate (`letters.rs`),
+//! and the others continue.
+//!
+//! Configuration is in tables, not events (decision 9 in `docs/src/adr/`). To change the tables, write forward-only statements into
+//! `tables.sql` that can be run again. See `docs/src/events.md`.
 
 #![deny(missing_docs)]
 

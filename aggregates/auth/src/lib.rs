@@ -1,15 +1,15 @@
-//! The auth service's aggregates, the rules of signing in: which keys sign a tenant's tokens, which machines there are, what was
-//! granted to whom.
+//! The auth service's aggregates: the rules of sign-in. Examples are a person's account and sessions, clients, machines and API
+//! keys, the keys that sign a tenant's tokens, and what was granted to whom.
 //!
-//! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
-//! Secrets stand in events only sealed ([`keys::Sealed`]) or, where they are random and long, as a hash: events are offered
-//! to others. Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
+//! Each aggregate is one file, in this order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! Nothing here does I/O, reads a clock or makes an identifier: these come in with the command. Events may be read by other
+//! systems, so they contain secrets only encrypted ([`keys::Sealed`]) or, if the secret is long and random, as a hash.
 //!
-//! A decision that refuses somebody for a reason of security is an event too (a code that comes a second time revokes what it
-//! granted), so that it is written, once; whoever asked learns it from the state after it.
+//! A refusal that matters for security is an event, too: for example, a code that is used a second time revokes what it had
+//! granted. So the refusal is recorded once, and the caller learns of it from the state after it.
 //!
-//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
-//! `commands/auth`, `projections/auth` and `api/auth`.
+//! To add an aggregate: add its file, its `mod` and `pub use` lines below, and its line in [`AGGREGATES`]; then files of the same
+//! name in `commands/auth`, `projections/auth` and `api/auth`.
 
 mod access;
 mod account;

@@ -1,12 +1,12 @@
-//! CRM's aggregates, its rules: what a lead, contact, account, opportunity or pipeline may become, and why not.
+//! CRM's aggregates: the business rules of leads, contacts, accounts, opportunities and pipelines.
 //!
-//! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
-//! Where that is much, the events stay in the file and the rules stand in the folder of the same name (`lead/life.rs`).
-//! Steps that a state does not allow are refused with the list of those that it does. What would change nothing is no event.
-//! Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
+//! Each aggregate is one file, in this order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! In a large one, the file keeps the events, and the rules are in the folder of the same name (`lead/life.rs`). A step that is
+//! not allowed in the current state is refused, with the list of allowed steps. A command that would change nothing makes no event.
+//! Nothing here does I/O, reads a clock or makes an identifier: these come in with the command.
 //!
-//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
-//! `commands/crm`, `projections/crm` and `api/crm`.
+//! To add an aggregate: add its file, its `mod` and `pub use` lines below, and its line in [`AGGREGATES`]; then files of the same
+//! name in `commands/crm`, `projections/crm` and `api/crm`.
 
 mod account;
 mod contact;

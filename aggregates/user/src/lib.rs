@@ -1,16 +1,16 @@
-//! The user service's aggregates, the rules of people and tenants: what a user, role, group, organization or invitation may become, and why not.
+//! The user service's aggregates: the rules of people and tenants (users, roles, groups, organizations, invitations and more).
 //!
-//! One file an aggregate, each in the order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
-//! Where that is much, the events stay in the file and the rules stand in the folder of the same name (`user/life.rs`).
-//! Steps that a state does not allow are refused with the list of those that it does. What would change nothing is no event.
-//! Nothing here does I/O, reads a clock or makes an identifier: those come in with the command.
+//! Each aggregate is one file, in this order: events, state, commands, errors, `decide`, `evolve`, tests (given / when / then).
+//! In a large one, the file keeps the events, and the rules are in the folder of the same name (`user/life.rs`). A step that is
+//! not allowed in the current state is refused, with the list of allowed steps. A command that would change nothing makes no event.
+//! Nothing here does I/O, reads a clock or makes an identifier: these come in with the command.
 //!
-//! Roles, groups and organizations of a user stand in the user's own stream, so that what somebody might do at any time is
-//! read from one history, and a group of a hundred thousand is no larger than one of two. That a tenant always has an owner
-//! ([`Owners`]) is a rule over all its users: it is an aggregate of its own, changed in the same append.
+//! A user's roles, groups and organizations are in the user's own stream. So one history tells what the user could do at any
+//! time, and a group of a hundred thousand members is no larger than a group of two. The rule that a tenant always has an owner
+//! concerns all of its users: it is an aggregate of its own ([`Owners`]), changed in the same append.
 //!
-//! To add an aggregate: its file here, its `mod` and `pub use` line below, its line in [`AGGREGATES`]; then the same stem in
-//! `commands/user`, `projections/user` and `api/user`.
+//! To add an aggregate: add its file, its `mod` and `pub use` lines below, and its line in [`AGGREGATES`]; then files of the same
+//! name in `commands/user`, `projections/user` and `api/user`.
 
 mod domain;
 mod group;

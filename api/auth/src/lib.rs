@@ -1,14 +1,14 @@
-//! The auth service's API: all of signing in that is reached over HTTP.
+//! The auth service's API: everything about sign-in that is reached over HTTP.
 //!
 //! - [`provider`]: the OpenID Connect provider of each tenant, under `/t/{tenant}`, for clients and browsers;
-//! - [`trust`]: what the gateway asks about each bearer token;
+//! - [`trust`]: the check of bearer tokens, used by the gateway for each request;
 //! - [`rest`] and [`graphql`]: what administrators do with machines, keys and sessions.
 //!
-//! All of them work with an [`authority::Authority`], which has the tenants' keys. It needs ports that only the composition root can
-//! fill: which tenants there are, who people are, where the master key is.
+//! All of them work with an [`authority::Authority`], which has the tenants' keys. It needs ports that only the composition root
+//! (`api/gateway`) can provide: which tenants exist, who people are, where the master key is.
 //!
-//! To add an aggregate's operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one
-//! in [`graphql`]. To add an endpoint of the protocols: see [`provider`].
+//! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
+//! in [`graphql`]. To add a protocol endpoint, see [`provider`].
 
 pub mod authority;
 mod breaches;

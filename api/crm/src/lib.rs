@@ -1,8 +1,10 @@
 //! CRM's API: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
 //!
-//! A REST operation decodes its body, hands a command of `crm-commands` to the executor and answers what was made or changed.
-//! Bodies are types of their own: what is public here must stay, what is inside may change. To add an aggregate's
-//! operations: a file of the aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one in [`graphql`].
+//! A REST operation decodes its body, gives a command of `crm-commands` to the executor, and answers what was created or changed.
+//! Bodies are types of their own, because the public contract must stay stable while internal types change.
+//!
+//! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
+//! in [`graphql`].
 
 pub mod graphql;
 pub mod rest;

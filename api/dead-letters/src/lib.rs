@@ -1,8 +1,10 @@
-//! Every service's dead letters, in GraphQL to look at (`{ deadLetters { letters { … } } }`), and in REST, under `/v1/dead-letters/<service>`: the list, one with its event, errors, attempts and
-//! what was decided; redrive one or all, preview, edit, discard.
+//! The API of dead letters (events that a consumer could not process), for all services.
 //!
-//! It is no domain: it looks at the dead letters of every service of the process through its [`DeadLetters`]. What one may see and do
-//! hangs on that service's own permissions `<service>:dead_letter:read` and `<service>:dead_letter:write`.
+//! REST, under `/v1/dead-letters/<service>`, lists letters, shows one with its event, errors, attempts and decisions, and
+//! redrives (one or all), previews, edits and discards. GraphQL (`{ deadLetters { letters { … } } }`) is read-only.
+//!
+//! This is not a domain: it works on the dead letters of each service in the process, through that service's [`DeadLetters`] (crate
+//! `deadletters`). Callers need the service's own permissions `<service>:dead_letter:read` and `<service>:dead_letter:write`.
 
 mod deciding;
 mod graphql;

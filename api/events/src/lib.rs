@@ -1,9 +1,10 @@
-//! What the events of all services offer to others: the catalogue of their types ([`catalogue`]), a tenant's feed ([`feed`])
-//! and its webhooks ([`webhooks`](mod@webhooks)), under `/v1/events`.
+//! The API by which other systems get events, under `/v1/events`: the catalogue of event types ([`catalogue`]), a tenant's feed
+//! ([`feed`]) and its webhooks ([`webhooks`](mod@webhooks)).
 //!
-//! It is no domain: it has no aggregates and no log of its own, and looks at every service of the process through its
-//! [`Runtime`]. What one may see of a service's events hangs on that service's own permission `<service>:history:read`.
-//! To add an operation: a file with its `OpenApi`, its place in [`Rest`] and in [`rest`].
+//! This is not a domain: it has no aggregates and no log of its own, and works on each service in the process through its
+//! [`Runtime`]. To read a service's events, callers need that service's own permission `<service>:history:read`.
+//!
+//! To add an operation: add a file with its `OpenApi`, and its lines in [`Rest`] and in [`rest`].
 
 pub mod catalogue;
 pub mod feed;

@@ -1,14 +1,16 @@
-//! What every domain's API is made of.
+//! The building blocks of every domain's API: extractors, answers, errors, and the trait [`Domain`].
 //!
-//! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]). A REST
-//! handler takes a [`Command`] (caller, headers, body, all checked) or an [`Authenticated`] reader, and answers [`Created`],
-//! [`Changed`], [`Noted`] or a [`Resource`] ([`operation`]); a [`PublicCommand`] needs no token; whatever is refused on the way becomes one [`Problem`] document (RFC 9457). A GraphQL
-//! resolver gets a [`graphql::Context`]: the caller, one transaction a service, dataloaders, live events.
-//! What a service asks of another, it asks through a port (`ports/`).
+//! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]).
+//!
+//! - A REST handler takes a [`Command`] (caller, headers and body, all checked), a [`PublicCommand`] (without a token) or an
+//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]).
+//! - Every refusal becomes one [`Problem`] document (RFC 9457).
+//! - A GraphQL resolver gets a [`graphql::Context`]: the caller, one transaction for each service, dataloaders, live events.
+//! - What a service needs from another service, it asks through a port (`ports/`).
 //!
 //! A domain plugs into the gateway by implementing [`Domain`]; its line in `api/gateway/src/domains.rs` is the only central
-//! one. To add an endpoint: a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
-//! derives `JsonSchema`; what it answers shows itself in the contract by an [`Example`]. Nothing here changes.
+//! one. To add an endpoint: add a file in the domain's API crate, with its body as a serde type (`deny_unknown_fields`) that
+//! derives `JsonSchema`; an [`Example`] shows its answer in the contract. Nothing here changes.
 
 mod answer;
 mod beside;

@@ -1,16 +1,16 @@
-//! The composition root: what makes one program of the layers.
+//! The composition root: assembles all layers and domains into one server.
 //!
-//! [`Config`] says where everything is; [`Server::start`] opens each chosen service (database, bus, executor, relay,
-//! projections), puts the domains' REST and GraphQL behind one front (identity, limits, problems, telemetry) and serves until
-//! [`Server::shutdown`]. [`migrate`] prepares the databases; [`contracts`] writes down what is offered.
+//! [`Config`] holds the settings. [`Server::start`] opens each chosen service (database, bus, executor, relay, projections), puts
+//! the domains' REST and GraphQL behind one front (identity, limits, problems, telemetry), and serves until
+//! [`Server::shutdown`]. [`migrate`] prepares the databases; [`contracts`] generates the published contracts.
 //!
-//! What it puts together stands elsewhere: settings in `config`, which tenants there are and how they come and go in `directory`, how a
-//! request is forwarded to a service that runs elsewhere in `api/remote`.
+//! A request passes these modules in order: `wire` (connections) → `front` (limits, [`auth`], problems, headers) → `routes` (which
+//! path leads where) → `graphql`, `operations`, `reference`, or a domain's REST. `adapters` implement the ports through which
+//! domains use each other. `server` starts everything, `service` opens the service of one domain, `cells` is the front of several
+//! cells, and `admin` has the operators' tasks for the command line.
 //!
-//! A request passes the folders in this order: `wire` (connections) → `front` (limits, [`auth`], problems, headers) → `routes` (which path
-//! leads where) → `graphql`, `operations`, `reference`, or a domain's REST. What a domain needs of others it asks through ports, which
-//! `adapters` answer. `server` starts all this, `service` opens one domain's service; `cells` is the program before several cells, and
-//! `admin` what operators do by the command line.
+//! Related crates: settings are in `config`, tenants and their life cycle in `directory`, and forwarding to services in other
+//! processes in `api/remote`.
 //!
 //! To add a domain: its line in `domains.rs`. To add middleware: its file in `front/`. To add an adapter: its file in `adapters/`.
 

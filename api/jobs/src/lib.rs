@@ -1,9 +1,11 @@
-//! Every service's jobs, in GraphQL to look at (`{ jobs { jobs { … } } }`), and in REST, under `/v1/jobs/<service>`: the list, one with
-//! its log, cancel, retry, and what it made ([`rest`]); schedules, queues, batches.
+//! The API of jobs (background work), for all services.
 //!
-//! It is no domain: it looks at the jobs of every service of the process through their [`Jobs`]. What one may see and do hangs
-//! on that service's own permissions `<service>:job:read` and `<service>:job:write`. Jobs are asked for by the domains' operations;
-//! those of kinds that are offered ([`jobs::Kind::offered`]) also by name, in schedules and batches.
+//! REST, under `/v1/jobs/<service>`, lists jobs, shows one with its log, cancels, retries, and returns a job's output ([`rest`]); it
+//! also manages schedules, queues and batches. GraphQL (`{ jobs { jobs { … } } }`) is read-only.
+//!
+//! This is not a domain: it works on the jobs of each service in the process, through their [`Jobs`]. Callers need the
+//! service's own permissions `<service>:job:read` and `<service>:job:write`. Jobs are requested by the operations of domains;
+//! kinds that are offered ([`jobs::Kind::offered`]) can also be requested by name, in schedules and in batches.
 
 mod batches;
 mod file;

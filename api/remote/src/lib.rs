@@ -1,13 +1,13 @@
-//! Services that run elsewhere: requests are forwarded to one of their instances.
+//! Forwards requests to services that run in other processes.
 //!
-//! [`Remote`] is a service with its instances. A request goes to the instance that its tenant's hash prefers (`instance`):
-//! the same one as long as that is well, so that a tenant's requests meet one cache and keep their order. Whether an instance
-//! is well is asked all the time (`health`) and learnt from what is sent to it (`breaker`). What fails goes to another
-//! instance where that is safe: nothing was sent yet, or sending it twice does no harm (it only reads, or it carries an
-//! `Idempotency-Key`); and only as often as the `budget` allows, so that repetitions never become the load. [`Forward`] is
-//! the endpoint that does it, `body` keeps what may have to be sent again. Which operations lead where is the gateway's to say.
+//! [`Remote`] is a service with its instances, and [`Forward`] is the endpoint that forwards to them. A request goes to the instance
+//! that its tenant's hash prefers (`instance`): always the same one as long as it is healthy, so that a tenant's requests use one
+//! cache and keep their order. Health comes from regular checks (`health`) and from the results of requests (`breaker`). A failed
+//! request is repeated at another instance only if that is safe: nothing was sent yet, or sending it twice does no harm (it only
+//! reads, or it carries an `Idempotency-Key`). A `budget` limits repetitions, so that they never become the main load. `body` keeps
+//! what may have to be sent again. Which operations belong to which service is decided by the gateway.
 //!
-//! To add what an instance is judged by: what is learnt of it in `instance.rs`, and its weight in `choose` there.
+//! To add a criterion for choosing instances: store it in `instance.rs`, and weigh it in `choose` there.
 
 mod body;
 mod breaker;

@@ -1,7 +1,7 @@
-//! Every service's sagas in REST, under `/v1/sagas/<service>`: the list, one instance, resume and cancel.
+//! The REST API of sagas, for all services, under `/v1/sagas/<service>`: list instances, show one, resume and cancel.
 //!
-//! It is no domain: it looks at the sagas of every service of the process through its [`Instances`]. What one may see and do
-//! hangs on that service's own permissions `<service>:saga:read` and `<service>:saga:write`.
+//! This is not a domain: it works on the sagas of each service in the process, through that service's [`Instances`]. Callers need
+//! the service's own permissions `<service>:saga:read` and `<service>:saga:write`.
 
 mod rest;
 mod shown;

@@ -1,11 +1,14 @@
-//! The user service's API, people and tenants: REST commands and reads ([`rest`]), GraphQL queries and subscriptions ([`graphql`]).
+//! The user service's API for people and tenants: REST commands and reads ([`rest`]), GraphQL queries and subscriptions
+//! ([`graphql`]), and SCIM 2.0 for identity providers ([`scim`]).
 //!
-//! A REST operation decodes its body, hands a command of `user-commands` to the executor and answers what was made or changed.
-//! Whoever follows a mailed link has no token: for them the link itself says who they are ([`UserMailedLinks`]). Bodies are types
-//! of their own: what is public here must stay, what is inside may change. What whoever comes with a token may do, the gateway asks
-//! here ([`bearers`]). Identity providers keep users and groups by [`scim`], and
-//! vouch for those who sign in by them ([`UserAdmission`]). To add an aggregate's operations: a file of the
-//! aggregate's stem in `rest/`, its line in [`rest`] and, for its queries, one in [`graphql`].
+//! A REST operation decodes its body, gives a command of `user-commands` to the executor, and answers what was created or changed.
+//! Bodies are types of their own, because the public contract must stay stable while internal types change.
+//!
+//! Other crates use it through ports: [`bearers`] tells the gateway what the caller of a token may do, [`UserMailedLinks`] lets people
+//! who follow a mailed link act without a token, and [`UserAdmission`] admits people for whom an identity provider vouches.
+//!
+//! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
+//! in [`graphql`].
 
 mod admission;
 pub mod bearers;

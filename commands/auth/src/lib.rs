@@ -1,15 +1,14 @@
-//! The auth service's commands: what can be asked of signing in.
+//! The auth service's commands: everything that can be requested of sign-in.
 //!
-//! Each file holds the commands of one aggregate. What administrators ask needs a permission of [`GRANTS`], which their roles
-//! give. What the protocol itself does (open a grant for a client that showed its secret, redeem a code) needs a permission
-//! that no role gives: only [`protocol`], which the auth service calls with a tenant that it knows itself, makes callers that
-//! have it.
+//! Each file has the commands of one aggregate. Commands of administrators need a permission of [`GRANTS`], which their roles
+//! give. Steps of the protocols (open a grant for a client that showed its secret, redeem a code) need a permission
+//! that no role gives: only [`protocol`] creates callers with it, for a tenant that the auth service itself has determined.
 //!
-//! A protocol command that may end in a refusal worth a record answers what became of it ([`Redeemed`]), because a command
-//! that fails writes nothing.
+//! A protocol command whose refusal must be recorded succeeds and returns the outcome ([`Redeemed`]), because a command that fails
+//! writes nothing.
 //!
-//! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
-//! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
+//! To add a command: write its struct and `impl Command` in the file of its aggregate, and a permission in `grants` if it needs a
+//! new one. To add an aggregate's commands: add a file with the aggregate's name, and its lines here.
 
 mod access;
 mod account;

@@ -1,13 +1,15 @@
-//! CRM's commands: what can be asked of it.
+//! CRM's commands: everything that can be requested of CRM.
 //!
-//! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
-//! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
-//! aggregate, take claims. `conversion` asks four aggregates at once, `erasure` all that is one person; `import` takes leads from
-//! a CSV file; `stage` keeps pipelines and the deals in them consistent; `claims` tells from events what was claimed; `grants`
+//! Each file has the commands of one aggregate: structs with the values that were sent, and for each struct its
+//! `executor::Command`. This checks the form of the values (all errors at once, with JSON pointers of the REST body), looks up
+//! references, asks the aggregate to decide, and takes claims.
+//!
+//! Further modules: `conversion` changes four aggregates at once; `erasure` erases all records of one person; `import` imports leads
+//! from a CSV file; `stage` keeps pipelines and their deals consistent; `claims` derives from events what was claimed; `grants`
 //! says which role may do what.
 //!
-//! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
-//! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
+//! To add a command: write its struct and `impl Command` in the file of its aggregate, and a permission in `grants` if it needs a
+//! new one. To add an aggregate's commands: add a file with the aggregate's name, and its lines here.
 
 mod account;
 mod claims;

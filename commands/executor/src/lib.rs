@@ -1,20 +1,21 @@
-//! The write side's runtime: authorize, decide, append; the same command once.
+//! The runtime of the write side: authorizes a command, lets it decide, and appends its events, exactly once.
 //!
-//! A [`Request`] says who asks and under which id; a [`Command`] says for what. The [`Executor`] checks the permission, lets
-//! the command run over a [`Work`] (aggregates from the cache of recent ones or from the log; new events; claims), and
-//! appends what came out together with the command's id and answer. If another writer was faster it runs the command again
-//! on the current state, at most three times, unless the caller insists on a version (`If-Match`). What comes out is
-//! [`Done`] or a `kernel::Refusal`, and a refusal means that nothing was written.
+//! A [`Request`] has the caller and the command's id; a [`Command`] has what is requested. The [`Executor`] checks the permission and
+//! runs the command on a [`Work`] (aggregates from the cache of recent ones or from the log; new events; claims). It appends the
+//! result together with the command's id and answer. If another writer was faster, it runs the command again on the current
+//! state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
+//! `kernel::Refusal`; a refusal means that nothing was written.
 //!
-//! Repetition costs nothing until it happens: the append recognizes a command id that was used before and gives the first
-//! answer; and when the state refuses what the command itself did earlier, the id is looked up before the refusal goes out.
+//! Repeated commands: the append recognizes a command id that was used before, and returns the first answer. If the state refuses
+//! what the same command did earlier, the id is looked up before the refusal is returned. So the check costs nothing in the common
+//! case.
 //!
-//! A stream that is not in the cache is read from its last snapshot on (`snapshots.rs`): every so many events its state is kept
-//! beside the log, in the background, under the aggregate's form ([`kernel::Aggregate::FORM`]).
+//! A stream that is not cached is read from its last snapshot on (`snapshots.rs`): at intervals, its state is stored
+//! beside the log, in the background, with the version of its form ([`kernel::Aggregate::FORM`]).
 //!
-//! To add a command, write a struct with what it needs and implement [`Command`] for it in the commands crate of its
-//! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it, and what the
-//! events say of it in the domain's [`ClaimHistory`].
+//! To add a command, write a struct with its values and implement [`Command`] for it in the commands crate of its
+//! domain; nothing here changes. To add a kind of claim, declare a [`ClaimKind`] beside the commands that take it, and derive it from
+//! events in the domain's [`ClaimHistory`].
 
 #![deny(missing_docs)]
 

@@ -1,14 +1,14 @@
-//! Import from a CSV file, whatever its rows become: what can be taken is taken, what can't is reported with line and column.
+//! Import from CSV files, for any kind of rows: valid rows are imported, and invalid ones are reported with line and column.
 //!
-//! The file is read twice. First as a whole ([`Sheet`]): encoding, header, quotes, number of rows; what is wrong there refuses
-//! the file, and nothing is written. Then row by row (`row`), in chunks of rows that are one append each, each a part of the
-//! request that is done once by itself ([`Importing`]): an import that was cut off goes on where it was when the same file comes
-//! again under the same key, and one that is done answers its first report. A dry run asks the same commands what they would do
+//! The file is read twice. First as a whole ([`Sheet`]): encoding, header, quotes, number of rows; an error there refuses the
+//! file, and nothing is written. Then row by row (`row`), in chunks. Each chunk is one append, and is a part of the request that is
+//! done exactly once ([`Importing`]). So an interrupted import continues when the same file comes again under the same key, and a
+//! completed one returns its first report. A dry run asks the same commands what they would do
 //! ([`executor::Executor::rehearse`]), and writes nothing.
 //!
-//! To add something that can be imported: its columns as a [`Field`], what a row becomes and the two commands of an import (a chunk of
-//! rows, the record that it is complete) as an [`Import`], in the commands crate of its domain. The job for large files is in
-//! `jobs/importing`, what REST says of files in `face::import`.
+//! To import something else: in the commands crate of its domain, describe its columns as a [`Field`], and what a row becomes with the
+//! two commands of an import (a chunk of rows; the record that it is complete) as an [`Import`]. The job for large files is in
+//! `jobs/importing`, and the REST side in `face::import`.
 
 #![deny(missing_docs)]
 

@@ -1,13 +1,15 @@
-//! The user service's commands: what can be asked of people and tenants.
+//! The user service's commands: everything that can be requested about people and tenants.
 //!
-//! Each file holds the commands of one aggregate: structs with what was sent, and for each its `executor::Command`: check
-//! the form of the values (all errors at once, with JSON pointers of the REST body), look up what is referred to, ask the
-//! aggregate, take claims. `access` says what roles allow and who may give them; `owners` keeps the tenant's owners true;
-//! `import` takes users from a CSV file; `links` makes and reads what is mailed, `codes` what is texted; `sure` asks for a
-//! fresh sign-in; `claims` tells from events what was claimed; `grants` says which role may do what.
+//! Each file has the commands of one aggregate: structs with the values that were sent, and for each struct its
+//! `executor::Command`. This checks the form of the values (all errors at once, with JSON pointers of the REST body), looks up
+//! references, asks the aggregate to decide, and takes claims.
 //!
-//! To add a command: its struct and `impl Command` in the file of its aggregate, and a permission in `grants`, if it needs a
-//! new one. To add an aggregate's commands: a file with the aggregate's stem, and its lines here.
+//! Further modules: `access` says what roles allow and who may give them; `owners` keeps the list of a tenant's owners correct;
+//! `import` imports users from a CSV file; `links` makes and reads mailed links, `codes` does the same for texted codes; `sure` requires
+//! a recent sign-in; `claims` derives from events what was claimed; `grants` says which role may do what.
+//!
+//! To add a command: write its struct and `impl Command` in the file of its aggregate, and a permission in `grants` if it needs a
+//! new one. To add an aggregate's commands: add a file with the aggregate's name, and its lines here.
 
 mod access;
 mod admit;

@@ -1,7 +1,7 @@
-//! CRM's jobs: one file each, with what it is asked for and its handler.
+//! CRM's jobs (background work): one file for each kind of job, with its arguments and its handler.
 //!
-//! To add one: its file here with a `kind(…)`, its `mod` line and its place in [`kinds`]; the operation that asks for it in
-//! `api/crm`. See `docs/src/jobs.md`.
+//! To add one: its file here with a `kind(…)`, its `mod` line and its line in [`kinds`]; and the operation that requests it in
+//! `api/crm`. The queue itself is in `jobs/queue`. See `docs/src/jobs.md`.
 
 mod export_leads;
 mod forget_exports;

@@ -1,11 +1,12 @@
-//! What jobs that import large CSV files have in common, whatever the rows become.
+//! The common part of jobs that import large CSV files, for any kind of rows.
 //!
-//! A handler makes the [`Import`] and the caller from its arguments and hands them to [`run`], which goes through the file chunk by
-//! chunk, as fast as the read models follow ([`Keeping`]), and writes what is wrong into the job's own file (CSV: line, column, code,
-//! detail). It goes on where it was, and each chunk is done once.
+//! A handler makes the [`Import`] and the caller from its arguments, and calls [`run`]. This goes through the file chunk by
+//! chunk, as fast as the read models follow ([`Keeping`]), and writes errors to the job's own file (CSV: line, column, code,
+//! detail). After an interruption it continues where it was, and each chunk is imported exactly once.
 //!
-//! To add one: a file in `jobs/<domain>/src/` with the kind and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
-//! Its file may tell who somebody was who is erased meanwhile: the job that whoever erases asks for ([`forgetting`]) names its kind.
+//! To add one: a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
+//! An imported file may contain people who are erased later, so the job that removes files after an erasure ([`forgetting`]) must
+//! name the new kind.
 
 #![deny(missing_docs)]
 

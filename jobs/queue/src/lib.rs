@@ -1,16 +1,19 @@
-//! Jobs: work of a tenant that is not done while somebody waits for the answer. Queued in the service's database, run at least
-//! once, in turns by tenant, tried again, cancelled, watched.
+//! The job queue: background work of tenants, stored in the service's database. Jobs run at least once, fairly between tenants; they
+//! are retried, and can be cancelled and watched.
 //!
-//! A [`Kind`] is what can be asked for: a name, a handler, limits, its queue. [`Jobs`] takes a [`NewJob`] ([`Jobs::submit`], or
-//! [`enqueue`] within a transaction of the caller's own; [`Unique`]: the same again is the same job), many of them as a
-//! [`NewBatch`], or a [`NewSchedule`] that asks again and again; it lists, shows, cancels, retries, pauses and limits. A [`Runner`] in
-//! each process fires the schedules that are due, claims what is due, one job of the tenant that has waited longest for its turn, and
-//! runs it with a [`Work`], under a lease that it renews with all others of its process: who loses it (killed, hung, cut off) loses the
-//! job to the next one, and every write of a handler asks for the lease, so two never write as the same job. A handler goes on from its
-//! last [`Step`].
+//! - A [`Kind`] is what can be requested: a name, a handler, limits, its queue.
+//! - [`Jobs`] is for callers. It takes a [`NewJob`] ([`Jobs::submit`], or [`enqueue`] within a transaction of the caller;
+//!   [`Unique`]: an equal request is the same job), many as a [`NewBatch`], or a [`NewSchedule`] that requests a job again and again. It
+//!   lists, shows, cancels, retries, pauses and limits.
+//! - A [`Runner`] in each process fires due schedules and claims due jobs, one job at a time of the tenant that has waited longest for
+//!   its turn. It runs a job with a [`Work`].
 //!
-//! Nobody polls: runners sleep until something is due, a lease ends, or word comes (in process, and over the bus). To change the
-//! tables, write forward-only statements into `tables.sql` that can be run again.
+//! A running job is held by a lease, which the process renews for all its jobs together. A process that loses a lease (killed, hung, cut
+//! off) loses the job to another one, and every write of a handler checks the lease: so two processes never write as the same job.
+//! A handler continues from its last [`Step`].
+//!
+//! There is no busy polling: runners sleep until something is due, a lease ends, or a message comes (in the process, and over the bus).
+//! To change the tables, write forward-only statements into `tables.sql` that can be run again. See `docs/src/jobs.md`.
 
 #![deny(missing_docs)]
 

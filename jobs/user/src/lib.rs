@@ -1,7 +1,7 @@
-//! The user service's jobs: one file each, with what it is asked for and its handler.
+//! The user service's jobs (background work): one file for each kind of job, with its arguments and its handler.
 //!
-//! To add one: its file here with a `kind(…)`, its `mod` line and its place in [`kinds`]; the operation that asks for it in
-//! `api/user`. See `docs/src/jobs.md`.
+//! To add one: its file here with a `kind(…)`, its `mod` line and its line in [`kinds`]; and the operation that requests it in
+//! `api/user`. The queue itself is in `jobs/queue`. See `docs/src/jobs.md`.
 
 mod forget_imports;
 mod import_users;

@@ -1,7 +1,7 @@
-//! The auth service's read models, for lists. What decides whether somebody is let in asks the log itself, never these.
+//! The auth service's read models, for lists only. Whether somebody is let in is decided from the log itself, never from these.
 //!
-//! A folder each: its `tables.sql`, its row, its reducer, its queries. To add one: see `crm-projections`; its `mod` line and its
-//! line in [`projections`].
+//! Each read model is a folder: its `tables.sql`, its row, its reducer, its queries. To add one, see `crm-projections`; then add its
+//! `mod` line and its line in [`projections`].
 
 pub mod api_keys;
 pub mod clients;

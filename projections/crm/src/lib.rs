@@ -1,14 +1,15 @@
-//! CRM's read models: what is read, in the shape in which it is read.
+//! CRM's read models: tables that are computed from events, in the form in which they are queried.
 //!
-//! The projector hands each projection batches of events in log order, inside a transaction whose `search_path` is the
-//! schema to write. How a reducer goes from events to rows, and a query from rows to a page, is in the crate `folding`.
+//! The projector gives each projection batches of events in log order, inside a transaction whose `search_path` is the
+//! schema to write. The crate `folding` has what all domains share: how a reducer turns events into rows, and a query turns rows
+//! into a page.
 //!
-//! Queries stand beside the reducers whose tables they ask. They take the request's one transaction, in which row level
-//! security already shows only one tenant; still each condition begins with `tenant_id`, because the keys do.
+//! Queries are beside the reducers of their tables. They use the request's one transaction, in which row level
+//! security already shows only one tenant; each condition still begins with `tenant_id`, because the keys do.
 //!
-//! To add a read model: a folder here with its `tables.sql`, its reducer and its queries; its `mod` line and its line in
-//! [`projections`]. Change a table or the meaning of a column: raise the projection's version, and `inopsio projection
-//! rebuild` makes it anew from the log.
+//! To add a read model: a folder here with its `tables.sql`, its reducer and its queries; its `mod` line, and its line in
+//! [`projections`]. When you change a table or the meaning of a column, raise the projection's version; `inopsio projection
+//! rebuild` then computes it again from the log.
 
 pub mod accounts;
 pub mod contacts;

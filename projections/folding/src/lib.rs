@@ -1,17 +1,17 @@
-//! From events to rows, and from rows to pages: what the read models of all domains have in common.
+//! The common part of all domains' read models: turns events into rows, and rows into pages.
 //!
-//! The projector hands each projection ([`projection!`]) batches of events in log order, inside a transaction whose
-//! `search_path` is the schema to write. A reducer decodes its events ([`change`]), loads the rows that they touch once, folds
-//! in memory ([`fold`]) and writes whole tables' worth of rows in one statement each ([`table`]): no statement is sent per
-//! event. What was is kept as versions ([`history`]) on two axes of time ([`as_of`]). An event that can't be applied is
-//! answered as poison with its position; the projector parks that aggregate and goes on. Queries [`list`] rows page by page
+//! The projector gives each projection ([`projection!`]) batches of events in log order, inside a transaction whose
+//! `search_path` is the schema to write. A reducer decodes its events ([`change`]), loads the affected rows once, applies the events
+//! in memory ([`fold`]), and writes the rows of each table in one statement ([`table`]): there is no statement for each
+//! event. Earlier states are kept as versions ([`history`]) on two time axes ([`as_of`]). An event that cannot be applied is
+//! returned as poison, with its position; the projector parks its aggregate and continues. Queries [`list`] rows page by page
 //! ([`paging`]).
 //!
 //! Row level security lets Postgres use an index only for operators that are marked leakproof: comparisons are, `@@` and
-//! `LIKE` are not, and a GIN index would be left unused. That is why the directories keep their words in a table of their
+//! `LIKE` are not, and a GIN index would not be used. That is why directories keep their words in a table of their
 //! own ([`words`]), searched by range.
 //!
-//! To add a read model, nothing here changes: see the crates of the domains.
+//! To add a read model, nothing here changes: see the crates of the domains, such as `projections/crm`.
 
 #![deny(missing_docs)]
 

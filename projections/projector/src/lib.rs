@@ -1,16 +1,17 @@
-//! The read-side runtime: applies a service's events to its read models, exactly once in effect.
+//! The runtime of the read side: applies a service's events to its read models, with exactly-once effect.
 //!
-//! A [`Projection`] says which tables it has, which events it wants, and what a batch of them changes. The [`Projector`] takes
-//! the service's feed from the bus once and hands each batch to every projection; each applies it in one transaction that also
-//! moves its checkpoint by compare-and-set. A projection that is behind what the feed gives reads the log until it meets the
-//! feed. An event that can't be applied is parked with all later events of its aggregate, and the rest flows on
-//! (`applying.rs`); it is tried again by itself, later and later (`retrying.rs`). [`rebuild()`] builds a projection anew beside
-//! the live one and swaps; [`drift()`] builds it to compare the two row by row (`build.rs` is what both share). [`ReadModels`]
-//! is how queries read, as one tenant, and wait for a position.
+//! A [`Projection`] says which tables it has, which events it wants, and how a batch of events changes the tables. The [`Projector`]
+//! takes the service's feed from the bus once, and gives each batch to every projection. Each applies it in one transaction, which also
+//! moves its checkpoint by compare-and-set. A projection that is behind the feed reads the log until it has caught up. An event that
+//! cannot be applied is parked with all later events of its aggregate, and the others continue
+//! (`applying.rs`); it is retried with growing pauses (`retrying.rs`).
+//!
+//! [`rebuild()`] builds a projection again beside the live one and swaps them; [`drift()`] builds it to compare the two row by row
+//! (`build.rs` is what both share). Queries use [`ReadModels`], which reads as one tenant, and can wait for a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
-//! [`migrate()`] makes its tables. To change a projection's tables or what it does with past events, raise its version: it then
-//! stands still until it is rebuilt.
+//! [`migrate()`] creates its tables. When you change its tables or the way it applies past events, raise its version: it then
+//! does not run until it is rebuilt.
 
 #![deny(missing_docs)]
 

@@ -1,16 +1,18 @@
-//! The user service's read models, people and tenants: what is read, in the shape in which it is read.
+//! The user service's read models of people and tenants: tables that are computed from events, in the form in which they are queried.
 //!
-//! [`people`] is the directory: searched by words, listed by role, group and organization, and how each user stood at any time.
-//! [`roles`] and [`groups`] keep what they allowed at any time; [`access`] puts the three together: what somebody may do, might
-//! have done at a time, and what changed between two; [`dry_run`] what they would have been refused under other rules. How a
-//! reducer goes from events to rows, and a query from rows to a page, is in the crate `folding`.
+//! - [`people`] is the directory: searched by words; listed by role, group and organization; each user as of any time.
+//! - [`roles`] and [`groups`] keep what they allowed at any time.
+//! - [`access`] combines the three: what a person may do, could do at an earlier time, and what changed between two times.
+//! - [`dry_run`] computes which requests other rules would have refused.
 //!
-//! Queries stand beside the reducers whose tables they ask. They take the request's one transaction, in which row level
-//! security already shows only one tenant; still each condition begins with `tenant_id`, because the keys do.
+//! The crate `folding` has what all domains share: how a reducer turns events into rows, and a query turns rows into a page.
 //!
-//! To add a read model: a folder here with its `tables.sql`, its reducer and its queries; its `mod` line and its line in
-//! [`projections`]. Change a table or the meaning of a column: raise the projection's version, and `inopsio projection
-//! rebuild` makes it anew from the log.
+//! Queries are beside the reducers of their tables. They use the request's one transaction, in which row level
+//! security already shows only one tenant; each condition still begins with `tenant_id`, because the keys do.
+//!
+//! To add a read model: a folder here with its `tables.sql`, its reducer and its queries; its `mod` line, and its line in
+//! [`projections`]. When you change a table or the meaning of a column, raise the projection's version; `inopsio projection
+//! rebuild` then computes it again from the log.
 
 pub mod access;
 pub mod domains;

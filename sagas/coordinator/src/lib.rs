@@ -1,29 +1,28 @@
-//! The runtime of sagas: work of several steps that is carried through, or taken back, whatever fails meanwhile.
+//! The runtime of sagas: work of several steps that is either completed or undone, whatever fails in between.
 //!
-//! A saga is one file in a domain's crate under `sagas/`: a [`Definition`] with its parameters, what starts it, and its
+//! A saga is one file in a domain's crate under `sagas/`: a [`Definition`] with its parameters, the events that start it, and its
 //! [`Step`]s, each with its undo, retry policy and time limit. The [`Coordinator`] of a service runs them:
 //!
 //! - **State** is events of an aggregate of its own (`crm.saga`, [`facts`]), in the service's log, written by the executor like
-//!   all others. The table `saga.instances` is a copy of it that answers "what is due" and "what is there": each row is what the
-//!   stream's first `version` events make, so whoever writes it, in whatever order, the highest version wins.
-//! - **A step** goes: state (`step_begun`), then its commands under ids derived from saga, step and turn, then the outcome. Killed
-//!   in between, the next coordinator finds `step_begun` and runs the step again; the executor answers the same ids with the
-//!   first answers, so nothing is done twice. Every state append names the version that it rests on: of two coordinators that
-//!   both believe to be the active one, only one gets on.
-//! - **The feed** is followed with a checkpoint ([`follower`]): an event that starts a saga makes an instance whose id is derived
-//!   from the saga's name and the event, so delivered twice it starts once; an event that a waiting saga has to hear of wakes
-//!   it, and the step looks again at what is true now. Rows and checkpoint are moved in one transaction. What of a tenant on its way
-//!   to another cell is [passed over](passed_over) is looked at where it is let in.
-//! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next one, and is
-//!   woken when an earlier one is written. After a restart the overdue ones are simply due.
-//! - **Fairness** (`turns.rs`): what many aggregates' events begin is begun at the same time, tenant by tenant in turns; of what is due a
-//!   tenant has no more than a quarter of the places while others wait.
-//! - **Unwinding** goes through what was done in reverse, the step that was under way included, because nobody knows how far
-//!   it came: an undo must bear that there is nothing to undo. What can't be undone parks the saga as `stuck`, until a person
-//!   resumes it. An instance finishes on the version of the definition with which it began.
-//!
-//! - **Dead letters** (`letters.rs`): an event of which a saga can't say whether it starts it is parked with the later ones of its
-//!   aggregate, and asked about again; the others go on.
+//!   all others. The table `saga.instances` is a copy for the questions "what is due" and "which instances exist". Each row is the
+//!   result of the stream's first `version` events, so the row with the highest version wins, whoever writes it, in whatever order.
+//! - **A step** goes in this order: state (`step_begun`), then its commands, with ids derived from saga, step and turn, then the
+//!   outcome. If the process is killed in between, the next coordinator finds `step_begun` and runs the step again; the executor
+//!   answers the same ids with the first answers, so nothing is done twice. Every append of state requires the version on which it is
+//!   based: if two coordinators both believe to be active, only one makes progress.
+//! - **The feed** is followed with a checkpoint ([`follower`]). An event that starts a saga creates an instance whose id is derived
+//!   from the saga's name and the event, so an event that is delivered twice starts it once. An event that concerns a waiting saga
+//!   wakes it, and the step checks its condition again. Rows and checkpoint change in one transaction. Events of a tenant that is
+//!   being moved to another cell are [skipped](passed_over), and examined where the tenant is let in.
+//! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next timer, and is
+//!   woken when an earlier one is written. After a restart, overdue timers are simply due.
+//! - **Fairness** (`turns.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
+//!   wait, one tenant gets at most a quarter of the places.
+//! - **Unwinding** undoes the completed steps in reverse order, and also the interrupted step, whose progress is unknown: so an undo
+//!   must work when there is nothing to undo. If an undo fails, the saga is `stuck` until a person resumes it. An instance finishes on
+//!   the version of the definition with which it began.
+//! - **Dead letters** (`letters.rs`): if a saga cannot decide whether an event starts it, the event is parked with the later ones of
+//!   its aggregate, and examined again later; other events continue.
 //!
 //! To add a saga, see `docs/src/sagas.md`; nothing here changes.
 

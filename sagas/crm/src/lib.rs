@@ -1,7 +1,7 @@
-//! CRM's sagas: one file each, with its parameters, what starts it, and its steps with their undo.
+//! CRM's sagas: one file each, with its parameters, the events that start it, and its steps with their undo.
 //!
-//! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
-//! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
+//! To add one: its file here with a `definition()`, its `mod` line and its line in [`sagas`]; and its test story in `tests/`, which runs
+//! it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod follow_up_lead;
 mod revert_import;

@@ -1,6 +1,6 @@
-//! What sagas that mail have in common: one step that hands a mail over, tried for a day, always as the same mail.
+//! The common part of sagas that send mail: one step that sends a mail, retried for a day, always as the same mail.
 //!
-//! A saga that mails decodes what started it ([`decoded`]; [`asked`], where somebody asked for a link), makes the mail's text when
+//! A saga that mails decodes the event that started it ([`decoded`]; [`asked`] for requested links), writes the mail's text when
 //! it is to be sent, from what is true then, and ends its step with [`send`], under [`PATIENT`] and [`LIMITS`].
 
 #![deny(missing_docs)]

@@ -1,9 +1,9 @@
-//! The user service's sagas: one file each, with its parameters, what starts it, and its steps with their undo.
+//! The user service's sagas: one file each, with its parameters, the events that start it, and its steps with their undo.
 //!
-//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway hands them its adapters.
+//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway provides the adapters.
 //!
-//! To add one: its file here with a `definition()`, its `mod` line and its place in [`sagas`]; its story in `tests/`, which runs
-//! it through everything that can go wrong (`sagabed`). See `docs/src/sagas.md`.
+//! To add one: its file here with a `definition()`, its `mod` line and its line in [`sagas`]; and its test story in `tests/`, which runs
+//! it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod delete_tenant;
 mod end_access;
