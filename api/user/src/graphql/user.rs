@@ -168,7 +168,7 @@ impl User {
 
     /// What they may do.
     async fn access(&self, context: &Context) -> FieldResult<Option<Access>> {
-        access::of(context, UserId::new(self.0.user_id), user_projections::AsOf::TODAY).await
+        access::of_user(context, UserId::new(self.0.user_id)).await
     }
 }
 
