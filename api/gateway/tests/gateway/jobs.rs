@@ -37,6 +37,75 @@ pub async fn until_at(world: &World, path: &str, state: &str) -> Value {
     .await
 }
 
+/// Whoever may not see a job, its file or others' jobs, or may not ask for one, is refused.
+async fn who_may_not_is_refused(world: &World, path: &str) {
+    let as_role = |role, method, path: &str| world.anonymous(method, path).bearer_auth(world.token(&[role]));
+    let stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
+    world
+        .refuses(vec![
+            (
+                as_role(Role::Auditor, Method::GET, &format!("{path}/output")),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (as_role(Role::Member, Method::GET, path), StatusCode::FORBIDDEN, "permission_missing"),
+            (as_role(Role::Viewer, Method::GET, "/v1/jobs/crm"), StatusCode::FORBIDDEN, "permission_missing"),
+            (
+                as_role(Role::Viewer, Method::GET, "/v1/jobs/crm?kind=export_lead"),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (
+                as_role(Role::Member, Method::POST, "/v1/crm/leads/export").json(&json!({})),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (
+                as_role(Role::Auditor, Method::POST, &format!("{path}/cancel")),
+                StatusCode::FORBIDDEN,
+                "permission_missing",
+            ),
+            (stranger(Method::GET, path), StatusCode::NOT_FOUND, "not_found"),
+            (stranger(Method::GET, &format!("{path}/output")), StatusCode::NOT_FOUND, "not_found"),
+            (stranger(Method::POST, &format!("{path}/retry")), StatusCode::NOT_FOUND, "not_found"),
+        ])
+        .await;
+}
+
+/// What can't be done with a job that is over, and what nobody can ask for.
+async fn what_cannot_be_asked_of_it_is_refused(world: &World, path: &str) {
+    let post = |what: &str| world.request(Method::POST, &format!("{path}/{what}"));
+    let bad = StatusCode::BAD_REQUEST;
+    world
+        .refuses(vec![
+            (post("cancel"), StatusCode::CONFLICT, "job_over"),
+            (post("retry"), StatusCode::CONFLICT, "job_not_retryable"),
+            (post("retry").header("if-match", "\"1\""), bad, "header_invalid"),
+            (world.request(Method::GET, "/v1/jobs/erp"), StatusCode::NOT_FOUND, "not_found"),
+            (world.request(Method::GET, "/v1/jobs/crm?state=asleep"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/jobs/crm?limit=201"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/jobs/crm?kind=export_lead"), bad, "parameter_invalid"),
+            (
+                world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "owner": "" })),
+                bad,
+                "validation_failed",
+            ),
+            (
+                world.request(Method::POST, "/v1/crm/leads/export").json(
+                    &json!({ "captured_from": "2026-02-01T00:00:00Z", "captured_before": "2026-01-01T00:00:00Z" }),
+                ),
+                bad,
+                "validation_failed",
+            ),
+            (
+                world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "colour": "red" })),
+                bad,
+                "validation_failed",
+            ),
+        ])
+        .await;
+}
+
 #[tokio::test]
 async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     let world = World::start().await;
@@ -72,63 +141,8 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     })
     .await;
 
-    let as_role = |role, method, path: &str| world.anonymous(method, path).bearer_auth(world.token(&[role]));
-    let stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
-    let post = |what: &str| world.request(Method::POST, &format!("{path}/{what}"));
-    let bad = StatusCode::BAD_REQUEST;
-    world
-        .refuses(vec![
-            (
-                as_role(Role::Auditor, Method::GET, &format!("{path}/output")),
-                StatusCode::FORBIDDEN,
-                "permission_missing",
-            ),
-            (as_role(Role::Member, Method::GET, &path), StatusCode::FORBIDDEN, "permission_missing"),
-            (as_role(Role::Viewer, Method::GET, "/v1/jobs/crm"), StatusCode::FORBIDDEN, "permission_missing"),
-            (
-                as_role(Role::Viewer, Method::GET, "/v1/jobs/crm?kind=export_lead"),
-                StatusCode::FORBIDDEN,
-                "permission_missing",
-            ),
-            (
-                as_role(Role::Member, Method::POST, "/v1/crm/leads/export").json(&json!({})),
-                StatusCode::FORBIDDEN,
-                "permission_missing",
-            ),
-            (
-                as_role(Role::Auditor, Method::POST, &format!("{path}/cancel")),
-                StatusCode::FORBIDDEN,
-                "permission_missing",
-            ),
-            (stranger(Method::GET, &path), StatusCode::NOT_FOUND, "not_found"),
-            (stranger(Method::GET, &format!("{path}/output")), StatusCode::NOT_FOUND, "not_found"),
-            (stranger(Method::POST, &format!("{path}/retry")), StatusCode::NOT_FOUND, "not_found"),
-            (post("cancel"), StatusCode::CONFLICT, "job_over"),
-            (post("retry"), StatusCode::CONFLICT, "job_not_retryable"),
-            (post("retry").header("if-match", "\"1\""), bad, "header_invalid"),
-            (world.request(Method::GET, "/v1/jobs/erp"), StatusCode::NOT_FOUND, "not_found"),
-            (world.request(Method::GET, "/v1/jobs/crm?state=asleep"), bad, "parameter_invalid"),
-            (world.request(Method::GET, "/v1/jobs/crm?limit=201"), bad, "parameter_invalid"),
-            (world.request(Method::GET, "/v1/jobs/crm?kind=export_lead"), bad, "parameter_invalid"),
-            (
-                world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "owner": "" })),
-                bad,
-                "validation_failed",
-            ),
-            (
-                world.request(Method::POST, "/v1/crm/leads/export").json(
-                    &json!({ "captured_from": "2026-02-01T00:00:00Z", "captured_before": "2026-01-01T00:00:00Z" }),
-                ),
-                bad,
-                "validation_failed",
-            ),
-            (
-                world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "colour": "red" })),
-                bad,
-                "validation_failed",
-            ),
-        ])
-        .await;
+    who_may_not_is_refused(&world, &path).await;
+    what_cannot_be_asked_of_it_is_refused(&world, &path).await;
     let all = world.get("/v1/jobs/crm").await;
     assert_eq!(all.body["jobs"].as_array().unwrap().len(), 1, "a refusal made or changed a job: {all:?}");
     assert_eq!(until(&world, &id, "completed").await, job);

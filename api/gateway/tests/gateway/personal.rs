@@ -146,31 +146,27 @@ async fn signs_in(world: &World, user: &str, login: &str) {
     store.close().await;
 }
 
-#[tokio::test]
-async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and_nowhere_once_it_is_erased() {
-    let logged = Logged::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-    tracing::subscriber::set_global_default(subscriber.with_writer(logged.clone()).finish()).unwrap();
-    let world = sign_in::world().await;
-    let database = world.of("user");
-
-    // Invited, accepted, changed: all that there may be of a person.
+/// Somebody who is invited, accepts, signs in and changes: all that there may be of a person. Who they are, and the last change.
+async fn person(world: &World) -> (String, Answer) {
     let invited = json!({ "email": "kanaria@kanaria.example", "name": "Kanaria Zaunkönig", "roles": ["member"] });
-    let invited = done(&world, "/v1/user/invitations", invited).await;
+    let invited = done(world, "/v1/user/invitations", invited).await;
     let invitation = invited.body["id"].as_str().unwrap();
-    let body = json!({ "link": link(&world, Purpose::Invitation, invitation, 1), "name": "Kanaria Zaunkönig" });
+    let body = json!({ "link": link(world, Purpose::Invitation, invitation, 1), "name": "Kanaria Zaunkönig" });
     let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
     let user = accepted.body["id"].as_str().unwrap().to_owned();
-    signs_in(&world, &user, "kanaria@kanaria.example").await;
+    signs_in(world, &user, "kanaria@kanaria.example").await;
     let path = format!("/v1/user/users/{user}");
     let profile = json!({ "name": "Kanaria Zaunkönig", "given_name": "Kanaria", "family_name": "Zaunkönig",
         "phone": "+49 30 998877", "picture": "https://kanaria.example/me.png", "title": "Singer" });
-    done(&world, &format!("{path}/change-profile"), profile).await;
+    done(world, &format!("{path}/change-profile"), profile).await;
     let login = json!({ "email": "kanaria2@kanaria.example", "user_name": "zaunkoenig7" });
-    let changed = done(&world, &format!("{path}/change-login"), login).await;
+    let changed = done(world, &format!("{path}/change-login"), login).await;
+    (user, changed)
+}
 
-    // What is refused says nothing of it either.
+/// What is refused says nothing of them either.
+async fn refusals_say_nothing(world: &World) {
     let mut refused = Vec::new();
     for (path, body) in [
         ("/v1/user/users", json!({ "name": "Kanaria\u{7}", "email": "kanaria@@kanaria.example" })),
@@ -182,16 +178,21 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
         refused.push(answer.body.to_string());
     }
     assert_eq!(leaks(&refused.join("\n")), [""; 0]);
+}
 
-    // Who may sees it, in REST and GraphQL.
-    let shown = world.get(&path).await;
+/// Who may sees it, in REST and GraphQL.
+async fn who_may_sees_it(world: &World, user: &str, changed: &Answer) {
+    let shown = world.get(&format!("/v1/user/users/{user}")).await;
     assert_eq!(shown.body["profile"]["phone"], "+4930998877", "{shown:?}");
     let fields = "users(first: 5, filter: { search: \"zaunkönig\" }) { nodes { id name email userName } }";
-    let found = ask(&world, &changed, fields).await;
+    let found = ask(world, changed, fields).await;
     let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });
     assert_eq!(found["users"]["nodes"], json!([expected]));
+}
 
-    let own = world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(world.token_of_user(&user));
+/// They get themselves what is known of how they sign in, without secrets.
+async fn is_told_of_themselves(world: &World, user: &str) {
+    let own = world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(world.token_of_user(user));
     let own = Answer::of(own).await;
     assert_eq!(own.status, StatusCode::OK, "{own:?}");
     let known = &own.body["signing_in"];
@@ -205,17 +206,23 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let enrolled = history.iter().find(|told| told["event"] == "auth.account.passkey_enrolled").unwrap();
     assert_eq!(enrolled["data"]["name"], "Zaunkönig's phone", "{known}");
     assert!(!known.to_string().contains("challenge"), "no secret is among it: {known}");
+}
 
-    // The log and the stream have it sealed; a metric has nothing of it.
+/// The log and the stream have it sealed; a metric has nothing of it.
+async fn the_users_service_has_it_sealed(world: &World) {
+    let database = world.of("user");
     let head = world.head_of_all(database).await;
-    let (log, stream) = (rows(database, "log").await, streamed(&world, "user", head).await);
+    let (log, stream) = (rows(database, "log").await, streamed(world, "user", head).await);
     assert!(log.contains("Singer") && stream.contains("Singer"), "what is not personal is there: {stream}");
     assert_eq!(leaks(&log), [""; 0]);
     assert_eq!(leaks(&stream), [""; 0]);
     assert_eq!(leaks(world.get("/metrics").await.body.as_str().unwrap()), [""; 0]);
     assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
-    let of_auth =
-        (rows(&world.auth, "log").await, streamed(&world, "auth", world.head_of_all(&world.auth).await).await);
+}
+
+/// So have those of the service where they sign in.
+async fn the_auth_service_has_it_sealed(world: &World, path: &str) {
+    let of_auth = (rows(&world.auth, "log").await, streamed(world, "auth", world.head_of_all(&world.auth).await).await);
     assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
     assert_eq!((leaks(&of_auth.0), leaks(&of_auth.1)), (vec![], vec![]));
     let refused = "{ auth { refusedSignIns { nodes { reason address agent origin } } } }";
@@ -232,18 +239,21 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     let told = world.get(&format!("{path}/erasure")).await.body["signing_in"].take();
     assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(false), &json!(0)), "{told}");
     assert_eq!(told["can_be_opened"], 3, "the passkey, the session, the attempt: {told}");
+}
 
-    // Erased, it is nowhere, and the history still tells what happened.
-    let erased = done(&world, &format!("{path}/erase"), json!({})).await;
+/// Erased, it is nowhere, and the history still tells what happened.
+async fn erased_it_is_nowhere(world: &World, user: &str, path: &str) {
+    let database = world.of("user");
+    let erased = done(world, &format!("{path}/erase"), json!({})).await;
     let fields = format!("user(id: \"{user}\") {{ name email status }} userHistory(id: \"{user}\") {{ change }}");
-    let seen = ask(&world, &erased, &fields).await;
+    let seen = ask(world, &erased, &fields).await;
     assert_eq!(seen["user"], json!({ "name": "", "email": null, "status": "ERASED" }));
     assert_eq!(seen["userHistory"].as_array().unwrap().len(), 4, "{seen}");
     let fields = "invitations(first: 5) { nodes { status email name } }";
-    let invitations = ask(&world, &erased, fields).await;
+    let invitations = ask(world, &erased, fields).await;
     assert_eq!(invitations["invitations"]["nodes"], json!([{ "status": "ACCEPTED", "email": "", "name": null }]));
     assert_eq!(leaks(&rows(database, "%").await), [""; 0]);
-    let shown = world.get(&path).await;
+    let shown = world.get(path).await;
     assert_eq!((&shown.body["status"], leaks(&shown.body.to_string())), (&json!("erased"), vec![]));
     let told = testbed::eventually("it is erased where they signed in", async || {
         let mut told = world.get(&format!("{path}/erasure")).await.body;
@@ -252,6 +262,22 @@ async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and
     .await;
     assert_eq!((&told["sealed_for_ever"], &told["can_be_opened"]), (&json!(3), &json!(0)), "{told}");
     assert_eq!(leaks(&rows(&world.auth, "%").await), [""; 0]);
+}
+
+#[tokio::test]
+async fn attack_57_personal_data_stands_in_no_log_line_error_metric_or_event_and_nowhere_once_it_is_erased() {
+    let logged = Logged::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    tracing::subscriber::set_global_default(subscriber.with_writer(logged.clone()).finish()).unwrap();
+    let world = sign_in::world().await;
+    let (user, changed) = person(&world).await;
+    let path = format!("/v1/user/users/{user}");
+    refusals_say_nothing(&world).await;
+    who_may_sees_it(&world, &user, &changed).await;
+    is_told_of_themselves(&world, &user).await;
+    the_users_service_has_it_sealed(&world).await;
+    the_auth_service_has_it_sealed(&world, &path).await;
+    erased_it_is_nowhere(&world, &user, &path).await;
     let text = logged.text();
     assert!(text.contains("serving"), "something is logged");
     assert_eq!(leaks(&text), [""; 0]);
@@ -300,6 +326,53 @@ async fn qualified(world: &World) -> String {
     path
 }
 
+/// A file of all leads, as somebody may ask for it: where it is, and what is in it.
+async fn exported(world: &World) -> (String, Answer) {
+    let asked = done(world, "/v1/crm/leads/export", json!({})).await;
+    let path = format!("/v1/jobs/crm/{}", asked.body["id"].as_str().unwrap());
+    testbed::eventually("the export is completed", async || {
+        (world.get(&path).await.body["state"] == "completed").then_some(())
+    })
+    .await;
+    (format!("{path}/output"), world.get(&format!("{path}/output")).await)
+}
+
+/// What is refused erases nobody.
+async fn whom_nobody_may_erase(world: &World, path: &str) {
+    let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
+    let manager = world.token(&[kernel::Role::Manager]);
+    let as_manager = world.anonymous(Method::POST, &format!("{path}/erase")).bearer_auth(manager);
+    world
+        .refuses(vec![
+            (request(&format!("{path}/erase"), json!({})), StatusCode::BAD_REQUEST, "validation_failed"),
+            (
+                request(&format!("{path}/erase"), json!({ "reason": "Kanaria asked" })),
+                StatusCode::BAD_REQUEST,
+                "validation_failed",
+            ),
+            (as_manager.json(&json!({ "reason": "requested" })), StatusCode::FORBIDDEN, "permission_missing"),
+            (
+                request(&format!("{path}/erase"), json!({ "reason": "requested" })).header("if-match", "\"1\""),
+                StatusCode::PRECONDITION_FAILED,
+                "version_differs",
+            ),
+        ])
+        .await;
+}
+
+/// What is shown of those who are erased, and of how they are.
+async fn are_shown_as_erased(world: &World, paths: [&str; 3]) {
+    for path in paths {
+        let told = world.get(&format!("{path}/erasure")).await.body;
+        assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(true), &json!(7)), "{told}");
+        assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
+        let shown = world.get(path).await;
+        assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
+        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
+        assert_eq!((&shown.body["name"], &shown.body["email"]), (&json!(""), &Value::Null), "{shown:?}");
+    }
+}
+
 #[tokio::test]
 async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_erased() {
     let world = World::start().await;
@@ -329,40 +402,10 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(false), &json!(0)), "{told}");
     assert_eq!(told["can_be_opened"], 7, "the contact's first event and three of each lead: {told}");
 
-    // A file of leads, as somebody may have asked for it.
-    let export = async || {
-        let asked = done(&world, "/v1/crm/leads/export", json!({})).await;
-        let path = format!("/v1/jobs/crm/{}", asked.body["id"].as_str().unwrap());
-        testbed::eventually("the export is completed", async || {
-            (world.get(&path).await.body["state"] == "completed").then_some(())
-        })
-        .await;
-        (format!("{path}/output"), world.get(&format!("{path}/output")).await)
-    };
-    let (file, exported) = export().await;
-    assert!(exported.body.as_str().unwrap().contains("Zaunkönig"), "{exported:?}");
+    let (file, export) = exported(&world).await;
+    assert!(export.body.as_str().unwrap().contains("Zaunkönig"), "{export:?}");
 
-    // What is refused erases nobody.
-    let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
-    let manager = world.token(&[kernel::Role::Manager]);
-    let as_manager = world.anonymous(Method::POST, &format!("{path}/erase")).bearer_auth(manager);
-    world
-        .refuses(vec![
-            (request(&format!("{path}/erase"), json!({})), StatusCode::BAD_REQUEST, "validation_failed"),
-            (
-                request(&format!("{path}/erase"), json!({ "reason": "Kanaria asked" })),
-                StatusCode::BAD_REQUEST,
-                "validation_failed",
-            ),
-            (as_manager.json(&json!({ "reason": "requested" })), StatusCode::FORBIDDEN, "permission_missing"),
-            (
-                request(&format!("{path}/erase"), json!({ "reason": "requested" })).header("if-match", "\"1\""),
-                StatusCode::PRECONDITION_FAILED,
-                "version_differs",
-            ),
-        ])
-        .await;
-
+    whom_nobody_may_erase(&world, &path).await;
     let erased = done(&world, &format!("{second}/erase"), json!({ "reason": "requested" })).await;
     let after = seen(&world, &erased, &fields).await;
     assert_eq!(after["contacts"]["nodes"], json!([]));
@@ -384,18 +427,10 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     let parts: String = sqlx::query_scalar(parts).fetch_one(&mut connection).await.unwrap();
     assert_eq!(leaks(&parts), [""; 0]);
     connection.close().await.unwrap();
-    let (_, exported) = export().await;
-    let exported = exported.body.as_str().unwrap();
-    assert!(exported.lines().count() == 3 && leaks(exported).is_empty(), "{exported}");
-    for path in [&first, &second, &path] {
-        let told = world.get(&format!("{path}/erasure")).await.body;
-        assert_eq!((&told["erased"], &told["sealed_for_ever"]), (&json!(true), &json!(7)), "{told}");
-        assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
-        let shown = world.get(path).await;
-        assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
-        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
-        assert_eq!((&shown.body["name"], &shown.body["email"]), (&json!(""), &Value::Null), "{shown:?}");
-    }
+    let (_, export) = exported(&world).await;
+    let export = export.body.as_str().unwrap();
+    assert!(export.lines().count() == 3 && leaks(export).is_empty(), "{export}");
+    are_shown_as_erased(&world, [&first, &second, &path]).await;
 }
 
 #[tokio::test]
