@@ -80,16 +80,18 @@ pub async fn members(
     dealt(&rows, asked.len())
 }
 
-/// How many belong to these; those to which nobody belongs are left out.
+/// How many belong to these.
 pub async fn count_members(
     tables: &mut PgConnection,
     tenant: TenantId,
     bodies: &[Body],
 ) -> Result<Vec<(Body, i64)>, sqlx::Error> {
-    let sql = "SELECT a.nth, count(*) FROM UNNEST($2::text[]) WITH ORDINALITY AS a (word, nth)
-               JOIN person_word w ON w.tenant_id = $1 AND w.word = a.word AND w.present GROUP BY a.nth";
+    // Word by word along the primary key: joined, all words of the tenant would be gone through.
+    let sql = "SELECT c.members FROM UNNEST($2::text[]) WITH ORDINALITY AS a (word, nth) CROSS JOIN LATERAL (
+                   SELECT count(*) AS members FROM person_word w
+                   WHERE w.tenant_id = $1 AND w.word = a.word AND w.present) c
+               ORDER BY a.nth";
     let words: Vec<String> = bodies.iter().map(|body| body.word()).collect();
-    let counted: Vec<(i64, i64)> = sqlx::query_as(sql).bind(tenant.uuid()).bind(words).fetch_all(tables).await?;
-    let of = |(nth, count): (i64, i64)| Some((*bodies.get(usize::try_from(nth - 1).ok()?)?, count));
-    Ok(counted.into_iter().filter_map(of).collect())
+    let counts: Vec<i64> = sqlx::query_scalar(sql).bind(tenant.uuid()).bind(words).fetch_all(tables).await?;
+    Ok(bodies.iter().copied().zip(counts).collect())
 }
