@@ -107,12 +107,14 @@ impl DeadLetters {
         let tenant = caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.letter(&mut transaction, tenant, id).await?;
-        let attempts = letter.attempts_made(&mut transaction, tenant).await.map_err(unavailable)?;
-        let mut decisions = letter.decisions(&mut transaction, tenant).await.map_err(unavailable)?;
+        let this = std::slice::from_ref(id);
+        let attempts = Attempt::of(&mut transaction, tenant, this).await.map_err(unavailable)?.pop();
+        let decisions = Decided::of(&mut transaction, tenant, this).await.map_err(unavailable)?.pop();
         transaction.commit().await.map_err(unavailable)?;
         let event = self.events(tenant, &[id.position]).await?.pop().ok_or_else(|| unknown(id))?;
+        let mut decisions = decisions.unwrap_or_default();
         self.open_texts(&event, &mut decisions).await?;
-        Ok(Shown { letter, event, attempts, decisions })
+        Ok(Shown { letter, event, attempts: attempts.unwrap_or_default(), decisions })
     }
 
     /// Tries a parked letter at once.

@@ -1,7 +1,10 @@
 //! Letters as people see them.
 
+mod about;
+
+pub use about::{Attempt, Decided, events};
 use chrono::{DateTime, Utc};
-use kernel::{Position, RecordedEvent, TenantId};
+use kernel::{Position, TenantId};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -74,34 +77,6 @@ pub struct Letter {
     pub changed_at: DateTime<Utc>,
     /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
     pub waiting: u64,
-}
-
-/// An attempt to take a letter's event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Attempt {
-    /// Which one, from 1.
-    pub attempt: u32,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// Why it failed; none: it did not.
-    pub errors: Vec<String>,
-}
-
-/// What somebody decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Decided {
-    /// `redrive`, `edit` or `discard`.
-    pub kind: String,
-    /// Who.
-    pub actor: String,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub decided_at: DateTime<Utc>,
-    /// Of an edit: the payload as the consumer saw it until then.
-    pub before: Option<String>,
-    /// Of an edit: the payload as it sees it since.
-    pub after: Option<String>,
 }
 
 /// Which letters are listed.
@@ -187,64 +162,6 @@ impl Letter {
             .fetch_optional(tables)
             .await?;
         row.as_ref().map(Self::read).transpose()
-    }
-
-    /// Its event as it is stored, what is personal sealed; none: it is not this tenant's. In such a transaction.
-    pub async fn event(
-        &self,
-        tables: &mut PgConnection,
-        tenant: TenantId,
-    ) -> Result<Option<RecordedEvent>, sqlx::Error> {
-        eventstore::stored_in(tables, tenant, self.id.position).await.map_err(|error| match error {
-            eventstore::Error::Storage(error) => error,
-            other => sqlx::Error::Decode(other.into()),
-        })
-    }
-
-    /// The attempts that are kept, the last one first; in such a transaction.
-    pub async fn attempts_made(
-        &self,
-        tables: &mut PgConnection,
-        tenant: TenantId,
-    ) -> Result<Vec<Attempt>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT attempt, at, errors FROM dead.attempts
-             WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY attempt DESC",
-        )
-        .bind(tenant.uuid())
-        .bind(self.id.consumer.as_str())
-        .bind(self.id.position.as_i64())
-        .fetch_all(tables)
-        .await?;
-        let attempt = |row: &PgRow| {
-            let attempt = row.try_get::<i32, _>("attempt")?.cast_unsigned();
-            Ok(Attempt { attempt, at: row.try_get("at")?, errors: row.try_get("errors")? })
-        };
-        rows.iter().map(attempt).collect()
-    }
-
-    /// What was decided, the last decision first, with payloads as they are kept: what is personal is sealed. In such a transaction.
-    pub async fn decisions(&self, tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Decided>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT kind, actor, reason, decided_at, before, after FROM dead.decisions
-             WHERE tenant_id = $1 AND consumer = $2 AND position = $3 ORDER BY nth DESC",
-        )
-        .bind(tenant.uuid())
-        .bind(self.id.consumer.as_str())
-        .bind(self.id.position.as_i64())
-        .fetch_all(tables)
-        .await?;
-        let decided = |row: &PgRow| {
-            Ok(Decided {
-                kind: row.try_get("kind")?,
-                actor: row.try_get("actor")?,
-                reason: row.try_get("reason")?,
-                decided_at: row.try_get("decided_at")?,
-                before: row.try_get("before")?,
-                after: row.try_get("after")?,
-            })
-        };
-        rows.iter().map(decided).collect()
     }
 
     /// The positions of what waits behind a letter, in order.

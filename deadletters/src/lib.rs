@@ -42,7 +42,7 @@ pub use decisions::{Decisions, Part, Verdict};
 pub use errors::chain;
 pub use hearing::hear;
 pub use held::Held;
-pub use letter::{Attempt, Decided, Letter, Listing, State};
+pub use letter::{Attempt, Decided, Letter, Listing, State, events};
 pub use migrate::create;
 pub use park::{Entry, clear, forget, hasten, park};
 pub use publisher::Publisher;

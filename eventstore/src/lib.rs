@@ -35,6 +35,7 @@ mod error;
 mod failure;
 mod feed;
 mod lane;
+pub mod lists;
 mod lock;
 mod lock_retry;
 mod meters;

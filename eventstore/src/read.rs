@@ -53,7 +53,8 @@ pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
 
 const AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position = ANY($1) ORDER BY position");
 
-const OF_TENANT_AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE tenant_id = $1 AND position = $2");
+const OF_TENANT_AT: &str =
+    concat!("SELECT ", columns!(), " FROM log.events WHERE tenant_id = $1 AND position = ANY($2)");
 
 /// Each tenant is found from the one before it, and its own stream's last event, by the primary key: however much they have written.
 const LAST_OF_TENANTS: &str = concat!(
@@ -211,15 +212,16 @@ pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<Reco
     .await
 }
 
-/// A tenant's event at a position, as it is stored: for whoever has a transaction of the role that may only read, in which the tenant is
-/// set, and no [`EventStore`](crate::EventStore).
+/// A tenant's events at these positions, as they are stored, in no order: for whoever has a transaction of the role that may only read, in
+/// which the tenant is set, and no [`EventStore`](crate::EventStore).
 pub async fn stored_in(
     tables: &mut PgConnection,
     tenant: TenantId,
-    position: Position,
-) -> Result<Option<RecordedEvent>, Error> {
-    let asked = sqlx::query(OF_TENANT_AT).bind(tenant.uuid()).bind(position.as_i64());
-    asked.fetch_optional(tables).await?.as_ref().map(event).transpose()
+    positions: &[Position],
+) -> Result<Vec<RecordedEvent>, Error> {
+    let positions: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
+    let asked = sqlx::query(OF_TENANT_AT).bind(tenant.uuid()).bind(positions);
+    asked.fetch_all(tables).await?.iter().map(event).collect()
 }
 
 /// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position; in order.

@@ -23,20 +23,8 @@ async fn status_of(client: &Client, lead: &Answer, position: u64) -> Value {
     client.ask(&format!("lead(id: \"{}\") {{ status }}", lead.id()), position).await["lead"]["status"].clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself_after_the_repair_whatever_was_killed()
-{
-    let mut world = World::new().await;
-    let client = world.tenant("acme");
-    world.start(0).await;
-    let lead = client.done("/v1/crm/leads", json!({ "name": "Sick", "owner": "grace" })).await;
-    let other = client.done("/v1/crm/leads", json!({ "name": "Sound" })).await;
-    world.caught_up(&client).await;
-
-    // A reason is a word. The event after it could be applied, but comes later in the same stream.
-    let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 });
-    let position = append(&world, lead.id(), "crm.lead.disqualified", poison).await;
-    append(&world, lead.id(), "crm.lead.assigned", json!({ "event": "crm.lead.assigned", "owner": "ada" })).await;
+/// `/ready`, the metrics and the command line tell of the two parked events.
+async fn is_told_of(world: &World, client: &Client) {
     let (status, ready) = eventually("/ready tells of the parked events", async || {
         client.ready().await.filter(|(_, ready)| leads(ready)["parked_events"] == 2)
     })
@@ -58,22 +46,23 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
     let listed: Value = serde_json::from_str(&world.ok(&["--format", "json", "projection", "status"])).unwrap();
     let listed = listed.as_array().unwrap().iter().find(|one| one["projection"] == "leads").unwrap();
     assert_eq!((&listed["state"], &listed["parked_events"]), (&json!("parked"), &json!(2)), "{listed}");
+}
 
-    // The others flow; the parked one stands as it was, and what can't be decided on is refused and not written.
+/// The others flow; the parked one stands as it was, and what can't be decided on is refused and not written.
+async fn others_flow(world: &World, client: &Client, lead: &Answer, other: &Answer) {
     let moved = client.done(&format!("/v1/crm/leads/{}/assign", other.id()), json!({ "owner": "ada" })).await;
-    assert_eq!(status_of(&client, &other, moved.position()).await, "ASSIGNED");
-    assert_eq!(status_of(&client, &lead, moved.position()).await, "ASSIGNED");
+    assert_eq!(status_of(client, other, moved.position()).await, "ASSIGNED");
+    assert_eq!(status_of(client, lead, moved.position()).await, "ASSIGNED");
     let before = world.count().await;
     let refused = client.post_once("k", &format!("/v1/crm/leads/{}/start-work", lead.id()), &json!({})).await.unwrap();
     let expected = (StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable");
     assert_eq!((refused.status, refused.code()), expected, "{refused:?}");
     assert_eq!(world.count().await, before);
+}
 
-    // It is in the list, with why, and is tried again and again by itself, while others work.
-    let load = Load::start(&client, 4, 17);
-    world.grows(60).await;
-    let id = format!("projection.leads.{position}");
-    let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", &id])).unwrap();
+/// It is in the list, with why, and can be tried.
+async fn is_listed_and_tried(world: &World, client: &Client, id: &str) {
+    let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", id])).unwrap();
     let (letter, event) = (&shown["letter"], &shown["event"]);
     assert_eq!(shown["service"], "crm", "{shown}");
     assert_eq!((&letter["state"], &letter["waiting"]), (&json!("parked"), &json!(1)), "{shown}");
@@ -87,9 +76,33 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
             .contains(r#"inopsio_dead_letters{service="crm",consumer="projection",name="leads",partition="0"} 1"#)
     );
     let still: Value =
-        serde_json::from_str(&world.ok(&["--format", "json", "dlq", "redrive", "--tenant", "acme", &id])).unwrap();
+        serde_json::from_str(&world.ok(&["--format", "json", "dlq", "redrive", "--tenant", "acme", id])).unwrap();
     assert_eq!(still["state"], "parked", "{still}");
     assert!(still["attempts"].as_u64() > letter["attempts"].as_u64(), "{still}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself_after_the_repair_whatever_was_killed()
+{
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    let lead = client.done("/v1/crm/leads", json!({ "name": "Sick", "owner": "grace" })).await;
+    let other = client.done("/v1/crm/leads", json!({ "name": "Sound" })).await;
+    world.caught_up(&client).await;
+
+    // A reason is a word. The event after it could be applied, but comes later in the same stream.
+    let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 });
+    let position = append(&world, lead.id(), "crm.lead.disqualified", poison).await;
+    append(&world, lead.id(), "crm.lead.assigned", json!({ "event": "crm.lead.assigned", "owner": "ada" })).await;
+    is_told_of(&world, &client).await;
+    others_flow(&world, &client, &lead, &other).await;
+
+    // It is tried again and again by itself, while others work.
+    let load = Load::start(&client, 4, 17);
+    world.grows(60).await;
+    let id = format!("projection.leads.{position}");
+    is_listed_and_tried(&world, &client, &id).await;
 
     // Killed between parking and the next attempt; repaired meanwhile (in earnest: by a program that can read it).
     world.kill(0);

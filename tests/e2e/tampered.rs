@@ -15,6 +15,43 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Another cluster, whose keys are others.
+fn is_not_restored_with_other_keys(fresh: &World, backup: &Path) {
+    for key in ["INOPSIO_CLAIM_KEY", "INOPSIO_MASTER_KEY"] {
+        let ended = fresh.configured(&["restore", shown(backup)], key, &"7a".repeat(32));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.code() == Some(1) && said.contains(key), "{said}");
+    }
+}
+
+/// A backup never overwrites, and is not taken of a database that an earlier program migrated.
+async fn is_not_taken(world: &World, backup: &Path) {
+    let said = refused(world, &["backup", "--to", shown(backup)]);
+    assert!(said.contains("there already"), "{said}");
+    // A database in which a grant is missing was migrated by an earlier program.
+    let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
+    sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
+    let elsewhere = world.folder().join("elsewhere");
+    let said = refused(world, &["backup", "--to", shown(&elsewhere)]);
+    assert!(said.contains("database of crm") && said.contains("run `inopsio migrate`"), "{said}");
+    assert!(!elsewhere.exists());
+    let names: Vec<_> =
+        files(world.folder()).into_iter().filter(|file| file.extension().is_some_and(|end| end == "draft")).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+/// The databases are as fresh as before.
+async fn is_fresh(fresh: &World) {
+    for table in ["events", "commands", "claims"] {
+        let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM log.{table}"))
+            .fetch_one(&mut fresh.sql().await)
+            .await
+            .unwrap();
+        assert_eq!(count, 0, "{table}");
+    }
+    assert_eq!(json_of(fresh, &["tenant", "list"]), json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_written() {
     let mut world = World::new().await;
@@ -71,37 +108,13 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     std::fs::write(&manifest, text.replace("\"version\": 5", "\"version\": 6")).unwrap();
     is_refused(&backup, "a later version", &["format version 6"]);
     std::fs::write(&manifest, &text).unwrap();
-    let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
-    let ended = fresh.configured(&["restore", shown(&backup)], "INOPSIO_MASTER_KEY", &"7a".repeat(32));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_MASTER_KEY"), "{said}");
+    is_not_restored_with_other_keys(&fresh, &backup);
     is_refused(fresh.folder(), "a folder with something else", &["no whole backup"]);
 
-    // A backup never overwrites.
-    let said = refused(&world, &["backup", "--to", shown(&backup)]);
-    assert!(said.contains("there already"), "{said}");
-    // A database in which a grant is missing was migrated by an earlier program.
-    let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
-    sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
-    let elsewhere = world.folder().join("elsewhere");
-    let said = refused(&world, &["backup", "--to", shown(&elsewhere)]);
-    assert!(said.contains("database of crm") && said.contains("run `inopsio migrate`"), "{said}");
-    assert!(!elsewhere.exists());
-    let names: Vec<_> =
-        files(world.folder()).into_iter().filter(|file| file.extension().is_some_and(|end| end == "draft")).collect();
-    assert!(names.is_empty(), "{names:?}");
+    is_not_taken(&world, &backup).await;
 
     // Of all that nothing is there: the databases are as fresh as before, and take the backup as it was.
-    for table in ["events", "commands", "claims"] {
-        let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM log.{table}"))
-            .fetch_one(&mut fresh.sql().await)
-            .await
-            .unwrap();
-        assert_eq!(count, 0, "{table}");
-    }
-    assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
+    is_fresh(&fresh).await;
     fresh.ok(&["restore", shown(&backup)]);
     assert_eq!(log_rows(&mut fresh.sql().await, &LOG).await, log_rows(&mut world.sql().await, &LOG).await);
 }

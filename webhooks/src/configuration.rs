@@ -128,7 +128,8 @@ impl Webhooks {
         limit: u32,
     ) -> Result<Vec<Delivery>, Refusal> {
         let mut transaction = self.begin(tenant).await?;
-        Delivery::list(&mut transaction, tenant, id, before, limit).await.map_err(unavailable)
+        let found = Delivery::lists(&mut transaction, tenant, &[(id, before, limit)]).await.map_err(unavailable)?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Who did what with an endpoint, the last first; also with one that was removed.

@@ -1,8 +1,9 @@
 //! Endpoints and deliveries as the tables have them. Every statement runs as one tenant.
 
+use eventstore::lists::dealt;
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow, PgConnection, Row};
 use uuid::Uuid;
 
 use crate::endpoint::{Change, Delivery, Endpoint, State};
@@ -102,47 +103,58 @@ impl Change {
 }
 
 impl Delivery {
-    /// What was delivered to an endpoint, or tried, the last first: at most `limit` before the one with the id `before`.
-    pub async fn list(
+    /// What was delivered to endpoints, or tried, the last first. Of each: only those before the one with this id, and at most so many.
+    pub async fn lists(
         tables: &mut PgConnection,
         tenant: TenantId,
-        endpoint: Uuid,
-        before: Option<Uuid>,
-        limit: u32,
-    ) -> Result<Vec<Self>, sqlx::Error> {
+        asked: &[(Uuid, Option<Uuid>, u32)],
+    ) -> Result<Vec<Vec<Self>>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT delivery_id, message_id, event_type, position, attempt, sent_at, duration_ms, status, error, response
-             FROM webhooks.deliveries
-             WHERE tenant_id = $1 AND endpoint_id = $2 AND ($3::uuid IS NULL OR delivery_id < $3)
-             ORDER BY delivery_id DESC LIMIT $4",
+            "SELECT a.nth, d.*
+             FROM UNNEST($2::uuid[], $3::uuid[], $4::bigint[]) WITH ORDINALITY AS a (endpoint_id, before, most, nth)
+             CROSS JOIN LATERAL (
+                 SELECT d.delivery_id, d.message_id, d.event_type, d.position, d.attempt, d.sent_at, d.duration_ms, d.status,
+                        d.error, d.response
+                 FROM webhooks.deliveries d
+                 WHERE d.tenant_id = $1 AND d.endpoint_id = a.endpoint_id
+                   AND (a.before IS NULL OR d.delivery_id < a.before)
+                 ORDER BY d.delivery_id DESC LIMIT a.most) d
+             ORDER BY a.nth, d.delivery_id DESC",
         )
         .bind(tenant.uuid())
-        .bind(endpoint)
-        .bind(before)
-        .bind(i64::from(limit))
+        .bind(asked.iter().map(|(endpoint, ..)| *endpoint).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, before, _)| *before).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(.., most)| i64::from(*most)).collect::<Vec<_>>())
         .fetch_all(tables)
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Self {
-                    id: row.try_get("delivery_id")?,
-                    message_id: row.try_get("message_id")?,
-                    event_type: row.try_get("event_type")?,
-                    position: row.try_get::<Option<i64>, _>("position")?.map(Position::from_i64),
-                    attempt: row.try_get::<i32, _>("attempt")?.cast_unsigned(),
-                    sent_at: row.try_get("sent_at")?,
-                    duration_ms: row.try_get::<i64, _>("duration_ms")?.cast_unsigned(),
-                    status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
-                    error: row.try_get("error")?,
-                    response: row.try_get("response")?,
-                })
-            })
-            .collect()
+        dealt(&rows, asked.len())
     }
 
-    /// How many of them are kept.
-    pub async fn count(tables: &mut PgConnection, tenant: TenantId, endpoint: &Uuid) -> Result<i64, sqlx::Error> {
-        let sql = "SELECT count(*) FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2";
-        sqlx::query_scalar(sql).bind(tenant.uuid()).bind(endpoint).fetch_one(tables).await
+    /// How many of them are kept of these endpoints; those of which there are none are left out.
+    pub async fn counts(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        endpoints: &[Uuid],
+    ) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+        let sql = "SELECT endpoint_id, count(*) FROM webhooks.deliveries
+                   WHERE tenant_id = $1 AND endpoint_id = ANY ($2) GROUP BY endpoint_id";
+        sqlx::query_as(sql).bind(tenant.uuid()).bind(endpoints).fetch_all(tables).await
+    }
+}
+
+impl FromRow<'_, PgRow> for Delivery {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("delivery_id")?,
+            message_id: row.try_get("message_id")?,
+            event_type: row.try_get("event_type")?,
+            position: row.try_get::<Option<i64>, _>("position")?.map(Position::from_i64),
+            attempt: row.try_get::<i32, _>("attempt")?.cast_unsigned(),
+            sent_at: row.try_get("sent_at")?,
+            duration_ms: row.try_get::<i64, _>("duration_ms")?.cast_unsigned(),
+            status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
+            error: row.try_get("error")?,
+            response: row.try_get("response")?,
+        })
     }
 }

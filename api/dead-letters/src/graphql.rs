@@ -1,12 +1,16 @@
 //! Dead letters in GraphQL: to look at. They are decided over REST, like everything.
 
+mod loaders;
+
 use chrono::{DateTime, Utc};
 use deadletters::{Attempt, Decided, Letter, LetterId, Listing, State};
 use face::connection;
-use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, refuse};
-use juniper::{FieldError, FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::{RecordedEvent, Refusal, Service};
+use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, load, unreadable};
+use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
+use kernel::{RecordedEvent, Service};
 use uuid::Uuid;
+
+use self::loaders::{Attempts, Decisions, Events};
 
 /// What all questions need, in each service.
 const READ: &str = "dead_letter:read";
@@ -204,23 +208,17 @@ impl DeadLetter {
 
     /// The event as the log has it.
     async fn event(&self, context: &Context) -> FieldResult<Option<DeadLetterEvent>> {
-        let mut tables = context.reader(self.service).await?;
-        let found = self.letter.event(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
-        Ok(found.map(DeadLetterEvent::from))
+        load::<Events>(context, self.service, self.letter.id.position).await
     }
 
     /// The attempts that are kept, 20 at most, the last one first.
     async fn attempts_made(&self, context: &Context) -> FieldResult<Vec<DeadLetterAttempt>> {
-        let mut tables = context.reader(self.service).await?;
-        let found = self.letter.attempts_made(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(DeadLetterAttempt::from).collect())
+        Ok(load::<Attempts>(context, self.service, self.letter.id.clone()).await?.unwrap_or_default())
     }
 
     /// What was decided, the last decision first.
     async fn decisions(&self, context: &Context) -> FieldResult<Vec<DeadLetterDecision>> {
-        let mut tables = context.reader(self.service).await?;
-        let found = self.letter.decisions(&mut tables, context.caller().tenant()).await.map_err(unreadable)?;
-        Ok(found.into_iter().map(DeadLetterDecision::from).collect())
+        Ok(load::<Decisions>(context, self.service, self.letter.id.clone()).await?.unwrap_or_default())
     }
 }
 
@@ -304,9 +302,4 @@ impl From<Decided> for DeadLetterDecision {
 
 fn int(number: u64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-fn unreadable(error: sqlx::Error) -> FieldError {
-    tracing::error!(%error, "dead letters can't be read");
-    refuse(Refusal::internal("read_failed", "the dead letters can't be read; the log says why"))
 }

@@ -55,12 +55,18 @@ pub const fn status(kind: Kind) -> StatusCode {
 /// How whoever is refused for want of a valid token is challenged, by the refusal's code. Who sent no token is not told of an error
 /// (RFC 6750 section 3.1).
 pub fn challenge(code: &str) -> HeaderValue {
-    HeaderValue::from_static(match code {
-        "token_missing" => "Bearer realm=\"inopsio\"",
+    const INVALID: &str = "Bearer realm=\"inopsio\", error=\"invalid_token\"";
+    match code {
+        "token_missing" => HeaderValue::from_static("Bearer realm=\"inopsio\""),
         // RFC 9470 section 3.
-        "sign_in_too_old" => "Bearer realm=\"inopsio\", error=\"insufficient_user_authentication\", max_age=\"600\"",
-        _ => "Bearer realm=\"inopsio\", error=\"invalid_token\"",
-    })
+        "sign_in_too_old" => {
+            let seconds = kernel::SURE_FOR.num_seconds();
+            let text =
+                format!("Bearer realm=\"inopsio\", error=\"insufficient_user_authentication\", max_age=\"{seconds}\"");
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(INVALID))
+        }
+        _ => HeaderValue::from_static(INVALID),
+    }
 }
 
 impl Problem {

@@ -1,7 +1,9 @@
 //! Jobs in GraphQL: to look at. They are asked for and changed over REST, like everything.
 
 use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, few, int, unreadable};
+use face::graphql::{
+    BigInt, Context, Fetch, Fetching, Page, PageRequest, Session, bad_argument, few, int, load, unreadable,
+};
 use face::{MOST_OF_A_PAGE, connection};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -287,11 +289,28 @@ impl JobRow {
     ) -> FieldResult<Vec<JobLogLine>> {
         let limit = few(first, 50, MOST_OF_A_PAGE)?;
         let after = u32::try_from(after).map_err(|_| bad_argument("after", "allowed is 0 or more"))?;
-        let mut tables = context.reader(self.service).await?;
-        let tenant = context.caller().tenant();
-        let lines = Line::list(&mut tables, tenant, self.job.id, after, limit).await.map_err(unreadable)?;
-        let line = |Line { at, attempt, message }| JobLogLine { at, attempt: int(u32::into(attempt)), message };
-        Ok(lines.into_iter().map(line).collect())
+        Ok(load::<Logs>(context, self.service, (self.job.id, after, limit)).await?.unwrap_or_default())
+    }
+}
+
+/// The logs of jobs: of each after how many lines, and how many.
+struct Logs;
+
+impl Fetch for Logs {
+    type Key = (Uuid, u32, u32);
+    type Value = Vec<JobLogLine>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let line = |Line { at, attempt, message }| JobLogLine { at, attempt: int(u32::into(attempt)), message };
+            let logs = Line::lists(tables, tenant, keys).await?.into_iter();
+            Ok(keys.iter().copied().zip(logs.map(|lines| lines.into_iter().map(line).collect())).collect())
+        })
     }
 }
 

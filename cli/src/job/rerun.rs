@@ -24,6 +24,8 @@ use crate::{progress, time};
 const SOME: u32 = 1_000;
 /// How often it is looked whether a batch is over.
 const LOOK: Duration = Duration::from_millis(500);
+/// So many looks in a row at which nobody works at a batch are nothing to speak of: a worker that wakes takes a moment.
+const PATIENCE: u32 = 20;
 /// How often it is looked, once a second, whether the read models have what the copy has.
 const LOOKS: u32 = 120;
 
@@ -195,18 +197,41 @@ async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Res
     Ok(pairs)
 }
 
-/// Waits until a batch is over.
+/// Waits until a batch is over, for as long as it takes; says so when nobody works at it.
 async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
     let before = bar.position();
+    let (mut ended_before, mut idle) = (0, 0);
     loop {
-        let batch = open.jobs.find_batch(&open.request.caller, batch).await?;
-        let ended = batch.completed + batch.cancelled + batch.discarded;
+        let found = open.jobs.find_batch(&open.request.caller, batch).await?;
+        let ended = found.completed + found.cancelled + found.discarded;
         bar.set_position(before + u64::try_from(ended).unwrap_or_default());
-        if ended >= batch.total {
+        if ended >= found.total {
             return Ok(());
         }
+        idle = if ended == ended_before && is_idle(open, batch).await? { idle + 1 } else { 0 };
+        if idle == PATIENCE {
+            bar.suspend(|| {
+                eprintln!(
+                    "no worker takes the jobs of {} ({} are left): `inopsio serve` starts one, and `inopsio job queue list` shows whether their queue is paused; still waiting",
+                    open.jobs.service(),
+                    found.total - ended
+                );
+            });
+        }
+        ended_before = ended;
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether jobs of a batch could begin, and none runs.
+async fn is_idle(open: &Open, batch: Uuid) -> Result<bool> {
+    Ok(has(open, batch, State::Available).await? && !has(open, batch, State::Running).await?)
+}
+
+/// Whether a job of a batch stands so.
+async fn has(open: &Open, batch: Uuid, state: State) -> Result<bool> {
+    let listing = Listing { batch: Some(batch), state: Some(state), limit: 1, ..Listing::default() };
+    Ok(!open.jobs.list(&open.request.caller, &listing).await?.is_empty())
 }
 
 /// In what two jobs differ that were asked for the same.

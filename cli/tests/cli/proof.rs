@@ -17,6 +17,102 @@ fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> String {
     changed.to_str().unwrap().to_owned()
 }
 
+/// Where the events stand in a file.
+fn events(lines: &[String]) -> Vec<usize> {
+    let events = lines.iter().enumerate().filter(|(_, line)| line.starts_with("{\"event\""));
+    events.map(|(at, _)| at).collect()
+}
+
+type Change = Box<dyn FnOnce(&mut Vec<String>)>;
+
+/// What may be done to a file.
+fn changes() -> Vec<(&'static str, Change)> {
+    vec![
+        (
+            "a byte",
+            Box::new(|lines| {
+                let at = events(lines)[1];
+                lines[at] = lines[at].replacen("\"sequence\":1", "\"sequence\":2", 1);
+            }),
+        ),
+        (
+            "a payload",
+            Box::new(|lines| {
+                let at = events(lines)[1];
+                lines[at] = lines[at].replacen("\"payload\":{", "\"payload\":{\"more\":1,", 1);
+            }),
+        ),
+        (
+            "two events in other places",
+            Box::new(|lines| {
+                let at = events(lines);
+                lines.swap(at[0], at[1]);
+            }),
+        ),
+        (
+            "an event less",
+            Box::new(|lines| {
+                let at = events(lines)[1];
+                lines.remove(at);
+            }),
+        ),
+        ("the end", Box::new(|lines| drop(lines.pop()))),
+        (
+            "another signature",
+            Box::new(|lines| {
+                let at = lines.iter().position(|line| line.starts_with("{\"seal\"")).unwrap();
+                lines[at] = lines[at].replacen("\"size\":", "\"size\":1", 1);
+            }),
+        ),
+        ("a line more", Box::new(|lines| lines.push(lines[0].clone()))),
+        ("no such file", Box::new(Vec::clear)),
+    ]
+}
+
+/// What nobody can have meant is refused, and no file is begun.
+fn slips_are_refused(sandbox: &Sandbox) {
+    let slips: [(&[&str], &str); 6] = [
+        (&["--service", "crm", "--event", "crm.lead.captred"], "allowed: crm."),
+        (&["--service", "crm", "--event", "auth.session.started"], "there is no event type"),
+        (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
+        (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
+        (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
+        (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no user with the id 0197a8a0"),
+    ];
+    let slipped = sandbox.folder.join("slipped.ndjson");
+    for (slip, why) in slips {
+        let to = ["--output", slipped.to_str().unwrap()];
+        let ended = sandbox.run(&[&["audit", "export", "--tenant", "demo"][..], slip, &to[..]].concat());
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{slip:?}");
+        assert!(ended.stderr.contains(why), "{slip:?}: {}", ended.stderr);
+        assert!(!slipped.exists() && !slipped.with_extension("ndjson.part").exists(), "{slip:?}");
+    }
+}
+
+/// Who is a user is asked where users are; where that can't be reached, what is asked for is there all the same.
+fn users_need_not_be_known(sandbox: &Sandbox) {
+    let mut unknown = sandbox.inopsio(&["audit", "export", "--tenant", "demo", "--sign-ins", "--user"]);
+    unknown.args(["0197a8a0-0000-7000-8000-000000000001"]).env("INOPSIO_DATABASE_USER", "inopsio_nowhere");
+    let ended = unknown.output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && said.contains("can't be asked") && said.contains("inopsio_nowhere"), "{said}");
+}
+
+/// What was kept is the beginning of what is there; another history is not, and a stranger's key signs nothing.
+fn is_held_against_what_was_kept(alone: &Sandbox, pem: &str, [whole, part, other]: [&str; 3]) {
+    let held = |file: &str, known: &str| alone.run(&["audit", "check", file, "--key", pem, "--known", known]);
+    assert!(held(whole, part).status.success());
+    let ended = held(whole, other);
+    assert!(!ended.status.success() && ended.stderr.contains("another history"), "{ended:#?}");
+    let ended = held(part, whole);
+    assert!(!ended.status.success() && ended.stderr.contains("only a whole history"), "{ended:#?}");
+    let stranger = alone.folder.join("stranger.pem");
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    std::fs::write(&stranger, key).unwrap();
+    let ended = alone.run(&["audit", "check", whole, "--key", stranger.to_str().unwrap()]);
+    assert!(!ended.status.success() && ended.stderr.contains("not signed by a trusted key"), "{ended:#?}");
+}
+
 #[test]
 fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_seen() {
     let sandbox = Sandbox::new();
@@ -40,29 +136,8 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     sandbox.ok(&[&export[..], &one].concat());
     let signing_in = sandbox.folder.join("sign-ins.ndjson");
     sandbox.ok(&["audit", "export", "--tenant", "demo", "--sign-ins", "--output", signing_in.to_str().unwrap()]);
-    // What nobody can have meant is refused, and no file is begun.
-    let slips: [(&[&str], &str); 6] = [
-        (&["--service", "crm", "--event", "crm.lead.captred"], "allowed: crm."),
-        (&["--service", "crm", "--event", "auth.session.started"], "there is no event type"),
-        (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
-        (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
-        (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
-        (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no user with the id 0197a8a0"),
-    ];
-    let slipped = sandbox.folder.join("slipped.ndjson");
-    for (slip, why) in slips {
-        let to = ["--output", slipped.to_str().unwrap()];
-        let ended = sandbox.run(&[&["audit", "export", "--tenant", "demo"][..], slip, &to[..]].concat());
-        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{slip:?}");
-        assert!(ended.stderr.contains(why), "{slip:?}: {}", ended.stderr);
-        assert!(!slipped.exists() && !slipped.with_extension("ndjson.part").exists(), "{slip:?}");
-    }
-    // Who is a user is asked where users are; where that can't be reached, what is asked for is there all the same.
-    let mut unknown = sandbox.inopsio(&["audit", "export", "--tenant", "demo", "--sign-ins", "--user"]);
-    unknown.args(["0197a8a0-0000-7000-8000-000000000001"]).env("INOPSIO_DATABASE_USER", "inopsio_nowhere");
-    let ended = unknown.output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.success() && said.contains("can't be asked") && said.contains("inopsio_nowhere"), "{said}");
+    slips_are_refused(&sandbox);
+    users_need_not_be_known(&sandbox);
     drop(dev);
 
     // Without any server, and without any configuration.
@@ -81,73 +156,12 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     assert_eq!((&sign_ins["service"], &sign_ins["of"]), (&json!("auth"), &json!("sign-ins")));
 
     for file in [&whole, &part] {
-        let events = |lines: &[String]| {
-            lines
-                .iter()
-                .enumerate()
-                .filter(|(_, line)| line.starts_with("{\"event\""))
-                .map(|(at, _)| at)
-                .collect::<Vec<_>>()
-        };
-        type Change = Box<dyn FnOnce(&mut Vec<String>)>;
-        let changes: Vec<(&str, Change)> = vec![
-            (
-                "a byte",
-                Box::new(move |lines| {
-                    let at = events(lines)[1];
-                    lines[at] = lines[at].replacen("\"sequence\":1", "\"sequence\":2", 1);
-                }),
-            ),
-            (
-                "a payload",
-                Box::new(move |lines| {
-                    let at = events(lines)[1];
-                    lines[at] = lines[at].replacen("\"payload\":{", "\"payload\":{\"more\":1,", 1);
-                }),
-            ),
-            (
-                "two events in other places",
-                Box::new(move |lines| {
-                    let at = events(lines);
-                    lines.swap(at[0], at[1]);
-                }),
-            ),
-            (
-                "an event less",
-                Box::new(move |lines| {
-                    let at = events(lines)[1];
-                    lines.remove(at);
-                }),
-            ),
-            ("the end", Box::new(|lines| drop(lines.pop()))),
-            (
-                "another signature",
-                Box::new(|lines| {
-                    let at = lines.iter().position(|line| line.starts_with("{\"seal\"")).unwrap();
-                    lines[at] = lines[at].replacen("\"size\":", "\"size\":1", 1);
-                }),
-            ),
-            ("a line more", Box::new(|lines| lines.push(lines[0].clone()))),
-            ("no such file", Box::new(Vec::clear)),
-        ];
-        for (what, change) in changes {
+        for (what, change) in changes() {
             let ended = check(&changed(file, change));
             assert_eq!(ended.status.code(), Some(1), "{what}: {ended:#?}");
             assert!(ended.stdout.is_empty() && ended.stderr.contains("proves nothing"), "{what}: {}", ended.stderr);
         }
     }
-    // What was kept is the beginning of what is there; another history is not.
-    let held = |file: &Path, known: &str| {
-        alone.run(&["audit", "check", file.to_str().unwrap(), "--key", pem, "--known", known])
-    };
-    assert!(held(&whole, part.to_str().unwrap()).status.success());
-    let ended = held(&whole, signing_in.to_str().unwrap());
-    assert!(!ended.status.success() && ended.stderr.contains("another history"), "{ended:#?}");
-    let ended = held(&part, whole.to_str().unwrap());
-    assert!(!ended.status.success() && ended.stderr.contains("only a whole history"), "{ended:#?}");
-    let stranger = sandbox.folder.join("stranger.pem");
-    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-    std::fs::write(&stranger, key).unwrap();
-    let ended = alone.run(&["audit", "check", whole.to_str().unwrap(), "--key", stranger.to_str().unwrap()]);
-    assert!(!ended.status.success() && ended.stderr.contains("not signed by a trusted key"), "{ended:#?}");
+    let files = [&whole, &part, &signing_in].map(|file| file.to_str().unwrap());
+    is_held_against_what_was_kept(&alone, pem, files);
 }

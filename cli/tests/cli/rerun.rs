@@ -1,8 +1,11 @@
 //! What a tenant's jobs did, done again in a copy of the tenant.
 
+use std::fs::{File, read_to_string};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::sandbox::{Dev, Sandbox, eventually};
+use crate::sandbox::{Dev, Sandbox, ended, eventually};
 
 /// All jobs that there are, again in the tenant that follows.
 const RERUN: [&str; 9] =
@@ -42,12 +45,21 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     }
     jobs_are_completed(&sandbox, "demo", 2);
 
-    let again = sandbox.json(&[&RERUN[..], &["demo-copy"]].concat());
+    let before = leads(&sandbox, "demo");
+    let again = rerun_once_its_queue_goes_on(&sandbox);
     let [export] = &again["jobs"].as_array().unwrap()[..] else { panic!("another number of jobs: {again}") };
     assert_eq!((&export["kind"], &export["state"]), (&json!("export_leads"), &json!("completed")), "{again}");
     assert_eq!(export["difference"], Value::Null, "{again}");
     let [import] = &again["left_out"].as_array().unwrap()[..] else { panic!("others are left out: {again}") };
     assert_eq!(import["kind"], "import_leads", "{again}");
+    // The tenant itself is not touched, and the copy has what it has.
+    assert_eq!(leads(&sandbox, "demo"), before);
+    assert_eq!(leads(&sandbox, "demo-copy"), before);
+    let said = |tenant: &str, job: &Value| {
+        let shown = sandbox.json(&["job", "show", "--tenant", tenant, job.as_str().unwrap()]);
+        shown["log"].as_array().unwrap().iter().map(|line| line["message"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(said("demo", &export["was"]), said("demo-copy", &export["again"]));
 
     let token = sandbox.json(&["token", "--tenant", "demo-copy", "--role", "admin"]);
     sandbox.post(token["token"].as_str().unwrap(), "/v1/crm/leads", &json!({ "name": "Somebody Else" }));
@@ -56,6 +68,33 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     let again: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(again["jobs"][0]["difference"], r#"{"leads":4} instead of {"leads":3}"#, "{again}");
     jobs_are_completed(&sandbox, "demo", 2);
+}
+
+/// Has the jobs done again in a copy whose exports are paused, until it says that nobody works at them and they go on; what it printed.
+fn rerun_once_its_queue_goes_on(sandbox: &Sandbox) -> Value {
+    sandbox.ok(&["job", "queue", "pause", "--tenant", "demo-copy", "exports"]);
+    let said = sandbox.folder.join("rerun.log");
+    let mut rerun = sandbox.inopsio(&[&["--format", "json"], &RERUN[..], &["demo-copy"]].concat());
+    let rerun = rerun.stdout(Stdio::piped()).stderr(File::create(&said).unwrap()).spawn().unwrap();
+    eventually("it says that nobody works", || {
+        read_to_string(&said).unwrap().contains("no worker takes the jobs of crm").then_some(())
+    });
+    sandbox.ok(&["job", "queue", "resume", "--tenant", "demo-copy", "exports"]);
+    let ended = ended(rerun.wait_with_output().unwrap());
+    assert!(ended.status.success(), "{ended:#?} {}", read_to_string(&said).unwrap());
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+/// What happened to a tenant's leads, as it is in any copy: without what is the log's own.
+fn leads(sandbox: &Sandbox, tenant: &str) -> Vec<Value> {
+    let replay = ["replay", "--tenant", tenant, "--service", "crm", "--aggregate", "crm.lead", "--open"];
+    let mut events: Vec<Value> = sandbox.ok(&replay).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &mut events {
+        for own in ["tenant_id", "position", "event_id", "recorded_at"] {
+            assert!(event.as_object_mut().unwrap().remove(own).is_some(), "{own}: {event}");
+        }
+    }
+    events
 }
 
 fn jobs_are_completed(sandbox: &Sandbox, tenant: &str, count: usize) {

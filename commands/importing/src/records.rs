@@ -47,8 +47,26 @@ fn told(text: &str) -> Option<(char, &str)> {
     SEPARATORS.into_iter().find(|allowed| separator.strip_prefix(*allowed) == Some("")).map(|found| (found, line))
 }
 
-/// What separates cells: what does in the header. A comma, unless there is none, but a semicolon or a tab.
-fn separator(text: &str) -> char {
+/// What separates cells: what parts the header into most columns that are `known`, for a comma, too, may stand in the name of one that is
+/// not. Where it is the same with several: a comma, unless the header has none, but a semicolon or a tab.
+fn separator(text: &str, known: impl Fn(&str) -> bool) -> char {
+    let columns = |separator: char| {
+        let header = Records { rest: text, line: 1, separator }.next().and_then(Result::ok);
+        header.map_or(0, |header| header.cells.iter().filter(|cell| known(cell.trim())).count())
+    };
+    let first = first_separator(text);
+    let (mut most, mut best) = (columns(first), first);
+    for separator in SEPARATORS {
+        let found = columns(separator);
+        if found > most {
+            (most, best) = (found, separator);
+        }
+    }
+    best
+}
+
+/// What may separate cells and stands in the header, outside quotes: a comma before all.
+fn first_separator(text: &str) -> char {
     let (mut quoted, mut other) = (false, None);
     for c in text.trim_start_matches(['\r', '\n']).chars() {
         match c {
@@ -64,9 +82,10 @@ fn separator(text: &str) -> char {
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn of(text: &'a str) -> Self {
+    /// The rows of a file some of whose columns are `known` by their headers.
+    pub(crate) fn of(text: &'a str, known: impl Fn(&str) -> bool) -> Self {
         let Some((separator, line)) = told(text) else {
-            return Self { rest: text, line: 1, separator: separator(text) };
+            return Self { rest: text, line: 1, separator: separator(text, known) };
         };
         let mut records = Self { rest: text, line: 1, separator };
         records.advance(line.len());
@@ -160,7 +179,7 @@ mod tests {
     use super::*;
 
     fn cells(text: &str) -> Vec<(u64, Vec<String>, bool)> {
-        Records::of(text)
+        Records::of(text, |_| false)
             .map(|record| record.unwrap())
             .map(|r| (r.line, r.cells.iter().map(ToString::to_string).collect(), r.broken))
             .collect()
@@ -195,6 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn a_comma_in_the_name_of_a_column_separates_nothing_where_known_columns_are_separated_otherwise() {
+        let header = |text: &str| {
+            let mut records = Records::of(text, |header| ["a", "b"].contains(&header));
+            let record = records.next().unwrap().unwrap();
+            record.cells.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(header("a;b;c, d\n1;2;3\n"), ["a", "b", "c, d"]);
+        assert_eq!(header("c, d\t a \n"), ["c, d", " a "]);
+        assert_eq!(header("a,c; d\n"), ["a", "c; d"], "the other way round");
+        assert_eq!(header("a,x;b\n"), ["a", "x;b"], "one each: a comma");
+        assert_eq!(header("c;d, e\n"), ["c;d", " e"], "none: a comma");
+        assert_eq!(header("\"a\";\"c, d\";b\n"), ["a", "c, d", "b"]);
+        assert_eq!(header("sep=,\na;b;c, d\n"), ["a;b;c", " d"], "what is told counts");
+    }
+
+    #[test]
     fn a_line_before_the_header_may_say_what_separates_cells() {
         for separator in SEPARATORS {
             let text = format!("sep={separator}\r\na{separator}b\r\n\"c\"{separator}d,e;f\tg\r\n");
@@ -218,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_never_closed_is_said_with_its_line() {
-        let mut records = Records::of("a,b\nc,\"d\ne,f\n");
+        let mut records = Records::of("a,b\nc,\"d\ne,f\n", |_| false);
         assert!(records.next().unwrap().is_ok());
         assert_eq!(records.next(), Some(Err(Unterminated { line: 2 })));
         assert_eq!(records.next(), None);
@@ -227,7 +262,7 @@ mod tests {
     #[test]
     fn a_million_columns_are_counted_and_not_kept() {
         let text = ",".repeat(999_999);
-        let record = Records::of(&text).next().unwrap().unwrap();
+        let record = Records::of(&text, |_| false).next().unwrap().unwrap();
         assert_eq!((record.width, record.cells.len()), (1_000_000, MAX_COLUMNS));
     }
 
@@ -246,14 +281,14 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic_or_run_for_ever(text in any::<String>()) {
             let lines = text.lines().count() as u64;
-            for record in Records::of(&text).flatten() {
+            for record in Records::of(&text, |header| header == "a").flatten() {
                 prop_assert!(record.line <= lines.max(1));
             }
         }
 
         #[test]
         fn no_soup_of_quotes_makes_it_panic(text in "[\",\r\na]{0,40}") {
-            let read = Records::of(&text).count();
+            let read = Records::of(&text, |header| header == "a").count();
             prop_assert!(read <= text.len());
         }
     }

@@ -61,7 +61,8 @@ impl<'a, F: Field> Sheet<'a, F> {
     /// # Errors
     /// Codes that begin with `csv_`: it can't be read.
     pub fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
-        let mut records = Records::of(text(csv)?);
+        let known = |header: &str| mapping.contains_key(header) || named::<F>(&header.to_lowercase()).is_some();
+        let mut records = Records::of(text(csv)?, known);
         let Some(header) = records.next() else {
             return Err(Refusal::invalid("csv_empty", "the file is empty; its first line has to name the columns"));
         };
@@ -332,6 +333,13 @@ mod tests {
         let csv = b"Full name,Shoe size\nAda,37\n";
         let sheet = Sheet::read(csv, &mapping(&[("Full name", "name"), ("Shoe size", "ignore")]), 100_000).unwrap();
         assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), None]);
+        let csv_with_semicolons = b"Full name;Turnover, EUR;EMAIL\nAda;1,5;a@b.c\n";
+        let ignored = mapping(&[("Full name", "name"), ("Turnover, EUR", "ignore")]);
+        let sheet = Sheet::read(csv_with_semicolons, &ignored, 100_000).unwrap();
+        assert_eq!(
+            sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(),
+            [Some(Part::Name), None, Some(Part::Email)]
+        );
         let refused = |pairs| Sheet::read(csv, &mapping(pairs), 100_000).unwrap_err().code();
         assert_eq!(refused(&[("Surname", "name")]), "csv_mapping_column");
         assert_eq!(refused(&[("Full name", "surname")]), "csv_mapping_field");

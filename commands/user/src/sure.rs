@@ -3,10 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::Work;
-use kernel::{Caller, Refusal, UserId};
-
-/// How long after they showed it.
-const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
+use kernel::{Caller, Refusal, SURE_FOR, UserId};
 
 /// By how much clocks may differ: what is later than now by more is no time at which anybody showed anything.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
@@ -17,11 +14,14 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
 pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
-    let lately = |at| kernel::ago(at, now, CLOCKS_DIFFER).is_some_and(|ago| ago <= SURE_FOR);
-    if caller.shown_at().is_none_or(lately) {
+    if caller.shown_at().is_none_or(|at| kernel::is_sure(at, now, CLOCKS_DIFFER)) {
         return Ok(());
     }
-    let detail = "this is for who has signed in within the last ten minutes: sign in anew (max_age=600), and ask with the token that comes of that";
+    let detail = format!(
+        "this is for who has signed in within the last {} minutes: sign in anew (max_age={}), and ask with the token that comes of that",
+        SURE_FOR.num_minutes(),
+        SURE_FOR.num_seconds()
+    );
     Err(Refusal::unauthenticated("sign_in_too_old", detail))
 }
 

@@ -1,6 +1,7 @@
 //! A job as its row shows it.
 
 use chrono::{DateTime, Utc};
+use eventstore::lists::dealt;
 use kernel::TenantId;
 use serde::Serialize;
 use serde_json::Value;
@@ -71,24 +72,27 @@ pub struct Line {
 }
 
 impl Line {
-    /// A job's log, the first line first; for whoever may see it. `after`: only the lines after this many.
-    pub async fn list(
+    /// The logs of jobs, the first line first; for whoever may see them. Of each: only the lines after this many, and at most so many.
+    pub async fn lists(
         tables: &mut PgConnection,
         tenant: TenantId,
-        job: Uuid,
-        after: u32,
-        limit: u32,
-    ) -> Result<Vec<Self>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT at, attempt, message FROM jobs.lines
-             WHERE tenant_id = $1 AND job_id = $2 AND line > $3 ORDER BY line LIMIT $4",
+        asked: &[(Uuid, u32, u32)],
+    ) -> Result<Vec<Vec<Self>>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT a.nth, l.*
+             FROM UNNEST($2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS a (job_id, after, most, nth)
+             CROSS JOIN LATERAL (
+                 SELECT l.line, l.at, l.attempt, l.message FROM jobs.lines l
+                 WHERE l.tenant_id = $1 AND l.job_id = a.job_id AND l.line > a.after ORDER BY l.line LIMIT a.most) l
+             ORDER BY a.nth, l.line",
         )
         .bind(tenant.uuid())
-        .bind(job)
-        .bind(i64::from(after))
-        .bind(i64::from(limit))
+        .bind(asked.iter().map(|(job, ..)| *job).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, after, _)| i64::from(*after)).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(.., most)| i64::from(*most)).collect::<Vec<_>>())
         .fetch_all(tables)
-        .await
+        .await?;
+        dealt(&rows, asked.len())
     }
 }
 

@@ -239,8 +239,8 @@ impl Jobs {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         let job = self.row(&mut transaction, caller.tenant(), id).await?;
-        let lines = Line::list(&mut transaction, caller.tenant(), id, after, limit).await.map_err(unavailable)?;
-        Ok((job, lines))
+        let lines = Line::lists(&mut transaction, caller.tenant(), &[(id, after, limit)]).await.map_err(unavailable)?;
+        Ok((job, lines.into_iter().flatten().collect()))
     }
 
     /// What kind of file a job has made, and in how many parts.

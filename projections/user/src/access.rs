@@ -148,9 +148,24 @@ pub async fn access(
     grants: &[Grant],
     as_of: AsOf,
 ) -> Result<Option<Access>, sqlx::Error> {
-    let Some(row) = people::standing(tables, tenant, user, as_of).await? else { return Ok(None) };
-    let policy = Policy::at(tables, tenant, grants, &row.groups, as_of).await?;
-    Ok(Some(policy.access(&row)))
+    Ok(accesses(tables, tenant, &[user.uuid()], grants, as_of).await?.remove(&user.uuid()))
+}
+
+/// What users may do as of a moment, by their ids; who was not there, or not known, is left out.
+pub async fn accesses(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    users: &[Uuid],
+    grants: &[Grant],
+    as_of: AsOf,
+) -> Result<HashMap<Uuid, Access>, sqlx::Error> {
+    let rows = people::standings(tables, tenant, users, as_of).await?;
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let groups = rows.iter().flat_map(|row| row.groups.iter().copied()).collect();
+    let policy = Policy::at(tables, tenant, grants, &groups, as_of).await?;
+    Ok(rows.iter().map(|row| (row.user_id, policy.access(row))).collect())
 }
 
 /// Whose access is another at `to` than at `from`, of the users after `after` and of `others` (who are no users, such as machines:

@@ -11,6 +11,7 @@
 //! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
 //! - [`VaultDouble`]: what Vault answers, for want of one that is packaged;
 //! - [`smuggle`]: an event that no program of today would write;
+//! - [`Statements`]: what this process sent to Postgres;
 //! - [`lanterns`]: a history of an older program, with events that have retired forms;
 //! - [`Hold`]: whoever changes a row is held there, to be killed or cut off;
 //! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
@@ -34,6 +35,7 @@ mod programs;
 pub mod receiver;
 mod shared;
 mod smuggle;
+mod statements;
 mod template;
 mod vault;
 mod wait;
@@ -49,6 +51,7 @@ pub use network::Network;
 pub use programs::{free_port, nats_server, unconfigured};
 pub use shared::postgres;
 pub use smuggle::smuggle;
+pub use statements::Statements;
 pub use template::copy_prepared;
 pub use vault::{AskedVault, VAULT_TOKEN, VaultDouble};
 pub use wait::eventually;

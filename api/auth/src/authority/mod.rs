@@ -164,6 +164,11 @@ impl Authority {
         kernel::ago(at, self.now(), self.settings().leeway)
     }
 
+    /// Whether somebody who showed who they are at this time has done so a moment ago: see [`kernel::is_sure`].
+    pub(crate) fn is_sure(&self, shown_at: DateTime<Utc>) -> bool {
+        kernel::is_sure(shown_at, self.now(), self.settings().leeway)
+    }
+
     /// Which hour it is, counted from 1970: what any process may see to be due is done once in it.
     pub(crate) fn hour(&self) -> u64 {
         self.now().timestamp().max(0).unsigned_abs() / 3_600

@@ -5,8 +5,9 @@ use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, int, page, unreadable};
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Session, int, load, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::SERVICE;
@@ -76,11 +77,8 @@ impl Machine {
         const ORDER: &str = "API_KEYS_NEWEST";
         let request = PageRequest::new(first, after.as_deref(), ORDER)?;
         let machine = self.0.machine_id;
-        let mut tables = context.reader(SERVICE).await?;
-        let tenant = context.caller().tenant();
-        let rows = api_keys::of_machine(&mut tables, tenant, machine, request.after, request.limit()).await;
-        let rows = rows.map_err(unreadable)?.into_iter().map(ApiKey).collect();
-        Ok(ApiKeyConnection::new(Page::new(&request, ORDER, rows, ApiKey::id), machine))
+        let rows = load::<ApiKeys>(context, SERVICE, (machine, request.after, request.limit())).await?;
+        Ok(ApiKeyConnection::new(Page::new(&request, ORDER, rows.unwrap_or_default(), ApiKey::id), machine))
     }
 }
 
@@ -166,7 +164,45 @@ impl ApiKey {
 
 connection! {
     /// A page of a machine's API keys.
-    pub struct ApiKeyConnection of ApiKey by ApiKeyEdge in SERVICE, counted by api_keys::count where Uuid
+    pub struct ApiKeyConnection of ApiKey by ApiKeyEdge, counted by count where Uuid
+}
+
+/// The API keys of machines: of each before which one, and how many.
+struct ApiKeys;
+
+impl Fetch for ApiKeys {
+    type Key = (Uuid, Option<Uuid>, i64);
+    type Value = Vec<ApiKey>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let lists = api_keys::of_machines(tables, tenant, keys).await?;
+            let lists = lists.into_iter().map(|rows| rows.into_iter().map(ApiKey).collect());
+            Ok(keys.iter().copied().zip(lists).collect())
+        })
+    }
+}
+
+/// How many API keys machines have.
+struct ApiKeyCounts;
+
+impl Fetch for ApiKeyCounts {
+    type Key = Uuid;
+    type Value = i64;
+
+    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Uuid]) -> Fetching<'a, Uuid, i64> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move { Ok(api_keys::counts(tables, tenant, keys).await?.into_iter().collect()) })
+    }
+}
+
+async fn count(context: &Context, machine: &Uuid) -> FieldResult<i64> {
+    Ok(load::<ApiKeyCounts>(context, SERVICE, *machine).await?.unwrap_or_default())
 }
 
 /// Which machines; what is left out does not matter.

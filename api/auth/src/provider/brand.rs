@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kernel::Refusal;
 use poem::Response;
-use poem::http::{StatusCode, header};
+use poem::http::header;
 
 use super::form::Form;
 use super::pages::{Brand, Logo};
@@ -65,18 +65,14 @@ fn show(visit: &Visit, picture: Option<Picture>) -> Answer {
     let bytes = STANDARD.decode(&picture.base64).map_err(|_| nothing())?;
     let asked = Form::read(&visit.query).ok().and_then(|query| query.get("v").map(str::to_owned));
     let keep = if asked.as_deref() == Some(version(&picture)) { FOR_EVER } else { FOR_NOW };
-    let tag = format!("\"{}\"", picture.sha256);
-    let known = visit.header("if-none-match").is_some_and(|known| known == tag);
-    let response = Response::builder()
+    // The front answers whoever has it already.
+    Ok(Response::builder()
         .header(header::CACHE_CONTROL, keep)
-        .header(header::ETAG, tag)
+        .header(header::ETAG, format!("\"{}\"", picture.sha256))
         // Whatever else somebody may have put into the file: it is a picture, and opened by itself it can do nothing.
         .header("x-content-type-options", "nosniff")
         .header("content-security-policy", "default-src 'none'; sandbox")
-        .header("cross-origin-resource-policy", "same-site");
-    Ok(if known {
-        response.status(StatusCode::NOT_MODIFIED).finish()
-    } else {
-        response.content_type(picture.format.media_type()).body(bytes)
-    })
+        .header("cross-origin-resource-policy", "same-site")
+        .content_type(picture.format.media_type())
+        .body(bytes))
 }

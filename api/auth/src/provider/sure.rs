@@ -1,7 +1,6 @@
 //! Changing by what somebody shows who they are: only who has just shown it may. Whoever found a browser that somebody left open does not
 //! get in once more tomorrow.
 
-use chrono::TimeDelta;
 use poem::Response;
 
 use super::account::to_login;
@@ -12,12 +11,9 @@ use super::id_token::acr;
 use super::second_factor::{self, Pending};
 use super::{OAuthError, Provider, Visit};
 
-/// How long after they showed it.
-const SURE_FOR: TimeDelta = TimeDelta::minutes(10);
-
 /// Whether somebody showed who they are a moment ago.
 pub(super) fn lately(provider: &Provider, browser: &BrowserSession) -> bool {
-    provider.authority.ago(browser.confirmed_at).is_some_and(|ago| ago < SURE_FOR)
+    provider.authority.is_sure(browser.confirmed_at)
 }
 
 /// Who sits at the browser, and showed who they are a moment ago, by all that they have; else the page on which they show it, from which

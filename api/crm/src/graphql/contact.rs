@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Node, PostalAddress, Share, deal, int, load, owners, page};
+use face::graphql::{Context, Fetch, Fetching, Node, PostalAddress, Session, Share, deal, int, load, owners, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -168,15 +168,15 @@ impl Node for Contact {
 struct ContactsOfAccount;
 
 impl Fetch for ContactsOfAccount {
-    const SERVICE: Service = SERVICE;
     type Key = Share;
     type Value = Vec<Contact>;
 
     fn fetch<'a>(
+        session: &'a Session,
         tables: &'a mut PgConnection,
-        tenant: TenantId,
         keys: &'a [Self::Key],
     ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
         Box::pin(async move {
             let (accounts, most) = owners(keys);
             let rows = contacts::of_accounts(tables, tenant, &accounts, most).await?;
@@ -189,6 +189,6 @@ impl Contact {
     /// An account's first contacts.
     pub(crate) async fn at(context: &Context, account: Uuid, first: u32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        Ok(load::<ContactsOfAccount>(context, (account, first)).await?.unwrap_or_default())
+        Ok(load::<ContactsOfAccount>(context, SERVICE, (account, first)).await?.unwrap_or_default())
     }
 }

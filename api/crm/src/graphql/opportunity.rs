@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Share, Stretch, bad_argument, deal, forward, int, load, owners, page, unreadable,
+    Context, Fetch, Fetching, Node, Session, Share, Stretch, bad_argument, deal, forward, int, load, owners, page,
     window,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
@@ -159,10 +159,8 @@ impl Opportunity {
     ) -> FieldResult<Vec<OpportunityChange>> {
         context.require(history::READ)?;
         let (after, first) = window(first, after_version)?;
-        let mut tables = context.reader(SERVICE).await?;
-        let tenant = context.caller().tenant();
-        let rows = opportunities::history(&mut tables, tenant, self.0.opportunity_id, after, first).await;
-        Ok(rows.map_err(unreadable)?.into_iter().map(OpportunityChange).collect())
+        let changes = load::<Histories>(context, SERVICE, (self.0.opportunity_id, after, first)).await?;
+        Ok(changes.unwrap_or_default())
     }
 }
 
@@ -318,15 +316,15 @@ impl Node for Opportunity {
 struct OpportunitiesOfAccount;
 
 impl Fetch for OpportunitiesOfAccount {
-    const SERVICE: Service = SERVICE;
     type Key = Share;
     type Value = Vec<Opportunity>;
 
     fn fetch<'a>(
+        session: &'a Session,
         tables: &'a mut PgConnection,
-        tenant: TenantId,
         keys: &'a [Self::Key],
     ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
         Box::pin(async move {
             let (accounts, most) = owners(keys);
             let rows = opportunities::of_accounts(tables, tenant, &accounts, most).await?;
@@ -335,10 +333,31 @@ impl Fetch for OpportunitiesOfAccount {
     }
 }
 
+/// What happened to opportunities: of each after which version, and how much of it.
+struct Histories;
+
+impl Fetch for Histories {
+    type Key = (Uuid, i64, i64);
+    type Value = Vec<OpportunityChange>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let histories = opportunities::histories(tables, tenant, keys).await?;
+            let changes = histories.into_iter().map(|rows| rows.into_iter().map(OpportunityChange).collect());
+            Ok(keys.iter().copied().zip(changes).collect())
+        })
+    }
+}
+
 impl Opportunity {
     /// An account's first opportunities.
     pub(crate) async fn with(context: &Context, account: Uuid, first: u32) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
-        Ok(load::<OpportunitiesOfAccount>(context, (account, first)).await?.unwrap_or_default())
+        Ok(load::<OpportunitiesOfAccount>(context, SERVICE, (account, first)).await?.unwrap_or_default())
     }
 }

@@ -1,35 +1,14 @@
 //! What many objects name of each other is read once.
 
-use std::fmt::Write;
-use std::sync::{Arc, Mutex};
-
-use crm_commands::{AccountFields, ContactFields, CreateAccount, CreateContact};
-use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use crm_commands::{AccountFields, ContactFields, CreateAccount, CreateContact, MoneyFields, OpenOpportunity};
+use kernel::{Clock, SystemClock};
+use testbed::Statements;
 
 use crate::world::World;
 
-/// The statements that were sent to Postgres.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
-
-impl Layer<Registry> for Statements {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, Registry>) {
-        if event.metadata().target() == "sqlx::query" {
-            let mut text = String::new();
-            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-                write!(text, "{field}={value:?} ").unwrap();
-            });
-            self.0.lock().unwrap().push(text);
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another() {
-    let statements = Statements::default();
-    tracing_subscriber::registry().with(statements.clone()).init();
+    let statements = Statements::heard();
     let world = World::start().await;
     for n in 0..10 {
         let details = AccountFields { name: format!("Account {n}"), ..AccountFields::default() };
@@ -44,7 +23,7 @@ async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another(
     }
     // Everything is applied when this is answered, so that what follows is only what is asked.
     world.ask("contacts { totalCount }").await;
-    statements.0.lock().unwrap().clear();
+    statements.clear();
     let seen = world.ask("contacts { nodes { name account { name contacts { name account { name } } } } }").await;
     let nodes = seen["contacts"]["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 10);
@@ -52,10 +31,42 @@ async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another(
         assert_eq!(node["account"]["name"], format!("Account {n}"));
         assert_eq!(node["account"]["contacts"][0]["account"]["name"], format!("Account {n}"));
     }
-    let sent = statements.0.lock().unwrap();
-    let of = |table: &str| sent.iter().filter(|statement| statement.contains(table)).count();
-    assert_eq!(of("FROM account t"), 1, "{sent:#?}");
-    assert_eq!(of("FROM contact t"), 2, "the list, and the contacts of all accounts: {sent:#?}");
+    let (accounts, contacts) = (statements.with("FROM account t"), statements.with("FROM contact t"));
+    assert_eq!(accounts.len(), 1, "{accounts:#?}");
+    assert_eq!(contacts.len(), 2, "the list, and the contacts of all accounts: {contacts:#?}");
+}
+
+#[tokio::test]
+async fn the_histories_of_many_deals_are_one_query() {
+    let statements = Statements::heard();
+    let world = World::start().await;
+    let pipeline = world.pipeline(None).await.pipeline;
+    for n in 0..5 {
+        let deal = OpenOpportunity {
+            name: format!("Deal {n}"),
+            account: None,
+            contact: None,
+            pipeline,
+            stage: None,
+            amount: MoneyFields { minor: 100, currency: "EUR".to_owned() },
+            close_date: SystemClock.now().date_naive(),
+            owner: None,
+            line_items: Vec::new(),
+        };
+        world.command(None, deal).await.unwrap();
+    }
+    world.ask("opportunities { totalCount }").await;
+    statements.clear();
+    let history = "first: history(first: 1) { version change } history(afterVersion: 1) { version }";
+    let seen = world.ask(&format!("opportunities {{ nodes {{ {history} }} }}")).await;
+    let nodes = seen["opportunities"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 5);
+    for node in nodes {
+        assert_eq!(node["first"][0]["version"], 1, "{node}");
+        assert!(node["history"].as_array().unwrap().is_empty(), "{node}");
+    }
+    let histories = statements.with("FROM opportunity_history t");
+    assert_eq!(histories.len(), 1, "{histories:#?}");
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{BigInt, Context, Page, PageRequest, refuse};
+use face::graphql::{BigInt, Context, Fetch, Fetching, Page, PageRequest, Session, load, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
-use kernel::{Refusal, Service};
+use kernel::Service;
+use sqlx::PgConnection;
 use uuid::Uuid;
 use webhooks::{Delivery, Endpoint, READ, State};
 
@@ -159,17 +160,48 @@ impl Webhook {
         const ORDER: &str = "WEBHOOK_DELIVERIES_LAST";
         let request = PageRequest::new(first, after.as_deref(), ORDER)?;
         let Self { service, endpoint } = self;
-        let mut tables = context.reader(*service).await?;
-        let tenant = context.caller().tenant();
-        let found = Delivery::list(&mut tables, tenant, endpoint.id, request.after, request.first + 1).await;
-        let page = Page::new(&request, ORDER, found.map_err(unreadable)?, |delivery| delivery.id);
-        Ok(WebhookDeliveryConnection::new(page.map(WebhookDelivery::from), (*service, endpoint.id)))
+        let found = load::<Deliveries>(context, *service, (endpoint.id, request.after, request.first + 1)).await?;
+        let page = Page::new(&request, ORDER, found.unwrap_or_default(), |delivery| delivery.id);
+        Ok(WebhookDeliveryConnection::new(page, (*service, endpoint.id)))
     }
 }
 
 async fn count(context: &Context, (service, webhook): &(Service, Uuid)) -> FieldResult<i64> {
-    let mut tables = context.reader(*service).await?;
-    Delivery::count(&mut tables, context.caller().tenant(), webhook).await.map_err(unreadable)
+    Ok(load::<DeliveryCounts>(context, *service, *webhook).await?.unwrap_or_default())
+}
+
+/// What was delivered to webhooks: to each before which one, and how many.
+struct Deliveries;
+
+impl Fetch for Deliveries {
+    type Key = (Uuid, Option<Uuid>, u32);
+    type Value = Vec<WebhookDelivery>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let lists = Delivery::lists(tables, tenant, keys).await?;
+            let lists = lists.into_iter().map(|found| found.into_iter().map(WebhookDelivery::from).collect());
+            Ok(keys.iter().copied().zip(lists).collect())
+        })
+    }
+}
+
+/// How many deliveries are kept of webhooks.
+struct DeliveryCounts;
+
+impl Fetch for DeliveryCounts {
+    type Key = Uuid;
+    type Value = i64;
+
+    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Uuid]) -> Fetching<'a, Uuid, i64> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move { Ok(Delivery::counts(tables, tenant, keys).await?.into_iter().collect()) })
+    }
 }
 
 connection! {
@@ -222,9 +254,4 @@ impl From<Delivery> for WebhookDelivery {
 
 fn int(number: u64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-fn unreadable(error: sqlx::Error) -> juniper::FieldError {
-    tracing::error!(%error, "webhooks can't be read");
-    refuse(Refusal::internal("read_failed", "the webhooks can't be read; the log says why"))
 }

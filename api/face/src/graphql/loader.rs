@@ -7,25 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use juniper::FieldResult;
-use kernel::{Service, TenantId};
+use kernel::Service;
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
 use super::{Context, Session, unreadable};
 
-/// Reads the values of many keys in one query.
+/// Reads the values of many keys in a number of queries that does not grow with them.
 pub trait Fetch: Send + Sync + 'static {
-    /// Whose read models have them.
-    const SERVICE: Service;
     /// What a value is asked for by.
-    type Key: Copy + Eq + Hash + Send + Sync;
+    type Key: Clone + Eq + Hash + Send + Sync;
     /// What is read.
     type Value: Clone + Send + Sync;
 
-    /// The values of those keys that have one.
+    /// The values of those keys that have one, for this session's caller.
     fn fetch<'a>(
+        session: &'a Session,
         tables: &'a mut PgConnection,
-        tenant: TenantId,
         keys: &'a [Self::Key],
     ) -> Fetching<'a, Self::Key, Self::Value>;
 }
@@ -40,13 +38,16 @@ struct Loader<F: Fetch> {
     kind: PhantomData<F>,
 }
 
-/// A batch collects keys until one who waits for it closes it and reads.
+/// A batch collects keys of a service until one who waits for it closes it and reads.
 struct Batch<F: Fetch> {
     keys: Mutex<HashSet<F::Key>>,
     values: OnceCell<FieldResult<HashMap<F::Key, F::Value>>>,
 }
 
-struct State<F: Fetch> {
+/// The batches of each service.
+type State<F> = HashMap<Service, Batches<F>>;
+
+struct Batches<F: Fetch> {
     open: Arc<Batch<F>>,
     /// In which batch a key was asked for.
     asked: HashMap<F::Key, Arc<Batch<F>>>,
@@ -61,27 +62,26 @@ impl<F: Fetch> Clone for Loader<F> {
 /// Objects of one answer are resolved side by side in one task: after this many turns all of them have asked.
 const TURNS: usize = 3;
 
-/// The value of a key; `None`: there is none.
-pub async fn load<F: Fetch>(context: &Context, key: F::Key) -> FieldResult<Option<F::Value>> {
-    context.loader(Loader::<F>::new).load(key).await
+/// The value of a key in a service's read models; `None`: there is none.
+pub async fn load<F: Fetch>(context: &Context, service: Service, key: F::Key) -> FieldResult<Option<F::Value>> {
+    context.loader(Loader::<F>::new).load(service, key).await
 }
 
 impl<F: Fetch> Loader<F> {
     fn new(session: Arc<Session>) -> Self {
-        let state = State { open: Batch::open(), asked: HashMap::new() };
-        Self { session, state: Arc::new(Mutex::new(state)), kind: PhantomData }
+        Self { session, state: Arc::default(), kind: PhantomData }
     }
 
-    async fn load(&self, key: F::Key) -> FieldResult<Option<F::Value>> {
-        let batch = self.join(key);
+    async fn load(&self, service: Service, key: F::Key) -> FieldResult<Option<F::Value>> {
+        let batch = self.join(service, &key);
         // The first to come here reads for all; should it be dropped meanwhile, the next one does.
         let values = batch.values.get_or_init(|| async {
             for _ in 0..TURNS {
                 tokio::task::yield_now().await;
             }
-            let keys = self.close(&batch);
-            let mut tables = self.session.reader(F::SERVICE).await?;
-            F::fetch(&mut tables, self.session.caller().tenant(), &keys).await.map_err(unreadable)
+            let keys = self.close(service, &batch);
+            let mut tables = self.session.reader(service).await?;
+            F::fetch(&self.session, &mut tables, &keys).await.map_err(unreadable)
         });
         match values.await {
             Ok(values) => Ok(values.get(&key).cloned()),
@@ -89,21 +89,28 @@ impl<F: Fetch> Loader<F> {
         }
     }
 
-    fn join(&self, key: F::Key) -> Arc<Batch<F>> {
+    fn join(&self, service: Service, key: &F::Key) -> Arc<Batch<F>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = state.open.clone();
-        let batch = state.asked.entry(key).or_insert(open).clone();
+        let batches = state.entry(service).or_insert_with(Batches::new);
+        let open = batches.open.clone();
+        let batch = batches.asked.entry(key.clone()).or_insert(open).clone();
         // A key that was asked for before is in its batch already.
-        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         batch
     }
 
-    fn close(&self, batch: &Arc<Batch<F>>) -> Vec<F::Key> {
+    fn close(&self, service: Service, batch: &Arc<Batch<F>>) -> Vec<F::Key> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&state.open, batch) {
-            state.open = Batch::open();
+        if let Some(batches) = state.get_mut(&service).filter(|batches| Arc::ptr_eq(&batches.open, batch)) {
+            batches.open = Batch::open();
         }
-        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        batch.keys.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+impl<F: Fetch> Batches<F> {
+    fn new() -> Self {
+        Self { open: Batch::open(), asked: HashMap::new() }
     }
 }
 

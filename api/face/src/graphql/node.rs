@@ -8,7 +8,7 @@ use kernel::{Service, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Context, Fetch, Fetching, load};
+use super::{Context, Fetch, Fetching, Session, load};
 
 /// An object with an id.
 pub trait Node: Clone + Send + Sync + 'static {
@@ -25,7 +25,7 @@ pub trait Node: Clone + Send + Sync + 'static {
         async move {
             let Some(id) = id else { return Ok(None) };
             context.require(Self::READ)?;
-            load::<ById<Self>>(context, id).await
+            load::<ById<Self>>(context, Self::SERVICE, id).await
         }
     }
 }
@@ -33,12 +33,11 @@ pub trait Node: Clone + Send + Sync + 'static {
 struct ById<N>(PhantomData<fn() -> N>);
 
 impl<N: Node> Fetch for ById<N> {
-    const SERVICE: Service = N::SERVICE;
     type Key = Uuid;
     type Value = N;
 
-    fn fetch<'a>(tables: &'a mut PgConnection, tenant: TenantId, keys: &'a [Uuid]) -> Fetching<'a, Uuid, N> {
-        N::find(tables, tenant, keys)
+    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Uuid]) -> Fetching<'a, Uuid, N> {
+        N::find(tables, session.caller().tenant(), keys)
     }
 }
 

@@ -7,7 +7,7 @@ use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use testbed::{eventually, smuggle};
+use testbed::{Statements, eventually, smuggle};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
@@ -126,6 +126,44 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
     let live = rows(&mut superuser).await;
     rebuild(&world).await;
     assert_eq!(rows(&mut superuser).await, live);
+}
+
+#[tokio::test]
+async fn what_belongs_to_many_dead_letters_is_read_at_once() {
+    let statements = Statements::heard();
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let mut parked_letters = Vec::new();
+    for n in 0..4 {
+        let (_, id) = parked(&world, &mut superuser, &format!("Sick {n}")).await;
+        // A decision of its own each, by which to tell whether what was read at once was dealt out rightly.
+        let path = format!("/v1/dead-letters/crm/{id}/redrive");
+        let redriven = world.post(&path, json!({ "reason": id })).await;
+        assert_eq!(redriven.status, StatusCode::OK, "{redriven:?}");
+        parked_letters.push(id);
+    }
+    let selected = "nodes { id position event { id payload } attemptsMade { nth } decisions { reason } }";
+    let query = format!("{{ deadLetters {{ letters(consumer: \"projection.leads\") {{ {selected} }} }} }}");
+    statements.clear();
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let letters = asked.body["data"]["deadLetters"]["letters"]["nodes"].as_array().unwrap();
+    assert_eq!(letters.len(), parked_letters.len(), "{asked:?}");
+    let mut events = BTreeSet::new();
+    for (letter, id) in letters.iter().zip(parked_letters.iter().rev()) {
+        assert_eq!((&letter["id"], &letter["decisions"][0]["reason"]), (&json!(id), &json!(id)), "{letter}");
+        assert_eq!(letter["attemptsMade"].as_array().unwrap().last().unwrap()["nth"], 1, "{letter}");
+        assert!(letter["event"]["payload"].as_str().unwrap().contains("crm.lead.disqualified"), "{letter}");
+        events.insert(letter["event"]["id"].to_string());
+    }
+    assert_eq!(events.len(), letters.len(), "each has its own event");
+    for part in [
+        "FROM log.events WHERE tenant_id = $1 AND position = ANY",
+        "SELECT attempt, at, errors FROM dead.attempts a",
+        "decided_at, before, after FROM dead.decisions d",
+    ] {
+        let sent = statements.with(part);
+        assert_eq!(sent.len(), 1, "{part}: {sent:#?}");
+    }
 }
 
 #[tokio::test]

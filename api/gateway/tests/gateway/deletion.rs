@@ -94,13 +94,10 @@ async fn gone(world: &World, tenant: TenantId) {
     }
 }
 
-#[tokio::test]
-async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_notices_nothing() {
-    let world = Box::pin(town()).await;
-    let (globex, ours) = busy_tenant(&world).await;
-    let lead = world.lead("a neighbour's").await;
+/// Waits until a tenant has something everywhere.
+async fn has_something_everywhere(world: &World, tenant: TenantId) {
     testbed::eventually("it has something everywhere", || async {
-        let has = belongings(&world, globex.tenant_id).await;
+        let has = belongings(world, tenant).await;
         let tables = [
             "crm/log.claims",
             "crm/log.commands",
@@ -116,6 +113,78 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
         tables.iter().all(|table| has.iter().any(|(name, _)| name == table)).then_some(())
     })
     .await;
+}
+
+/// Whoever comes with a token of a tenant that is deleted is told so.
+async fn is_told_to_be_deleted(world: &World, ours: &str) {
+    testbed::eventually("it is said to be deleted", || async {
+        let lead = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001");
+        let answer = Answer::of(lead.bearer_auth(ours)).await;
+        (answer.code() == "tenant_deleted").then(|| answer.assert_problem())
+    })
+    .await;
+    world
+        .refuses(vec![(
+            world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(ours).json(&json!({ "name": "Eve" })),
+            StatusCode::FORBIDDEN,
+            "tenant_deleted",
+        )])
+        .await;
+}
+
+/// What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
+async fn only_sealed_history_is_left(world: &World, directory: &Directory, globex: TenantId) {
+    let unknown = directory.find("globex").await;
+    assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
+    let [told] = &Placements::of(directory).deleted().await.unwrap()[..] else { panic!("one") };
+    assert_eq!((told.tenant_id, told.slug.as_str()), (globex.uuid(), "globex"));
+    for service in ["crm", "auth"] {
+        let history = eventstore::history(world.of(service), globex).await.unwrap();
+        let kept = told.services.iter().find(|kept| kept.service == service).unwrap();
+        assert_eq!((kept.events, &kept.root), (history.events, &hex::encode(history.root)), "{service}");
+        assert!(history.events > 0);
+    }
+    let mut crm = world.of("crm").superuser().connect().await.unwrap();
+    let sealed: Vec<String> = sqlx::query_scalar(
+        "SELECT payload::text FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.captured'",
+    )
+    .bind(globex.uuid())
+    .fetch_all(&mut crm)
+    .await
+    .unwrap();
+    assert!(sealed.len() == 1 && sealed[0].contains("sealed") && !sealed[0].contains("Ada"), "{sealed:?}");
+}
+
+/// Builds all read models anew.
+async fn rebuild_all(world: &World) {
+    let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
+    for domain in gateway::domains() {
+        let database = world.of(domain.service.name());
+        let store = EventStore::open(database, world.config.log_settings(), Arc::new(SystemClock)).await.unwrap();
+        for projection in &domain.projections {
+            projector::rebuild(&admin, database, &store, projection.as_ref(), |_| {}).await.unwrap();
+        }
+        store.close().await;
+    }
+}
+
+/// A process that starts later knows it.
+async fn later_processes_know(world: &World, ours: &str) {
+    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
+    let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
+    testbed::eventually("the later one knows", || async {
+        (Answer::of(world.client.get(&url).bearer_auth(ours)).await.code() == "tenant_deleted").then_some(())
+    })
+    .await;
+    later.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_notices_nothing() {
+    let world = Box::pin(town()).await;
+    let (globex, ours) = busy_tenant(&world).await;
+    let lead = world.lead("a neighbour's").await;
+    has_something_everywhere(&world, globex.tenant_id).await;
     let (directory, [theirs, ours_too, anew]) = (Directory::open(&world.config), [1, 2, 3].map(uuid::Uuid::from_u128));
     let now = chrono::DateTime::UNIX_EPOCH;
     assert!(directory.hold("globex.example", (globex.tenant_id, theirs), &[theirs], now).await.unwrap());
@@ -129,19 +198,7 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     others.go_on(&world).await;
     within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
     gone(&world, globex.tenant_id).await;
-    testbed::eventually("it is said to be deleted", || async {
-        let lead = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001");
-        let answer = Answer::of(lead.bearer_auth(&ours)).await;
-        (answer.code() == "tenant_deleted").then(|| answer.assert_problem())
-    })
-    .await;
-    world
-        .refuses(vec![(
-            world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&ours).json(&json!({ "name": "Eve" })),
-            StatusCode::FORBIDDEN,
-            "tenant_deleted",
-        )])
-        .await;
+    is_told_to_be_deleted(&world, &ours).await;
 
     // Its neighbour has all that it had, and works on.
     for (table, before) in neighbours {
@@ -150,48 +207,15 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     }
     assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
 
-    // What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
-    let unknown = directory.find("globex").await;
-    assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
-    let [told] = &Placements::of(&directory).deleted().await.unwrap()[..] else { panic!("one") };
-    assert_eq!((told.tenant_id, told.slug.as_str()), (globex.tenant_id.uuid(), "globex"));
-    for service in ["crm", "auth"] {
-        let history = eventstore::history(world.of(service), globex.tenant_id).await.unwrap();
-        let kept = told.services.iter().find(|kept| kept.service == service).unwrap();
-        assert_eq!((kept.events, &kept.root), (history.events, &hex::encode(history.root)), "{service}");
-        assert!(history.events > 0);
-    }
-    let mut crm = world.of("crm").superuser().connect().await.unwrap();
-    let sealed: Vec<String> = sqlx::query_scalar(
-        "SELECT payload::text FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.captured'",
-    )
-    .bind(globex.tenant_id.uuid())
-    .fetch_all(&mut crm)
-    .await
-    .unwrap();
-    assert!(sealed.len() == 1 && sealed[0].contains("sealed") && !sealed[0].contains("Ada"), "{sealed:?}");
+    only_sealed_history_is_left(&world, &directory, globex.tenant_id).await;
 
     // Read models that are built anew do not show it again.
-    let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
-    for domain in gateway::domains() {
-        let database = world.of(domain.service.name());
-        let store = EventStore::open(database, world.config.log_settings(), Arc::new(SystemClock)).await.unwrap();
-        for projection in &domain.projections {
-            projector::rebuild(&admin, database, &store, projection.as_ref(), |_| {}).await.unwrap();
-        }
-        store.close().await;
-    }
+    rebuild_all(&world).await;
     assert_eq!(belongings(&world, globex.tenant_id).await, []);
     assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
 
     // A process that starts later knows it, and the name is free.
-    let later = Server::start(world.config.clone(), Services::All).await.unwrap();
-    let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
-    testbed::eventually("the later one knows", || async {
-        (Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code() == "tenant_deleted").then_some(())
-    })
-    .await;
-    later.shutdown().await;
+    later_processes_know(&world, &ours).await;
     let again = gateway::provision(&world.config, "globex", "Another", None).await.unwrap();
     assert_ne!(again.tenant_id, globex.tenant_id);
     // So is its domain, also while the record of before is still there; a neighbour's is not.

@@ -13,20 +13,15 @@ use crate::world::{Form, World};
 /// What would be a line of its own, in other colours, if it were written as it came.
 const FORGED: &str = "x\r\n2026-01-01T00:00:00.000000Z  INFO FORGED\u{1b}[31m\u{9b}2K\u{8}\u{2028}{\"level\":\"INFO\"}\n{\"level\":\"ERROR\",\"FORGED\":1}";
 
-#[tokio::test]
-async fn attack_94_a_text_that_forges_lines_of_the_log() {
-    let (text, lines) = (Logged::default(), Logged::default());
-    let all = || EnvFilter::new("debug,sqlx=off");
-    tracing_subscriber::registry()
-        .with(gateway::telemetry::lines(false, text.clone()).with_filter(all()))
-        .with(gateway::telemetry::lines(true, lines.clone()).with_filter(all()))
-        .init();
-    let world = World::start().await;
-    let id = "0197a8a0-0000-7000-8000-000000000001";
+/// A lead that there is not.
+const LEAD: &str = "0197a8a0-0000-7000-8000-000000000001";
+
+/// Sends it in bodies and names of operations.
+async fn sends_it_in_bodies(world: &World) {
     let operations = [
         ("/v1/crm/leads", json!({ "name": FORGED })),
         ("/v1/crm/leads", json!({ "name": "Ada", FORGED: 1 })),
-        (&*format!("/v1/crm/leads/{id}/disqualify"), json!({ "reason": FORGED })),
+        (&*format!("/v1/crm/leads/{LEAD}/disqualify"), json!({ "reason": FORGED })),
         ("/v1/user/invitations", json!({ "email": FORGED, "name": FORGED, "roles": [FORGED] })),
         ("/v1/user/users", json!({ "email": "eve@example.com", "name": FORGED, "roles": [FORGED] })),
         ("/v1/user/roles", json!({ "name": FORGED, "title": FORGED, "permissions": [FORGED] })),
@@ -43,6 +38,10 @@ async fn attack_94_a_text_that_forges_lines_of_the_log() {
     for (path, body) in operations {
         world.post(path, body).await;
     }
+}
+
+/// Sends it to the pages and the protocols of signing in.
+async fn sends_it_in_forms(world: &World) {
     for path in [
         "/t/acme/token",
         "/t/acme/introspect",
@@ -59,6 +58,10 @@ async fn attack_94_a_text_that_forges_lines_of_the_log() {
         let assertion = [("client_assertion", FORGED), ("client_assertion_type", FORGED)];
         world.anonymous(Method::POST, path).form(&assertion).send().await.unwrap();
     }
+}
+
+/// Sends it in files and addresses.
+async fn sends_it_in_files_and_paths(world: &World) {
     let csv = world.request(Method::POST, "/v1/crm/leads/import").header("content-type", "text/csv");
     csv.body(format!("name,{FORGED}\n\"{FORGED}\",x\n")).send().await.unwrap();
     let scim = world.request(Method::POST, "/scim/v2/Users").header("content-type", "application/scim+json");
@@ -70,7 +73,10 @@ async fn attack_94_a_text_that_forges_lines_of_the_log() {
         let request = world.request(Method::GET, &format!("{path}{quoted}"));
         request.header("accept", "text/html").send().await.unwrap();
     }
-    // In headers no client of ours sends a line break: by hand, with what may stand there, and what may not.
+}
+
+/// Sends it in headers, in which no client of ours sends a line break: by hand, with what may stand there, and what may not.
+async fn sends_it_in_headers(world: &World) {
     for value in ["x\u{9b}31mFORGED", "x\u{1b}[31mFORGED", "x\u{b}FORGED", "x\rFORGED"] {
         for name in [
             "user-agent",
@@ -83,18 +89,17 @@ async fn attack_94_a_text_that_forges_lines_of_the_log() {
         ] {
             let mut connection = tokio::net::TcpStream::connect(world.url.trim_start_matches("http://")).await.unwrap();
             let request =
-                format!("GET /v1/crm/leads/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
+                format!("GET /v1/crm/leads/{LEAD} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
             connection.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
             // Cut off, or answered: both will do.
             let _ = connection.read_to_end(&mut answer).await;
         }
     }
-    let (text, lines) = (text.text(), lines.text());
-    assert!(
-        text.contains("FORGED") && lines.contains("FORGED"),
-        "nothing of it is logged: this looks in the wrong place"
-    );
+}
+
+/// What is written for people, and for programs, is ours line by line.
+fn is_ours_line_by_line(text: &str, lines: &str) {
     let is_plain = |c: char| !c.is_control() || c == '\n';
     for (number, line) in text.lines().enumerate() {
         // Ours begin with a time and a level; a forged one would begin where its text does.
@@ -112,4 +117,25 @@ async fn attack_94_a_text_that_forges_lines_of_the_log() {
         assert!(entry.get("FORGED").is_none() && entry["timestamp"].is_string(), "{line}");
         assert!(line.chars().all(is_plain), "{line:?}");
     }
+}
+
+#[tokio::test]
+async fn attack_94_a_text_that_forges_lines_of_the_log() {
+    let (text, lines) = (Logged::default(), Logged::default());
+    let all = || EnvFilter::new("debug,sqlx=off");
+    tracing_subscriber::registry()
+        .with(gateway::telemetry::lines(false, text.clone()).with_filter(all()))
+        .with(gateway::telemetry::lines(true, lines.clone()).with_filter(all()))
+        .init();
+    let world = World::start().await;
+    sends_it_in_bodies(&world).await;
+    sends_it_in_forms(&world).await;
+    sends_it_in_files_and_paths(&world).await;
+    sends_it_in_headers(&world).await;
+    let (text, lines) = (text.text(), lines.text());
+    assert!(
+        text.contains("FORGED") && lines.contains("FORGED"),
+        "nothing of it is logged: this looks in the wrong place"
+    );
+    is_ours_line_by_line(&text, &lines);
 }

@@ -13,6 +13,73 @@ async fn world() -> World {
     World::start_with(|config| config.webhooks.allow_private = true).await
 }
 
+/// What was delivered to a webhook, the last first: noted, and page by page each is there once.
+async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
+    let deliveries = eventually("the deliveries are noted", async || {
+        let found = world.get(&format!("{path}/deliveries?limit=2")).await;
+        let list = found.body["deliveries"].as_array().cloned()?;
+        (list.len() == 2 && list[1]["position"] == 3).then_some(list)
+    })
+    .await;
+    assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
+    // Page by page each is there once; the last page leads nowhere.
+    let (mut listed, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("{path}/deliveries?limit=1{after}")).await.body;
+        listed.extend(page["deliveries"].as_array().unwrap().clone());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert!(listed.len() >= 4, "{listed:?}");
+    assert_eq!(listed[..2], deliveries[..]);
+    listed
+}
+
+/// What was done with it, page by page.
+async fn changes_are_listed(world: &World, path: &str) {
+    let changes = world.get(&format!("{path}/changes?limit=1")).await.body;
+    let earlier = world.get(&format!("{path}/changes?after={}", changes["next"])).await.body;
+    assert_eq!(
+        (&changes["changes"][0]["version"], &earlier["changes"][0]["version"]),
+        (&json!(3), &json!(2)),
+        "{changes}"
+    );
+    assert_eq!(earlier["next"], Value::Null, "{earlier}");
+}
+
+/// GraphQL shows it with what it got.
+async fn is_shown_by_graphql(world: &World, id: &str, listed: &[Value]) {
+    let query = format!(
+        "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
+           deliveries(first: 1) {{ totalCount nodes {{ eventType status error }} pageInfo {{ hasNextPage }} }} }} }} }}"
+    );
+    let asked = world.post("/graphql", json!({ "query": query })).await;
+    let events = &asked.body["data"]["events"];
+    assert_eq!((&events["webhooks"][0]["id"], &events["webhook"]["version"]), (&json!(id), &json!(3)), "{asked:?}");
+    let page = &events["webhook"]["deliveries"];
+    assert_eq!(page["nodes"][0]["eventType"], "inopsio.webhook.ping", "{page}");
+    assert_eq!((&page["totalCount"], &page["pageInfo"]["hasNextPage"]), (&json!(listed.len()), &json!(true)), "{page}");
+    let shown = &events["webhooks"][0];
+    assert_eq!(shown["state"], "ENABLED", "{shown}");
+    for number in ["lagEvents", "delivered", "position"] {
+        assert!(shown[number].is_string(), "{number} may outgrow 32 bits: {shown}");
+    }
+}
+
+/// It is disabled, enabled, changed and removed.
+async fn is_changed_and_removed(world: &World, path: &str, url: &str) {
+    assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
+    let shown = world.get(path).await;
+    assert_eq!((&shown.body["state"], &shown.body["disabled_reason"]), (&json!("disabled"), &json!("moved")));
+    assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
+    let changed = world.post(&format!("{path}/change"), json!({ "url": url })).await;
+    assert_eq!((changed.status, world.get(path).await.body["types"].clone()), (StatusCode::OK, json!([])));
+    let remove = || world.request(Method::POST, &format!("{path}/remove")).header("idempotency-key", "two");
+    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK);
+    assert_eq!(world.get(path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK, "the same request gets the first answer");
+}
+
 #[tokio::test]
 async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     let world = world().await;
@@ -49,58 +116,10 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     assert_eq!((&ping.body["delivered"], &ping.body["status"]), (&json!(true), &json!(204)), "{ping:?}");
     let rotated = world.post(&format!("{path}/rotate-secret"), json!({ "overlap_hours": 1 })).await;
     assert_ne!(rotated.body["secret"], created.body["secret"]);
-    let deliveries = eventually("the deliveries are noted", async || {
-        let found = world.get(&format!("{path}/deliveries?limit=2")).await;
-        let list = found.body["deliveries"].as_array().cloned()?;
-        (list.len() == 2 && list[1]["position"] == 3).then_some(list)
-    })
-    .await;
-    assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
-    // Page by page each is there once; the last page leads nowhere.
-    let (mut listed, mut after) = (Vec::new(), String::new());
-    loop {
-        let page = world.get(&format!("{path}/deliveries?limit=1{after}")).await.body;
-        listed.extend(page["deliveries"].as_array().unwrap().clone());
-        let Some(next) = page["next"].as_str() else { break };
-        after = format!("&after={next}");
-    }
-    assert!(listed.len() >= 4, "{listed:?}");
-    assert_eq!(listed[..2], deliveries[..]);
-    let changes = world.get(&format!("{path}/changes?limit=1")).await.body;
-    let earlier = world.get(&format!("{path}/changes?after={}", changes["next"])).await.body;
-    assert_eq!(
-        (&changes["changes"][0]["version"], &earlier["changes"][0]["version"]),
-        (&json!(3), &json!(2)),
-        "{changes}"
-    );
-    assert_eq!(earlier["next"], Value::Null, "{earlier}");
-
-    let query = format!(
-        "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
-           deliveries(first: 1) {{ totalCount nodes {{ eventType status error }} pageInfo {{ hasNextPage }} }} }} }} }}"
-    );
-    let asked = world.post("/graphql", json!({ "query": query })).await;
-    let events = &asked.body["data"]["events"];
-    assert_eq!((&events["webhooks"][0]["id"], &events["webhook"]["version"]), (&json!(id), &json!(3)), "{asked:?}");
-    let page = &events["webhook"]["deliveries"];
-    assert_eq!(page["nodes"][0]["eventType"], "inopsio.webhook.ping", "{page}");
-    assert_eq!((&page["totalCount"], &page["pageInfo"]["hasNextPage"]), (&json!(listed.len()), &json!(true)), "{page}");
-    let shown = &events["webhooks"][0];
-    assert_eq!(shown["state"], "ENABLED", "{shown}");
-    for number in ["lagEvents", "delivered", "position"] {
-        assert!(shown[number].is_string(), "{number} may outgrow 32 bits: {shown}");
-    }
-
-    assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
-    let shown = world.get(&path).await;
-    assert_eq!((&shown.body["state"], &shown.body["disabled_reason"]), (&json!("disabled"), &json!("moved")));
-    assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
-    let changed = world.post(&format!("{path}/change"), json!({ "url": receiver.url })).await;
-    assert_eq!((changed.status, world.get(&path).await.body["types"].clone()), (StatusCode::OK, json!([])));
-    let remove = || world.request(Method::POST, &format!("{path}/remove")).header("idempotency-key", "two");
-    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK);
-    assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(Answer::of(remove()).await.status, StatusCode::OK, "the same request gets the first answer");
+    let listed = deliveries_are_listed(&world, &path).await;
+    changes_are_listed(&world, &path).await;
+    is_shown_by_graphql(&world, id, &listed).await;
+    is_changed_and_removed(&world, &path, &receiver.url).await;
     // Who did what outlives the webhook; its secret does not, not even in the first answer.
     let changes = world.get(&format!("{path}/changes")).await;
     let names: Vec<_> =

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, Cursor, Node, PageRequest, forward, unreadable};
+use face::graphql::{Context, Cursor, Fetch, Fetching, Node, PageRequest, Session, forward, load, unreadable};
 use juniper::{FieldResult, graphql_object};
 use kernel::UserId;
+use sqlx::PgConnection;
 use user_projections::AsOf;
 use user_projections::access::{self, AccessChanges, Policy};
 use uuid::Uuid;
@@ -94,11 +95,36 @@ impl AccessChangePage {
     }
 }
 
-pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldResult<Option<Access>> {
-    // Everybody may see what they may do themselves.
-    if context.caller().subject() != user.to_string() {
-        context.require(READ)?;
+/// Everybody may see what they may do themselves.
+fn permitted(context: &Context, user: UserId) -> FieldResult<()> {
+    if context.caller().subject() == user.to_string() { Ok(()) } else { context.require(READ) }
+}
+
+/// What users may do today.
+struct Today;
+
+impl Fetch for Today {
+    type Key = Uuid;
+    type Value = Access;
+
+    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Uuid]) -> Fetching<'a, Uuid, Access> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let found = access::accesses(tables, tenant, keys, session.grants(), AsOf::TODAY).await?;
+            Ok(found.into_iter().map(|(user, access)| (user, Access(access))).collect())
+        })
     }
+}
+
+/// What a user may do today.
+pub(crate) async fn of_user(context: &Context, user: UserId) -> FieldResult<Option<Access>> {
+    permitted(context, user)?;
+    load::<Today>(context, SERVICE, user.uuid()).await
+}
+
+/// What a user, or a machine, may do as of a moment.
+pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldResult<Option<Access>> {
+    permitted(context, user)?;
     let (tenant, grants) = (context.caller().tenant(), context.grants());
     let mut tables = context.reader(SERVICE).await?;
     let found = access::access(&mut tables, tenant, user, grants, as_of).await.map_err(unreadable)?;

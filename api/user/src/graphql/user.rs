@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, Page, PageRequest, PostalAddress, Stretch, int, unlistable, unreadable};
+use face::graphql::{
+    Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, Stretch, int, load, unlistable,
+    unreadable,
+};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId, UserId};
 use sqlx::PgConnection;
 use user_aggregates as domain;
-use user_projections::people::{self, PersonHistoryRow, PersonRow};
+use user_projections::people::{self, Behind, Body, PersonHistoryRow, PersonRow};
+use user_projections::{ListError, Seek, SeekKey};
 use uuid::Uuid;
 
 use super::access::{self, Access};
@@ -173,7 +177,7 @@ impl User {
 
     /// What they may do.
     async fn access(&self, context: &Context) -> FieldResult<Option<Access>> {
-        access::of(context, UserId::new(self.0.user_id), user_projections::AsOf::TODAY).await
+        access::of_user(context, UserId::new(self.0.user_id)).await
     }
 }
 
@@ -276,7 +280,70 @@ impl UserOrder {
 
 connection! {
     /// A page of users.
-    pub struct UserConnection of User by UserEdge in SERVICE, counted by people::count where people::PersonFilter
+    pub struct UserConnection of User by UserEdge, counted by count where people::PersonFilter
+}
+
+/// Who belongs to groups and organizations: of each from where on, and how many.
+struct Members;
+
+impl Fetch for Members {
+    type Key = (Body, Option<Behind>, i64);
+    type Value = Vec<User>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Self::Key],
+    ) -> Fetching<'a, Self::Key, Self::Value> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let lists = people::members(tables, tenant, keys).await?;
+            let lists = lists.into_iter().map(|rows| rows.into_iter().map(User).collect());
+            Ok(keys.iter().cloned().zip(lists).collect())
+        })
+    }
+}
+
+/// How many belong to groups and organizations.
+struct MemberCounts;
+
+impl Fetch for MemberCounts {
+    type Key = Body;
+    type Value = i64;
+
+    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Body]) -> Fetching<'a, Body, i64> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move { Ok(people::count_members(tables, tenant, keys).await?.into_iter().collect()) })
+    }
+}
+
+async fn count(context: &Context, filter: &people::PersonFilter) -> FieldResult<i64> {
+    if let Some(body) = filter.body() {
+        return Ok(load::<MemberCounts>(context, SERVICE, body).await?.unwrap_or_default());
+    }
+    let mut tables = context.reader(SERVICE).await?;
+    people::count(&mut tables, context.caller().tenant(), filter).await.map_err(unreadable)
+}
+
+/// A page of those whom the filter lets through. Who belongs to something is read for all that are asked for at once.
+async fn rows(
+    context: &Context,
+    filter: &people::PersonFilter,
+    order: people::PersonOrder,
+    after: Option<Seek>,
+    limit: i64,
+) -> FieldResult<Vec<User>> {
+    if let (Some(body), people::PersonOrder::Name) = (filter.body(), order) {
+        let behind = match after {
+            None => None,
+            Some(Seek { key: SeekKey::Text(name), id }) => Some((name, id)),
+            Some(_) => return Err(unlistable(ListError::Cursor)),
+        };
+        return Ok(load::<Members>(context, SERVICE, (body, behind, limit)).await?.unwrap_or_default());
+    }
+    let mut tables = context.reader(SERVICE).await?;
+    let rows = people::list(&mut tables, context.caller().tenant(), filter, order, after, limit).await;
+    Ok(rows.map_err(unlistable)?.into_iter().map(User).collect())
 }
 
 pub(crate) async fn list(
@@ -289,10 +356,7 @@ pub(crate) async fn list(
     context.require(READ)?;
     let (order, name) = order.unwrap_or(UserOrder::Name).key();
     let mut request = PageRequest::new(first, after.as_deref(), name)?;
-    let mut tables = context.reader(SERVICE).await?;
-    let tenant = context.caller().tenant();
-    let rows = people::list(&mut tables, tenant, &filter, order, request.after.take(), request.limit()).await;
-    let rows = rows.map_err(unlistable)?.into_iter().map(User).collect();
+    let rows = rows(context, &filter, order, request.after.take(), request.limit()).await?;
     Ok(UserConnection::new(Page::new(&request, name, rows, |row: &User| order.seek(&row.0)), filter))
 }
 

@@ -2,30 +2,44 @@
 
 use folding::table::select;
 use kernel::TenantId;
+use projector::dealt;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::row::ApiKeyRow;
 
-/// The keys of a machine, at most `limit` of those issued before the one with the id `after`; newest first.
-pub async fn of_machine(
+/// The keys of machines, newest first. Of each: only those issued before the one with this id, and at most so many.
+pub async fn of_machines(
     tables: &mut PgConnection,
     tenant: TenantId,
-    machine: Uuid,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<ApiKeyRow>, sqlx::Error> {
+    asked: &[(Uuid, Option<Uuid>, i64)],
+) -> Result<Vec<Vec<ApiKeyRow>>, sqlx::Error> {
     // Ids are UUIDv7: in the order in which they were made.
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.machine_id = $2 AND ($3::uuid IS NULL OR t.api_key_id < $3)
-         ORDER BY t.api_key_id DESC LIMIT $4",
+        "SELECT a.nth, k.*
+         FROM UNNEST($2::uuid[], $3::uuid[], $4::bigint[]) WITH ORDINALITY AS a (machine_id, before, most, nth)
+         CROSS JOIN LATERAL (
+             {} WHERE t.tenant_id = $1 AND t.machine_id = a.machine_id AND (a.before IS NULL OR t.api_key_id < a.before)
+             ORDER BY t.api_key_id DESC LIMIT a.most
+         ) k
+         ORDER BY a.nth, k.api_key_id DESC",
         select::<ApiKeyRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(machine).bind(after).bind(limit).fetch_all(tables).await
+    let query = sqlx::query(&sql)
+        .bind(tenant.uuid())
+        .bind(asked.iter().map(|(machine, ..)| *machine).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, before, _)| *before).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
+    dealt(&query.fetch_all(tables).await?, asked.len())
 }
 
-/// How many keys a machine has, revoked ones included.
-pub async fn count(tables: &mut PgConnection, tenant: TenantId, machine: &Uuid) -> Result<i64, sqlx::Error> {
-    let sql = "SELECT count(*) FROM api_key WHERE tenant_id = $1 AND machine_id = $2";
-    sqlx::query_scalar(sql).bind(tenant.uuid()).bind(machine).fetch_one(tables).await
+/// How many keys these machines have, revoked ones included; who has none is left out.
+pub async fn counts(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    machines: &[Uuid],
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    let sql =
+        "SELECT machine_id, count(*) FROM api_key WHERE tenant_id = $1 AND machine_id = ANY ($2) GROUP BY machine_id";
+    sqlx::query_as(sql).bind(tenant.uuid()).bind(machines).fetch_all(tables).await
 }

@@ -5,7 +5,7 @@ mod reducer;
 mod row;
 
 use folding::projection;
-pub use list::{count, of_machine};
+pub use list::{counts, of_machines};
 pub use row::ApiKeyRow;
 
 projection! {

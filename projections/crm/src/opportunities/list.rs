@@ -7,6 +7,7 @@ use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
 use kernel::{Currency, TenantId};
+use projector::dealt;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -77,19 +78,28 @@ pub async fn of_accounts(
     first_of_each(tables, tenant, accounts, ("account_id", "opened_at"), limit).await
 }
 
-/// A deal's changes after version `after`, first to last, at most `limit`; an unknown deal has none.
-pub async fn history(
+/// The changes of deals, first to last; an unknown deal has none. Of each: only those after this version, and at most so many.
+pub async fn histories(
     tables: &mut PgConnection,
     tenant: TenantId,
-    opportunity: Uuid,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<OpportunityHistoryRow>, sqlx::Error> {
+    asked: &[(Uuid, i64, i64)],
+) -> Result<Vec<Vec<OpportunityHistoryRow>>, sqlx::Error> {
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.opportunity_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
+        "SELECT a.nth, h.*
+         FROM UNNEST($2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS a (opportunity_id, after, most, nth)
+         CROSS JOIN LATERAL (
+             {} WHERE t.tenant_id = $1 AND t.opportunity_id = a.opportunity_id AND t.version > a.after
+             ORDER BY t.version LIMIT a.most
+         ) h
+         ORDER BY a.nth, h.version",
         select::<OpportunityHistoryRow>()
     );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(opportunity).bind(after).bind(limit).fetch_all(tables).await
+    let query = sqlx::query(&sql)
+        .bind(tenant.uuid())
+        .bind(asked.iter().map(|(deal, ..)| *deal).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, after, _)| *after).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
+    dealt(&query.fetch_all(tables).await?, asked.len())
 }
 
 impl Filter for OpportunityFilter {

@@ -9,7 +9,7 @@ mod row;
 pub use board::{Board, BoardStage, StageSum, assemble, board};
 pub use folding::list::{count, find, list};
 use folding::projection;
-pub use list::{OpportunityFilter, OpportunityOrder, history, of_accounts};
+pub use list::{OpportunityFilter, OpportunityOrder, histories, of_accounts};
 pub use movement::{Deal, DealMovement, Movement, MovementSum, Span, count_moved, moved, movement_sums};
 pub use row::{OpportunityHistoryRow, OpportunityRow};
 

@@ -112,9 +112,11 @@ async fn a_deal_is_listed_with_the_account_and_the_contact_that_it_has_now() {
     let found = opportunities::of_accounts(&mut tables, story.tenant, &[first, second], 10).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|row| (row.account_id, row.contact_id, row.version)).collect();
     assert_eq!(found, [(Some(second), Some(contact), 3)]);
-    let history = opportunities::history(&mut tables, story.tenant, deal, 0, 10).await.unwrap();
-    let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
-    assert_eq!(changes, ["opened", "account_changed", "contact_changed"]);
+    let asked = [(deal, 0, 10), (id(), 0, 10), (deal, 1, 1)];
+    let histories = opportunities::histories(&mut tables, story.tenant, &asked).await.unwrap();
+    let changes = histories.iter().map(|history| history.iter().map(|row| row.change.as_str()).collect());
+    let changes: Vec<Vec<_>> = changes.collect();
+    assert_eq!(changes, [vec!["opened", "account_changed", "contact_changed"], vec![], vec!["account_changed"]]);
 }
 
 #[tokio::test]

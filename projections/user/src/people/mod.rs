@@ -2,6 +2,7 @@
 
 mod history;
 mod list;
+mod members;
 mod reducer;
 mod row;
 mod search;
@@ -11,6 +12,7 @@ pub use history::{history, standing, standings};
 pub use list::{
     PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
 };
+pub use members::{Behind, Body, count_members, members};
 pub use row::{PersonHistoryRow, PersonRow};
 
 projection! {

@@ -3,12 +3,12 @@
 use kernel::{PostalAddress, UserId};
 use user_aggregates::{
     GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Label, Labels,
-    Login, Profile, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft, UserLabelsChanged,
-    UserLocked, UserLoginChanged, UserPhoneVerified, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted,
-    UserStatus,
+    Login, OrganizationId, Profile, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
+    UserLabelsChanged, UserLocked, UserLoginChanged, UserPhoneVerified, UserProfileChanged, UserRegistered,
+    UserRemoved, UserRoleGranted, UserStatus,
 };
 use user_projections::invitations::{self, InvitationFilter, LastSentFirst};
-use user_projections::people::{self, PersonFilter, PersonOrder};
+use user_projections::people::{self, Body, PersonFilter, PersonOrder};
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -66,6 +66,47 @@ async fn users_are_found_by_what_they_are_called_and_by_what_they_belong_to() {
         assert_eq!(names(&stage, &story, group(sales)).await, ["Grace Hopper"]);
         assert_eq!(names(&stage, &story, group(staff)).await, ["Grace Hopper"]);
     }
+}
+
+#[tokio::test]
+async fn pages_of_those_who_belong_to_several_groups_and_organizations_are_read_at_once() {
+    let mut story = Story::new();
+    let (sales, staff, north) = (GroupId::new(id()), GroupId::new(id()), OrganizationId::new(id()));
+    for name in ["Ada", "Grace", "Joan", "Mary"] {
+        let user = user(&mut story, name, &[]);
+        story.add::<UserEvent>(user, day(2), UserGroupJoined { group: sales });
+        if name != "Ada" {
+            story.add::<UserEvent>(user, day(3), UserGroupJoined { group: staff });
+        }
+        if name == "Mary" {
+            story.add::<UserEvent>(user, day(4), UserRemoved {});
+        }
+    }
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let filters = [
+        PersonFilter { group: Some(sales), ..PersonFilter::default() },
+        PersonFilter { group: Some(staff), ..PersonFilter::default() },
+        PersonFilter { organization: Some(north), ..PersonFilter::default() },
+    ];
+    let bodies: Vec<Body> = filters.iter().map(|filter| filter.body().unwrap()).collect();
+    let whole: Vec<_> = bodies.iter().map(|body| (*body, None, 100)).collect();
+    let read = people::members(&mut tables, story.tenant, &whole).await.unwrap();
+    let counts = people::count_members(&mut tables, story.tenant, &bodies).await.unwrap();
+    for ((filter, body), members) in filters.iter().zip(&bodies).zip(&read) {
+        let one = people::list(&mut tables, story.tenant, filter, PersonOrder::Name, None, 100).await.unwrap();
+        assert_eq!(*members, one, "as one by one");
+        let count = counts.iter().find(|(of, _)| of == body).map_or(0, |(_, count)| *count);
+        assert_eq!(count, people::count(&mut tables, story.tenant, filter).await.unwrap());
+    }
+    assert_eq!(read.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2, 0]);
+    let ada = &read[0][0];
+    let next = [(bodies[0], Some((ada.name.clone(), ada.user_id)), 1), (bodies[1], None, 1)];
+    let pages = people::members(&mut tables, story.tenant, &next).await.unwrap();
+    assert_eq!(pages, [vec![read[0][1].clone()], vec![read[1][0].clone()]]);
+    let with_more = PersonFilter { role: Some("admin".to_owned()), ..filters[0].clone() };
+    assert_eq!((with_more.body(), PersonFilter::default().body()), (None, None));
 }
 
 #[tokio::test]

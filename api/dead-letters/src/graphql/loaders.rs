@@ -1,0 +1,70 @@
+//! What belongs to dead letters, read once for all of an answer.
+
+use deadletters::{Attempt, Decided, LetterId};
+use face::graphql::{Fetch, Fetching, Session};
+use kernel::Position;
+use sqlx::PgConnection;
+
+use super::{DeadLetterAttempt, DeadLetterDecision, DeadLetterEvent};
+
+/// Events, by where they stand: several consumers may not have taken the same one.
+pub(super) struct Events;
+
+impl Fetch for Events {
+    type Key = Position;
+    type Value = DeadLetterEvent;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [Position],
+    ) -> Fetching<'a, Position, DeadLetterEvent> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let events = deadletters::events(tables, tenant, keys).await?;
+            Ok(events.into_iter().map(|event| (event.position, event.into())).collect())
+        })
+    }
+}
+
+/// The attempts to take them.
+pub(super) struct Attempts;
+
+impl Fetch for Attempts {
+    type Key = LetterId;
+    type Value = Vec<DeadLetterAttempt>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [LetterId],
+    ) -> Fetching<'a, LetterId, Vec<DeadLetterAttempt>> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let lists = Attempt::of(tables, tenant, keys).await?.into_iter();
+            let lists = lists.map(|attempts| attempts.into_iter().map(DeadLetterAttempt::from).collect());
+            Ok(keys.iter().cloned().zip(lists).collect())
+        })
+    }
+}
+
+/// What was decided about them.
+pub(super) struct Decisions;
+
+impl Fetch for Decisions {
+    type Key = LetterId;
+    type Value = Vec<DeadLetterDecision>;
+
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [LetterId],
+    ) -> Fetching<'a, LetterId, Vec<DeadLetterDecision>> {
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let lists = Decided::of(tables, tenant, keys).await?.into_iter();
+            let lists = lists.map(|decisions| decisions.into_iter().map(DeadLetterDecision::from).collect());
+            Ok(keys.iter().cloned().zip(lists).collect())
+        })
+    }
+}

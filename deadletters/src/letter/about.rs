@@ -1,0 +1,115 @@
+//! What there is to know about letters beside themselves, each for all letters that are shown, in one query; in a transaction in which `app.tenant_id` is set.
+
+use chrono::{DateTime, Utc};
+use eventstore::lists::dealt;
+use kernel::{Position, RecordedEvent, TenantId};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+
+use crate::LetterId;
+
+/// An attempt to take a letter's event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why it failed; none: it did not.
+    pub errors: Vec<String>,
+}
+
+/// What somebody decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// `redrive`, `edit` or `discard`.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+    /// Of an edit: the payload as the consumer saw it until then.
+    pub before: Option<String>,
+    /// Of an edit: the payload as it sees it since.
+    pub after: Option<String>,
+}
+
+/// The tenant's events at these positions as they are stored, what is personal sealed; in no order.
+pub async fn events(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    positions: &[Position],
+) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+    eventstore::stored_in(tables, tenant, positions).await.map_err(|error| match error {
+        eventstore::Error::Storage(error) => error,
+        other => sqlx::Error::Decode(other.into()),
+    })
+}
+
+impl Attempt {
+    /// The attempts that are kept of each of these letters, the last one first.
+    pub async fn of(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        letters: &[LetterId],
+    ) -> Result<Vec<Vec<Self>>, sqlx::Error> {
+        let sql = "SELECT l.nth, a.*
+             FROM UNNEST($2::text[], $3::bigint[]) WITH ORDINALITY AS l (consumer, position, nth) CROSS JOIN LATERAL (
+                 SELECT attempt, at, errors FROM dead.attempts a
+                 WHERE a.tenant_id = $1 AND a.consumer = l.consumer AND a.position = l.position OFFSET 0) a
+             ORDER BY l.nth, a.attempt DESC";
+        of_each(tables, tenant, letters, sql).await
+    }
+}
+
+impl Decided {
+    /// What was decided about each of these letters, the last decision first, with payloads as they are kept: what is personal is sealed.
+    pub async fn of(
+        tables: &mut PgConnection,
+        tenant: TenantId,
+        letters: &[LetterId],
+    ) -> Result<Vec<Vec<Self>>, sqlx::Error> {
+        let sql = "SELECT l.nth, d.*
+             FROM UNNEST($2::text[], $3::bigint[]) WITH ORDINALITY AS l (consumer, position, nth) CROSS JOIN LATERAL (
+                 SELECT d.nth AS decision, kind, actor, reason, decided_at, before, after FROM dead.decisions d
+                 WHERE d.tenant_id = $1 AND d.consumer = l.consumer AND d.position = l.position OFFSET 0) d
+             ORDER BY l.nth, d.decision DESC";
+        of_each(tables, tenant, letters, sql).await
+    }
+}
+
+/// What `sql` reads of a tenant ($1) and of letters ($2 consumers, $3 positions).
+async fn of_each<T: for<'r> FromRow<'r, PgRow>>(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    letters: &[LetterId],
+    sql: &str,
+) -> Result<Vec<Vec<T>>, sqlx::Error> {
+    let consumers: Vec<&str> = letters.iter().map(|letter| letter.consumer.as_str()).collect();
+    let positions: Vec<i64> = letters.iter().map(|letter| letter.position.as_i64()).collect();
+    let rows = sqlx::query(sql).bind(tenant.uuid()).bind(consumers).bind(positions).fetch_all(tables).await?;
+    dealt(&rows, letters.len())
+}
+
+impl FromRow<'_, PgRow> for Attempt {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let attempt = row.try_get::<i32, _>("attempt")?.cast_unsigned();
+        Ok(Self { attempt, at: row.try_get("at")?, errors: row.try_get("errors")? })
+    }
+}
+
+impl FromRow<'_, PgRow> for Decided {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            kind: row.try_get("kind")?,
+            actor: row.try_get("actor")?,
+            reason: row.try_get("reason")?,
+            decided_at: row.try_get("decided_at")?,
+            before: row.try_get("before")?,
+            after: row.try_get("after")?,
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! What is sent to Postgres, heard where sqlx logs it.
+
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::Event;
+use tracing::field::Field;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+/// The statements that this process sent to Postgres.
+#[derive(Clone, Debug, Default)]
+pub struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl Statements {
+    /// Hears all from now on, whoever sends them; once a process.
+    pub fn heard() -> Self {
+        let statements = Self::default();
+        tracing_subscriber::registry().with(statements.clone()).init();
+        statements
+    }
+
+    /// Forgets those that were sent so far.
+    pub fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    /// Those with this in them, on one line of the statement.
+    pub fn with(&self, part: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|statement| statement.contains(part)).cloned().collect()
+    }
+}
+
+impl Layer<Registry> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, Registry>) {
+        if event.metadata().target() == "sqlx::query" {
+            let mut text = String::new();
+            event.record(&mut |field: &Field, value: &dyn Debug| write!(text, "{field}={value:?} ").unwrap());
+            self.0.lock().unwrap().push(text);
+        }
+    }
+}
