@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::archive::Archive;
 use super::left_out::LeftOut;
+use super::seals::Trust;
 use super::{beside, load, sandbox};
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -20,13 +21,15 @@ use crate::{progress, time};
   inopsio restore /backups/monday
   inopsio restore /backups/monday --rehearsal
   inopsio restore /backups/monday --without-key local-3f5a…
+  inopsio restore /backups/monday --seal-key seals-of-2025.pem
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
 hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
 they were, and schedules with their next time. All master keys have to be configured whose names the backup printed, or are named by
---without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read.
+--without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read. Seals
+have to be signed by the key that is configured, or by one that --seal-key names, and each has to be of the events that are restored.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
 without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
@@ -43,6 +46,12 @@ pub struct Restore {
     /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
     without_key: Vec<String>,
+    /// A file with public keys that signed seals before, as PEM (`inopsio audit key`)
+    #[arg(long, value_name = "FILE", conflicts_with = "tenant")]
+    seal_key: Vec<PathBuf>,
+    /// Without the seals, whatever they are of and whoever signed them: the log is sealed anew
+    #[arg(long, conflicts_with_all = ["tenant", "seal_key"])]
+    without_seals: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
@@ -62,16 +71,22 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        whole(context, &archive.context("name the backup's folder")?, &self.without_key, self.rehearsal).await
+        let archive = archive.context("name the backup's folder")?;
+        let trust = if self.without_seals {
+            Trust::LeftOut
+        } else {
+            Trust::of(Some(&context.config), &self.seal_key, &archive.manifest)?
+        };
+        whole(context, &archive, &trust, &self.without_key, self.rehearsal).await
     }
 }
 
-async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
+async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive, lost, rehearsed)?;
     let left = LeftOut::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &left, rehearsed, &bar).await;
+    let loaded = load::load(&context.config, archive, &left, trust, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -80,6 +95,8 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
     let tenants = manifest.directory.rows - left.listed();
+    let logs = manifest.services.iter().map(|log| trust.rest_of(&left.rest_of(log)));
+    let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
     let (webhooks, schedules) = if rehearsed {
         (0, 0)
     } else {
@@ -95,6 +112,7 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
             "tenants": tenants,
             "left_out": left.json(),
             "events": manifest.events(),
+            "seals": seals,
             "webhooks": webhooks,
             "schedules": schedules,
             "load_seconds": loading.as_secs_f64(),
@@ -104,7 +122,7 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
         }));
     }
     output::print(format!(
-        "restored {} events of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
+        "restored {} events and {seals} seals of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
         manifest.events(),
         tenants,
         loading.as_secs_f64()
