@@ -200,7 +200,7 @@ pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehe
         ensure!(
             rehearsed || manifest.secrets_key.as_deref().map(wrapped_by).as_ref() != Some(key),
             "--without-key {key}: this key wraps what opens the secrets of webhooks, too; only `inopsio restore` with --rehearsal, which \
-             brings no webhooks and no schedules along, can do without it"
+             brings no webhooks, no schedules and no jobs along, can do without it"
         );
     }
     lacking.retain(|key| !lost.contains(key));

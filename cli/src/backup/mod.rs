@@ -38,8 +38,8 @@ pub use restore::Restore;
   inopsio backup drill /backups/monday
 
 The backup is a folder: manifest.json, SHA256SUMS and compressed lines of JSON. It holds events, commands with their answers,
-claims, seals, webhooks, schedules and the directory of tenants; read models are built anew from it, JetStream is filled again. It
-never overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints, and
+claims, seals, webhooks, schedules, jobs that are open, and the directory of tenants; read models are built anew from it, JetStream is
+filled again. It never overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints, and
 the public keys (`inopsio audit key`) that its seals are verified by."
 )]
 pub struct Backup {

@@ -27,12 +27,12 @@ use crate::{progress, time};
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
 hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
-they were, and schedules with their next time. All master keys have to be configured whose names the backup printed, or are named by
+they were, schedules with their next time, and jobs that waited or ran are begun. All master keys have to be configured whose names the backup printed, or are named by
 --without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read. Seals
 have to be signed by the key that is configured, or by one that --seal-key names, and each has to be of the events that are restored.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
-without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
+without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks, no schedules and no jobs.")]
 pub struct Restore {
     /// The backup's folder; with --tenant the running system's own log unless given
     #[arg(value_name = "BACKUP", required_unless_present = "tenant")]
@@ -40,7 +40,7 @@ pub struct Restore {
     /// Only the backup with this digest, as `inopsio backup` printed it
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
-    /// Without webhooks and schedules: beside the system that the backup is of, whose receivers are to hear nothing of it
+    /// Without webhooks, schedules and jobs: beside the system that the backup is of, whose receivers are to hear nothing of it
     #[arg(long, conflicts_with = "tenant")]
     rehearsal: bool,
     /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
@@ -97,11 +97,11 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let tenants = manifest.directory.rows - left.listed();
     let logs = manifest.services.iter().map(|log| trust.rest_of(&left.rest_of(log)));
     let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
-    let (webhooks, schedules) = if rehearsed {
-        (0, 0)
+    let (webhooks, schedules, jobs) = if rehearsed {
+        (0, 0, 0)
     } else {
         let rows_of = |table| beside::rows_of_all(archive, table, &left);
-        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?)
+        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
     };
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
@@ -115,6 +115,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
             "seals": seals,
             "webhooks": webhooks,
             "schedules": schedules,
+            "jobs": jobs,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -132,7 +133,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
     }
     output::print(format!(
-        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks and {schedules} schedules go on with it",
+        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs go on with it",
         took.as_secs_f64()
     ))?;
     if left.is_empty() {

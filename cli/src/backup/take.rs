@@ -214,6 +214,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
                 "decisions": log.decisions.as_ref().map_or(0, |decisions| decisions.rows),
                 "webhooks": log.rows_of("webhooks.endpoints"),
                 "schedules": log.rows_of("jobs.schedules"),
+                "jobs": log.rows_of("jobs.jobs"),
                 "tenants": log.tenants.len(),
             })
         });

@@ -17,7 +17,7 @@ pub const VERSION: u32 = 6;
 
 /// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, without
 /// what sagas had looked at, which came with 4, without what people set up beside the logs and which master keys are needed, which
-/// came with 5, and without seals, which came with 6.
+/// came with 5, and without seals and jobs, which came with 6.
 pub const OLDEST: u32 = 1;
 
 /// All of it.
@@ -82,7 +82,7 @@ pub struct ServicePart {
     /// The names of the master keys that wrapped its tenants' keys; none: versions before 5 did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_keys: Option<Vec<String>>,
-    /// What people set up beside it, by table; a table without rows is left out, as all are before version 5.
+    /// What people set up beside it, and what of that is open, by table; a table without rows is left out, as all are before version 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<BesidePart>,
     /// Events that wait for webhooks, because a receiver refused them, by tenant, consumer and position; none: none waits, or it is of a
