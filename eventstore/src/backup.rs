@@ -3,12 +3,14 @@
 //! [`freeze`] fixes one moment over the logs of all services while writing goes on; its [`Snapshot`]s are read at leisure, as
 //! streams. [`Restore`] fills an empty log with what they gave, positions and hashes as they were. [`Graft`] appends one
 //! tenant's history at the end of a log that is in use, under another tenant's id. What people set up beside it is taken along by
-//! table ([`Beside`]). What is stored where, and in which form, is not decided here.
+//! table ([`Beside`]); the [seals](crate::seals) are, with the events that they are of. What is stored where, and in which form, is not
+//! decided here.
 
 mod beside;
 pub(crate) mod copied;
 pub(crate) mod graft;
 mod restore;
+mod seal_reader;
 pub(crate) mod snapshot;
 pub(crate) mod write;
 
@@ -21,7 +23,8 @@ pub use beside::{Beside, Secrets, StoredRow};
 pub use copied::Copied;
 pub use graft::{Graft, grafted_id};
 pub use restore::{Restore, is_empty};
-pub use snapshot::{Snapshot, freeze};
+pub use seal_reader::SealReader;
+pub use snapshot::{SealedEvent, Snapshot, freeze};
 
 /// An event with the hash that its writer computed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -47,6 +47,20 @@ pub enum Error {
         /// The table that has rows.
         table: &'static str,
     },
+    /// More of a tenant's history was sealed than there is.
+    #[error(
+        "the log of {service} has {events} events of the tenant {tenant}, and {sealed} were sealed: the end of its history is missing"
+    )]
+    CutOff {
+        /// Whose log.
+        service: kernel::Service,
+        /// Whose history.
+        tenant: kernel::TenantId,
+        /// How many events there are.
+        events: u64,
+        /// Of how many the last seal is.
+        sealed: u64,
+    },
     /// Personal data is sealed, and there is no master key.
     #[error("personal data in the log is sealed: auth.master_key (INOPSIO_MASTER_KEY) is needed to open it")]
     NoMasterKey,

@@ -21,6 +21,7 @@ mod log {
     mod reading;
     mod relaying;
     mod rewrapping;
+    mod sealed_backups;
     mod sealing;
     mod surviving;
 }

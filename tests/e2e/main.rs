@@ -44,6 +44,7 @@ mod process;
 mod read_models;
 mod restored;
 mod road;
+mod sealed;
 mod stream;
 mod tampered;
 mod tmpfs;

@@ -20,7 +20,7 @@ async fn rows(world: &World, table: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
+async fn webhooks_schedules_and_open_jobs_go_on_after_a_restore_and_a_sandbox_has_none() {
     let mut world = World::new().await;
     let client = world.tenant("acme");
     let away = Arc::new(AtomicBool::new(false));
@@ -34,6 +34,8 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
     tokio::task::block_in_place(|| world.ok(&create));
     let asked = ["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 1 1 *", "export_leads"];
     let schedule = tokio::task::block_in_place(|| json_of(&world, &asked))["id"].clone();
+    let later = ["job", "create", "--tenant", "acme", "--at", "2099-01-01T00:00:00Z", "export_leads"];
+    tokio::task::block_in_place(|| world.ok(&later));
     let mut leads = Vec::new();
     for name in ["Ada", "Grace"] {
         leads.push(client.done("/v1/crm/leads", json!({ "name": name })).await.position());
@@ -48,7 +50,9 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
 
     let backup = world.folder().join("backup");
     let taken = json_of(&world, &["backup", "--to", shown(&backup)]);
-    assert_eq!((&taken["services"][0]["webhooks"], &taken["services"][0]["schedules"]), (&json!(1), &json!(1)));
+    for what in ["webhooks", "schedules", "jobs"] {
+        assert_eq!(taken["services"][0][what], 1, "{what}");
+    }
     for (table, secrets) in [("endpoints", &["secret", "url"][..]), ("changes", &["detail"][..])] {
         let part = std::fs::read(backup.join(format!("crm.webhooks.{table}.ndjson.zst"))).unwrap();
         let row: Value = serde_json::from_slice(&zstd::decode_all(&*part).unwrap()).unwrap();
@@ -60,8 +64,10 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
 
     let mut other = World::new().await;
     let restored = json_of(&other, &["restore", shown(&backup)]);
-    assert_eq!((&restored["webhooks"], &restored["schedules"]), (&json!(1), &json!(1)), "{restored}");
-    for table in ["webhooks.endpoints", "webhooks.changes", "jobs.schedules"] {
+    for what in ["webhooks", "schedules", "jobs"] {
+        assert_eq!(restored[what], 1, "{restored}");
+    }
+    for table in ["webhooks.endpoints", "webhooks.changes", "jobs.schedules", "jobs.jobs"] {
         let before = rows(&world, table).await;
         assert_eq!((rows(&other, table).await, before.len()), (before, 1), "{table}");
     }
@@ -71,8 +77,10 @@ async fn webhooks_and_schedules_go_on_after_a_restore_and_a_sandbox_has_none() {
     // Beside the system that it is of.
     let rehearsed = World::new().await;
     let restored = json_of(&rehearsed, &["restore", shown(&backup), "--rehearsal"]);
-    assert_eq!((&restored["webhooks"], &restored["schedules"]), (&json!(0), &json!(0)), "{restored}");
-    for table in ["webhooks.endpoints", "webhooks.cursors", "jobs.schedules"] {
+    for what in ["webhooks", "schedules", "jobs"] {
+        assert_eq!(restored[what], 0, "{restored}");
+    }
+    for table in ["webhooks.endpoints", "webhooks.cursors", "jobs.schedules", "jobs.jobs"] {
         assert!(rows(&rehearsed, table).await.is_empty(), "{table}");
     }
 

@@ -96,7 +96,10 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
 
     // Altered with knowledge: all hashes of files are right again, the event's own is not, nor the digest that was printed.
     let forged = world.folder().join("forged");
-    forge(&backup, &forged);
+    forge(&backup, &forged, "events", |text| {
+        assert!(text.contains("An engine"));
+        text.replace("An engine", "Two engine")
+    });
     is_refused(&forged, "an altered event", &["not the one that was written"]);
     let digest = taken["digest"].as_str().unwrap();
     let said = refused(&fresh, &["restore", shown(&forged), "--digest", digest]);
@@ -105,8 +108,8 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     // Another form, another cluster, no backup at all.
     let manifest = backup.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replace("\"version\": 5", "\"version\": 6")).unwrap();
-    is_refused(&backup, "a later version", &["format version 6"]);
+    std::fs::write(&manifest, text.replace("\"version\": 6", "\"version\": 7")).unwrap();
+    is_refused(&backup, "a later version", &["format version 7"]);
     std::fs::write(&manifest, &text).unwrap();
     is_not_restored_with_other_keys(&fresh, &backup);
     is_refused(fresh.folder(), "a folder with something else", &["no whole backup"]);
@@ -147,31 +150,38 @@ pub fn as_version(backup: &Path, former: &Path, version: u32, without: &[&str], 
     std::fs::write(former.join("manifest.json"), fitted).unwrap();
 }
 
-/// A copy of a backup in which an event says something else, with all files' hashes made to fit.
-fn forge(backup: &Path, forged: &Path) {
-    const PART: &str = "crm.events.ndjson.zst";
+/// A copy of a backup in which a part of CRM's says something else, with all files' hashes made to fit.
+pub fn forge(backup: &Path, forged: &Path, part: &str, change: impl FnOnce(&str) -> String) {
+    let file = format!("crm.{part}.ndjson.zst");
     std::fs::create_dir(forged).unwrap();
     for file in files(backup) {
         std::fs::copy(&file, forged.join(file.file_name().unwrap())).unwrap();
     }
     let read = |name: &str| std::fs::read(forged.join(name)).unwrap();
-    let text = String::from_utf8(zstd::decode_all(&*read(PART)).unwrap()).unwrap();
-    assert!(text.contains("An engine"));
-    let packed = zstd::encode_all(text.replace("An engine", "Two engine").as_bytes(), 0).unwrap();
-    std::fs::write(forged.join(PART), &packed).unwrap();
+    let changed = change(&unpacked(backup, &file));
+    let packed = zstd::encode_all(changed.as_bytes(), 0).unwrap();
+    std::fs::write(forged.join(&file), &packed).unwrap();
 
     let mut sums = String::from_utf8(read("SHA256SUMS")).unwrap();
     let mut refit = |old: &[u8], new: &[u8]| sums = sums.replace(&digest(old), &digest(new));
-    let old = std::fs::read(backup.join(PART)).unwrap();
+    let old = std::fs::read(backup.join(&file)).unwrap();
     refit(&old, &packed);
     let manifest = String::from_utf8(read("manifest.json")).unwrap();
     let mut fitted: Value = serde_json::from_str(&manifest).unwrap();
-    fitted["services"][0]["events"]["bytes"] = json!(packed.len());
-    fitted["services"][0]["events"]["sha256"] = json!(digest(&packed));
+    let said = &mut fitted["services"][0][part];
+    said["rows"] = json!(changed.lines().count());
+    said["bytes"] = json!(packed.len());
+    said["sha256"] = json!(digest(&packed));
     let fitted = serde_json::to_string_pretty(&fitted).unwrap();
     refit(manifest.as_bytes(), fitted.as_bytes());
     std::fs::write(forged.join("manifest.json"), fitted).unwrap();
     std::fs::write(forged.join("SHA256SUMS"), sums).unwrap();
+}
+
+/// The lines of a part.
+pub fn unpacked(backup: &Path, file: &str) -> String {
+    let packed = std::fs::read(backup.join(file)).unwrap();
+    String::from_utf8(zstd::decode_all(&*packed).unwrap()).unwrap()
 }
 
 fn digest(bytes: &[u8]) -> String {

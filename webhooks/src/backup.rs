@@ -11,11 +11,18 @@ pub const TABLES: &[Beside] = &[
     Beside {
         table: "webhooks.endpoints",
         key: &["endpoint_id"],
+        only: None,
         secrets: &["url", "secret", "former_secret"],
         restored: |_| {},
     },
-    Beside { table: "webhooks.cursors", key: &["endpoint_id"], secrets: &[], restored: patient },
-    Beside { table: "webhooks.changes", key: &["endpoint_id", "version"], secrets: &["detail"], restored: |_| {} },
+    Beside { table: "webhooks.cursors", key: &["endpoint_id"], only: None, secrets: &[], restored: patient },
+    Beside {
+        table: "webhooks.changes",
+        key: &["endpoint_id", "version"],
+        only: None,
+        secrets: &["detail"],
+        restored: |_| {},
+    },
 ];
 
 /// What failed is tried at once, and with all the patience there was at first, however long ago the backup was taken.

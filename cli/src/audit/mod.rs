@@ -4,7 +4,7 @@ mod check;
 mod document;
 mod export;
 mod known;
-mod trusted;
+pub mod trusted;
 mod verify;
 
 use anyhow::{Context as _, Result};

@@ -80,7 +80,7 @@ impl LeftOut {
         self.listed.iter().find(|tenant| tenant.tenant_id == id).map(|tenant| tenant.slug.as_str())
     }
 
-    /// What a log has once they are left out of it. By which keys the rest is wrapped, nobody counted.
+    /// What a log has once they are left out of it. By which keys the rest is wrapped and sealed, nobody counted.
     pub fn rest_of(&self, log: &ServicePart) -> ServicePart {
         let mut rest = log.clone();
         if self.is_empty() {
@@ -88,10 +88,10 @@ impl LeftOut {
         }
         let is_left_out = |id: Uuid| self.ids().any(|left| left.uuid() == id);
         for tenant in rest.tenants.iter_mut().filter(|tenant| is_left_out(tenant.tenant_id)) {
-            (tenant.commands, tenant.claims, tenant.decisions) = (0, 0, 0);
+            (tenant.commands, tenant.claims, tenant.decisions, tenant.seals) = (0, 0, 0, 0);
         }
         rest.tenants.retain(|tenant| tenant.events > 0 || !is_left_out(tenant.tenant_id));
-        rest.master_keys = None;
+        (rest.master_keys, rest.seal_keys) = (None, None);
         rest
     }
 }

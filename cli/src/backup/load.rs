@@ -20,6 +20,7 @@ use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
 use super::left_out::LeftOut;
 use super::pour::pour;
+use super::seals::Trust;
 use crate::context;
 use crate::progress;
 
@@ -30,8 +31,9 @@ const OF_TENANTS: &str = "user";
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
 type Poured = (Restore, Head, Position);
 
-/// Fills empty databases. Hashes are checked on the way, and nothing is committed before all of them are. Of who is left out, there is
-/// history and nothing else, as of a deleted tenant. `rehearsed`: what people set up beside the logs is read, and left out.
+/// Fills empty databases. Hashes and seals are checked on the way, and nothing is committed before all of them are. Of who is left out,
+/// there is history and nothing else, as of a deleted tenant. `trust`: whose seals are written. `rehearsed`: what people set up beside the
+/// logs is read, and left out.
 ///
 /// # Errors
 /// A backup of other services, logs that are not empty, a directory with other tenants, anything that
@@ -40,6 +42,7 @@ pub async fn load(
     config: &Config,
     archive: &Archive,
     left: &LeftOut,
+    trust: &Trust,
     rehearsed: bool,
     bar: &ProgressBar,
 ) -> Result<()> {
@@ -58,7 +61,8 @@ pub async fn load(
     let mut poured = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        pour(archive, log, Some((&mut restore, left)), bar).await.with_context(|| format!("the log of {service}"))?;
+        let poured_log = pour(archive, log, trust, Some((&mut restore, left)), bar).await;
+        poured_log.with_context(|| format!("the log of {service}"))?;
         let secrets = secrets.as_ref();
         let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, left });
         beside::pour(archive, log, target, bar).await?;
@@ -196,7 +200,7 @@ pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehe
         ensure!(
             rehearsed || manifest.secrets_key.as_deref().map(wrapped_by).as_ref() != Some(key),
             "--without-key {key}: this key wraps what opens the secrets of webhooks, too; only `inopsio restore` with --rehearsal, which \
-             brings no webhooks and no schedules along, can do without it"
+             brings no webhooks, no schedules and no jobs along, can do without it"
         );
     }
     lacking.retain(|key| !lost.contains(key));

@@ -13,6 +13,7 @@ mod load;
 mod pour;
 mod restore;
 mod sandbox;
+mod seals;
 mod take;
 mod verify;
 
@@ -37,8 +38,9 @@ pub use restore::Restore;
   inopsio backup drill /backups/monday
 
 The backup is a folder: manifest.json, SHA256SUMS and compressed lines of JSON. It holds events, commands with their answers,
-claims, webhooks, schedules and the directory of tenants; read models are built anew from it, JetStream is filled again. It never
-overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints."
+claims, seals, webhooks, schedules, jobs that are open, and the directory of tenants; read models are built anew from it, JetStream is
+filled again. It never overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints, and
+the public keys (`inopsio audit key`) that its seals are verified by."
 )]
 pub struct Backup {
     #[command(subcommand)]
@@ -46,6 +48,9 @@ pub struct Backup {
     /// The folder to make; inopsio-<time> here unless given
     #[arg(long, alias = "to", value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Without seals: also of a log whose seals are not of its events, which is refused otherwise
+    #[arg(long)]
+    without_seals: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -60,6 +65,7 @@ enum Command {
   inopsio backup drill /backups/monday
   inopsio backup drill /backups/monday --format json
   inopsio backup drill /backups/monday --without-key local-3f5a…  # which is lost; its tenants are not proven, all others may be
+  inopsio backup drill /backups/monday --seal-key seals-of-2025.pem
 
 The private Postgres is made for it and removed after it; nothing else is touched. The exit code is 0 only for a proven backup.")]
     Drill(Drill),
@@ -73,6 +79,9 @@ pub struct Drill {
     /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
     #[arg(long, value_name = "NAME")]
     without_key: Vec<String>,
+    /// A file with public keys that signed seals before, as PEM (`inopsio audit key`)
+    #[arg(long, value_name = "FILE")]
+    seal_key: Vec<PathBuf>,
 }
 
 /// A backup that is there.
@@ -103,7 +112,7 @@ impl Backup {
                     let now = SystemClock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
                     PathBuf::from(format!("inopsio-{}", now.replace(':', "")))
                 });
-                take::run(&Context::load(place, Vec::new(), format)?, &to).await
+                take::run(&Context::load(place, Vec::new(), format)?, &to, !self.without_seals).await
             }
         }
     }

@@ -7,24 +7,18 @@ use indicatif::ProgressBar;
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow};
 use super::archive::{Archive, Ledger, ServicePart};
 use super::left_out::LeftOut;
+use super::seals::{Ahead, Trust};
 
 /// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
 pub async fn pour(
     archive: &Archive,
     log: &ServicePart,
+    trust: &Trust,
     mut into: Option<(&mut Restore, &LeftOut)>,
     bar: &ProgressBar,
 ) -> Result<()> {
     let mut ledger = Ledger::default();
-    let mut events = archive.rows::<EventRow>(&log.events);
-    while let Some(batch) = events.recv().await {
-        let batch = batch?;
-        batch.iter().try_for_each(|event| ledger.event(event))?;
-        if let Some((log, _)) = &mut into {
-            log.events(&batch).await?;
-        }
-        bar.inc(batch.len() as u64);
-    }
+    history(archive, log, trust, &mut ledger, &mut into, bar).await?;
     let mut commands = archive.rows::<CommandRow>(&log.commands);
     while let Some(batch) = commands.recv().await {
         let mut batch = batch?;
@@ -59,5 +53,38 @@ pub async fn pour(
             }
         }
     }
-    ledger.check(log)
+    ledger.check(&trust.rest_of(log))
+}
+
+/// The events, and the seals that are of them.
+async fn history(
+    archive: &Archive,
+    log: &ServicePart,
+    trust: &Trust,
+    ledger: &mut Ledger,
+    into: &mut Option<(&mut Restore, &LeftOut)>,
+    bar: &ProgressBar,
+) -> Result<()> {
+    let mut ahead = Ahead::begin(archive, log, trust);
+    let mut events = archive.rows::<EventRow>(&log.events);
+    while let Some(batch) = events.recv().await {
+        let (batch, mut seals) = (batch?, Vec::new());
+        for event in &batch {
+            let tenant = event.event.tenant;
+            let count = ledger.event(event)?;
+            if let Some(seal) = ahead.after(tenant, count).await? {
+                ledger.seal(&seal)?;
+                bar.inc(1);
+                if into.as_ref().is_some_and(|(_, left)| !left.has(tenant)) {
+                    seals.push(seal);
+                }
+            }
+        }
+        if let Some((log, _)) = into {
+            log.events(&batch).await?;
+            log.seals(&seals).await?;
+        }
+        bar.inc(batch.len() as u64);
+    }
+    ahead.finish(ledger).await
 }

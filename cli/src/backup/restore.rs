@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::archive::Archive;
 use super::left_out::LeftOut;
+use super::seals::Trust;
 use super::{beside, load, sandbox};
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -20,16 +21,18 @@ use crate::{progress, time};
   inopsio restore /backups/monday
   inopsio restore /backups/monday --rehearsal
   inopsio restore /backups/monday --without-key local-3f5a…
+  inopsio restore /backups/monday --seal-key seals-of-2025.pem
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
 hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
-they were, and schedules with their next time. All master keys have to be configured whose names the backup printed, or are named by
---without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read.
+they were, schedules with their next time, and jobs that waited or ran are begun. All master keys have to be configured whose names the backup printed, or are named by
+--without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read. Seals
+have to be signed by the key that is configured, or by one that --seal-key names, and each has to be of the events that are restored.
 
 With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
-without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks and no schedules.")]
+without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks, no schedules and no jobs.")]
 pub struct Restore {
     /// The backup's folder; with --tenant the running system's own log unless given
     #[arg(value_name = "BACKUP", required_unless_present = "tenant")]
@@ -37,12 +40,18 @@ pub struct Restore {
     /// Only the backup with this digest, as `inopsio backup` printed it
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
-    /// Without webhooks and schedules: beside the system that the backup is of, whose receivers are to hear nothing of it
+    /// Without webhooks, schedules and jobs: beside the system that the backup is of, whose receivers are to hear nothing of it
     #[arg(long, conflicts_with = "tenant")]
     rehearsal: bool,
     /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
     without_key: Vec<String>,
+    /// A file with public keys that signed seals before, as PEM (`inopsio audit key`)
+    #[arg(long, value_name = "FILE", conflicts_with = "tenant")]
+    seal_key: Vec<PathBuf>,
+    /// Without the seals, whatever they are of and whoever signed them: the log is sealed anew
+    #[arg(long, conflicts_with_all = ["tenant", "seal_key"])]
+    without_seals: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
@@ -62,16 +71,22 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        whole(context, &archive.context("name the backup's folder")?, &self.without_key, self.rehearsal).await
+        let archive = archive.context("name the backup's folder")?;
+        let trust = if self.without_seals {
+            Trust::LeftOut
+        } else {
+            Trust::of(Some(&context.config), &self.seal_key, &archive.manifest)?
+        };
+        whole(context, &archive, &trust, &self.without_key, self.rehearsal).await
     }
 }
 
-async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
+async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive, lost, rehearsed)?;
     let left = LeftOut::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &left, rehearsed, &bar).await;
+    let loaded = load::load(&context.config, archive, &left, trust, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -80,11 +95,13 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
     let tenants = manifest.directory.rows - left.listed();
-    let (webhooks, schedules) = if rehearsed {
-        (0, 0)
+    let logs = manifest.services.iter().map(|log| trust.rest_of(&left.rest_of(log)));
+    let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
+    let (webhooks, schedules, jobs) = if rehearsed {
+        (0, 0, 0)
     } else {
         let rows_of = |table| beside::rows_of_all(archive, table, &left);
-        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?)
+        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
     };
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
@@ -95,8 +112,10 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
             "tenants": tenants,
             "left_out": left.json(),
             "events": manifest.events(),
+            "seals": seals,
             "webhooks": webhooks,
             "schedules": schedules,
+            "jobs": jobs,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -104,7 +123,7 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
         }));
     }
     output::print(format!(
-        "restored {} events of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
+        "restored {} events and {seals} seals of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
         manifest.events(),
         tenants,
         loading.as_secs_f64()
@@ -114,7 +133,7 @@ async fn whole(context: &Context, archive: &Archive, lost: &[String], rehearsed:
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
     }
     output::print(format!(
-        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks and {schedules} schedules go on with it",
+        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs go on with it",
         took.as_secs_f64()
     ))?;
     if left.is_empty() {

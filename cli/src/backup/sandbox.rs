@@ -5,7 +5,7 @@
 //! that too. What tells who people are is sealed for the new tenant, of those whose keys the running log has: who was erased since stays
 //! erased, also where the history comes from a backup of before. Claims are taken again from what the events say. Commands are not taken along: their ids are free in the new tenant.
 //! Nor is what the service [`AUTH`] has: keys that were revoked or rotated since would open the copy. What happened elsewhere
-//! begins no saga here (`log.copied`). Webhooks and schedules are not taken along: nobody outside is told of what is tried out here.
+//! begins no saga here (`log.copied`). Webhooks, schedules and jobs are not taken along: nobody outside is told of what is tried out here.
 //! The tenant is put in the directory last, so that nobody writes to it meanwhile.
 
 use std::time::{Duration, Instant};

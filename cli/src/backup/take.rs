@@ -8,7 +8,7 @@ use deadletters::backup::StoredLetter;
 use directory::Directory;
 use eventstore::Database;
 use eventstore::admin::is_not_migrated;
-use eventstore::backup::{Snapshot, freeze};
+use eventstore::backup::{SealReader, Snapshot, freeze};
 use futures::TryStreamExt;
 use gateway::{Config, SERVICES};
 use indicatif::ProgressBar;
@@ -16,18 +16,19 @@ use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
 use super::archive::manifest::{CopyPart, LetterPart, SagasPart, StretchPart, VERSION, claim_key_mark};
-use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, TenantRow};
-use super::archive::{Draft, Ledger, Manifest, ServicePart};
+use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, SealRow, TenantRow};
+use super::archive::write::PartWriter;
+use super::archive::{Draft, Ledger, Manifest, Part, ServicePart};
 use super::beside::{self, Sealer};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Takes one and says what it has.
-pub async fn run(context: &Context, to: &Path) -> Result<()> {
+/// Takes one and says what it has. `sealed`: seals are taken along.
+pub async fn run(context: &Context, to: &Path, sealed: bool) -> Result<()> {
     let began = Instant::now();
     let draft = Draft::begin(to)?;
-    let (manifest, pause) = write(&context.config, &draft).await.map_err(hinted)?;
+    let (manifest, pause) = write(&context.config, &draft, sealed).await.map_err(hinted)?;
     let digest = draft.finish(&manifest)?;
     say(context.format, to, &manifest, &digest, pause, began.elapsed())
 }
@@ -42,7 +43,7 @@ fn hinted(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Writes all parts. Gives what they are, and how long writers had to wait.
-async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
+async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest, Duration)> {
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
     let snapshots = freeze(&databases).await.with_context(|| {
@@ -55,7 +56,7 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
     let (mut services, mut sealer) = (Vec::with_capacity(snapshots.len()), Sealer::new(config));
     for snapshot in snapshots {
         let of = snapshot.service();
-        let part = service(snapshot, draft, &mut sealer).await;
+        let part = service(snapshot, draft, &mut sealer, sealed).await;
         services.push(part.with_context(|| format!("the database of {of}"))?);
     }
     let manifest = Manifest {
@@ -72,7 +73,7 @@ async fn write(config: &Config, draft: &Draft) -> Result<(Manifest, Duration)> {
     Ok((manifest, pause))
 }
 
-async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Part> {
+async fn directory(config: &Config, draft: &Draft) -> Result<Part> {
     let mut part = draft.part::<TenantRow>("directory")?;
     for tenant in Directory::open(config).list().await? {
         part.push(&tenant)?;
@@ -80,25 +81,33 @@ async fn directory(config: &Config, draft: &Draft) -> Result<super::archive::Par
     part.finish()
 }
 
-async fn service(mut snapshot: Snapshot, draft: &Draft, sealer: &mut Sealer) -> Result<ServicePart> {
+async fn service(mut snapshot: Snapshot, draft: &Draft, sealer: &mut Sealer, sealed: bool) -> Result<ServicePart> {
     let (service, head) = (snapshot.service(), snapshot.head());
     let (commands, claims) = snapshot.counts().await?;
     let copies = copies(&mut snapshot).await?;
     let sagas = sagas(&mut snapshot).await?;
     let decisions = deadletters::backup::count(&mut snapshot).await?;
-    let bar = progress::bar(head.position.0 + commands + claims + decisions, "rows");
-    let written = rows(&mut snapshot, draft, &bar).await.with_context(|| format!("the log of {service}"));
+    let seals = if sealed { Some(snapshot.seals().await?) } else { None };
+    let count = seals.as_ref().map_or(0, SealReader::count);
+    let bar = progress::bar(head.position.0 + count + commands + claims + decisions, "rows");
+    let mut ledger = Ledger::default();
+    let written = async {
+        let history = history(&mut snapshot, seals, draft, &mut ledger, &bar).await?;
+        Ok::<_, anyhow::Error>((history, rows(&mut snapshot, draft, &mut ledger, &bar).await?))
+    };
+    let written = written.await.with_context(|| format!("the log of {service}"));
     bar.finish_and_clear();
-    let (parts, ledger) = written?;
-    let [events, commands, claims, decisions] = parts;
+    let ((events, seals), [commands, claims, decisions]) = written?;
     let beside = beside::write(&mut snapshot, draft, sealer).await?;
     let letters = beside::letters(&mut snapshot, draft).await?;
-    let (tenants, master_keys) = (ledger.tenants(), Some(ledger.master_keys()));
+    let (tenants, master_keys, seal_keys) = (ledger.tenants(), Some(ledger.master_keys()), Some(ledger.seal_keys()));
     let part = ServicePart {
         service: service.name().to_owned(),
         position: head.position,
         recorded_at: head.recorded_at,
         events,
+        seals,
+        seal_keys,
         commands,
         claims,
         decisions: Some(decisions),
@@ -132,22 +141,38 @@ async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
     }))
 }
 
-/// Writes events, commands, claims and decisions.
-async fn rows(
+/// Writes events, and the seals that are of them, if there are any.
+async fn history(
     snapshot: &mut Snapshot,
+    seals: Option<SealReader>,
     draft: &Draft,
+    ledger: &mut Ledger,
     bar: &ProgressBar,
-) -> Result<([super::archive::Part; 4], Ledger)> {
+) -> Result<(Part, Option<Part>)> {
     let service = snapshot.service();
-    let mut ledger = Ledger::default();
     let mut events = draft.part::<EventRow>(&format!("{service}.events"))?;
-    let mut rows = snapshot.events();
-    while let Some(event) = rows.try_next().await? {
+    let mut sealed = match &seals {
+        Some(seals) if seals.count() > 0 => Some(draft.part::<SealRow>(&format!("{service}.seals"))?),
+        _ => None,
+    };
+    let mut rows = snapshot.sealed_events(seals);
+    while let Some((event, seal)) = rows.try_next().await? {
         ledger.event(&event)?;
         events.push(&event)?;
         bar.inc(1);
+        if let (Some(seal), Some(sealed)) = (&seal, &mut sealed) {
+            ledger.seal(seal)?;
+            sealed.push(seal)?;
+            bar.inc(1);
+        }
     }
     drop(rows);
+    Ok((events.finish()?, sealed.map(PartWriter::finish).transpose()?))
+}
+
+/// Writes commands, claims and decisions.
+async fn rows(snapshot: &mut Snapshot, draft: &Draft, ledger: &mut Ledger, bar: &ProgressBar) -> Result<[Part; 3]> {
+    let service = snapshot.service();
     let mut commands = draft.part::<CommandRow>(&format!("{service}.commands"))?;
     let mut rows = snapshot.commands();
     while let Some(command) = rows.try_next().await? {
@@ -172,7 +197,7 @@ async fn rows(
         bar.inc(1);
     }
     drop(rows);
-    Ok(([events.finish()?, commands.finish()?, claims.finish()?, decisions.finish()?], ledger))
+    Ok([commands.finish()?, claims.finish()?, decisions.finish()?])
 }
 
 fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Duration, took: Duration) -> Result<()> {
@@ -183,11 +208,13 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
                 "service": log.service,
                 "position": log.position,
                 "events": log.events.rows,
+                "seals": log.seals.as_ref().map_or(0, |seals| seals.rows),
                 "commands": log.commands.rows,
                 "claims": log.claims.rows,
                 "decisions": log.decisions.as_ref().map_or(0, |decisions| decisions.rows),
                 "webhooks": log.rows_of("webhooks.endpoints"),
                 "schedules": log.rows_of("jobs.schedules"),
+                "jobs": log.rows_of("jobs.jobs"),
                 "tenants": log.tenants.len(),
             })
         });
@@ -198,6 +225,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
             "services": services.collect::<Vec<_>>(),
             "tenants": manifest.directory.rows,
             "master_keys": manifest.master_keys(),
+            "seal_keys": manifest.seal_keys(),
             "bytes": manifest.bytes(),
             "seconds": took.as_secs_f64(),
             "events_per_second": rate,
@@ -228,8 +256,12 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
     ))
 }
 
-/// Which master keys a backup needs; nothing where nothing in it is sealed, or it does not say.
+/// Which keys a backup needs; nothing where nothing in it is sealed, or it does not say.
 pub fn say_keys(manifest: &Manifest) -> Result<()> {
+    let signed_by: Vec<_> = manifest.seal_keys().into_iter().collect();
+    if !signed_by.is_empty() {
+        output::print(format!("its {} seals are verified by {}", manifest.seals(), signed_by.join(" and ")))?;
+    }
     let keys: Vec<_> = manifest.master_keys().into_iter().collect();
     match keys.as_slice() {
         [] => Ok(()),

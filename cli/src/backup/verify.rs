@@ -7,6 +7,7 @@ use serde_json::json;
 use super::archive::Archive;
 use super::archive::rows::TenantRow;
 use super::pour::pour;
+use super::seals::Trust;
 use super::{Given, beside, take};
 use crate::output::{self, Format};
 use crate::progress;
@@ -26,13 +27,16 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
             "taken_at": manifest.taken_at,
             "tenants": manifest.directory.rows,
             "events": manifest.events(),
+            "seals": manifest.seals(),
             "master_keys": manifest.master_keys(),
+            "seal_keys": manifest.seal_keys(),
         }));
     }
     take::say_keys(manifest)?;
     output::print(format!(
-        "whole and unaltered: {} events of {} tenants, taken at {}, digest {}",
+        "whole and unaltered: {} events and {} seals of {} tenants, taken at {}, digest {}",
         manifest.events(),
+        manifest.seals(),
         manifest.directory.rows,
         manifest.taken_at,
         archive.digest
@@ -43,7 +47,7 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
 pub async fn verify(archive: &Archive, bar: &ProgressBar) -> Result<()> {
     archive.all::<TenantRow>(&archive.manifest.directory).await?;
     for log in &archive.manifest.services {
-        pour(archive, log, None, bar).await?;
+        pour(archive, log, &Trust::Anybody, None, bar).await?;
         beside::pour(archive, log, None, bar).await?;
     }
     Ok(())

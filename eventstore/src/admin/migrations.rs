@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_seals.sql", include_str!("../../migrations/0015_seals.sql")),
     ("0016_beside.sql", include_str!("../../migrations/0016_beside.sql")),
     ("0017_gone.sql", include_str!("../../migrations/0017_gone.sql")),
+    ("0018_seals_in_backups.sql", include_str!("../../migrations/0018_seals_in_backups.sql")),
 ];
 
 /// The migrations' file names.

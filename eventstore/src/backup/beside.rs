@@ -23,6 +23,8 @@ pub struct Beside {
     pub table: &'static str,
     /// The columns of its key after the tenant.
     pub key: &'static [&'static str],
+    /// Which rows: a condition on the table as `t`; none: all.
+    pub only: Option<&'static str>,
     /// Columns with secrets, of whatever type.
     pub secrets: &'static [&'static str],
     /// What is otherwise in a row that is restored: what was true of the moment only; and what a column holds that came later, and
@@ -61,10 +63,11 @@ impl Snapshot {
         // Few, and a backup reads everything: no index.
         let select = format!(
             "SELECT to_jsonb(t)::text FROM {} t
-             WHERE NOT EXISTS (SELECT FROM log.closed c WHERE c.tenant_id = t.tenant_id AND c.state <> 'paused')
-             ORDER BY t.tenant_id, t.{}",
+             WHERE NOT EXISTS (SELECT FROM log.closed c WHERE c.tenant_id = t.tenant_id AND c.state <> 'paused') AND ({})
+             ORDER BY t.{}",
             of.table,
-            of.key.join(", t.")
+            of.only.unwrap_or("true"),
+            [&["tenant_id"][..], of.key].concat().join(", t.")
         );
         let rows = sqlx::query(&select).fetch_all(self.connection()).await?;
         let read = |row: &PgRow| -> Result<StoredRow, Error> {
@@ -158,8 +161,13 @@ mod tests {
 
     use super::*;
 
-    const LAMPS: Beside =
-        Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &["secret", "former", "detail"], restored: |_| {} };
+    const LAMPS: Beside = Beside {
+        table: "demo.lamps",
+        key: &["lamp_id"],
+        only: None,
+        secrets: &["secret", "former", "detail"],
+        restored: |_| {},
+    };
 
     fn sealing(digit: &str) -> Sealing {
         let master = Arc::new(LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap());

@@ -10,6 +10,7 @@ use super::copied::Whose;
 use super::snapshot::head;
 use super::{Beside, Head, StoredAnswer, StoredClaim, StoredEvent, StoredRow, copied, write};
 use crate::read::{columns, event};
+use crate::seals::{Seal, rows};
 use crate::{Database, Error, LockKey, admin};
 
 const LAST_TOLD: &str = concat!(
@@ -123,6 +124,15 @@ impl Restore {
         write::events(&mut self.connection, rows).await
     }
 
+    /// Writes seals. Whoever seals the log then signs nothing that one of them is of already.
+    pub async fn seals(&mut self, seals: &[Seal]) -> Result<(), Error> {
+        if seals.is_empty() {
+            return Ok(());
+        }
+        self.concern(&seals.iter().map(|seal| seal.tenant).collect::<Vec<_>>()).await?;
+        rows::insert(&mut self.connection, seals).await
+    }
+
     /// Writes commands with their answers.
     pub async fn commands(&mut self, rows: &[StoredAnswer]) -> Result<(), Error> {
         write::commands(&mut self.connection, rows).await
@@ -199,7 +209,7 @@ impl Restore {
         copied::note(&mut self.connection, Whose::Everybodys, looked.min(head.position)).await?;
         self.connection.execute("COMMIT").await?;
         // The planner takes new tables for empty ones until somebody has counted.
-        self.connection.execute("ANALYZE log.events, log.commands, log.claims").await?;
+        self.connection.execute("ANALYZE log.events, log.commands, log.claims, log.seals").await?;
         self.connection.close().await?;
         Ok(())
     }

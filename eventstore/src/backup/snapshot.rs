@@ -1,14 +1,15 @@
 //! One moment of the logs of all services.
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use kernel::{Position, Service, TenantId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use uuid::Uuid;
 
 use super::graft::keep_from_writing;
-use super::{Head, StoredAnswer, StoredClaim, StoredEvent};
+use super::{Head, SealReader, StoredAnswer, StoredClaim, StoredEvent};
 use crate::read::{columns, event};
+use crate::seals::Seal;
 use crate::{Database, Error, Role};
 
 const EVENTS: &str =
@@ -23,10 +24,13 @@ const COPIES: &str =
 /// A log as it was at the moment of [`freeze`], in a transaction that only reads. Vacuum keeps what it may still want to
 /// see until it is dropped.
 pub struct Snapshot {
-    service: Service,
+    database: Database,
     head: Head,
     connection: PgConnection,
 }
+
+/// An event, and the seal of its tenant's events up to it, if there is one.
+pub type SealedEvent = (StoredEvent, Option<Seal>);
 
 /// Fixes one moment over several logs: whatever is in one of them, all that it was an answer to is in the others.
 ///
@@ -49,7 +53,7 @@ pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     for (database, mut connection) in databases.iter().zip(readers) {
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let head = head(&mut connection).await?;
-        snapshots.push(Snapshot { service: database.service, head, connection });
+        snapshots.push(Snapshot { database: database.clone(), head, connection });
     }
     for mut lock in locks {
         lock.execute("COMMIT").await?;
@@ -75,7 +79,7 @@ pub(crate) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
 impl Snapshot {
     /// Whose log it is.
     pub fn service(&self) -> Service {
-        self.service
+        self.database.service
     }
 
     /// Where it ends.
@@ -113,6 +117,24 @@ impl Snapshot {
         .boxed()
     }
 
+    /// The log's seals, for [`sealed_events`](Self::sealed_events): as they were at this moment.
+    pub async fn seals(&mut self) -> Result<SealReader, Error> {
+        // Events keep this connection busy: another one takes over what it sees.
+        let moment: String = sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut self.connection).await?;
+        let mut connection = connect(&self.database).await?;
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        connection.execute(format!("SET TRANSACTION SNAPSHOT '{moment}'").as_str()).await?;
+        SealReader::begin(self.database.service, connection).await
+    }
+
+    /// All events, by position, each with the seal of its tenant's events up to it, if there is one; no seals: none are looked for.
+    ///
+    /// # Errors
+    /// At the end, [`Error::CutOff`] when more of a tenant's history was sealed than there is.
+    pub fn sealed_events(&mut self, seals: Option<SealReader>) -> BoxStream<'_, Result<SealedEvent, Error>> {
+        stream::try_unfold((self.events(), seals), next_sealed).boxed()
+    }
+
     /// All commands with their answers, by tenant and id.
     pub fn commands(&mut self) -> BoxStream<'_, Result<StoredAnswer, Error>> {
         sqlx::query(COMMANDS).fetch(&mut self.connection).map(|row| command(&row?)).boxed()
@@ -122,6 +144,23 @@ impl Snapshot {
     pub fn claims(&mut self) -> BoxStream<'_, Result<StoredClaim, Error>> {
         sqlx::query(CLAIMS).fetch(&mut self.connection).map(|row| claim(&row?)).boxed()
     }
+}
+
+/// What is read of a log with its seals, from somewhere on.
+type Reading<'a> = (BoxStream<'a, Result<StoredEvent, Error>>, Option<SealReader>);
+
+async fn next_sealed((mut events, mut seals): Reading<'_>) -> Result<Option<(SealedEvent, Reading<'_>)>, Error> {
+    let Some(event) = events.try_next().await? else {
+        if let Some(seals) = seals {
+            seals.finish().await?;
+        }
+        return Ok(None);
+    };
+    let seal = match &mut seals {
+        Some(seals) => seals.after(event.event.tenant).await?,
+        None => None,
+    };
+    Ok(Some(((event, seal), (events, seals))))
 }
 
 pub(crate) fn command(row: &PgRow) -> Result<StoredAnswer, Error> {
@@ -144,7 +183,7 @@ pub(crate) fn claim(row: &PgRow) -> Result<StoredClaim, Error> {
     clippy::disallowed_methods,
     reason = "the tenant is read from the log, where only authenticated callers wrote"
 )]
-fn tenant(row: &PgRow) -> Result<TenantId, Error> {
+pub(super) fn tenant(row: &PgRow) -> Result<TenantId, Error> {
     Ok(TenantId::vouched(row.try_get(0)?))
 }
 

@@ -23,7 +23,7 @@ const SEALS: i64 = 500;
 const PAGE: i64 = 5_000;
 
 /// Seals of one page.
-const SEALS_OF_A_PAGE: i64 = 1_000;
+pub(crate) const SEALS_OF_A_PAGE: i64 = 1_000;
 
 const HISTORY: &str = concat!(
     "SELECT ",
@@ -227,20 +227,22 @@ pub(super) async fn seals(store: &EventStore, tenant: TenantId, after: u64) -> R
     patiently(|| async move {
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
-        let page = page(&mut transaction, (tenant.uuid(), store.service().name()), after).await?;
+        let whose = (tenant.uuid(), store.service().name());
+        let page = page(&mut transaction, whose, after, SEALS_OF_A_PAGE).await?;
         transaction.commit().await?;
         Ok(page)
     })
     .await
 }
 
-/// The same on a connection that may see them.
+/// The same on a connection that may see them, of so many seals.
 pub(crate) async fn page(
     connection: &mut PgConnection,
     (tenant, service): (Uuid, &str),
     after: u64,
+    limit: i64,
 ) -> Result<Vec<Seal>, Error> {
-    let page = sqlx::query(OF_TENANT).bind(tenant).bind(after.cast_signed()).bind(SEALS_OF_A_PAGE);
+    let page = sqlx::query(OF_TENANT).bind(tenant).bind(after.cast_signed()).bind(limit);
     let rows = page.fetch_all(connection).await?;
     rows.iter().map(|row| seal(row, 0, (tenant, service))).collect()
 }

@@ -20,7 +20,7 @@ impl Transfer {
             .await?;
         let mut last = last.cast_unsigned();
         loop {
-            let seals = rows::page(&mut self.from.connection, (tenant, service), last).await?;
+            let seals = rows::page(&mut self.from.connection, (tenant, service), last, rows::SEALS_OF_A_PAGE).await?;
             let Some(end) = seals.last() else { return Ok(()) };
             last = end.size;
             rows::insert(&mut self.to.connection, &seals).await?;

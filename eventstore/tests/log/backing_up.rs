@@ -208,7 +208,7 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
 }
 
 /// A table beside the log.
-const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], secrets: &[], restored: |_| {} };
+const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], only: None, secrets: &[], restored: |_| {} };
 
 /// Makes it.
 async fn lamps(database: &Database) {

@@ -17,18 +17,18 @@ use super::support::*;
 /// The longest that anything here may take; only reached when something is broken.
 const BOUND: Duration = Duration::from_secs(30);
 
-fn key(byte: &str) -> SealKey {
+pub fn key(byte: &str) -> SealKey {
     SealKey::parse(&byte.repeat(32)).unwrap()
 }
 
-fn seal(database: &Database, key: SealKey) -> (JoinHandle<()>, CancellationToken) {
+pub fn seal(database: &Database, key: SealKey) -> (JoinHandle<()>, CancellationToken) {
     let shutdown = CancellationToken::new();
     let sealer = Sealer::new(database, key, Arc::new(SystemClock));
     (tokio::spawn(sealer.run(shutdown.clone())), shutdown)
 }
 
 /// Waits until so many events of a tenant are sealed; the seal.
-async fn sealed(store: &EventStore, tenant: TenantId, events: u64) -> Seal {
+pub async fn sealed(store: &EventStore, tenant: TenantId, events: u64) -> Seal {
     let began = Instant::now();
     loop {
         match last_seal(store, tenant).await.unwrap() {
@@ -39,7 +39,7 @@ async fn sealed(store: &EventStore, tenant: TenantId, events: u64) -> Seal {
     }
 }
 
-async fn verified(store: &EventStore, tenant: TenantId) -> Result<Verdict, AuditError> {
+pub async fn verified(store: &EventStore, tenant: TenantId) -> Result<Verdict, AuditError> {
     verify(store, tenant, vec![key("11").sealed_by()], &[], |_| {}).await
 }
 

@@ -1,7 +1,7 @@
 -- Jobs. {{service}} is the service's name; everything here belongs to inopsio_{{service}}_owner. May be run again.
 --
 -- Four who come here: `queue` asks for its tenant's jobs, sees and cancels them; `work` runs those of all tenants; `read` sees its
--- tenant's, for queries; `backup` takes out what tenants set up.
+-- tenant's, for queries; `backup` takes out what tenants set up, and what is open.
 
 DO $$ BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO inopsio_{{service}}_queue, inopsio_{{service}}_work, inopsio_{{service}}_read', current_database());
@@ -362,13 +362,13 @@ BEGIN
 END $$;
 GRANT USAGE ON SCHEMA jobs TO inopsio_{{service}}_append;
 
--- Jobs themselves are in no backup.
+-- Backups have no files of jobs, nor what their logs say.
 GRANT USAGE ON SCHEMA jobs TO inopsio_{{service}}_backup;
 DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['queues', 'schedules'] LOOP
+    FOREACH t IN ARRAY ARRAY['queues', 'schedules', 'turns', 'batches', 'jobs'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS backup ON jobs.%I', t);
         EXECUTE format('CREATE POLICY backup ON jobs.%I FOR SELECT TO inopsio_{{service}}_backup USING (true)', t);
         EXECUTE format('GRANT SELECT ON jobs.%I TO inopsio_{{service}}_backup', t);

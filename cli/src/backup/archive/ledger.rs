@@ -6,32 +6,38 @@ use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use deadletters::backup::StoredDecision;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent};
+use eventstore::seals::Seal;
 use kernel::{Leaf, Position, TenantId, Tree};
 use uuid::Uuid;
 
 use super::manifest::{ServicePart, TenantPart};
 
 /// Follows the rows of one log: positions are dense, a tenant's times do not go back, each event's bytes give the hash that its writer
-/// noted; and counts what each tenant has, and by what their keys are wrapped.
+/// noted, each seal is of the events before it and names the one before it; and counts what each tenant has, by what their keys are
+/// wrapped, and by whom their histories are sealed.
 #[derive(Debug, Default)]
 pub struct Ledger {
     last: Position,
     tenants: BTreeMap<Uuid, Holding>,
     master_keys: BTreeSet<String>,
+    seal_keys: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
 struct Holding {
     tree: Tree,
     recorded_at: Option<DateTime<Utc>>,
+    seals: u64,
+    /// Digest of the last seal; zeros: there is none.
+    sealed: [u8; 32],
     commands: u64,
     claims: u64,
     decisions: u64,
 }
 
 impl Ledger {
-    /// The next event.
-    pub fn event(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<()> {
+    /// The next event. Gives how many of its tenant's there are by now.
+    pub fn event(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<u64> {
         let position = event.position;
         ensure!(position == self.last.next(), "after the event at {} comes the one at {position}", self.last);
         ensure!(
@@ -48,6 +54,30 @@ impl Ledger {
         );
         holding.recorded_at = Some(event.recorded_at);
         holding.tree.push(*leaf_hash);
+        Ok(holding.tree.size())
+    }
+
+    /// The seal that comes after this event. Who signed it is not looked at.
+    pub fn seal(&mut self, seal: &Seal) -> Result<()> {
+        let holding = self.tenants.entry(seal.tenant).or_default();
+        ensure!(
+            (seal.size, seal.root) == (holding.tree.size(), holding.tree.root()),
+            "{} is not of the events that are there: the first {} of them have the root {}, not {}",
+            named(seal),
+            holding.tree.size(),
+            hex::encode(holding.tree.root()),
+            hex::encode(seal.root)
+        );
+        ensure!(
+            seal.previous == holding.sealed,
+            "{} does not follow on the one before it: a seal was taken away or put in",
+            named(seal)
+        );
+        holding.sealed = seal.digest();
+        holding.seals += 1;
+        if !self.seal_keys.contains(&seal.key) {
+            self.seal_keys.insert(seal.key.clone());
+        }
         Ok(())
     }
 
@@ -82,6 +112,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// How many events a tenant has.
+    pub fn events_of(&self, tenant: Uuid) -> u64 {
+        self.tenants.get(&tenant).map_or(0, |holding| holding.tree.size())
+    }
+
     fn of(&mut self, tenant: TenantId) -> &mut Holding {
         self.tenants.entry(tenant.uuid()).or_default()
     }
@@ -95,6 +130,7 @@ impl Ledger {
             commands: holding.commands,
             claims: holding.claims,
             decisions: holding.decisions,
+            seals: holding.seals,
         };
         self.tenants.iter().map(part).collect()
     }
@@ -102,6 +138,11 @@ impl Ledger {
     /// The names of the master keys that wrapped tenants' keys.
     pub fn master_keys(&self) -> Vec<String> {
         self.master_keys.iter().cloned().collect()
+    }
+
+    /// The ids of the keys that signed seals.
+    pub fn seal_keys(&self) -> Vec<String> {
+        self.seal_keys.iter().cloned().collect()
     }
 
     /// That the rows are those of which the manifest speaks.
@@ -127,6 +168,12 @@ impl Ledger {
             "tenants' keys in the log of {service} are wrapped by {wrapped_by:?}, the manifest says {:?}",
             log.master_keys
         );
+        let signed_by = self.seal_keys();
+        ensure!(
+            log.seal_keys.as_ref().is_none_or(|said| *said == signed_by),
+            "seals in the log of {service} are signed by {signed_by:?}, the manifest says {:?}",
+            log.seal_keys
+        );
         let found = self.tenants();
         ensure!(
             found.len() == log.tenants.len(),
@@ -139,4 +186,9 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Which seal it is, in words.
+pub fn named(seal: &Seal) -> String {
+    format!("the seal of {} events of the tenant {} in {}", seal.size, seal.tenant, seal.service)
 }

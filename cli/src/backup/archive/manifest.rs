@@ -13,11 +13,11 @@ use uuid::Uuid;
 use super::MANIFEST;
 
 /// The form that this program writes. Another number: another form of the folder or of its rows.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, without
-/// what sagas had looked at, which came with 4, and without what people set up beside the logs and which master keys are needed, which
-/// came with 5.
+/// what sagas had looked at, which came with 4, without what people set up beside the logs and which master keys are needed, which
+/// came with 5, and without seals and jobs, which came with 6.
 pub const OLDEST: u32 = 1;
 
 /// All of it.
@@ -57,6 +57,13 @@ pub struct ServicePart {
     pub recorded_at: Option<DateTime<Utc>>,
     /// Its events, by position.
     pub events: Part,
+    /// The seals of its tenants' histories, each where the events by position come to it; none: nothing is sealed, they were left out, or
+    /// it is of a version before 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seals: Option<Part>,
+    /// The ids of the keys that signed them; none: of a version before 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_keys: Option<Vec<String>>,
     /// Its commands with their answers, by tenant and id.
     pub commands: Part,
     /// Its claims, by tenant, kind and key.
@@ -75,7 +82,7 @@ pub struct ServicePart {
     /// The names of the master keys that wrapped its tenants' keys; none: versions before 5 did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_keys: Option<Vec<String>>,
-    /// What people set up beside it, by table; a table without rows is left out, as all are before version 5.
+    /// What people set up beside it, and what of that is open, by table; a table without rows is left out, as all are before version 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<BesidePart>,
     /// Events that wait for webhooks, because a receiver refused them, by tenant, consumer and position; none: none waits, or it is of a
@@ -161,6 +168,9 @@ pub struct TenantPart {
     /// How many decisions about dead letters.
     #[serde(default)]
     pub decisions: u64,
+    /// How many seals its history has.
+    #[serde(default)]
+    pub seals: u64,
 }
 
 /// One file.
@@ -184,6 +194,7 @@ impl Manifest {
             [&log.events, &log.commands, &log.claims]
                 .into_iter()
                 .chain(&log.decisions)
+                .chain(&log.seals)
                 .chain(beside)
                 .chain(&log.letters)
         });
@@ -199,6 +210,11 @@ impl Manifest {
     /// How many events it has.
     pub fn events(&self) -> u64 {
         self.services.iter().map(|log| log.events.rows).sum()
+    }
+
+    /// How many seals it has.
+    pub fn seals(&self) -> u64 {
+        self.services.iter().filter_map(|log| log.seals.as_ref()).map(|part| part.rows).sum()
     }
 
     /// How many rows it has.
@@ -235,7 +251,12 @@ impl Manifest {
         of_tenants.chain(self.secrets_key.as_deref().map(wrapped_by)).collect()
     }
 
-    /// Those of them that a configuration does not have.
+    /// The ids of the keys that signed its seals. Empty also before version 6, which had none.
+    pub fn seal_keys(&self) -> BTreeSet<String> {
+        self.services.iter().filter_map(|log| log.seal_keys.as_ref()).flatten().cloned().collect()
+    }
+
+    /// Those of the master keys that a configuration does not have.
     pub fn lacks(&self, config: &Config) -> Vec<String> {
         let here = config.master_key_names();
         let mut lacking: Vec<_> = self.master_keys().into_iter().filter(|name| !here.contains(name)).collect();

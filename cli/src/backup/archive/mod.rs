@@ -3,8 +3,8 @@
 //! - `SHA256SUMS` lists every file with its hash, as `sha256sum --check` takes it;
 //! - `manifest.json` ([`manifest`]) says what is in it: positions, counts, the root of each tenant's tree;
 //! - the parts ([`rows`]) are lines of JSON, compressed with zstd: `directory`, and for each service its `events`,
-//!   `commands`, `claims` and `decisions` about dead letters; and, where there are any, the rows of tables that stand beside its log
-//!   (`webhooks.…`, `jobs.…`) and the `letters` that wait for webhooks.
+//!   `commands`, `claims` and `decisions` about dead letters; and, where there are any, the `seals` of its tenants' histories, the rows
+//!   of tables that stand beside its log (`webhooks.…`, `jobs.…`) and the `letters` that wait for webhooks.
 //!
 //! [`write`] makes one beside its place, syncs it and moves it there whole; [`read`] gives nothing of a part that is not what
 //! the manifest says of it; [`ledger`] is the one place that knows what must be true of the rows.

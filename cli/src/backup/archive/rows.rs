@@ -1,11 +1,12 @@
 //! The lines of the parts. Times are microseconds since 1970, hashes hexadecimal; payload, metadata and answers are texts, so
-//! that they come back byte by byte. Rows of tables beside the logs are as Postgres has them.
+//! that they come back byte by byte. Rows of tables beside the logs are as Postgres has them, seals as auditors have them.
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use deadletters::backup::{StoredDecision, StoredLetter};
 use directory::Tenant;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent, StoredRow};
+use eventstore::seals::Seal;
 use kernel::{Position, RecordedEvent, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,6 +40,14 @@ pub struct EventRow {
     payload: String,
     metadata: String,
     leaf_hash: String,
+}
+
+/// A line of `….seals`: as in a file of `inopsio audit export`, so that the part, unpacked, is one of those that somebody kept
+/// (`inopsio audit verify --known`).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealRow {
+    seal: Seal,
 }
 
 /// A line of `….commands`.
@@ -139,6 +148,18 @@ impl Row for EventRow {
             recorded_at: time(self.recorded_at)?,
         };
         Ok(StoredEvent { event, leaf_hash })
+    }
+}
+
+impl Row for SealRow {
+    type Of = Seal;
+
+    fn of(seal: &Seal) -> Result<Self> {
+        Ok(Self { seal: seal.clone() })
+    }
+
+    fn read(self) -> Result<Seal> {
+        Ok(self.seal)
     }
 }
 

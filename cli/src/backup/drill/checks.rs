@@ -12,6 +12,7 @@ use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
 use crate::backup::left_out::LeftOut;
+use crate::backup::seals::Trust;
 use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
 use crate::progress;
@@ -20,25 +21,31 @@ use crate::progress;
 const OPENED: usize = 1_000;
 
 /// Loads it, as a restore does.
-pub async fn load(context: &Context, archive: &Archive, left: &LeftOut) -> Result<((), String)> {
+pub async fn load(context: &Context, archive: &Archive, left: &LeftOut, trust: &Trust) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, left, false, &bar).await;
+    let loaded = load::load(&context.config, archive, left, trust, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
 }
 
 /// Reads everything out of Postgres again, as a backup does, and holds it against the manifest, but for what is left out.
-pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut) -> Result<((), String)> {
+pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut, trust: &Trust) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
     let said = archive.manifest.directory.rows - left.listed();
     ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");
-    let mut roots = 0;
+    let (mut roots, mut seals) = (0, 0);
     for (log, mut snapshot) in snapshots(context, archive).await? {
         let mut ledger = Ledger::default();
-        let mut events = snapshot.events();
-        while let Some(event) = events.try_next().await? {
+        let sealed = snapshot.seals().await?;
+        let mut events = snapshot.sealed_events(Some(sealed));
+        while let Some((event, seal)) = events.try_next().await? {
             ledger.event(&event)?;
+            if let Some(seal) = seal {
+                trust.check(&seal)?;
+                ledger.seal(&seal)?;
+                seals += 1;
+            }
         }
         drop(events);
         let mut commands = snapshot.commands();
@@ -56,13 +63,13 @@ pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut) -> Re
             ledger.decision(&decision)?;
         }
         drop(decisions);
-        ledger.check(&left.rest_of(log))?;
+        ledger.check(&trust.rest_of(&left.rest_of(log)))?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
         beside::compare(&mut snapshot, archive, log, left).await?;
         roots += log.tenants.len();
     }
-    Ok(((), format!("{roots} roots, {tenants} tenants in the directory")))
+    Ok(((), format!("{roots} roots, {seals} seals, {tenants} tenants in the directory")))
 }
 
 /// Plays every tenant's history and holds what it claims against what the log has. Without the key of the claims, who has how

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
 use super::left_out::LeftOut;
+use super::seals::Trust;
 use super::{Drill, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
@@ -75,6 +76,14 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", left.why()));
         check(checks, "no tenant is left out", async { left_out }).await;
     }
+    // As above: without them the log would be sealed anew.
+    let known = check(checks, "the keys that signed its seals are trusted", async {
+        let trust = Trust::of(here.as_ref(), &drilled.seal_key, &archive.manifest)?;
+        let keys: Vec<_> = archive.manifest.seal_keys().into_iter().collect();
+        let keys = if keys.is_empty() { "it has no seals".to_owned() } else { keys.join(", ") };
+        Ok((trust, keys))
+    });
+    let trust = known.await.unwrap_or(Trust::LeftOut);
     let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
@@ -89,7 +98,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &left, &private, key, format, checks).await;
+    restored(&archive, &left, &trust, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
@@ -97,6 +106,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
 async fn restored(
     archive: &Archive,
     left: &LeftOut,
+    trust: &Trust,
     private: &Private,
     key: Option<[u8; 32]>,
     format: Format,
@@ -104,12 +114,10 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    if check(checks, "it can be restored, every leaf hash is that of its bytes", checks::load(context, archive, left))
-        .await
-        .is_none()
-        || check(checks, "the restored logs have the same roots and counts", checks::compare(context, archive, left))
-            .await
-            .is_none()
+    let loading = checks::load(context, archive, left, trust);
+    let comparing = checks::compare(context, archive, left, trust);
+    if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
+        || check(checks, "the restored logs have the same roots, seals and counts", comparing).await.is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()
     {
         return;

@@ -11,6 +11,7 @@ mod fairness;
 mod faults;
 mod forgetting;
 mod queues;
+mod restored;
 mod running;
 mod schedules;
 mod world;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use eventstore::backup::{Restore, freeze};
 use jobs::{Fault, Job, Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources, State, Step, Work};
 use kernel::{Caller, Grant, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
@@ -104,6 +105,23 @@ impl World {
         let jobs = open(&database, &bus, settings, &stage);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         Self { database, bus, jobs, tenant: testbed::tenant(), stage, stop, tasks, _nats: nats }
+    }
+
+    /// What a backup takes from these tables, brought in to those of a world of its own, where nothing runs yet.
+    pub async fn restored(&self) -> Self {
+        let mut other = Self::idle(quick()).await;
+        other.tenant = self.tenant;
+        let mut snapshot = freeze(&[(*self.database).clone()]).await.unwrap().remove(0);
+        let mut restore = Restore::begin(&other.database.admin(), &other.database).await.unwrap();
+        for of in jobs::backup::TABLES {
+            let mut rows = snapshot.beside(of).await.unwrap();
+            for row in &mut rows {
+                (of.restored)(&mut row.columns);
+            }
+            restore.beside(of, &rows).await.unwrap();
+        }
+        restore.finish(snapshot.head(), snapshot.head().position).await.unwrap();
+        other
     }
 
     /// The jobs as another process has them.
