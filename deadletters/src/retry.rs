@@ -153,7 +153,8 @@ async fn first(
 }
 
 /// Writes down what came of it, in the transaction in which the events were taken; or in a later one, of a consumer of which one instance
-/// takes events: a letter about which somebody decided meanwhile is then due at once, whatever came of the attempt.
+/// takes events: a letter about which somebody decided meanwhile is then due at once, whatever came of the attempt; and nothing is changed
+/// where another one, which was the active one before, has settled it meanwhile.
 pub async fn settle(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -166,7 +167,9 @@ pub async fn settle(
     let done: Vec<Position> =
         taken.positions.iter().copied().filter(|at| until.is_none_or(|until| *at < until)).collect();
     if let Some(head) = done.first() {
-        over(connection, consumer, taken, *head).await?;
+        if !over(connection, consumer, taken, *head).await? {
+            return Ok(Settled { events: 0, drained: false });
+        }
         let behind = |discarded: bool| -> Vec<i64> {
             let found = done[1..].iter().filter(|at| taken.decisions.discards(**at) == discarded);
             found.map(|at| at.as_i64()).collect()
@@ -199,7 +202,7 @@ pub async fn settle(
                  changed_at = CASE WHEN changed_at <> $7 THEN changed_at ELSE now() END,
                  next_attempt_at = CASE WHEN changed_at <> $7 THEN next_attempt_at
                      ELSE clock_timestamp() + make_interval(secs => $6 * {SPREAD}) END
-             WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
+             WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND state IN ('parked', 'waiting')"
         ))
         .bind(taken.tenant.uuid())
         .bind(consumer.as_str())
@@ -231,32 +234,33 @@ pub async fn settle(
     Ok(Settled { events: done.len() as u64, drained })
 }
 
-/// The parked event is parked no more.
+/// The parked event is parked no more. False: nor was it any more.
 async fn over(
     connection: &mut PgConnection,
     consumer: &Consumer,
     taken: &Taken,
     head: Position,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     // One that only stood for others that waited was never dead.
     let statement = if taken.attempts == 0 {
-        "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND $4 <> ''"
+        "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND state = 'parked' AND $4 <> ''"
     } else {
         "UPDATE dead.letters SET state = $4, attempts = attempts + 1, next_attempt_at = NULL, changed_at = now()
-         WHERE tenant_id = $1 AND consumer = $2 AND position = $3"
+         WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND state = 'parked'"
     };
     let discarded = taken.decisions.discards(head);
-    sqlx::query(statement)
+    let done = sqlx::query(statement)
         .bind(taken.tenant.uuid())
         .bind(consumer.as_str())
         .bind(head.as_i64())
         .bind(if discarded { "discarded" } else { "applied" })
         .execute(&mut *connection)
         .await?;
-    if taken.attempts > 0 {
+    let was_parked = done.rows_affected() == 1;
+    if was_parked && taken.attempts > 0 {
         tried(connection, consumer, taken.tenant, head, taken.attempts + 1, &[]).await?;
     }
-    Ok(())
+    Ok(was_parked)
 }
 
 /// Notes an attempt; the oldest ones are forgotten.

@@ -105,11 +105,9 @@ impl Deliverer {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
                 Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
-                    // By itself, because its endpoint is not as it was; or it was replaced.
-                    Ok((id, version, generation)) => {
-                        if running.get(&id).is_some_and(|now| now.version == version && now.generation == generation) {
-                            running.remove(&id);
-                        }
+                    // Its endpoint is not as it was: the next one begins now, if it is still sent to.
+                    Ok(id) => {
+                        running.remove(&id);
                         true
                     }
                     // A mistake of ours: it is begun anew with the next look, and not at once, again and again.
@@ -155,30 +153,30 @@ impl Deliverer {
     }
 }
 
-/// Starts, replaces and stops workers so that there is one for each endpoint, as it is now.
+/// Starts and stops workers so that there is one for each endpoint, as it is now. One that is to be replaced has to end first: what it
+/// has on its way is sent by nobody beside it, nor is what comes after that.
 fn arrange(
     targets: Vec<Target>,
     shared: &Arc<Shared>,
     stop: &CancellationToken,
     running: &mut HashMap<Uuid, Running>,
-    workers: &mut JoinSet<(Uuid, i64, i64)>,
+    workers: &mut JoinSet<Uuid>,
 ) {
     let wanted: HashMap<Uuid, Target> = targets.into_iter().map(|target| (target.id, target)).collect();
-    running.retain(|id, now| {
+    for (id, now) in &*running {
         let same =
             wanted.get(id).is_some_and(|target| target.version == now.version && target.generation == now.generation);
         if !same {
             now.stop.cancel();
         }
-        same
-    });
+    }
     for (id, target) in wanted {
         running.entry(id).or_insert_with(|| {
             let (version, generation, stop) = (target.version, target.generation, stop.child_token());
             let worker = Worker::new(target, shared.clone(), stop.clone());
             let task = workers.spawn(async move {
                 worker.run().await;
-                (id, version, generation)
+                id
             });
             Running { version, generation, stop, task: task.id() }
         });

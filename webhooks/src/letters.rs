@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use deadletters::{Backoff, Consumer, Entry, Held, Kind, Outcome, Settled, Share, Taken};
+use deadletters::{Backoff, Consumer, Entry, Held, Kind, Outcome, Share, Taken};
 use kernel::RecordedEvent;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -97,25 +97,18 @@ impl Letters {
         Ok(taken)
     }
 
-    /// Writes down what came of it.
-    pub(crate) async fn settle(
-        &mut self,
-        pool: &PgPool,
-        taken: &Taken,
-        outcome: Outcome,
-    ) -> Result<Settled, sqlx::Error> {
+    /// Writes down what came of it; to [rest](Self::rest) after.
+    pub(crate) async fn settle(&self, pool: &PgPool, taken: &Taken, outcome: Outcome) -> Result<(), sqlx::Error> {
         let mut transaction = pool.begin().await?;
-        let settled = deadletters::settle(&mut transaction, &self.consumer, taken, outcome, self.backoff).await?;
-        transaction.commit().await?;
-        if settled.drained {
-            self.held.remove(taken);
-        }
-        Ok(settled)
+        deadletters::settle(&mut transaction, &self.consumer, taken, outcome, self.backoff).await?;
+        transaction.commit().await
     }
 
     /// Looks again when the next one is due, after `least` at the earliest, and after `look` at the latest: what people decide is seen then.
     pub(crate) async fn rest(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
+        // As the database has it: whoever delivered before us may have had one on its way still, and nothing waits behind that any more.
+        self.held = Held::load(&mut connection, &self.consumer, Share::WHOLE).await?;
         let due = deadletters::due(&mut connection, &self.consumer, Share::WHOLE).await?;
         self.due = due.map(|due| Instant::now() + due.min(look).max(least));
         Ok(())

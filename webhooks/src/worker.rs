@@ -90,7 +90,13 @@ impl From<sqlx::Error> for Trouble {
 }
 
 impl Worker {
-    pub(crate) fn new(target: Target, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(mut target: Target, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        let parts = shared.webhooks.parts();
+        let overdue = target.next_attempt_at.and_then(|due| (parts.clock.now() - due).to_std().ok());
+        if overdue.is_some_and(|overdue| overdue > parts.settings.longest_pause()) {
+            // Nobody was there to try it: that is no failure of the receiver's.
+            target.failing_since = None;
+        }
         let stored = (target.position, Instant::now());
         let decided = shared.decided.clone();
         Self { target, shared, stop, stored, noted: 0, letters: None, decided }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// A message as it came.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ impl Received {
 pub enum Reply {
     /// A status, such as `200 OK`; headers may follow.
     Status(&'static str),
+    /// `200 OK`, when it is told to.
+    When(Arc<Notify>),
     /// Nothing, for ever.
     Silence,
     /// A body without end.
@@ -119,13 +122,11 @@ async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Sc
             got.push(received);
             reply
         };
-        match reply {
-            Reply::Status(status) => {
-                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
-                let answer = if status.starts_with("204") { format!("HTTP/1.1 {status}\r\n\r\n") } else { answer };
-                if stream.write_all(answer.as_bytes()).await.is_err() {
-                    return;
-                }
+        let status = match reply {
+            Reply::Status(status) => status,
+            Reply::When(told) => {
+                told.notified().await;
+                "200 OK"
             }
             Reply::Silence => std::future::pending().await,
             Reply::Endless => {
@@ -133,6 +134,11 @@ async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Sc
                 while stream.write_all(&[b'x'; 4_096]).await.is_ok() {}
                 return;
             }
+        };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+        let answer = if status.starts_with("204") { format!("HTTP/1.1 {status}\r\n\r\n") } else { answer };
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
         }
     }
 }

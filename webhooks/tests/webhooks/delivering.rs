@@ -1,11 +1,14 @@
 //! What arrives, in which order, and how the receiver knows whose it is.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use kernel::Position;
 use testbed::eventually;
-use testbed::receiver::{Received, Receiver};
+use testbed::receiver::{Received, Receiver, Reply};
+use tokio::sync::Notify;
 use webhooks::{Act, EndpointFields, Secret, sign};
 
 use crate::world::{World, fields, quick};
@@ -112,6 +115,32 @@ async fn a_replay_delivers_again_under_the_same_ids_and_a_ping_says_what_became_
     assert!(signed(&got[6], &created.secret.unwrap()));
     let last = &world.webhooks.deliveries(world.tenant, created.id, None, 1).await.unwrap()[0];
     assert_eq!((last.position, last.message_id.to_string().as_str()), (None, got[6].id()));
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_while_its_endpoint_is_changed_is_sent_by_nobody_beside_it() {
+    let world = World::start().await;
+    let told = Arc::new(Notify::new());
+    let (answer, tell) = (told.clone(), told);
+    let late = Receiver::answering(move |_, before| match before {
+        0 => Reply::When(answer.clone()),
+        _ => Reply::Status("200 OK"),
+    })
+    .await;
+    let created = world.endpoint(&late.url).await;
+    world.append(2).await;
+    eventually("the first event is on its way", async || (late.got().len() == 1).then_some(())).await;
+    let changed = EndpointFields { description: "the same, in other words".to_owned(), ..fields(&late.url) };
+    world.act(Act::Change { id: created.id, fields: changed }).await;
+    // Whoever sends to this one has seen the other one's change, too: then that one's receiver answers.
+    let other = Receiver::answering(move |_, _| {
+        tell.notify_one();
+        Reply::Status("200 OK")
+    })
+    .await;
+    world.endpoint(&other.url).await;
+    eventually("both are delivered", async || (world.find(created.id).await.delivered >= 2).then_some(())).await;
+    assert_eq!(late.positions(), [1, 2]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kernel::{Position, Role};
+use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 use webhooks::{Act, Guard, Message, Sender, Settings, State};
@@ -94,6 +95,26 @@ async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_not
     world.act(Act::Enable { id: second.id }).await;
     eventually("the rest arrives", async || (mended.positions() == [2, 3]).then_some(())).await;
     assert_eq!(world.find(second.id).await.failing_since, None);
+}
+
+#[tokio::test]
+async fn time_in_which_nobody_was_there_to_try_is_no_failure_of_the_receivers() {
+    let world = World::idle(quick()).await;
+    let receiver = Receiver::answering(|_, before| match before {
+        0 => Reply::Status("503 Service Unavailable"),
+        _ => Reply::Status("200 OK"),
+    })
+    .await;
+    let created = world.endpoint(&receiver.url).await;
+    world.append(1).await;
+    // It failed once, and then we were away for longer than a receiver may fail.
+    let mut tables = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let failed_once = "UPDATE webhooks.cursors
+        SET attempts = 1, failing_since = now() - interval '6 days', next_attempt_at = now() - interval '6 days'";
+    assert_eq!(tables.execute(failed_once).await.unwrap().rows_affected(), 1);
+    world.deliver();
+    eventually("it arrives", async || (world.find(created.id).await.delivered == 1).then_some(())).await;
+    assert_eq!(receiver.got().len(), 2);
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use deadletters::{DeadLetters, Letter, LetterId, Listing, State};
+use deadletters::{
+    Backoff, Consumer, DeadLetters, Entry, Kind, Letter, LetterId, Listing, Outcome, Settled, Share, State,
+};
 use eventstore::{Append, CommandRecord, NewEvent, StreamAppend};
 use kernel::{AggregateType, Caller, Grant, IdSource, Position, Role, SystemClock, SystemIds};
 use serde_json::json;
@@ -13,7 +16,7 @@ use testbed::receiver::{Receiver, Reply};
 use uuid::Uuid;
 use webhooks::Act;
 
-use crate::world::World;
+use crate::world::{World, quick};
 
 const GRANTS: &[Grant] = &[
     Grant { permission: "demo:dead_letter:read", roles: &[Role::Admin], meaning: "" },
@@ -163,8 +166,8 @@ async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
 #[tokio::test]
 async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_attempt() {
     // Nobody looks by themselves before the test is over.
-    let long = std::time::Duration::from_hours(1);
-    let settings = webhooks::Settings { longest_retry: long, look: long, ..crate::world::quick() };
+    let long = Duration::from_hours(1);
+    let settings = webhooks::Settings { longest_retry: long, look: long, ..quick() };
     let world = World::with(settings).await;
     let (receiver, mended) = superstitious_and_tired().await;
     let endpoint = world.endpoint(&receiver.url).await;
@@ -197,13 +200,13 @@ async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_att
 
 #[tokio::test]
 async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
-    let long = std::time::Duration::from_hours(1);
+    let long = Duration::from_hours(1);
     let settings = webhooks::Settings {
         park_after: 1,
         first_retry: long,
         longest_retry: long,
-        timeout: std::time::Duration::from_secs(2),
-        ..crate::world::quick()
+        timeout: Duration::from_secs(2),
+        ..quick()
     };
     let world = World::with(settings).await;
     // Silent when it is sent again: until the time is over, and it is decided that it is discarded.
@@ -231,7 +234,7 @@ async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
 
 #[tokio::test]
 async fn who_refuses_everything_is_disabled_and_keeps_no_more_attempts_than_it_should() {
-    let settings = webhooks::Settings { most_parked: 3, kept: 2, ..crate::world::quick() };
+    let settings = webhooks::Settings { most_parked: 3, kept: 2, ..quick() };
     let world = World::with(settings).await;
     let mended = Arc::new(AtomicBool::new(false));
     let takes = mended.clone();
@@ -285,6 +288,49 @@ async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
 }
 
 #[tokio::test]
+async fn nothing_waits_behind_a_letter_that_another_deliverer_settled() {
+    let world = World::start().await;
+    let (receiver, _) = superstitious().await;
+    world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[13]).await;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    let superuser = world.database.superuser();
+    let settled = "UPDATE dead.letters SET state = 'applied', next_attempt_at = NULL WHERE state = 'parked'";
+    eventually("a later event of the aggregate arrives", async || {
+        // As one does that was the active one before, and had it on its way still.
+        PgConnection::connect_with(&superuser).await.unwrap().execute(settled).await.unwrap();
+        append(&world, "bad", &[1]).await;
+        receiver.positions().iter().any(|at| *at > refused).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_who_settle_a_letter_the_second_changes_nothing() {
+    let world = World::idle(quick()).await;
+    append(&world, "bad", &[13, 14, 15]).await;
+    let events = world.store.load(world.tenant, "demo.lamp", "bad", 0).await.unwrap();
+    let why = |nth| (nth == 0).then(|| vec!["no".to_owned()]);
+    let entries: Vec<_> = events.iter().enumerate().map(|(nth, event)| Entry::new(event, why(nth))).collect();
+    let (consumer, backoff) =
+        (Consumer::new(Kind::Webhook, "test"), Backoff { first: Duration::ZERO, longest: Duration::ZERO });
+    let mut tables = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    deadletters::park(&mut tables, &consumer, &entries, backoff).await.unwrap();
+    let taken = deadletters::take(&mut tables, &consumer, Share::WHOLE, 1).await.unwrap().unwrap();
+    let failed = Outcome { failed: Some((entries[0].position, vec!["no".to_owned()])) };
+    let mut settled = Vec::new();
+    // Delivered; delivered once more, and refused, by others who had taken it, too.
+    for outcome in [Outcome::default(), Outcome::default(), failed] {
+        settled.push(deadletters::settle(&mut tables, &consumer, &taken, outcome, backoff).await.unwrap());
+    }
+    let nothing = Settled { events: 0, drained: false };
+    assert_eq!(settled, [Settled { events: 1, drained: false }, nothing, nothing]);
+    let states: Vec<String> =
+        sqlx::query_scalar("SELECT state FROM dead.letters ORDER BY position").fetch_all(&mut tables).await.unwrap();
+    assert_eq!(states, ["applied", "parked", "waiting"], "the next one stands for the rest");
+}
+
+#[tokio::test]
 async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_nothing() {
     let world = World::start().await;
     let (receiver, mended) = superstitious().await;
@@ -326,8 +372,8 @@ async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before(
 
 #[tokio::test]
 async fn refusals_before_and_after_a_restart_are_in_one_row() {
-    let pause = std::time::Duration::from_millis(200);
-    let settings = webhooks::Settings { first_retry: pause, longest_retry: pause, ..crate::world::quick() };
+    let pause = Duration::from_millis(200);
+    let settings = webhooks::Settings { first_retry: pause, longest_retry: pause, ..quick() };
     let world = World::with(settings).await;
     let receiver = Receiver::answering(|_, _| Reply::Status("422 Unprocessable Content")).await;
     let endpoint = world.endpoint(&receiver.url).await;

@@ -50,7 +50,8 @@ impl Parameters {
     }
 
     /// Refuses ids in the path that are not in their usual form, and parameters of the query string that nobody reads (one may
-    /// be a `dry_run` that was meant) or that are there twice (one of them would not be read). Answers those that are there.
+    /// be a `dry_run` that was meant), that are there twice (one of them would not be read), or in which a NUL stands. Answers
+    /// those that are there.
     pub fn check(&self, request: &Request) -> Result<Vec<(String, String)>, Refusal> {
         for (index, parameter) in self.path.iter().enumerate().filter(|(_, parameter)| parameter.is_id) {
             if let Some(text) = request.raw_path_param(&numbered(index))
@@ -63,7 +64,7 @@ impl Parameters {
             return Ok(Vec::new());
         }
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        for (at, (name, _)) in query.iter().enumerate() {
+        for (at, (name, value)) in query.iter().enumerate() {
             let Some(known) = self.query.iter().find(|known| known.name == *name) else {
                 let names: Vec<_> = self.query.iter().map(|known| known.name.as_str()).collect();
                 let allowed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -72,6 +73,10 @@ impl Parameters {
             };
             if !known.is_list && query[..at].iter().any(|(before, _)| before == name) {
                 return Err(refuse(name, "it may be there once"));
+            }
+            // No text that is stored has it, and no database can be asked for it.
+            if value.contains('\0') {
+                return Err(refuse(name, "the character NUL stands in no text"));
             }
         }
         Ok(query)
