@@ -56,13 +56,12 @@ pub async fn count<F: Filter>(tables: &mut PgConnection, tenant: TenantId, filte
     query.build_query_scalar().fetch_one(tables).await
 }
 
-/// Adds `WHERE t.tenant_id = …` to a query, from where it goes on. The tenant stands in a sub-select, whose value the planner does not see:
-/// else it takes a tenant that came since Postgres gathered statistics for one without rows, and compares each of them with each.
+/// Adds `WHERE t.tenant_id = …` to a query, from where it goes on.
 pub fn of_tenant<'q, 'a>(
     query: &'q mut QueryBuilder<'a, Postgres>,
     tenant: TenantId,
 ) -> &'q mut QueryBuilder<'a, Postgres> {
-    query.push("WHERE t.tenant_id = (SELECT ").push_bind(tenant.uuid()).push(")")
+    query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid())
 }
 
 /// The first rows of each of these `owners`, at most `limit` of each: the column `owner` names whose a row is, the column `by`

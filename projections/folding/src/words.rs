@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kernel::{Event, RecordedEvent};
+use kernel::{Event, RecordedEvent, TenantId};
 use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::decode;
 use crate::fold::{self, Current, Folded, Telling, fold};
-use crate::table;
+use crate::{list, table};
 
 /// Longer words are cut: nobody types more, and the key stays small.
 const LONGEST: usize = 40;
@@ -205,19 +205,27 @@ impl Term {
     }
 }
 
-/// Adds the condition that a record has all of this.
-pub fn having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, terms: &[Term]) {
+/// Adds `WHERE t.tenant_id = …`, and the condition that a record has all of this.
+///
+/// Beside words the tenant stands in a sub-select, whose value the planner does not see: else it takes a tenant that came since Postgres
+/// gathered statistics for one without rows, and compares each record with each word.
+pub fn of_tenant_having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, terms: &[Term]) {
+    if terms.is_empty() {
+        list::of_tenant(query, tenant);
+        return;
+    }
+    query.push("WHERE t.tenant_id = (SELECT ").push_bind(tenant.uuid()).push(")");
     let (_, id) = R::WORDS;
     for term in terms {
         query.push(format_args!(" AND t.{id} IN ("));
-        term.ids::<R>(query, tenant);
+        term.ids::<R>(query, tenant.uuid());
         query.push(")");
     }
 }
 
-/// Adds the condition that a record has, for each word of `search`, a word that begins with it.
-pub fn matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid, search: &str) {
-    having::<R>(query, tenant, &terms(search));
+/// Adds `WHERE t.tenant_id = …`, and the condition that a record has, for each word of `search`, a word that begins with it.
+pub fn of_tenant_matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, search: Option<&str>) {
+    of_tenant_having::<R>(query, tenant, &search.map(terms).unwrap_or_default());
 }
 
 #[cfg(test)]

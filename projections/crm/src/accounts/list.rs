@@ -1,6 +1,6 @@
 //! Searching the directory of accounts.
 
-use folding::list::{Filter, Order, of_tenant};
+use folding::list::{Filter, Order};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::words;
 use kernel::TenantId;
@@ -55,10 +55,7 @@ impl Filter for AccountFilter {
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { search, industry, country, owner } = self.clone();
-        of_tenant(query, tenant);
-        if let Some(search) = search {
-            words::matching::<AccountRow>(query, tenant.uuid(), &search);
-        }
+        words::of_tenant_matching::<AccountRow>(query, tenant, search.as_deref());
         if let Some(industry) = industry {
             query.push(" AND t.industry = ").push_bind(industry);
         }

@@ -1,6 +1,6 @@
 //! Searching the directory of contacts.
 
-use folding::list::{Filter, Order, first_of_each, of_tenant};
+use folding::list::{Filter, Order, first_of_each};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::words;
 use kernel::TenantId;
@@ -78,10 +78,7 @@ impl Filter for ContactFilter {
 
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         let Self { search, email, account, owner, erased } = self.clone();
-        of_tenant(query, tenant);
-        if let Some(search) = search {
-            words::matching::<ContactRow>(query, tenant.uuid(), &search);
-        }
+        words::of_tenant_matching::<ContactRow>(query, tenant, search.as_deref());
         if let Some(email) = email {
             query.push(" AND t.email = ").push_bind(email.to_lowercase());
         }

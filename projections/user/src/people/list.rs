@@ -1,9 +1,8 @@
 //! Searching the directory of users.
 
-use folding::list::of_tenant;
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use folding::table::{self, select};
-use folding::words::{self, Term, having};
+use folding::words::{self, Term, of_tenant_having};
 use kernel::{TenantId, UserId};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use user_aggregates::{GroupId, OrganizationId, UserStatus};
@@ -196,8 +195,8 @@ fn present() -> Vec<Named<UserStatus>> {
 
 impl PersonFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        self.plain(query, tenant);
-        having::<PersonRow>(query, tenant.uuid(), &self.terms());
+        of_tenant_having::<PersonRow>(query, tenant, &self.terms());
+        self.plain(query);
     }
 
     /// The words that whoever is looked for has.
@@ -220,9 +219,8 @@ impl PersonFilter {
         present.all(|other| other == first).then_some(first)
     }
 
-    /// Adds all conditions but the words.
-    pub(super) fn plain(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
-        of_tenant(query, tenant);
+    /// Adds all conditions but the tenant and the words.
+    pub(super) fn plain(&self, query: &mut QueryBuilder<'_, Postgres>) {
         match &self.status {
             // Written out: that is what the indexes of those who are users ask for.
             None => query.push(format_args!(" AND {PRESENT}")),

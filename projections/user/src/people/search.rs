@@ -6,6 +6,7 @@
 //! whoever has common ones is met among the first of the list. Who is not stands far behind, or is nobody: then only those are gone
 //! through who have the rarest word, and the first of them are picked. Rows are read of the page alone.
 
+use folding::list::of_tenant;
 use folding::paging::{Keyset, ListError, Seek, SeekKey};
 use folding::table::select;
 use folding::words::Term;
@@ -151,7 +152,8 @@ impl Search<'_> {
         let column = self.keyset.column;
         let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
         query.push(format_args!("SELECT t.user_id, t.{column} FROM person t "));
-        self.filter.plain(&mut query, self.tenant);
+        of_tenant(&mut query, self.tenant);
+        self.filter.plain(&mut query);
         self.keyset.after(&mut query, self.after.clone())?;
         self.keyset.order(&mut query);
         query.push(format_args!(" LIMIT {FIRST}) t WHERE true"));
@@ -256,7 +258,8 @@ impl Search<'_> {
         let mut query = QueryBuilder::new("SELECT t.* FROM UNNEST(");
         query.push_bind(found.to_vec()).push("::uuid[]) WITH ORDINALITY AS k (id, nth) CROSS JOIN LATERAL (");
         query.push(select::<PersonRow>());
-        self.filter.plain(&mut query, self.tenant);
+        of_tenant(&mut query, self.tenant);
+        self.filter.plain(&mut query);
         query.push(" AND t.user_id = k.id OFFSET 0) t ORDER BY k.nth LIMIT ").push_bind(self.limit);
         query.build_query_as().fetch_all(tables).await
     }

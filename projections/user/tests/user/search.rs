@@ -118,6 +118,10 @@ async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet() {
         assert!(rows.is_empty(), "{order:?}");
         assert!(read <= 10 * each, "{order:?}: {read} rows were read of {each} for each word");
     }
+    let before = rows_read(&mut tables).await;
+    assert_eq!(people::count(&mut tables, story.tenant, &searched("left right")).await.unwrap(), 0);
+    let read = rows_read(&mut tables).await - before;
+    assert!(read <= 200_000, "{read} rows of some 40,000 were read to count");
     let planner = "SELECT current_setting('enable_nestloop')";
     let left: String = sqlx::query_scalar(planner).fetch_one(&mut *tables).await.unwrap();
     assert_eq!(left, "on", "what else is asked is planned as ever");
