@@ -12,6 +12,7 @@
 
 #![deny(missing_docs)]
 
+pub mod also;
 mod importing;
 mod records;
 mod report;

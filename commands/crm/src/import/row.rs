@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
-use importing::Field;
+use importing::{Field, also};
 use kernel::{Checks, PostalAddress};
 
 use crate::LeadFields;
@@ -65,9 +65,9 @@ impl Field for LeadField {
 
     fn also(self) -> &'static [&'static str] {
         match self {
-            Self::Locality => &["city"],
-            Self::Region => &["state"],
-            Self::PostalCode => &["zip", "postcode"],
+            Self::Locality => also::LOCALITY,
+            Self::Region => also::REGION,
+            Self::PostalCode => also::POSTAL_CODE,
             _ => &[],
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use importing::Field;
+use importing::{Field, also};
 use kernel::{Checks, PostalAddress};
 use user_aggregates::{ImportKind, Login, Profile};
 
@@ -79,6 +79,15 @@ impl Field for UserField {
             Self::TimeZone => "time_zone",
             Self::Roles => "roles",
             Self::Groups => "groups",
+        }
+    }
+
+    fn also(self) -> &'static [&'static str] {
+        match self {
+            Self::Locality => also::LOCALITY,
+            Self::Region => also::REGION,
+            Self::PostalCode => also::POSTAL_CODE,
+            _ => &[],
         }
     }
 

@@ -1,0 +1,8 @@
+//! Other headers of columns that several kinds of rows have: the members of a postal address.
+
+/// City, town or village.
+pub const LOCALITY: &[&str] = &["city"];
+/// State, province, prefecture or county.
+pub const REGION: &[&str] = &["state"];
+/// Postal code.
+pub const POSTAL_CODE: &[&str] = &["zip", "postcode"];
