@@ -32,6 +32,7 @@ mod passkey;
 mod passkeys;
 mod passwords;
 mod pending;
+mod pictures;
 mod polls;
 mod proxies;
 mod registration;
