@@ -61,7 +61,7 @@ pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
 pub use patterns::{PatternError, TypePatterns};
 pub use personal::Personal;
-pub use picture::{Picture, PictureFile, PictureFormat};
+pub use picture::{Picture, PictureFile, PictureFormat, picture_address};
 pub use postal_address::PostalAddress;
 pub use recent::Recent;
 pub use recorded::{Position, RecordedEvent};

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Checks;
+use crate::{Checks, TenantId};
 
 /// What sort of picture it is. Nothing that can hold a script (SVG) is among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -120,6 +120,11 @@ impl std::fmt::Debug for PictureFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PictureFile({:?} {} bytes {})", self.format, self.bytes.len(), self.sha256)
     }
+}
+
+/// Where the picture is shown that somebody of this tenant uploaded. `public_url`: where we are reached, without a slash at the end.
+pub fn picture_address(public_url: &str, tenant: TenantId, picture: &str) -> String {
+    format!("{public_url}/t/{tenant}/pictures/{picture}")
 }
 
 fn read(bytes: &[u8]) -> Option<(PictureFormat, ImageSize)> {
