@@ -1,16 +1,9 @@
-//! How a tenant's pages look: its logo. A tenant has one such branding.
-//!
-//! The picture stands in the event itself, as it came: it is small ([`MOST_BYTES`]), and so it is where the tenant's history is, in backups
-//! and when the tenant moves.
+//! How a tenant's pages look: its logo, which stands in the event itself ([`kernel::Picture`]). A tenant has one such branding.
 
 use std::convert::Infallible;
 
-use kernel::Aggregate;
-use schemars::JsonSchema;
+use kernel::{Aggregate, Picture};
 use serde::{Deserialize, Serialize};
-
-/// The most bytes of a picture. Two of them, in base64, are within what an event may be.
-pub const MOST_BYTES: usize = 64 << 10;
 
 kernel::events! {
     /// What can happen to how a tenant's pages look.
@@ -25,50 +18,6 @@ kernel::events! {
         },
         /// There is no logo any more.
         LogoRemoved = "auth.branding.logo_removed" @ 1 {},
-    }
-}
-
-/// What sort of picture it is. Nothing that can hold a script (SVG) is among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PictureFormat {
-    /// Portable Network Graphics.
-    Png,
-    /// JPEG.
-    Jpeg,
-    /// WebP.
-    Webp,
-}
-
-impl PictureFormat {
-    /// Its media type.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::Webp => "image/webp",
-        }
-    }
-}
-
-/// A picture.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Picture {
-    /// What sort.
-    pub format: PictureFormat,
-    /// How wide, in pixels.
-    pub width: u32,
-    /// How high, in pixels.
-    pub height: u32,
-    /// SHA-256 of its bytes, in hexadecimal digits.
-    pub sha256: String,
-    /// Its bytes, in base64.
-    pub base64: String,
-}
-
-impl std::fmt::Debug for Picture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Picture({:?} {}×{} {})", self.format, self.width, self.height, self.sha256)
     }
 }
 
@@ -116,6 +65,7 @@ kernel::aggregate!(Branding);
 #[cfg(test)]
 mod tests {
     use cqrs_es::test::TestFramework;
+    use kernel::PictureFormat;
 
     use super::*;
 

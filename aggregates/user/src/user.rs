@@ -10,10 +10,12 @@ use crate::{GroupId, InvitationId, OrganizationId};
 mod life;
 mod phone;
 mod step;
+mod upload;
 
 pub use life::{User, UserCommand, UserError};
 pub use phone::{PhoneState, SentCode, code_expires};
 pub use step::UserStep;
+pub use upload::{Upload, UploadedPicture};
 
 kernel::events! {
     /// What can happen to a user.
@@ -37,8 +39,12 @@ kernel::events! {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub invitation: Option<InvitationId>,
         },
-        /// Their profile was changed; this is all of it.
+        /// Their profile was changed; this is all of it, but for a picture that was uploaded: that stays, unless this has the address of another.
         UserProfileChanged = "user.user.profile_changed" @ 1 { pub profile: Profile },
+        /// They have this picture, which was uploaded, in place of whichever they had.
+        UserPictureSet = "user.user.picture_set" @ 1 { pub uploaded: Personal<UploadedPicture> },
+        /// They have no picture any more.
+        UserPictureRemoved = "user.user.picture_removed" @ 1 {},
         /// They sign in with something else; this is all of it. A new address is not verified.
         UserLoginChanged = "user.user.login_changed" @ 1 { pub login: Login },
         /// The identity provider that keeps them knows them by another id, or by none.
@@ -151,7 +157,7 @@ pub struct Profile {
     /// Where post reaches them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Personal<PostalAddress>>,
-    /// Where a picture of them is.
+    /// Where a picture of them is, elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Personal<String>>,
     /// The language that they want, BCP 47.

@@ -68,6 +68,8 @@ pub struct Runtime {
     pub secret: ServiceSecret,
     /// Whether tenants may have addresses inside our network called: for development only.
     pub calls_private: bool,
+    /// Where we are reached, without a slash at the end.
+    pub public_url: Arc<str>,
 }
 
 /// A secret of a service: never shown.
@@ -95,8 +97,8 @@ impl std::fmt::Debug for ServiceSecret {
 impl Runtime {
     /// What reading needs of it.
     pub fn reading(&self) -> Reading {
-        let Self { service, read_models, live, grants, .. } = self.clone();
-        Reading { service, read_models, live, grants, role_periods: None }
+        let Self { service, read_models, live, grants, public_url, .. } = self.clone();
+        Reading { service, read_models, live, grants, public_url, role_periods: None }
     }
 }
 
@@ -122,6 +124,8 @@ pub struct Reading {
     pub live: Live,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
+    /// Where we are reached, without a slash at the end.
+    pub public_url: Arc<str>,
     /// Tells which roles those had whom this service knows and the user service does not.
     pub role_periods: Option<RolePeriods>,
 }

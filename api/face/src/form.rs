@@ -1,7 +1,7 @@
 //! What the contract says of texts. `#[schemars(with = "form::Email")]` beside a field gives it this form in the contract; that
 //! it has it is checked with the command, where all that is wrong is said at once.
 
-use kernel::PostalAddress;
+use kernel::{Picture, PostalAddress};
 
 /// Declares forms by their JSON Schema; `#[schemars(with = "…")]` names them.
 #[macro_export]
@@ -41,4 +41,6 @@ forms! {
     Region = { "type": "string", "minLength": PostalAddress::REGION.start(), "maxLength": PostalAddress::REGION.end() };
     /// The postal code of an address.
     PostalCode = { "type": "string", "minLength": PostalAddress::POSTAL_CODE.start(), "maxLength": PostalAddress::POSTAL_CODE.end() };
+    /// A picture's file in base64.
+    PictureFile = { "type": "string", "contentEncoding": "base64", "maxLength": Picture::MOST_CHARACTERS };
 }

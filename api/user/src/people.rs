@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use face::{People, PeopleError, Person};
-use kernel::{TenantId, UserId};
+use kernel::{PictureFile, TenantId, UserId};
 use projector::{ReadModels, Transaction};
 use user_aggregates::UserStatus;
 use user_projections::groups;
@@ -38,6 +38,16 @@ impl People for UserDirectory {
         let found = people::find(&mut tables, tenant, &[id.uuid()]).await.map_err(|error| unreadable(&error))?.pop();
         person(&mut tables, tenant, found).await
     }
+
+    async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError> {
+        // Whatever a stranger asks for is an id of ours, or of nothing.
+        if !picture.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+            return Ok(None);
+        }
+        let mut tables = self.begin(tenant).await?;
+        let found = people::picture(&mut tables, tenant, picture).await.map_err(|error| unreadable(&error))?;
+        Ok(found.map(|row| PictureFile { format: row.format.0, sha256: row.sha256, bytes: row.file }))
+    }
 }
 
 fn unreadable(error: &sqlx::Error) -> PeopleError {
@@ -63,6 +73,7 @@ async fn person(
         given_name: row.given_name,
         family_name: row.family_name,
         picture: row.picture,
+        uploaded_picture: row.uploaded_picture,
         email: row.email,
         email_verified: row.email_verified,
         phone: row.phone,

@@ -49,6 +49,8 @@ impl Claims {
             UserEvent::UserLoginChanged(e) => self.login(id, Some(e.login)),
             UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => self.login(id, None),
             UserEvent::UserProfileChanged(_)
+            | UserEvent::UserPictureSet(_)
+            | UserEvent::UserPictureRemoved(_)
             | UserEvent::UserExternalIdChanged(_)
             | UserEvent::UserLabelsChanged(_)
             | UserEvent::UserEmailVerificationRequested(_)

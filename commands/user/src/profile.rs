@@ -1,11 +1,12 @@
-//! Who a user is: their profile, changed by those who look after users, or by themselves.
+//! Who a user is: their profile, changed by those who look after users, or by themselves. (The picture that they upload: `picture.rs`.)
 
 use executor::{Command, Work};
-use kernel::{Checks, PostalAddress, Refusal, UserId};
+use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId};
 use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
 use crate::lengths;
+use crate::picture::is_upload;
 use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 
@@ -18,12 +19,26 @@ pub struct ProfileFields {
     pub title: Option<String>,
     pub phone: Option<String>,
     pub address: Option<PostalAddress>,
+    /// Where a picture of them is. The address of the picture that they uploaded stands for that one: they keep it.
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,
 }
 
 impl ProfileFields {
+    /// The profile that this makes of a user who has one already; and whether they keep the picture that they uploaded.
+    fn over(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
+        let mut checks = Checks::default();
+        let kept = self.picture.as_ref().is_some_and(|address| is_upload(before, tenant, address));
+        let (profile, uploaded) = if kept {
+            (Self { picture: None, ..self.clone() }.check(&mut checks), Uploaded::Kept)
+        } else {
+            (self.check(&mut checks), Uploaded::Removed)
+        };
+        checks.finish()?;
+        Ok((profile, uploaded))
+    }
+
     pub(crate) fn check(&self, checks: &mut Checks) -> Profile {
         Profile {
             name: checks.line("/name", &self.name, lengths::NAME).into(),
@@ -57,6 +72,15 @@ pub struct ChangeOwnProfile {
     pub profile: ProfileFields,
 }
 
+/// What becomes of a picture that a user uploaded when their profile is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uploaded {
+    /// It stays, unless the profile has the address of another.
+    Kept,
+    /// It goes.
+    Removed,
+}
+
 /// The user that the caller is; machines, and tokens of before there were users, are none.
 pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
     work.caller().subject().parse().map_err(|_| {
@@ -70,12 +94,17 @@ pub(crate) async fn change_profile(
     work: &mut Work<'_>,
     user: UserId,
     before: &User,
-    profile: Profile,
+    (profile, uploaded): (Profile, Uploaded),
 ) -> Result<(), Refusal> {
     if before.profile.phone != profile.phone {
         sure_of_oneself(work, user)?;
     }
-    work.update::<User>(user, UserCommand::ChangeProfile { profile }).await
+    let elsewhere = profile.picture.is_some();
+    work.update::<User>(user, UserCommand::ChangeProfile { profile }).await?;
+    if uploaded == Uploaded::Removed && !elsewhere {
+        work.update::<User>(user, UserCommand::RemovePicture).await?;
+    }
+    Ok(())
 }
 
 impl Command for ChangeProfile {
@@ -83,10 +112,8 @@ impl Command for ChangeProfile {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let mut checks = Checks::default();
-        let profile = self.profile.check(&mut checks);
-        checks.finish()?;
         let user = work.read::<User>(self.user).await?;
+        let profile = self.profile.over(&user, work.caller().tenant())?;
         access::over(work, &self.catalogue, &user).await?;
         change_profile(work, self.user, &user, profile).await
     }
@@ -97,11 +124,9 @@ impl Command for ChangeOwnProfile {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let mut checks = Checks::default();
-        let profile = self.profile.check(&mut checks);
-        checks.finish()?;
         let user = oneself(work)?;
         let before = work.read::<User>(user).await?;
+        let profile = self.profile.over(&before, work.caller().tenant())?;
         change_profile(work, user, &before, profile).await?;
         Ok(user)
     }

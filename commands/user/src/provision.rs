@@ -5,7 +5,7 @@ use kernel::{Checks, Personal, Refusal, UserId};
 use user_aggregates::{Label, Labels, User, UserCommand, UserRegistered, UserStatus};
 
 use crate::access::{self, Catalogue};
-use crate::profile::{ProfileFields, change_profile};
+use crate::profile::{ProfileFields, Uploaded, change_profile};
 use crate::user::{LoginFields, begin, change_login};
 use crate::values::present;
 use crate::{lengths, owners};
@@ -133,7 +133,8 @@ impl Command for ReplaceUser {
         checks.finish()?;
         let before = work.read::<User>(self.id).await?;
         access::over(work, &self.catalogue, &before).await?;
-        change_profile(work, self.id, &before, profile).await?;
+        // No provider keeps it.
+        change_profile(work, self.id, &before, (profile, Uploaded::Kept)).await?;
         change_login(work, self.id, &before, login).await?;
         work.update::<User>(self.id, UserCommand::ChangeExternalId { external_id }).await?;
         work.update::<User>(self.id, UserCommand::ChangeLabels { labels }).await?;

@@ -10,6 +10,7 @@ mod asking {
     mod inviting;
     mod owning;
     mod permissions;
+    mod picturing;
     mod registering;
     mod registering_by_policy;
     mod support;

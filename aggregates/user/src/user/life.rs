@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::step::UserStep;
 use crate::{
-    GroupId, InvitationId, Labels, LinkFault, Login, OrganizationId, PhoneState, Profile, UserDeactivated,
-    UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased, UserEvent,
-    UserExternalIdChanged, UserGroupJoined, UserGroupLeft, UserLabelsChanged, UserLocked, UserLoginChanged,
+    GroupId, InvitationId, Labels, LinkFault, Login, OrganizationId, PhoneState, Profile, Upload, UploadedPicture,
+    UserDeactivated, UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased,
+    UserEvent, UserExternalIdChanged, UserGroupJoined, UserGroupLeft, UserLabelsChanged, UserLocked, UserLoginChanged,
     UserOrganizationJoined, UserOrganizationLeft, UserPhoneVerificationFailed, UserPhoneVerificationRequested,
-    UserPhoneVerified, UserProfileChanged, UserReactivated, UserRegistered, UserRegistrationNoted, UserRemoved,
-    UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
+    UserPhoneVerified, UserPictureRemoved, UserPictureSet, UserProfileChanged, UserReactivated, UserRegistered,
+    UserRegistrationNoted, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
 };
 
 /// The most roles, groups or organizations that a user may have of each.
@@ -33,6 +33,9 @@ pub struct User {
     pub email_verified: bool,
     /// Who they are.
     pub profile: Profile,
+    /// The picture that they uploaded; then their profile has the address of none.
+    #[serde(default)]
+    pub upload: Option<Personal<Upload>>,
     /// By which an identity provider knows them.
     #[serde(default)]
     pub external_id: Option<Personal<String>>,
@@ -80,6 +83,11 @@ pub enum UserCommand {
     ChangeProfile {
         profile: Profile,
     },
+    SetPicture {
+        uploaded: UploadedPicture,
+    },
+    /// They are to have no picture: neither one that was uploaded nor the address of one.
+    RemovePicture,
     ChangeLogin {
         login: Login,
     },
@@ -222,6 +230,16 @@ impl User {
         }
     }
 
+    /// The id of the picture that they uploaded, as far as it is known.
+    pub fn uploaded(&self) -> Option<&str> {
+        self.upload.as_ref().and_then(Personal::known).map(|upload| upload.id.as_str())
+    }
+
+    /// Whether the picture that they uploaded is the one of this hash.
+    fn has_uploaded(&self, sha256: &str) -> bool {
+        self.upload.as_ref().and_then(Personal::known).is_some_and(|upload| upload.sha256 == sha256)
+    }
+
     fn may(&self, step: UserStep) -> Result<(), UserError> {
         if self.status.allowed().contains(&step) {
             return Ok(());
@@ -259,7 +277,7 @@ fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEven
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 7;
+    const FORM: u32 = 8;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -274,6 +292,10 @@ impl Aggregate for User {
             C::Register(registered) => vec![registered.into()],
             C::ChangeProfile { profile } if profile == self.profile => vec![],
             C::ChangeProfile { profile } => vec![UserProfileChanged { profile }.into()],
+            C::SetPicture { uploaded } if self.has_uploaded(&uploaded.picture.sha256) => vec![],
+            C::SetPicture { uploaded } => vec![UserPictureSet { uploaded: uploaded.into() }.into()],
+            C::RemovePicture if self.upload.is_none() && self.profile.picture.is_none() => vec![],
+            C::RemovePicture => vec![UserPictureRemoved {}.into()],
             C::ChangeLogin { login } if login == self.login => vec![],
             C::ChangeLogin { login } => vec![UserLoginChanged { login }.into()],
             C::ChangeExternalId { external_id } if external_id == self.external_id => vec![],
@@ -360,8 +382,16 @@ impl Aggregate for User {
                 if self.profile.address != e.profile.address {
                     self.labels.formatted_address = None;
                 }
+                if e.profile.picture.is_some() {
+                    self.upload = None;
+                }
                 self.profile = e.profile;
             }
+            UserEvent::UserPictureSet(e) => {
+                self.upload = Some(Upload::of(&e.uploaded));
+                self.profile.picture = None;
+            }
+            UserEvent::UserPictureRemoved(_) => (self.upload, self.profile.picture) = (None, None),
             UserEvent::UserLoginChanged(e) => {
                 if self.login.email != e.login.email {
                     self.email_verified = false;
@@ -400,6 +430,8 @@ impl Aggregate for User {
             UserEvent::UserDeactivated(_) => self.status = UserStatus::Deactivated,
             UserEvent::UserRemoved(_) => {
                 self.status = UserStatus::Removed;
+                // What everybody may ask for is there for users alone.
+                self.upload = None;
                 self.verification = None;
                 self.phone.sent = None;
             }

@@ -71,6 +71,8 @@ impl UserCommand {
     pub(super) fn step(&self) -> Option<UserStep> {
         match self {
             Self::ChangeProfile { .. }
+            | Self::SetPicture { .. }
+            | Self::RemovePicture
             | Self::ChangeLogin { .. }
             | Self::ChangeExternalId { .. }
             | Self::ChangeLabels { .. } => Some(UserStep::Change),

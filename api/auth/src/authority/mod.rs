@@ -183,6 +183,24 @@ impl Authority {
         found.ok_or_else(|| Refusal::not_found("tenant_unknown", "there is no tenant with this name"))
     }
 
+    /// The tenant with this short name or this id, where an address names it.
+    ///
+    /// # Errors
+    /// As [`tenant`](Self::tenant).
+    pub async fn tenant_named(&self, name: &str) -> Result<KnownTenant, Refusal> {
+        let Ok(id) = kernel::read_uuid(name) else { return self.tenant(name).await };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is known of it comes from the directory, which has to have it"
+        )]
+        let found = self.parts.tenants.by_id(TenantId::vouched(id)).await?;
+        match found {
+            Some(found) => Ok(found),
+            // A short name may look like an id.
+            None => self.tenant(name).await,
+        }
+    }
+
     /// Refuses a tenant that is shut out: nothing is signed, opened or written for strangers who come to its issuer.
     ///
     /// # Errors

@@ -1,16 +1,12 @@
 //! Whose pages they are: the tenant's name and its logo, and the logo itself, which everybody may see.
 
-use auth_aggregates::{Branding, LogoSet, Picture};
+use auth_aggregates::{Branding, LogoSet};
 use auth_commands::protocol;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use kernel::Refusal;
-use poem::Response;
-use poem::http::header;
+use kernel::{Picture, Refusal};
 
 use super::form::Form;
 use super::pages::{Brand, Logo};
-use super::{Answer, OAuthError, Provider, Visit};
+use super::{Answer, OAuthError, Provider, Visit, pictures};
 use crate::authority::{Authority, KnownTenant};
 
 /// How much of a hash tells a logo from the one before it.
@@ -60,19 +56,12 @@ pub async fn dark(provider: &Provider, visit: Visit) -> Answer {
 }
 
 fn show(visit: &Visit, picture: Option<Picture>) -> Answer {
-    let nothing = || OAuthError::not_there("this tenant shows no such logo");
     let picture = picture.ok_or_else(nothing)?;
-    let bytes = STANDARD.decode(&picture.base64).map_err(|_| nothing())?;
     let asked = Form::read(&visit.query).ok().and_then(|query| query.get("v").map(str::to_owned));
     let keep = if asked.as_deref() == Some(version(&picture)) { FOR_EVER } else { FOR_NOW };
-    // The front answers whoever has it already.
-    Ok(Response::builder()
-        .header(header::CACHE_CONTROL, keep)
-        .header(header::ETAG, format!("\"{}\"", picture.sha256))
-        // Whatever else somebody may have put into the file: it is a picture, and opened by itself it can do nothing.
-        .header("x-content-type-options", "nosniff")
-        .header("content-security-policy", "default-src 'none'; sandbox")
-        .header("cross-origin-resource-policy", "same-site")
-        .content_type(picture.format.media_type())
-        .body(bytes))
+    Ok(pictures::answer(picture.file().ok_or_else(nothing)?, keep, "same-site"))
+}
+
+fn nothing() -> OAuthError {
+    OAuthError::not_there("this tenant shows no such logo")
 }

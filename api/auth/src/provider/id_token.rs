@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha512};
 use std::collections::HashSet;
 
-use super::userinfo::claims_of;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, claims_at};
 
@@ -61,7 +60,7 @@ impl Provider {
         nonce: Option<String>,
     ) -> Result<String, OAuthError> {
         let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
-        let mut said: Map<String, Value> = claims_of(person, &scope);
+        let mut said: Map<String, Value> = self.claims_of(visit, person, &scope);
         said.remove("sub");
         let caller = protocol(visit.tenant.id, "auth");
         let client = self.authority.executor().load::<Client>(&caller, &terms.client.to_string()).await?;

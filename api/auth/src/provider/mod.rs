@@ -32,6 +32,7 @@ mod passkey;
 mod passkeys;
 mod passwords;
 mod pending;
+mod pictures;
 mod polls;
 mod proxies;
 mod registration;
@@ -199,25 +200,44 @@ endpoints! {
 /// Where mailed links lead, and to which page of the tenant's own from there.
 const MAILED: [(&str, &str); 2] = [("/invitation", "invitation"), ("/verify-email", "verify-email")];
 
+/// Where pictures of people are. Their tenant is named by its id, too: a short name is not known everywhere.
+const PICTURES: &str = "/t/:tenant/pictures/:picture";
+
 /// All endpoints.
 pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
-    let mailed = MAILED.map(|(path, page)| mailed_link(provider, path, page));
-    of_tenants(provider).into_iter().chain(mailed).collect()
+    let mailed =
+        MAILED.map(|(path, page)| {
+            beside_pages(provider, path, move |provider, request| async move {
+                mailed::lead(&provider, &request, page).await
+            })
+        });
+    let pictures = beside_pages(provider, PICTURES, |provider, request| async move {
+        pictures::of_a_person(&provider, &request).await
+    });
+    of_tenants(provider).into_iter().chain(mailed).chain([pictures]).collect()
 }
 
 /// Each path that a provider answers, with its method: for who forwards to one.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
-    OF_TENANTS.iter().cloned().chain(MAILED.map(|(path, _)| (path, Method::GET)))
+    let beside = MAILED.map(|(path, _)| path).into_iter().chain([PICTURES]);
+    OF_TENANTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
 }
 
-/// Where a link that was mailed leads, and from there to the tenant's own page.
-fn mailed_link(provider: &Provider, path: &'static str, page: &'static str) -> Endpoint {
+/// What is asked for without being on a tenant's own pages.
+fn beside_pages<F>(
+    provider: &Provider,
+    path: &'static str,
+    answer: impl Fn(Provider, poem::Request) -> F + Send + Sync + 'static,
+) -> Endpoint
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
     let provider = provider.clone();
     let endpoint = make(move |request: poem::Request| {
-        let provider = provider.clone();
+        let browser = is_browser(&request);
+        let answered = answer(provider.clone(), request);
         async move {
-            let led = mailed::lead(&provider, &request, page).await;
-            let mut response = led.unwrap_or_else(|error| error.tell(is_browser(&request), &Brand::default()));
+            let mut response = answered.await.unwrap_or_else(|error| error.tell(browser, &Brand::default()));
             response.set_data(PathPattern(Arc::from(path)));
             Ok::<_, poem::Error>(response)
         }

@@ -1,5 +1,6 @@
 //! Who somebody is (OpenID Connect Core section 5.3), for a client that they let know it.
 
+use kernel::picture_address;
 use poem::http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -25,11 +26,20 @@ pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
     };
     let person = provider.person(&visit, user).await?;
     let person = person.ok_or_else(|| OAuthError::invalid_token("the person is not there any more"))?;
-    Ok(answer(StatusCode::OK, &Value::Object(claims_of(&person, &scope))))
+    Ok(answer(StatusCode::OK, &Value::Object(provider.claims_of(&visit, &person, &scope))))
 }
 
-/// What a scope lets a client know of a person, as claims (section 5.1).
-pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
+impl Provider {
+    /// What a scope lets a client know of a person, as claims (section 5.1).
+    pub(super) fn claims_of(&self, visit: &Visit, person: &Person, scope: &[&str]) -> Map<String, Value> {
+        let public_url = &self.authority.settings().public_url;
+        let uploaded = person.uploaded_picture.as_ref();
+        let picture = uploaded.map(|picture| picture_address(public_url, visit.tenant.id, picture));
+        claims_of(person, picture.or_else(|| person.picture.clone()), scope)
+    }
+}
+
+fn claims_of(person: &Person, picture: Option<String>, scope: &[&str]) -> Map<String, Value> {
     let mut claims = Map::new();
     claims.insert("sub".to_owned(), person.id.to_string().into());
     let mut say = |name: &str, value: Value| {
@@ -42,7 +52,7 @@ pub(super) fn claims_of(person: &Person, scope: &[&str]) -> Map<String, Value> {
         say("given_name", person.given_name.clone().into());
         say("family_name", person.family_name.clone().into());
         say("preferred_username", person.user_name.clone().unwrap_or_else(|| person.login.clone()).into());
-        say("picture", person.picture.clone().into());
+        say("picture", picture.into());
         say("locale", person.locale.clone().into());
         say("zoneinfo", person.zoneinfo.clone().into());
         say("updated_at", person.updated_at.map(|at| at.timestamp()).into());

@@ -21,6 +21,16 @@ fn names(said: &HeaderValue, tenant: &KnownTenant) -> bool {
     said.to_str().is_ok_and(|said| said.parse::<Uuid>() == Ok(tenant.id.uuid()))
 }
 
+/// Refuses a request whose headers name another tenant than its path.
+pub(super) fn agrees(headers: &HeaderMap, tenant: &KnownTenant) -> Result<(), OAuthError> {
+    if headers.get_all(TENANT).iter().all(|said| names(said, tenant)) {
+        return Ok(());
+    }
+    let detail =
+        "the header X-Tenant-Id names another tenant than this issuer is of; ask that tenant's, or send no such header";
+    Err(Refusal::forbidden("tenant_differs", detail).into())
+}
+
 /// A request to a tenant's provider, before its form is read.
 pub struct Visit {
     /// Whose provider.
@@ -50,10 +60,7 @@ impl Visit {
         let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
         let tenant = provider.authority.tenant(slug).await?;
         provider.authority.admits(&tenant)?;
-        if request.headers().get_all(TENANT).iter().any(|said| !names(said, &tenant)) {
-            let detail = "the header X-Tenant-Id names another tenant than this issuer is of; ask that tenant's, or send no such header";
-            return Err(Refusal::forbidden("tenant_differs", detail).into());
-        }
+        agrees(request.headers(), &tenant)?;
         let brand = if is_browser(&request) {
             brand::brand(&provider.authority, &tenant).await
         } else {

@@ -1,9 +1,10 @@
 //! How a tenant's pages look.
 
-use auth_aggregates::{Branding, Picture, PictureFormat};
+use auth_aggregates::Branding;
 use auth_commands::{RemoveLogo, SetLogo};
 use face::operation::{Done, Found, change};
-use face::{Authenticated, Command, Empty, Example, Resource, Runtime, forms};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, form};
+use kernel::{Picture, PictureFormat};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,22 +22,17 @@ impl Brandings {
     }
 }
 
-forms! {
-    /// A picture in base64.
-    File = { "type": "string", "contentEncoding": "base64", "maxLength": auth_aggregates::MOST_BYTES.div_ceil(3) * 4 };
-}
-
 /// A logo.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"light": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
 struct NewLogo {
     /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
-    #[schemars(with = "File")]
+    #[schemars(with = "form::PictureFile")]
     light: String,
     /// The same, for who wants all to be dark. Without it the other one is shown, on a light ground.
     #[serde(default)]
-    #[schemars(with = "Option<File>")]
+    #[schemars(with = "Option<form::PictureFile>")]
     dark: Option<String>,
 }
 

@@ -164,6 +164,7 @@ impl World {
             given_name: Some("Ada".to_owned()),
             family_name: Some("Lovelace".to_owned()),
             picture: Some("https://example.com/ada.png".to_owned()),
+            uploaded_picture: None,
             updated_at: Some(DateTime::UNIX_EPOCH + TimeDelta::days(1)),
             email: Some(login.to_owned()),
             email_verified: true,

@@ -81,6 +81,7 @@ impl World {
             active_tenants: face::all_tenants_active(),
             secret,
             calls_private: false,
+            public_url: "".into(),
         };
         let position = Mutex::new(Position::START);
         Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }

@@ -67,6 +67,11 @@ impl Session {
         self.services.values().next().map_or(&[], |opened| &*opened.reading.grants)
     }
 
+    /// Where we are reached, without a slash at the end.
+    pub fn public_url(&self) -> &str {
+        self.services.values().next().map_or("", |opened| &*opened.reading.public_url)
+    }
+
     /// Refuses, in GraphQL's form, unless the caller has `permission`.
     pub fn require(&self, permission: &'static str) -> FieldResult<()> {
         self.caller.require(permission).map_err(refuse)

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use kernel::{PostalAddress, TenantId, UserId};
+use kernel::{PictureFile, PostalAddress, TenantId, UserId};
 
 /// Asks who somebody is.
 #[async_trait]
@@ -19,6 +19,12 @@ pub trait People: Send + Sync {
     /// # Errors
     /// When it can't be told now.
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError>;
+
+    /// The picture that somebody of this tenant uploaded and still has, by its own id; none: nobody does.
+    ///
+    /// # Errors
+    /// When it can't be told now.
+    async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError>;
 }
 
 /// A person, as far as signing in and tokens need it.
@@ -36,8 +42,10 @@ pub struct Person {
     pub given_name: Option<String>,
     /// Their family name.
     pub family_name: Option<String>,
-    /// Where a picture of them is.
+    /// Where a picture of them is, elsewhere.
     pub picture: Option<String>,
+    /// The id of the picture that they uploaded instead (see [`kernel::picture_address`]).
+    pub uploaded_picture: Option<String>,
     /// Their e-mail address.
     pub email: Option<String>,
     /// Whether they have shown that it is theirs.

@@ -59,7 +59,7 @@ pub struct Adapters {
     pub caught_texts: Option<texting::Caught>,
     /// How the numbers begin to which they go; none: none are sent.
     pub texted: Option<Arc<[String]>>,
-    /// Where people reach us: the beginning of mailed links.
+    /// Where people reach us, without a slash at the end: the beginning of mailed links, and of addresses that we tell.
     pub url: Arc<str>,
     /// The secret from which keys of links are derived.
     pub secret: [u8; 32],

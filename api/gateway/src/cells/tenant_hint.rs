@@ -13,8 +13,12 @@ pub(super) fn of(request: &Request) -> TenantHint {
         .strip_prefix("/t/")
         .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
         .and_then(|rest| rest.split('/').next());
-    if let Some(slug) = issuer {
-        return TenantHint::Slug(slug.to_owned());
+    if let Some(name) = issuer {
+        // Where pictures are, a tenant is named by its id.
+        return match kernel::read_uuid(name) {
+            Ok(id) if !kernel::is_slug(name) => TenantHint::Id(id),
+            _ => TenantHint::Slug(name.to_owned()),
+        };
     }
     let token = request
         .headers()
@@ -54,6 +58,13 @@ mod tests {
         assert_eq!(asked("/v1/crm/leads", Some(token)), TenantHint::Id(tenant));
         assert_eq!(asked("/t/acme/login", Some(token)), TenantHint::Slug("acme".to_owned()));
         assert_eq!(asked("/.well-known/oauth-authorization-server/t/acme", None), TenantHint::Slug("acme".to_owned()));
+        assert_eq!(asked(&format!("/t/{tenant}/pictures/x"), None), TenantHint::Id(tenant));
+        let named = "abcdef01-0000-7000-8000-000000000007";
+        assert_eq!(
+            asked(&format!("/t/{named}/pictures/x"), None),
+            TenantHint::Slug(named.to_owned()),
+            "a short name, too"
+        );
         for token in [None, Some("Bearer nonsense"), Some("Bearer ink_nonsense"), Some("Basic YTpi")] {
             assert_eq!(asked("/v1/crm/leads", token), TenantHint::Absent, "{token:?}");
         }

@@ -103,7 +103,8 @@ impl Assembly<'_> {
                     &background.tasks,
                     &background.shutdown,
                 );
-                let reading = service::reading(&domain, config, self.bus, self.grants.clone());
+                let reading =
+                    service::reading(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
                 opened.elsewhere.push((domain, remote, reading));
                 continue;
             }

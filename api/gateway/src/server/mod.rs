@@ -22,6 +22,7 @@ use self::assembly::{Assembly, Callers};
 pub use self::error::StartError;
 pub use self::services::Services;
 use crate::adapters::Adapters;
+use crate::auth::issuers::public_url;
 use crate::front::{Front, RateLimiter};
 use crate::service::Background;
 use crate::wire::Wire;
@@ -66,7 +67,8 @@ impl Server {
         let background = Background::default();
         keep_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
-        let adapters = Adapters::of(&config, &bus)?;
+        let url = public_url(&config, address).trim_end_matches('/').into();
+        let adapters = Adapters { url, ..Adapters::of(&config, &bus)? };
         let stop = CancellationToken::new();
         let assembly = Assembly {
             config: &config,

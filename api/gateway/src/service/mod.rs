@@ -102,13 +102,20 @@ fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideErr
 }
 
 /// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
-pub fn reading(domain: &DomainDefinition, config: &Config, bus: &Bus, grants: Arc<[Grant]>) -> Reading {
+pub fn reading(
+    domain: &DomainDefinition,
+    config: &Config,
+    bus: &Bus,
+    grants: Arc<[Grant]>,
+    public_url: Arc<str>,
+) -> Reading {
     let read_models = ReadModels::new(&config.database(domain.service), &domain.projections, None);
     Reading {
         service: domain.service,
         read_models,
         live: Live::new(bus.clone(), domain.service),
         grants,
+        public_url,
         role_periods: domain.role_periods,
     }
 }
@@ -165,6 +172,7 @@ pub async fn open(
         signing_keys: adapters.authority.clone(),
         secret,
         calls_private: config.webhooks.allow_private,
+        public_url: adapters.url.clone(),
     };
     Ok(Running { runtime, relay, sealer, webhooks, sagas, dead_letters })
 }

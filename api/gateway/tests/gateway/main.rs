@@ -43,6 +43,7 @@ mod outside;
 mod own_data;
 mod personal;
 mod phone;
+mod pictures;
 mod policy;
 mod provisioning;
 mod reach;

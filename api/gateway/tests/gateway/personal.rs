@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use auth_aggregates::{Jwk, Moment};
 use auth_commands::{EnrolPasskey, Within};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use eventstore::EventStore;
 use futures::StreamExt;
 use kernel::{Position, Service, SystemClock, SystemIds};
@@ -17,13 +19,20 @@ use testbed::{Browser, Database, form};
 use tracing_subscriber::fmt::MakeWriter;
 use user_commands::Purpose;
 
+use crate::branding::png;
 use crate::issuers::issuer;
 use crate::sign_in::{self, App, PASSWORD, mailed_link};
 use crate::users::{ask, link};
 use crate::world::{Answer, World};
 
 /// Words that stand nowhere else.
-const CANARIES: [&str; 5] = ["Kanaria", "Zaunkönig", "kanaria.example", "zaunkoenig7", "4930998877"];
+const CANARIES: [&str; 7] =
+    ["Kanaria", "Zaunkönig", "kanaria.example", "zaunkoenig7", "4930998877", IN_BASE64, IN_HEXADECIMAL];
+
+/// What the file of a picture has, and how that stands in a text and in a column of bytes.
+const IN_THE_FILE: &[u8] = b"Kanarienvogel";
+const IN_BASE64: &str = "S2FuYXJpZW52b2dl";
+const IN_HEXADECIMAL: &str = "4b616e617269656e766f67656c";
 
 /// What a browser says that it is.
 const AGENT: &str = "Kanaria-Phone/7";
@@ -161,6 +170,10 @@ async fn person(world: &World) -> (String, Answer) {
         "phone": "+49 30 998877", "address": { "street": "Zaunkönigweg 7", "locality": "Kanaria" },
         "picture": "https://kanaria.example/me.png", "title": "Singer" });
     done(world, &format!("{path}/change-profile"), profile).await;
+    let mut file = png(16, 16, [200, 180, 20]);
+    file.resize(file.len().next_multiple_of(3), 0);
+    file.extend(IN_THE_FILE);
+    done(world, &format!("{path}/set-picture"), json!({ "picture": STANDARD.encode(file) })).await;
     let login = json!({ "email": "kanaria2@kanaria.example", "user_name": "zaunkoenig7" });
     let changed = done(world, &format!("{path}/change-login"), login).await;
     (user, changed)
@@ -189,6 +202,8 @@ async fn refusals_say_nothing(world: &World, user: &str) {
 async fn who_may_sees_it(world: &World, user: &str, changed: &Answer) {
     let shown = world.get(&format!("/v1/user/users/{user}")).await;
     assert_eq!(shown.body["profile"]["phone"], "+4930998877", "{shown:?}");
+    let picture = world.client.get(shown.body["profile"]["picture"].as_str().unwrap()).send().await.unwrap();
+    assert!(picture.bytes().await.unwrap().ends_with(IN_THE_FILE));
     assert_eq!(shown.body["profile"]["address"]["street"], "Zaunkönigweg 7", "{shown:?}");
     let fields = "users(first: 5, filter: { search: \"zaunkönig\" }) { nodes { id name email userName } }";
     let found = ask(world, changed, fields).await;
@@ -223,7 +238,8 @@ async fn the_users_service_has_it_sealed(world: &World) {
     assert_eq!(leaks(&log), [""; 0]);
     assert_eq!(leaks(&stream), [""; 0]);
     assert_eq!(leaks(world.get("/metrics").await.body.as_str().unwrap()), [""; 0]);
-    assert!(!leaks(&rows(database, "%").await).is_empty(), "the read models have it");
+    let read_models = rows(database, "%").await;
+    assert!(!leaks(&read_models).is_empty() && read_models.contains(IN_HEXADECIMAL), "the read models have it");
 }
 
 /// So have those of the service where they sign in.
@@ -254,7 +270,7 @@ async fn erased_it_is_nowhere(world: &World, user: &str, path: &str) {
     let fields = format!("user(id: \"{user}\") {{ name email status }} userHistory(id: \"{user}\") {{ change }}");
     let seen = ask(world, &erased, &fields).await;
     assert_eq!(seen["user"], json!({ "name": "", "email": null, "status": "ERASED" }));
-    assert_eq!(seen["userHistory"].as_array().unwrap().len(), 4, "{seen}");
+    assert_eq!(seen["userHistory"].as_array().unwrap().len(), 5, "{seen}");
     let fields = "invitations(first: 5) { nodes { status email name } }";
     let invitations = ask(world, &erased, fields).await;
     assert_eq!(invitations["invitations"]["nodes"], json!([{ "status": "ACCEPTED", "email": "", "name": null }]));

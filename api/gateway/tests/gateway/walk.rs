@@ -25,6 +25,10 @@ const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["http
 /// Where another page may begin.
 const PAGE: &str = "?after=0197a8a0-0000-7000-8000-000000000002";
 
+/// A picture of 16 × 16 pixels.
+const PICTURE: &str =
+    r#"{"picture":"iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}"#;
+
 /// A connection to an identity provider, as far as the form goes.
 const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
 
@@ -146,6 +150,8 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("registerUser", "user:user:write", r#"{"name":"Ada","email":"ada@example.com"}"#),
     ("getUser", "user:user:read", ""),
     ("changeUserProfile", "user:user:write", r#"{"name":"Ada"}"#),
+    ("setUserPicture", "user:user:write", PICTURE),
+    ("removeUserPicture", "user:user:write", "{}"),
     ("changeUserLogin", "user:user:write", r#"{"email":"ada@example.com"}"#),
     ("grantUserRole", "user:role:grant", r#"{"role":"member"}"#),
     ("revokeUserRole", "user:role:grant", r#"{"role":"viewer"}"#),
@@ -193,6 +199,8 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("getBranding", "auth:branding:read", ""),
     ("getMe", "user:self:write", ""),
     ("changeMyProfile", "user:self:write", r#"{"name":"Ada"}"#),
+    ("setMyPicture", "user:self:write", PICTURE),
+    ("removeMyPicture", "user:self:write", "{}"),
     ("requestEmailVerification", "user:self:write", "{}"),
     ("requestPhoneVerification", "user:self:write", "{}"),
     ("verifyPhone", "user:self:write", r#"{"code":"123456"}"#),

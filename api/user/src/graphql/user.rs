@@ -7,7 +7,7 @@ use face::graphql::{
     unreadable,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::{Service, TenantId, UserId};
+use kernel::{Service, TenantId, UserId, picture_address};
 use sqlx::PgConnection;
 use user_aggregates as domain;
 use user_projections::people::{self, Behind, Body, PersonHistoryRow, PersonRow};
@@ -135,9 +135,11 @@ impl User {
         self.0.address.as_deref().map(Into::into)
     }
 
-    /// Where a picture of them is.
-    fn picture(&self) -> Option<&str> {
-        self.0.picture.as_deref()
+    /// Where a picture of them is: one that they uploaded, or one elsewhere.
+    fn picture(&self, context: &Context) -> Option<String> {
+        let uploaded = self.0.uploaded_picture.as_ref();
+        let here = uploaded.map(|picture| picture_address(context.public_url(), context.caller().tenant(), picture));
+        here.or_else(|| self.0.picture.clone())
     }
 
     /// The language that they want, BCP 47.

@@ -53,7 +53,7 @@ impl Me {
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
     async fn get(&self, Authenticated(caller): Authenticated) -> Found<UserResource> {
         let user = oneself(&caller)?.uuid();
-        let show = |state: &User| UserResource::new(user, state);
+        let show = |state: &User| self.service.shown(caller.tenant(), user, state);
         find(&self.service.runtime, &caller, SELF, user, show).await
     }
 

@@ -10,6 +10,7 @@ mod link;
 mod me;
 mod organization;
 mod own_data;
+mod picture;
 mod preferences;
 mod profile;
 mod registration_policy;
@@ -18,8 +19,13 @@ mod status;
 mod user;
 
 use face::Runtime;
+use kernel::{TenantId, picture_address};
 use poem_openapi::Tags;
+use user_aggregates::User;
 use user_commands::{Catalogue, CodeKey, LinkKey, TextReach};
+use uuid::Uuid;
+
+use self::user::UserResource;
 
 /// All operations.
 pub type Rest = (
@@ -27,6 +33,7 @@ pub type Rest = (
     import::Imports,
     status::Statuses,
     me::Me,
+    picture::Pictures,
     own_data::OwnData,
     preferences::Preferences,
     invitation::Invitations,
@@ -52,6 +59,7 @@ pub fn rest(runtime: Runtime) -> Rest {
         import::Imports::new(service.clone()),
         status::Statuses::new(service.clone()),
         me::Me::new(service.clone()),
+        picture::Pictures::new(service.clone()),
         own_data::OwnData::new(service.clone()),
         preferences::Preferences::new(service.clone()),
         invitation::Invitations::new(service.clone()),
@@ -72,6 +80,15 @@ struct Service {
     links: LinkKey,
     codes: CodeKey,
     texts: TextReach,
+}
+
+impl Service {
+    /// A user as they are shown to somebody of their tenant.
+    fn shown(&self, tenant: TenantId, id: Uuid, user: &User) -> UserResource {
+        let public_url = &self.runtime.public_url;
+        let uploaded = user.uploaded().map(|picture| picture_address(public_url, tenant, picture));
+        UserResource::new(id, user, uploaded)
+    }
 }
 
 /// How the reference groups the operations.

@@ -208,7 +208,7 @@ impl OwnData {
         let history = self.history(&caller, &streams(user, &state)).await?;
         Ok(Plain(OwnDataExport {
             exported_at: self.service.runtime.executor.now(),
-            user: UserResource::new(user, &state),
+            user: self.service.shown(caller.tenant(), user, &state),
             external_id: state.external_id.as_ref().map(|id| id.reveal().clone()),
             labels: OwnLabels::of(&state.labels),
             groups,

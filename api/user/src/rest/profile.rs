@@ -36,7 +36,7 @@ pub(super) struct NewProfile {
     /// Where post reaches them.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// Where a picture of them is.
+    /// Where a picture of them is, elsewhere. The address of the one that they uploaded, as it is shown, keeps that; nothing here removes it.
     #[serde(default)]
     #[schemars(with = "Option<form::Picture>")]
     picture: Option<String>,
@@ -79,7 +79,7 @@ pub(super) struct ShownProfile {
     /// Where post reaches them.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<PostalAddress>,
-    /// Where a picture of them is.
+    /// Where a picture of them is: one that they uploaded, or one elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
     /// The language that they want.
@@ -106,8 +106,9 @@ impl Example for ShownProfile {
     }
 }
 
-impl From<&Profile> for ShownProfile {
-    fn from(profile: &Profile) -> Self {
+impl ShownProfile {
+    /// `uploaded`: where the picture is that they uploaded.
+    pub(super) fn new(profile: &Profile, uploaded: Option<String>) -> Self {
         let shown = |value: &Option<Personal<String>>| value.as_ref().map(|value| value.reveal().clone());
         Self {
             name: profile.name.reveal().clone(),
@@ -116,7 +117,7 @@ impl From<&Profile> for ShownProfile {
             title: profile.title.clone(),
             phone: shown(&profile.phone),
             address: profile.address.as_ref().map(|address| address.reveal().clone()),
-            picture: shown(&profile.picture),
+            picture: uploaded.or_else(|| shown(&profile.picture)),
             locale: profile.locale.clone(),
             time_zone: profile.time_zone.clone(),
         }

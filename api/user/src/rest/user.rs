@@ -126,7 +126,8 @@ impl Example for UserResource {
 }
 
 impl UserResource {
-    pub(super) fn new(id: Uuid, user: &User) -> Self {
+    /// `uploaded`: where the picture is that they uploaded.
+    pub(super) fn new(id: Uuid, user: &User, uploaded: Option<String>) -> Self {
         Self {
             id,
             status: user.status,
@@ -134,7 +135,7 @@ impl UserResource {
             email_verified: user.email_verified,
             phone_verified: user.phone.verified,
             user_name: user.login.user_name.as_ref().map(|name| name.reveal().clone()),
-            profile: (&user.profile).into(),
+            profile: ShownProfile::new(&user.profile, uploaded),
             roles: user.roles.iter().cloned().collect(),
             groups: user.groups.iter().copied().collect(),
             organizations: user.organizations.iter().copied().collect(),
@@ -162,7 +163,7 @@ impl Users {
     /// Needs the permission `user:user:read`.
     #[oai(path = "/v1/user/users/:user", method = "get", operation_id = "getUser")]
     async fn get(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<UserResource> {
-        let show = |state: &User| UserResource::new(user.0, state);
+        let show = |state: &User| self.service.shown(caller.tenant(), user.0, state);
         find(&self.service.runtime, &caller, "user:user:read", user.0, show).await
     }
 

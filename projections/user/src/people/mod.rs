@@ -1,22 +1,24 @@
-//! The directory of users, and how each stood at any time.
+//! The directory of users, the pictures that they uploaded, and how each stood at any time.
 
 mod history;
 mod list;
 mod members;
+mod picture;
 mod reducer;
 mod row;
 mod search;
 
-use folding::{projection, words};
+use folding::projection;
 pub use history::{history, standing, standings};
 pub use list::{
     PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
 };
 pub use members::{Behind, Body, count_members, members};
-pub use row::{PersonHistoryRow, PersonRow};
+pub use picture::picture;
+pub use row::{PersonHistoryRow, PersonPictureRow, PersonRow};
 
 projection! {
     /// Projects users.
-    pub struct People = "people" @ 8, tables ["person", "person_word", "person_history"], events "user.user." by reducer::apply,
-    counts "user_id" in ["person", "person_history"], forgets by words::forget::<PersonRow>
+    pub struct People = "people" @ 9, tables ["person", "person_word", "person_picture", "person_history"], events "user.user." by reducer::apply,
+    counts "user_id" in ["person", "person_history"], forgets by reducer::forget
 }

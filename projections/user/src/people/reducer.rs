@@ -8,27 +8,37 @@ use folding::fold::{Current, Telling, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
-use folding::words::{Found, Place, WordChanges, words};
+use folding::words::{self, Found, Place, WordChanges, words};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use user_aggregates::{GroupId, Labels, Login, OrganizationId, Profile, UserEvent, UserRegistered, UserStatus};
 
+use super::picture::PictureChanges;
 use super::row::{PersonHistoryRow, PersonRow};
 
 /// Applies a batch of user events.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
     let changes = decode::<UserEvent>(events)?;
     let mut history = History::with_capacity(changes.len());
+    let mut pictures = PictureChanges::default();
     let folded = fold::<PersonRow>(&changes, tables, |change, row| {
         history.add(change, version(change, row, change.actor()?));
+        pictures.note(change);
         Ok(())
     })
     .await?;
     WordChanges::of(&folded).write::<PersonRow>(tables).await?;
     table::upsert(&folded.after, tables).await?;
+    pictures.write(tables).await?;
     Ok(history.write(tables).await?)
+}
+
+/// Forgets whoever an event erases.
+pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    words::forget::<PersonRow>(event, tables).await?;
+    Ok(PictureChanges::of_erased(event).write(tables).await?)
 }
 
 fn version(change: &Change<'_, UserEvent>, row: &PersonRow, actor: String) -> PersonHistoryRow {
@@ -89,6 +99,7 @@ impl Current for PersonRow {
             phone_verified: false,
             address: None,
             picture: None,
+            uploaded_picture: None,
             locale: None,
             time_zone: None,
             roles: Json::default(),
@@ -107,6 +118,10 @@ impl Current for PersonRow {
         match &change.event {
             UserEvent::UserRegistered(e) => self.register(e),
             UserEvent::UserProfileChanged(e) => self.describe(&e.profile),
+            UserEvent::UserPictureSet(e) => {
+                (self.picture, self.uploaded_picture) = (None, e.uploaded.known().map(|uploaded| uploaded.id.clone()));
+            }
+            UserEvent::UserPictureRemoved(_) => (self.picture, self.uploaded_picture) = (None, None),
             UserEvent::UserLoginChanged(e) => {
                 self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
                 self.sign_in_with(&e.login);
@@ -128,11 +143,15 @@ impl Current for PersonRow {
             UserEvent::UserReactivated(_) if self.locked => self.status = Named(UserStatus::Locked),
             UserEvent::UserReactivated(_) => self.status = Named(UserStatus::Active),
             UserEvent::UserDeactivated(_) => self.status = Named(UserStatus::Deactivated),
-            UserEvent::UserRemoved(_) => self.status = Named(UserStatus::Removed),
+            UserEvent::UserRemoved(_) => {
+                self.status = Named(UserStatus::Removed);
+                self.uploaded_picture = None;
+            }
             UserEvent::UserErased(_) => {
                 self.status = Named(UserStatus::Erased);
                 self.describe(&Profile::default());
                 self.label(&Labels::default());
+                self.uploaded_picture = None;
                 (self.email, self.user_name, self.external_id, self.email_verified) = (None, None, None, false);
                 (self.roles, self.groups, self.organizations) = Default::default();
             }
@@ -149,7 +168,8 @@ impl Telling for PersonRow {
     fn forget(&mut self) {
         self.name = String::new();
         (self.email, self.user_name, self.external_id) = (None, None, None);
-        (self.given_name, self.family_name, self.phone, self.picture) = (None, None, None, None);
+        (self.given_name, self.family_name, self.phone) = (None, None, None);
+        (self.picture, self.uploaded_picture) = (None, None);
         (self.formatted_name, self.email_purpose, self.phone_purpose) = (None, None, None);
         (self.address, self.formatted_address, self.address_purpose) = (None, None, None);
     }
@@ -193,6 +213,9 @@ impl PersonRow {
         }
         self.address = address.cloned().map(Json);
         self.picture = profile.picture.as_ref().and_then(Personal::known).cloned();
+        if profile.picture.is_some() {
+            self.uploaded_picture = None;
+        }
         self.locale.clone_from(&profile.locale);
         self.time_zone.clone_from(&profile.time_zone);
     }

@@ -7,7 +7,7 @@ use folding::as_of::End;
 use folding::history::Version;
 use folding::named::Named;
 use folding::table;
-use kernel::PostalAddress;
+use kernel::{PictureFormat, PostalAddress};
 use sqlx::types::Json;
 use user_aggregates::UserStatus;
 use uuid::Uuid;
@@ -48,7 +48,10 @@ table! {
         pub phone: Option<String> = "text",
         pub phone_verified: bool = "boolean",
         pub address: Option<Json<PostalAddress>> = "jsonb",
+        /// Where a picture of them is, elsewhere.
         pub picture: Option<String> = "text",
+        /// The id of the one that they uploaded instead.
+        pub uploaded_picture: Option<String> = "text",
         pub locale: Option<String> = "text",
         pub time_zone: Option<String> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
@@ -56,6 +59,20 @@ table! {
         pub organizations: Json<BTreeSet<Uuid>> = "jsonb",
         pub registered_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
+    }
+}
+
+table! {
+    /// The picture that a user uploaded: there as long as they have it.
+    pub struct PersonPictureRow in "person_picture" key ("tenant_id", "user_id") {
+        pub tenant_id: Uuid = "uuid",
+        pub user_id: Uuid = "uuid",
+        /// Its own id, which its address ends with.
+        pub picture_id: String = "text",
+        pub format: Named<PictureFormat> = "text",
+        /// Of its file, in hexadecimal digits.
+        pub sha256: String = "text",
+        pub file: Vec<u8> = "bytea",
     }
 }
 

@@ -25,6 +25,7 @@ CREATE TABLE person (
     phone_verified    boolean     NOT NULL,
     address           jsonb,
     picture           text,
+    uploaded_picture  text,
     locale            text,
     time_zone         text,
     roles             jsonb       NOT NULL,
@@ -62,6 +63,19 @@ CREATE TABLE person_word (
 
 -- Whether a user has a word: who is found by a rare one, or stands first in the list, is looked at one by one.
 CREATE INDEX person_word_of ON person_word (tenant_id, user_id, word);
+
+-- The pictures that users uploaded, each asked for by an id of its own.
+CREATE TABLE person_picture (
+    tenant_id  uuid  NOT NULL,
+    user_id    uuid  NOT NULL,
+    picture_id text  NOT NULL COLLATE "C",
+    format     text  NOT NULL,
+    sha256     text  NOT NULL,
+    file       bytea NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+);
+
+CREATE INDEX person_picture_by_id ON person_picture (tenant_id, picture_id);
 
 -- How each user stood from one version to the next: no word of who they were, so that this stays when they are erased.
 CREATE TABLE person_history (

@@ -1,11 +1,11 @@
 //! The directory: searched, listed, forgotten.
 
-use kernel::{PostalAddress, UserId};
+use kernel::{Personal, Picture, PostalAddress, UserId};
 use user_aggregates::{
     GroupId, InvitationAccepted, InvitationEvent, InvitationResent, InvitationSent, InvitationStatus, Label, Labels,
-    Login, OrganizationId, Profile, UserEmailVerified, UserErased, UserEvent, UserGroupJoined, UserGroupLeft,
-    UserLabelsChanged, UserLocked, UserLoginChanged, UserPhoneVerified, UserProfileChanged, UserRegistered,
-    UserRemoved, UserRoleGranted, UserStatus,
+    Login, OrganizationId, Profile, UploadedPicture, UserEmailVerified, UserErased, UserEvent, UserGroupJoined,
+    UserGroupLeft, UserLabelsChanged, UserLocked, UserLoginChanged, UserPhoneVerified, UserPictureRemoved,
+    UserPictureSet, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
 };
 use user_projections::invitations::{self, InvitationFilter, LastSentFirst};
 use user_projections::people::{self, Body, PersonFilter, PersonOrder};
@@ -168,6 +168,7 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
     };
     story.add::<UserEvent>(ada, day(2), UserProfileChanged { profile });
     story.add::<UserEvent>(ada, day(2), written_out("Lovelace House"));
+    story.add::<UserEvent>(ada, day(2), uploaded("lovelace"));
     story.add::<UserEvent>(ada, day(3), UserErased {});
     for batch in [1, 100] {
         let stage = Stage::fresh().await;
@@ -178,7 +179,11 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
         tells_nobody(&stage, &story).await;
         let history = people::history(&mut tables, story.tenant, UserId::new(ada), 0, 10).await.unwrap();
         let changes: Vec<_> = history.iter().map(|row| row.change.as_str()).collect();
-        assert_eq!(changes, ["registered", "profile_changed", "labels_changed", "erased"], "what happened stays");
+        assert_eq!(
+            changes,
+            ["registered", "profile_changed", "labels_changed", "picture_set", "erased"],
+            "what happened stays"
+        );
     }
 
     // The same while the erasure has to wait; what they belong to does.
@@ -196,11 +201,71 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
 /// That no row has a word of Ada Lovelace.
 async fn tells_nobody(stage: &Stage, story: &Story) {
     let mut tables = stage.read(story.tenant).await;
-    for table in ["person", "person_word", "person_history"] {
+    for table in ["person", "person_word", "person_picture", "person_history"] {
         let sql = format!("SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t");
         let all: String = sqlx::query_scalar(&sql).fetch_one(&mut *tables).await.unwrap();
         for told in ["Lovelace", "lovelace", "4930123456"] {
             assert!(!all.contains(told), "{table} tells {told}: {all}");
+        }
+    }
+}
+
+/// They upload a picture.
+fn uploaded(id: &str) -> UserPictureSet {
+    // "picture".
+    let picture = Picture { sha256: format!("hash of {id}"), base64: "cGljdHVyZQ==".to_owned(), ..Picture::default() };
+    UserPictureSet { uploaded: UploadedPicture { id: id.to_owned(), picture }.into() }
+}
+
+#[tokio::test]
+async fn a_picture_that_was_uploaded_is_found_by_its_id_until_it_is_another_one_or_none() {
+    let profile = |picture: Option<&str>| UserProfileChanged {
+        profile: Profile {
+            name: "Ada".to_owned().into(),
+            picture: picture.map(|picture| picture.to_owned().into()),
+            ..Profile::default()
+        },
+    };
+    let elsewhere = Some("https://example.com/ada.png");
+    let steps: [(UserEvent, Option<&str>, Option<&str>); 10] = [
+        (profile(elsewhere).into(), None, elsewhere),
+        (uploaded("first").into(), Some("first"), None),
+        (uploaded("second").into(), Some("second"), None),
+        (profile(None).into(), Some("second"), None),
+        (profile(elsewhere).into(), None, elsewhere),
+        (uploaded("third").into(), Some("third"), None),
+        (UserPictureRemoved {}.into(), None, None),
+        (UserPictureSet { uploaded: Personal::forgotten() }.into(), None, None),
+        (uploaded("fourth").into(), Some("fourth"), None),
+        (UserRemoved {}.into(), None, None),
+    ];
+    let mut story = Story::new();
+    let (ada, grace) = (user(&mut story, "Ada", &[]), user(&mut story, "Grace", &[]));
+    story.add::<UserEvent>(grace, day(1), uploaded("hers"));
+    let begun = story.events.len();
+    for (event, ..) in &steps {
+        story.add::<UserEvent>(ada, day(2), event.clone());
+    }
+    // Step by step, and what is left of all that happened in one batch.
+    for (nth, (event, uploaded, elsewhere)) in steps.iter().enumerate() {
+        let (stage, events) = (Stage::fresh().await, &story.events[..=begun + nth]);
+        stage.apply(&events[..events.len() - 1], 100).await.unwrap();
+        stage.apply(&events[events.len() - 1..], 100).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let row = people::find(&mut tables, story.tenant, &[ada]).await.unwrap().pop().unwrap();
+        assert_eq!((row.uploaded_picture.as_deref(), row.picture.as_deref()), (*uploaded, *elsewhere), "{event:?}");
+        for id in ["first", "second", "third", "fourth"] {
+            let found = people::picture(&mut tables, story.tenant, id).await.unwrap();
+            assert_eq!(found.is_some(), *uploaded == Some(id), "{id} after {event:?}");
+        }
+        let hers = people::picture(&mut tables, story.tenant, "hers").await.unwrap().unwrap();
+        assert_eq!(
+            (hers.user_id, hers.sha256.as_str(), hers.file.as_slice()),
+            (grace, "hash of hers", &b"picture"[..])
+        );
+        let mut theirs = stage.read(testbed::tenant()).await;
+        for tenant in [story.tenant, testbed::tenant()] {
+            assert_eq!(people::picture(&mut theirs, tenant, "hers").await.unwrap(), None, "another tenant sees none");
         }
     }
 }

@@ -1,5 +1,5 @@
 use cqrs_es::test::TestFramework;
-use kernel::PostalAddress;
+use kernel::{Picture, PostalAddress};
 use uuid::Uuid;
 
 use super::*;
@@ -81,6 +81,67 @@ fn an_address_is_written_out_as_a_provider_says_it_until_it_is_another_one() {
     assert_eq!(user.labels, Labels { formatted_address: None, ..written_out() });
     user.evolve(UserErased {}.into());
     assert_eq!(user, User { status: UserStatus::Erased, ..User::default() });
+}
+
+fn uploaded(id: &str, sha256: &str) -> UploadedPicture {
+    UploadedPicture { id: id.to_owned(), picture: Picture { sha256: sha256.to_owned(), ..Picture::default() } }
+}
+
+#[test]
+fn a_picture_is_uploaded_or_elsewhere_and_what_changes_nothing_is_no_event() {
+    let set = |id: &str, sha256: &str| UserCommand::SetPicture { uploaded: uploaded(id, sha256) };
+    let was_set = |id: &str, sha256: &str| UserEvent::from(UserPictureSet { uploaded: uploaded(id, sha256).into() });
+    let profile = |picture: Option<&str>| Profile {
+        name: "Ada Lovelace".to_owned().into(),
+        picture: picture.map(|picture| picture.to_owned().into()),
+        ..Profile::default()
+    };
+    let elsewhere = || UserEvent::from(UserProfileChanged { profile: profile(Some("https://example.com/ada.png")) });
+    let removed = || UserEvent::from(UserPictureRemoved {});
+    given(vec![]).when(set("1", "a")).then_expect_events(vec![was_set("1", "a")]);
+    given(vec![was_set("1", "a")]).when(set("2", "a")).then_expect_events(vec![]);
+    given(vec![was_set("1", "a")]).when(set("2", "b")).then_expect_events(vec![was_set("2", "b")]);
+    // One that is elsewhere takes its place, and the same again is uploaded anew.
+    given(vec![was_set("1", "a"), elsewhere()]).when(set("2", "a")).then_expect_events(vec![was_set("2", "a")]);
+    for with_one in [vec![was_set("1", "a")], vec![elsewhere()], vec![was_set("1", "a"), elsewhere()]] {
+        given(with_one).when(UserCommand::RemovePicture).then_expect_events(vec![removed()]);
+    }
+    for without in [vec![], vec![was_set("1", "a"), removed()], vec![elsewhere(), removed()]] {
+        given(without).when(UserCommand::RemovePicture).then_expect_events(vec![]);
+    }
+    refused(vec![UserRemoved {}.into()], set("1", "a"), UserStep::Change, UserStatus::Removed);
+    refused(vec![UserRemoved {}.into()], UserCommand::RemovePicture, UserStep::Change, UserStatus::Removed);
+
+    let after = |events: Vec<UserEvent>| {
+        let mut user = User::default();
+        std::iter::once(registered(&[])).chain(events).for_each(|event| user.evolve(event));
+        (user.uploaded().map(str::to_owned), user.profile.picture.is_some())
+    };
+    let has = |id: &str| (Some(id.to_owned()), false);
+    assert_eq!(after(vec![elsewhere(), was_set("1", "a")]), has("1"));
+    let renamed = UserProfileChanged { profile: profile(None) }.into();
+    assert_eq!(after(vec![was_set("1", "a"), renamed]), has("1"), "another name is no other picture");
+    assert_eq!(after(vec![was_set("1", "a"), elsewhere()]), (None, true));
+    for end in [removed(), UserRemoved {}.into(), UserErased {}.into()] {
+        assert_eq!(after(vec![was_set("1", "a"), end]), (None, false));
+    }
+    // Of one that nobody can open any more it is known that it was there.
+    let forgotten = UserPictureSet { uploaded: Personal::forgotten() }.into();
+    assert_eq!(after(vec![elsewhere(), forgotten]), (None, false));
+}
+
+#[test]
+fn nothing_of_a_picture_is_written_that_is_not_marked_and_the_state_has_no_file() {
+    let mut uploaded = uploaded("an-id", "a-hash");
+    uploaded.picture.base64 = "a-file".to_owned();
+    let set = UserPictureSet { uploaded: uploaded.into() };
+    let written = kernel::personal::marked(|| serde_json::to_value(&set)).unwrap();
+    assert_eq!(written["uploaded"].as_object().unwrap().keys().collect::<Vec<_>>(), ["personal"], "{written}");
+    let mut user = User::default();
+    user.evolve(set.into());
+    let state = kernel::personal::marked(|| serde_json::to_value(&user)).unwrap();
+    assert_eq!(state["upload"]["personal"], serde_json::json!({ "id": "an-id", "sha256": "a-hash" }));
+    assert!(!state.to_string().contains("a-file"), "{state}");
 }
 
 /// What a provider says of an address.

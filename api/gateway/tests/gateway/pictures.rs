@@ -1,0 +1,161 @@
+//! The picture that somebody uploads, from its file to where it is shown.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kernel::Role;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::branding::png;
+use crate::users::ask;
+use crate::world::{Answer, World};
+
+/// A user: their id, and their token.
+async fn user(world: &World, name: &str) -> (String, String) {
+    let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": ["member"] });
+    let answer = world.post("/v1/user/users", body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let id = answer.body["id"].as_str().unwrap().to_owned();
+    let token = world.token_of(&id, &[Role::Member]);
+    (id, token)
+}
+
+fn file(colour: [u8; 3]) -> Vec<u8> {
+    png(64, 64, colour)
+}
+
+fn sent(file: &[u8]) -> Value {
+    json!({ "picture": STANDARD.encode(file) })
+}
+
+/// They do something with their own picture or profile; what is shown knows it then.
+async fn does(world: &World, token: &str, verb: &str, body: Value) -> Answer {
+    let request = world.anonymous(Method::POST, &format!("/v1/user/me/{verb}")).bearer_auth(token).json(&body);
+    let done = Answer::of(request).await;
+    assert_eq!(done.status, StatusCode::OK, "{verb}: {done:?}");
+    done
+}
+
+/// Where their picture is, as all that shows it says; of one that they uploaded, the path. (A service that runs elsewhere knows only of a
+/// public URL that is configured.)
+async fn address(world: &World, done: &Answer, id: &str) -> Option<String> {
+    let path = |picture: &Value| {
+        let picture = picture.as_str()?;
+        Some(picture.find("/t/").map_or(picture, |at| &picture[at..]).to_owned())
+    };
+    let in_graphql = ask(world, done, &format!("user(id: \"{id}\") {{ picture }}")).await;
+    let in_rest = world.get(&format!("/v1/user/users/{id}")).await.body;
+    let (in_graphql, in_rest) = (path(&in_graphql["user"]["picture"]), path(&in_rest["profile"]["picture"]));
+    assert_eq!(in_graphql, in_rest);
+    in_rest
+}
+
+async fn status(world: &World, path: &str) -> StatusCode {
+    world.anonymous(Method::GET, path).send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_it_is_for_as_long_as_they_have_it() {
+    let world = World::start().await;
+    let (ada, token) = user(&world, "ada").await;
+    let first = does(&world, &token, "set-picture", sent(&file([1, 2, 3]))).await;
+    let at = address(&world, &first, &ada).await.unwrap();
+    let id = at.strip_prefix(&format!("/t/{}/pictures/", world.tenant)).unwrap();
+    assert_eq!(id.len(), 32, "192 bits of chance: {at}");
+    let shown = world.anonymous(Method::GET, &at).send().await.unwrap();
+    assert_eq!(shown.status(), StatusCode::OK);
+    for (name, value) in [
+        ("content-type", "image/png"),
+        ("cache-control", "public, max-age=300"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+        ("cross-origin-resource-policy", "cross-origin"),
+    ] {
+        assert_eq!(shown.headers()[name], value);
+    }
+    let tag = shown.headers()["etag"].clone();
+    assert_eq!(shown.bytes().await.unwrap(), file([1, 2, 3]));
+    let again = world.anonymous(Method::GET, &at).header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(status(&world, &at.replace(&world.tenant.to_string(), "acme")).await, StatusCode::OK);
+    assert_eq!(status(&world, &format!("{at}A")).await, StatusCode::NOT_FOUND);
+    assert_eq!(status(&world, &at.replace(id, "%00")).await, StatusCode::NOT_FOUND);
+    let elsewhere = at.replace(&world.tenant.to_string(), "0197a8a0-0000-7000-8000-000000000001");
+    assert_eq!(status(&world, &elsewhere).await, StatusCode::NOT_FOUND);
+
+    // The profile is sent back as it was shown, with another name: the picture stays.
+    let mut profile = world.get(&format!("/v1/user/users/{ada}")).await.body["profile"].take();
+    profile["name"] = "Ada King".into();
+    let renamed = does(&world, &token, "change-profile", profile).await;
+    assert_eq!(address(&world, &renamed, &ada).await.as_ref(), Some(&at));
+    let set = world.post(&format!("/v1/user/users/{ada}/set-picture"), sent(&file([4, 5, 6]))).await;
+    let second = address(&world, &set, &ada).await.unwrap();
+    assert_ne!(second, at);
+    assert_eq!((status(&world, &at).await, status(&world, &second).await), (StatusCode::NOT_FOUND, StatusCode::OK));
+    let typed = json!({ "name": "Ada King", "picture": "https://example.com/ada.png" });
+    let typed = does(&world, &token, "change-profile", typed).await;
+    assert_eq!(address(&world, &typed, &ada).await.as_deref(), Some("https://example.com/ada.png"));
+    assert_eq!(status(&world, &second).await, StatusCode::NOT_FOUND);
+    let third = does(&world, &token, "set-picture", sent(&file([4, 5, 6]))).await;
+    let third = address(&world, &third, &ada).await.unwrap();
+    assert_eq!(status(&world, &third).await, StatusCode::OK);
+    assert_ne!(third, second, "the same file, and another address");
+    let removed = does(&world, &token, "remove-picture", json!({})).await;
+    assert_eq!(address(&world, &removed, &ada).await, None);
+    assert_eq!(status(&world, &third).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn who_is_no_user_any_more_or_erased_has_no_picture() {
+    let world = World::start().await;
+    for end in ["remove", "erase"] {
+        let (ada, token) = user(&world, end).await;
+        let set = does(&world, &token, "set-picture", sent(&file([7, 8, 9]))).await;
+        let at = address(&world, &set, &ada).await.unwrap();
+        assert_eq!(status(&world, &at).await, StatusCode::OK);
+        let ended = world.post(&format!("/v1/user/users/{ada}/{end}"), json!({})).await;
+        assert_eq!(ended.status, StatusCode::OK, "{ended:?}");
+        assert_eq!(address(&world, &ended, &ada).await, None);
+        assert_eq!(status(&world, &at).await, StatusCode::NOT_FOUND, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn ones_own_data_has_the_picture_that_one_uploaded() {
+    let world = World::start().await;
+    let (_, token) = user(&world, "ada").await;
+    does(&world, &token, "set-picture", sent(&file([1, 2, 3]))).await;
+    let export = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(&token)).await;
+    assert_eq!(export.status, StatusCode::OK, "{export:?}");
+    let history = export.body["history"].as_array().unwrap();
+    let set = history.iter().find(|told| told["event"] == "user.user.picture_set").unwrap();
+    let picture = &set["data"]["uploaded"]["picture"];
+    assert_eq!((&picture["base64"], &picture["width"]), (&sent(&file([1, 2, 3]))["picture"], &json!(64)));
+    assert!(export.body["user"]["profile"]["picture"].as_str().unwrap().contains("/pictures/"), "{export:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written() {
+    let world = World::start().await;
+    let ((ada, token), (grace, _)) = (user(&world, "ada").await, user(&world, "grace").await);
+    let set = |path: &str, body: &Value| world.anonymous(Method::POST, path).bearer_auth(&token).json(body);
+    let good = sent(&file([0; 3]));
+    let mut cases = Vec::new();
+    for path in [format!("/v1/user/users/{grace}/set-picture"), format!("/v1/user/users/{ada}/set-picture")] {
+        cases.push((set(&path, &good), StatusCode::FORBIDDEN, "permission_missing"));
+    }
+    let remove = format!("/v1/user/users/{grace}/remove-picture");
+    cases.push((set(&remove, &json!({})), StatusCode::FORBIDDEN, "permission_missing"));
+    for body in [
+        sent(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"),
+        sent(&png(2_000, 16, [0; 3])),
+        sent(&[file([0; 3]), vec![0; 65_536]].concat()),
+        json!({ "picture": "?" }),
+        json!({ "url": "https://example.com/a.png" }),
+    ] {
+        cases.push((set("/v1/user/me/set-picture", &body), StatusCode::BAD_REQUEST, "validation_failed"));
+    }
+    let admin = world.request(Method::POST, "/v1/user/me/set-picture").json(&good);
+    cases.push((admin, StatusCode::CONFLICT, "not_a_user"));
+    world.refuses(cases).await;
+}

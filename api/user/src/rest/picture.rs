@@ -1,0 +1,101 @@
+//! Pictures that users upload.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use face::operation::{Done, Target, change, id};
+use face::{Changed, Command, Empty, form};
+use kernel::Refusal;
+use keys::{Random, SystemRandom};
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use user_commands::{PictureFields, RemoveOwnPicture, RemovePicture, SetOwnPicture, SetPicture};
+use uuid::Uuid;
+
+use super::{Service, Tag};
+use crate::SERVICE;
+
+/// The operations on users' pictures.
+pub struct Pictures {
+    service: Service,
+}
+
+impl Pictures {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+/// A picture.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"picture": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
+struct NewPicture {
+    /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
+    #[schemars(with = "form::PictureFile")]
+    picture: String,
+}
+
+/// How many bytes of chance the id of a picture has. It is all that one has to know to see it.
+const CHANCE: usize = 24;
+
+/// A picture that was sent, with an id that nobody guesses.
+fn fields(body: NewPicture) -> Result<PictureFields, Refusal> {
+    let mut chance = [0_u8; CHANCE];
+    SystemRandom.fill(&mut chance).map_err(|error| executor::by_a_key(&error))?;
+    Ok(PictureFields { file: body.picture, id: URL_SAFE_NO_PAD.encode(chance) })
+}
+
+#[OpenApi]
+impl Pictures {
+    /// Give oneself a picture
+    ///
+    /// In place of whichever one has. What sort of picture it is, its bytes say. Its address is the `picture` of one's profile then, and everybody
+    /// sees it there who knows that. Needs the permission `user:self:write`.
+    #[oai(path = "/v1/user/me/set-picture", method = "post", operation_id = "setMyPicture", tag = "Tag::Me")]
+    async fn set_own(&self, command: Command<NewPicture>) -> Done {
+        let set = SetOwnPicture { picture: fields(command.body)? };
+        let done = self.service.runtime.executor.execute(&command.request, &set).await?;
+        Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
+    }
+
+    /// Have no picture
+    ///
+    /// Neither one that one uploaded nor one elsewhere. Nobody sees it any more but who kept it, for five minutes. Needs the permission
+    /// `user:self:write`.
+    #[oai(path = "/v1/user/me/remove-picture", method = "post", operation_id = "removeMyPicture", tag = "Tag::Me")]
+    async fn remove_own(&self, command: Command<Empty>) -> Done {
+        let done = self.service.runtime.executor.execute(&command.request, &RemoveOwnPicture).await?;
+        Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
+    }
+
+    /// Give a user a picture
+    ///
+    /// In place of whichever they have. Needs the permission `user:user:write`.
+    #[oai(
+        path = "/v1/user/users/:user/set-picture",
+        method = "post",
+        operation_id = "setUserPicture",
+        tag = "Tag::Users"
+    )]
+    async fn set(&self, command: Command<NewPicture>, user: Path<Uuid>) -> Done {
+        let (picture, catalogue) = (fields(command.body)?, self.service.catalogue.clone());
+        let set = SetPicture { user: id(&user), picture, catalogue };
+        change(&self.service.runtime, &command.request, user.0, set).await
+    }
+
+    /// Take a user's picture from them
+    ///
+    /// Be it uploaded or elsewhere. Needs the permission `user:user:write`.
+    #[oai(
+        path = "/v1/user/users/:user/remove-picture",
+        method = "post",
+        operation_id = "removeUserPicture",
+        tag = "Tag::Users"
+    )]
+    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+        let remove = RemovePicture { user: id(&user), catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, user.0, remove).await
+    }
+}

@@ -1,0 +1,102 @@
+//! The picture that a user uploads: set and removed by those who look after users, or by themselves.
+
+use executor::{Command, Work};
+use kernel::{Checks, Picture, Refusal, TenantId, UserId, picture_address};
+use user_aggregates::{UploadedPicture, User, UserCommand};
+
+use crate::access::{self, Catalogue};
+use crate::profile::oneself;
+
+/// A picture as it was sent; checked when the command runs.
+#[derive(Clone, Debug)]
+pub struct PictureFields {
+    /// A PNG, JPEG or WebP file, in base64.
+    pub file: String,
+    /// What its address ends with: at least 128 bits that nobody foresees, base64url. Of a picture that they have already it is not used.
+    pub id: String,
+}
+
+impl PictureFields {
+    fn check(&self) -> Result<UploadedPicture, Refusal> {
+        let mut checks = Checks::default();
+        let picture = Picture::check(&mut checks, "/picture", &self.file);
+        checks.finish()?;
+        Ok(UploadedPicture { id: self.id.clone(), picture })
+    }
+}
+
+/// Gives a user a picture, in place of whichever they have.
+#[derive(Clone, Debug)]
+pub struct SetPicture {
+    pub user: UserId,
+    pub picture: PictureFields,
+    pub catalogue: Catalogue,
+}
+
+/// Takes a user's picture from them, be it uploaded or elsewhere.
+#[derive(Clone, Debug)]
+pub struct RemovePicture {
+    pub user: UserId,
+    pub catalogue: Catalogue,
+}
+
+/// Gives the caller a picture.
+#[derive(Clone, Debug)]
+pub struct SetOwnPicture {
+    pub picture: PictureFields,
+}
+
+/// Takes the caller's picture from them.
+#[derive(Clone, Copy, Debug)]
+pub struct RemoveOwnPicture;
+
+/// Whether this is the address of the picture that the user uploaded, by whichever name we were reached.
+pub(crate) fn is_upload(user: &User, tenant: TenantId, address: &str) -> bool {
+    user.uploaded().is_some_and(|picture| address.trim().ends_with(&picture_address("", tenant, picture)))
+}
+
+impl Command for SetPicture {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let user = work.read::<User>(self.user).await?;
+        access::over(work, &self.catalogue, &user).await?;
+        let uploaded = self.picture.check()?;
+        work.update::<User>(self.user, UserCommand::SetPicture { uploaded }).await
+    }
+}
+
+impl Command for RemovePicture {
+    const PERMISSION: &'static str = "user:user:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let user = work.read::<User>(self.user).await?;
+        access::over(work, &self.catalogue, &user).await?;
+        work.update::<User>(self.user, UserCommand::RemovePicture).await
+    }
+}
+
+impl Command for SetOwnPicture {
+    const PERMISSION: &'static str = "user:self:write";
+    type Answer = UserId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
+        let uploaded = self.picture.check()?;
+        let user = oneself(work)?;
+        work.update::<User>(user, UserCommand::SetPicture { uploaded }).await?;
+        Ok(user)
+    }
+}
+
+impl Command for RemoveOwnPicture {
+    const PERMISSION: &'static str = "user:self:write";
+    type Answer = UserId;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
+        let user = oneself(work)?;
+        work.update::<User>(user, UserCommand::RemovePicture).await?;
+        Ok(user)
+    }
+}

@@ -1,0 +1,149 @@
+//! The picture that a user has: uploaded, elsewhere, or none.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kernel::{Picture, Role, UserId, picture_address};
+use user_commands::{
+    ChangeOwnProfile, ChangeProfile, LoginFields, PictureFields, ProfileFields, Provisioned, RemoveOwnPicture,
+    RemovePicture, RemoveUser, ReplaceUser, SetOwnPicture, SetPicture,
+};
+use uuid::Uuid;
+
+use super::support::*;
+
+/// The beginning of a PNG, which says what it is.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), sides, vec![8, 6, 0, 0, 0]].concat()
+}
+
+fn sent(id: &str, file: &[u8]) -> PictureFields {
+    PictureFields { file: STANDARD.encode(file), id: id.to_owned() }
+}
+
+/// The id of the picture that a user uploaded, and where else they have one.
+async fn shown(world: &World, user: UserId) -> (Option<String>, Option<String>) {
+    let state = world.state(user).await;
+    let elsewhere = state.profile.picture.as_ref().map(|picture| picture.reveal().clone());
+    (state.uploaded().map(str::to_owned), elsewhere)
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[tokio::test]
+async fn a_picture_is_given_by_oneself_or_whoever_looks_after_users_and_taken_again() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    let herself = world.as_user(ada);
+    let own = |id: &str, side| SetOwnPicture { picture: sent(id, &png(side, side)) };
+    let given = |id: &str, side| SetPicture { user: ada, picture: sent(id, &png(side, side)), catalogue: catalogue() };
+    assert_eq!(world.done_as(&herself, &own("first", 64)).await, ada);
+    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    let head = world.store.head().await.unwrap();
+    world.done_as(&herself, &own("again", 64)).await;
+    assert_eq!(world.store.head().await.unwrap(), head, "the same again is no event, and its address stays");
+    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    world.done_as(&world.as_roles(&[Role::Manager]), &given("second", 32)).await;
+    assert_eq!(shown(&world, ada).await, (some("second"), None));
+    world.done_as(&herself, &RemoveOwnPicture).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
+    world.done(&given("third", 32)).await;
+    world.done(&RemovePicture { user: ada, catalogue: catalogue() }).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
+    world.done(&given("fourth", 32)).await;
+    world.done(&RemoveUser { user: ada, catalogue: catalogue() }).await;
+    assert_eq!(shown(&world, ada).await, (None, None), "what everybody may ask for is there for users alone");
+}
+
+#[tokio::test]
+async fn what_is_no_picture_or_not_ones_own_is_refused_and_nothing_is_written() {
+    let world = World::new().await;
+    let (ada, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
+    let heavy = [png(64, 64), vec![0; Picture::MOST_BYTES]].concat();
+    let svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>";
+    let files: [(&[u8], &str); 6] = [
+        (svg, "picture_format"),
+        (b"GIF89a\x40\0\x40\0\0\0\0;", "picture_format"),
+        (&png(1_025, 64), "picture_size"),
+        (&png(64, 15), "picture_size"),
+        (&heavy, "picture_too_large"),
+        (b"", "picture_format"),
+    ];
+    for (file, code) in files {
+        let own = world.refused_as(&world.as_user(grace), &SetOwnPicture { picture: sent("id", file) }).await;
+        let picture = sent("id", file);
+        let given = world.refused(&SetPicture { user: grace, picture, catalogue: catalogue() }).await;
+        for refusal in [own, given] {
+            assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/picture", code));
+        }
+    }
+    let picture = PictureFields { file: "?".to_owned(), id: "id".to_owned() };
+    let refusal = world.refused_as(&world.as_user(grace), &SetOwnPicture { picture }).await;
+    assert_eq!(refusal.errors()[0].code, "base64");
+
+    let (manager, member) = (world.as_roles(&[Role::Manager]), world.as_user(grace));
+    let set = |user| SetPicture { user, picture: sent("id", &png(64, 64)), catalogue: catalogue() };
+    let remove = |user| RemovePicture { user, catalogue: catalogue() };
+    assert_eq!(world.refused_as(&manager, &set(ada)).await.code(), "exceeds_own_permissions");
+    assert_eq!(world.refused_as(&manager, &remove(ada)).await.code(), "exceeds_own_permissions");
+    assert_eq!(world.refused_as(&member, &set(ada)).await.code(), "permission_missing");
+    assert_eq!(world.refused_as(&member, &remove(ada)).await.code(), "permission_missing");
+    let nobody = UserId::new(Uuid::nil());
+    assert_eq!(world.refused(&set(nobody)).await.code(), "not_found");
+    assert_eq!(world.refused(&remove(nobody)).await.code(), "not_found");
+    // Who is no user has no profile of their own.
+    assert_eq!(world.refused(&SetOwnPicture { picture: sent("id", &png(64, 64)) }).await.code(), "not_a_user");
+    assert_eq!(world.refused(&RemoveOwnPicture).await.code(), "not_a_user");
+}
+
+#[tokio::test]
+async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_another_one_takes_its_place() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    let herself = world.as_user(ada);
+    let upload = |id: &str| SetOwnPicture { picture: sent(id, &png(64, 64)) };
+    let profile =
+        |picture: Option<String>| ProfileFields { name: "Ada".to_owned(), picture, ..ProfileFields::default() };
+    let own = |picture| ChangeOwnProfile { profile: profile(picture) };
+    let given = |picture| ChangeProfile { user: ada, profile: profile(picture), catalogue: catalogue() };
+    let address = |id: &str| some(&picture_address("http://127.0.0.1:8080", herself.caller.tenant(), id));
+    world.done_as(&herself, &upload("first")).await;
+    world.done_as(&herself, &own(address("first"))).await;
+    world.done(&given(address("first"))).await;
+    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    // An address that is not that of their own picture is one like any other; this one is not of a form that is taken.
+    for other in ["second", "xfirst"] {
+        let refusal = world.refused_as(&herself, &own(address(other))).await;
+        assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/picture", "picture"));
+    }
+    // What is left out is gone, here too.
+    world.done(&given(None)).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
+
+    world.done_as(&herself, &own(some("https://example.com/ada.png"))).await;
+    assert_eq!(shown(&world, ada).await, (None, some("https://example.com/ada.png")));
+    world.done_as(&herself, &upload("second")).await;
+    assert_eq!(shown(&world, ada).await, (some("second"), None));
+    world.done(&given(some("https://example.com/ada.png"))).await;
+    assert_eq!(shown(&world, ada).await, (None, some("https://example.com/ada.png")));
+    world.done_as(&herself, &RemoveOwnPicture).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
+}
+
+#[tokio::test]
+async fn no_provider_keeps_a_picture_or_takes_it() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    world.done_as(&world.as_user(ada), &SetOwnPicture { picture: sent("first", &png(64, 64)) }).await;
+    let user = Provisioned {
+        login: LoginFields { email: "ada@example.com".to_owned(), user_name: None },
+        profile: ProfileFields { name: "Ada King".to_owned(), ..ProfileFields::default() },
+        active: true,
+        ..Provisioned::default()
+    };
+    world.done(&ReplaceUser { id: ada, user, catalogue: catalogue() }).await;
+    assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
+    assert_eq!(shown(&world, ada).await, (some("first"), None));
+}
