@@ -320,6 +320,13 @@ mod tests {
     }
 
     #[test]
+    fn where_we_listen_is_a_url_in_either_kind_of_address() {
+        let url = |host| from(&[("INOPSIO_HOST", host), ("INOPSIO_PORT", "9000")]).unwrap().http.url();
+        assert_eq!(url("127.0.0.1"), "http://127.0.0.1:9000");
+        assert_eq!(url("::1"), "http://[::1]:9000");
+    }
+
+    #[test]
     fn secrets_are_text_and_never_shown() {
         let config =
             from(&[("INOPSIO_POSTGRES_PASSWORD", "12345"), ("INOPSIO_NATS_URL", "nats://127.0.0.1:4333")]).unwrap();
@@ -375,7 +382,6 @@ mod tests {
             assert!(taken.is_ok(), "{} has no field: {}", setting.key, taken.unwrap_err());
         }
     }
-}
 
     #[test]
     fn a_text_may_look_like_a_number_or_be_quoted() {
@@ -412,3 +418,4 @@ mod tests {
         assert!(said("[http]\nport = \"x\"\n").contains(&format!("from {place} is not allowed")));
         std::fs::remove_file(&file).unwrap();
     }
+}
