@@ -178,6 +178,26 @@ fn only_a_qualified_lead_is_escalated_and_that_once() {
 }
 
 #[test]
+fn a_lead_that_is_qualified_again_is_escalated_again() {
+    let escalated = LeadEscalated { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH };
+    let sent_back: Vec<LeadEvent> = vec![
+        escalated.clone().into(),
+        LeadRecycled { reason: "not now".to_owned().into() }.into(),
+        LeadAssigned { owner: "ada".to_owned() }.into(),
+    ];
+    let history = [lead_that_is(LeadStatus::Qualified), sent_back].concat();
+    TestFramework::<Lead>::with(())
+        .given(history.clone())
+        .when(LeadCommand::WithdrawEscalation)
+        .then_expect_events(vec![]);
+    let again = vec![LeadWorkStarted {}.into(), LeadQualified { note: None }.into()];
+    TestFramework::<Lead>::with(())
+        .given([history, again].concat())
+        .when(LeadCommand::Escalate { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH })
+        .then_expect_events(vec![escalated.into()]);
+}
+
+#[test]
 fn a_lead_is_withdrawn_only_with_its_own_import_and_untouched() {
     let withdraw = || LeadCommand::Withdraw { import: import() };
     let untouched = || TestFramework::<Lead>::with(()).given(vec![imported(Some("ada")).into()]);
