@@ -102,6 +102,21 @@ fn a_second_one_names_the_first_and_a_taken_port_names_its_setting() {
 }
 
 #[test]
+fn read_models_of_another_version_of_the_program_are_built_anew_at_the_start() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    sandbox.post(dev.token(), "/v1/crm/leads", &json!({ "name": "Ada Lovelace", "company": "Analytical Engines" }));
+    sandbox.sql("UPDATE projector.checkpoints SET version = 0 WHERE projection IN ('leads', 'accounts')");
+    assert!(dev.signal("TERM").success());
+    let _dev = Dev::start(&sandbox);
+    let status = sandbox.json(&["projection", "status"]);
+    let behind: Vec<_> = status.as_array().unwrap().iter().filter(|one| one["state"] == "needs_rebuild").collect();
+    assert!(behind.is_empty(), "{behind:?}");
+    let leads = status.as_array().unwrap().iter().find(|one| one["projection"] == "leads").unwrap();
+    assert_eq!(leads["position"], 1, "with all that happened before: {leads}");
+}
+
+#[test]
 fn after_kill_9_of_anything_the_next_start_recovers() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
