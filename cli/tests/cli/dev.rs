@@ -168,6 +168,23 @@ fn a_signal_while_it_starts_stops_what_was_started() {
 }
 
 #[test]
+fn a_signal_while_the_database_is_made_ends_that_too() {
+    let sandbox = Sandbox::new();
+    let draft = sandbox.home().join("postgres/data.draft");
+    is_stopped(&sandbox, "dev", || draft.exists());
+    let folder = sandbox.home().join("postgres").canonicalize().unwrap().join("data.draft");
+    eventually("initdb ends", || (!is_named(folder.to_str().unwrap())).then_some(()));
+    assert!(!draft.join("base/5").exists(), "initdb came to its end, which makes the database postgres last");
+}
+
+/// Whether a text stands in the command line of any process.
+fn is_named(text: &str) -> bool {
+    let lines = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = lines.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).any(|line| line.contains(text))
+}
+
+#[test]
 fn a_signal_while_the_private_databases_are_migrated_stops_what_was_started() {
     let sandbox = Sandbox::new();
     is_stopped(&sandbox, "migrate", || sandbox.servers_listen() == (true, true));
