@@ -96,9 +96,8 @@ impl Context {
     /// The bus.
     pub async fn bus(&self) -> Result<Bus> {
         let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
-        Bus::connect(&settings)
-            .await
-            .with_context(|| format!("can't reach nats-server at {}; does `inopsio dev` run?", settings.url))
+        // The error says where that is, without the password that its URL may hold.
+        Bus::connect(&settings).await.context("can't reach nats-server (does `inopsio dev` run?)")
     }
 
     fn reachable(&self) -> String {
@@ -167,4 +166,17 @@ pub fn domain(service: Service) -> Result<DomainDefinition> {
 
 fn names() -> String {
     SERVICES.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bus_that_cannot_be_reached_is_named_without_the_password_of_its_url() {
+        let mut context = Context { config: Config::default(), format: Format::Text };
+        context.config.nats.url = "nats://app:canary@127.0.0.1:1".to_owned();
+        let error = format!("{:#}", context.bus().await.err().unwrap());
+        assert!(error.contains("127.0.0.1:1") && !error.contains("canary"), "{error}");
+    }
 }

@@ -5,7 +5,9 @@ mod drift;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use kernel::Service;
+use eventstore::EventStore;
+use gateway::{Config, Migrated};
+use kernel::{Service, SystemClock};
 use projector::{Projection, ProjectionStatus, ReadModels};
 use serde_json::json;
 
@@ -145,6 +147,23 @@ fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
     }
     parts.retain(|(_, projections)| !projections.is_empty());
     Ok(parts)
+}
+
+/// Builds those read models anew, without asking, of which `migrate` found that another version of the program made their tables.
+pub async fn renew(config: &Config, migrated: &[Migrated]) -> Result<()> {
+    let admin = directory::admin_options(config)?;
+    for Migrated { service, needs_rebuild, .. } in migrated.iter().filter(|one| !one.needs_rebuild.is_empty()) {
+        tracing::info!(%service, names = needs_rebuild.join(", "), "another version of the program made these read models: building them anew");
+        let service = context::service(service)?;
+        let database = config.database(service);
+        let store = EventStore::open(&database, config.log_settings(), Arc::new(SystemClock)).await?;
+        for projection in choose(&[service], needs_rebuild, false)?.into_iter().flat_map(|(_, projections)| projections)
+        {
+            projector::rebuild(&admin, &database, &store, projection.as_ref(), |_| {}).await?;
+        }
+        store.close().await;
+    }
+    Ok(())
 }
 
 async fn rebuild(context: &Context, chosen: Chosen) -> Result<()> {

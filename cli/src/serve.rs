@@ -30,7 +30,7 @@ pub struct Serve {
     #[arg(long)]
     host: Option<String>,
     /// Port to listen on
-    #[arg(long, value_parser = ports::read("INOPSIO_PORT"))]
+    #[arg(long, value_parser = ports::read("INOPSIO_PORT", 0))]
     port: Option<u16>,
 }
 

@@ -1,22 +1,24 @@
 //! Many lines on their way out: to standard output or a file.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 * 1024;
 
 /// Where the lines go.
 pub struct Sink {
+    // First, so that it is gone before another run may have it.
+    unfinished: Option<Unfinished>,
     to: Box<dyn Write + Send>,
     name: String,
     /// What was gathered and not written yet.
     pub buffer: Vec<u8>,
-    unfinished: Option<Unfinished>,
 }
 
 /// A file that has another name until it is whole, and is gone if it never is: whatever stood under its name stays until then.
@@ -27,8 +29,26 @@ struct Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Once it has its name there is nothing to remove; what can't be removed now is found by its name.
+        // What can't be removed now is found by its name.
         _ = fs::remove_file(&self.part);
+    }
+}
+
+/// The file with the other name, for us alone: what a killed run left there is begun anew, what another run writes is not touched.
+fn claimed(part: &Path) -> Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(part)?;
+        match file.try_lock() {
+            // Where files can't be locked, nobody knows of others.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => bail!("another run is writing it now"),
+        }
+        // Whoever had it may have given it its name since it was opened: then it is whole, and not ours to empty.
+        let opened = file.metadata()?.ino();
+        if fs::metadata(part).is_ok_and(|there| there.ino() == opened) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
     }
 }
 
@@ -36,17 +56,17 @@ impl Sink {
     /// A file; standard output unless one is named.
     pub fn open(file: Option<&Path>) -> Result<Self> {
         let Some(path) = file else { return Ok(Self::new(io::stdout(), "standard output".to_owned(), None)) };
-        let (written, unfinished) = if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let unwritable = || format!("can't write {}", path.display());
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             // A device or a pipe is written to, not replaced.
-            (path.to_owned(), None)
-        } else {
-            let mut part = OsString::from(path);
-            part.push(".part");
-            let part = PathBuf::from(part);
-            (part.clone(), Some(Unfinished { part, whole: path.to_owned() }))
-        };
-        let file = File::create(&written).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(Self::new(file, path.display().to_string(), unfinished))
+            let file = File::create(path).with_context(unwritable)?;
+            return Ok(Self::new(file, path.display().to_string(), None));
+        }
+        let mut part = OsString::from(path);
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = claimed(&part).with_context(unwritable)?;
+        Ok(Self::new(file, path.display().to_string(), Some(Unfinished { part, whole: path.to_owned() })))
     }
 
     fn new(to: impl Write + Send + 'static, name: String, unfinished: Option<Unfinished>) -> Self {
@@ -73,7 +93,38 @@ impl Sink {
     /// Writes the rest, and gives a file its name: it is whole.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        let Some(Unfinished { part, whole }) = &self.unfinished else { return Ok(()) };
-        fs::rename(part, whole).with_context(|| format!("can't write {}", self.name))
+        let Some(unfinished) = self.unfinished.take() else { return Ok(()) };
+        fs::rename(&unfinished.part, &unfinished.whole).with_context(|| format!("can't write {}", self.name))?;
+        // What has the other name from now on is another run's.
+        std::mem::forget(unfinished);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_by_one_run_at_a_time_and_stands_there_whole_or_as_it_was() {
+        let path = std::env::temp_dir().join(format!("inopsio-sink-{}", std::process::id()));
+        let part = path.with_extension("part");
+        let written = || fs::read_to_string(&path).unwrap();
+        let mut first = Sink::open(Some(&path)).unwrap();
+        first.buffer.extend_from_slice(b"first\n");
+        let refused = format!("{:#}", Sink::open(Some(&path)).err().unwrap());
+        assert!(refused.contains("another run"), "{refused}");
+        first.finish().unwrap();
+        assert_eq!(written(), "first\n");
+
+        fs::write(&part, "what a run that was killed left behind").unwrap();
+        let mut second = Sink::open(Some(&path)).unwrap();
+        second.buffer.extend_from_slice(b"second\n");
+        second.finish().unwrap();
+        assert_eq!(written(), "second\n");
+
+        drop(Sink::open(Some(&path)).unwrap());
+        assert_eq!((written().as_str(), part.exists()), ("second\n", false));
+        fs::remove_file(&path).unwrap();
     }
 }

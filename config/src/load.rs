@@ -8,10 +8,10 @@ use std::path::Path;
 use figment::error::Kind;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::{Figment, Metadata, Profile, Provider, Source};
 use kernel::Service;
 
-use crate::{Config, PREFIX, SETTINGS, checks, kv};
+use crate::{Config, PREFIX, SETTINGS, Setting, checks, kv};
 
 /// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +100,15 @@ impl Values {
 
     pub(crate) fn set(&mut self, key: &str, text: &str) {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text.
+        // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text, as which a text is taken that
+        // looks like a number.
         let value = if setting.is_some_and(|setting| setting.secret) {
             Value::from(text)
         } else {
-            text.parse().unwrap_or_else(|_| Value::from(text))
+            match text.parse().unwrap_or_else(|_| Value::from(text)) {
+                Value::Num(..) | Value::Bool(..) if setting.is_some_and(Setting::is_text) => Value::from(text.trim()),
+                value => value,
+            }
         };
         let mut parts: Vec<&str> = key.split('.').collect();
         let Some(last) = parts.pop() else { return };
@@ -136,8 +140,7 @@ pub(crate) fn explain(error: &figment::Error) -> String {
     for error in error.clone() {
         let key = error.path.join(".");
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        let source =
-            error.metadata.as_ref().map_or_else(|| "the configuration".into(), |metadata| metadata.name.clone());
+        let source = source_of(error.metadata.as_ref());
         if !text.is_empty() {
             text.push('\n');
         }
@@ -159,10 +162,27 @@ pub(crate) fn explain(error: &figment::Error) -> String {
             Kind::UnknownField(found, allowed) => {
                 write!(text, "{source} has an unknown key {found:?}; allowed there are {}", allowed.join(", "))
             }
+            other if key.is_empty() => write!(text, "{source} can't be read: {}", without_lines(&other.to_string())),
             other => write!(text, "{key}{variable} from {source}: {other}"),
         };
     }
     text
+}
+
+/// Where something is from, as a person finds it.
+fn source_of(metadata: Option<&Metadata>) -> String {
+    let Some(metadata) = metadata else { return "the configuration".to_owned() };
+    match metadata.source.as_ref().and_then(Source::file_path) {
+        Some(file) => format!("the file {}", file.display()),
+        None => metadata.name.to_string(),
+    }
+}
+
+/// What is wrong with a file that is no TOML, without the line that the parser shows: a secret may stand in it.
+fn without_lines(said: &str) -> String {
+    let shows = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    let said = said.lines().map(str::trim).filter(|line| !line.is_empty() && !shows(line));
+    said.collect::<Vec<_>>().join(": ")
 }
 
 /// What is allowed, in words: serde says it in those of the language.
@@ -300,6 +320,13 @@ mod tests {
     }
 
     #[test]
+    fn where_we_listen_is_a_url_in_either_kind_of_address() {
+        let url = |host| from(&[("INOPSIO_HOST", host), ("INOPSIO_PORT", "9000")]).unwrap().http.url();
+        assert_eq!(url("127.0.0.1"), "http://127.0.0.1:9000");
+        assert_eq!(url("::1"), "http://[::1]:9000");
+    }
+
+    #[test]
     fn secrets_are_text_and_never_shown() {
         let config =
             from(&[("INOPSIO_POSTGRES_PASSWORD", "12345"), ("INOPSIO_NATS_URL", "nats://127.0.0.1:4333")]).unwrap();
@@ -351,10 +378,44 @@ mod tests {
                 key if key.starts_with("remotes.") => "http://127.0.0.1:8081".to_owned(),
                 _ => "1".to_owned(),
             };
-            // Text fields don't take a bare number.
-            let tried = [value.clone(), format!("\"{value}\"")];
-            let taken = tried.iter().any(|value| from(&[(setting.variable, value)]).is_ok());
-            assert!(taken, "{} has no field: {}", setting.key, from(&[(setting.variable, &value)]).unwrap_err());
+            let taken = from(&[(setting.variable, &value)]);
+            assert!(taken.is_ok(), "{} has no field: {}", setting.key, taken.unwrap_err());
         }
+    }
+
+    #[test]
+    fn a_text_may_look_like_a_number_or_be_quoted() {
+        let config = from(&[
+            ("INOPSIO_TEXTS_FROM", "+4930123456"),
+            ("INOPSIO_NATS_USER", "0042"),
+            ("INOPSIO_DATABASE_CRM", "7"),
+            ("INOPSIO_VAULT_NAMESPACE", "true"),
+            ("INOPSIO_MAIL_FROM", "\"Inopsio <no-reply@example.com>\""),
+        ])
+        .unwrap();
+        assert_eq!(config.texts.from, "+4930123456");
+        assert_eq!(config.nats.user.as_deref(), Some("0042"));
+        assert_eq!(config.databases["crm"], "7");
+        assert_eq!(config.vault.namespace.as_deref(), Some("true"));
+        assert_eq!(config.mail.from, "Inopsio <no-reply@example.com>");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_and_not_quoted() {
+        let file = std::env::temp_dir().join(format!("inopsio-broken-{}.toml", std::process::id()));
+        let said = |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            load(Some(&file), [], [], &known()).unwrap_err().to_string()
+        };
+        let place = format!("the file {}", file.display());
+        let broken = said("[postgres]\npassword = \"canary\nport = 5432\n");
+        assert!(
+            broken.starts_with(&place) && broken.contains("can't be read") && broken.contains("line 2"),
+            "{broken}"
+        );
+        assert!(!broken.contains("canary") && !broken.contains('\n'), "it may hold a secret: {broken}");
+        assert!(said("[http]\nprot = 1\n").starts_with(&format!("{place} has an unknown key \"prot\"")));
+        assert!(said("[http]\nport = \"x\"\n").contains(&format!("from {place} is not allowed")));
+        std::fs::remove_file(&file).unwrap();
     }
 }

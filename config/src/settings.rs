@@ -20,14 +20,30 @@ pub struct Setting {
 impl Setting {
     /// What holds when it is not set, as it would be set; empty: nothing.
     pub fn default(&self) -> String {
-        let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
-        let (section, key) = self.key.split_once('.').unwrap_or((self.key, ""));
-        match (section, &defaults[section][key]) {
-            ("databases", _) => format!("inopsio_{key}"),
+        match (self.place(), self.held()) {
+            (("databases", service), _) => format!("inopsio_{service}"),
             (_, Value::Null) => String::new(),
-            (_, Value::String(text)) => text.clone(),
+            (_, Value::String(text)) => text,
             (_, value) => value.to_string(),
         }
+    }
+
+    /// Whether it is a text, whatever that looks like: a telephone number, or a user whose name is digits.
+    pub(crate) fn is_text(&self) -> bool {
+        // What is nothing by default is a text, but for this.
+        matches!(self.held(), Value::String(_) | Value::Null) && self.key != "projections.partitions"
+    }
+
+    /// Its section, and what it is called there.
+    fn place(&self) -> (&str, &str) {
+        self.key.split_once('.').unwrap_or((self.key, ""))
+    }
+
+    /// What it holds by default.
+    fn held(&self) -> Value {
+        let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+        let (section, key) = self.place();
+        defaults[section][key].clone()
     }
 }
 

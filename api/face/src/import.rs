@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::operation::{Asked, Done, Target};
 use crate::{Changed, Example, Noted, Runtime, Upload, Word, example, job_request};
 
-/// Header in the file → field of what the rows become.
+/// Header in the file → field of what the rows become. Written as `E-Mail:email,Firma:company`; a header may have commas in it.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping(pub BTreeMap<String, String>);
 
@@ -75,18 +75,21 @@ impl Word for Mapping {
     const NAME: &'static str = "mapping";
 
     fn read(text: &str) -> Result<Self, String> {
-        let pair = |pair: &str| match pair.rsplit_once(':') {
-            Some((header, field)) => Ok((header.trim().to_owned(), field.trim().to_owned())),
-            None => Err(format!("{pair:?} is not of the form <header>:<field>")),
-        };
-        let mut mapping = BTreeMap::new();
-        for (header, field) in text.split(',').map(pair).collect::<Result<Vec<_>, _>>()? {
+        let (mut mapping, mut begins) = (BTreeMap::new(), 0);
+        for (end, _) in text.match_indices(',').chain([(text.len(), "")]) {
+            // What has no field yet is the beginning of a header with a comma in it.
+            let Some((header, field)) = text[begins..end].rsplit_once(':') else { continue };
+            let (header, field) = (header.trim().to_owned(), field.trim().to_owned());
             if mapping.contains_key(&header) {
                 return Err(format!("the header {header:?} is named twice"));
             }
             mapping.insert(header, field);
+            begins = end + 1;
         }
-        Ok(Self(mapping))
+        match text.get(begins..) {
+            Some(rest) => Err(format!("{rest:?} is not of the form <header>:<field>")),
+            None => Ok(Self(mapping)),
+        }
     }
 }
 
@@ -118,4 +121,28 @@ pub async fn begin<I: Import, P>(
     let done = runtime.jobs.submit_with(&request, kind, &job, &upload.bytes).await?;
     let noted = Noted::new(done.repeated, Target { id: done.id });
     Ok(noted.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_names_headers_whatever_stands_in_them() {
+        let read = |text: &str| Mapping::read(text).map(|Mapping(mapping)| mapping.into_iter().collect::<Vec<_>>());
+        let pairs = |pairs: &[(&str, &str)]| {
+            Ok(pairs.iter().map(|(header, field)| ((*header).to_owned(), (*field).to_owned())).collect::<Vec<_>>())
+        };
+        assert_eq!(read("E-Mail:email, Firma : company"), pairs(&[("E-Mail", "email"), ("Firma", "company")]));
+        assert_eq!(
+            read("Turnover, EUR:ignore,Firma:company"),
+            pairs(&[("Firma", "company"), ("Turnover, EUR", "ignore")])
+        );
+        assert_eq!(read("a,b:c,d:name"), pairs(&[("a,b", "c"), ("d", "name")]));
+        for (text, wrong) in [("", "\"\""), ("Firma", "\"Firma\""), ("a:b,Firma", "\"Firma\""), ("a:b,", "\"\"")] {
+            let refused = read(text).unwrap_err();
+            assert!(refused.starts_with(wrong) && refused.contains("<header>:<field>"), "{text:?}: {refused}");
+        }
+        assert!(read("a:b,a:c").unwrap_err().contains("named twice"));
+    }
 }

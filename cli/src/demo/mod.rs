@@ -84,10 +84,10 @@ impl Demo {
     async fn show(&self, place: &Place, context: &Context, report: &mut Report) -> Result<()> {
         let filled = self.fill(place, context, report).await?;
         questions::ask(&filled, context, &self.tenant, report).await?;
-        let http = &context.config.http;
         report.note(format!(
-            "Look around: `inopsio dev`, then http://{}:{}/graphql with the token of `inopsio token --tenant {} --role viewer`",
-            http.host, http.port, self.tenant
+            "Look around: `inopsio dev`, then http://{}/graphql with the token of `inopsio token --tenant {} --role viewer`",
+            context.config.http.address(),
+            self.tenant
         ))
     }
 
@@ -106,8 +106,7 @@ impl Demo {
         let config = &context.config;
         let (found, lifetime) = (Directory::open(config).find(&self.tenant).await?, Duration::from_hours(2));
         let token = operator::issue(config, operator::address(config)?, &found, &[Role::Admin], lifetime).await?;
-        let http = &config.http;
-        let api = Api::new(&format!("http://{}:{}", http.host, http.port), &token)?;
+        let api = Api::new(&format!("http://{}", config.http.address()), &token)?;
 
         let set = DataSet::generate(self.leads as usize, until);
         let loaded = self.load(&api, &set, until).await?;

@@ -48,8 +48,7 @@ pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
 async fn is_ready(place: &Place) -> bool {
     // Until it has started for the first time there is no configuration.
     let Ok(context) = Context::load(place, Vec::new(), Format::Text) else { return false };
-    let http = &context.config.http;
-    let answer = reqwest::get(format!("http://{}:{}/ready", http.host, http.port)).await;
+    let answer = reqwest::get(format!("http://{}/ready", context.config.http.address())).await;
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 

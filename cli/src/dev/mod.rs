@@ -2,8 +2,8 @@
 //!
 //! [`environment`] takes the home (`.inopsio/`, [`home`], [`lock`]), recovers what a killed run left ([`process`]), makes the
 //! [`secrets`] the first time, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] tells all
-//! other commands where they are. Then the databases are migrated, the tenant `demo` is made, the server serves, and
-//! [`welcome`] says what to try. Stopping goes the same way back.
+//! other commands where they are. Then the databases are migrated, read models that an older program made are built anew, the
+//! tenant `demo` is made, the server serves, and [`welcome`] says what to try. Stopping goes the same way back.
 
 mod account;
 pub mod config;
@@ -23,7 +23,7 @@ use anyhow::{Result, anyhow, bail};
 use directory::{Directory, DirectoryError, Tenant};
 use gateway::{Config, ProvisionError, Server, Services};
 
-use crate::{serve, settings, signals};
+use crate::{projection, serve, settings, signals};
 use environment::Environment;
 use home::Home;
 use lock::Lock;
@@ -90,7 +90,8 @@ async fn serve_until(
 
 /// Prepares the databases, serves, and says what to try.
 async fn start(config: &Config, services: Services) -> Result<Server> {
-    gateway::migrate(config, false).await?;
+    let migrated = gateway::migrate(config, false).await?;
+    Box::pin(projection::renew(config, &migrated)).await?;
     let tenant = tenant(config).await?;
     let server = Server::start(config.clone(), services).await?;
     welcome::print(config, server.addr(), &tenant).await?;

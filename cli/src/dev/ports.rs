@@ -8,14 +8,14 @@ use anyhow::{Result, bail};
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Ports {
     /// Port of the API
-    #[arg(long = "port", env = "INOPSIO_PORT", default_value_t = 8080, value_parser = read("INOPSIO_PORT"))]
+    #[arg(long = "port", env = "INOPSIO_PORT", default_value_t = 8080, value_parser = read("INOPSIO_PORT", 0))]
     pub http: u16,
     /// Port of the private Postgres
     #[arg(
         long = "postgres-port",
         env = "INOPSIO_DEV_POSTGRES_PORT",
         default_value_t = 15432,
-        value_parser = read("INOPSIO_DEV_POSTGRES_PORT")
+        value_parser = read("INOPSIO_DEV_POSTGRES_PORT", 1)
     )]
     pub postgres: u16,
     /// Port of the private nats-server
@@ -23,15 +23,20 @@ pub struct Ports {
         long = "nats-port",
         env = "INOPSIO_DEV_NATS_PORT",
         default_value_t = 14222,
-        value_parser = read("INOPSIO_DEV_NATS_PORT")
+        value_parser = read("INOPSIO_DEV_NATS_PORT", 1)
     )]
     pub nats: u16,
 }
 
-/// Reads the port that a flag or its variable gives; what is none is refused with what may stand there.
-pub fn read(variable: &'static str) -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync + 'static {
+/// Reads the port that a flag or its variable gives; what is none is refused with what may stand there. `least`: 0 where any free one
+/// will do, which the private servers, whom others have to find, do not choose.
+pub fn read(
+    variable: &'static str,
+    least: u16,
+) -> impl Fn(&str) -> Result<u16, String> + Clone + Send + Sync + 'static {
     move |text: &str| {
-        text.parse::<u16>().map_err(|_| format!("allowed is a number from 0 to 65535, also in {variable}"))
+        let port = text.parse().ok().filter(|port: &u16| *port >= least);
+        port.ok_or_else(|| format!("allowed is a number from {least} to 65535, also in {variable}"))
     }
 }
 
@@ -100,8 +105,12 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused_with_what_may_stand_there() {
-        let read = read("INOPSIO_PORT");
-        assert_eq!(read("8080"), Ok(8080));
+        let server = read("INOPSIO_DEV_NATS_PORT", 1);
+        assert_eq!(server("1"), Ok(1));
+        let said = server("0").unwrap_err();
+        assert!(said.contains("1 to 65535") && said.contains("INOPSIO_DEV_NATS_PORT"), "{said}");
+        let read = read("INOPSIO_PORT", 0);
+        assert_eq!((read("8080"), read("0")), (Ok(8080), Ok(0)));
         for text in ["abc", "-1", "65536", ""] {
             let said = read(text).unwrap_err();
             assert!(said.contains("0 to 65535") && said.contains("INOPSIO_PORT"), "{said}");

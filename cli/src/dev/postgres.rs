@@ -110,7 +110,8 @@ async fn initialise(binaries: &Path, folder: &Path, account: Option<&Account>, p
         .arg(if cfg!(target_os = "macos") { "--locale=en_US.UTF-8" } else { "--locale=C.UTF-8" });
     prepare(&mut command, folder);
     process::run_as(&mut command, account);
-    let output = command.output().await.context("can't run initdb");
+    // Whoever stops us meanwhile finds nothing of it at work.
+    let output = command.kill_on_drop(true).output().await.context("can't run initdb");
     fs::remove_file(&password_file)?;
     let output = output?;
     if !output.status.success() {

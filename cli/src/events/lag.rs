@@ -138,7 +138,7 @@ async fn looked_at(database: &Database, sagas: &Sagas, store: &EventStore) -> Re
 /// What the configured server says of itself; none when it does not run here. Feeds are known to their process only.
 async fn served(context: &Context) -> Option<Value> {
     let http = &context.config.http;
-    let url = format!("http://{}/ready", std::net::SocketAddr::new(http.host, http.port));
+    let url = format!("http://{}/ready", http.address());
     let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().ok()?;
     client.get(url).send().await.ok()?.json().await.ok()
 }

@@ -102,6 +102,21 @@ fn a_second_one_names_the_first_and_a_taken_port_names_its_setting() {
 }
 
 #[test]
+fn read_models_of_another_version_of_the_program_are_built_anew_at_the_start() {
+    let sandbox = Sandbox::new();
+    let dev = Dev::start(&sandbox);
+    sandbox.post(dev.token(), "/v1/crm/leads", &json!({ "name": "Ada Lovelace", "company": "Analytical Engines" }));
+    sandbox.sql("UPDATE projector.checkpoints SET version = 0 WHERE projection IN ('leads', 'accounts')");
+    assert!(dev.signal("TERM").success());
+    let _dev = Dev::start(&sandbox);
+    let status = sandbox.json(&["projection", "status"]);
+    let behind: Vec<_> = status.as_array().unwrap().iter().filter(|one| one["state"] == "needs_rebuild").collect();
+    assert!(behind.is_empty(), "{behind:?}");
+    let leads = status.as_array().unwrap().iter().find(|one| one["projection"] == "leads").unwrap();
+    assert_eq!(leads["position"], 1, "with all that happened before: {leads}");
+}
+
+#[test]
 fn after_kill_9_of_anything_the_next_start_recovers() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
@@ -150,6 +165,23 @@ fn a_signal_while_it_starts_stops_what_was_started() {
     let sandbox = Sandbox::new();
     let pid_file = sandbox.home().join("postgres/data/postmaster.pid");
     is_stopped(&sandbox, "dev", || pid_file.exists());
+}
+
+#[test]
+fn a_signal_while_the_database_is_made_ends_that_too() {
+    let sandbox = Sandbox::new();
+    let draft = sandbox.home().join("postgres/data.draft");
+    is_stopped(&sandbox, "dev", || draft.exists());
+    let folder = sandbox.home().join("postgres").canonicalize().unwrap().join("data.draft");
+    eventually("initdb ends", || (!is_named(folder.to_str().unwrap())).then_some(()));
+    assert!(!draft.join("base/5").exists(), "initdb came to its end, which makes the database postgres last");
+}
+
+/// Whether a text stands in the command line of any process.
+fn is_named(text: &str) -> bool {
+    let lines = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = lines.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).any(|line| line.contains(text))
 }
 
 #[test]

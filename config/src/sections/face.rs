@@ -1,6 +1,6 @@
 //! What whoever comes to us meets: the server, its limits, what a question may cost, feeds.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -73,9 +73,14 @@ impl Default for Http {
 }
 
 impl Http {
+    /// Where we listen; port 0: any free one.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
     /// Where people reach us.
     pub fn url(&self) -> String {
-        if self.public_url.is_empty() { format!("http://{}:{}", self.host, self.port) } else { self.public_url.clone() }
+        if self.public_url.is_empty() { format!("http://{}", self.address()) } else { self.public_url.clone() }
     }
 
     /// The addresses and networks of the proxies before us that are believed.

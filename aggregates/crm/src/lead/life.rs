@@ -30,7 +30,7 @@ pub struct Lead {
     /// Why it will not buy, as long as it is given up.
     #[serde(default)]
     pub disqualified: Option<LeadDisqualified>,
-    /// Who was told that nobody touches it.
+    /// Who was told that nobody touches it, as long as it is qualified: qualified again, they are told again.
     #[serde(default)]
     pub escalated_to: Option<String>,
     /// The import that brought it.
@@ -117,7 +117,7 @@ impl Lead {
 
 impl Aggregate for Lead {
     const TYPE: &'static str = "crm.lead";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     const SEALED: bool = true;
     type Command = LeadCommand;
     type Event = LeadEvent;
@@ -212,10 +212,12 @@ impl Aggregate for Lead {
             LeadEvent::LeadErased(_) => {
                 self.status = LeadStatus::Erased;
                 self.details = LeadDetails::default();
-                self.escalated_to = None;
             }
         }
-        // A reason is that of the present status.
+        // A reason is that of the present status, and only a qualified lead waits for somebody.
+        if self.status != LeadStatus::Qualified {
+            self.escalated_to = None;
+        }
         if self.status != LeadStatus::Recycled {
             self.recycled = None;
         }

@@ -30,6 +30,19 @@ impl LeadStep {
 }
 
 impl LeadStatus {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::New,
+        Self::Assigned,
+        Self::InProcess,
+        Self::Qualified,
+        Self::Converted,
+        Self::Recycled,
+        Self::Disqualified,
+        Self::Withdrawn,
+        Self::Erased,
+    ];
+
     /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -72,7 +72,8 @@ pub struct MovementTotal {
     /// What they are worth at the end, in the base currency, at the rates of the end. Deals in currencies without a rate
     /// are in the count only.
     total: Money,
-    /// By how much they are worth more (or less, below zero) than at the beginning; new ones by all they are worth.
+    /// By how much they are worth more (or less, below zero) than at the beginning; new ones by all they are worth. Deals that are or
+    /// were in a currency without a rate are not in it.
     difference: Money,
 }
 
@@ -193,19 +194,23 @@ impl PipelineMovement {
 
 /// All that moved in one way, in the base currency.
 fn total(kind: Movement, sums: &[MovementSum], exchange: &Exchange) -> Option<MovementTotal> {
-    let worth = |(currency, minor)| exchange.to_base(minor, currency).unwrap_or_default();
-    let (mut count, mut total, mut before) = (0_i64, 0_i128, 0_i128);
+    let worth = |(currency, minor)| exchange.to_base(minor, currency);
+    let (mut count, mut total, mut difference) = (0_i64, 0_i128, 0_i128);
     for sum in sums.iter().filter(|sum| sum.movement == kind) {
         count += sum.count;
-        total = total.saturating_add(worth(sum.after));
-        before = before.saturating_add(sum.before.map_or(0, worth));
+        let Some(after) = worth(sum.after) else { continue };
+        total = total.saturating_add(after);
+        // What it was worth before is not nothing where nobody knows it.
+        if let Some(before) = sum.before.map_or(Some(0), worth) {
+            difference = difference.saturating_add(after.saturating_sub(before));
+        }
     }
     let base = exchange.base();
     (count > 0).then(|| MovementTotal {
         kind: kind.into(),
         count: int(count),
         total: Money::new(total, base),
-        difference: Money::new(total.saturating_sub(before), base),
+        difference: Money::new(difference, base),
     })
 }
 
@@ -220,4 +225,30 @@ pub(crate) async fn movement(
     let mut tables = context.reader(SERVICE).await?;
     let known = pipelines::find(&mut tables, context.caller().tenant(), &[pipeline]).await.map_err(unreadable)?;
     Ok((!known.is_empty()).then_some(PipelineMovement(Span { pipeline, from, to })))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::Currency;
+
+    use super::*;
+
+    #[test]
+    fn a_deal_without_a_rate_is_counted_and_makes_no_difference() {
+        let francs: Currency = "CHF".parse().unwrap();
+        let exchange = Exchange::new(Currency::EUR, [(Currency::USD, Currency::EUR, 500_000_000)]);
+        let sum = |before, after| MovementSum { movement: Movement::CurrencyChanged, count: 1, after, before };
+        let sums = [
+            sum(Some((Currency::USD, 1_000)), (Currency::EUR, 700)),
+            sum(Some((francs, 1_000)), (Currency::EUR, 900)),
+            sum(Some((Currency::EUR, 1_000)), (francs, 900)),
+            sum(None, (Currency::EUR, 50)),
+            MovementSum { movement: Movement::Grown, ..sum(None, (Currency::EUR, 1)) },
+        ];
+        let total = total(Movement::CurrencyChanged, &sums, &exchange).unwrap();
+        assert_eq!(total.count, 4);
+        assert_eq!(total.total, Money::new(700 + 900 + 50, Currency::EUR));
+        assert_eq!(total.difference, Money::new(700 - 500 + 50, Currency::EUR), "no rate tells what francs are worth");
+        assert!(super::total(Movement::Won, &sums, &exchange).is_none());
+    }
 }

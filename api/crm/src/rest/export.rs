@@ -27,6 +27,10 @@ impl Exports {
     }
 }
 
+/// How many states and sources may be named: each once.
+const STATES: usize = LeadStatus::ALL.len();
+const SOURCES: usize = LeadSource::ALL.len();
+
 /// Which leads; what is left out does not matter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,11 +38,11 @@ impl Exports {
 struct LeadExport {
     /// In one of these states.
     #[serde(default)]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = STATES))]
     status: Option<Vec<LeadStatus>>,
     /// From one of these sources.
     #[serde(default)]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = SOURCES))]
     source: Option<Vec<LeadSource>>,
     /// The user responsible, by the subject of their token.
     #[serde(default)]

@@ -28,10 +28,6 @@ async fn shown(world: &World, user: UserId) -> (Option<String>, Option<String>) 
     (state.uploaded().map(str::to_owned), elsewhere)
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[tokio::test]
 async fn a_picture_is_given_by_oneself_or_whoever_looks_after_users_and_taken_again() {
     let world = World::new().await;
@@ -40,13 +36,13 @@ async fn a_picture_is_given_by_oneself_or_whoever_looks_after_users_and_taken_ag
     let own = |id: &str, side| SetOwnPicture { picture: sent(id, &png(side, side)) };
     let given = |id: &str, side| SetPicture { user: ada, picture: sent(id, &png(side, side)), catalogue: catalogue() };
     assert_eq!(world.done_as(&herself, &own("first", 64)).await, ada);
-    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
     let head = world.store.head().await.unwrap();
     world.done_as(&herself, &own("again", 64)).await;
     assert_eq!(world.store.head().await.unwrap(), head, "the same again is no event, and its address stays");
-    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
     world.done_as(&world.as_roles(&[Role::Manager]), &given("second", 32)).await;
-    assert_eq!(shown(&world, ada).await, (some("second"), None));
+    assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
     world.done_as(&herself, &RemoveOwnPicture).await;
     assert_eq!(shown(&world, ada).await, (None, None));
     world.done(&given("third", 32)).await;
@@ -108,11 +104,11 @@ async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_anothe
         |picture: Option<String>| ProfileFields { name: "Ada".to_owned(), picture, ..ProfileFields::default() };
     let own = |picture| ChangeOwnProfile { profile: profile(picture) };
     let given = |picture| ChangeProfile { user: ada, profile: profile(picture), catalogue: catalogue() };
-    let address = |id: &str| some(&picture_address("http://127.0.0.1:8080", herself.caller.tenant(), id));
+    let address = |id: &str| Some(picture_address("http://127.0.0.1:8080", herself.caller.tenant(), id));
     world.done_as(&herself, &upload("first")).await;
     world.done_as(&herself, &own(address("first"))).await;
     world.done(&given(address("first"))).await;
-    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
     // An address that is not that of their own picture is one like any other; this one is not of a form that is taken.
     for other in ["second", "xfirst"] {
         let refusal = world.refused_as(&herself, &own(address(other))).await;
@@ -122,12 +118,12 @@ async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_anothe
     world.done(&given(None)).await;
     assert_eq!(shown(&world, ada).await, (None, None));
 
-    world.done_as(&herself, &own(some("https://example.com/ada.png"))).await;
-    assert_eq!(shown(&world, ada).await, (None, some("https://example.com/ada.png")));
+    world.done_as(&herself, &own(Some("https://example.com/ada.png".to_owned()))).await;
+    assert_eq!(shown(&world, ada).await, (None, Some("https://example.com/ada.png".to_owned())));
     world.done_as(&herself, &upload("second")).await;
-    assert_eq!(shown(&world, ada).await, (some("second"), None));
-    world.done(&given(some("https://example.com/ada.png"))).await;
-    assert_eq!(shown(&world, ada).await, (None, some("https://example.com/ada.png")));
+    assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
+    world.done(&given(Some("https://example.com/ada.png".to_owned()))).await;
+    assert_eq!(shown(&world, ada).await, (None, Some("https://example.com/ada.png".to_owned())));
     world.done_as(&herself, &RemoveOwnPicture).await;
     assert_eq!(shown(&world, ada).await, (None, None));
 }
@@ -145,5 +141,5 @@ async fn no_provider_keeps_a_picture_or_takes_it() {
     };
     world.done(&ReplaceUser { id: ada, user, catalogue: catalogue() }).await;
     assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
-    assert_eq!(shown(&world, ada).await, (some("first"), None));
+    assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
 }

@@ -30,8 +30,9 @@ pub async fn as_of(
     pipeline: Uuid,
     as_of: AsOf,
 ) -> Result<Option<PipelineRow>, sqlx::Error> {
+    // The first version is the one with the lowest number: one that was discarded after it has given it its own.
     let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.pipeline_id = $4 AND (({}) OR t.version = 1) ORDER BY t.version DESC LIMIT 1",
+        "{} WHERE t.tenant_id = $1 AND t.pipeline_id = $4 ORDER BY ({}) DESC, t.version LIMIT 1",
         select::<PipelineRow>(),
         as_of.condition()
     );

@@ -257,6 +257,24 @@ fn folded(
     sums
 }
 
+#[tokio::test]
+async fn a_board_of_before_its_pipeline_shows_its_first_stages_also_when_the_next_change_was_discarded() {
+    let mut story = Story::new();
+    let (pipeline, _) = pipeline(&mut story, &[("First", 10)]);
+    for (on, name) in [(3, "Discarded"), (5, "New sales")] {
+        story.add::<PipelineEvent>(pipeline, day(on), PipelineRenamed { name: name.to_owned() });
+    }
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events[..1], 1).await.unwrap();
+    stage.pass_over(&story.events[1]).await.unwrap();
+    stage.apply(&story.events[2..], 1).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    for (at, name) in [(-1, "Sales"), (4, "Sales"), (5, "New sales")] {
+        let shown = board(&mut tables, story.tenant, pipeline, AsOf::at(day(at))).await.unwrap().unwrap();
+        assert_eq!(shown.name, name, "on day {at}");
+    }
+}
+
 #[test]
 fn the_board_from_history_rows_is_the_board_from_folding_the_events_up_to_that_time() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -38,6 +38,17 @@ impl Stage {
         Ok(())
     }
 
+    /// Passes over an event that somebody discarded.
+    pub async fn pass_over(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
+        let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
+        let mut transaction = connection.begin().await?;
+        self.scope(std::slice::from_ref(event), &mut transaction).await?;
+        for projection in self.projections.iter().filter(|projection| projection.wants(&event.event_type)) {
+            projection.skip(event, &mut transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// Forgets whom this event erases, while it waits.
     pub async fn forget(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
         let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;

@@ -80,18 +80,6 @@ fn every_step() -> Vec<(LeadStep, LeadCommand, LeadEvent)> {
     ]
 }
 
-const EVERY_STATUS: [LeadStatus; 9] = [
-    LeadStatus::New,
-    LeadStatus::Assigned,
-    LeadStatus::InProcess,
-    LeadStatus::Qualified,
-    LeadStatus::Converted,
-    LeadStatus::Recycled,
-    LeadStatus::Disqualified,
-    LeadStatus::Withdrawn,
-    LeadStatus::Erased,
-];
-
 #[test]
 fn each_status_allows_exactly_its_steps() {
     use LeadStep::{Assign, ChangeDetails, Convert, Disqualify, Qualify, Recycle, StartWork};
@@ -102,7 +90,7 @@ fn each_status_allows_exactly_its_steps() {
         LeadStatus::Qualified => vec![ChangeDetails, Assign, Convert, Recycle, Disqualify],
         LeadStatus::Converted | LeadStatus::Disqualified | LeadStatus::Withdrawn | LeadStatus::Erased => vec![],
     };
-    for status in EVERY_STATUS {
+    for status in LeadStatus::ALL {
         for (step, command, event) in every_step() {
             let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(command);
             if expected(status).contains(&step) {
@@ -160,7 +148,7 @@ fn what_changes_nothing_is_no_event() {
 fn only_a_qualified_lead_is_escalated_and_that_once() {
     let escalate = || LeadCommand::Escalate { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH };
     let escalated = || LeadEvent::from(LeadEscalated { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH });
-    for status in EVERY_STATUS {
+    for status in LeadStatus::ALL {
         let result = TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(escalate());
         if status == LeadStatus::Qualified {
             result.then_expect_events(vec![escalated()]);
@@ -175,6 +163,26 @@ fn only_a_qualified_lead_is_escalated_and_that_once() {
         .given(history)
         .when(LeadCommand::WithdrawEscalation)
         .then_expect_events(vec![LeadEscalationWithdrawn {}.into()]);
+}
+
+#[test]
+fn a_lead_that_is_qualified_again_is_escalated_again() {
+    let escalated = LeadEscalated { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH };
+    let sent_back: Vec<LeadEvent> = vec![
+        escalated.clone().into(),
+        LeadRecycled { reason: "not now".to_owned().into() }.into(),
+        LeadAssigned { owner: "ada".to_owned() }.into(),
+    ];
+    let history = [lead_that_is(LeadStatus::Qualified), sent_back].concat();
+    TestFramework::<Lead>::with(())
+        .given(history.clone())
+        .when(LeadCommand::WithdrawEscalation)
+        .then_expect_events(vec![]);
+    let again = vec![LeadWorkStarted {}.into(), LeadQualified { note: None }.into()];
+    TestFramework::<Lead>::with(())
+        .given([history, again].concat())
+        .when(LeadCommand::Escalate { to: "grace".to_owned(), untouched_since: DateTime::UNIX_EPOCH })
+        .then_expect_events(vec![escalated.into()]);
 }
 
 #[test]
@@ -206,7 +214,7 @@ fn a_restored_lead_is_as_it_came_in() {
 #[test]
 fn a_lead_is_erased_wherever_it_stands_and_that_once() {
     let erase = || LeadCommand::Erase { reason: ErasureReason::Requested };
-    for status in EVERY_STATUS {
+    for status in LeadStatus::ALL {
         let events = if status == LeadStatus::Erased { vec![] } else { vec![erased().into()] };
         TestFramework::<Lead>::with(()).given(lead_that_is(status)).when(erase()).then_expect_events(events);
     }
@@ -263,7 +271,7 @@ fn a_refusal_names_what_is_allowed() {
 
 #[test]
 fn names_on_the_wire_are_those_of_serde() {
-    for status in EVERY_STATUS {
+    for status in LeadStatus::ALL {
         assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
     }
     for source in LeadSource::ALL {
