@@ -63,3 +63,8 @@ pub async fn over_subject(runtime: &Runtime, caller: &Caller, subject: Uuid) -> 
     over_user(runtime, caller, UserId::new(subject)).await?;
     over_machine(runtime, caller, MachineId::new(subject), &[]).await
 }
+
+/// Refuses to get hold of what may act for anybody, unless the caller may all that administrators may: these are among them.
+pub async fn over_anybody(runtime: &Runtime, caller: &Caller) -> Result<(), Refusal> {
+    over_given(runtime, caller, &[Role::Admin.to_string()]).await
+}

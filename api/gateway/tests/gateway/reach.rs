@@ -89,8 +89,8 @@ async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
 #[tokio::test]
 async fn attack_153_who_may_do_less_takes_nothing_from_whom_or_what_may_do_more() {
     let world = World::start().await;
-    let keeper = with_permissions(&world, &["auth:machine:write", "auth:grant:write", "auth:saml_connection:write"]);
-    let keeper = keeper.await;
+    let permissions = ["auth:machine:write", "auth:grant:write", "auth:saml_connection:write"];
+    let keeper = with_permissions(&world, &permissions).await;
     let root = Machine::register(&world, "root", &["admin"]).await;
     let (key, _) = root.api_key(&world, json!({})).await;
     let grant = claims(&root.token(&world).await)["grant"].as_str().unwrap().to_owned();
@@ -122,6 +122,48 @@ async fn attack_153_who_may_do_less_takes_nothing_from_whom_or_what_may_do_more(
     ] {
         let ended = Answer::of(post(&path)).await;
         assert_eq!(ended.status, StatusCode::OK, "{path}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn attack_154_who_looks_after_applications_gets_no_more_by_whoever_uses_them() {
+    let world = World::start().await;
+    let keeper = with_permissions(&world, &["auth:client:read", "auth:client:write"]).await;
+    let body = |trusted: bool, uris: &[&str]| json!({ "name": "App", "confidential": true, "redirect_uris": uris, "trusted": trusted });
+    let (back, evil) = ("https://app.example.com/back", "https://evil.example.com/back");
+    let mut made = Vec::new();
+    for trusted in [true, false] {
+        let client = world.post("/v1/auth/clients", body(trusted, &[back])).await;
+        made.push(format!("/v1/auth/clients/{}", client.body["id"].as_str().unwrap()));
+    }
+    let (own, asked) = (&made[0], &made[1]);
+    let post = |path: &str, body: Value| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(&body);
+    let exceeds = |path: &str, body: Value| (post(path, body), StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    refuses(
+        &world,
+        vec![
+            // Nobody would be asked whether it may do all that they may.
+            exceeds("/v1/auth/clients", body(true, &[evil])),
+            exceeds(&format!("{asked}/change"), body(true, &[back])),
+            exceeds(&format!("{own}/change"), body(true, &[evil])),
+            exceeds(&format!("{own}/change"), body(false, &[back])),
+            exceeds(&format!("{own}/secret"), json!({})),
+            exceeds(&format!("{own}/deactivate"), json!({})),
+            exceeds(&format!("{own}/reactivate"), json!({})),
+            // Who was asked before is not asked again.
+            exceeds(&format!("{asked}/change"), body(false, &[back, evil])),
+        ],
+    )
+    .await;
+    let renamed = json!({ "name": "Other", "confidential": true, "redirect_uris": [back] });
+    for (path, sent, status) in [
+        ("/v1/auth/clients".to_owned(), body(false, &[evil]), StatusCode::CREATED),
+        (format!("{asked}/change"), renamed, StatusCode::OK),
+        (format!("{asked}/secret"), json!({}), StatusCode::OK),
+        (format!("{asked}/deactivate"), json!({}), StatusCode::OK),
+    ] {
+        let done = Answer::of(post(&path, sent)).await;
+        assert_eq!(done.status, status, "{path}: {done:?}");
     }
 }
 
