@@ -35,6 +35,7 @@ pub struct Lead {
     status: Status,
 }
 
+#[expect(clippy::large_enum_variant, reason = "as one writes it with cqrs-es")]
 #[derive(Debug)]
 pub enum Command {
     Capture(Details),
@@ -43,6 +44,7 @@ pub enum Command {
     Qualify { note: Option<String> },
 }
 
+#[expect(clippy::large_enum_variant, reason = "as one writes it with cqrs-es")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     Captured { details: Details },

@@ -173,7 +173,10 @@ async fn refusals_say_nothing(world: &World, user: &str) {
         ("/v1/user/users", json!({ "name": "Kanaria\u{7}", "email": "kanaria@@kanaria.example" })),
         ("/v1/user/users", json!({ "name": "Eve", "email": "kanaria2@kanaria.example" })),
         ("/v1/user/invitations", json!({ "email": "zaunkoenig7", "name": "Zaunkönig" })),
-        (&*format!("/v1/user/users/{user}/change-profile"), json!({ "name": "Kanaria", "address": { "country": "Zaunkönig" } })),
+        (
+            &*format!("/v1/user/users/{user}/change-profile"),
+            json!({ "name": "Kanaria", "address": { "country": "Zaunkönig" } }),
+        ),
     ] {
         let answer = world.post(path, body).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
