@@ -48,7 +48,7 @@ enum Command {
         #[arg(long, default_value = "")]
         description: String,
         /// After this position, instead of from now on
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Option<Position>,
     },
     /// Shows one, with how far it is
@@ -103,7 +103,7 @@ enum Command {
         #[command(flatten)]
         one: One,
         /// The position
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Position,
     },
     /// Sends a test message now, and says what became of it

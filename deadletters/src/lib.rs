@@ -44,7 +44,7 @@ pub use hearing::hear;
 pub use held::Held;
 pub use letter::{Attempt, Decided, Letter, Listing, State, events};
 pub use migrate::create;
-pub use park::{Entry, clear, forget, hasten, park};
+pub use park::{Entry, clear, forget, hasten, hold, park};
 pub use publisher::Publisher;
 pub use rehearse::{Rehearsal, Rehearse};
 pub use retry::{LOCKED_PAUSE, Outcome, Settled, Taken, due, settle, take, take_decided};

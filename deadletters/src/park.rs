@@ -140,6 +140,19 @@ pub async fn forget(connection: &mut PgConnection, tenant: TenantId, consumer: &
     Ok(())
 }
 
+/// Waits for whoever decides about what is parked of a consumer; nobody else does until the transaction ends. For whoever [clears](clear) it
+/// later in that transaction: before they hold anything that others wait for.
+pub async fn hold(connection: &mut PgConnection, consumer: &Consumer) -> Result<(), sqlx::Error> {
+    // In the order in which others lock several.
+    sqlx::query(
+        "SELECT FROM dead.letters WHERE consumer = $1 AND state IN ('parked', 'waiting') ORDER BY position FOR UPDATE",
+    )
+    .bind(consumer.as_str())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
 /// Forgets what is parked of a consumer that takes everything anew; what was decided stays.
 pub async fn clear(connection: &mut PgConnection, consumer: &Consumer) -> Result<(), sqlx::Error> {
     // Over all tenants, which no index is for: after a rebuild, and there are few of them.

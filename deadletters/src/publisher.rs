@@ -1,4 +1,4 @@
-//! Tells on the bus what changed: the stream `DEAD_LETTERS`.
+//! Tells on the bus what changed: the stream `DEAD_LETTERS`; and, of a service's letters, forgets which requests were carried out long ago.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use kernel::{Position, Service, TenantId};
 use nats::{Bus, DeadLetterNews};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Consumer, LetterId};
@@ -15,6 +16,10 @@ use crate::{Consumer, LetterId};
 const LOOK: Duration = Duration::from_secs(2);
 /// So many are told in a row.
 const TOGETHER: i64 = 100;
+/// How often it forgets requests of long ago.
+const SWEEP: Duration = Duration::from_hours(1);
+/// For so long a request that comes again gets its first answer.
+const ANSWERED: Duration = Duration::from_hours(30 * 24);
 
 /// Tells of a service's dead letters. However many run, one at a time is active.
 pub struct Publisher {
@@ -34,6 +39,7 @@ impl Publisher {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(&self.database, Role::Project, LockKey::DeadLetterPublisher);
         let mut ready = false;
+        let mut swept: Option<Instant> = None;
         while !shutdown.is_cancelled() {
             let active = lock.held().await || lock.acquire().await.unwrap_or(false);
             if active && self.bus.connected() {
@@ -44,6 +50,12 @@ impl Publisher {
                         false
                     }
                 };
+            }
+            if active && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+                match self.sweep().await {
+                    Ok(()) => swept = Some(Instant::now()),
+                    Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
+                }
             }
             shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await;
         }
@@ -82,6 +94,14 @@ impl Publisher {
                     .map_err(|error| said(&error))?;
             }
         }
+    }
+
+    async fn sweep(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("DELETE FROM dead.commands WHERE recorded_at < now() - $1")
+            .bind(ANSWERED)
+            .execute(&self.pool)
+            .await
+            .map(drop)
     }
 
     async fn publish(&self, news: &DeadLetterNews) -> Result<(), String> {

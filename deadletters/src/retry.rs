@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use kernel::{Position, TenantId};
+use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{PgConnection, Row};
 
 use crate::backoff::SPREAD;
@@ -42,6 +42,32 @@ impl Taken {
     /// Which attempt this is, from 1.
     pub const fn nth(&self) -> u32 {
         self.attempts + 1
+    }
+
+    /// Its events among those that the log has at its positions, in order, up to the first that is not there any more; and which that is,
+    /// with what to say of it. So it is with a log that was set back to an earlier point; what was discarded may be gone.
+    pub fn found(&self, events: Vec<RecordedEvent>) -> (Vec<RecordedEvent>, Option<(Position, Vec<String>)>) {
+        let mut found = Vec::with_capacity(events.len());
+        let mut events = events.into_iter().peekable();
+        for position in &self.positions {
+            let why = match events.next_if(|event| event.position == *position) {
+                Some(event) if self.is_of(&event) => {
+                    found.push(event);
+                    continue;
+                }
+                Some(_) => "the log has another event there",
+                None => "the log has no event there",
+            };
+            if !self.decisions.discards(*position) {
+                return (found, Some((*position, vec![why.to_owned()])));
+            }
+        }
+        (found, None)
+    }
+
+    fn is_of(&self, event: &RecordedEvent) -> bool {
+        (event.tenant, &event.aggregate_type, &event.aggregate_id)
+            == (self.tenant, &self.aggregate_type, &self.aggregate_id)
     }
 }
 
@@ -309,4 +335,56 @@ pub async fn due(
     .fetch_one(connection)
     .await?;
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Verdict;
+
+    #[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
+    fn event(position: u64, aggregate_id: &str) -> RecordedEvent {
+        RecordedEvent {
+            tenant: TenantId::vouched(uuid::Uuid::from_u128(7)),
+            position: Position(position),
+            event_id: uuid::Uuid::from_u128(u128::from(position)),
+            aggregate_type: "crm.lead".to_owned(),
+            aggregate_id: aggregate_id.to_owned(),
+            sequence: position,
+            event_type: "crm.lead.captured".to_owned(),
+            event_version: 1,
+            payload: "{}".into(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn taken(positions: &[u64], decisions: Decisions) -> Taken {
+        let RecordedEvent { tenant, aggregate_type, aggregate_id, .. } = event(1, "ours");
+        let positions = positions.iter().copied().map(Position).collect();
+        let changed_at = DateTime::UNIX_EPOCH;
+        Taken { tenant, aggregate_type, aggregate_id, positions, decisions, attempts: 1, changed_at, more: false }
+    }
+
+    #[test]
+    fn what_the_log_does_not_have_any_more_is_not_taken_nor_is_what_came_after_it() {
+        let all = || vec![event(3, "ours"), event(5, "ours"), event(8, "ours")];
+        let none = Decisions::default();
+        assert_eq!(taken(&[3, 5, 8], none.clone()).found(all()), (all(), None));
+        let gone = Some((Position(4), vec!["the log has no event there".to_owned()]));
+        assert_eq!(taken(&[3, 4, 5], none.clone()).found(all()), (vec![event(3, "ours")], gone));
+        let other = Some((Position(5), vec!["the log has another event there".to_owned()]));
+        let grown = vec![event(3, "ours"), event(5, "theirs"), event(8, "ours")];
+        assert_eq!(taken(&[3, 5, 8], none.clone()).found(grown), (vec![event(3, "ours")], other));
+        let ended = Some((Position(9), vec!["the log has no event there".to_owned()]));
+        assert_eq!(taken(&[9], none).found(Vec::new()), (Vec::new(), ended));
+    }
+
+    #[test]
+    fn what_was_discarded_may_be_gone() {
+        let discarded = Decisions::default().with(Position(4), Verdict::Discarded);
+        let there = vec![event(3, "ours"), event(5, "ours")];
+        assert_eq!(taken(&[3, 4, 5], discarded).found(there.clone()), (there, None));
+    }
 }

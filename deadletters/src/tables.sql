@@ -84,6 +84,8 @@ CREATE TABLE IF NOT EXISTS dead.commands (
     recorded_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, command_id)
 );
+-- What is forgotten after a while.
+CREATE INDEX IF NOT EXISTS commands_age ON dead.commands (recorded_at);
 
 DO $$
 DECLARE
@@ -112,4 +114,5 @@ GRANT SELECT ON dead.decisions TO inopsio_{{service}}_project, inopsio_{{service
 GRANT SELECT, UPDATE (next_attempt_at, changed_at) ON dead.letters TO inopsio_{{service}}_configure;
 GRANT SELECT ON dead.attempts TO inopsio_{{service}}_configure;
 GRANT SELECT, INSERT ON dead.decisions, dead.commands TO inopsio_{{service}}_configure;
+GRANT SELECT (tenant_id, recorded_at), DELETE ON dead.commands TO inopsio_{{service}}_project;
 GRANT SELECT ON dead.letters, dead.attempts, dead.decisions TO inopsio_{{service}}_read;

@@ -14,6 +14,9 @@ use crate::statement::{self, Verdict};
 /// The pauses between attempts double from the first to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
+/// For how long the process of a lost connection is waited for at a time.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// Why a batch was not answered.
 pub(crate) enum Undone {
     /// No answer in time: it is not known whether the batch was written.
@@ -74,17 +77,23 @@ impl Lane {
     }
 
     /// Connects, and makes sure that the lost connection's process is gone: else it could write what it was sent after we
-    /// have told a caller that it was refused.
+    /// have told a caller that it was refused. While it is not (its disk hangs), nothing is sent over the new connection either.
     async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.options.connect().await?;
         if let Some((pid, started)) = self.backend {
-            sqlx::query(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
+            let ended: Option<bool> = sqlx::query_scalar(
+                "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
             )
             .bind(pid)
             .bind(started)
-            .execute(&mut connection)
+            .bind(i64::try_from(ENDING.as_millis()).unwrap_or(i64::MAX))
+            .fetch_optional(&mut connection)
             .await?;
+            // Of one that is gone there is no row; one that has gone between the two is found gone by the next attempt.
+            if ended == Some(false) {
+                let what = format!("the server's process {pid} of the lost connection does not end");
+                return Err(sqlx::Error::Io(std::io::Error::other(what)));
+            }
         }
         self.backend = sqlx::query_as("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
             .fetch_optional(&mut connection)

@@ -37,6 +37,8 @@ impl LockRetry {
         what: &str,
         statements: &str,
     ) -> Result<bool, sqlx::Error> {
+        let before: String =
+            sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&mut *connection).await?;
         // 0 would be for ever.
         let timeout = format!("SET LOCAL lock_timeout = '{}ms'", self.timeout.as_millis().max(1));
         for attempt in 1..=self.attempts {
@@ -44,6 +46,8 @@ impl LockRetry {
             transaction.execute(timeout.as_str()).await?;
             match transaction.execute(statements).await {
                 Ok(_) => {
+                    // A savepoint that is released leaves it: what the caller does next waits as it did before.
+                    transaction.execute(format!("SET LOCAL lock_timeout = '{before}'").as_str()).await?;
                     transaction.commit().await?;
                     return Ok(true);
                 }

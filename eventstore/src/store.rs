@@ -1,6 +1,6 @@
 //! The event store of one service.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -274,6 +274,11 @@ impl EventStore {
     /// another process is forgotten in this one too.
     pub fn forget_erased(&self, events: &[RecordedEvent]) {
         self.shared.keyring.forget_erased(events);
+    }
+
+    /// Forgets the keys of tenants that are [closed](Self::closed) here: those of a tenant that is destroyed are nowhere else then.
+    pub fn forget_tenants(&self, tenants: &BTreeSet<TenantId>) {
+        self.shared.keyring.forget_tenants(tenants);
     }
 
     /// The events of one stream after a version, in order, opened; one round trip. Empty when there is no such stream.

@@ -26,9 +26,9 @@ impl Position {
         Self(self.0 + 1)
     }
 
-    /// As Postgres keeps it.
+    /// As Postgres keeps it. One that is beyond what Postgres has is its last one, which no log reaches.
     pub const fn as_i64(self) -> i64 {
-        self.0.cast_signed()
+        if self.0 > i64::MAX.cast_unsigned() { i64::MAX } else { self.0.cast_signed() }
     }
 
     /// From a Postgres `bigint`; the log has no negative ones.
@@ -94,5 +94,17 @@ impl RecordedEvent {
             version: self.event_version,
             reason: format!("its metadata: {error}"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_postgres_does_not_have_is_no_negative_one() {
+        for (position, kept) in [(0, 0), (7, 7), (i64::MAX.cast_unsigned(), i64::MAX), (u64::MAX, i64::MAX)] {
+            assert_eq!(Position(position).as_i64(), kept);
+        }
     }
 }

@@ -6,6 +6,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kernel::{Position, RecordedEvent, Service};
+use tokio::time::Instant;
 
 use crate::{Bus, Error, cloudevent, subject};
 
@@ -22,6 +23,10 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 /// A stream that is not there yet is about to be made by the relay; after so many looks in vain (some seconds) nobody seems to
 /// make it.
 const LOOKS: u32 = 12;
+/// A consumer that lived for so long was of use, although it brought nothing: it is made again at once.
+const LIVED: Duration = HEARTBEAT.saturating_mul(2);
+/// So many in a row that were of no use are nothing to speak of: the stream was deleted, or its server went away.
+const USELESS: u32 = 2;
 
 impl Bus {
     /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500.
@@ -36,7 +41,7 @@ impl Bus {
     ) -> impl Stream<Item = Result<Vec<RecordedEvent>, Error>> + Send + use<> {
         // Position 0 is before the first event; reading "from 0" is reading from the first.
         let next = Position(start.0.max(1));
-        let feed = Feed { bus: self.clone(), service, next, messages: None, failures: 0 };
+        let feed = Feed { bus: self.clone(), service, next, messages: None, made: Instant::now(), failures: 0 };
         stream::unfold(Some(feed), |feed| async {
             let mut feed = feed?;
             match feed.batch().await {
@@ -54,6 +59,8 @@ struct Feed {
     next: Position,
     /// The consumer that delivers from there; none: it has to be made.
     messages: Option<pull::Stream>,
+    /// When the last one was made.
+    made: Instant,
     /// Attempts in a row that failed.
     failures: u32,
 }
@@ -65,7 +72,10 @@ impl Feed {
             let mut messages = match self.messages.take() {
                 Some(messages) => messages,
                 None => match self.consume().await {
-                    Ok(Some(messages)) => messages,
+                    Ok(Some(messages)) => {
+                        self.made = Instant::now();
+                        messages
+                    }
                     Ok(None) => {
                         self.pause(&Error::Unavailable("the stream does not exist yet".to_owned()), LOOKS).await;
                         continue;
@@ -89,6 +99,11 @@ impl Feed {
             if !events.is_empty() {
                 self.failures = 0;
                 return Ok(events);
+            }
+            if !intact && self.made.elapsed() < LIVED {
+                self.pause(&Error::Unavailable("its consumers end at once".to_owned()), USELESS).await;
+            } else if !intact {
+                self.failures = 0;
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use eventstore::{EventStore, Lock, LockKey, Role};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId, TypePatterns};
@@ -21,6 +22,8 @@ use crate::{Secret, Webhooks};
 
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
+/// For so long a request that comes again gets its first answer.
+const ANSWERED: TimeDelta = TimeDelta::days(30);
 
 /// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
 pub struct Deliverer {
@@ -99,6 +102,10 @@ impl Deliverer {
                     Ok(targets) => arrange(targets, &shared, &stop, &mut running, &mut workers),
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
                 }
+                // Nothing rests on it: where the tables are of before, it waits for `inopsio migrate`.
+                if let Err(error) = self.forget_requests().await {
+                    tracing::debug!(%error, "requests of long ago are forgotten later");
+                }
                 looked = tokio::time::Instant::now();
             }
             changed = tokio::select! {
@@ -142,6 +149,16 @@ impl Deliverer {
         .fetch_all(parts.deliver)
         .await?;
         rows.iter().map(target).collect()
+    }
+
+    /// What was asked for long ago is not answered again.
+    async fn forget_requests(&self) -> Result<(), sqlx::Error> {
+        let parts = self.webhooks.parts();
+        sqlx::query("DELETE FROM webhooks.commands WHERE recorded_at < $1")
+            .bind(parts.clock.now() - ANSWERED)
+            .execute(parts.deliver)
+            .await
+            .map(drop)
     }
 
     /// Word of changes; none when the bus does not answer, then we look by ourselves.

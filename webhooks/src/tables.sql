@@ -101,6 +101,8 @@ CREATE TABLE IF NOT EXISTS webhooks.commands (
     recorded_at  timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, command_id)
 );
+-- What is forgotten after a while.
+CREATE INDEX IF NOT EXISTS commands_age ON webhooks.commands (recorded_at);
 
 DO $$
 DECLARE
@@ -147,6 +149,8 @@ GRANT SELECT, UPDATE ON webhooks.cursors TO inopsio_{{service}}_deliver;
 GRANT SELECT, INSERT, DELETE ON webhooks.deliveries TO inopsio_{{service}}_deliver;
 GRANT INSERT ON webhooks.changes TO inopsio_{{service}}_deliver;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks.notices TO inopsio_{{service}}_deliver;
+-- Not the answers: that of one that was set up has its secret.
+GRANT SELECT (tenant_id, recorded_at), DELETE ON webhooks.commands TO inopsio_{{service}}_deliver;
 GRANT SELECT, DELETE ON webhooks.notices TO inopsio_{{service}}_configure;
 
 -- Secrets leave the database sealed.

@@ -202,6 +202,10 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (&["job", "list", "--tenant", "acme", "--limit", "ten"], "allowed is a whole number from 1 to 10000"),
         (&["replay", "--tenant", "acme", "--after", "x"], "allowed is a whole number from 0 to 9223372036854775807"),
+        (
+            &["webhook", "replay", "--tenant", "acme", id, "--after", "9223372036854775808"],
+            "allowed is a whole number from 0 to 9223372036854775807",
+        ),
         (&["archive", "--older-than-days", "-5"], "allowed is a whole number from 0 to 36500"),
         (&["tenant", "delete", "acme", "--reason", "r", "--grace-days", "9999"], "a whole number from 0 to 3650"),
         (&["job", "queue", "limit", "--all-tenants", "--rate", "x/y", "exports"], "allowed is <count>/<seconds>"),

@@ -124,7 +124,7 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
         opening
             .table(table, positions, |row| {
                 if *table == "jobs.jobs" {
-                    at_rest(row);
+                    lost(row);
                 }
                 true
             })
@@ -137,12 +137,40 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
     Ok(())
 }
 
-/// Whoever ran a job in the old cell has lost it: it is begun again, where its checkpoint is.
-fn at_rest(job: &mut Map<String, Value>) {
+/// Whoever ran a job in the old cell has lost it: in the new one its lease is over, and it is freed there as after a crash. So it is begun
+/// again where its checkpoint is, unless somebody cancelled it or its attempts are used up.
+fn lost(job: &mut Map<String, Value>) {
     if job.get("state").is_some_and(|state| state == "running") {
-        job.insert("state".to_owned(), "waiting".into());
-        for lost in ["lease", "leased_until"] {
-            job.insert(lost.to_owned(), Value::Null);
+        job.insert("leased_until".to_owned(), "1970-01-01T00:00:00+00:00".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A job's row in the new cell.
+    fn moved(job: Value) -> Value {
+        let Value::Object(mut job) = job else { panic!("{job}") };
+        lost(&mut job);
+        Value::Object(job)
+    }
+
+    /// What becomes of it then is decided where jobs of lost workers are freed (`jobs/queue/src/claim.rs`).
+    #[test]
+    fn a_job_that_ran_has_lost_its_worker_and_is_not_begun_as_if_it_waited() {
+        for cancelled in [json!(null), json!("2026-11-27T03:00:00+00:00")] {
+            let job = |until: &str| {
+                json!({ "state": "running", "attempt": 5, "max_attempts": 5, "lease": "0197a8a0-0000-7000-8000-000000000001",
+                    "leased_until": until, "cancel_requested_at": cancelled })
+            };
+            assert_eq!(moved(job("2026-11-27T04:00:00+00:00")), job("1970-01-01T00:00:00+00:00"));
+        }
+        for state in ["waiting", "completed"] {
+            let job = json!({ "state": state, "attempt": 1, "lease": null, "leased_until": null });
+            assert_eq!(moved(job.clone()), job);
         }
     }
 }

@@ -164,8 +164,18 @@ impl<'a> Mover<'a> {
 
     /// After an error the tenant goes on where it was, unless it is past the turning point.
     async fn stay(&self, tenant: TenantId, legs: &mut [Leg]) {
-        if !self.placements.place(tenant).await.is_ok_and(|place| !past(&place)) {
-            return;
+        match self.placements.place(tenant).await {
+            Ok(place) if past(&place) => return,
+            Ok(_) => {}
+            // Let in where it was, it might be in both cells.
+            Err(error) => {
+                tracing::error!(
+                    %tenant, %error,
+                    "the directory can't be read, so it is not known where the tenant lives: its writes may be paused until the same \
+                     command is given again, or with --undo (inopsio tenant move)"
+                );
+                return;
+            }
         }
         for leg in legs {
             // Each, whatever becomes of the others; what was wrong first is what is told.

@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0016_beside.sql", include_str!("../../migrations/0016_beside.sql")),
     ("0017_gone.sql", include_str!("../../migrations/0017_gone.sql")),
     ("0018_seals_in_backups.sql", include_str!("../../migrations/0018_seals_in_backups.sql")),
+    ("0019_closed_now.sql", include_str!("../../migrations/0019_closed_now.sql")),
 ];
 
 /// The migrations' file names.

@@ -105,6 +105,12 @@ impl Keyring {
         }
     }
 
+    /// Forgets the keys of tenants, and of their people.
+    pub(crate) fn forget_tenants(&self, tenants: &BTreeSet<TenantId>) {
+        self.tenants.retain(|tenant, _| !tenants.contains(tenant));
+        self.persons.retain(|subject, _| !tenants.contains(&subject.tenant));
+    }
+
     /// The key that a stream has. One that begins has none yet.
     pub(super) async fn known(
         &self,

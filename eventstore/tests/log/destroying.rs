@@ -47,6 +47,25 @@ async fn a_destroyed_tenant_is_closed_for_good_and_keeps_its_history_and_nothing
 }
 
 #[tokio::test]
+async fn who_works_for_all_tenants_looks_at_those_that_are_closed_and_not_at_all_that_were_ever_deleted() {
+    let (database, store) = store().await;
+    let (deleted, left) = (testbed::tenant(), testbed::tenant());
+    store.append(append(deleted, vec![stream("a", 0, 1)])).await.unwrap();
+    destroy(&database, deleted, &[]).await.unwrap();
+    let leaves = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ($1, 'left', 'north')";
+    sqlx::query(leaves).bind(left.uuid()).execute(&mut superuser(&database).await).await.unwrap();
+    let mut works = database.options(Role::Work).connect().await.unwrap();
+    let closed = "SELECT log.closed_now()";
+    let all: Vec<uuid::Uuid> = sqlx::query_scalar(closed).fetch_one(&mut works).await.unwrap();
+    assert_eq!(all, [left.uuid()]);
+    for tenant in [deleted, left] {
+        works.execute(format!("SET app.tenant_id = '{tenant}'").as_str()).await.unwrap();
+        let asked: Vec<uuid::Uuid> = sqlx::query_scalar(closed).fetch_one(&mut works).await.unwrap();
+        assert_eq!(asked, [tenant.uuid()], "an append of it is refused");
+    }
+}
+
+#[tokio::test]
 async fn nobody_but_the_function_purges_and_nothing_is_purged_of_who_lives_here() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();

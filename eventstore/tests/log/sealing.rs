@@ -103,6 +103,26 @@ async fn each_stream_has_one_key_and_each_tenant_one() {
 }
 
 #[tokio::test]
+async fn the_keys_of_a_tenant_that_is_destroyed_are_forgotten_by_who_is_told_so() {
+    let (database, store, tenant) = fresh().await;
+    let neighbour = testbed::tenant();
+    for tenant in [tenant, neighbour] {
+        add(&store, tenant, "ada", 0, ADA).await;
+    }
+    let other = sealing(&database, "a").await;
+    let both = store.read_after(Position::START, 10).await.unwrap();
+    assert_eq!(texts(&other.opened(both.clone()).await.unwrap()), [OPENED; 2]);
+    eventstore::destroy(&database, tenant, &[]).await.unwrap();
+    assert_eq!(claims(&database, PERSON_KEY).await, 1, "the neighbour's");
+    for process in [&store, &other] {
+        process.forget_tenants(&[tenant].into());
+        let opened = texts(&process.opened(both.clone()).await.unwrap());
+        assert!(opened[0].starts_with(r#"{"name":{"sealed":"#), "{opened:?}");
+        assert_eq!(opened[1], OPENED);
+    }
+}
+
+#[tokio::test]
 async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
     let (database, store, tenant) = fresh().await;
     add(&store, tenant, "ada", 0, ADA).await;

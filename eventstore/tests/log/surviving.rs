@@ -148,6 +148,36 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     whole_log(&database, &store).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_process_of_a_lost_connection_does_not_end_nothing_is_written_over_another() {
+    let postgres = Postgres::unsynced();
+    let database = Database::fresh_on(&postgres, "crm").await;
+    let store = open(&database, Settings { append_timeout: Duration::from_millis(1_500), ..Settings::default() }).await;
+    let tenant = testbed::tenant();
+    store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
+    let appender: i32 = sqlx::query_scalar(
+        "SELECT pid FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%log.append(%'",
+    )
+    .fetch_one(&mut superuser(&database).await)
+    .await
+    .unwrap();
+    // It has what it was sent, and would write it whenever it goes on: nobody knows what becomes of it.
+    postgres.signal(appender.cast_unsigned(), "STOP");
+    let unknown = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
+    assert!(matches!(unknown, Error::Unavailable(_)), "{unknown}");
+    let refused = store.append(append(tenant, vec![stream("beside", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    assert_eq!(count(&database, "log.events").await, 1, "nothing is written meanwhile");
+    postgres.signal(appender.cast_unsigned(), "CONT");
+    eventually("appends are taken again", async || {
+        store.append(append(tenant, vec![stream("after", 0, 1)])).await.ok()
+    })
+    .await;
+    assert!(store.load(tenant, "crm.lead", "beside", 0).await.unwrap().is_empty());
+    whole_log(&database, &store).await;
+}
+
 /// A clock that is set to another time every sixteen looks, by up to a day, forwards and backwards.
 #[derive(Default)]
 struct Jumping(AtomicU64);

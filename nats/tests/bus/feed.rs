@@ -1,5 +1,7 @@
 //! A feed has no gap, whatever happens to server and stream.
 
+use std::time::{Duration, Instant};
+
 use futures::StreamExt;
 use kernel::Position;
 use nats::{Error, StreamSettings};
@@ -113,4 +115,38 @@ async fn a_stranger_s_message_ends_the_feed_after_what_came_before_it() {
     let error = feed.next().await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unreadable { position: Position(6), .. }), "{error:?}");
     assert!(feed.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_of_no_use_is_made_again_after_pauses_that_grow() {
+    let (server, bus) = bus_with_stream().await;
+    bus.delete_stream(CRM).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client.clone());
+    // A stream that lost a message in the middle: no consumer of it brings what comes next.
+    let config = async_nats::jetstream::stream::Config {
+        name: "EVENTS_CRM".to_owned(),
+        subjects: vec!["evt.crm.>".to_owned()],
+        ..async_nats::jetstream::stream::Config::default()
+    };
+    let damaged = jetstream.create_stream(config).await.unwrap();
+    for _ in 0..3 {
+        jetstream.publish("evt.crm.x.lead.captured", "lost".into()).await.unwrap().await.unwrap();
+    }
+    assert!(damaged.delete_message(2).await.unwrap());
+    let mut made = client.subscribe("$JS.API.CONSUMER.CREATE.>").await.unwrap();
+    client.flush().await.unwrap();
+    let began = Instant::now();
+    let mut feed = Box::pin(bus.feed(CRM, Position(2)));
+    let six = async {
+        for _ in 0..6 {
+            made.next().await.unwrap();
+        }
+    };
+    tokio::select! {
+        batch = feed.next() => panic!("{batch:?}"),
+        () = six => {}
+    }
+    // 50, 100, 200, 400 and 400 ms are between them at least, however busy the machine is.
+    assert!(began.elapsed() >= Duration::from_secs(1), "six within {:?}", began.elapsed());
 }

@@ -46,15 +46,11 @@ pub(crate) async fn retry(
         transaction.commit().await?;
         return Ok(Retried::Nothing);
     };
-    let mut events = store.events_at(&taken.positions).await?;
-    let missing =
-        taken.positions.iter().zip(events.iter().map(|event| Some(event.position)).chain(std::iter::repeat(None)));
-    let missing = missing.into_iter().find(|(wanted, found)| Some(**wanted) != *found).map(|(wanted, _)| *wanted);
-    events.retain(|event| missing.is_none_or(|missing| event.position < missing));
+    let (events, missing) = taken.found(store.events_at(&taken.positions).await?);
     let decisions = taken.decisions.opened(store, &events).await?;
     let failed = attempt(projection, &tables::live_schema(database), events, &decisions, &mut transaction).await?;
-    let failed = failed.or_else(|| missing.map(|at| (at, vec!["the log has no event there".to_owned()])));
-    let settled = deadletters::settle(&mut transaction, &consumer, &taken, Outcome { failed }, parked.backoff).await?;
+    let outcome = Outcome { failed: failed.or(missing) };
+    let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, parked.backoff).await?;
     parking::count(&mut transaction, name, checkpoint.partition, -(settled.events as i64), -i64::from(settled.drained))
         .await?;
     transaction.commit().await?;

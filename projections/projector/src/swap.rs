@@ -7,7 +7,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::build::Build;
 use crate::checkpoint::Checkpoint;
-use crate::{Error, tables};
+use crate::{Error, parking, tables};
 
 /// How the tables are asked for before the rebuild is given up.
 const LOCKS: LockRetry =
@@ -27,6 +27,8 @@ pub(crate) async fn swap(
     let old = old.into_iter().next().ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
     build.catch_up(&mut transaction, store).await?;
     let live = tables::live_schema(database);
+    // Before the tables: else all who read would wait with us for a person who decides.
+    deadletters::hold(&mut transaction, &parking::consumer(name)).await?;
     lock(&mut transaction, &live, &old.tables, name).await?;
     for table in &old.tables {
         transaction.execute(format!("DROP TABLE {live}.{table}").as_str()).await?;

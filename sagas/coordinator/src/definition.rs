@@ -73,6 +73,7 @@ pub struct Step {
     pub(crate) name: &'static str,
     pub(crate) act: Action,
     pub(crate) undo: Option<Action>,
+    pub(crate) is_pivot: bool,
     pub(crate) retry: Retry,
     pub(crate) limits: Limits,
 }
@@ -127,7 +128,8 @@ impl Step {
         F: Fn(Doing, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
     {
-        Self { name, act: action(act), undo: None, retry: Retry::default(), limits: Limits::default() }
+        let (retry, limits) = (Retry::default(), Limits::default());
+        Self { name, act: action(act), undo: None, is_pivot: false, retry, limits }
     }
 
     /// How it is undone. It must bear that there is nothing, or only a part, to be undone: it also runs for a step of which
@@ -140,6 +142,13 @@ impl Step {
         Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
     {
         Self { undo: Some(action(undo)), ..self }
+    }
+
+    /// From this step on there is no way back, and what was begun has to be brought to its end: once it is begun, nobody can cancel the
+    /// saga.
+    #[must_use]
+    pub fn pivot(self) -> Self {
+        Self { is_pivot: true, ..self }
     }
 
     /// How it is retried, and its undo too.
@@ -244,6 +253,11 @@ impl Definition {
     #[must_use]
     pub fn at_version(self, version: u32) -> Self {
         Self { version, ..self }
+    }
+
+    /// The steps from which there is no way back.
+    pub(crate) fn final_steps(&self) -> Vec<&'static str> {
+        self.steps.iter().skip_while(|step| !step.is_pivot).map(|step| step.name).collect()
     }
 
     pub(crate) fn step(&self, name: &str) -> Option<&Step> {

@@ -37,6 +37,8 @@ pub enum InstanceCommand {
     Cancel {
         /// Why.
         reason: String,
+        /// The steps of its definition from which there is no way back.
+        final_steps: Vec<&'static str>,
     },
 }
 
@@ -63,6 +65,16 @@ pub enum InstanceError {
         /// How it stands.
         status: Status,
     },
+    /// What has no way back is brought to its end.
+    #[error(
+        "the saga has begun {step}, from which there is no way back: it can't be cancelled, but resumed where it is stuck"
+    )]
+    NoWayBack {
+        /// How it stands.
+        status: Status,
+        /// The step that was begun.
+        step: &'static str,
+    },
 }
 
 impl From<InstanceError> for Refusal {
@@ -75,6 +87,9 @@ impl From<InstanceError> for Refusal {
             }
             InstanceError::NotCancellable { status } => {
                 Self::conflict("saga_not_cancellable", detail).with("state", status.as_str())
+            }
+            InstanceError::NoWayBack { status, step } => {
+                Self::conflict("saga_not_cancellable", detail).with("state", status.as_str()).with("step", step)
             }
         }
     }
@@ -98,9 +113,12 @@ impl<N: Names> Aggregate for Instance<N> {
             }
             InstanceCommand::Resume if status == Status::Stuck => vec![Resumed {}.into()],
             InstanceCommand::Resume => return Err(InstanceError::NotStuck { status }),
-            InstanceCommand::Cancel { reason }
+            InstanceCommand::Cancel { reason, final_steps }
                 if status == Status::Running || status == Status::Stuck && !self.state.unwinding =>
             {
+                if let Some(step) = final_steps.into_iter().find(|step| self.state.has_begun(step)) {
+                    return Err(InstanceError::NoWayBack { status, step });
+                }
                 vec![Unwinding { code: "cancelled".to_owned(), reason }.into()]
             }
             InstanceCommand::Cancel { .. } => return Err(InstanceError::NotCancellable { status }),

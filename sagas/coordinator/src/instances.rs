@@ -11,6 +11,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
+use crate::definition::Definition;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 use crate::state::{State, Status};
@@ -152,12 +153,16 @@ impl Instances {
         self.repository.resume(request, id).await
     }
 
-    /// Takes an instance back that is running, or stuck on its way forward.
+    /// Takes an instance back that is running, or stuck on its way forward, unless it has begun a step from which there is no way back.
     ///
     /// # Errors
     /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_cancellable`.
     pub async fn cancel(&self, request: &Request, id: Uuid, reason: String) -> Result<Done<()>, Refusal> {
-        self.repository.cancel(request, id, reason).await
+        // On which definition it runs, never changes.
+        let found = self.repository.load(&request.caller, id).await?;
+        let definition = found.and_then(|state| self.sagas.find(&state.saga, state.definition));
+        let final_steps = definition.map(Definition::final_steps).unwrap_or_default();
+        self.repository.cancel(request, id, reason, final_steps).await
     }
 }
 

@@ -44,9 +44,14 @@ pub trait Repository: Send + Sync + 'static {
     /// A person lets a stuck instance go on.
     fn resume<'a>(&'a self, request: &'a Request, id: Uuid) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 
-    /// A person wants an instance taken back.
-    fn cancel<'a>(&'a self, request: &'a Request, id: Uuid, reason: String)
-    -> BoxFuture<'a, Result<Done<()>, Refusal>>;
+    /// A person wants an instance taken back. `final_steps`: those of its definition from which there is no way back.
+    fn cancel<'a>(
+        &'a self,
+        request: &'a Request,
+        id: Uuid,
+        reason: String,
+        final_steps: Vec<&'static str>,
+    ) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 }
 
 /// The one over a service's executor.
@@ -150,7 +155,9 @@ impl<N: Names> Repository for LogRepository<N> {
         request: &'a Request,
         id: Uuid,
         reason: String,
+        final_steps: Vec<&'static str>,
     ) -> BoxFuture<'a, Result<Done<()>, Refusal>> {
-        Box::pin(async move { self.executor.execute(request, &self.ask(id, InstanceCommand::Cancel { reason })).await })
+        let command = InstanceCommand::Cancel { reason, final_steps };
+        Box::pin(async move { self.executor.execute(request, &self.ask(id, command)).await })
     }
 }

@@ -142,6 +142,12 @@ impl State {
         self.done.iter().find(|done| done.step == step).map(|done| &done.result)
     }
 
+    /// Whether a step was begun, and is not undone.
+    pub fn has_begun(&self, step: &str) -> bool {
+        let is_current = self.current.as_ref().is_some_and(|current| current.step == step && !current.undo);
+        is_current || self.done.iter().any(|done| done.step == step)
+    }
+
     /// The state after a fact.
     pub fn evolve(&mut self, fact: Fact) {
         self.version += 1;

@@ -1,8 +1,8 @@
 //! A tenant that is to be deleted is, when its time has come and nobody has restored it: what it has is destroyed, service by service.
 //!
-//! Until `delete` it can be restored; from then on there is no way back, so the steps have no undo and are tried until they succeed.
-//! The service of tenants is the last one, and its log is where this saga stands: when it is destroyed there, nothing more can be written
-//! for the tenant, the saga's own end included. What is left of it is the record in the directory.
+//! Until `delete` it can be restored; from then on there is no way back, so the steps have no undo, are tried until they succeed, and
+//! nobody can cancel them. The service of tenants is the last one, and its log is where this saga stands: when it is destroyed there,
+//! nothing more can be written for the tenant, the saga's own end included. What is left of it is the record in the directory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     let long = Limits { attempt: Duration::from_hours(1), whole: Duration::from_hours(48) };
     let steps = vec![
         Step::new("wait", wait).limits(forever),
-        Step::new("delete", delete),
+        Step::new("delete", delete).pivot(),
         Step::new("destroy_services", place(|places, doing| Box::pin(destroy_services(places, doing)))).limits(long),
         Step::new("record", place(|places, doing| Box::pin(record(places, doing)))).limits(long),
         Step::new("destroy_last", place(|places, doing| Box::pin(destroy_last(places, doing)))).limits(long),

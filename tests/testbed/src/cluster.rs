@@ -64,6 +64,12 @@ impl Postgres {
         std::iter::once(server).chain(programs::children(server)).collect()
     }
 
+    /// Sends one of its [processes](Self::processes) a signal (`STOP`, `CONT`).
+    pub fn signal(&self, process: u32, signal: &str) {
+        assert!(self.processes().contains(&process), "{process} is no process of this server");
+        programs::signal(process, signal);
+    }
+
     /// Kills the server and its backends at once (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
         let server = server_pid(&self.dir);

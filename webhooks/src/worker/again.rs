@@ -52,7 +52,7 @@ impl Worker {
     /// Sends a parked event once, unless it was decided that it is passed over, and writes down what came of it.
     async fn send_taken(&mut self, letters: &mut Letters, taken: &Taken) -> Result<(), Trouble> {
         let mut failed = None;
-        let events = self.shared.store.events_at(&taken.positions).await?;
+        let (events, missing) = taken.found(self.shared.store.events_at(&taken.positions).await?);
         let decisions = taken.decisions.opened(&self.shared.store, &events).await?;
         for part in decisions.parts(events) {
             let Part::Events(run) = part else { continue };
@@ -61,7 +61,7 @@ impl Worker {
             }
         }
         let parts = self.shared.webhooks.parts();
-        letters.settle(parts.deliver, taken, Outcome { failed }).await?;
+        letters.settle(parts.deliver, taken, Outcome { failed: failed.or(missing) }).await?;
         letters.rest(parts.deliver, parts.settings.look, Duration::ZERO).await?;
         Ok(())
     }

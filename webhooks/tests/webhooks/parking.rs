@@ -150,6 +150,26 @@ async fn a_discarded_event_is_not_delivered_and_an_edited_one_with_its_new_paylo
     assert!(tries.iter().all(|one| one.id() == tries[0].id()), "under the id that it always had");
 }
 
+#[tokio::test]
+async fn a_letter_whose_event_the_log_has_no_more_stays_and_says_so() {
+    let world = World::start().await;
+    let (receiver, mended) = superstitious().await;
+    world.endpoint(&receiver.url).await;
+    append(&world, "bad", &[13]).await;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    // As if the log had been set back to before it.
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    superuser.execute("UPDATE dead.letters SET position = position + 1000").await.unwrap();
+    mended.store(true, Ordering::SeqCst);
+    let errors = "SELECT errors FROM dead.letters WHERE state = 'parked'";
+    eventually("it was tried", async || {
+        let mut looking = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+        let errors: Vec<String> = sqlx::query_scalar(errors).fetch_one(&mut looking).await.unwrap();
+        (errors == ["the log has no event there"]).then_some(())
+    })
+    .await;
+}
+
 /// Refuses lamps whose `n` is 13, and wants to be left alone for an hour after each that has none.
 async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));

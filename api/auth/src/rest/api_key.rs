@@ -157,6 +157,12 @@ impl ApiKeys {
     /// It is refused everywhere within a second.
     #[oai(path = "/v1/auth/api-keys/:api_key/revoke", method = "post", operation_id = "revokeApiKey")]
     async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        caller.require(RevokeApiKey::PERMISSION)?;
+        let found = self.runtime.executor.load::<ApiKey>(caller, &api_key.0.to_string()).await?;
+        if let Some(issued) = found.and_then(|(key, _)| key.issued.clone()) {
+            reach::over_machine(&self.runtime, caller, issued.machine, &issued.scopes).await?;
+        }
         change(&self.runtime, &command.request, api_key.0, RevokeApiKey { key: id(&api_key) }).await
     }
 }

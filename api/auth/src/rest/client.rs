@@ -2,9 +2,10 @@
 
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
+use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
-use kernel::TenantId;
+use kernel::{Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -12,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use webhooks::Guard;
 
-use super::Tag;
 use super::secret::{self, SecretMade};
+use super::{Tag, reach};
 use crate::SERVICE;
 
 /// The operations on clients.
@@ -81,6 +82,21 @@ impl Clients {
             exchanges: body.exchanges,
             id_token_signed_response_alg: body.id_token_signed_response_alg,
         }
+    }
+
+    /// Refuses to get hold of a client about which people are not asked, unless the caller may all that they may: what administrators' browsers
+    /// give it, whoever has the client has. `becomes`: what it is to be; of one about which people were asked, they were asked with its addresses.
+    async fn holds(&self, caller: &Caller, client: &Path<Uuid>, becomes: Option<&ClientBody>) -> Result<(), Refusal> {
+        caller.require(ChangeClient::PERMISSION)?;
+        // One that there is not, the command speaks of.
+        let found = self.runtime.executor.load::<Client>(caller, &client.0.to_string()).await?;
+        let Some((before, _)) = found else { return Ok(()) };
+        let known = &before.details.redirect_uris;
+        let leads_elsewhere = |body: &ClientBody| body.redirect_uris.iter().any(|uri| !known.contains(uri));
+        if before.details.trusted || becomes.is_some_and(|body| body.trusted || leads_elsewhere(body)) {
+            return reach::over_anybody(&self.runtime, caller).await;
+        }
+        Ok(())
     }
 
     /// Has the key made that signs by RSA, for the first client that wants it: whoever fetches the tenant's keys before the first of its people
@@ -152,9 +168,15 @@ impl Example for ClientResource {
 impl Clients {
     /// Register a client
     ///
-    /// Needs the permission `auth:client:write`.
+    /// Needs the permission `auth:client:write`; for one about which people are not asked (`trusted`), all that administrators may
+    /// (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
+        let caller = &command.request.caller;
+        caller.require(RegisterClient::PERMISSION)?;
+        if command.body.trusted {
+            reach::over_anybody(&self.runtime, caller).await?;
+        }
         let algorithm = command.body.id_token_signed_response_alg;
         let register = RegisterClient(self.fields(command.body));
         let made = create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await?;
@@ -189,9 +211,11 @@ impl Clients {
 
     /// Change a client: these are all its details
     ///
-    /// Needs the permission `auth:client:write`.
+    /// Needs the permission `auth:client:write`; for one that is `trusted`, or to have people sent back to further addresses, all that
+    /// administrators may (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &client, Some(&command.body)).await?;
         let algorithm = command.body.id_token_signed_response_alg;
         let changed = ChangeClient { client: id(&client), fields: self.fields(command.body) };
         let done = change(&self.runtime, &command.request, client.0, changed).await?;
@@ -204,6 +228,7 @@ impl Clients {
     /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
     #[oai(path = "/v1/auth/clients/:client/secret", method = "post", operation_id = "setClientSecret")]
     async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> Done<SecretMade> {
+        self.holds(&command.request.caller, &client, None).await?;
         let (secret, secret_hash) = secret::fresh()?;
         let set = SetClientSecret { client: id(&client), secret_hash };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
@@ -216,6 +241,7 @@ impl Clients {
     /// It signs nobody in any more, and what was granted to it has ended, everywhere within a second.
     #[oai(path = "/v1/auth/clients/:client/deactivate", method = "post", operation_id = "deactivateClient")]
     async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &client, None).await?;
         change(&self.runtime, &command.request, client.0, DeactivateClient { client: id(&client) }).await
     }
 
@@ -224,6 +250,7 @@ impl Clients {
     /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]
     async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &client, None).await?;
         change(&self.runtime, &command.request, client.0, ReactivateClient { client: id(&client) }).await
     }
 }

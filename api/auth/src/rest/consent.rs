@@ -1,7 +1,8 @@
 //! What people let applications do: see it, take it back; and end a single grant.
 
-use auth_aggregates::{Account, Client};
+use auth_aggregates::{Account, Client, Grant};
 use auth_commands::{RevokeConsent, WithdrawGrant};
+use executor::Command as _;
 use face::operation::{Done, Found, change, id};
 use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
 use poem_openapi::OpenApi;
@@ -10,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Tag;
+use super::{Tag, reach};
 
 /// The operations on consents and grants.
 pub struct Consents {
@@ -66,6 +67,9 @@ impl Consents {
     /// What was granted to it for them has ended, everywhere within a second; it asks them anew.
     #[oai(path = "/v1/auth/users/:user/consents/:client/withdraw", method = "post", operation_id = "withdrawConsent")]
     async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        caller.require(RevokeConsent::PERMISSION)?;
+        reach::over_user(&self.runtime, caller, id(&user)).await?;
         let revoke = RevokeConsent { user: id(&user), client: id(&client) };
         change(&self.runtime, &command.request, user.0, revoke).await
     }
@@ -75,6 +79,12 @@ impl Consents {
     /// One grant, as the claim `grant` of its access tokens names it: these and its refresh tokens are refused, everywhere within a second.
     #[oai(path = "/v1/auth/grants/:grant/withdraw", method = "post", operation_id = "withdrawGrant")]
     async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> Done {
+        let caller = &command.request.caller;
+        caller.require(WithdrawGrant::PERMISSION)?;
+        let found = self.runtime.executor.load::<Grant>(caller, &grant.0.to_string()).await?;
+        if let Some(terms) = found.and_then(|(grant, _)| grant.terms.clone()) {
+            reach::over_subject(&self.runtime, caller, terms.subject).await?;
+        }
         change(&self.runtime, &command.request, grant.0, WithdrawGrant { grant: id(&grant) }).await
     }
 }

@@ -169,6 +169,7 @@ impl Machines {
     /// Its tokens and API keys are refused everywhere within a second, for ever.
     #[oai(path = "/v1/auth/machines/:machine/deactivate", method = "post", operation_id = "deactivateMachine")]
     async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &machine).await?;
         let machine_id: MachineId = id(&machine);
         change(&self.runtime, &command.request, machine.0, DeactivateMachine { machine: machine_id }).await
     }

@@ -4,6 +4,7 @@
 use auth_aggregates::Machine;
 use face::Runtime;
 use kernel::{Caller, FieldError, MachineId, Refusal, Role, UserId};
+use uuid::Uuid;
 
 /// So many roles are looked for; more are refused by the command.
 const MOST: usize = 50;
@@ -29,8 +30,8 @@ pub async fn over_given(runtime: &Runtime, caller: &Caller, roles: &[String]) ->
     caller.reaches(runtime.permissions.of_roles(caller.tenant(), roles).await?)
 }
 
-/// Refuses to get hold of a machine that may do more than the caller: to give it something by which whoever has that is it. `scopes`: of what
-/// it may, only that; empty: all.
+/// Refuses to get hold of a machine that may do more than the caller (to give it something by which whoever has that is it), or to take
+/// something from it. `scopes`: of what it may, only that; empty: all.
 pub async fn over_machine(
     runtime: &Runtime,
     caller: &Caller,
@@ -55,4 +56,15 @@ pub async fn over_machine(
 /// Refuses to act on a user who may do more than the caller.
 pub async fn over_user(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<(), Refusal> {
     caller.reaches(runtime.permissions.of_user(caller.tenant(), user).await?)
+}
+
+/// Refuses to act on a subject of tokens who may do more than the caller: a user, or a machine.
+pub async fn over_subject(runtime: &Runtime, caller: &Caller, subject: Uuid) -> Result<(), Refusal> {
+    over_user(runtime, caller, UserId::new(subject)).await?;
+    over_machine(runtime, caller, MachineId::new(subject), &[]).await
+}
+
+/// Refuses to get hold of what may act for anybody, unless the caller may all that administrators may: these are among them.
+pub async fn over_anybody(runtime: &Runtime, caller: &Caller) -> Result<(), Refusal> {
+    over_given(runtime, caller, &[Role::Admin.to_string()]).await
 }

@@ -28,6 +28,14 @@ impl SamlConnections {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
     }
+
+    /// Refuses to let people in through a connection, or to keep them out, that gives roles which allow more than the caller may.
+    async fn holds(&self, caller: &Caller, connection: &Path<Uuid>) -> Result<(), Refusal> {
+        caller.require(ChangeSamlConnection::PERMISSION)?;
+        let found = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
+        let Some((state, _)) = found else { return Ok(()) };
+        reach::over_given(&self.runtime, caller, &state.details.managed_roles()).await
+    }
 }
 
 /// What a SAML connection is.
@@ -184,6 +192,7 @@ impl SamlConnections {
         operation_id = "deactivateSamlConnection"
     )]
     async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+        self.holds(&command.request.caller, &connection).await?;
         let deactivate = DeactivateSamlConnection { connection: id(&connection) };
         change(&self.runtime, &command.request, connection.0, deactivate).await
     }
@@ -197,12 +206,7 @@ impl SamlConnections {
         operation_id = "reactivateSamlConnection"
     )]
     async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        caller.require(ReactivateSamlConnection::PERMISSION)?;
-        let found = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
-        if let Some((state, _)) = found {
-            reach::over_given(&self.runtime, caller, &state.details.managed_roles()).await?;
-        }
+        self.holds(&command.request.caller, &connection).await?;
         let reactivate = ReactivateSamlConnection { connection: id(&connection) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
     }

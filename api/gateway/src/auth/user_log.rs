@@ -3,6 +3,7 @@
 //! It is told by the log itself, not by the bus: to take somebody's rights away must not need that the bus is well. Appends of
 //! this process wake it; those of others it finds by looking twice a second.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,17 +38,22 @@ pub struct UserLog {
     pub store: Option<EventStore>,
 }
 
-/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`, and who is shut out in `suspended`.
+/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`, and who is shut out in `suspended`. The keys of
+/// who is shut out are forgotten by all logs of this process: those that are served, those `opened` for something else, and this one.
 pub async fn open(
     config: &Config,
     served: &[(DomainDefinition, Runtime)],
     grants: &[Grant],
     (touched, suspended): (Arc<Touched>, Suspended),
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
+    opened: &[EventStore],
     background: &Background,
 ) -> Result<UserLog, StartError> {
     let Written { store, executor, alone } = Written::open(config, user_api::SERVICE, served, clock, ids).await?;
+    let served = served.iter().map(|(_, runtime)| runtime.store.clone());
     let mut follower = Follower {
+        stores: served.chain(opened.iter().cloned()).chain([store.clone()]).collect(),
+        shut: BTreeSet::new(),
         store: store.clone(),
         directory: Directory::open(config),
         suspended: suspended.clone(),
@@ -72,7 +78,12 @@ pub async fn open(
 }
 
 struct Follower {
+    /// The log of the user service.
     store: EventStore,
+    /// All logs of this process.
+    stores: Vec<EventStore>,
+    /// Whose keys they have forgotten: who lives elsewhere, or is no more.
+    shut: BTreeSet<TenantId>,
     directory: Directory,
     suspended: Suspended,
     touched: Arc<Touched>,
@@ -114,8 +125,10 @@ impl Follower {
         };
         if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
             let closed = self.store.closed().await.map_err(|error| error.to_string())?;
-            let shut = closed.into_iter().filter(|(_, closure)| !closure.reads());
-            let (gone, away): (Vec<_>, Vec<_>) = shut.partition(|(_, closure)| *closure == Closure::Deleted);
+            let shut: Vec<_> = closed.into_iter().filter(|(_, closure)| !closure.reads()).collect();
+            self.forget(shut.iter().map(|(tenant, _)| *tenant).collect());
+            let (gone, away): (Vec<_>, Vec<_>) =
+                shut.into_iter().partition(|(_, closure)| *closure == Closure::Deleted);
             let ids = |closed: Vec<(TenantId, Closure)>| closed.into_iter().map(|(tenant, _)| tenant).collect();
             self.suspended.note_closed(ids(away), ids(gone));
             self.looked = Some(Instant::now());
@@ -138,6 +151,16 @@ impl Follower {
             self.asked = Some(Instant::now());
         }
         Ok(false)
+    }
+
+    /// Forgets the keys of those that were not shut out before. The user service is the last in which a tenant is destroyed, so there are
+    /// none any more that might be looked up again.
+    fn forget(&mut self, shut: BTreeSet<TenantId>) {
+        let news: BTreeSet<_> = shut.difference(&self.shut).copied().collect();
+        if !news.is_empty() {
+            self.stores.iter().for_each(|store| store.forget_tenants(&news));
+        }
+        self.shut = shut;
     }
 
     /// Takes over what the log last said of each tenant, however long ago: the directory is told by a saga, which may be late. From there on

@@ -131,7 +131,8 @@ impl Assembly<'_> {
         }
         let suspended = &adapters.suspended;
         let noting = (issuers.touched.clone(), suspended.clone());
-        let users = user_log::open(config, here, &self.grants, noting, self.sources(), background).await?;
+        let users =
+            user_log::open(config, here, &self.grants, noting, self.sources(), &issuers.opened, background).await?;
         adapters.bearers.bind(users.bearers.clone());
         let verifier = Verifier::new(
             &config.auth,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 
 use crate::identity_provider::{ENTITY, Idp};
-use crate::issuers::Machine;
+use crate::issuers::{Machine, claims};
 use crate::saml_attacks::connected;
 use crate::world::{Answer, World};
 
@@ -84,6 +84,87 @@ async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
     let evil = json!({ "name": "evil", "roles": ["admin"] });
     let by_key = world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&limited).json(&evil);
     refuses(&world, vec![exceeds(by_key)]).await;
+}
+
+#[tokio::test]
+async fn attack_153_who_may_do_less_takes_nothing_from_whom_or_what_may_do_more() {
+    let world = World::start().await;
+    let permissions = ["auth:machine:write", "auth:grant:write", "auth:saml_connection:write"];
+    let keeper = with_permissions(&world, &permissions).await;
+    let root = Machine::register(&world, "root", &["admin"]).await;
+    let (key, _) = root.api_key(&world, json!({})).await;
+    let grant = claims(&root.token(&world).await)["grant"].as_str().unwrap().to_owned();
+    let connection = connected(&world).await.1;
+    let admin = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });
+    let admin = world.post("/v1/user/users", admin).await.body["id"].as_str().unwrap().to_owned();
+    let client =
+        json!({ "name": "Reports", "confidential": true, "redirect_uris": ["https://reports.example.com/back"] });
+    let client = world.post("/v1/auth/clients", client).await.body["id"].as_str().unwrap().to_owned();
+    let post = |path: &str| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(&json!({}));
+    let taken = [
+        format!("/v1/auth/machines/{}/deactivate", root.id),
+        format!("/v1/auth/api-keys/{key}/revoke"),
+        format!("/v1/auth/grants/{grant}/withdraw"),
+        format!("/v1/auth/users/{admin}/consents/{client}/withdraw"),
+        format!("/v1/auth/saml-connections/{}/deactivate", connection.id),
+    ];
+    let exceeds = |path: &String| (post(path), StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    refuses(&world, taken.iter().map(exceeds).collect()).await;
+
+    // What may do no more than they may, they end; of what may more, a key that may no more.
+    let sensor = Machine::register(&world, "sensor", &["keeper"]).await;
+    let grant = claims(&sensor.token(&world).await)["grant"].as_str().unwrap().to_owned();
+    let (key, _) = root.api_key(&world, json!({ "scopes": ["auth:machine:write"] })).await;
+    for path in [
+        format!("/v1/auth/grants/{grant}/withdraw"),
+        format!("/v1/auth/machines/{}/deactivate", sensor.id),
+        format!("/v1/auth/api-keys/{key}/revoke"),
+    ] {
+        let ended = Answer::of(post(&path)).await;
+        assert_eq!(ended.status, StatusCode::OK, "{path}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn attack_154_who_looks_after_applications_gets_no_more_by_whoever_uses_them() {
+    let world = World::start().await;
+    let keeper = with_permissions(&world, &["auth:client:read", "auth:client:write"]).await;
+    let body = |trusted: bool, uris: &[&str]| json!({ "name": "App", "confidential": true, "redirect_uris": uris, "trusted": trusted });
+    let (back, evil) = ("https://app.example.com/back", "https://evil.example.com/back");
+    let mut made = Vec::new();
+    for trusted in [true, false] {
+        let client = world.post("/v1/auth/clients", body(trusted, &[back])).await;
+        made.push(format!("/v1/auth/clients/{}", client.body["id"].as_str().unwrap()));
+    }
+    let (own, asked) = (&made[0], &made[1]);
+    let post = |path: &str, body: Value| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(&body);
+    let exceeds = |path: &str, body: Value| (post(path, body), StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    refuses(
+        &world,
+        vec![
+            // Nobody would be asked whether it may do all that they may.
+            exceeds("/v1/auth/clients", body(true, &[evil])),
+            exceeds(&format!("{asked}/change"), body(true, &[back])),
+            exceeds(&format!("{own}/change"), body(true, &[evil])),
+            exceeds(&format!("{own}/change"), body(false, &[back])),
+            exceeds(&format!("{own}/secret"), json!({})),
+            exceeds(&format!("{own}/deactivate"), json!({})),
+            exceeds(&format!("{own}/reactivate"), json!({})),
+            // Who was asked before is not asked again.
+            exceeds(&format!("{asked}/change"), body(false, &[back, evil])),
+        ],
+    )
+    .await;
+    let renamed = json!({ "name": "Other", "confidential": true, "redirect_uris": [back] });
+    for (path, sent, status) in [
+        ("/v1/auth/clients".to_owned(), body(false, &[evil]), StatusCode::CREATED),
+        (format!("{asked}/change"), renamed, StatusCode::OK),
+        (format!("{asked}/secret"), json!({}), StatusCode::OK),
+        (format!("{asked}/deactivate"), json!({}), StatusCode::OK),
+    ] {
+        let done = Answer::of(post(&path, sent)).await;
+        assert_eq!(done.status, status, "{path}: {done:?}");
+    }
 }
 
 #[tokio::test]

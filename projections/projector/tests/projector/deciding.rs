@@ -121,6 +121,33 @@ async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
 }
 
 #[tokio::test]
+async fn a_rebuild_waits_for_whoever_decides_about_a_letter_and_nobody_who_reads_waits_with_it() {
+    let (road, running, broken, after) = world().await;
+    running.stop().await;
+    let mut decides = road.superuser().await;
+    sqlx::raw_sql("BEGIN; SELECT FROM dead.letters FOR UPDATE").execute(&mut decides).await.unwrap();
+    let (options, mut looks) = (road.database.admin(), road.superuser().await);
+    let lamps = Lamps::new();
+    let rebuilding = projector::rebuild(&options, &road.database, &road.store, &lamps, |_| {});
+    let deciding = async {
+        let looks = tokio::sync::Mutex::new(&mut looks);
+        // For longer than tables are waited for at a time.
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '500 ms')";
+        testbed::eventually("it waits for the letter", async || {
+            let waits: bool = sqlx::query_scalar(waits).fetch_one(&mut **looks.lock().await).await.unwrap();
+            waits.then_some(())
+        })
+        .await;
+        road.rows().await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut decides).await.unwrap();
+    };
+    let (rebuilt, ()) = tokio::join!(rebuilding, deciding);
+    assert_eq!(rebuilt.unwrap().parked_events, 2);
+    assert_eq!(road.rows().await, road.expected(&[broken, after]).await);
+}
+
+#[tokio::test]
 async fn redriven_by_several_at_once_each_event_is_applied_once() {
     let road = Road::new(Lamps::new()).await;
     let mut broken = Vec::new();

@@ -67,3 +67,31 @@ async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
     assert_eq!(left, 0);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn requests_of_long_ago_are_forgotten() {
+    let road = Road::new(Lamps::new()).await;
+    let mut superuser = road.superuser().await;
+    for (id, days) in [("lately", 29), ("long ago", 31)] {
+        sqlx::query(
+            "INSERT INTO dead.commands (tenant_id, command_id, request_hash, answer, recorded_at)
+             VALUES ($1, $2, '', 1, now() - make_interval(days => $3))",
+        )
+        .bind(road.tenants[0].uuid())
+        .bind(id)
+        .bind(days)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    }
+    let stop = CancellationToken::new();
+    let publisher = tokio::spawn(Publisher::new(&road.database, road.bus.clone(), 1).run(stop.clone()));
+    testbed::eventually("one is forgotten, and not the other", async || {
+        let ids = sqlx::query_scalar("SELECT command_id FROM dead.commands");
+        let ids: Vec<String> = ids.fetch_all(&mut road.superuser().await).await.unwrap();
+        (ids == ["lately"]).then_some(())
+    })
+    .await;
+    stop.cancel();
+    publisher.await.unwrap();
+}

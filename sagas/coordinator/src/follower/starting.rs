@@ -170,7 +170,8 @@ impl Follower<'_> {
             return Ok(false);
         };
         let (mut begun, mut failed) = (Vec::new(), None);
-        'parts: for part in taken.decisions.parts(shared.store.events_at(&taken.positions).await?) {
+        let (events, missing) = taken.found(shared.store.events_at(&taken.positions).await?);
+        'parts: for part in taken.decisions.parts(events) {
             let Part::Events(run) = part else { continue };
             for event in run {
                 match self.start(definition, &event, &self.known).await? {
@@ -187,7 +188,7 @@ impl Follower<'_> {
         for (key, state) in &begun {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
-        let outcome = Outcome { failed };
+        let outcome = Outcome { failed: failed.or(missing) };
         let settled = deadletters::settle(&mut transaction, &consumer, &taken, outcome, self.letters.backoff).await?;
         transaction.commit().await?;
         if settled.drained {

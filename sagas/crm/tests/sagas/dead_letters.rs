@@ -78,6 +78,29 @@ async fn an_event_that_cannot_be_judged_waits_with_the_later_ones_of_its_aggrega
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_letter_whose_event_the_log_has_no_more_stays_and_says_so() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    broken(&bed, &case).await;
+    let running = bed.start();
+    qualify(&case).await;
+    eventually("it is parked", async || (parked(&bed, &case).await.len() == 1).then_some(())).await;
+    running.stop().await;
+    // As if the log had been set back to before it.
+    let set_back = "UPDATE dead.letters SET position = position + 1000";
+    sqlx::query(set_back).execute(&mut bed.superuser().await).await.unwrap();
+    let running = bed.start();
+    eventually("it was tried", async || {
+        let errors = "SELECT errors FROM dead.letters WHERE state = 'parked'";
+        let errors: Vec<String> = sqlx::query_scalar(errors).fetch_one(&mut bed.superuser().await).await.unwrap();
+        (errors == ["the log has no event there"]).then_some(())
+    })
+    .await;
+    assert!(case.listed().await.is_empty());
+    running.stop().await;
+}
+
 /// The lead is recycled, and qualified a second time.
 async fn again(case: &Case<'_>, lead: LeadId) {
     case.execute(&RecycleLead { lead, reason: "later".to_owned() }).await;

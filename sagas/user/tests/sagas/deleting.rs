@@ -1,9 +1,13 @@
 //! A tenant is deleted when its time has come and nobody has restored it, whatever fails meanwhile; and nothing is destroyed before.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use chrono::Duration;
-use coordinator::{Sagas, Status};
+use coordinator::{Listed, Point, Sagas, Status};
 use futures::future::BoxFuture;
-use sagabed::{Bed, Case, Story};
+use kernel::Kind;
+use sagabed::{Bed, Case, Story, Stumbling};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::TenantStanding;
@@ -120,6 +124,46 @@ async fn nothing_is_destroyed_before_its_time_nor_after_it_was_restored() {
     running.wake();
     bed.followed().await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
+    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_cancels_the_destruction_of_a_tenant_that_is_deleted() {
+    let story = Deleting::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let case = bed.case(story.saga());
+    let at = Point::BeforeStep { step: "destroy_services".to_owned(), undo: false };
+    let running = bed.start_with(Arc::new(Stumbling { at, stumbled: AtomicBool::new(false) }));
+    story.begin(&case).await;
+    case.until("it waits", |one| case.later(one).is_some()).await;
+    case.pass(&running).await;
+    let waits = |one: &Listed| one.step.as_deref() == Some("destroy_services") && case.later(one).is_some();
+    case.until("what it destroys first is away", waits).await;
+    assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleted);
+    let (listed, before) = (case.instance().await.0, bed.store.head().await.unwrap());
+    let refused = bed.instances.cancel(&case.request(), listed.id, "a mistake".to_owned()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.code()), (Kind::Conflict, "saga_not_cancellable"));
+    assert!(refused.detail().contains("has begun delete, from which there is no way back"), "{refused:?}");
+    assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "all the same");
+    story.done(&case).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_still_waits_can_be_cancelled() {
+    let story = Deleting::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let case = bed.case(story.saga());
+    let running = bed.start();
+    story.begin(&case).await;
+    case.until("it waits", |one| case.later(one).is_some()).await;
+    let (listed, _) = case.instance().await;
+    bed.instances.cancel(&case.request(), listed.id, "a mistake".to_owned()).await.unwrap();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Compensated, "cancelled");
     assert_eq!(story.places.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
