@@ -149,6 +149,15 @@ async fn rows_that_a_spreadsheet_saved_empty_are_passed_over() {
 }
 
 #[tokio::test]
+async fn names_and_addresses_of_a_file_are_composed() {
+    let world = World::new().await;
+    world.import("name,email\nZoe\u{308},zoe\u{308}@example.com\n").await;
+    let details = world.imported().await.remove(0).details;
+    assert_eq!(details.name.reveal(), "Zo\u{eb}");
+    assert_eq!(details.email.unwrap().reveal(), "zo\u{eb}@example.com");
+}
+
+#[tokio::test]
 async fn a_file_of_bad_rows_only_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let csv = "name\n=1\n=2\n".as_bytes();
