@@ -1,6 +1,6 @@
 //! Checking what came from outside: all that is wrong is said at once, each with a JSON pointer.
 
-use crate::{FieldError, Refusal};
+use crate::{FieldError, Refusal, composed, folded};
 
 /// Collects what is wrong with a body while its values are taken over.
 ///
@@ -22,15 +22,21 @@ impl Checks {
         self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
     }
 
-    /// One line of text: trimmed; no control characters, nor such as hide or reorder text; something in it that can be seen;
-    /// its length in characters within `length`.
+    /// One line of text that people type: trimmed and [composed]; no control characters, nor such as hide or reorder text; something
+    /// in it that can be seen; its length in characters within `length`.
     pub fn line(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
+        self.identifier(pointer, &composed(text), length)
+    }
+
+    /// As [`line`](Self::line), for what another system says and compares byte by byte, such as a subject or an external id: its
+    /// characters are kept as they came.
+    pub fn identifier(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.text_without(pointer, text, length, |c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
     }
 
     /// Text of several lines: as [`line`](Self::line), but line breaks and tabs may stand in it.
     pub fn paragraph(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
-        self.text_without(pointer, text, length, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+        self.text_without(pointer, &composed(text), length, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
     }
 
     fn text_without(
@@ -61,13 +67,13 @@ impl Checks {
     }
 
     /// An e-mail address as people have them: `local@domain`, at most 254 characters (RFC 5321), no spaces, no comments,
-    /// no quoted local parts. Lower-cased.
+    /// no quoted local parts. Comes out [folded]: in lower case, composed.
     pub fn email(&mut self, pointer: &str, text: &str) -> String {
-        let text = text.trim();
-        if !is_email(text) {
+        let text = composed(text.trim());
+        if !is_email(&text) {
             self.refuse(pointer, "email", "not an e-mail address like ada@example.com");
         }
-        text.to_lowercase()
+        folded(&text)
     }
 
     /// A telephone number in international form, E.164: `+` and 7 to 15 digits. Spaces, hyphens, dots and brackets are
@@ -207,5 +213,26 @@ mod tests {
         assert_eq!(checks.email("/email", "Ada.L+crm@Example.co.uk"), "ada.l+crm@example.co.uk");
         assert_eq!(checks.phone("/phone", "+49 (30) 123-456"), "+4930123456");
         assert!(checks.finish().is_ok());
+    }
+
+    #[test]
+    fn what_people_type_is_composed_and_counted_so() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.line("/name", "Cafe\u{301}", 4..=4), "Café");
+        assert_eq!(checks.paragraph("/note", "Cafe\u{301}\nZoe\u{308}", 8..=8), "Café\nZoë");
+        assert_eq!(checks.email("/email", "JOSE\u{301}@Cafe\u{301}.example"), "josé@café.example");
+        assert!(checks.finish().is_ok());
+        // A Greek question mark is a semicolon.
+        let mut checks = Checks::default();
+        checks.email("/email", "ada\u{37e}@example.com");
+        assert_eq!(checks.into_errors()[0].code, "email");
+    }
+
+    #[test]
+    fn an_identifier_keeps_its_characters() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.identifier("/owner", " jose\u{301} ", 5..=5), "jose\u{301}");
+        checks.identifier("/owner", "a\u{7}", 1..=5);
+        assert_eq!(checks.into_errors()[0].code, "control_character");
     }
 }

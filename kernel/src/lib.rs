@@ -41,6 +41,7 @@ mod service;
 mod sure;
 mod tenant;
 mod tree;
+mod unicode;
 mod upcast;
 mod versions;
 
@@ -71,6 +72,7 @@ pub use service::Service;
 pub use sure::{SURE_FOR, is_sure};
 pub use tenant::{TenantId, is_slug};
 pub use tree::{Leaves, Tree, root_by_path};
+pub use unicode::{composed, folded};
 pub use upcast::Upcast;
 pub use versions::Versions;
 

@@ -102,7 +102,7 @@ impl SamlConnectionFields {
         };
         let domains = domains(&mut checks, &self.domains);
         let attribute = |checks: &mut Checks, pointer: &str, name: &Option<String>| {
-            name.as_ref().map(|name| checks.line(pointer, name, VALUE))
+            name.as_ref().map(|name| checks.identifier(pointer, name, VALUE))
         };
         let attributes = SamlAttributes {
             email: attribute(&mut checks, "/attributes/email", &self.attributes.email),
@@ -142,7 +142,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
     }
     let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
     for (index, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
-        let domain = domain.trim().to_lowercase();
+        let domain = kernel::folded(domain.trim());
         // As it stands behind the @ of an address.
         let mut of_address = Checks::default();
         let address = of_address.email("", &format!("somebody@{domain}"));
@@ -172,7 +172,7 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
         checks.refuse("/roles", "too_many", format!("{} of them; allowed are at most {MOST_ROLES}", roles.len()));
     }
     let checked = roles.iter().enumerate().map(|(index, given)| {
-        let value = checks.line(&format!("/roles/{index}/value"), &given.value, VALUE);
+        let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, VALUE);
         if !Role::is_name(&given.role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
             let detail = format!("a role's name is {least} to {most} letters a-z, digits and _, a letter first");

@@ -59,7 +59,7 @@ impl Command for CreateAccount {
     async fn run(&self, work: &mut Work<'_>) -> Result<AccountId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         let account: AccountId = work.new_id();
         work.create::<Account>(account, AccountCommand::Create(AccountCreated { details, owner, lead: None }))?;

@@ -91,7 +91,7 @@ impl Command for CreateContact {
     async fn run(&self, work: &mut Work<'_>) -> Result<ContactId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         existing_account(work, self.account).await?;
         let contact: ContactId = work.new_id();

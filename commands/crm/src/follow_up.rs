@@ -65,9 +65,9 @@ impl Command for SetFollowUp {
         let reassign_after_days = days("/reassign_after_days", self.reassign_after_days);
         let policy = FollowUpPolicy {
             escalate_after_days,
-            escalate_to: checks.line("/escalate_to", &self.escalate_to, values::SUBJECT),
+            escalate_to: checks.identifier("/escalate_to", &self.escalate_to, values::SUBJECT),
             reassign_after_days,
-            reassign_to: checks.line("/reassign_to", &self.reassign_to, values::SUBJECT),
+            reassign_to: checks.identifier("/reassign_to", &self.reassign_to, values::SUBJECT),
         };
         checks.finish()?;
         let tenant = work.caller().tenant();

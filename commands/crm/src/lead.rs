@@ -99,7 +99,7 @@ impl Command for CaptureLead {
     async fn run(&self, work: &mut Work<'_>) -> Result<LeadId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         let lead: LeadId = work.new_id();
         let captured = LeadCaptured { details, source: self.source, owner, import: None };

@@ -121,7 +121,7 @@ impl Command for OpenOpportunity {
         let amount = self.amount.check(&mut checks, "/amount");
         let line_items = money::line_items(&mut checks, "/line_items", &self.line_items);
         let close_date = values::day(&mut checks, "/close_date", self.close_date);
-        let owner = present(self.owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         existing_account(work, self.account).await?;
         with_contact(work, self.contact).await?;

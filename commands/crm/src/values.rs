@@ -19,7 +19,7 @@ pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) ->
 /// Whom something is given to: the subject of their token.
 pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
     let mut checks = Checks::default();
-    let owner = checks.line("/owner", text, SUBJECT);
+    let owner = checks.identifier("/owner", text, SUBJECT);
     checks.finish()?;
     Ok(owner)
 }

@@ -229,15 +229,15 @@ impl<'a, I: Import> Importing<'a, I> {
         errors
     }
 
-    /// The next rows of the file; none: there are no more. Chunks are counted in rows of the file, good or bad, so that the same file
-    /// always falls into the same chunks.
+    /// The next rows of the file; none: there are no more. Chunks are counted in rows of the file, good, bad or blank, so that the same
+    /// file always falls into the same chunks.
     fn read(&mut self) -> Option<Read<I::Row>> {
         let now: DateTime<Utc> = self.executor.now();
         let Self { records, sheet, import, seen, place, .. } = self;
         let mut records = records.flatten().take(place.chunk).peekable();
         records.peek()?;
         let mut chunk = Read { rows: Vec::new(), errors: Vec::new(), count: 0 };
-        for record in records {
+        for record in records.filter(|record| !record.is_blank()) {
             chunk.count += 1;
             match row::read(*import, seen, &record, sheet, now) {
                 Ok(row) => chunk.rows.push(row),

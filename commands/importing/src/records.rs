@@ -19,6 +19,14 @@ pub(crate) struct Record<'a> {
     pub(crate) broken: bool,
 }
 
+impl Record<'_> {
+    /// Whether none of its cells has anything in it (`,,,`): spreadsheets save such rows where somebody emptied one. It counts as none,
+    /// like an empty line.
+    pub(crate) fn is_blank(&self) -> bool {
+        !self.broken && self.width == self.cells.len() && self.cells.iter().all(|cell| cell.trim().is_empty())
+    }
+}
+
 /// A quote that is never closed: where the rows are from there on, nobody can say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unterminated {
@@ -194,6 +202,15 @@ mod tests {
         assert_eq!(cells("a,b\r\n\r\nc,\n\n,d"), [row(1, &["a", "b"]), row(3, &["c", ""]), row(5, &["", "d"])]);
         assert_eq!(cells("\"\"\n"), [row(1, &[""])]);
         assert!(cells("\n\r\n").is_empty());
+    }
+
+    #[test]
+    fn a_row_without_anything_in_any_cell_is_blank() {
+        let text = "a,b,c\n,,\n \t,\"\", \n,,x\n   \n\"\"x,,\n,,,,";
+        let blank: Vec<_> = Records::of(text, |_| false).map(|record| record.unwrap().is_blank()).collect();
+        assert_eq!(blank, [false, true, true, false, true, false, true], "text, or a quote where none may stand");
+        let wide = format!("{}x", ",".repeat(MAX_COLUMNS));
+        assert!(!Records::of(&wide, |_| false).next().unwrap().unwrap().is_blank(), "what is not kept may be text");
     }
 
     #[test]

@@ -16,7 +16,7 @@ const NONE_TAKEN: &str = "import_takes_no_row";
 pub struct ImportReport {
     /// The import's id; none: a dry run.
     pub import_id: Option<Uuid>,
-    /// Rows in the file, without its header and empty lines.
+    /// Rows in the file, without its header, empty lines and rows of empty cells.
     pub rows: u64,
     /// Rows that were taken (dry run: that would have been).
     pub taken: u64,

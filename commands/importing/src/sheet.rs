@@ -50,7 +50,7 @@ pub struct Column<F> {
 #[derive(Debug)]
 pub struct Sheet<'a, F> {
     columns: Vec<Column<F>>,
-    /// The rows, each of which is well-ended.
+    /// The rows, each of which is well-ended; blank ones are among them.
     pub(crate) records: Records<'a>,
     rows: u64,
 }
@@ -84,7 +84,7 @@ impl<'a, F: Field> Sheet<'a, F> {
         &self.columns
     }
 
-    /// How many rows it has, without its header and empty lines.
+    /// How many rows it has, without its header, empty lines and rows of empty cells.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -189,8 +189,7 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
 fn count(records: Records<'_>, most: u64) -> Result<u64, Refusal> {
     let mut rows = 0;
     for record in records {
-        record.map_err(|error| unterminated(&error))?;
-        rows += 1;
+        rows += u64::from(!record.map_err(|error| unterminated(&error))?.is_blank());
         if rows > most {
             let detail = format!("more than {most} rows; split the file");
             return Err(Refusal::invalid("csv_too_many_rows", detail));
@@ -260,6 +259,7 @@ mod tests {
             (b"\xEF\xBB\xBF", "csv_empty"),
             (b"\n\n", "csv_empty"),
             (b"name\n", "csv_empty"),
+            (b"name,email\n,\n,,\n", "csv_empty"),
             (&utf16("name\nAda\n", true), "csv_encoding"),
             (&utf16("name\nAda\n", false), "csv_encoding"),
             (b"name\nJos\xE9\n", "csv_encoding"),
@@ -309,6 +309,12 @@ mod tests {
             let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
             assert_eq!((fields, sheet.rows), (vec![Some(Part::Name), Some(Part::Email)], 1));
         }
+    }
+
+    #[test]
+    fn rows_that_a_spreadsheet_saved_empty_are_not_counted() {
+        let sheet = Sheet::read(b"name,email\r\nAda,a@b.c\r\n,\r\nGrace,\r\n,\r\n,\r\n", &BTreeMap::new(), 2).unwrap();
+        assert_eq!(sheet.rows, 2);
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Command for AdmitUser {
         if before.may_sign_in() {
             // What the provider says is about an address. Whose that was a moment ago must not get what is said of whose it is.
             let email = before.login.email.reveal().clone();
-            if email != self.email || (email_verified && !before.email_verified) {
+            if kernel::folded(&email) != kernel::folded(&self.email) || (email_verified && !before.email_verified) {
                 return Err(Refusal::conflict("login_changed", "they sign in with another address than is said"));
             }
             work.update::<User>(user, UserCommand::ShowEmail { email }).await?;

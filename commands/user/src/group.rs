@@ -163,7 +163,7 @@ impl Command for ReviseGroup {
 }
 
 fn external_id(checks: &mut Checks, text: &str) -> String {
-    checks.line("/external_id", text, lengths::EXTERNAL_ID)
+    checks.identifier("/external_id", text, lengths::EXTERNAL_ID)
 }
 
 /// Begins a group: the claim on its name, the first event.

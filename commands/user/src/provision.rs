@@ -63,7 +63,7 @@ pub struct ReplaceUser {
 
 impl Provisioned {
     fn external_id(&self, checks: &mut Checks) -> Option<Personal<String>> {
-        present(self.external_id.as_ref(), |text| checks.line("/external_id", text, lengths::EXTERNAL_ID).into())
+        present(self.external_id.as_ref(), |text| checks.identifier("/external_id", text, lengths::EXTERNAL_ID).into())
     }
 }
 

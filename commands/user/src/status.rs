@@ -166,7 +166,7 @@ impl Command for EraseOneself {
         let user = oneself(work)?;
         sure(work.caller(), work.now())?;
         let whole = work.salvage::<User>(user).await?;
-        let mut confirmed = *work.read::<User>(user).await?.login.email.reveal() == email;
+        let mut confirmed = kernel::folded(work.read::<User>(user).await?.login.email.reveal()) == email;
         if !whole && !confirmed {
             // That they have another one now is perhaps what can't be read: then the claim says whose it is.
             let holders = work.holders(&LOGIN, [email.as_str()]).await?;

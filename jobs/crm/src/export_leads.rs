@@ -39,7 +39,7 @@ pub struct ExportLeads {
 impl Arguments for ExportLeads {
     fn check(&mut self, checks: &mut Checks, at: &str) {
         if let Some(owner) = &mut self.owner {
-            *owner = checks.line(&format!("{at}/owner"), owner, crm_commands::lengths::SUBJECT);
+            *owner = checks.identifier(&format!("{at}/owner"), owner, crm_commands::lengths::SUBJECT);
         }
         if let (Some(from), Some(before)) = (self.captured_from, self.captured_before)
             && before < from

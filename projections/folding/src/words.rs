@@ -1,4 +1,5 @@
-//! Words by which a directory is searched: every word of a record's texts, in lower case, found by its beginning.
+//! Words by which a directory is searched: every word of a record's texts, in lower case and Unicode's composed form, found by its
+//! beginning.
 //!
 //! Kept in a table (tenant, word, id) in the byte order of `COLLATE "C"`, so that "begins with" is a range of the primary
 //! key, which row level security lets Postgres use (see the crate's documentation). A directory that is to answer for any words,
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kernel::{Event, RecordedEvent, TenantId};
+use kernel::{Event, RecordedEvent, TenantId, composed, folded};
 use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -24,8 +25,14 @@ const MOST_TERMS: usize = 8;
 
 /// The words of some texts.
 pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
-    let parts = texts.into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
-    parts.filter(|part| !part.is_empty()).map(|part| part.to_lowercase().chars().take(LONGEST).collect()).collect()
+    let mut found = BTreeSet::new();
+    for text in texts {
+        // A mark that stands for itself is no letter: it would part the word.
+        let text = composed(text);
+        let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+        found.extend(parts.map(|part| folded(part).chars().take(LONGEST).collect::<String>()));
+    }
+    found
 }
 
 /// The changes that a batch makes to one table of words.
@@ -239,6 +246,12 @@ mod tests {
         assert!(expected.iter().all(|word| found.contains(word)));
         let rest: Vec<_> = found.iter().filter(|word| !expected.contains(word)).map(String::as_str).collect();
         assert_eq!(rest, ["com", "example", "fie", "neill", "o", "zo", "žofie"]);
+    }
+
+    #[test]
+    fn a_word_is_one_whether_its_marks_are_part_of_its_letters_or_not() {
+        assert_eq!(words(["Cafe\u{301} ZOE\u{308}"]), words(["café zoë"]));
+        assert_eq!(terms("cafe\u{301}"), [Term::Begins("café".to_owned())]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Aggregate, FieldError, Refusal};
+use kernel::{Aggregate, FieldError, Refusal, folded};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -138,7 +138,7 @@ fn consistent<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Result<(), Pip
         if stage.probability > 100 {
             return Err(PipelineError::Probability { probability: stage.probability });
         }
-        if !names.insert(stage.name.to_lowercase()) {
+        if !names.insert(folded(&stage.name)) {
             return Err(PipelineError::StageNameTaken { name: stage.name.clone() });
         }
     }
@@ -280,6 +280,10 @@ mod tests {
         assert_eq!(
             create(vec![stage(1, "Offer", 1), stage(2, "OFFER", 2)]),
             Err(PipelineError::StageNameTaken { name: "OFFER".to_owned() })
+        );
+        assert_eq!(
+            create(vec![stage(1, "Caf\u{e9}", 1), stage(2, "CAFE\u{301}", 2)]),
+            Err(PipelineError::StageNameTaken { name: "CAFE\u{301}".to_owned() })
         );
         let stages = vec![stage(1, "A", 0), stage(2, "B", 100)];
         assert_eq!(create(stages.clone()), Ok(vec![PipelineCreated { name: "P".to_owned(), stages }.into()]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, Personal, Refusal};
+use kernel::{Aggregate, Personal, Refusal, folded};
 use serde::{Deserialize, Serialize};
 
 use super::step::UserStep;
@@ -393,7 +393,9 @@ impl Aggregate for User {
             }
             UserEvent::UserPictureRemoved(_) => (self.upload, self.profile.picture) = (None, None),
             UserEvent::UserLoginChanged(e) => {
-                if self.login.email != e.login.email {
+                let (before, after) = (&self.login.email, &e.login.email);
+                // Another form of the same characters is the same address.
+                if before.is_known() != after.is_known() || folded(before.reveal()) != folded(after.reveal()) {
                     self.email_verified = false;
                     self.verification = None;
                 }

@@ -41,9 +41,9 @@ impl Meant {
 
 /// Whether a name is one of theirs. Who else has it is not looked up: whether anybody does is nobody's business.
 fn goes_by(person: &Person, name: &str) -> bool {
-    let name = name.trim().to_lowercase();
+    let name = kernel::folded(name.trim());
     let theirs = [Some(&person.login), person.email.as_ref(), person.user_name.as_ref(), person.phone.as_ref()];
-    theirs.into_iter().flatten().any(|known| known.to_lowercase() == name)
+    theirs.into_iter().flatten().any(|known| kernel::folded(known) == name)
 }
 
 impl Provider {

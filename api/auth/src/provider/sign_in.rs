@@ -46,7 +46,7 @@ impl Provider {
         };
         let known = self.known_to(visit).await?;
         let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
-        let aim = Aim { browser, ..Aim::new(visit.tenant.id, name.to_lowercase(), visit.address) };
+        let aim = Aim { browser, ..Aim::new(visit.tenant.id, kernel::folded(name), visit.address) };
         // A guess that comes too soon is not even compared.
         self.attempts.begin(&aim)?;
         // Who is nobody is looked up all the same: how long it takes would tell that they are.

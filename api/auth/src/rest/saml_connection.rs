@@ -226,7 +226,7 @@ impl SamlConnections {
         let spelled = |domain: &str| one_spelling(domain).unwrap_or_else(|| domain.to_owned());
         let before: BTreeSet<_> = before.iter().map(|domain| spelled(domain)).collect();
         for (place, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
-            let domain = domain.trim().to_lowercase();
+            let domain = kernel::folded(domain.trim());
             if before.contains(&spelled(&domain)) {
                 continue;
             }

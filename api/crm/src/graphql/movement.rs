@@ -229,6 +229,7 @@ pub(crate) async fn movement(
 
 #[cfg(test)]
 mod tests {
+    use crm_projections::currencies::Rate;
     use kernel::Currency;
 
     use super::*;
@@ -236,7 +237,8 @@ mod tests {
     #[test]
     fn a_deal_without_a_rate_is_counted_and_makes_no_difference() {
         let francs: Currency = "CHF".parse().unwrap();
-        let exchange = Exchange::new(Currency::EUR, [(Currency::USD, Currency::EUR, 500_000_000)]);
+        let rate = Rate { day: NaiveDate::default(), nanos: 500_000_000 };
+        let exchange = Exchange::new(Currency::EUR, [(Currency::USD, Currency::EUR, rate)]);
         let sum = |before, after| MovementSum { movement: Movement::CurrencyChanged, count: 1, after, before };
         let sums = [
             sum(Some((Currency::USD, 1_000)), (Currency::EUR, 700)),

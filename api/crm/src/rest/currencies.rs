@@ -116,7 +116,8 @@ impl CurrencySettings {
 
     /// Set what a currency is worth in another from a day on
     ///
-    /// In billionths. Sums of that day and later use it, until another rate begins. Needs the permission `crm:currency:write`.
+    /// In billionths. Sums of that day and later use it, until another rate begins, be it in the other direction; of two that begin on
+    /// one day, the rate into the base currency counts. Needs the permission `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-rate", method = "post", operation_id = "setExchangeRate")]
     async fn set_rate(&self, command: Command<NewRate>) -> Done {
         let tenant = command.request.caller.tenant().uuid();

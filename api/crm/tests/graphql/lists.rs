@@ -135,3 +135,12 @@ async fn a_currency_that_there_is_not_is_refused_and_not_one_in_which_nothing_is
     }
     assert_eq!(world.runtime.store.head().await.unwrap(), head);
 }
+
+#[tokio::test]
+async fn tables_of_another_version_are_said_to_be_some() {
+    let world = World::start().await;
+    world.sql("ALTER TABLE crm.account RENAME COLUMN industry TO sector").await;
+    assert_eq!(world.refused("accounts { nodes { name } }").await, "read_model_outdated");
+    world.sql("ALTER TABLE crm.contact RENAME TO person").await;
+    assert_eq!(world.refused("contacts { nodes { name } }").await, "read_model_outdated");
+}

@@ -16,6 +16,7 @@ use kernel::{Caller, Position, Refusal, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
 use projector::{Projector, ReadModels};
 use serde_json::Value;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 pub struct World {
@@ -23,7 +24,8 @@ pub struct World {
     pub tenant: TenantId,
     position: Mutex<Position>,
     shutdown: CancellationToken,
-    _servers: (testbed::Database, testbed::Nats),
+    database: testbed::Database,
+    _nats: testbed::Nats,
 }
 
 /// What the gateway does with the domain: a namespace each, and one turn of a subscription.
@@ -84,7 +86,13 @@ impl World {
             public_url: "".into(),
         };
         let position = Mutex::new(Position::START);
-        Self { runtime, tenant: testbed::tenant(), position, shutdown, _servers: (database, nats) }
+        Self { runtime, tenant: testbed::tenant(), position, shutdown, database, _nats: nats }
+    }
+
+    /// Executes a statement as whoever may do anything in the database.
+    pub async fn sql(&self, statement: &str) {
+        let mut superuser = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
+        superuser.execute(statement).await.unwrap();
     }
 
     pub fn caller(&self, roles: &[Role]) -> Caller {

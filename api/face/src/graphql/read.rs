@@ -15,6 +15,9 @@ const DATA_EXCEPTION: &str = "22";
 /// Postgres's code for a statement in a transaction in which one has failed.
 const TRANSACTION_FAILED: &str = "25P02";
 
+/// Postgres's codes for a column and a table that it does not have.
+const UNDEFINED: [&str; 2] = ["42703", "42P01"];
+
 /// The error of a query that failed. What Postgres said goes to the log, not to the caller.
 pub fn unreadable(error: sqlx::Error) -> FieldError {
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
@@ -30,6 +33,12 @@ pub fn unreadable(error: sqlx::Error) -> FieldError {
             tracing::debug!(%error, "a read model was not read, because another could not be");
             let detail = "this field was not read because another one could not be; that one's error says why";
             return refuse(Refusal::new(Kind::Unprocessable, "query_aborted", detail));
+        }
+        Some(code) if UNDEFINED.contains(&code) => {
+            tracing::error!(%error, "a read model has tables of another version");
+            let detail = "the tables of this read model are of another version than the program: run `inopsio projection rebuild NAME` \
+                          (`inopsio migrate` lists the names)";
+            return refuse(Refusal::unavailable("read_model_outdated", detail));
         }
         _ => {}
     }

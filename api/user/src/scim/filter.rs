@@ -161,7 +161,7 @@ fn compares(value: &Value, operator: Operator, wanted: &Value, exact: bool) -> b
         (Value::String(value), Value::String(wanted)) => {
             // What is somebody else's id is no time, whatever it looks like.
             let moments = if exact { None } else { time(value).zip(time(wanted)) };
-            let folded = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };
+            let folded = |text: &str| if exact { text.to_owned() } else { kernel::folded(text) };
             let (value, wanted) = (folded(value), folded(wanted));
             match operator {
                 Contains => return value.contains(&wanted),
@@ -206,6 +206,14 @@ mod tests {
             "meta": { "lastModified": "2011-05-13T04:42:34Z" }, "phoneNumbers": [],
         });
         Filter::read(filter).unwrap().passes(user.as_object().unwrap())
+    }
+
+    #[test]
+    fn accents_are_compared_however_they_are_written_but_for_external_ids() {
+        let user = json!({ "title": "Rene\u{301}", "externalId": "Rene\u{301}" });
+        let passes = |filter: &str| Filter::read(filter).unwrap().passes(user.as_object().unwrap());
+        assert!(passes("title eq \"REN\u{c9}\"") && passes("title eq \"rene\u{301}\""));
+        assert!(passes("externalId eq \"Rene\u{301}\"") && !passes("externalId eq \"Ren\u{e9}\""));
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     };
     let login = if user_name.contains('@') {
         // Who leaves leaves, whatever else is said of them.
-        if active && email.is_some_and(|email| email.to_lowercase() != user_name.to_lowercase()) {
+        if active && email.is_some_and(|email| kernel::folded(&email) != kernel::folded(&user_name)) {
             return Err(ScimError::value(
                 "userName is an e-mail address, which then is theirs, and emails has another one: say the same in both, or a userName \
                  that is no address",

@@ -118,7 +118,7 @@ pub(super) fn read(
     // The row says one country: the lead's, and that of the address if there is one. So what is wrong with it is said once.
     let country = details.country.clone();
     details.address = details.address.map(|address| PostalAddress { country, ..address.into_inner() }.into());
-    let owner = present(owner.as_ref(), |text| checks.line("/owner", text, values::SUBJECT));
+    let owner = present(owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
     LeadRow { details, source: said_source, owner, occurred_at }
 }
 

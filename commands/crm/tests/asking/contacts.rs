@@ -27,6 +27,27 @@ async fn an_email_address_is_one_contacts_whatever_its_case() {
 }
 
 #[tokio::test]
+async fn an_email_address_is_one_contacts_however_its_accents_are_written() {
+    let world = World::new().await;
+    let rene = world.contact("rene\u{301}@example.com").await;
+    let kept = world.state::<Contact>(rene).await;
+    assert_eq!(kept.details.email.as_ref().unwrap().reveal(), "ren\u{e9}@example.com");
+    let refusal = world.refused(&contact("REN\u{c9}@example.com")).await;
+    assert_eq!((refusal.code(), &refusal.extra()["holder"]), ("contact_email_taken", &rene.to_string().into()));
+    let change = |email| ChangeContactDetails { contact: rene, details: details(email), allow_duplicate: false };
+    world.done(&change(None)).await;
+    world.contact("ren\u{e9}@example.com").await;
+}
+
+#[tokio::test]
+async fn the_subject_of_a_token_keeps_its_characters() {
+    let world = World::new().await;
+    let rene = world.contact("rene@example.com").await;
+    world.done(&ReassignContact { contact: rene, owner: "rene\u{301}".to_owned() }).await;
+    assert_eq!(world.state::<Contact>(rene).await.owner.as_deref(), Some("rene\u{301}"));
+}
+
+#[tokio::test]
 async fn a_duplicate_can_be_allowed_and_takes_nothing_away() {
     let world = World::new().await;
     let grace = world.contact("grace@example.com").await;

@@ -135,6 +135,29 @@ async fn a_dry_run_reports_the_same_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn rows_that_a_spreadsheet_saved_empty_are_passed_over() {
+    let world = World::new().await;
+    let csv = "name,email\nAda,ada@example.com\n,\n,x\n , \n,\n";
+    let dry = rehearse(&world.executor, &world.request, csv.as_bytes(), &options()).await.unwrap().answer;
+    let report = world.import(csv).await.answer;
+    assert_eq!((report.rows, report.taken, report.refused), (2, 1, 1));
+    assert_eq!(said(&report.errors).iter().map(|error| error.0).collect::<Vec<_>>(), [4, 4], "name and address");
+    assert_eq!(ImportReport { import_id: None, ..report }, dry);
+    assert_eq!(world.imported().await.len(), 1);
+    let nothing = world.import_refused(&world.request, b"name,email\n,\n,\n", &options()).await;
+    assert_eq!(nothing.code(), "csv_empty");
+}
+
+#[tokio::test]
+async fn names_and_addresses_of_a_file_are_composed() {
+    let world = World::new().await;
+    world.import("name,email\nZoe\u{308},zoe\u{308}@example.com\n").await;
+    let details = world.imported().await.remove(0).details;
+    assert_eq!(details.name.reveal(), "Zo\u{eb}");
+    assert_eq!(details.email.unwrap().reveal(), "zo\u{eb}@example.com");
+}
+
+#[tokio::test]
 async fn a_file_of_bad_rows_only_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let csv = "name\n=1\n=2\n".as_bytes();

@@ -49,6 +49,30 @@ async fn a_name_is_one_pipelines_whatever_its_case() {
 }
 
 #[tokio::test]
+async fn names_that_look_the_same_are_the_same() {
+    let world = World::new().await;
+    // With the accent as a character of its own, and as part of its letter.
+    let (parted, composed) = ("Cafe\u{301}", "Caf\u{e9}");
+    let create = |name: &str, stages| CreatePipeline { name: name.to_owned(), stages };
+    let made = world.done(&create(parted, vec![stage(parted, 10), stage("Offer", 50)])).await.answer;
+    let kept = world.state::<Pipeline>(made.pipeline).await;
+    assert_eq!((kept.name.as_str(), kept.stages[0].name.as_str()), (composed, composed));
+    let refusal = world.refused(&create("CAF\u{c9}", stages())).await;
+    assert_eq!(
+        (refusal.code(), &refusal.extra()["holder"]),
+        ("pipeline_name_taken", &made.pipeline.to_string().into())
+    );
+    let another = AddStage { pipeline: made.pipeline, index: None, stage: stage("CAFE\u{301}", 60) };
+    assert_eq!(world.refused(&another).await.code(), "stage_name_taken");
+    let both = create("Bars", vec![stage(parted, 10), stage(composed, 50)]);
+    assert_eq!(world.refused(&both).await.code(), "stage_name_taken");
+    // It keeps its name, and another one may have it afterwards.
+    world.done(&RenamePipeline { pipeline: made.pipeline, name: composed.to_owned() }).await;
+    world.done(&RenamePipeline { pipeline: made.pipeline, name: "Bars".to_owned() }).await;
+    world.done(&create(parted, stages())).await;
+}
+
+#[tokio::test]
 async fn stages_are_checked() {
     let world = World::new().await;
     let create = |stages| CreatePipeline { name: "P".to_owned(), stages };

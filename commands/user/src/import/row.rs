@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use importing::{Field, also};
-use kernel::{Checks, PostalAddress};
+use kernel::{Checks, PostalAddress, composed};
 use user_aggregates::{ImportKind, Login, Profile};
 
 use crate::profile::ProfileFields;
@@ -154,6 +154,7 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
 
 /// Several in one cell, between semicolons.
 fn list(checks: &mut Checks, pointer: &str, text: &str, most: usize) -> Vec<String> {
+    let text = composed(text);
     let all: Vec<String> = text.split(';').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
     values::few(checks, pointer, &all, most)
 }

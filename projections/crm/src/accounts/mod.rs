@@ -12,6 +12,6 @@ pub use row::AccountRow;
 
 projection! {
     /// Projects accounts.
-    pub struct Accounts = "accounts" @ 1, tables ["account", "account_word"], events "crm.account." by words::apply::<AccountRow>,
+    pub struct Accounts = "accounts" @ 2, tables ["account", "account_word"], events "crm.account." by words::apply::<AccountRow>,
     counts "account_id" in ["account"]
 }

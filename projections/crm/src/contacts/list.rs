@@ -80,7 +80,7 @@ impl Filter for ContactFilter {
         let Self { search, email, account, owner, erased } = self.clone();
         words::of_tenant_matching::<ContactRow>(query, tenant, search.as_deref());
         if let Some(email) = email {
-            query.push(" AND t.email = ").push_bind(email.to_lowercase());
+            query.push(" AND t.email = ").push_bind(kernel::folded(&email));
         }
         if let Some(account) = account {
             query.push(" AND t.account_id = ").push_bind(account);

@@ -75,7 +75,8 @@ impl ContactRow {
         let ContactDetails { name, title, email, phone, address } = details;
         self.name.clone_from(name.reveal());
         self.title.clone_from(title);
-        self.email = email.as_ref().and_then(Personal::known).cloned();
+        // One that was stored before addresses were composed is looked for like the others.
+        self.email = email.as_ref().and_then(Personal::known).map(|email| kernel::folded(email));
         self.phone = phone.as_ref().and_then(Personal::known).cloned();
         self.address = address.as_ref().and_then(Personal::known).cloned().map(Json);
     }

@@ -2,23 +2,32 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
 use kernel::Currency;
 
 /// What one unit is worth in the base currency on some day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     base: Currency,
-    /// Billionths of `to` for one unit of `from`.
-    rates: HashMap<(Currency, Currency), i64>,
+    rates: HashMap<(Currency, Currency), Rate>,
+}
+
+/// What one unit of a currency is worth in another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// The day from which it holds.
+    pub day: NaiveDate,
+    /// Billionths of the other currency, at least 1.
+    pub nanos: i64,
 }
 
 /// A rate is given in billionths.
 const NANOS: i128 = 1_000_000_000;
 
 impl Exchange {
-    /// Rates as (from, to, billionths of `to` for one of `from`, at least 1).
-    pub fn new(base: Currency, rates: impl IntoIterator<Item = (Currency, Currency, i64)>) -> Self {
-        Self { base, rates: rates.into_iter().map(|(from, to, nanos)| ((from, to), nanos)).collect() }
+    /// Rates as (from, to, what one of `from` is worth in `to`), of each pair the one that holds.
+    pub fn new(base: Currency, rates: impl IntoIterator<Item = (Currency, Currency, Rate)>) -> Self {
+        Self { base, rates: rates.into_iter().map(|(from, to, rate)| ((from, to), rate)).collect() }
     }
 
     /// The currency in which sums are shown.
@@ -26,15 +35,17 @@ impl Exchange {
         self.base
     }
 
-    /// An amount of minor units in minor units of the base currency: by the rate into the base, else by the reverse of the
-    /// rate out of it. `None`: there is no such rate, or the sum is beyond all reckoning.
+    /// An amount of minor units in minor units of the base currency: by the rate into the base, or by the reverse of the rate out of
+    /// it, if there is no other or it holds from a later day on. `None`: there is no such rate, or the sum is beyond all reckoning.
     pub fn to_base(&self, minor: i128, from: Currency) -> Option<i128> {
         if from == self.base {
             return Some(minor);
         }
-        let (mut times, mut over) = match self.rates.get(&(from, self.base)) {
-            Some(nanos) => (i128::from(*nanos), NANOS),
-            None => (NANOS, i128::from(*self.rates.get(&(self.base, from))?)),
+        let (into, out) = (self.rates.get(&(from, self.base)), self.rates.get(&(self.base, from)));
+        let (mut times, mut over) = match (into, out) {
+            (Some(into), Some(out)) if into.day < out.day => (NANOS, i128::from(out.nanos)),
+            (Some(into), _) => (i128::from(into.nanos), NANOS),
+            (None, out) => (NANOS, i128::from(out?.nanos)),
         };
         times = times.checked_mul(10_i128.pow(u32::from(self.base.exponent())))?;
         over = over.checked_mul(10_i128.pow(u32::from(from.exponent())))?;
@@ -61,11 +72,29 @@ mod tests {
         code.parse().unwrap()
     }
 
+    /// A rate from this day of a month on.
+    fn of(day: u32, nanos: i64) -> Rate {
+        Rate { day: NaiveDate::from_ymd_opt(2026, 3, day).unwrap(), nanos }
+    }
+
+    #[test]
+    fn of_the_rates_into_and_out_of_the_base_the_later_one_counts() {
+        let (eur, usd) = (Currency::EUR, Currency::USD);
+        let worth = |into, out| {
+            let rates = [(usd, eur, of(into, 900_000_000)), (eur, usd, of(out, 1_250_000_000))];
+            Exchange::new(eur, rates).to_base(10_000, usd)
+        };
+        assert_eq!(worth(2, 1), Some(9_000), "100.00 USD at 0.9");
+        assert_eq!(worth(1, 2), Some(8_000), "100.00 USD at 1.25 for a euro");
+        assert_eq!(worth(2, 2), Some(9_000), "of one day: the direct one");
+    }
+
     #[test]
     fn a_rate_goes_both_ways_and_minor_units_differ() {
         let (eur, usd, jpy, kwd) = (Currency::EUR, Currency::USD, currency("JPY"), currency("KWD"));
-        let exchange =
-            Exchange::new(eur, [(usd, eur, 920_000_000), (eur, jpy, 160_000_000_000), (kwd, eur, 3_000_000_000)]);
+        let rates =
+            [(usd, eur, of(1, 920_000_000)), (eur, jpy, of(1, 160_000_000_000)), (kwd, eur, of(1, 3_000_000_000))];
+        let exchange = Exchange::new(eur, rates);
         assert_eq!(exchange.to_base(10_000, eur), Some(10_000));
         assert_eq!(exchange.to_base(10_000, usd), Some(9_200), "100.00 USD at 0.92");
         assert_eq!(exchange.to_base(16_000, jpy), Some(10_000), "16,000 yen at 160 for a euro are 100.00 EUR");

@@ -4,8 +4,8 @@ mod exchange;
 mod query;
 mod reducer;
 
-pub use exchange::Exchange;
 pub(crate) use exchange::percentage;
+pub use exchange::{Exchange, Rate};
 use folding::projection;
 pub use query::exchange;
 

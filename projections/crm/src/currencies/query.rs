@@ -1,9 +1,10 @@
 //! The rates of a day.
 
+use chrono::NaiveDate;
 use kernel::{Currency, TenantId};
 use sqlx::PgConnection;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Rate};
 use folding::as_of::AsOf;
 use folding::named::Named;
 
@@ -15,13 +16,13 @@ const BASE: &str = "
 
 /// Rates may be set for days to come: today is by the clock of Postgres, a day being coarse enough for it.
 const RATES: &str = "
-    SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, rate_nanos
+    SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, day, rate_nanos
     FROM exchange_rate
     WHERE tenant_id = $1 AND (from_currency = $4 OR to_currency = $4)
       AND day <= (coalesce($2::timestamptz, now()) AT TIME ZONE 'UTC')::date AND ($3::timestamptz IS NULL OR known_from <= $3)
     ORDER BY from_currency, to_currency, day DESC, version DESC";
 
-type Rate = (Named<Currency>, Named<Currency>, i64);
+type RateOfDay = (Named<Currency>, Named<Currency>, NaiveDate, i64);
 
 /// The tenant's base currency and the rates that held as of a moment. Until a base is chosen it is EUR.
 pub async fn exchange(tables: &mut PgConnection, tenant: TenantId, as_of: AsOf) -> Result<Exchange, sqlx::Error> {
@@ -32,12 +33,12 @@ pub async fn exchange(tables: &mut PgConnection, tenant: TenantId, as_of: AsOf) 
         .fetch_optional(&mut *tables)
         .await?
         .map_or(Currency::EUR, |Named(base)| base);
-    let rates: Vec<Rate> = sqlx::query_as(RATES)
+    let rates: Vec<RateOfDay> = sqlx::query_as(RATES)
         .bind(tenant.uuid())
         .bind(as_of.at)
         .bind(as_of.known)
         .bind(Named(base))
         .fetch_all(tables)
         .await?;
-    Ok(Exchange::new(base, rates.into_iter().map(|(from, to, nanos)| (from.0, to.0, nanos))))
+    Ok(Exchange::new(base, rates.into_iter().map(|(from, to, day, nanos)| (from.0, to.0, Rate { day, nanos }))))
 }

@@ -75,7 +75,7 @@ impl Filter for LeadFilter {
             query.push(" AND t.owner IS NULL");
         }
         if let Some(email) = email {
-            query.push(" AND t.email = ").push_bind(email.to_lowercase());
+            query.push(" AND t.email = ").push_bind(kernel::folded(&email));
         }
         if let Some(country) = country {
             query.push(" AND t.country = ").push_bind(country.to_ascii_uppercase());

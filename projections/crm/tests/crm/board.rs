@@ -80,6 +80,31 @@ async fn the_board_of_a_past_day_shows_deals_stages_and_rates_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_rate_out_of_the_base_currency_counts_from_its_day_on() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 100)]);
+    let tenant = story.tenant.uuid();
+    let (eur, usd) = (Currency::EUR, Currency::USD);
+    for (on, from, to, rate_nanos) in [
+        (1, usd, eur, 900_000_000),
+        (3, eur, usd, 1_250_000_000),
+        (5, usd, eur, 700_000_000),
+        (5, eur, usd, 1_000_000_000),
+    ] {
+        story.add::<CurrenciesEvent>(tenant, day(0), ExchangeRateSet { from, to, day: date(on), rate_nanos });
+    }
+    let amount = Money { minor: 10_000, currency: usd };
+    story.add::<OpportunityEvent>(id(), day(1), opened(pipeline, stages[0], amount));
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    for (at, expected) in [(1, 9_000), (2, 9_000), (3, 8_000), (4, 8_000), (5, 7_000), (6, 7_000)] {
+        let board = board(&mut tables, story.tenant, pipeline, AsOf::at(day(at))).await.unwrap().unwrap();
+        assert_eq!(board.stages[0].base_minor, expected, "on day {at}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_told_late_is_on_the_board_of_its_day_and_not_on_the_board_as_it_was_known_then() {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 100), ("Second", 100)]);

@@ -73,6 +73,24 @@ async fn a_contact_is_found_by_the_beginnings_of_its_words_and_no_longer_by_old_
 }
 
 #[tokio::test]
+async fn a_contact_is_found_however_accents_were_stored_or_are_asked_for() {
+    let (parted, composed) = ("Rene\u{301}", "Ren\u{e9}");
+    let mut story = Story::new();
+    // As it was stored before texts were composed.
+    contact(&mut story, parted, Some("rene\u{301}@example.com"), None);
+    contact(&mut story, composed, None, None);
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 1).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    for asked in [parted, composed] {
+        let search = ContactFilter { search: Some(asked.to_owned()), ..ContactFilter::default() };
+        assert_eq!(contacts::count(&mut tables, story.tenant, &search).await.unwrap(), 2, "{asked:?}");
+        let email = ContactFilter { email: Some(format!("{asked}@example.com")), ..ContactFilter::default() };
+        assert_eq!(contacts::count(&mut tables, story.tenant, &email).await.unwrap(), 1, "{asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_contact_moves_to_another_account() {
     let (mut story, first, second) = (Story::new(), id(), id());
     let ada = contact(&mut story, "Ada", None, Some(first));

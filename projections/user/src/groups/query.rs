@@ -4,7 +4,7 @@ use folding::as_of::AsOf;
 use folding::list::{self, Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
-use kernel::TenantId;
+use kernel::{TenantId, composed};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -28,10 +28,10 @@ impl Filter for GroupFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         of_tenant(query, tenant).push(" AND NOT t.dissolved");
         if let Some(name) = self.name.clone() {
-            query.push(" AND t.name = ").push_bind(name);
+            query.push(" AND t.name = ").push_bind(composed(&name).into_owned());
         }
         if let Some(name) = self.alike.clone() {
-            query.push(" AND lower(t.name) = lower(").push_bind(name).push(")");
+            query.push(" AND lower(t.name) = lower(").push_bind(composed(&name).into_owned()).push(")");
         }
         if let Some(external_id) = self.external_id.clone() {
             query.push(" AND t.external_id = ").push_bind(external_id);

@@ -5,7 +5,7 @@ use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
 use folding::history::History;
 use folding::table::{self, Key};
-use kernel::RecordedEvent;
+use kernel::{RecordedEvent, composed};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -58,7 +58,7 @@ impl Current for GroupRow {
             tenant_id,
             group_id,
             version: change.version,
-            name: created.name.clone(),
+            name: composed(&created.name).into_owned(),
             external_id: None,
             roles: Json(created.roles.iter().cloned().collect()),
             dissolved: false,
@@ -73,7 +73,7 @@ impl Current for GroupRow {
         match &change.event {
             // A stream begins with it, and only there.
             GroupEvent::GroupCreated(_) => {}
-            GroupEvent::GroupRenamed(e) => self.name.clone_from(&e.name),
+            GroupEvent::GroupRenamed(e) => self.name = composed(&e.name).into_owned(),
             GroupEvent::GroupExternalIdChanged(e) => self.external_id.clone_from(&e.external_id),
             GroupEvent::GroupRoleGranted(e) => _ = self.roles.insert(e.role.clone()),
             GroupEvent::GroupRoleRevoked(e) => _ = self.roles.remove(&e.role),

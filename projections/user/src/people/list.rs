@@ -113,7 +113,7 @@ pub async fn by_login(
          LIMIT 1",
         select = select::<PersonRow>()
     );
-    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(login.trim().to_lowercase());
+    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(kernel::folded(login.trim()));
     query.bind(present()).fetch_optional(tables).await
 }
 
@@ -230,10 +230,10 @@ impl PersonFilter {
             }
         };
         if let Some(email) = &self.email {
-            query.push(" AND t.email = ").push_bind(email.to_lowercase());
+            query.push(" AND t.email = ").push_bind(kernel::folded(email));
         }
         if let Some(user_name) = &self.user_name {
-            query.push(" AND t.user_name = ").push_bind(user_name.to_lowercase());
+            query.push(" AND t.user_name = ").push_bind(kernel::folded(user_name));
         }
     }
 }

@@ -123,8 +123,9 @@ impl Current for PersonRow {
             }
             UserEvent::UserPictureRemoved(_) => (self.picture, self.uploaded_picture) = (None, None),
             UserEvent::UserLoginChanged(e) => {
-                self.email_verified &= self.email.as_ref() == Some(e.login.email.reveal());
+                let before = self.email.clone();
                 self.sign_in_with(&e.login);
+                self.email_verified &= before.is_some() && before == self.email;
             }
             UserEvent::UserExternalIdChanged(e) => {
                 self.external_id = e.external_id.as_ref().and_then(Personal::known).cloned();
@@ -185,7 +186,8 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        self.email = login.email.known().cloned();
+        // One that was stored before addresses were composed is looked for like the others.
+        self.email = login.email.known().map(|email| kernel::folded(email));
         self.user_name = login.user_name.as_ref().and_then(Personal::known).cloned();
     }
 

@@ -156,6 +156,29 @@ async fn a_login_that_changed_is_found_by_the_new_one_only() {
 }
 
 #[tokio::test]
+async fn who_has_an_accent_is_found_however_it_was_stored_and_is_typed() {
+    let mut story = Story::new();
+    let rene = user(&mut story, "Rene\u{301}", &[]);
+    story.add::<UserEvent>(rene, day(2), UserEmailVerified {});
+    let login = Login { email: "ren\u{e9}@example.com".to_owned().into(), user_name: None };
+    let composed = UserLoginChanged { login };
+    for changed in [None, Some(composed)] {
+        if let Some(changed) = changed {
+            story.add::<UserEvent>(rene, day(3), changed);
+        }
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, 100).await.unwrap();
+        for typed in ["RENE\u{301}", "ren\u{e9}"] {
+            let search = PersonFilter { search: Some(typed.to_owned()), ..PersonFilter::default() };
+            assert_eq!(names(&stage, &story, search).await.len(), 1, "{typed:?}");
+            let mut tables = stage.read(story.tenant).await;
+            let found = people::by_login(&mut tables, story.tenant, &format!("{typed}@example.com")).await.unwrap();
+            assert_eq!(found.map(|row| (row.user_id, row.email_verified)), Some((rene, true)), "{typed:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_erased_user_leaves_no_word_of_who_they_were() {
     let mut story = Story::new();
     let ada = user(&mut story, "Ada Lovelace", &["member"]);

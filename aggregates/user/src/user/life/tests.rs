@@ -255,6 +255,18 @@ fn a_new_address_is_not_verified_and_the_same_one_stays_so() {
 }
 
 #[test]
+fn an_address_in_another_form_of_its_characters_is_the_same_one() {
+    let mut user = User::default();
+    user.evolve(registered(&[]));
+    // As it was stored before addresses were composed.
+    user.evolve(UserLoginChanged { login: login("rene\u{301}@example.com") }.into());
+    user.evolve(UserEmailVerified {}.into());
+    user.evolve(UserLoginChanged { login: login("ren\u{e9}@example.com") }.into());
+    assert!(user.email_verified);
+    assert_eq!(user.login, login("ren\u{e9}@example.com"));
+}
+
+#[test]
 fn an_owner_is_an_administrator_who_may_sign_in() {
     let mut user = User::default();
     user.evolve(registered(&["admin"]));

@@ -83,7 +83,8 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
         Some(name) => first(name),
         None => Some(asserted.name_id.value.clone()),
     };
-    let email = email.filter(|email| details.speaks_of(email)).ok_or(Fault::Subject)?;
+    let email =
+        email.map(|email| kernel::folded(&email)).filter(|email| details.speaks_of(email)).ok_or(Fault::Subject)?;
     let roles = attributes.roles.as_ref().map(|name| details.roles_of(asserted.attribute(name))).unwrap_or_default();
     let name = attributes.name.as_ref().and_then(first);
     let request = asserted.in_response_to;
@@ -94,7 +95,7 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
         session: asserted.session,
         name: Some(SamlName { value: asserted.name_id.value.into(), format: asserted.name_id.format }),
     };
-    Ok(Said { connection: connection.id, email: email.to_lowercase(), name, roles, sign_in, request, at })
+    Ok(Said { connection: connection.id, email, name, roles, sign_in, request, at })
 }
 
 /// Signs in whom a provider vouches for, in the browser that asked.

@@ -79,7 +79,7 @@ pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
         Err(answer) => return Ok(answer),
     };
     let email = form.get("email").unwrap_or_default().trim();
-    let domain = email.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default();
+    let domain = email.rsplit_once('@').map(|(_, domain)| kernel::folded(domain)).unwrap_or_default();
     let Some(id) = provider.connection_of(&visit, &domain).await? else {
         let unknown = "No organization signs people with this address in here.";
         return show_login(provider, &visit, &goal, email, Some(unknown)).await;
