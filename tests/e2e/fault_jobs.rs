@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::world::World;
 
 /// Rows of each file.
-const ROWS: usize = 6_000;
+const ROWS: usize = 4_000;
 
 fn file(tenant: &str) -> String {
     // The company says in the log which row it was: names are sealed there.

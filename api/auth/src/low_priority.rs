@@ -126,7 +126,8 @@ mod tests {
             starts.await.unwrap();
         }
         // It takes the only place in the queue as soon as it is asked for its outcome.
-        let mut forsaken = Box::pin(pool.run(|| -> u8 { panic!("nobody waits for it") }));
+        let (forsaken_begins, was_begun) = std::sync::mpsc::channel();
+        let mut forsaken = Box::pin(pool.run(move || forsaken_begins.send(())));
         assert_eq!((&mut forsaken).now_or_never(), None);
         assert_eq!(pool.run(|| 1).await, Err(Undone::Busy));
         drop(forsaken);
@@ -136,6 +137,13 @@ mod tests {
         for busy in busy {
             assert_eq!(busy.await.unwrap(), Ok(()));
         }
-        assert_eq!(pool.run(|| 1).await, Ok(1));
+        // Who waited is answered before the thread takes the next from the queue: its place is free a moment later.
+        let done = testbed::eventually("there is a place again", async || match pool.run(|| 1).await {
+            Err(Undone::Busy) => None,
+            done => Some(done),
+        });
+        assert_eq!(done.await, Ok(1));
+        // It goes when its turn comes, without having been begun.
+        assert_eq!(was_begun.recv(), Err(std::sync::mpsc::RecvError));
     }
 }

@@ -19,8 +19,26 @@ const SUPERUSER: &str = "postgres";
 /// Postgres stops fast (open transactions are rolled back) on this signal.
 const FAST: Signal = Signal::INT;
 
+/// What is to become of its data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// It is there again after a crash of the machine.
+    Kept,
+    /// It is removed when the server stops: nothing waits for the disk.
+    Discarded,
+}
+
+impl Data {
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Kept => &[],
+            Self::Discarded => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
+        }
+    }
+}
+
 /// Starts the private Postgres on a port of 127.0.0.1; the first time makes its data folder.
-pub async fn start(home: &Home, port: u16) -> Result<Server> {
+pub async fn start(home: &Home, port: u16, kept: Data) -> Result<Server> {
     // Absolute, for it runs elsewhere; and without our link, which its account may be unable to follow.
     let binaries = find(home)?.canonicalize()?;
     let account = Account::for_servers()?;
@@ -31,7 +49,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     if data.is_dir() {
         check_version(&binaries, &data)?;
     } else {
-        initialise(&binaries, &folder, account.as_ref(), &password).await?;
+        initialise(&binaries, &folder, account.as_ref(), &password, kept).await?;
     }
 
     let mut command = Command::new(binaries.join("postgres"));
@@ -44,7 +62,11 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
         "checkpoint_timeout=15min",
         "wal_compression=on",
         "log_min_messages=warning",
-    ] {
+    ]
+    .iter()
+    .chain(kept.settings())
+    .copied()
+    {
         command.args(["-c", setting]);
     }
     prepare(&mut command, &folder);
@@ -93,7 +115,13 @@ fn major(folder: &Path) -> u32 {
 }
 
 /// Makes the data folder: beside its place first, so that an interrupted start leaves nothing half done.
-async fn initialise(binaries: &Path, folder: &Path, account: Option<&Account>, password: &str) -> Result<()> {
+async fn initialise(
+    binaries: &Path,
+    folder: &Path,
+    account: Option<&Account>,
+    password: &str,
+    kept: Data,
+) -> Result<()> {
     let draft = folder.join("data.draft");
     let password_file = folder.join("password.draft");
     let _ = fs::remove_dir_all(&draft);
@@ -108,6 +136,9 @@ async fn initialise(binaries: &Path, folder: &Path, account: Option<&Account>, p
         .arg(format!("--pwfile={}", password_file.display()))
         .args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--data-checksums"])
         .arg(if cfg!(target_os = "macos") { "--locale=en_US.UTF-8" } else { "--locale=C.UTF-8" });
+    if kept == Data::Discarded {
+        command.arg("--no-sync");
+    }
     prepare(&mut command, folder);
     process::run_as(&mut command, account);
     // Whoever stops us meanwhile finds nothing of it at work.

@@ -11,6 +11,14 @@ use crate::sandbox::{Dev, Sandbox, ended, eventually};
 const RERUN: [&str; 9] =
     ["job", "rerun", "--tenant", "demo", "--from", "2020-01-01", "--until", "2100-01-01", "--into"];
 
+/// Waits for them: an export has what they have.
+fn read_models_have_all(sandbox: &Sandbox) {
+    eventually("the read models have all", || {
+        let status = sandbox.json(&["projection", "status", "--service", "crm"]);
+        status.as_array().unwrap().iter().all(|projection| projection["lag"] == 0).then_some(())
+    });
+}
+
 #[test]
 fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     let sandbox = Sandbox::new();
@@ -21,10 +29,7 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     sandbox.send(dev.token(), "/v1/crm/imports", "text/csv", "name,email\nMary,mary@example.com\n");
     jobs_are_completed(&sandbox, "demo", 1);
     // What is exported is what was captured until then, as the read model has it.
-    eventually("the read models have all", || {
-        let status = sandbox.json(&["projection", "status", "--service", "crm"]);
-        status.as_array().unwrap().iter().all(|projection| projection["lag"] == 0).then_some(())
-    });
+    read_models_have_all(&sandbox);
     sandbox.json(&["job", "create", "--tenant", "demo", "export_leads", r#"{"status": ["new"]}"#]);
     jobs_are_completed(&sandbox, "demo", 2);
 
@@ -63,6 +68,7 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
 
     let token = sandbox.json(&["token", "--tenant", "demo-copy", "--role", "admin"]);
     sandbox.post(token["token"].as_str().unwrap(), "/v1/crm/leads", &json!({ "name": "Somebody Else" }));
+    read_models_have_all(&sandbox);
     let ended = sandbox.run(&[&["--format", "json"], &RERUN[..], &["demo-copy"]].concat());
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     let again: Value = serde_json::from_str(&ended.stdout).unwrap();

@@ -10,7 +10,7 @@ use eventstore::transfer::{self, Transfer, TransferError};
 use eventstore::{ClaimAct, Closure, EventStore, Settings};
 use kernel::{Position, Service, SystemClock, TenantId};
 use sqlx::postgres::PgRow;
-use sqlx::{Executor, Row};
+use sqlx::{Connection, Executor, Row};
 use testbed::Database;
 
 use super::support::*;
@@ -383,12 +383,17 @@ async fn whoever_is_suspended_while_it_keeps_others_from_writing_loses_that_afte
     let elsewhere = Database::fresh("crm").await;
     let (moving, other) = (testbed::tenant(), testbed::tenant());
     let mut transfer = between(moving, &database, &elsewhere).await;
+    // However many answers of the server it finds at once, it gets no further than to what it has to write.
+    let mut ahead = superuser(&database).await;
+    let mut holding = ahead.begin().await.unwrap();
+    holding.execute("LOCK TABLE log.closed IN SHARE MODE").await.unwrap();
     {
         let mut pausing = std::pin::pin!(transfer.pause("east", Duration::from_mins(1)));
-        // It goes on by one answer of the server at a time, and then no more.
         while !kept_from_writing(&database).await {
-            assert!(futures::poll!(pausing.as_mut()).is_pending(), "it was not seen");
+            assert!(futures::poll!(pausing.as_mut()).is_pending(), "it wrote though it could not");
         }
+        // From here on nobody asks it to go on.
+        holding.rollback().await.unwrap();
         let appended = tokio::time::timeout(Duration::from_mins(1), async { while refused(&store, other).await {} });
         appended.await.expect("others write");
         assert!(pausing.await.is_err(), "it holds nothing any more");

@@ -20,9 +20,11 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes and starts a cluster to be killed. It does not sync its files, which only a crash of the machine could show, and
-    /// which makes its recovery quicker by seconds.
+    /// which makes its recovery quicker by seconds. Its folder is in the one that `INOPSIO_TEST_CLUSTERS` names, if any: in memory, where
+    /// `scripts/with-postgres` finds room for it.
     pub fn unsynced() -> Self {
-        Self::start(programs::temporary_directory("postgres"), "-c fsync=off -c dynamic_shared_memory_type=mmap")
+        let place = std::env::var_os("INOPSIO_TEST_CLUSTERS").map_or_else(std::env::temp_dir, PathBuf::from);
+        Self::start(programs::directory_in(&place, "postgres"), "-c fsync=off -c dynamic_shared_memory_type=mmap")
     }
 
     /// Makes and starts a cluster that syncs what it commits, as a real one does.

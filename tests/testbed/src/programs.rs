@@ -116,7 +116,12 @@ pub fn free_port() -> u16 {
 
 /// A new temporary directory.
 pub(crate) fn temporary_directory(what: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("inopsio-test-{what}-{}", crate::database::unique()));
+    directory_in(&std::env::temp_dir(), what)
+}
+
+/// A new directory in this one, for as long as a test runs.
+pub(crate) fn directory_in(place: &Path, what: &str) -> PathBuf {
+    let dir = place.join(format!("inopsio-test-{what}-{}", crate::database::unique()));
     std::fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     dir
 }

@@ -36,7 +36,7 @@ impl Private {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let ports = Ports { http: 0, postgres: free, nats: 0 };
         let mut private = Self { config: config::write_and_read(&home, ports)?, server: None, folder };
-        private.server = Some(postgres::start(&home, free).await?);
+        private.server = Some(postgres::start(&home, free, postgres::Data::Discarded).await?);
         Ok(private)
     }
 

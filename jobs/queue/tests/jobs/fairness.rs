@@ -1,5 +1,6 @@
 //! Nobody waits for somebody else's thousands.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jobs::{NewJob, Request, Settings, State};
@@ -100,6 +101,11 @@ async fn a_long_job_gives_its_place_at_its_next_step_to_a_tenant_of_whom_nothing
     let both = [(&one, ids[0]), (&two, ids[1])];
     world.runner(&world.jobs);
     step(&world, &both, 10, 10).await;
+    // A step is written before its job looks whether it is in somebody's way: who comes before both have looked would be seen too soon.
+    testbed::eventually("both wait for their next step", async || {
+        (world.stage.at_gate.load(Ordering::SeqCst) == 2).then_some(())
+    })
+    .await;
     assert_eq!(world.stage.begun.lock().unwrap().len(), 2, "nobody waits, nobody gives way");
 
     let short = world.jobs.submit(&third, "note", &new_job(json!(1))).await.unwrap().id;

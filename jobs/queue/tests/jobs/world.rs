@@ -1,5 +1,6 @@
 //! Tables, a bus, runners, and handlers that do as a test says.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,8 +45,10 @@ pub struct Stage {
     pub most_of_tenant: Arc<Mutex<usize>>,
     pub most: Arc<Mutex<usize>>,
     pub doubled: Arc<Mutex<usize>>,
-    /// `hold` jobs wait here.
+    /// `hold` jobs wait here, and `write` jobs before each part.
     pub gate: Arc<Semaphore>,
+    /// How many `write` jobs are there.
+    pub at_gate: Arc<AtomicUsize>,
     /// What `lend` jobs work with, in the order in which they were begun.
     pub lent: Arc<Mutex<Vec<Work>>>,
 }
@@ -100,6 +103,7 @@ impl World {
             most: Arc::default(),
             doubled: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
+            at_gate: Arc::default(),
             lent: Arc::default(),
         };
         let jobs = open(&database, &bus, settings, &stage);
@@ -269,6 +273,22 @@ impl Drop for Playing {
     }
 }
 
+/// One that is at the gate until this is dropped.
+struct AtGate<'a>(&'a Stage);
+
+impl<'a> AtGate<'a> {
+    fn comes(stage: &'a Stage) -> Self {
+        stage.at_gate.fetch_add(1, Ordering::SeqCst);
+        Self(stage)
+    }
+}
+
+impl Drop for AtGate<'_> {
+    fn drop(&mut self) {
+        self.0.at_gate.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
     let me = (work.tenant(), work.id());
     stage.begun.lock().unwrap().push((me.0, me.1, work.attempt()));
@@ -310,7 +330,9 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
             let parts: u64 = work.arguments()?;
             let mut done: u64 = work.checkpoint()?.unwrap_or_default();
             while done < parts {
+                let waits = AtGate::comes(&stage);
                 stage.gate.acquire().await.unwrap().forget();
+                drop(waits);
                 done += 1;
                 let part = Some(format!("part {done}\n").into_bytes());
                 work.step(Step { checkpoint: json!(done), done, total: Some(parts), part }).await?;

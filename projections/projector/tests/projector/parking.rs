@@ -21,6 +21,12 @@ pub(crate) async fn state(models: &ReadModels) -> (ProjectionState, u64, u64) {
     (status[0].state, status[0].parked_events, status[0].parked_aggregates)
 }
 
+/// Waits until it is so. Where connections are cut, a projection can be as far as it has to be and fail a moment later, when it looks
+/// after its letters on one that is gone.
+pub(crate) async fn recovers(models: &ReadModels, to: (ProjectionState, u64, u64)) {
+    testbed::eventually(&format!("it is {to:?}"), async || (state(models).await == to).then_some(())).await;
+}
+
 /// In one batch: good ones, a broken one, good ones of the same and of other lamps.
 async fn broken_by(payload: &str) {
     let road = Road::new(Lamps::new()).await;

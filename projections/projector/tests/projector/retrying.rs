@@ -4,7 +4,7 @@ use projector::ProjectionState;
 use sqlx::Row;
 
 use crate::lamps::Lamps;
-use crate::parking::{parked, state};
+use crate::parking::{parked, recovers, state};
 use crate::road::Road;
 
 const POISON: &str = r#"{"broken":"poison"}"#;
@@ -124,7 +124,7 @@ async fn fault_connections_cut_while_letters_are_tried_lose_and_double_nothing()
         road.cut().await;
     }
     road.visible(&running.models).await;
-    assert_eq!(state(&running.models).await, (ProjectionState::Parked, 40, 20));
+    recovers(&running.models, (ProjectionState::Parked, 40, 20)).await;
     running.stop().await;
     let running = road.start_eager(&mended());
     for _ in 0..5 {
@@ -134,7 +134,7 @@ async fn fault_connections_cut_while_letters_are_tried_lose_and_double_nothing()
     drained(&road).await;
     road.visible(&running.models).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
-    assert_eq!(state(&running.models).await, (ProjectionState::Live, 0, 0));
+    recovers(&running.models, (ProjectionState::Live, 0, 0)).await;
     running.stop().await;
 }
 

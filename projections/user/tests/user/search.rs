@@ -34,6 +34,17 @@ async fn crowd() -> (Stage, Story) {
     (stage, story)
 }
 
+/// One crowd for all that is asked of it, for it takes longest to make: what only reads comes first, and what changes it most comes last.
+#[tokio::test]
+async fn among_thousands_of_people_whoever_is_searched_for_is_found_with_little_read() {
+    let (stage, mut story) = crowd().await;
+    a_page_of_a_search_reads_little_whether_few_or_all_have_the_words(&stage, &story).await;
+    pages_of_a_search_are_the_same_people_whichever_way_they_are_found(&stage, &story).await;
+    two_words_of_many_are_merged_though_nothing_is_known_of_them_yet(&stage).await;
+    a_page_by_number_begins_where_the_one_before_ended(&stage, &mut story).await;
+    who_is_renamed_locked_or_removed_is_found_where_they_stand_now(&stage, &mut story).await;
+}
+
 /// Rows and index entries that this session has read of the directory's tables, as Postgres counts them.
 async fn rows_read(tables: &mut PgConnection) -> i64 {
     let read = "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint FROM pg_class
@@ -68,9 +79,7 @@ fn expected(holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
     names
 }
 
-#[tokio::test]
-async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words() {
-    let (stage, story) = crowd().await;
+async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words(stage: &Stage, story: &Story) {
     let mut tables = stage.read(story.tenant).await;
     // Each word is counted up to a thousand first. Those who have the same word stand in order already, be they early or late in
     // the list, and two such words are merged. "f" begins many: who has it is met on the way. "f5" does, too, but whoever has it
@@ -101,9 +110,7 @@ async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words() {
     }
 }
 
-#[tokio::test]
-async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet() {
-    let (stage, _) = crowd().await;
+async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet(stage: &Stage) {
     // Another tenant comes, and Postgres has gathered nothing of it so far.
     let (mut story, each) = (Story::new(), 1_200);
     for nth in 0..2 * each {
@@ -127,13 +134,8 @@ async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet() {
     assert_eq!(left, "on", "what else is asked is planned as ever");
 }
 
-#[tokio::test]
-async fn pages_of_a_search_are_the_same_people_whichever_way_they_are_found() {
-    let (stage, story) = crowd().await;
-    let by_name = |text: &'static str| {
-        let (stage, story) = (&stage, &story);
-        async move { names(stage, story, &searched(text), PersonOrder::Name).await }
-    };
+async fn pages_of_a_search_are_the_same_people_whichever_way_they_are_found(stage: &Stage, story: &Story) {
+    let by_name = |text: &'static str| async move { names(stage, story, &searched(text), PersonOrder::Name).await };
     assert_eq!(by_name("ada").await, expected(|given, _| given == "Ada"), "the first in the order");
     assert_eq!(by_name("zoe").await, expected(|given, _| given == "Zoe"), "the last in the order");
     assert_eq!(by_name("zoe exam").await, expected(|given, _| given == "Zoe"));
@@ -149,26 +151,24 @@ async fn pages_of_a_search_are_the_same_people_whichever_way_they_are_found() {
     assert_eq!(by_name("role").await, Vec::<String>::new(), "what they belong to is no word of theirs");
 
     let role = PersonFilter { role: Some("member".to_owned()), ..searched("zoe") };
-    let oldest = names(&stage, &story, &role, PersonOrder::Oldest).await;
+    let oldest = names(stage, story, &role, PersonOrder::Oldest).await;
     assert_eq!(oldest.len(), MANY / 2);
-    let mut newest = names(&stage, &story, &role, PersonOrder::Newest).await;
+    let mut newest = names(stage, story, &role, PersonOrder::Newest).await;
     newest.reverse();
     assert_eq!(newest, oldest, "in other orders, too");
     let odd = PersonFilter { role: Some("odd".to_owned()), ..searched("zoe example") };
     let expected_odd = expected(|given, family| given == "Zoe" && is_odd(family[1..].parse().unwrap()));
-    assert_eq!(names(&stage, &story, &odd, PersonOrder::Name).await, expected_odd, "common words, merged");
-    let mut found = names(&stage, &story, &odd, PersonOrder::Newest).await;
+    assert_eq!(names(stage, story, &odd, PersonOrder::Name).await, expected_odd, "common words, merged");
+    let mut found = names(stage, story, &odd, PersonOrder::Newest).await;
     found.sort_unstable();
     assert_eq!(found, expected_odd, "and sorted");
     let some = PersonFilter { status: Some(vec![UserStatus::Active, UserStatus::Removed]), ..role.clone() };
-    assert_eq!(names(&stage, &story, &some, PersonOrder::Name).await, expected(|given, _| given == "Zoe"));
+    assert_eq!(names(stage, story, &some, PersonOrder::Name).await, expected(|given, _| given == "Zoe"));
     let locked = PersonFilter { status: Some(vec![UserStatus::Locked]), ..role };
-    assert_eq!(names(&stage, &story, &locked, PersonOrder::Name).await, Vec::<String>::new());
+    assert_eq!(names(stage, story, &locked, PersonOrder::Name).await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn who_is_renamed_locked_or_removed_is_found_where_they_stand_now() {
-    let (stage, mut story) = crowd().await;
+async fn who_is_renamed_locked_or_removed_is_found_where_they_stand_now(stage: &Stage, story: &mut Story) {
     let before = story.events.len();
     let (zoe, locked, removed) = (id(), id(), id());
     for (user, at) in [(zoe, 2), (locked, 3), (removed, 4)] {
@@ -197,9 +197,7 @@ async fn who_is_renamed_locked_or_removed_is_found_where_they_stand_now() {
     }
 }
 
-#[tokio::test]
-async fn a_page_by_number_begins_where_the_one_before_ended() {
-    let (stage, mut story) = crowd().await;
+async fn a_page_by_number_begins_where_the_one_before_ended(stage: &Stage, story: &mut Story) {
     let last = id();
     let before = story.events.len();
     story.add::<UserEvent>(last, day(2), registered("Last", "last@example.com", &[]));
