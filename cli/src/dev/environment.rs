@@ -29,7 +29,8 @@ impl Environment {
         postgres::stop_left_behind(home).await?;
         nats::stop_left_behind(home).await?;
         ports.check()?;
-        let (postgres, nats) = tokio::join!(postgres::start(home, ports.postgres, postgres::Data::Kept), nats::start(home, ports.nats));
+        let (postgres, nats) =
+            tokio::join!(postgres::start(home, ports.postgres, postgres::Data::Kept), nats::start(home, ports.nats));
         match (postgres, nats) {
             (Ok(postgres), Ok(nats)) => Ok(Self { postgres, nats, lock }),
             (Ok(postgres), Err(error)) => postgres.stop(STOP).await.and(Err(error)),
