@@ -42,7 +42,7 @@ kernel::events! {
         /// Their profile was changed; this is all of it, but for a picture that was uploaded: that stays, unless this has the address of another.
         UserProfileChanged = "user.user.profile_changed" @ 1 { pub profile: Profile },
         /// They have this picture, which was uploaded, in place of whichever they had.
-        UserPictureSet = "user.user.picture_set" @ 1 { pub uploaded: Personal<UploadedPicture> },
+        UserPictureSet = "user.user.picture_set" @ 1 { pub uploaded: Personal<UploadedPicture>, pub at: DateTime<Utc> },
         /// They have no picture any more.
         UserPictureRemoved = "user.user.picture_removed" @ 1 {},
         /// They sign in with something else; this is all of it. A new address is not verified.

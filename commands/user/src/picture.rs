@@ -17,11 +17,13 @@ pub struct PictureFields {
 }
 
 impl PictureFields {
-    fn check(&self) -> Result<UploadedPicture, Refusal> {
+    /// That a user has it, from now on.
+    fn check(&self, work: &Work<'_>) -> Result<UserCommand, Refusal> {
         let mut checks = Checks::default();
         let picture = Picture::check(&mut checks, "/picture", &self.file);
         checks.finish()?;
-        Ok(UploadedPicture { id: self.id.clone(), picture })
+        let uploaded = UploadedPicture { id: self.id.clone(), picture };
+        Ok(UserCommand::SetPicture { uploaded, at: kernel::to_micros(work.now()) })
     }
 }
 
@@ -62,8 +64,8 @@ impl Command for SetPicture {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
         access::over(work, &self.catalogue, &user).await?;
-        let uploaded = self.picture.check()?;
-        work.update::<User>(self.user, UserCommand::SetPicture { uploaded }).await
+        let set = self.picture.check(work)?;
+        work.update::<User>(self.user, set).await
     }
 }
 
@@ -83,9 +85,9 @@ impl Command for SetOwnPicture {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let uploaded = self.picture.check()?;
+        let set = self.picture.check(work)?;
         let user = oneself(work)?;
-        work.update::<User>(user, UserCommand::SetPicture { uploaded }).await?;
+        work.update::<User>(user, set).await?;
         Ok(user)
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, Personal, Refusal, folded};
+use kernel::{Aggregate, LastTimes, Personal, Refusal, folded};
 use serde::{Deserialize, Serialize};
 
 use super::step::UserStep;
+use super::upload;
 use crate::{
     GroupId, InvitationId, Labels, LinkFault, Login, OrganizationId, PhoneState, Profile, Upload, UploadedPicture,
     UserDeactivated, UserEmailVerificationFailed, UserEmailVerificationRequested, UserEmailVerified, UserErased,
@@ -36,6 +37,9 @@ pub struct User {
     /// The picture that they uploaded; then their profile has the address of none.
     #[serde(default)]
     pub upload: Option<Personal<Upload>>,
+    /// When they last uploaded one.
+    #[serde(default)]
+    pub uploads: LastTimes,
     /// By which an identity provider knows them.
     #[serde(default)]
     pub external_id: Option<Personal<String>>,
@@ -85,6 +89,7 @@ pub enum UserCommand {
     },
     SetPicture {
         uploaded: UploadedPicture,
+        at: DateTime<Utc>,
     },
     /// They are to have no picture: neither one that was uploaded nor the address of one.
     RemovePicture,
@@ -173,6 +178,9 @@ pub enum UserError {
     /// Too many codes were asked for.
     #[error("too many codes were asked for; another one can be sent in {wait} seconds")]
     TooManyCodes { wait: i64 },
+    /// Too many pictures were uploaded.
+    #[error("too many pictures were uploaded; another one can be in {wait} seconds")]
+    TooManyPictures { wait: i64 },
     /// The code is not good.
     #[error(
         "the code is not good: it is not the one that was sent last, its time is over, or it was tried too often; have a new one sent"
@@ -203,6 +211,9 @@ impl From<UserError> for Refusal {
             UserError::PhoneVerified => Self::conflict("phone_verified_already", error.to_string()),
             UserError::TooManyCodes { wait } => {
                 Self::rate_limited("codes_asked_too_often", error.to_string()).with("retry_after", wait)
+            }
+            UserError::TooManyPictures { wait } => {
+                Self::rate_limited("pictures_set_too_often", error.to_string()).with("retry_after", wait)
             }
             UserError::Code => Self::conflict("code_not_good", error.to_string()),
             UserError::TooMany { .. } => Self::conflict("too_many_memberships", error.to_string()),
@@ -238,6 +249,16 @@ impl User {
     /// Whether the picture that they uploaded is the one of this hash.
     fn has_uploaded(&self, sha256: &str) -> bool {
         self.upload.as_ref().and_then(Personal::known).is_some_and(|upload| upload.sha256 == sha256)
+    }
+
+    fn set_picture(&self, uploaded: UploadedPicture, at: DateTime<Utc>) -> Result<Vec<UserEvent>, UserError> {
+        if self.has_uploaded(&uploaded.picture.sha256) {
+            return Ok(vec![]);
+        }
+        if let Some(until) = self.uploads.waits_until(at, &upload::LIMITS) {
+            return Err(UserError::TooManyPictures { wait: (until - at).num_seconds() + 1 });
+        }
+        Ok(vec![UserPictureSet { uploaded: uploaded.into(), at }.into()])
     }
 
     fn may(&self, step: UserStep) -> Result<(), UserError> {
@@ -292,8 +313,7 @@ impl Aggregate for User {
             C::Register(registered) => vec![registered.into()],
             C::ChangeProfile { profile } if profile == self.profile => vec![],
             C::ChangeProfile { profile } => vec![UserProfileChanged { profile }.into()],
-            C::SetPicture { uploaded } if self.has_uploaded(&uploaded.picture.sha256) => vec![],
-            C::SetPicture { uploaded } => vec![UserPictureSet { uploaded: uploaded.into() }.into()],
+            C::SetPicture { uploaded, at } => self.set_picture(uploaded, at)?,
             C::RemovePicture if self.upload.is_none() && self.profile.picture.is_none() => vec![],
             C::RemovePicture => vec![UserPictureRemoved {}.into()],
             C::ChangeLogin { login } if login == self.login => vec![],
@@ -389,6 +409,7 @@ impl Aggregate for User {
             }
             UserEvent::UserPictureSet(e) => {
                 self.upload = Some(Upload::of(&e.uploaded));
+                self.uploads.note(e.at, &upload::LIMITS);
                 self.profile.picture = None;
             }
             UserEvent::UserPictureRemoved(_) => (self.upload, self.profile.picture) = (None, None),

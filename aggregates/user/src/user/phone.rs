@@ -4,6 +4,7 @@
 //! how many were sent, until when the last one is good, and how often it was guessed.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use kernel::LastTimes;
 use serde::{Deserialize, Serialize};
 
 use crate::CodeFault;
@@ -15,8 +16,6 @@ pub(super) const MOST_FAILURES: u32 = 5;
 /// How many codes a user may have sent within which time: each costs money, whatever number it goes to.
 const LIMITS: [(usize, TimeDelta); 3] =
     [(1, TimeDelta::minutes(1)), (5, TimeDelta::hours(1)), (10, TimeDelta::days(1))];
-/// How many times are kept: as many as the limits look at.
-const KEPT: usize = 10;
 
 /// Until when a code is good that is sent now.
 pub fn code_expires(now: DateTime<Utc>) -> DateTime<Utc> {
@@ -32,8 +31,8 @@ pub struct PhoneState {
     pub codes: u32,
     /// The last one, until it was used or the number changed.
     pub sent: Option<SentCode>,
-    /// When the last ones were asked for, the first first.
-    pub asked: Vec<DateTime<Utc>>,
+    /// When the last ones were asked for.
+    pub asked: LastTimes,
 }
 
 /// A code that was sent.
@@ -53,14 +52,7 @@ impl PhoneState {
 
     /// From when another code may be sent, if not now.
     pub(super) fn waits_until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let until = LIMITS.iter().filter_map(|(most, within)| {
-            // In order also where a clock was set back between them.
-            let mut counted: Vec<_> =
-                self.asked.iter().copied().filter(|asked| kernel::pauses(*asked, *within, at)).collect();
-            counted.sort_unstable();
-            Some(*counted.iter().rev().nth(most - 1)? + *within)
-        });
-        until.max()
+        self.asked.waits_until(at, &LIMITS)
     }
 
     /// What is to be said of a code that was entered; the outer none: nothing, because there is none that could be right.
@@ -77,9 +69,7 @@ impl PhoneState {
     pub(super) fn note_sent(&mut self, turn: u32, at: DateTime<Utc>, expires_at: DateTime<Utc>) {
         self.codes = turn;
         self.sent = Some(SentCode { turn, expires_at, failures: 0 });
-        self.asked.push(at);
-        let over = self.asked.len().saturating_sub(KEPT);
-        self.asked.drain(..over);
+        self.asked.note(at, &LIMITS);
     }
 
     pub(super) fn note_failure(&mut self, turn: u32) {

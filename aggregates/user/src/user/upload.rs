@@ -1,8 +1,12 @@
 //! The picture that a user uploads.
 
+use chrono::TimeDelta;
 use kernel::{Personal, Picture};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// How many pictures a user may have within which time, whoever uploads them: each stays in the history, with its file.
+pub(super) const LIMITS: [(usize, TimeDelta); 1] = [(20, TimeDelta::days(1))];
 
 /// A picture that was uploaded. All of it tells who somebody is, also its hash: whoever has the picture sees by that whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

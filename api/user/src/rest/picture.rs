@@ -52,7 +52,7 @@ impl Pictures {
     /// Give oneself a picture
     ///
     /// In place of whichever one has. What sort of picture it is, its bytes say. Its address is the `picture` of one's profile then, and everybody
-    /// sees it there who knows that. Needs the permission `user:self:write`.
+    /// sees it there who knows that. At most 20 a day, whoever gives them (`pictures_set_too_often`). Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/set-picture", method = "post", operation_id = "setMyPicture", tag = "Tag::Me")]
     async fn set_own(&self, command: Command<NewPicture>) -> Done {
         let set = SetOwnPicture { picture: fields(command.body)? };
@@ -72,7 +72,7 @@ impl Pictures {
 
     /// Give a user a picture
     ///
-    /// In place of whichever they have. Needs the permission `user:user:write`.
+    /// In place of whichever they have; at most 20 a day (`pictures_set_too_often`). Needs the permission `user:user:write`.
     #[oai(
         path = "/v1/user/users/:user/set-picture",
         method = "post",

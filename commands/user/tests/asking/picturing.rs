@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kernel::{Picture, Role, UserId, picture_address};
+use chrono::Duration;
+use kernel::{Kind, Picture, Role, UserId, picture_address};
 use user_commands::{
     ChangeOwnProfile, ChangeProfile, LoginFields, PictureFields, ProfileFields, Provisioned, RemoveOwnPicture,
     RemovePicture, RemoveUser, ReplaceUser, SetOwnPicture, SetPicture,
@@ -92,6 +93,23 @@ async fn what_is_no_picture_or_not_ones_own_is_refused_and_nothing_is_written() 
     // Who is no user has no profile of their own.
     assert_eq!(world.refused(&SetOwnPicture { picture: sent("id", &png(64, 64)) }).await.code(), "not_a_user");
     assert_eq!(world.refused(&RemoveOwnPicture).await.code(), "not_a_user");
+}
+
+#[tokio::test]
+async fn more_than_twenty_pictures_of_a_user_within_a_day_are_refused_whoever_uploads_them() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    let herself = world.as_user(ada);
+    for side in 16..36 {
+        world.done_as(&herself, &SetOwnPicture { picture: sent("id", &png(side, 64)) }).await;
+    }
+    let own = SetOwnPicture { picture: sent("id", &png(64, 64)) };
+    let given = SetPicture { user: ada, picture: own.picture.clone(), catalogue: catalogue() };
+    for refusal in [world.refused_as(&herself, &own).await, world.refused(&given).await] {
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::RateLimited, "pictures_set_too_often"));
+    }
+    world.clock.advance(Duration::days(1));
+    world.done_as(&herself, &own).await;
 }
 
 #[tokio::test]

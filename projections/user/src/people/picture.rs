@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use super::row::PersonPictureRow;
 
+/// So many are written at once: a rebuild's batch may have thousands, and a statement holds its parameters whole.
+const TOGETHER: usize = 100;
+
 /// What a batch makes of pictures: the one that somebody has after it, or none.
 #[derive(Default)]
 pub(super) struct PictureChanges(HashMap<Key, Option<PersonPictureRow>>);
@@ -51,7 +54,10 @@ impl PictureChanges {
                           WHERE t.tenant_id = k.tenant_id AND t.user_id = k.user_id";
             sqlx::query(delete).bind(tenants).bind(users).execute(&mut *tables).await?;
         }
-        table::upsert(&kept, tables).await
+        for kept in kept.chunks(TOGETHER) {
+            table::upsert(kept, tables).await?;
+        }
+        Ok(())
     }
 }
 

@@ -237,7 +237,7 @@ async fn tells_nobody(stage: &Stage, story: &Story) {
 fn uploaded(id: &str) -> UserPictureSet {
     // "picture".
     let picture = Picture { sha256: format!("hash of {id}"), base64: "cGljdHVyZQ==".to_owned(), ..Picture::default() };
-    UserPictureSet { uploaded: UploadedPicture { id: id.to_owned(), picture }.into() }
+    UserPictureSet { uploaded: UploadedPicture { id: id.to_owned(), picture }.into(), at: day(2) }
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_picture_that_was_uploaded_is_found_by_its_id_until_it_is_another_one_
         (profile(elsewhere).into(), None, elsewhere),
         (uploaded("third").into(), Some("third"), None),
         (UserPictureRemoved {}.into(), None, None),
-        (UserPictureSet { uploaded: Personal::forgotten() }.into(), None, None),
+        (UserPictureSet { uploaded: Personal::forgotten(), at: day(2) }.into(), None, None),
         (uploaded("fourth").into(), Some("fourth"), None),
         (UserRemoved {}.into(), None, None),
     ];

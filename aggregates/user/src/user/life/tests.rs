@@ -89,8 +89,10 @@ fn uploaded(id: &str, sha256: &str) -> UploadedPicture {
 
 #[test]
 fn a_picture_is_uploaded_or_elsewhere_and_what_changes_nothing_is_no_event() {
-    let set = |id: &str, sha256: &str| UserCommand::SetPicture { uploaded: uploaded(id, sha256) };
-    let was_set = |id: &str, sha256: &str| UserEvent::from(UserPictureSet { uploaded: uploaded(id, sha256).into() });
+    let at = DateTime::UNIX_EPOCH;
+    let set = |id: &str, sha256: &str| UserCommand::SetPicture { uploaded: uploaded(id, sha256), at };
+    let was_set =
+        |id: &str, sha256: &str| UserEvent::from(UserPictureSet { uploaded: uploaded(id, sha256).into(), at });
     let profile = |picture: Option<&str>| Profile {
         name: "Ada Lovelace".to_owned().into(),
         picture: picture.map(|picture| picture.to_owned().into()),
@@ -126,15 +128,29 @@ fn a_picture_is_uploaded_or_elsewhere_and_what_changes_nothing_is_no_event() {
         assert_eq!(after(vec![was_set("1", "a"), end]), (None, false));
     }
     // Of one that nobody can open any more it is known that it was there.
-    let forgotten = UserPictureSet { uploaded: Personal::forgotten() }.into();
+    let forgotten = UserPictureSet { uploaded: Personal::forgotten(), at }.into();
     assert_eq!(after(vec![elsewhere(), forgotten]), (None, false));
+}
+
+#[test]
+fn at_most_twenty_pictures_of_a_user_are_uploaded_within_a_day() {
+    let hour = |hour| DateTime::UNIX_EPOCH + TimeDelta::hours(hour);
+    let set = |nth: i64, at| UserCommand::SetPicture { uploaded: uploaded("id", &nth.to_string()), at };
+    let mut history: Vec<UserEvent> = vec![];
+    for nth in 0..20 {
+        history.push(UserPictureSet { uploaded: uploaded("id", &nth.to_string()).into(), at: hour(nth) }.into());
+        history.push(UserPictureRemoved {}.into());
+    }
+    given(history.clone()).when(set(20, hour(23))).then_expect_error(UserError::TooManyPictures { wait: 3_601 });
+    let set_again = UserPictureSet { uploaded: uploaded("id", "20").into(), at: hour(24) };
+    given(history).when(set(20, hour(24))).then_expect_events(vec![set_again.into()]);
 }
 
 #[test]
 fn nothing_of_a_picture_is_written_that_is_not_marked_and_the_state_has_no_file() {
     let mut uploaded = uploaded("an-id", "a-hash");
     uploaded.picture.base64 = "a-file".to_owned();
-    let set = UserPictureSet { uploaded: uploaded.into() };
+    let set = UserPictureSet { uploaded: uploaded.into(), at: DateTime::UNIX_EPOCH };
     let written = kernel::personal::marked(|| serde_json::to_value(&set)).unwrap();
     assert_eq!(written["uploaded"].as_object().unwrap().keys().collect::<Vec<_>>(), ["personal"], "{written}");
     let mut user = User::default();
