@@ -1,4 +1,4 @@
-//! Jobs in GraphQL: to look at. They are asked for and changed over REST, like everything.
+//! Jobs in GraphQL, read-only: jobs are created and changed over REST.
 
 mod batch;
 mod job;
@@ -20,18 +20,18 @@ use self::job::{JobRow, JobState};
 use self::queue::JobQueue;
 use self::schedule::ScheduleRow;
 
-/// What all questions need, in each service.
+/// The permission that every query here needs, in each service.
 const READ: &str = "job:read";
 
-/// What is done while nobody waits for the answer.
+/// Background jobs, with their schedules, queues and batches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JobsQuery;
 
-/// What is done while nobody waits for the answer.
+/// Background jobs, with their schedules, queues and batches. Read-only: jobs are created and changed over REST.
 #[graphql_object(context = Context)]
 impl JobsQuery {
-    /// Jobs, last asked for first. Of one service, or of all in which the caller has the permission `<service>:job:read`, which all
-    /// questions here need.
+    /// Jobs, newest first. From one service, or from all services in which the caller has the permission `<service>:job:read`. Every query
+    /// here needs this permission.
     #[expect(clippy::too_many_arguments, reason = "each is a filter")]
     async fn jobs(
         context: &Context,
@@ -68,7 +68,7 @@ impl JobsQuery {
         Ok(found.map(|(service, job)| JobRow { service, job }))
     }
 
-    /// The tenant's schedules, the first made first.
+    /// The tenant's schedules, oldest first.
     async fn schedules(context: &Context, service: Option<String>) -> FieldResult<Option<Vec<ScheduleRow>>> {
         let mut all = Vec::new();
         for service in context.permitted(service.as_deref(), READ)? {
@@ -88,7 +88,7 @@ impl JobsQuery {
         Ok(found.map(|(service, schedule)| ScheduleRow { service, schedule }))
     }
 
-    /// The queues in which the tenant has open jobs, or which it has paused or limited; each service has its own.
+    /// The queues in which the tenant has open jobs or which it has paused or limited. Each service has its own queues.
     async fn queues(context: &Context, service: Option<String>) -> FieldResult<Option<Vec<JobQueue>>> {
         let mut all = Vec::new();
         for service in context.permitted(service.as_deref(), READ)? {
@@ -107,10 +107,10 @@ impl JobsQuery {
     }
 }
 
-/// How what has an id is found in the tables of a service.
+/// Finds an object by its id in the tables of one service.
 type Find<T> = for<'a> fn(&'a mut PgConnection, TenantId, Uuid) -> BoxFuture<'a, Result<Option<T>, sqlx::Error>>;
 
-/// What has an id, and in which service: the first of those that are asked for.
+/// Finds an object by its id in the first of the requested services that has it.
 async fn find<T>(
     context: &Context,
     service: Option<&str>,

@@ -7,29 +7,29 @@ use juniper::GraphQLObject;
 use kernel::Service;
 use uuid::Uuid;
 
-/// Jobs that belong together.
+/// A batch: jobs that were created together.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct JobBatch {
-    /// The service whose it is.
+    /// The service to which the batch belongs.
     service: String,
-    /// Its id.
+    /// The batch's id.
     id: Uuid,
-    /// In whose name.
+    /// The requester: the subject of their token.
     actor: String,
-    /// How many jobs it has.
+    /// Number of jobs in the batch.
     total: i32,
-    /// How many of them are done.
+    /// Number of jobs that completed.
     completed: i32,
-    /// How many were cancelled.
+    /// Number of jobs that were cancelled.
     cancelled: i32,
-    /// How many failed for good.
+    /// Number of jobs that failed permanently.
     discarded: i32,
-    /// The job that is asked for when all of them are over.
+    /// The follow-up job, which is created when all jobs of the batch have finished.
     then: Option<Uuid>,
-    /// When it was asked for.
+    /// When the batch was created.
     created_at: DateTime<Utc>,
-    /// When the last of its jobs was over.
+    /// When the last of its jobs finished.
     finished_at: Option<DateTime<Utc>>,
 }
 

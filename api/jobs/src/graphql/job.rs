@@ -9,147 +9,147 @@ use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 #[graphql(name = "JobState")]
 pub enum JobState {
-    /// Its time has not come.
+    /// Waits until its start time.
     Scheduled,
-    /// It waits for its tenant's turn.
+    /// Ready to run; waits for its tenant's turn.
     Available,
-    /// It failed, and is tried again later.
+    /// The last attempt failed; the job is retried later.
     Retryable,
-    /// Somebody works at it.
+    /// A worker is running it.
     Running,
-    /// Done.
+    /// Finished successfully.
     Completed,
-    /// Somebody did not want it any more.
+    /// Cancelled on request.
     Cancelled,
-    /// It failed for good; a person may retry it.
+    /// Failed permanently; it can be retried by hand.
     Discarded,
 }
 
-/// A job.
+/// A background job.
 #[derive(Clone, Debug)]
 pub struct JobRow {
     pub(super) service: Service,
     pub(super) job: Job,
 }
 
-/// A job.
+/// A background job.
 #[graphql_object(context = Context, name = "Job")]
 impl JobRow {
-    /// The service whose it is.
+    /// The service to which the job belongs.
     fn service(&self) -> &str {
         self.service.name()
     }
 
-    /// Its id.
+    /// The job's id.
     fn id(&self) -> Uuid {
         self.job.id
     }
 
-    /// Its kind, such as `export_leads`.
+    /// The job's kind, such as `export_leads`.
     fn kind(&self) -> &str {
         &self.job.kind
     }
 
-    /// Its queue.
+    /// The queue in which the job runs.
     fn queue(&self) -> &str {
         &self.job.queue
     }
 
-    /// How it stands.
+    /// The job's state.
     fn state(&self) -> JobState {
         self.job.state.into()
     }
 
-    /// What it was asked for, as JSON.
+    /// The job's arguments, as JSON.
     fn arguments(&self) -> String {
         self.job.arguments.to_string()
     }
 
-    /// In whose name: the subject of their token.
+    /// The requester: the subject of their token.
     fn actor(&self) -> &str {
         &self.job.actor
     }
 
-    /// When it is, or was, due.
+    /// When the job is, or was, due to run.
     fn run_at(&self) -> DateTime<Utc> {
         self.job.run_at
     }
 
-    /// How often it was begun.
+    /// Number of attempts so far.
     fn attempt(&self) -> i32 {
         int(self.job.attempt.into())
     }
 
-    /// How often it is begun at most.
+    /// Maximum number of attempts.
     fn max_attempts(&self) -> i32 {
         int(self.job.max_attempts.into())
     }
 
-    /// How much of it is done.
+    /// Progress: units of work done so far.
     fn done(&self) -> BigInt {
         BigInt(self.job.done.into())
     }
 
-    /// Of how much, where that is known.
+    /// Total units of work, if known.
     fn total(&self) -> Option<BigInt> {
         self.job.total.map(|total| BigInt(total.into()))
     }
 
-    /// What it answered, as JSON.
+    /// The job's result, as JSON.
     fn result(&self) -> Option<String> {
         self.job.result.as_ref().map(ToString::to_string)
     }
 
-    /// Why the last attempt that failed did so; for programs.
+    /// Error code of the last failed attempt, for programs.
     fn code(&self) -> Option<&str> {
         self.job.code.as_deref()
     }
 
-    /// The same, for people.
+    /// Error message of the last failed attempt, for people.
     fn reason(&self) -> Option<&str> {
         self.job.reason.as_deref()
     }
 
-    /// The batch that it belongs to.
+    /// The batch to which the job belongs.
     fn batch(&self) -> Option<Uuid> {
         self.job.batch
     }
 
-    /// The schedule that asked for it.
+    /// The schedule that created the job.
     fn schedule(&self) -> Option<Uuid> {
         self.job.schedule
     }
 
-    /// For which of the schedule's times.
+    /// The scheduled time for which the job was created.
     fn slot(&self) -> Option<DateTime<Utc>> {
         self.job.slot
     }
 
-    /// Since when it is to stop.
+    /// When somebody requested that the job stop.
     fn cancel_requested_at(&self) -> Option<DateTime<Utc>> {
         self.job.cancel_requested_at
     }
 
-    /// When it was asked for.
+    /// When the job was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.job.created_at
     }
 
-    /// When it was last begun.
+    /// When the last attempt started.
     fn started_at(&self) -> Option<DateTime<Utc>> {
         self.job.started_at
     }
 
-    /// When it was over.
+    /// When the job finished.
     fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.job.finished_at
     }
 
-    /// What happened, the first first: at most 200 lines, after so many.
+    /// The job's log, oldest line first: at most 200 lines. `after` is the number of lines to skip.
     async fn log(
         &self,
         context: &Context,
@@ -162,7 +162,7 @@ impl JobRow {
     }
 }
 
-/// The logs of jobs: of each after how many lines, and how many.
+/// Loads the logs of several jobs at once. A key is a job, how many lines to skip, and how many to read.
 struct Logs;
 
 impl Fetch for Logs {
@@ -187,11 +187,11 @@ impl Fetch for Logs {
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct JobLogLine {
-    /// When.
+    /// When the line was written.
     at: DateTime<Utc>,
-    /// In which attempt; 0: before the first.
+    /// The number of the attempt; 0: before the first one.
     attempt: i32,
-    /// What.
+    /// The text of the line.
     message: String,
 }
 

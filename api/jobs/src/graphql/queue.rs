@@ -6,25 +6,25 @@ use jobs::Queue;
 use juniper::GraphQLObject;
 use kernel::Service;
 
-/// A queue as the tenant has it.
+/// A job queue, with the tenant's own limits and counts.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct JobQueue {
-    /// The service whose it is.
+    /// The service to which the queue belongs.
     service: String,
-    /// Its name.
+    /// The queue's name.
     name: String,
-    /// Since when nothing begins there.
+    /// Since when the queue is paused; no job starts meanwhile.
     paused_at: Option<DateTime<Utc>>,
-    /// At most so many run at the same time; null: as many as there is room for.
+    /// Maximum number of jobs that run at the same time; null: not limited by the tenant.
     concurrency: Option<i32>,
-    /// At most so many begin …
+    /// Maximum number of jobs that start per `rateSeconds`; null: not limited by the tenant.
     rate_count: Option<i32>,
-    /// … in so many seconds; null: as many as there is room for.
+    /// Length of that period in seconds; null: not limited by the tenant.
     rate_seconds: Option<i32>,
-    /// How many jobs wait.
+    /// Number of the tenant's jobs that wait.
     waiting: BigInt,
-    /// How many run.
+    /// Number of the tenant's jobs that run.
     running: i32,
 }
 

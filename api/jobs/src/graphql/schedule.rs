@@ -8,61 +8,61 @@ use juniper::{FieldResult, graphql_object};
 use kernel::Service;
 use uuid::Uuid;
 
-/// What asks for jobs again and again.
+/// A schedule, which creates jobs at recurring times.
 pub struct ScheduleRow {
     pub(super) service: Service,
     pub(super) schedule: Schedule,
 }
 
-/// What asks for jobs again and again.
+/// A schedule, which creates jobs at recurring times.
 #[graphql_object(context = Context, name = "JobSchedule")]
 impl ScheduleRow {
-    /// The service whose it is.
+    /// The service to which the schedule belongs.
     fn service(&self) -> &str {
         self.service.name()
     }
 
-    /// Its id.
+    /// The schedule's id.
     fn id(&self) -> Uuid {
         self.schedule.id
     }
 
-    /// The jobs' kind.
+    /// The kind of the jobs.
     fn kind(&self) -> &str {
         &self.schedule.kind
     }
 
-    /// What they are to work with, as JSON.
+    /// The arguments of the jobs, as JSON.
     fn arguments(&self) -> String {
         self.schedule.arguments.to_string()
     }
 
-    /// In whose name they are.
+    /// The requester of the jobs: the subject of their token.
     fn actor(&self) -> &str {
         &self.schedule.actor
     }
 
-    /// When: a cron expression.
+    /// The times, as a cron expression.
     fn cron(&self) -> &str {
         &self.schedule.cron
     }
 
-    /// In which time zone.
+    /// The IANA time zone of the cron expression.
     fn time_zone(&self) -> &str {
         &self.schedule.time_zone
     }
 
-    /// Whether a time counts that comes while the job of an earlier one is still open.
+    /// Whether a job is created while the one of an earlier time is still open.
     fn overlap(&self) -> bool {
         self.schedule.overlap
     }
 
-    /// Whether its times pass.
+    /// Whether the schedule creates no jobs: it is paused, or no time is left.
     fn paused(&self) -> bool {
         self.schedule.next_at.is_none()
     }
 
-    /// The times that come next, at most 200.
+    /// The next times, at most 200.
     fn next(&self, #[graphql(default = 5)] first: Option<i32>) -> FieldResult<Vec<DateTime<Utc>>> {
         let count = usize::try_from(few(first, 5, MOST_OF_A_PAGE)?).unwrap_or(usize::MAX);
         let Some(at) = self.schedule.next_at else { return Ok(Vec::new()) };
@@ -71,17 +71,17 @@ impl ScheduleRow {
         Ok(times)
     }
 
-    /// The last time for which a job was made.
+    /// The last time for which a job was created.
     fn last_at(&self) -> Option<DateTime<Utc>> {
         self.schedule.last_at
     }
 
-    /// That job.
+    /// The last job that was created.
     fn last_job(&self) -> Option<Uuid> {
         self.schedule.last_job
     }
 
-    /// How many times passed without a job of their own.
+    /// Number of times that passed without a job of their own.
     fn skipped(&self) -> BigInt {
         BigInt(self.schedule.skipped.into())
     }
