@@ -109,7 +109,7 @@ impl Context {
 /// A reason, as it is written on the command line.
 pub fn given(reason: &str) -> Result<&str> {
     if reason.trim().is_empty() {
-        bail!("--reason is empty; say why, so that whoever looks later knows");
+        bail!("--reason is empty; give a reason for those who read the record later");
     }
     Ok(reason)
 }
@@ -125,7 +125,7 @@ pub struct Whose {
     /// The tenant: its name or id
     #[arg(long)]
     pub tenant: String,
-    /// The service; all of them unless given
+    /// The service; all unless given
     #[arg(long)]
     pub service: Option<String>,
 }
