@@ -253,7 +253,11 @@ mod tests {
             ("INOPSIO_VAULT_TIMEOUT_SECONDS", "0", &["vault.timeout_seconds", "0", "1 to 60"]),
             ("INOPSIO_MASTER_KEY", "transit:t/k", &["auth.master_key", "INOPSIO_VAULT_TOKEN", "INOPSIO_VAULT_ROLE_ID"]),
             ("INOPSIO_CORS_ORIGINS", "[\"app.example.com\"]", &["http.cors_origins", "app.example.com", "https://"]),
-            ("INOPSIO_CORS_ORIGINS", "[\"https://app.example.com/\"]", &["http.cors_origins", "scheme, host and port only"]),
+            (
+                "INOPSIO_CORS_ORIGINS",
+                "[\"https://app.example.com/\"]",
+                &["http.cors_origins", "scheme, host and port only"],
+            ),
             ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
             ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "from 1 to"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
