@@ -85,7 +85,7 @@ impl Picture {
             return refuse("picture_too_large", detail);
         }
         let Some((format, ImageSize { width, height })) = read(&bytes) else {
-            return refuse("picture_format", "not a picture that is shown; allowed are PNG, JPEG and WebP".to_owned());
+            return refuse("picture_format", "not a supported picture; allowed are PNG, JPEG and WebP".to_owned());
         };
         let (Ok(wide), Ok(high)) = (u32::try_from(width), u32::try_from(height)) else {
             return refuse("picture_size", "wider or higher than any picture".to_owned());

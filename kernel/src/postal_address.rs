@@ -44,7 +44,7 @@ impl PostalAddress {
     /// each with its pointer below `at`, which points to the address.
     pub fn check(&self, checks: &mut Checks, at: &str) -> Self {
         if self.is_empty() {
-            checks.refuse(at, "empty", "say at least one of street, locality, region, postal_code and country");
+            checks.refuse(at, "empty", "give at least one of street, locality, region, postal_code and country");
         }
         let street = self.street.as_ref();
         let street = street.map(|text| checks.paragraph(&format!("{at}/street"), &lines(text), Self::STREET));
