@@ -97,12 +97,12 @@ impl Context {
     pub async fn bus(&self) -> Result<Bus> {
         let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
         // The error says where that is, without the password that its URL may hold.
-        Bus::connect(&settings).await.context("can't reach nats-server (does `inopsio dev` run?)")
+        Bus::connect(&settings).await.context("can't reach nats-server (is `inopsio dev` running?)")
     }
 
     fn reachable(&self) -> String {
         let postgres = &self.config.postgres;
-        format!("Postgres at {}:{} (does `inopsio dev` run?)", postgres.host, postgres.port)
+        format!("Postgres at {}:{} (is `inopsio dev` running?)", postgres.host, postgres.port)
     }
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Checks, TenantId};
 
-/// What sort of picture it is. Nothing that can hold a script (SVG) is among them.
+/// The format of a picture. Formats that can contain scripts (SVG) are not allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PictureFormat {
@@ -41,15 +41,15 @@ impl PictureFormat {
 /// A picture.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
-    /// What sort.
+    /// The format of the picture.
     pub format: PictureFormat,
-    /// How wide, in pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// How high, in pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// SHA-256 of its bytes, in hexadecimal digits.
+    /// SHA-256 of the picture's bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Its bytes, in base64.
+    /// The picture's bytes, in base64.
     pub base64: String,
 }
 

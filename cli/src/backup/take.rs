@@ -47,7 +47,10 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
     let snapshots = freeze(&databases).await.with_context(|| {
-        format!("the logs at {}:{} can't be read (does `inopsio dev` run?)", config.postgres.host, config.postgres.port)
+        format!(
+            "the logs at {}:{} can't be read (is `inopsio dev` running?)",
+            config.postgres.host, config.postgres.port
+        )
     })?;
     let pause = freezing.elapsed();
     let taken_at = SystemClock.now();

@@ -151,7 +151,7 @@ async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) 
     };
     let outcome = tokio::select! {
         outcome = working => outcome,
-        () = stop => Err(anyhow!("stopped; what was loaded is kept, and run the same command again to continue")),
+        () = stop => Err(anyhow!("stopped; what was loaded is kept: run the same command again to continue")),
     };
     if let Some(started) = started {
         started.stop().await?;
