@@ -78,7 +78,7 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
         return Err(Fault::hopeless("projection_unknown", reason));
     };
     let Some(admin) = &means.admin else {
-        let reason = "the process that ran it may not: postgres.admin_url is not set there";
+        let reason = "the process that ran the job can't rebuild read models: postgres.admin_url is not set there";
         return Err(Fault::hopeless("rebuild_not_possible", reason));
     };
     work.log(&format!("{name}: rebuilding from the first event, beside the live one")).await?;
