@@ -80,10 +80,10 @@ impl Command {
                 list(context, &found)
             }
             Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
-            Self::Resume { of } => change(context, of, Act::Resume, "goes on").await,
+            Self::Resume { of } => change(context, of, Act::Resume, "is resumed").await,
             Self::Limit { of, concurrency, rate } => {
                 let limited = concurrency.is_some() || rate.is_some();
-                let what = if limited { "is limited as asked" } else { "has no limits any more" };
+                let what = if limited { "has new limits" } else { "has no limits now" };
                 change(context, of, Act::Limit(Limits { concurrency, rate }), what).await
             }
         }
@@ -143,7 +143,7 @@ fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {
         return output::print_json(&output::of_services(found)?);
     }
     let mut table =
-        output::table(["service", "queue", "state", "waiting", "running", "at the same time", "rate", "changed by"]);
+        output::table(["service", "queue", "state", "waiting", "running", "concurrency", "rate", "changed by"]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),
@@ -152,7 +152,7 @@ fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {
             one.waiting.to_string(),
             one.running.to_string(),
             one.limits.concurrency.map_or_else(String::new, |count| count.to_string()),
-            one.limits.rate.map_or_else(String::new, |rate| format!("{} in {} s", rate.count, rate.seconds)),
+            one.limits.rate.map_or_else(String::new, |rate| format!("{} per {} s", rate.count, rate.seconds)),
             one.changed_by.clone().unwrap_or_default(),
         ]);
     }
