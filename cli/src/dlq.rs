@@ -285,8 +285,17 @@ fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table =
-        output::table(["service", "id", "event", "aggregate", "state", "attempts", "waiting", "tried again at", "why"]);
+    let mut table = output::table([
+        "service",
+        "id",
+        "event",
+        "aggregate",
+        "state",
+        "attempts",
+        "waiting",
+        "next retry at",
+        "reason",
+    ]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),

@@ -375,7 +375,7 @@ fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
         return output::print_json(&output::of_services(found)?);
     }
     let mut table =
-        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);
+        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "requester", "reason"]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),

@@ -174,17 +174,8 @@ fn list(context: &Context, found: &[(Service, Schedule)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table([
-        "service",
-        "id",
-        "kind",
-        "cron",
-        "time zone",
-        "next at",
-        "last at",
-        "skipped",
-        "in the name of",
-    ]);
+    let mut table =
+        output::table(["service", "id", "kind", "cron", "time zone", "next at", "last at", "skipped", "requester"]);
     let shown = |time: Option<DateTime<Utc>>, none: &str| time.map_or_else(|| none.to_owned(), output::time);
     for (service, one) in found {
         table.add_row([
