@@ -11,32 +11,32 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// No log is older: a hundred years.
+/// The maximum age: a hundred years.
 const MOST_DAYS: u32 = 36_500;
 
-/// Moves streams that nothing was appended to for long out of the hot tables; everything still reads them
+/// Archives streams without recent events: moves them out of the hot tables; they remain readable everywhere
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio archive --older-than-days 365 --dry-run
   inopsio archive --older-than-days 365 --service crm
 
-A stream is cold when its last event was recorded so many days ago. Its events go to log.archived, which queries of log.events read too:
-commands, replays, rebuilds, backups and proofs go on as before. It may be run while everything else goes on, and broken off at any time;
-run it from a timer.")]
+A stream is archived when its last event was recorded that many days ago. Its events move to log.archived, which queries of log.events
+read too: commands, replays, rebuilds, backups and proofs work as before. The command may run while the system is in use and may be
+interrupted at any time; run it from a timer.")]
 pub struct Archive {
-    /// How many days nothing was appended to a stream
+    /// Number of days without a new event in a stream
     #[arg(long, value_name = "DAYS", value_parser = crate::number::of(0..=MOST_DAYS))]
     older_than_days: u32,
-    /// Only of this service
+    /// Only streams of this service
     #[arg(long)]
     service: Option<String>,
-    /// Only says what would be moved
+    /// Only reports what would be moved
     #[arg(long)]
     dry_run: bool,
-    /// How many events are moved in one transaction, about
+    /// Approximate number of events moved in one transaction
     #[arg(long, value_name = "EVENTS", default_value_t = 5_000, value_parser = crate::number::of(1..=1_000_000_u64))]
     batch: u64,
-    /// Writes the hot tables anew afterwards, so that the file shrinks; all who use the service wait meanwhile
+    /// Rewrites the hot tables afterwards, so that their files shrink; the service is blocked meanwhile
     #[arg(long, conflicts_with = "dry_run")]
     compact: bool,
 }
@@ -114,7 +114,7 @@ impl Archive {
     }
 }
 
-/// Whole streams, about so many events at a time.
+/// Whole streams, in batches of about so many events.
 fn batches(mut streams: &[ColdStream], events: u64) -> impl Iterator<Item = &[ColdStream]> {
     std::iter::from_fn(move || {
         let mut sum = 0;

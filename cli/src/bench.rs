@@ -9,14 +9,14 @@ use anyhow::{Context, Result, bail};
 /// The program, built beside this one.
 const PROGRAM: &str = "inopsio-bench";
 
-/// Measures us and the stock peer in one run, on private servers
+/// Benchmarks this program and a stock peer in one run, on private servers
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  make bench\n  inopsio bench --quick\n  inopsio bench -- --help",
     trailing_var_arg = true
 )]
 pub struct Bench {
-    /// What the benchmark takes
+    /// Arguments of the benchmark
     #[arg(allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

@@ -97,19 +97,19 @@ impl Context {
     pub async fn bus(&self) -> Result<Bus> {
         let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
         // The error says where that is, without the password that its URL may hold.
-        Bus::connect(&settings).await.context("can't reach nats-server (does `inopsio dev` run?)")
+        Bus::connect(&settings).await.context("can't reach nats-server (is `inopsio dev` running?)")
     }
 
     fn reachable(&self) -> String {
         let postgres = &self.config.postgres;
-        format!("Postgres at {}:{} (does `inopsio dev` run?)", postgres.host, postgres.port)
+        format!("Postgres at {}:{} (is `inopsio dev` running?)", postgres.host, postgres.port)
     }
 }
 
 /// A reason, as it is written on the command line.
 pub fn given(reason: &str) -> Result<&str> {
     if reason.trim().is_empty() {
-        bail!("--reason is empty; say why, so that whoever looks later knows");
+        bail!("--reason is empty; give a reason for those who read the record later");
     }
     Ok(reason)
 }
@@ -125,7 +125,7 @@ pub struct Whose {
     /// The tenant: its name or id
     #[arg(long)]
     pub tenant: String,
-    /// The service; all of them unless given
+    /// The service; all unless given
     #[arg(long)]
     pub service: Option<String>,
 }

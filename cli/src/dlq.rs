@@ -15,96 +15,96 @@ use serde_json::{Value, json};
 use crate::context::{Context, Whose, given};
 use crate::output::{self, Format};
 
-/// How long an attempt is waited for.
+/// How long to wait for an attempt.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks after dead letters: events that a read model, a saga or a webhook could not take
+/// Manages dead letters: events that a read model, a saga or a webhook could not process
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's dead letters, the last event first
+    /// Lists a tenant's dead letters, latest event first
     #[command(after_help = "Examples:
   inopsio dlq list --tenant demo
   inopsio dlq list --tenant demo --consumer projection.leads --state discarded --format json")]
     List {
         #[command(flatten)]
         whose: Whose,
-        /// Only of this consumer, such as projection.leads
+        /// Only dead letters of this consumer, such as projection.leads
         #[arg(long, value_parser = consumer)]
         consumer: Option<Consumer>,
-        /// Those that are parked, applied or discarded
+        /// Only dead letters in this state: parked, applied or discarded
         #[arg(long, value_parser = state, default_value = "parked")]
         state: State,
-        /// At most so many
+        /// Maximum number of dead letters
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
-    /// Shows a dead letter with its event, its errors, its attempts and what was decided
+    /// Shows a dead letter with its event, errors, attempts and decisions
     #[command(after_help = "Example:\n  inopsio dlq show --tenant demo projection.leads.1234")]
     Show {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The dead letter's id
         #[arg(value_parser = letter)]
         id: LetterId,
     },
-    /// Tries one, or all, at once, with what waits behind it
+    /// Retries one dead letter, or all, at once, together with the events that wait behind it
     #[command(after_help = "Examples:
   inopsio dlq redrive --tenant demo projection.leads.1234
   inopsio dlq redrive --tenant demo --all --consumer projection.leads")]
     Redrive {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The dead letter's id
         #[arg(value_parser = letter, required_unless_present = "all")]
         id: Option<LetterId>,
-        /// All that are parked
+        /// All parked dead letters
         #[arg(long, conflicts_with = "id")]
         all: bool,
-        /// With --all: only those of this consumer
+        /// With --all: only dead letters of this consumer
         #[arg(long, value_parser = consumer, requires = "all")]
         consumer: Option<Consumer>,
-        /// Why
+        /// The reason
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Decides that its consumer never sees the event, also when it is built anew
+    /// Discards a dead letter: its consumer never sees the event, not even in a rebuild
     #[command(
         after_help = "Example:\n  inopsio dlq discard --tenant demo projection.leads.1234 --reason 'a test of long ago'"
     )]
     Discard {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The dead letter's id
         #[arg(value_parser = letter)]
         id: LetterId,
-        /// Why
+        /// The reason
         #[arg(long)]
         reason: String,
     },
-    /// Lets its consumer see another payload; the log stays as it is
+    /// Replaces the payload that the consumer sees; the log does not change
     #[command(after_help = "Examples:
   inopsio dlq edit --tenant demo projection.leads.1234 --payload mended.json --preview
   inopsio dlq edit --tenant demo projection.leads.1234 --payload mended.json --reason 'misspelt by the import'")]
     Edit {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The dead letter's id
         #[arg(value_parser = letter)]
         id: LetterId,
-        /// A file with the payload, a JSON object; with --preview, the payload as it is unless given
+        /// A file with the new payload, a JSON object; with --preview, the current payload unless given
         #[arg(long, value_name = "FILE", required_unless_present = "preview")]
         payload: Option<PathBuf>,
-        /// Only says what would come of it
+        /// Only reports what would happen
         #[arg(long)]
         preview: bool,
-        /// Why
+        /// The reason
         #[arg(long, required_unless_present = "preview")]
         reason: Option<String>,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, consumer, state, limit } => {
@@ -144,7 +144,7 @@ impl Command {
                 }
                 match context.format {
                     Format::Json => output::print_json(&json!({ "letters": letters })),
-                    Format::Text => output::print(format!("{letters} dead letters are tried now")),
+                    Format::Text => output::print(format!("{letters} dead letters are retried now")),
                 }
             }
             Self::Discard { whose, id, reason } => {
@@ -176,7 +176,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "dead letters")
 }
 
-/// What the commands work with.
+/// The dead letters of a service, and a request as its administrator.
 struct Open {
     dead_letters: DeadLetters,
     request: Request,
@@ -216,7 +216,7 @@ impl Open {
         Ok(self.dead_letters.find(&self.request.caller, id).await?.letter)
     }
 
-    /// Waits for the attempt that was asked for, and says what came of it.
+    /// Waits for the attempt and reports its outcome.
     async fn outcome(self, context: &Context, id: &LetterId, before: &Letter) -> Result<()> {
         let began = Instant::now();
         let mut letter = self.letter(id).await?;
@@ -230,14 +230,14 @@ impl Open {
         }
         output::print(match letter.state {
             State::Parked if letter.attempts == before.attempts => {
-                format!("{id} is to be tried; nobody has yet: does `inopsio serve` run?")
+                format!("the retry of {id} was requested, but no consumer has made it yet: is `inopsio serve` running?")
             }
-            State::Parked => format!("{id} still can't be taken: {}", letter.errors.join(": ")),
+            State::Parked => format!("{id} still fails: {}", letter.errors.join(": ")),
             state => format!("{id} is {}", state.as_str()),
         })
     }
 
-    /// What was said on the bus is sent before the program ends.
+    /// Sends what is still unsent on the bus, before the program ends.
     async fn close(self) {
         if let Some(bus) = self.bus
             && let Err(error) = bus.ping().await
@@ -247,7 +247,7 @@ impl Open {
     }
 }
 
-/// That there is such a consumer. Webhooks are the tenant's: any of them may have been there.
+/// Checks that there is such a consumer. Webhooks are the tenant's: any of them may have existed.
 fn known(consumer: &Consumer, domains: &[DomainDefinition]) -> Result<()> {
     let projections =
         domains.iter().flat_map(|domain| domain.projections.iter().map(|one| format!("projection.{}", one.name())));
@@ -278,15 +278,24 @@ fn state(text: &str) -> Result<State, String> {
 
 fn read(file: PathBuf) -> Result<Value> {
     let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
+    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
 fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table =
-        output::table(["service", "id", "event", "aggregate", "state", "attempts", "waiting", "tried again at", "why"]);
+    let mut table = output::table([
+        "service",
+        "id",
+        "event",
+        "aggregate",
+        "state",
+        "attempts",
+        "waiting",
+        "next retry at",
+        "reason",
+    ]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),

@@ -9,22 +9,22 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Looks after the keys that sign a tenant's tokens, and has tenants' keys wrapped anew
+/// Manages the keys that sign a tenant's tokens, and rewraps tenants' encryption keys
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists them: which signs, which will, which only verify what they signed
+    /// Lists a tenant's signing keys: the current one, the next one, and those that only verify older tokens
     #[command(after_help = "Example:\n  inopsio key list --tenant demo")]
     List {
         /// The tenant: its name or id
         #[arg(long)]
         tenant: String,
     },
-    /// Has tokens signed with a new key; the one before it verifies on
+    /// Rotates the signing key: new tokens are signed with a new key; the previous key still verifies
     #[command(after_help = "Examples:
   inopsio key rotate --tenant demo
   inopsio key rotate --tenant demo --algorithm ES256
 
-The new key is shown at once, and signs after INOPSIO_KEY_OVERLAP_SECONDS, so that nobody meets a token of a key that they do not know.")]
+The new key is published at once and signs after INOPSIO_KEY_OVERLAP_SECONDS, so that nobody receives a token signed by a key they do not know.")]
     Rotate {
         /// The tenant: its name or id
         #[arg(long)]
@@ -33,7 +33,7 @@ The new key is shown at once, and signs after INOPSIO_KEY_OVERLAP_SECONDS, so th
         #[arg(long, default_value = "EdDSA", value_parser = algorithm)]
         algorithm: OurAlgorithm,
     },
-    /// Retires a key: whatever it signed is refused within a second
+    /// Retires a signing key: tokens that it signed are refused within a second
     #[command(after_help = "Example:\n  inopsio key retire --tenant demo <kid>")]
     Retire {
         /// The tenant: its name or id
@@ -42,19 +42,19 @@ The new key is shown at once, and signs after INOPSIO_KEY_OVERLAP_SECONDS, so th
         /// The key's id, as `inopsio key list` shows it
         kid: String,
     },
-    /// Wraps all tenants' keys as the master key wraps today: after it followed another one, or got a new version in Vault
+    /// Rewraps all tenants' encryption keys with the current master key, after it was replaced or got a new version in Vault
     #[command(after_help = "Examples:
   inopsio key rewrap --dry-run
   INOPSIO_MASTER_KEY=transit:transit/inopsio INOPSIO_FORMER_MASTER_KEY_FILE=/run/secrets/master_key inopsio key rewrap
 
-While everything goes on, if all processes were started with both keys before. Broken off at any moment it can be begun again, and finds
-what is left. When it says that nothing is left, take INOPSIO_FORMER_MASTER_KEY away; destroy that key when no backup is needed any more that
-was taken before.")]
+The system stays in use, provided that all processes were started with both keys before. The command may be interrupted at any moment;
+run again, it continues with what is left. When it reports that nothing is left, remove INOPSIO_FORMER_MASTER_KEY. Destroy that key only
+when no backup that was taken before is needed any more.")]
     Rewrap {
-        /// Only says what would be done
+        /// Only reports what would be done
         #[arg(long)]
         dry_run: bool,
-        /// How many keys are wrapped with one question to where the master key is
+        /// Number of keys that are wrapped with one request to the holder of the master key
         #[arg(long, value_name = "KEYS", default_value_t = 100, value_parser = crate::number::of(1..=1_000_u32))]
         at_once: u32,
     },
@@ -70,7 +70,7 @@ fn algorithm(text: &str) -> Result<OurAlgorithm, String> {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = match &self {
             Self::List { tenant } | Self::Rotate { tenant, .. } | Self::Retire { tenant, .. } => tenant,
@@ -96,7 +96,7 @@ impl Command {
                 keys.retire(&kid).await?;
                 match format {
                     Format::Json => output::print_json(&json!({ "kid": kid, "retired": true })),
-                    Format::Text => output::print(format!("{kid} is retired")),
+                    Format::Text => output::print(format!("{kid} was retired")),
                 }
             }
             // Of all tenants: not here.
@@ -125,18 +125,18 @@ async fn rewrap(context: &Context, at_once: u32, dry_run: bool) -> Result<()> {
             output::print_json(&json!({ "master_key": name, "dry_run": dry_run, "outcomes": shown }))?;
         }
         Format::Text => {
-            let did = if dry_run { "would be wrapped anew" } else { "wrapped anew" };
+            let did = if dry_run { "would be rewrapped" } else { "rewrapped" };
             for Outcome { what, done } in &outcomes {
                 output::print(format!("{what}: {} keys, {} {did} by {name}", done.keys, done.renewed))?;
                 for (tenant, why) in &done.left {
-                    output::print(format!("  {tenant} is left as it was: {why}"))?;
+                    output::print(format!("  {tenant} was left as it was: {why}"))?;
                 }
             }
         }
     }
     let left: usize = outcomes.iter().map(|outcome| outcome.done.left.len()).sum();
     if left > 0 {
-        bail!("the keys of {left} were left as they were: the former master key is needed still");
+        bail!("the keys of {left} were left as they were: the former master key is still needed");
     }
     Ok(())
 }

@@ -54,13 +54,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "inopsio", version, max_term_width = 120)]
 struct Cli {
-    /// Configuration file; ./inopsio.toml or that of `inopsio dev` unless given
+    /// Configuration file; ./inopsio.toml or the one of `inopsio dev` unless given
     #[arg(long, global = true, env = "INOPSIO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the development environment
     #[arg(long, global = true, env = "INOPSIO_HOME", value_name = "FOLDER", default_value = ".inopsio")]
     home: PathBuf,
-    /// How results are printed
+    /// Output format of results
     #[arg(long, global = true, value_enum, default_value_t)]
     format: Format,
     #[command(subcommand)]
@@ -156,7 +156,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Does the work, and waits for what it left behind no longer than that: a task that never yields would keep the process for ever.
+/// Runs the work, then waits at most `last` for tasks that it left behind: a task that never yields would keep the process for ever.
 fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);

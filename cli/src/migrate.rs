@@ -7,15 +7,15 @@ use crate::context::{Context, Place};
 use crate::output::{self, Format};
 use crate::{dev, signals};
 
-/// Makes and migrates the databases of all services; safe to run again
+/// Creates and migrates the databases of all services; safe to run again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio migrate --dry-run
   INOPSIO_POSTGRES_ADMIN_URL=postgres://postgres@db.example.com/postgres inopsio migrate
 
-Where no Postgres is configured, it is the private one of `inopsio dev`, started for the moment if it does not run.")]
+If no Postgres is configured, the private one of `inopsio dev` is used; it is started for the migration if it is not running.")]
 pub struct Migrate {
-    /// Only says what would be done
+    /// Only reports what would be done
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -42,7 +42,7 @@ impl Migrate {
         };
         let outcome = tokio::select! {
             outcome = self.migrate(&config, format) => outcome,
-            () = &mut stop => Err(anyhow!("stopped; the same command goes on from there")),
+            () = &mut stop => Err(anyhow!("stopped; run the same command again to continue")),
         };
         environment.stop().await.and(outcome)
     }
@@ -57,9 +57,9 @@ impl Migrate {
 
     fn print(&self, database: &Migrated) -> Result<()> {
         let (verb, made, divided, nothing) = if self.dry_run {
-            ("would apply", "would make", "would divide", "nothing to do")
+            ("would apply", "would create", "would divide", "nothing to do")
         } else {
-            ("applied", "made", "divided", "is current")
+            ("applied", "created", "divided", "is current")
         };
         let mut did = Vec::new();
         if !database.applied.is_empty() {

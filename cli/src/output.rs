@@ -10,7 +10,7 @@ use kernel::Service;
 use serde::Serialize;
 use serde_json::Value;
 
-/// How results are printed.
+/// The output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people

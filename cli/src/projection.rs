@@ -15,53 +15,53 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Looks after the read models
+/// Manages read models (projections)
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Shows each projection's position, lag and parked events
+    /// Shows the position, lag and parked events of each projection
     #[command(after_help = "Example:\n  inopsio projection status --format json")]
     Status {
-        /// Only this service's
+        /// Only this service
         #[arg(long)]
         service: Option<String>,
     },
-    /// Builds a projection anew from the log, beside the live one, and swaps
+    /// Rebuilds a projection from the log, beside the live one, and then replaces it
     #[command(after_help = "Examples:\n  inopsio projection rebuild leads\n  inopsio projection rebuild --all")]
     Rebuild {
-        /// The projections' names
+        /// Names of the projections
         #[arg(required_unless_present = "all")]
         names: Vec<String>,
-        /// All of them
+        /// All projections
         #[arg(long, conflicts_with = "names")]
         all: bool,
-        /// Only this service's
+        /// Only this service
         #[arg(long)]
         service: Option<String>,
     },
-    /// Compares each row with what the log says, as of one position, while everything goes on
+    /// Compares each row of the read models with the log, as of one position, while the system keeps running
     #[command(after_help = "Examples:
   inopsio projection drift
   inopsio projection drift leads --values --format json
 
-It builds each projection beside the live tables and needs as much room for that as they take. The exit code is 0 only if no
+It builds each projection beside the live tables and needs as much disk space as they use. The exit code is 0 only if no
 row differs; `inopsio projection rebuild` mends what does.")]
     Drift {
-        /// The projections' names; all of them unless given
+        /// Names of the projections; all unless given
         names: Vec<String>,
-        /// Only this service's
+        /// Only this service
         #[arg(long)]
         service: Option<String>,
-        /// How many rows that differ are shown of each projection
+        /// Number of differing rows shown per projection
         #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = crate::number::of(0..=1_000_000_usize))]
         limit: usize,
-        /// Also what the columns hold, which may be personal data
+        /// Also shows the contents of columns, which may be personal data
         #[arg(long)]
         values: bool,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::Status { service } => status(context, context::services(service.as_deref())?).await,
@@ -149,7 +149,7 @@ fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
     Ok(parts)
 }
 
-/// Builds those read models anew, without asking, of which `migrate` found that another version of the program made their tables.
+/// Rebuilds, without asking, the read models whose tables `migrate` found to be of another program version.
 pub async fn renew(config: &Config, migrated: &[Migrated]) -> Result<()> {
     let admin = directory::admin_options(config)?;
     for Migrated { service, needs_rebuild, .. } in migrated.iter().filter(|one| !one.needs_rebuild.is_empty()) {

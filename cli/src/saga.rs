@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::context::{Context, Whose, given};
 use crate::output::{self, Format};
 
-/// Looks after sagas: what runs by itself in several steps, and can be taken back
+/// Manages sagas: processes of several steps that can be undone
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Lists a tenant's sagas, newest first
@@ -24,16 +24,16 @@ pub enum Command {
     List {
         #[command(flatten)]
         whose: Whose,
-        /// Only of this name
+        /// Only sagas of this name
         #[arg(long)]
         saga: Option<String>,
-        /// Only those that are running, unwinding, stuck, completed or compensated
+        /// Only sagas in this state: running, unwinding, stuck, completed or compensated
         #[arg(long, alias = "status")]
         state: Option<String>,
-        /// Only those about this id
+        /// Only sagas about this id
         #[arg(long)]
         key: Option<String>,
-        /// At most so many
+        /// Maximum number of sagas
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
@@ -42,40 +42,40 @@ pub enum Command {
     Show {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The saga's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Lets a stuck saga go on where it was
+    /// Resumes a stuck saga where it stopped
     #[command(after_help = "Example:\n  inopsio saga resume --tenant demo 0192f0c4-0000-8000-8000-000000000000")]
     Resume {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The saga's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Takes a saga back: what it did is undone, in reverse
+    /// Cancels a saga: its completed steps are undone in reverse order
     #[command(
         after_help = "Example:\n  inopsio saga cancel --tenant demo 0192f0c4-0000-8000-8000-000000000000 --reason 'not needed'"
     )]
     Cancel {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The saga's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
-        /// Why
+        /// The reason
         #[arg(long)]
         reason: String,
     },
-    /// Lists the definitions that this program has
+    /// Lists the saga definitions of this program
     #[command(after_help = "Example:\n  inopsio saga definitions")]
     Definitions,
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, saga, state, key, limit } => {
@@ -104,21 +104,21 @@ impl Command {
                 let open = Open::with(context, &whose, id).await?;
                 let done = open.instances.resume(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "goes on", done.position.0)
+                changed(context, id, "was resumed", done.position.0)
             }
             Self::Cancel { whose, id, reason } => {
                 given(&reason)?;
                 let open = Open::with(context, &whose, id).await?;
                 let done = open.instances.cancel(&open.request, id, reason).await?;
                 open.close().await;
-                changed(context, id, "is taken back", done.position.0)
+                changed(context, id, "is being undone", done.position.0)
             }
             Self::Definitions => definitions(context),
         }
     }
 }
 
-/// That there are sagas of this name.
+/// Checks that there are sagas of this name.
 fn known(saga: &str, domains: &[DomainDefinition]) -> Result<()> {
     let definitions = domains.iter().flat_map(|domain| domain.sagas.iter().flat_map(coordinator::Sagas::definitions));
     let names: BTreeSet<_> = definitions.map(coordinator::Definition::name).collect();
@@ -132,7 +132,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|domain| domain.sagas.is_some(), "sagas")
 }
 
-/// What the commands work with.
+/// The sagas of a service, and a request as its administrator.
 struct Open {
     instances: Instances,
     request: Request,
@@ -182,7 +182,7 @@ fn named(state: &str) -> Result<Status> {
     Ok(found)
 }
 
-/// A saga in the words of the face: how it stands is its `state`, why its `code` and `reason`. (Snapshots keep other words for them.)
+/// A saga in the words of the API: its status as `state`, the reason as `code` and `reason`. (Snapshots use other words.)
 fn shown(service: Service, id: Uuid, found: &State) -> Result<Value> {
     let mut shown = json!({ "service": service.name(), "id": id, "state": found.status });
     let (code, reason) = found.why.clone().unzip();
@@ -199,7 +199,8 @@ fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table(["service", "id", "saga", "about", "state", "step", "attempt", "goes on at", "why"]);
+    let mut table =
+        output::table(["service", "id", "saga", "about", "state", "step", "attempt", "continues at", "reason"]);
     for (service, one) in found {
         let step = one
             .step

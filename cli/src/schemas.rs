@@ -8,18 +8,18 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::output;
 
-/// Writes the contracts: JSON Schemas of events, AsyncAPI, OpenAPI, GraphQL
+/// Generates the contracts: JSON Schemas of events, AsyncAPI, OpenAPI, GraphQL
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio schemas
   inopsio schemas --check
 
-Stored events are for ever: a change after which they could not be read is refused.")]
+Stored events have to stay readable: a change after which they could not be read is refused.")]
 pub struct Schemas {
-    /// Writes nothing; fails when a file is not what would be written
+    /// Writes nothing; fails if a file is not current
     #[arg(long)]
     check: bool,
-    /// The folder
+    /// The folder to write to
     #[arg(long, default_value = "schemas")]
     folder: PathBuf,
 }
@@ -37,7 +37,7 @@ impl Schemas {
         if self.check {
             let wrong: Vec<_> = stale
                 .map(|(path, _)| format!("  not current: {}", self.folder.join(path).display()))
-                .chain(left_over.iter().map(|path| format!("  not made any more: {}", path.display())))
+                .chain(left_over.iter().map(|path| format!("  no longer generated: {}", path.display())))
                 .collect();
             if !wrong.is_empty() {
                 let mend = unreadable
@@ -64,7 +64,7 @@ impl Schemas {
         let unreadable = gateway::contracts::unreadable(&self.folder)
             .with_context(|| format!("can't read the schemas of events in {}", self.folder.display()))?;
         let mend = format!(
-            "Stored events could not be read any more:\n  {}\n\
+            "Stored events would not be readable any more:\n  {}\n\
              Give the changed event the next version, and keep the old one as a `retired` form that becomes the new one \
              (see kernel::events!). Only if no event of this version was ever stored anywhere, delete its file and run \
              `make schemas`",

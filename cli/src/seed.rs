@@ -8,7 +8,7 @@ use crate::context::Place;
 use crate::demo::Demo;
 use crate::output::Format;
 
-/// Fills a tenant with a realistic data set of one of three sizes through the REST API
+/// Fills a tenant with a realistic data set of one of three sizes, through the REST API
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio seed
@@ -16,19 +16,19 @@ use crate::output::Format;
   inopsio seed --tenant acme --leads 500 --until 2026-06-30
 
 It talks to the server that is configured or that `inopsio dev` runs; if none runs, it starts one for itself.
-A size and an end give the same records on any day and any machine; only the ids, which the server makes, differ.
+The same size and end give the same records on any day and any machine; only the ids, which the server creates, differ.
 `inopsio demo` loads the same kind of data in full and answers questions about it.")]
 pub struct Seed {
-    /// The tenant to fill; made if it is not there
+    /// The tenant to fill; created if it does not exist
     #[arg(long, default_value = "demo")]
     tenant: String,
-    /// How much
+    /// Size of the data set
     #[arg(long, value_enum, default_value_t)]
     size: Size,
-    /// How many leads, instead of a size; accounts, contacts and opportunities in proportion
+    /// Number of leads, instead of a size; accounts, contacts and opportunities in proportion
     #[arg(long, conflicts_with = "size", value_parser = crate::number::of(50..=100_000_u32))]
     leads: Option<u32>,
-    /// The history ends where this day begins
+    /// The history ends at the start of this day
     #[arg(long, value_name = "DATE", default_value = END, value_parser = kernel::read_day)]
     until: NaiveDate,
 }

@@ -7,14 +7,14 @@ use crate::context::{self, Context};
 use crate::dev::ports;
 use crate::{settings, signals};
 
-/// Serves the configured services until it is asked to stop
+/// Serves the configured services until it receives a signal to stop
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio serve
   inopsio serve --service crm --host 0.0.0.0 --port 9000
   INOPSIO_REMOTE_CRM=http://10.0.0.7:9000,http://10.0.0.8:9000 inopsio serve --gateway
 
-Where Postgres and nats-server are, and all else, comes from inopsio.toml or INOPSIO_… (see .env.example).
+The addresses of Postgres and nats-server, and all other settings, come from inopsio.toml or INOPSIO_… variables (see .env.example).
 Prepare the databases first: inopsio migrate")]
 pub struct Serve {
     /// Only this service
@@ -23,7 +23,7 @@ pub struct Serve {
     /// Run no service: forward requests to the instances that INOPSIO_REMOTE_… name, and answer GraphQL
     #[arg(long, conflicts_with = "service")]
     gateway: bool,
-    /// Run no service: send each tenant's requests to its cell, of those that the configuration file names
+    /// Run no service: forward each tenant's requests to its cell, one of those in the configuration file
     #[arg(long, conflicts_with_all = ["service", "gateway"])]
     cells: bool,
     /// Address to listen on

@@ -9,7 +9,7 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::time;
 
-/// Shows an aggregate's state, now or as of a time or position, folded from its events
+/// Shows an aggregate's state, now or as of a time or position, computed from its events
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio show --tenant demo crm.lead 0197a8a0-0000-7000-8000-000000000001
@@ -25,13 +25,13 @@ pub struct Show {
     aggregate_type: String,
     /// The aggregate's id
     aggregate_id: String,
-    /// As it was at this time: with what had happened by then
+    /// The state at this time: with the events that had occurred by then
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     at: Option<DateTime<Utc>>,
-    /// As it was known at this time: with what had been recorded by then
+    /// The state as it was known at this time: with the events that had been recorded by then
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     known_at: Option<DateTime<Utc>>,
-    /// As it was at this position of the log
+    /// The state at this position of the log
     #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
     position: Option<Position>,
 }
@@ -97,7 +97,7 @@ impl Show {
 fn find(name: &str) -> Result<(Service, AggregateType)> {
     let service = name.split_once('.').map_or(name, |(service, _)| service);
     let service = context::service(service)
-        .with_context(|| format!("{name:?} is no aggregate's type: those are like crm.lead"))?;
+        .with_context(|| format!("{name:?} is not an aggregate type: those look like crm.lead"))?;
     let aggregates = context::domain(service)?.aggregates;
     let names: Vec<_> = aggregates.iter().map(|aggregate| aggregate.name).collect();
     let Some(aggregate) = aggregates.iter().find(|aggregate| aggregate.name == name) else {

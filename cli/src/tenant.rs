@@ -13,62 +13,62 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::output::{self, Format};
 
-/// Looks after tenants
+/// Manages tenants
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Makes a tenant: reserves its name, checks databases and streams, invites its first owner
+    /// Creates a tenant: reserves its name, checks databases and streams, and invites its first owner
     #[command(after_help = "Example:\n  inopsio tenant create acme --name 'Acme Inc.' --owner ada@acme.example")]
     Create {
-        /// Its short name: lower-case letters, digits and hyphens
+        /// The tenant's short name: lower-case letters, digits and hyphens
         slug: String,
-        /// Its name for people; the short name unless given
+        /// The tenant's display name; the short name unless given
         #[arg(long)]
         name: Option<String>,
-        /// Who is invited by mail as its first owner
+        /// E-mail address of the first owner, who is invited
         #[arg(long, value_name = "EMAIL")]
         owner: Option<String>,
     },
-    /// Suspends a tenant: within a second, nobody of it may do anything
+    /// Suspends a tenant: within a second, all of its callers are refused
     #[command(after_help = "Example:\n  inopsio tenant suspend acme --reason 'not paid'")]
     Suspend {
-        /// Its short name or id
+        /// The tenant: its short name or id
         tenant: String,
-        /// Why, for those who look into it
+        /// The reason, for the record
         #[arg(long)]
         reason: String,
     },
     /// Resumes a suspended tenant
     #[command(after_help = "Example:\n  inopsio tenant resume acme")]
     Resume {
-        /// Its short name or id
+        /// The tenant: its short name or id
         tenant: String,
     },
-    /// Moves a tenant to another cell while it works; its writes pause for a moment at the end
+    /// Moves a tenant to another cell while it is in use; its writes pause briefly at the end
     #[command(after_help = "Examples:
   inopsio tenant move acme --to east
   inopsio tenant move acme --undo
   inopsio tenant move acme --purge
 
-The cells are named in the configuration file, each in a section [cells.<name>] with its urls, admin_url and nats_url. History, answers,
-claims, keys, sagas, jobs and webhooks go along; ids, times, bytes and hashes stay, positions are new. A move that broke off is taken up
-by the same command, or taken back with --undo as long as the tenant lives where it was. What stays behind, in the old cell or of a move
-that was taken back, is a copy that nobody is served from; --purge deletes of it what can be deleted: all but the events, whose positions
-have to stay dense.")]
+The configuration file names the cells, each in a section [cells.<name>] with its urls, admin_url and nats_url. The tenant's history,
+answers, claims, keys, sagas, jobs and webhooks are moved. Ids, times, bytes and hashes stay the same; positions are new. If a move was
+interrupted, the same command continues it, and --undo takes it back as long as the tenant lives in its old cell. A move, or one that was
+undone, leaves behind a copy that serves no requests. --purge deletes all of that copy but its events, whose positions have to stay dense.")]
     #[command(group(clap::ArgGroup::new("what").required(true).args(["to", "undo", "purge"])))]
     Move {
-        /// Its short name or id
+        /// The tenant: its short name or id
         tenant: String,
-        /// The cell to which it moves
+        /// The cell to move to
         #[arg(long, value_name = "CELL")]
         to: Option<String>,
-        /// Take back a move that has not come to its turning point
+        /// Undoes a move that has not yet passed its turning point
         #[arg(long)]
         undo: bool,
-        /// Delete the copy that an earlier move left, be it one that was taken back
+        /// Deletes the copy that an earlier move left behind, including one that was undone
         #[arg(long)]
         purge: bool,
     },
-    /// Deletes a tenant: shut out within a second, and destroyed when its grace is over, unless that is taken back before
+    /// Deletes a tenant: its callers are refused within a second, and its data is destroyed after a grace period, unless the deletion is
+    /// undone before
     #[command(after_help = "Examples:
   inopsio tenant delete acme --reason 'contract ended'
   inopsio tenant delete acme --reason 'asked for it' --grace-days 0
@@ -77,33 +77,33 @@ When the time has come, the server's saga delete_tenant destroys the tenant's ke
 models, jobs, webhooks, dead letters and place in the directory. The bytes of its history stay, for the proof of the others'; what of them
 is not personal can still be read by whoever has the database. `inopsio tenant list --deleted` tells of it ever after.")]
     Delete {
-        /// Its short name or id
+        /// The tenant: its short name or id
         tenant: String,
-        /// Why, for those who look into it
+        /// The reason, for the record
         #[arg(long)]
         reason: String,
-        /// For so many days that can be taken back
+        /// Length of the grace period in days; until then the deletion can be undone
         #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = crate::number::of(0..=3_650_u32))]
         grace_days: u32,
     },
-    /// Takes a deletion back, until its time has come
+    /// Undoes a deletion before the grace period ends
     // `inopsio restore` brings data back from a backup, or as it was: another thing.
     #[command(alias = "restore", after_help = "Example:\n  inopsio tenant undelete acme")]
     Undelete {
-        /// Its short name or id
+        /// The tenant: its short name or id
         tenant: String,
     },
     /// Lists the tenants
     #[command(after_help = "Examples:\n  inopsio tenant list --format json\n  inopsio tenant list --deleted")]
     List {
-        /// Those that were deleted: when, and what their history was
+        /// Lists deleted tenants instead: when each was deleted, and what its history was
         #[arg(long)]
         deleted: bool,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let directory = Directory::open(&context.config);
         match self {
@@ -121,25 +121,25 @@ impl Command {
                 let now = if changed {
                     "is suspended"
                 } else {
-                    "was suspended before; nothing was to be done, and its reason stays"
+                    "was already suspended; nothing changed, not even its reason"
                 };
                 told_with(context, &tenant, now, "changed", changed)
             }
             Self::Resume { tenant } => {
                 let tenant = directory.find(&tenant).await?;
                 let changed = gateway::resume(&context.config, &tenant).await?;
-                let now = if changed { "can be used again" } else { "was not suspended; nothing was to be done" };
+                let now = if changed { "can be used again" } else { "was not suspended; nothing changed" };
                 told_with(context, &tenant, now, "changed", changed)
             }
             Self::Move { tenant, to: Some(to), .. } => relocate(context, &tenant, &to).await,
             Self::Move { tenant, undo: true, .. } => {
                 let tenant = Mover::new(&context.config, gateway::holdings(), &SystemClock).undo(&tenant).await?;
-                told(context, &tenant, "stays where it is; what was copied can be deleted with --purge")
+                told(context, &tenant, "stays where it is; --purge deletes what was copied")
             }
             Self::Move { tenant, .. } => {
                 let cell = Mover::new(&context.config, gateway::holdings(), &SystemClock).purge(&tenant).await?;
                 let tenant = directory.find(&tenant).await?;
-                told(context, &tenant, &format!("has nothing in the cell {cell} any more but its sealed history"))
+                told(context, &tenant, &format!("has nothing left in the cell {cell} but its encrypted history"))
             }
             Self::Delete { tenant, reason, grace_days } => {
                 let Deletion { tenant, due_at, before } =
@@ -147,18 +147,18 @@ impl Command {
                 let at = due_at.to_rfc3339_opts(SecondsFormat::Secs, true);
                 let until = if before {
                     format!(
-                        "was to be deleted before, at {at}; its time and its reason stay: take that back first to give others"
+                        "is already going to be deleted, at {at}; to change the time or the reason, undelete it first"
                     )
                 } else {
-                    format!("is shut out, and is deleted at {at} unless that is taken back before")
+                    format!("is shut out, and will be deleted at {at} unless that is undone before")
                 };
                 told_with(context, &tenant, &until, "due_at", due_at)
             }
             Self::Undelete { tenant } => {
                 let Restored { tenant, suspended, changed } = gateway::restore(&context.config, &tenant).await?;
                 let now = match (changed, suspended) {
-                    (false, _) => "was not to be deleted; nothing was to be done",
-                    (true, true) => "is not deleted, and suspended as it was",
+                    (false, _) => "was not going to be deleted; nothing changed",
+                    (true, true) => "will not be deleted, and is still suspended",
                     (true, false) => "can be used again",
                 };
                 told_with(context, &tenant, now, "changed", changed)

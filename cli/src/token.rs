@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::time;
 
-/// A token for a caller of the API: of the tenant's issuer, for the command line as a machine of the tenant
+/// Prints a token for a caller of the API, issued by the tenant's issuer to the command line as a machine of the tenant
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("whose").required(true).multiple(true).args(["roles", "subject"])))]
 #[command(after_help = "Examples:
@@ -20,22 +20,22 @@ use crate::time;
   TOKEN=$(inopsio token --tenant demo --role member --role viewer)
   inopsio token --tenant demo --subject <id of a user>
 
-With --role, the command line is a machine of the tenant, registered the first time: it stands among the tenant's machines,
-what it does is in its name, and whoever deactivates it ends its tokens. The issuer is where the server is (http.public_url,
-else http.host and http.port). With --subject, the token is signed with the installation's own key: nobody signs in as
-somebody else at the tenant's issuer.")]
+With --role, the command line acts as a machine of the tenant, which is registered the first time: it is listed among the tenant's
+machines, its actions are recorded in its name, and deactivating it ends its tokens. The issuer is the server's address
+(http.public_url, else http.host and http.port). With --subject, the token is signed with the installation's own key, because at the
+tenant's issuer nobody can sign in as somebody else.")]
 pub struct Token {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// What the caller is: admin, manager, member, viewer or auditor; may be given several times
+    /// The caller's role: admin, manager, member, viewer or auditor; may be given several times
     #[arg(long = "role")]
     roles: Vec<Role>,
-    /// For how long: 90s, 15m, 8h, 30d
+    /// Lifetime: 90s, 15m, 8h, 30d
     #[arg(long, default_value = "8h", value_parser = time::parse_duration)]
     ttl: Duration,
-    /// In whose name, instead: the id of a user (a UUID), who may then do what they may, or with --role anybody, by whatever
-    /// name. Signed with the installation's key
+    /// Another subject: the id of a user (a UUID), with that user's permissions, or any name together with --role. Signed with the
+    /// installation's key
     #[arg(long, value_parser = subject)]
     subject: Option<String>,
 }
@@ -55,12 +55,14 @@ impl Token {
         if let (Some(subject), []) = (&self.subject, self.roles.as_slice())
             && subject.parse::<uuid::Uuid>().is_err()
         {
-            bail!("--subject {subject:?} is no id of a user; allowed is a UUID, or any name with at least one --role");
+            bail!(
+                "--subject {subject:?} is not the id of a user; allowed is a UUID, or any name with at least one --role"
+            );
         }
         let tenant = context.tenant(&self.tenant).await?;
         if Directory::open(config).suspended().await?.contains(&tenant) {
             bail!(
-                "{} is suspended, or is to be deleted: no token of it would be taken; see `inopsio tenant list`",
+                "{} is suspended, or is to be deleted: its tokens would be refused; see `inopsio tenant list`",
                 self.tenant
             );
         }

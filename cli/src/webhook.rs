@@ -14,7 +14,7 @@ use webhooks::{
 use crate::context::{self, Context};
 use crate::output::{self, Format};
 
-/// Looks after a tenant's webhooks
+/// Manages a tenant's webhooks
 #[derive(Debug, clap::Args)]
 pub struct Webhook {
     #[command(subcommand)]
@@ -23,41 +23,41 @@ pub struct Webhook {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Lists them, with how far each is
+    /// Lists the webhooks with their positions and lag
     #[command(after_help = "Example:\n  inopsio webhook list --tenant demo")]
     List {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Sets one up, and shows its secret this once
+    /// Creates a webhook and shows its secret, which is not shown again
     #[command(after_help = "Examples:
   inopsio webhook create --tenant demo --service crm https://hooks.example.com/inopsio
   inopsio webhook create --tenant demo http://127.0.0.1:9000 --event 'crm.lead.*' --after 0")]
     Create {
         #[command(flatten)]
         whose: Whose,
-        /// Where the events are sent
+        /// The URL to which events are sent
         url: String,
-        /// The service whose events are sent; that of the types unless given
+        /// The service whose events are sent; that of the event types unless given
         #[arg(long, required_unless_present = "types")]
         service: Option<String>,
         /// Only events of this type, or of all types below a name (crm.lead.*); may be given several times
         #[arg(long = "event", alias = "type", value_name = "TYPE")]
         types: Vec<String>,
-        /// What it is for
+        /// What the webhook is for
         #[arg(long, default_value = "")]
         description: String,
-        /// After this position, instead of from now on
+        /// Sends events after this position, instead of new ones only
         #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Option<Position>,
     },
-    /// Shows one, with how far it is
+    /// Shows a webhook with its position and lag
     #[command(after_help = "Example:\n  inopsio webhook show --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Show {
         #[command(flatten)]
         one: One,
     },
-    /// Changes one; what is not given stays
+    /// Changes a webhook; what is not given stays as it is
     #[command(after_help = "Examples:
   inopsio webhook change --tenant demo 0197a8a0-0000-7000-8000-000000000001 --url https://hooks.example.com/new
   inopsio webhook change --tenant demo 0197a8a0-0000-7000-8000-000000000001 --event 'crm.lead.*' --event crm.account.created")]
@@ -67,35 +67,35 @@ enum Command {
         #[command(flatten)]
         changes: Changes,
     },
-    /// Sends again to one that was disabled or fails, from where it was
+    /// Enables a webhook that is disabled or failing; it continues at its position
     #[command(after_help = "Example:\n  inopsio webhook enable --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Enable {
         #[command(flatten)]
         one: One,
     },
-    /// Sends nothing to one any more; where it is, is kept
+    /// Disables a webhook: nothing is sent any more; its position is kept
     #[command(
         after_help = "Example:\n  inopsio webhook disable --tenant demo 0197a8a0-0000-7000-8000-000000000001 --reason maintenance"
     )]
     Disable {
         #[command(flatten)]
         one: One,
-        /// Why
+        /// The reason
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Gives one a new secret; the former one signs beside it for a while
+    /// Gives a webhook a new secret; the previous one also signs for a while
     #[command(
         after_help = "Example:\n  inopsio webhook rotate-secret --tenant demo 0197a8a0-0000-7000-8000-000000000001"
     )]
     RotateSecret {
         #[command(flatten)]
         one: One,
-        /// For how many hours the former one signs, too
+        /// Number of hours for which the previous secret also signs
         #[arg(long, default_value_t = 24, value_parser = crate::number::of(0..=webhooks::LONGEST_OVERLAP))]
         overlap_hours: u32,
     },
-    /// Delivers again what comes after a position
+    /// Delivers again all events after a position
     #[command(
         after_help = "Example:\n  inopsio webhook replay --tenant demo 0197a8a0-0000-7000-8000-000000000001 --after 1000"
     )]
@@ -106,33 +106,33 @@ enum Command {
         #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Position,
     },
-    /// Sends a test message now, and says what became of it
+    /// Sends a test message now and reports the outcome
     #[command(after_help = "Example:\n  inopsio webhook ping --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Ping {
         #[command(flatten)]
         one: One,
     },
-    /// Shows what was delivered to one, or tried, the last first
+    /// Shows deliveries and failed attempts of a webhook, latest first
     #[command(
         after_help = "Example:\n  inopsio webhook deliveries --tenant demo 0197a8a0-0000-7000-8000-000000000001 --limit 5"
     )]
     Deliveries {
         #[command(flatten)]
         one: One,
-        /// How many
+        /// Maximum number of deliveries
         #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
     },
-    /// Shows who did what with one, the last first; also with one that was taken away
+    /// Shows who changed a webhook and how, latest first; also for a removed webhook
     #[command(after_help = "Example:\n  inopsio webhook changes --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Changes {
         #[command(flatten)]
         one: One,
-        /// How many
+        /// Maximum number of changes
         #[arg(long, default_value_t = 20, value_parser = crate::number::rows)]
         limit: u32,
     },
-    /// Takes one away
+    /// Removes a webhook
     #[command(after_help = "Example:\n  inopsio webhook remove --tenant demo 0197a8a0-0000-7000-8000-000000000001")]
     Remove {
         #[command(flatten)]
@@ -140,20 +140,20 @@ enum Command {
     },
 }
 
-/// What becomes of one.
+/// The changes to a webhook.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Changes {
-    /// Where the events are sent from now on
+    /// The new URL to which events are sent
     #[arg(long)]
     url: Option<String>,
-    /// Only events of this type, or of all types below a name (crm.lead.*), instead of those until now; may be given several times
+    /// The new event types: only events of this type, or of all types below a name (crm.lead.*); may be given several times
     #[arg(long = "event", value_name = "TYPE")]
     types: Vec<String>,
     /// Events of all types
     #[arg(long, conflicts_with = "types")]
     all_events: bool,
-    /// What it is for
+    /// What the webhook is for
     #[arg(long)]
     description: Option<String>,
 }
@@ -176,7 +176,7 @@ struct One {
 }
 
 impl Webhook {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let homes = open(context).await?;
         match self.command {
@@ -262,7 +262,7 @@ async fn found<'h>(context: &Context, homes: &'h [Webhooks], one: &One) -> Resul
 }
 
 fn unknown(id: Uuid) -> anyhow::Error {
-    anyhow!("there is no webhook {id}; `inopsio webhook list` shows those that there are")
+    anyhow!("there is no webhook {id}; `inopsio webhook list` shows the tenant's webhooks")
 }
 
 async fn act(context: &Context, homes: &[Webhooks], one: &One, act: impl FnOnce(Uuid) -> Act) -> Result<()> {
@@ -376,7 +376,7 @@ fn deliveries(context: &Context, deliveries: &[Delivery]) -> Result<()> {
             .collect();
         return output::print_json(&all);
     }
-    let mut table = output::table(["sent at", "type", "position", "attempt", "status", "ms", "what became of it"]);
+    let mut table = output::table(["sent at", "type", "position", "attempt", "status", "ms", "outcome"]);
     for one in deliveries {
         table.add_row([
             one.sent_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
@@ -401,7 +401,7 @@ fn changes(context: &Context, changes: &[Change]) -> Result<()> {
         });
         return output::print_json(&all.collect::<Vec<_>>());
     }
-    let mut table = output::table(["changed at", "version", "who", "change", "more of it"]);
+    let mut table = output::table(["changed at", "version", "who", "change", "details"]);
     for one in changes {
         table.add_row([
             output::time(one.changed_at),

@@ -9,7 +9,7 @@ use crate::load::claim_key;
 use crate::{Config, ConfigError, Known, NameSettings, Partitions, SETTINGS, master};
 
 /// Where nats-servers are.
-const SERVERS: &str = "the URL of a nats-server such as nats://10.0.0.7:4222, or several with commas between";
+const SERVERS: &str = "the URL of a nats-server such as nats://10.0.0.7:4222, or several, separated by commas";
 
 /// The first setting that can't be used.
 pub(crate) fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
@@ -103,7 +103,7 @@ fn face(config: &Config) -> Result<(), ConfigError> {
             return refuse(
                 "http.cors_origins",
                 &format!("{origin:?}"),
-                "origins such as https://app.example.com (scheme, host and port, nothing after it), or *",
+                "origins such as https://app.example.com (scheme, host and port only), or *",
             );
         }
     }
@@ -140,7 +140,7 @@ fn outside(config: &Config) -> Result<(), ConfigError> {
             .is_some_and(|rest| (1..=15).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()))
     };
     if let Some(wrong) = config.texts.prefixes.iter().find(|prefix| !digits(prefix)) {
-        return refuse("texts.prefixes", &format!("{wrong:?}"), "beginnings of numbers such as [\"+49\", \"+43\"]");
+        return refuse("texts.prefixes", &format!("{wrong:?}"), "prefixes of numbers such as [\"+49\", \"+43\"]");
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ fn remotes(config: &Config, known: &Known) -> Result<(), ConfigError> {
             return refuse(&key, &format!("{urls:?}"), &names.join(", "));
         }
         if remote_urls(urls).is_none() {
-            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
+            let allowed = "URLs such as http://10.0.0.7:8080, separated by commas";
             return refuse(&key, &format!("{urls:?}"), allowed);
         }
     }
@@ -193,7 +193,7 @@ fn cells(config: &Config) -> Result<(), ConfigError> {
     if config.cells.len() > 1 && config.directory.cell.as_ref().is_none_or(|home| !config.cells.contains_key(home)) {
         let names: Vec<_> = config.cells.keys().map(String::as_str).collect();
         let found = config.directory.cell.as_deref().unwrap_or("(none)");
-        let allowed = format!("where tenants live of whom no cell was noted: {}", names.join(", "));
+        let allowed = format!("the cell of tenants without a recorded cell, one of: {}", names.join(", "));
         return refuse("directory.cell", found, &allowed);
     }
     for (name, cell) in &config.cells {
@@ -201,7 +201,7 @@ fn cells(config: &Config) -> Result<(), ConfigError> {
             return refuse(&format!("cells.{name}"), "its name", "2 to 40 lower-case letters, digits and hyphens");
         }
         if remote_urls(&cell.urls).is_none() {
-            let allowed = "URLs such as http://10.0.0.7:8080, with commas between";
+            let allowed = "URLs such as http://10.0.0.7:8080, separated by commas";
             return refuse(&format!("cells.{name}.urls"), &format!("{:?}", cell.urls), allowed);
         }
         if !cell.nats_url.is_empty() && !are_named(cell.nats_url.reveal()) {

@@ -78,7 +78,7 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Names of the services' databases, where they are not `inopsio_<service>`.
     pub databases: BTreeMap<String, String>,
-    /// URLs of the instances of services that run elsewhere, with commas between.
+    /// URLs of the instances of services that run elsewhere, separated by commas.
     pub remotes: BTreeMap<String, String>,
     /// Where the directory of tenants is, when several cells share one.
     pub directory: DirectoryPlace,

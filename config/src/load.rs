@@ -82,7 +82,7 @@ pub(crate) fn environment(
     let ours = named.filter(|(name, _)| name.starts_with(PREFIX));
     ours.map(|(name, value)| match value.into_string() {
         Ok(value) => Ok((name, value)),
-        Err(_) => Err(ConfigError(format!("{name} holds what is no UTF-8"))),
+        Err(_) => Err(ConfigError(format!("{name} is not UTF-8"))),
     })
     .collect()
 }
@@ -242,7 +242,7 @@ mod tests {
     fn a_bad_value_is_named_with_its_key_and_what_is_allowed() {
         let cases: [(&str, &str, &[&str]); 34] = [
             ("INOPSIO_NATS_URL", "", &["nats.url", "INOPSIO_NATS_URL", "nats://10.0.0.7:4222"]),
-            ("INOPSIO_NATS_URL", "nats://10.0.0.7:4222,", &["nats.url", "10.0.0.7:4222,", "commas between"]),
+            ("INOPSIO_NATS_URL", "nats://10.0.0.7:4222,", &["nats.url", "10.0.0.7:4222,", "separated by commas"]),
             ("INOPSIO_HOST", "nowhere", &["http.host", "INOPSIO_HOST", "nowhere", "127.0.0.1"]),
             ("INOPSIO_BODY_LIMIT", "-1", &["http.body_limit", "-1", "a whole number from 0"]),
             ("INOPSIO_BODY_LIMIT", "0", &["http.body_limit", "0", "from 1"]),
@@ -253,7 +253,11 @@ mod tests {
             ("INOPSIO_VAULT_TIMEOUT_SECONDS", "0", &["vault.timeout_seconds", "0", "1 to 60"]),
             ("INOPSIO_MASTER_KEY", "transit:t/k", &["auth.master_key", "INOPSIO_VAULT_TOKEN", "INOPSIO_VAULT_ROLE_ID"]),
             ("INOPSIO_CORS_ORIGINS", "[\"app.example.com\"]", &["http.cors_origins", "app.example.com", "https://"]),
-            ("INOPSIO_CORS_ORIGINS", "[\"https://app.example.com/\"]", &["http.cors_origins", "nothing after it"]),
+            (
+                "INOPSIO_CORS_ORIGINS",
+                "[\"https://app.example.com/\"]",
+                &["http.cors_origins", "scheme, host and port only"],
+            ),
             ("INOPSIO_TEXTS_PREFIXES", "[\"49\"]", &["texts.prefixes", "49", "+49"]),
             ("INOPSIO_TEXTS_TENANT_PER_HOUR", "0", &["texts.tenant_per_hour", "0", "from 1 to"]),
             ("INOPSIO_CELL", "East!", &["directory.cell", "East!", "lower-case letters"]),
@@ -269,7 +273,7 @@ mod tests {
             ("INOPSIO_LOG_FORMAT", "xml", &["log.format", "xml", "auto", "text", "json"]),
             ("INOPSIO_NATS_REPLICAS", "2", &["nats.replicas", "2", "1, 3 or 5"]),
             ("INOPSIO_REMOTE_CRM", "10.0.0.7:8080", &["remotes.crm", "INOPSIO_REMOTE_CRM", "http://10.0.0.7:8080"]),
-            ("INOPSIO_REMOTE_CRM", "http://10.0.0.7:8080,", &["remotes.crm", "with commas between"]),
+            ("INOPSIO_REMOTE_CRM", "http://10.0.0.7:8080,", &["remotes.crm", "separated by commas"]),
             ("INOPSIO_REMOTE_CRM", "http://10.0.0.7/v1", &["remotes.crm", "http://10.0.0.7/v1"]),
             ("INOPSIO_TRACE_SAMPLE", "7", &["telemetry.sample", "7", "0 to 1"]),
             ("INOPSIO_PROJECTION_PARTITIONS", "3", &["projections.partitions", "3", "1, 2, 4"]),

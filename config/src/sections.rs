@@ -162,7 +162,7 @@ pub struct DirectoryPlace {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
-    /// URLs of its `inopsio serve`, with commas between.
+    /// URLs of its `inopsio serve`, separated by commas.
     pub urls: String,
     /// URL of its Postgres, as a superuser: for moving tenants.
     #[serde(default)]

@@ -76,7 +76,7 @@ impl FromStr for Consumer {
         };
         read().ok_or_else(|| {
             let kinds = Kind::ALL.map(Kind::as_str).join(", ");
-            format!("{text:?} is no consumer; allowed is a kind ({kinds}) and a name, such as projection.leads")
+            format!("{text:?} is not a consumer; allowed is a kind ({kinds}) and a name, such as projection.leads")
         })
     }
 }
@@ -114,7 +114,7 @@ impl FromStr for LetterId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || format!("{text:?} is no id of a dead letter; they look like projection.leads.1234");
+        let refused = || format!("{text:?} is not the id of a dead letter; ids look like projection.leads.1234");
         let (consumer, position) = text.rsplit_once('.').ok_or_else(refused)?;
         let consumer = consumer.parse().map_err(|_| refused())?;
         let digits = !position.is_empty() && position.bytes().all(|byte| byte.is_ascii_digit());

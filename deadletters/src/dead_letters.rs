@@ -183,7 +183,7 @@ impl DeadLetters {
         if decision.kind != "redrive" {
             let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
             if known.map_err(unavailable)?.discards(id.position) {
-                let detail = "it was decided already that the event is discarded; its consumer has not come to it yet";
+                let detail = "the event was already discarded; its consumer has not skipped it yet";
                 return Err(Refusal::conflict("dead_letter_discarded", detail));
             }
         }
@@ -222,11 +222,11 @@ impl DeadLetters {
             State::Parked => Ok(letter),
             State::Waiting => Err(Refusal::conflict(
                 "dead_letter_waiting",
-                "nothing is wrong with the event: it waits behind another one of its aggregate, which is to be decided first",
+                "the event itself has no error: it waits behind another event of its aggregate, which has to be decided first",
             )),
             State::Applied | State::Discarded => {
                 let state = letter.state.as_str();
-                let detail = format!("the event is not parked any more: it is {state}");
+                let detail = format!("the event is no longer parked: it is {state}");
                 Err(Refusal::conflict("dead_letter_over", detail).with("state", state))
             }
         }

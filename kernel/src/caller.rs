@@ -178,7 +178,7 @@ impl Caller {
             return Ok(());
         }
         let detail = format!(
-            "this concerns somebody or something that may do more than the caller ({}); ask an administrator",
+            "this concerns an account with more permissions than the caller ({}); ask an administrator",
             some_of(&exceeding)
         );
         let exceeding: Vec<String> = exceeding.into_iter().map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// A text that is no day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a day is written YYYY-MM-DD, such as 2026-02-03, and has to be in the calendar")]
+#[error("a day has the form YYYY-MM-DD, such as 2026-02-03, and has to exist in the calendar")]
 pub struct NotADay;
 
 /// Reads a day as RFC 3339 writes it (`full-date`): four digits, two, two. What chrono takes besides (`2026-2-3`, signs, years

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 /// A text that is no identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id is a UUID with its hyphens and nothing around it, such as 0197a8a0-0000-7000-8000-000000000001")]
+#[error("an id is a UUID with hyphens and without braces or spaces, such as 0197a8a0-0000-7000-8000-000000000001")]
 pub struct NotAnId;
 
 /// Reads a UUID in the form in which we write it (RFC 9562; letters in any case). Its other forms (without hyphens, in braces,

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// A text that is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a time is written as RFC 3339 has it, with its offset from UTC, such as 2026-07-01T09:30:00Z")]
+#[error("a time has the form of RFC 3339 with its offset from UTC, such as 2026-07-01T09:30:00Z")]
 pub struct NotATime;
 
 /// Reads a time of RFC 3339 (`date-time`), to whole microseconds: what Postgres keeps of it, and what is hashed. What chrono

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An amount of one currency.
+/// An amount of money in one currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Money {
-    /// Minor units: cents of a euro, whole yen, fils (thousandths) of a dinar.
+    /// The amount in minor units: cents of a euro, whole yen, fils (thousandths) of a dinar.
     pub minor: i64,
-    /// ISO 4217 code.
+    /// The currency, as an ISO 4217 code.
     pub currency: Currency,
 }
 

@@ -201,9 +201,9 @@ impl<T: JsonSchema> JsonSchema for Personal<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let value = generator.subschema_for::<T>();
-        let description = "What tells something about a person: a name, an address, a number. It may stand sealed, as an object \
-                           with the one member `sealed`: under the key of that person, without which nobody opens it. So it does in \
-                           the log, and for everybody once the person is erased.";
+        let description = "Personal data, such as a name, an address or a number. It may be sealed: then it is an object with the \
+                           single member `sealed`, encrypted under the person's own key. The log stores it sealed, and it stays \
+                           sealed for everybody once the person is erased.";
         schemars::json_schema!({
             "description": description,
             "anyOf": [value, {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Checks, TenantId};
 
-/// What sort of picture it is. Nothing that can hold a script (SVG) is among them.
+/// The format of a picture. Formats that can contain scripts (SVG) are not allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PictureFormat {
@@ -41,15 +41,15 @@ impl PictureFormat {
 /// A picture.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Picture {
-    /// What sort.
+    /// The format of the picture.
     pub format: PictureFormat,
-    /// How wide, in pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// How high, in pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// SHA-256 of its bytes, in hexadecimal digits.
+    /// SHA-256 of the picture's bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Its bytes, in base64.
+    /// The picture's bytes, in base64.
     pub base64: String,
 }
 
@@ -85,7 +85,7 @@ impl Picture {
             return refuse("picture_too_large", detail);
         }
         let Some((format, ImageSize { width, height })) = read(&bytes) else {
-            return refuse("picture_format", "not a picture that is shown; allowed are PNG, JPEG and WebP".to_owned());
+            return refuse("picture_format", "not a supported picture; allowed are PNG, JPEG and WebP".to_owned());
         };
         let (Ok(wide), Ok(high)) = (u32::try_from(width), u32::try_from(height)) else {
             return refuse("picture_size", "wider or higher than any picture".to_owned());

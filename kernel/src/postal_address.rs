@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Checks;
 
-/// A postal address: what is known of it, at least one of its members.
+/// A postal address, with at least one of its members.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PostalAddress {
-    /// Street and number, a post office box, whose house it is: one line or several, parted by line breaks.
+    /// Street and house number, post office box, or care-of line: one line or several, separated by line breaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub street: Option<String>,
     /// City, town or village.
@@ -22,10 +22,10 @@ pub struct PostalAddress {
     /// State, province, prefecture or county.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Postal code, as it is written in that country.
+    /// Postal code, as it is written in the country.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2, upper case.
+    /// The country, as an upper-case ISO 3166-1 alpha-2 code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
 }
@@ -44,7 +44,7 @@ impl PostalAddress {
     /// each with its pointer below `at`, which points to the address.
     pub fn check(&self, checks: &mut Checks, at: &str) -> Self {
         if self.is_empty() {
-            checks.refuse(at, "empty", "say at least one of street, locality, region, postal_code and country");
+            checks.refuse(at, "empty", "give at least one of street, locality, region, postal_code and country");
         }
         let street = self.street.as_ref();
         let street = street.map(|text| checks.paragraph(&format!("{at}/street"), &lines(text), Self::STREET));

@@ -109,7 +109,7 @@ impl Refusal {
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [one] => format!("{}: {}", if one.pointer.is_empty() { "body" } else { &one.pointer }, one.detail),
-            many => format!("{} values of the body are not allowed; see errors", many.len()),
+            many => format!("{} values in the body are not allowed; see errors", many.len()),
         };
         let mut refusal = Self::invalid("validation_failed", detail);
         refusal.0.errors = errors;
@@ -118,7 +118,8 @@ impl Refusal {
 
     /// A request whose body names things that are not there (or another tenant's: the two are not told apart).
     pub fn references(errors: Vec<FieldError>) -> Self {
-        let mut refusal = Self::unprocessable("reference_unknown", "the body names what is not there; see errors");
+        let mut refusal =
+            Self::unprocessable("reference_unknown", "the body refers to something that does not exist; see errors");
         refusal.0.errors = errors;
         refusal
     }

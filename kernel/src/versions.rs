@@ -17,7 +17,7 @@ impl Versions {
 
     /// The refusal of a request that names versions of what it is to make: `header_invalid`.
     pub fn of_something_new() -> Refusal {
-        let detail = "the header if-match is not allowed here: what is made has no version yet; leave it out";
+        let detail = "the header if-match is not allowed here: a new resource has no version yet; omit the header";
         Refusal::invalid("header_invalid", detail).with("header", "if-match")
     }
 }

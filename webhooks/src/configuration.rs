@@ -30,9 +30,9 @@ pub const GRANTS: &[Grant] = &[
     Grant {
         permission: READ,
         roles: &[kernel::Role::Admin, kernel::Role::Manager, kernel::Role::Auditor],
-        meaning: "See webhooks and what was delivered to them",
+        meaning: "Read webhooks and their deliveries",
     },
-    Grant { permission: WRITE, roles: &[kernel::Role::Admin], meaning: "Set webhooks up, and deliver again" },
+    Grant { permission: WRITE, roles: &[kernel::Role::Admin], meaning: "Manage webhooks, and replay deliveries" },
 ];
 
 /// A service's webhooks, as tenants configure them. Cheap to clone.

@@ -47,7 +47,7 @@ impl Deliverer {
             "inopsio_webhook_deliveries_total",
             "Attempts to deliver an event to a webhook, by result"
         );
-        metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "How long webhooks' receivers take to answer");
+        metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "Response time of webhook receivers");
         Self { webhooks, store, notices: None }
     }
 

@@ -28,13 +28,13 @@ pub enum Unreachable {
     #[error("{0}")]
     Url(&'static str),
     /// Its address is inside a network, ours or somebody's.
-    #[error("{0} is not a public address; only such are called from here")]
+    #[error("{0} is not a public address; only public addresses can be called")]
     Private(IpAddr),
     /// Its name leads inside a network. To where is not said: who set it up may not know the names of ours.
-    #[error("{0} leads to what is not a public address; only such are called from here")]
+    #[error("the address of {0} is not a public address; only public addresses can be called")]
     Inside(String),
     /// Its name is for inside a network.
-    #[error("{0} is a name for use inside a network; only public ones are called from here")]
+    #[error("{0} is a name for use inside a network; only public hosts can be called")]
     Name(String),
 }
 
@@ -42,7 +42,7 @@ impl Guard {
     /// Checks a URL as far as can be seen from itself: what its name resolves to, is checked when it is used.
     pub fn url(&self, text: &str) -> Result<Url, Unreachable> {
         if text.len() > LONGEST {
-            return Err(Unreachable::Url("a URL has 2048 bytes at most"));
+            return Err(Unreachable::Url("a URL can have at most 2048 bytes"));
         }
         let url = Url::parse(text).map_err(|_| Unreachable::Url("not a URL like https://example.com/hooks"))?;
         match url.scheme() {
@@ -52,7 +52,7 @@ impl Guard {
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Unreachable::Url(
-                "a URL with a user or password is not allowed; the signature is what proves who sends",
+                "a URL with a user or password is not allowed; the signature proves the sender",
             ));
         }
         if url.fragment().is_some() {

@@ -12,78 +12,78 @@ use serde_json::Value;
 use crate::parameters::Id;
 use crate::{ByService, Tag};
 
-/// To decide about dead letters.
+/// The operations that decide about dead letters.
 pub struct Deciding {
     services: ByService,
 }
 
-/// Why one is tried again.
+/// A request to retry a dead letter.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterRedrive")]
-#[schemars(example = serde_json::json!({"reason": "the table is mended"}))]
+#[schemars(example = serde_json::json!({"reason": "the table is repaired"}))]
 struct Redrive {
-    /// In the caller's words.
+    /// The caller's reason, in their own words.
     #[serde(default)]
     #[schemars(length(max = 500))]
     reason: String,
 }
 
-/// Which are tried again, and why.
+/// A request to retry all parked dead letters.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLettersRedrive")]
-#[schemars(example = serde_json::json!({"consumer": "projection.leads", "reason": "the table is mended"}))]
+#[schemars(example = serde_json::json!({"consumer": "projection.leads", "reason": "the table is repaired"}))]
 struct RedriveAll {
-    /// Only those of this consumer, such as `projection.leads`.
+    /// Only dead letters of this consumer, such as `projection.leads`.
     #[serde(default)]
     #[schemars(length(max = 111))]
     consumer: Option<String>,
-    /// In the caller's words.
+    /// The caller's reason, in their own words.
     #[serde(default)]
     #[schemars(length(max = 500))]
     reason: String,
 }
 
-/// Why one is discarded.
+/// A request to discard a dead letter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterDiscard")]
 #[schemars(example = serde_json::json!({"reason": "a test of long ago"}))]
 struct Discard {
-    /// In the caller's words.
+    /// The caller's reason, in their own words.
     #[schemars(length(min = 1, max = 500))]
     reason: String,
 }
 
-/// What its consumer sees instead, and why.
+/// A payload that the consumer sees instead of the recorded one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterEdit")]
 #[schemars(example = serde_json::json!({"payload": {"event": "crm.lead.assigned", "owner": "ada"}, "reason": "misspelt by the import"}))]
 struct Edit {
-    /// The payload; the log keeps the one that it has.
+    /// The new payload. The log keeps the recorded one.
     payload: Value,
-    /// In the caller's words.
+    /// The caller's reason, in their own words.
     #[schemars(length(min = 1, max = 500))]
     reason: String,
 }
 
-/// What was decided.
+/// The dead letter that was decided about.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterTarget")]
 struct Target {
-    /// Which one.
+    /// The dead letter's id.
     id: String,
-    /// What follows from it.
+    /// What happens next, for people.
     consequence: String,
 }
 
-/// How many are tried again.
+/// How many dead letters are retried.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLettersTarget")]
 struct Targets {
-    /// So many.
+    /// Number of dead letters.
     letters: u64,
 }
 
@@ -95,7 +95,7 @@ impl Deciding {
 
 impl Example for Target {
     fn example() -> Self {
-        let consequence = "projection.leads tries it now".to_owned();
+        let consequence = "projection.leads retries it now".to_owned();
         Self { id: "projection.leads.1042".to_owned(), consequence }
     }
 }
@@ -108,9 +108,9 @@ impl Example for Targets {
 
 #[OpenApi(tag = "Tag::DeadLetters")]
 impl Deciding {
-    /// Try all parked dead letters of the tenant at once
+    /// Retry all parked dead letters at once
     ///
-    /// Each with what waits behind it, in order. What still can't be taken stays parked. Needs the permission
+    /// Each one is retried together with the events that wait behind it, in order. Those that still fail stay parked. Needs the permission
     /// `<service>:dead_letter:write`.
     #[oai(path = "/v1/dead-letters/:service/redrive", method = "post", operation_id = "redriveDeadLetters")]
     async fn redrive_all(
@@ -125,15 +125,15 @@ impl Deciding {
         Ok(Noted::new(done.repeated, Targets { letters: done.letters }))
     }
 
-    /// Try a parked dead letter at once
+    /// Retry a parked dead letter at once
     ///
-    /// With what waits behind it, in order. If it still can't be taken it stays parked. Needs the permission
+    /// It is retried together with the events that wait behind it, in order. If it still fails, it stays parked. Needs the permission
     /// `<service>:dead_letter:write`.
     #[oai(path = "/v1/dead-letters/:service/:letter/redrive", method = "post", operation_id = "redriveDeadLetter")]
     async fn redrive(
         &self,
         service: Path<String>,
-        /// Its id, such as `projection.leads.1234`.
+        /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Redrive>,
     ) -> Result<Noted<Target>, Problem> {
@@ -141,18 +141,19 @@ impl Deciding {
         let dead_letters = self.services.of(&service.0)?;
         let reason = said(&command.body.reason, 0)?;
         let done = dead_letters.redrive(&request(&command.request)?, &id, &reason).await?;
-        Ok(noted(done.repeated, &id, format!("{} tries it now", id.consumer)))
+        Ok(noted(done.repeated, &id, format!("{} retries it now", id.consumer)))
     }
 
-    /// Let a dead letter's consumer see another payload
+    /// Replace the payload that a consumer sees
     ///
-    /// Only this consumer, now and when it is built anew; the log does not change. It is rehearsed first, and refused if it could not be
-    /// taken like that either. Who, when, why, before and after are kept. Needs the permission `<service>:dead_letter:write`.
+    /// Only this consumer sees the new payload, now and in every later rebuild; the log does not change. The payload is tried first and
+    /// refused if the consumer can't process it either. The log of decisions keeps who changed it, when, why, and both payloads. Needs the
+    /// permission `<service>:dead_letter:write`.
     #[oai(path = "/v1/dead-letters/:service/:letter/edit", method = "post", operation_id = "editDeadLetter")]
     async fn edit(
         &self,
         service: Path<String>,
-        /// Its id, such as `projection.leads.1234`.
+        /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Edit>,
     ) -> Result<Noted<Target>, Problem> {
@@ -161,19 +162,19 @@ impl Deciding {
         let reason = said(&command.body.reason, 1)?;
         let (done, _) = dead_letters.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
         let consequence =
-            format!("{} sees this payload from now on, and tries it now; the log stays as it is", id.consumer);
+            format!("{} sees this payload from now on, and retries it now; the log does not change", id.consumer);
         Ok(noted(done.repeated, &id, consequence))
     }
 
     /// Discard a dead letter
     ///
-    /// Its consumer never sees the event, now or when it is built anew; what waits behind it goes on without it. The log does not
-    /// change. Needs the permission `<service>:dead_letter:write`.
+    /// Its consumer never sees the event, neither now nor in a later rebuild; the events that wait behind it continue without it. The log
+    /// does not change. Needs the permission `<service>:dead_letter:write`.
     #[oai(path = "/v1/dead-letters/:service/:letter/discard", method = "post", operation_id = "discardDeadLetter")]
     async fn discard(
         &self,
         service: Path<String>,
-        /// Its id, such as `projection.leads.1234`.
+        /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Discard>,
     ) -> Result<Noted<Target>, Problem> {
@@ -182,8 +183,8 @@ impl Deciding {
         let reason = said(&command.body.reason, 1)?;
         let done = dead_letters.discard(&request(&command.request)?, &id, &reason).await?;
         let without = match id.consumer.kind() {
-            Kind::Projection => "what it shows of the event's aggregate lacks the event, also after a rebuild",
-            Kind::Saga => "the event begins nothing there",
+            Kind::Projection => "its view of the event's aggregate lacks the event, also after a rebuild",
+            Kind::Saga => "the event starts nothing there",
             Kind::Webhook => "the event is not delivered there",
         };
         Ok(noted(done.repeated, &id, format!("{} never sees the event: {without}", id.consumer)))

@@ -1,4 +1,4 @@
-//! Dead letters in GraphQL: to look at. They are decided over REST, like everything.
+//! Dead letters in GraphQL, read-only: they are retried, edited and discarded over REST.
 
 mod loaders;
 
@@ -12,31 +12,32 @@ use uuid::Uuid;
 
 use self::loaders::{Attempts, Decisions, Events};
 
-/// What all questions need, in each service.
+/// The permission that every query here needs, in each service.
 const READ: &str = "dead_letter:read";
 
-/// Events that a consumer could not take.
+/// Dead letters: events that a consumer could not process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeadLettersQuery;
 
-/// How a dead letter stands.
+/// The state of a dead letter.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 #[graphql(name = "DeadLetterState")]
 pub enum DeadLetterState {
-    /// It can't be taken, and is tried again.
+    /// The consumer can't process the event; it is retried.
     Parked,
-    /// Nothing is wrong with it but that it follows one that is parked; such are counted there, and not listed.
+    /// The event itself has no error, but follows a parked event of its aggregate. Such events are counted there and not listed.
     Waiting,
-    /// It was parked, and taken at last.
+    /// The event was parked and has since been processed.
     Applied,
-    /// It was parked, and somebody decided that its consumer never sees it.
+    /// The event was parked, and somebody decided that its consumer never sees it.
     Discarded,
 }
 
-/// Events that a consumer could not take.
+/// Dead letters: events that a consumer could not process. Read-only: they are retried, edited and discarded over REST.
 #[graphql_object(context = Context)]
 impl DeadLettersQuery {
-    /// Dead letters that stand so, `PARKED` if it is left out, the last event first. Of one service, or of all in which the caller has the permission `<service>:dead_letter:read`, which all questions here need.
+    /// Dead letters in this state (default: `PARKED`), latest event first. From one service, or from all services in which the caller has
+    /// the permission `<service>:dead_letter:read`. Every query here needs this permission.
     async fn letters(
         context: &Context,
         service: Option<String>,
@@ -57,7 +58,7 @@ impl DeadLettersQuery {
                 DeadLetterState::Waiting => {
                     return Err(bad_argument(
                         "state",
-                        "allowed are PARKED, APPLIED and DISCARDED; what waits is counted",
+                        "allowed are PARKED, APPLIED and DISCARDED; waiting events are counted, not listed",
                     ));
                 }
             },
@@ -80,7 +81,7 @@ impl DeadLettersQuery {
         Ok(Some(DeadLetterConnection::new(page, Wanted { services, listing })))
     }
 
-    /// The dead letter with this id, such as `projection.leads.1234`; also one that only waits.
+    /// The dead letter with this id, such as `projection.leads.1234`. Also finds waiting ones.
     async fn letter(context: &Context, service: Option<String>, id: String) -> FieldResult<Option<DeadLetter>> {
         let services = context.permitted(service.as_deref(), READ)?;
         let id: LetterId = read("id", &id)?;
@@ -116,57 +117,57 @@ connection! {
     pub struct DeadLetterConnection of DeadLetter by DeadLetterEdge, counted by count where Wanted
 }
 
-/// An argument of a form of its own.
+/// Parses an argument that has its own format.
 fn read<T: std::str::FromStr<Err = String>>(argument: &str, text: &str) -> FieldResult<T> {
     text.parse().map_err(|what: String| bad_argument(argument, &what))
 }
 
-/// An event that a consumer could not take.
+/// A dead letter: an event that a consumer could not process.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     service: Service,
     letter: Letter,
 }
 
-/// An event that a consumer could not take.
+/// A dead letter: an event that a consumer could not process.
 #[graphql_object(context = Context, name = "DeadLetter")]
 impl DeadLetter {
-    /// The service whose it is.
+    /// The service to which the event belongs.
     fn service(&self) -> &str {
         self.service.name()
     }
 
-    /// Its id: consumer and position.
+    /// The dead letter's id: the consumer and the event's position.
     fn id(&self) -> String {
         self.letter.id.to_string()
     }
 
-    /// Who could not take it: kind and name.
+    /// The consumer that could not process the event: its kind and name.
     fn consumer(&self) -> String {
         self.letter.id.consumer.to_string()
     }
 
-    /// Where the event stands in the service's log.
+    /// The event's position in the service's log.
     fn position(&self) -> BigInt {
         BigInt(self.letter.id.position.0.into())
     }
 
-    /// The aggregate's type.
+    /// The type of the event's aggregate.
     fn aggregate_type(&self) -> &str {
         &self.letter.aggregate_type
     }
 
-    /// The aggregate's id.
+    /// The id of the event's aggregate.
     fn aggregate_id(&self) -> &str {
         &self.letter.aggregate_id
     }
 
-    /// The event's name.
+    /// The event's type.
     fn event_type(&self) -> &str {
         &self.letter.event_type
     }
 
-    /// How it stands.
+    /// The dead letter's state.
     fn state(&self) -> DeadLetterState {
         match self.letter.state {
             State::Parked => DeadLetterState::Parked,
@@ -176,32 +177,32 @@ impl DeadLetter {
         }
     }
 
-    /// How often it was tried.
+    /// Number of attempts so far.
     fn attempts(&self) -> i32 {
         int(self.letter.attempts.into())
     }
 
-    /// Why the last attempt that failed did, the outermost reason first.
+    /// Errors of the last failed attempt, outermost first.
     fn errors(&self) -> Vec<String> {
         self.letter.errors.clone()
     }
 
-    /// When it is tried again by itself.
+    /// When the next automatic retry is due.
     fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
         self.letter.next_attempt_at
     }
 
-    /// When it was parked.
+    /// When the event was parked.
     fn parked_at(&self) -> DateTime<Utc> {
         self.letter.parked_at
     }
 
-    /// When that changed last.
+    /// When the dead letter last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.letter.changed_at
     }
 
-    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
+    /// Number of later events of the same aggregate that wait behind this one. Counts at most 10,000.
     fn waiting(&self) -> i32 {
         int(self.letter.waiting)
     }
@@ -211,34 +212,34 @@ impl DeadLetter {
         load::<Events>(context, self.service, self.letter.id.position).await
     }
 
-    /// The attempts that are kept, 20 at most, the last one first.
+    /// The last attempts, at most 20, latest first.
     async fn attempts_made(&self, context: &Context) -> FieldResult<Vec<DeadLetterAttempt>> {
         Ok(load::<Attempts>(context, self.service, self.letter.id.clone()).await?.unwrap_or_default())
     }
 
-    /// What was decided, the last decision first.
+    /// The decisions about this dead letter, latest first.
     async fn decisions(&self, context: &Context) -> FieldResult<Vec<DeadLetterDecision>> {
         Ok(load::<Decisions>(context, self.service, self.letter.id.clone()).await?.unwrap_or_default())
     }
 }
 
-/// An event that a consumer could not take, as the log has it.
+/// The event of a dead letter, as the log has it.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct DeadLetterEvent {
-    /// Its id.
+    /// The event's id.
     id: Uuid,
-    /// Its number within its aggregate.
+    /// The event's sequence number in its aggregate.
     sequence: BigInt,
-    /// The version of its form.
+    /// The version of the event's schema.
     version: i32,
-    /// Its payload as it is stored, as JSON: what tells who people are is sealed in it. (REST opens it.)
+    /// The payload as it is stored, as JSON. Personal data in it is encrypted; the REST API returns it decrypted.
     payload: String,
-    /// Its metadata, as JSON.
+    /// The metadata, as JSON.
     metadata: String,
-    /// When it happened.
+    /// When the event happened.
     occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded the event.
     recorded_at: DateTime<Utc>,
 }
 
@@ -257,15 +258,15 @@ impl From<RecordedEvent> for DeadLetterEvent {
     }
 }
 
-/// An attempt to take an event again.
+/// An attempt to process the event again.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct DeadLetterAttempt {
-    /// Which one, from 1.
+    /// The number of the attempt, from 1.
     nth: i32,
-    /// When.
+    /// When the attempt was made.
     at: DateTime<Utc>,
-    /// Why it failed, the outermost reason first; none: it did not.
+    /// Why it failed, outermost error first. Empty: it succeeded.
     errors: Vec<String>,
 }
 
@@ -275,21 +276,21 @@ impl From<Attempt> for DeadLetterAttempt {
     }
 }
 
-/// What somebody decided about an event that a consumer could not take.
+/// A decision about a dead letter.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct DeadLetterDecision {
-    /// `redrive`, `edit` or `discard`.
+    /// The kind of decision: `redrive`, `edit` or `discard`.
     kind: String,
-    /// Who: the subject of their token.
+    /// Who decided: the subject of their token.
     actor: String,
-    /// Why.
+    /// The reason that was given.
     reason: String,
-    /// When.
+    /// When it was decided.
     decided_at: DateTime<Utc>,
-    /// Of an edit: the payload as the consumer saw it until then, as JSON, with what tells who people are sealed. (REST opens it.)
+    /// For an edit: the payload that the consumer saw before, as JSON. Personal data in it is encrypted; the REST API returns it decrypted.
     before: Option<String>,
-    /// Of an edit: the payload as it sees it since; the same.
+    /// For an edit: the payload that the consumer sees since, in the same form.
     after: Option<String>,
 }
 

@@ -20,19 +20,19 @@ use poem_openapi::{OpenApi, Tags};
 /// The operations on dead letters.
 pub type Rest = (looking::Looking, deciding::Deciding);
 
-/// All operations over the dead letters of the services of this process.
+/// All operations on the dead letters of this process's services.
 pub fn rest(services: Vec<DeadLetters>) -> Rest {
     let services = ByService(services.into());
     (looking::Looking::new(services.clone()), deciding::Deciding::new(services))
 }
 
-/// What the contract says of them, without a running service.
+/// The operations for the contract, without a running service.
 pub fn describe(registry: &mut poem_openapi::registry::Registry) -> Vec<poem_openapi::registry::MetaApi> {
     Rest::register(registry);
     Rest::meta()
 }
 
-/// Those of each service.
+/// The dead letters of each service.
 #[derive(Clone)]
 struct ByService(std::sync::Arc<[DeadLetters]>);
 
@@ -50,10 +50,10 @@ impl ByService {
     }
 }
 
-/// How the reference groups the operations.
+/// The tag under which the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// Events that a read model, a saga or a webhook could not take.
+    /// Events that a read model, a saga or a webhook could not process.
     #[oai(rename = "Dead letters")]
     DeadLetters,
 }

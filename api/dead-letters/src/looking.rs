@@ -12,18 +12,18 @@ use crate::parameters::{ConsumerName, Id, StateName};
 use crate::shown::{Detail, Page, Preview, Summary};
 use crate::{ByService, Tag};
 
-/// To look at dead letters.
+/// The operations that read dead letters.
 pub struct Looking {
     services: ByService,
 }
 
-/// What is to be tried.
+/// A payload to try.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeadLetterTrial")]
 #[schemars(example = serde_json::json!({"payload": {"event": "crm.lead.assigned", "owner": "ada"}}))]
 struct Trial {
-    /// The payload; the one that the consumer sees now unless given.
+    /// The payload. Default: the one that the consumer sees now.
     #[serde(default)]
     payload: Option<Value>,
 }
@@ -36,7 +36,7 @@ impl Looking {
 
 #[OpenApi(tag = "Tag::DeadLetters")]
 impl Looking {
-    /// The tenant's dead letters, the last event first
+    /// List the tenant's dead letters, latest event first
     ///
     /// Needs the permission `<service>:dead_letter:read`.
     #[oai(path = "/v1/dead-letters/:service", method = "get", operation_id = "listDeadLetters")]
@@ -44,13 +44,13 @@ impl Looking {
         &self,
         Authenticated(caller): Authenticated,
         service: Path<String>,
-        /// Only of this consumer, such as `projection.leads`.
+        /// Only dead letters of this consumer, such as `projection.leads`.
         consumer: Query<Option<Parameter<ConsumerName>>>,
-        /// Those that stand so; those that are parked unless given.
+        /// Only dead letters in this state. Default: `parked`.
         state: Query<Option<Parameter<StateName>>>,
-        /// `next` of the page before.
+        /// The `next` of the previous page.
         after: Query<Option<Parameter<Id>>>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
@@ -67,30 +67,30 @@ impl Looking {
         Ok(Plain(Page { dead_letters: found.into_iter().map(Summary::from).collect(), next }))
     }
 
-    /// A dead letter with its event, its errors, its attempts and what was decided
+    /// Get a dead letter
     ///
-    /// Needs the permission `<service>:dead_letter:read`.
+    /// With its event, errors, attempts and the decisions about it. Needs the permission `<service>:dead_letter:read`.
     #[oai(path = "/v1/dead-letters/:service/:letter", method = "get", operation_id = "getDeadLetter")]
     async fn get(
         &self,
         Authenticated(caller): Authenticated,
         service: Path<String>,
-        /// Its id, such as `projection.leads.1234`.
+        /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
     ) -> Result<Plain<Detail>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         Ok(Plain(Detail::of(self.services.of(&service.0)?.find(&caller, &id).await?)))
     }
 
-    /// What would come of a parked dead letter
+    /// Preview a retry of a parked dead letter
     ///
-    /// With another payload, or with the one that its consumer sees now. It is tried on the live tables in a transaction that is taken
-    /// back: nothing changes. Needs the permission `<service>:dead_letter:write`.
+    /// Tries another payload, or the one that the consumer sees now, on the live tables in a transaction that is rolled back: nothing
+    /// changes. Needs the permission `<service>:dead_letter:write`.
     #[oai(path = "/v1/dead-letters/:service/:letter/preview", method = "post", operation_id = "previewDeadLetter")]
     async fn preview(
         &self,
         service: Path<String>,
-        /// Its id, such as `projection.leads.1234`.
+        /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Trial>,
     ) -> Result<Plain<Preview>, Problem> {

@@ -4,13 +4,13 @@ use deadletters::{Consumer, LetterId, State};
 use face::Word;
 use poem_openapi::registry::MetaSchema;
 
-/// A letter's id.
+/// A dead letter's id.
 pub struct Id(pub LetterId);
 
 /// A consumer.
 pub struct ConsumerName(pub Consumer);
 
-/// How a letter stands.
+/// The state of a dead letter.
 pub struct StateName(pub State);
 
 impl Word for Id {
@@ -39,6 +39,6 @@ impl Word for StateName {
 
     fn read(text: &str) -> Result<Self, String> {
         let found = State::LISTED.into_iter().find(|state| state.as_str() == text);
-        found.map(Self).ok_or_else(|| format!("{text:?} is no state of a dead letter"))
+        found.map(Self).ok_or_else(|| format!("{text:?} is not a state of a dead letter"))
     }
 }

@@ -8,141 +8,141 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Dead letters, the last event first.
+/// Dead letters, latest event first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetters")]
 pub struct Page {
-    /// These.
+    /// The dead letters of this page.
     pub dead_letters: Vec<Summary>,
-    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    /// Cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// An event that a consumer could not take.
+/// A dead letter: an event that a consumer could not process.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterSummary")]
 pub struct Summary {
-    /// Its id: consumer and position.
+    /// The dead letter's id: the consumer and the event's position.
     id: String,
-    /// Who could not take it: kind and name.
+    /// The consumer that could not process the event: its kind and name.
     consumer: String,
-    /// Where the event stands in the log.
+    /// The event's position in the service's log.
     position: u64,
-    /// The aggregate's type.
+    /// The type of the event's aggregate.
     aggregate_type: String,
-    /// The aggregate's id.
+    /// The id of the event's aggregate.
     aggregate_id: String,
-    /// The event's name.
+    /// The event's type.
     event_type: String,
-    /// parked, waiting, applied or discarded.
+    /// The dead letter's state: parked, waiting, applied or discarded.
     #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     state: &'static str,
-    /// How often it was tried.
+    /// Number of attempts so far.
     attempts: u32,
-    /// Why the last attempt that failed did, the outermost reason first.
+    /// Errors of the last failed attempt, outermost first.
     errors: Vec<String>,
-    /// When it is tried again by itself.
+    /// When the next automatic retry is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<DateTime<Utc>>,
-    /// When it was parked.
+    /// When the event was parked.
     parked_at: DateTime<Utc>,
-    /// When that changed last.
+    /// When the dead letter last changed.
     changed_at: DateTime<Utc>,
-    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
+    /// Number of later events of the same aggregate that wait behind this one. Counts at most 10,000.
     waiting: u64,
 }
 
-/// A dead letter with all there is to know.
+/// A dead letter with its event, attempts and decisions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
 pub struct Detail {
-    /// The letter.
+    /// The dead letter.
     #[serde(flatten)]
     letter: Summary,
-    /// Its event as the log has it.
+    /// The event as the log has it.
     event: Event,
-    /// The last attempts, the last one first.
+    /// The last attempts, latest first.
     attempts_made: Vec<Attempt>,
-    /// What was decided, the last decision first.
+    /// The decisions about this dead letter, latest first.
     decisions: Vec<Decision>,
 }
 
-/// An event as the log has it.
+/// The event of a dead letter, as the log has it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterEvent")]
 struct Event {
-    /// Its id.
+    /// The event's id.
     id: Uuid,
-    /// Its number within its aggregate.
+    /// The event's sequence number in its aggregate.
     sequence: u64,
-    /// The version of its form.
+    /// The version of the event's schema.
     version: u32,
-    /// Its payload.
+    /// The payload.
     payload: Value,
-    /// Its metadata.
+    /// The metadata.
     metadata: Value,
-    /// When it happened.
+    /// When the event happened.
     occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded the event.
     recorded_at: DateTime<Utc>,
 }
 
-/// An attempt.
+/// An attempt to process the event again.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterAttempt")]
 struct Attempt {
-    /// Which one, from 1.
+    /// The number of the attempt, from 1.
     nth: u32,
-    /// When.
+    /// When the attempt was made.
     at: DateTime<Utc>,
-    /// Why it failed; none: it did not.
+    /// Why it failed. Empty: it succeeded.
     errors: Vec<String>,
 }
 
-/// What somebody decided.
+/// A decision about a dead letter.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterDecision")]
 struct Decision {
-    /// redrive, edit or discard.
+    /// The kind of decision: redrive, edit or discard.
     #[schemars(extend("enum" = ["redrive", "edit", "discard"]))]
     kind: String,
-    /// Who: the subject of their token.
+    /// Who decided: the subject of their token.
     actor: String,
-    /// Why.
+    /// The reason that was given.
     reason: String,
-    /// When.
+    /// When it was decided.
     decided_at: DateTime<Utc>,
-    /// Of an edit: the payload as the consumer saw it until then.
+    /// For an edit: the payload that the consumer saw before.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Value>,
-    /// Of an edit: the payload as it sees it since.
+    /// For an edit: the payload that the consumer sees since.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<Value>,
 }
 
-/// What would come of it.
+/// The result of a preview.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetterPreview")]
 pub struct Preview {
-    /// Whether the event would be taken.
+    /// Whether the consumer would process the event.
     applies: bool,
-    /// Why not.
+    /// Why it would not.
     errors: Vec<String>,
-    /// The payload as the consumer sees it now.
+    /// The payload that the consumer sees now.
     before: Value,
     /// The payload that was tried.
     after: Value,
-    /// The events of today that it stands for; none where it can't be read.
+    /// The current events that the payload is upcast to. Empty if it can't be read.
     today: Vec<Value>,
-    /// How many events would be taken, with those that wait behind it (200 of them are tried); absent where this consumer can't try
-    /// without doing it.
+    /// How many events would be processed, including those that wait behind this one (at most 200 of them are tried). Absent for consumers
+    /// that can't try an event without its effects.
     #[serde(skip_serializing_if = "Option::is_none")]
     taken: Option<u64>,
-    /// The first of those that would not.
+    /// The position of the first event that would fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops_at: Option<u64>,
-    /// Why that one would not.
+    /// Why that event would fail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stops_because: Vec<String>,
 }
@@ -168,7 +168,7 @@ impl From<Letter> for Summary {
 }
 
 impl Detail {
-    /// One with all of it.
+    /// A dead letter with all its details.
     pub fn of(shown: Shown) -> Self {
         let event = shown.event;
         let attempt = |one: deadletters::Attempt| Attempt { nth: one.attempt, at: one.at, errors: one.errors };
@@ -216,12 +216,12 @@ impl From<deadletters::Preview> for Preview {
     }
 }
 
-/// As JSON; as text, should it be none.
+/// The bytes as JSON, or as text if they are not JSON.
 fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// Why the letter of the examples is one.
+/// The error of the example.
 const BROKEN: &str = "crm.lead.assigned can't be read: missing field `owner`";
 
 impl Example for Summary {
@@ -265,7 +265,7 @@ impl Example for Detail {
         let decision = Decision {
             kind: "redrive".to_owned(),
             actor: "ada".to_owned(),
-            reason: "the table is mended".to_owned(),
+            reason: "the table is repaired".to_owned(),
             decided_at: example::time(20),
             before: None,
             after: None,

@@ -188,41 +188,41 @@ macro_rules! domains {
             vec![$(definition::<$domain>(adapters)),+]
         }
 
-        /// The root of queries.
+        /// The root of all queries.
         pub struct Query;
 
         #[graphql_object(context = Context)]
         impl Query {
-            /// The events of all services, as they are offered to others.
+            /// The events of all services and the webhooks that deliver them.
             fn events() -> events_api::webhooks::EventsQuery {
                 events_api::webhooks::EventsQuery
             }
 
-            /// Events that a read model, a saga or a webhook could not take.
+            /// Dead letters: events that a read model, a saga or a webhook could not process.
             fn dead_letters() -> dead_letters_api::DeadLettersQuery {
                 dead_letters_api::DeadLettersQuery
             }
 
-            /// What is done while nobody waits for the answer.
+            /// Background jobs, with their schedules, queues and batches.
             fn jobs() -> jobs_api::JobsQuery {
                 jobs_api::JobsQuery
             }
 
             $(
-                /// What this service has to show.
+                /// The read models of this service.
                 fn $name() -> <$domain as Domain>::Query {
                     Default::default()
                 }
             )+
         }
 
-        /// The root of subscriptions.
+        /// The root of all subscriptions.
         pub struct Subscription;
 
         #[graphql_subscription(context = Context, scalar = DefaultScalarValue)]
         impl Subscription {
             $(
-                /// What happens in this service.
+                /// The live events of this service.
                 async fn $name(
                     context: &Context,
                     executor: &Executor<'_, '_, Context>,

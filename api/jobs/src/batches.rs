@@ -13,62 +13,62 @@ use uuid::Uuid;
 use crate::rest::{Target, noted, nothing};
 use crate::{Services, Tag};
 
-/// Jobs that belong together.
+/// The operations on batches.
 pub struct Batches {
     services: Services,
 }
 
-/// A job that is asked for by name.
+/// A job of a batch.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobRequest")]
 struct One {
-    /// Its kind, such as `export_leads`.
+    /// The job's kind, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
     kind: String,
-    /// What it is to work with: what the kind takes; `{}` unless given.
+    /// The job's arguments, as its kind defines them. Default: `{}`.
     #[serde(default = "nothing")]
     arguments: Value,
 }
 
-/// A batch that is asked for.
+/// A batch to create.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobBatchRequest")]
 #[schemars(example = serde_json::json!({"jobs": [{"kind": "export_leads", "arguments": {"status": ["new"]}}, {"kind": "export_leads", "arguments": {"status": ["qualified"]}}]}))]
 struct New {
-    /// Its jobs.
+    /// The jobs of the batch.
     #[schemars(length(min = 1, max = 1000))]
     jobs: Vec<One>,
-    /// What is asked for once when all of them are over, whatever became of them.
+    /// A follow-up job, which is created once all jobs of the batch have finished, whatever their outcome.
     #[serde(default)]
     then: Option<One>,
 }
 
-/// A batch.
+/// A batch: jobs that were created together.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobBatch")]
 struct Shown {
-    /// Its id.
+    /// The batch's id.
     id: Uuid,
-    /// In whose name: the subject of their token.
+    /// The requester: the subject of their token.
     actor: String,
-    /// How many jobs it has.
+    /// Number of jobs in the batch.
     total: u32,
-    /// How many of them wait or run.
+    /// Number of jobs that wait or run.
     open: u32,
-    /// How many are done.
+    /// Number of jobs that completed.
     completed: u32,
-    /// How many were cancelled.
+    /// Number of jobs that were cancelled.
     cancelled: u32,
-    /// How many failed for good.
+    /// Number of jobs that failed permanently.
     discarded: u32,
-    /// The job that is asked for when all of them are over; it is there from then on.
+    /// The follow-up job. Present once it was created, when all jobs of the batch have finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     then: Option<Uuid>,
-    /// When it was asked for.
+    /// When the batch was created.
     created_at: DateTime<Utc>,
-    /// When the last of its jobs was over.
+    /// When the last of its jobs finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<DateTime<Utc>>,
 }
@@ -122,10 +122,10 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Jobs")]
 impl Batches {
-    /// Ask for jobs that belong together
+    /// Create a batch of jobs
     ///
-    /// All of them, or none. `GET /v1/jobs/{service}?batch=…` lists them. Needs the permission `<service>:job:write`, and those that
-    /// asking for each needs.
+    /// Creates all of the jobs or none. `GET /v1/jobs/{service}?batch=…` lists them. Needs the permission `<service>:job:write`, and the
+    /// permissions that creating each of the jobs needs.
     #[oai(path = "/v1/jobs/:service/batches", method = "post", operation_id = "createJobBatch")]
     async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
@@ -138,7 +138,7 @@ impl Batches {
         Ok(noted(done).created(location))
     }
 
-    /// How far a batch is
+    /// Get a batch and its progress
     ///
     /// Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/batches/:batch", method = "get", operation_id = "getJobBatch")]
@@ -151,10 +151,10 @@ impl Batches {
         Ok(Plain(self.services.of(&service.0)?.find_batch(&caller, batch.0).await?.into()))
     }
 
-    /// Cancel all jobs of a batch that are not over
+    /// Cancel all unfinished jobs of a batch
     ///
-    /// Those that wait at once, those that run as soon as they notice. What follows the batch is done all the same. Needs the
-    /// permission `<service>:job:write`.
+    /// Waiting jobs are cancelled at once; running jobs stop as soon as they notice the request. The batch's follow-up job is created
+    /// nevertheless. Needs the permission `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/batches/:batch/cancel", method = "post", operation_id = "cancelJobBatch")]
     async fn cancel(
         &self,

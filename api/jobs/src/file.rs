@@ -8,7 +8,7 @@ use poem::{Body, IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use uuid::Uuid;
 
-/// A file that is read from the table while it is sent: no more than a part of it is held.
+/// A file that is read from the table while it is sent, so that at most one part of it is in memory.
 pub struct File {
     pub jobs: Jobs,
     pub tenant: TenantId,
@@ -38,7 +38,7 @@ impl IntoResponse for File {
     }
 }
 
-/// The beginning of a file of leads.
+/// The beginning of a file of leads, as an example.
 const EXAMPLE: &str = "id,name,company\r\n0197a8a0-0000-7000-8000-000000000001,Grace Hopper,Eckert-Mauchly\r\n";
 
 impl poem_openapi::ApiResponse for File {
@@ -52,7 +52,7 @@ impl poem_openapi::ApiResponse for File {
         };
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "What the job made",
+                description: "The job's output",
                 status: Some(200),
                 status_range: None,
                 content: vec![content],

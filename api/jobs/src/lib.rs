@@ -27,7 +27,7 @@ use poem_openapi::{OpenApi, Tags};
 /// The operations on jobs.
 pub type Rest = (rest::Rest, schedules::Schedules, queues::Queues, batches::Batches);
 
-/// All operations over the jobs of the services of this process.
+/// All operations on the jobs of this process's services.
 pub fn rest(services: Vec<Jobs>) -> Rest {
     let services = Services(services.into());
     (
@@ -38,13 +38,13 @@ pub fn rest(services: Vec<Jobs>) -> Rest {
     )
 }
 
-/// What the contract says of them, without a running service.
+/// The operations for the contract, without a running service.
 pub fn describe(registry: &mut Registry) -> Vec<MetaApi> {
     Rest::register(registry);
     Rest::meta()
 }
 
-/// Those of each service.
+/// The jobs of each service.
 #[derive(Clone)]
 struct Services(Arc<[Jobs]>);
 
@@ -62,9 +62,9 @@ impl Services {
     }
 }
 
-/// How the reference groups the operations.
+/// The tag under which the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// What is done while nobody waits for the answer.
+    /// Background jobs, with their schedules, queues and batches.
     Jobs,
 }

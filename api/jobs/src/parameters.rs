@@ -1,10 +1,10 @@
-//! Words of the query string.
+//! Types of the query parameters.
 
 use face::Word;
 use jobs::State;
 use poem_openapi::registry::MetaSchema;
 
-/// How a job stands.
+/// The state of a job.
 pub struct StateName(pub State);
 
 impl Word for StateName {
@@ -16,6 +16,6 @@ impl Word for StateName {
     }
 
     fn read(text: &str) -> Result<Self, String> {
-        State::named(text).map(Self).ok_or_else(|| format!("{text:?} is no state of a job"))
+        State::named(text).map(Self).ok_or_else(|| format!("{text:?} is not a state of a job"))
     }
 }

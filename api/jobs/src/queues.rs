@@ -10,63 +10,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Services, Tag};
 
-/// Queues: each kind of job is in one.
+/// The operations on queues. Each kind of job has one queue.
 pub struct Queues {
     services: Services,
 }
 
-/// How many jobs begin in which time: evenly, one each `seconds / count`.
+/// A rate limit. Starts are spread evenly: one every `seconds / count` seconds.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobRate")]
 struct Rate {
-    /// So many.
+    /// Maximum number of jobs that start in the period.
     #[schemars(range(min = 1, max = 100_000))]
     count: u32,
-    /// In so many seconds.
+    /// Length of the period in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     seconds: u32,
 }
 
-/// How much of a queue runs. What is left out is not limited, but by what all tenants may.
+/// Limits of a queue. A limit that is omitted is removed; the limits for all tenants still apply.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobQueueLimit")]
 #[schemars(example = serde_json::json!({"concurrency": 1, "rate": {"count": 60, "seconds": 60}}))]
 struct Limit {
-    /// At most so many at the same time.
+    /// Maximum number of jobs that run at the same time.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1000))]
     concurrency: Option<u32>,
-    /// At most so many in a time.
+    /// Maximum number of jobs that start in a period.
     #[serde(default)]
     rate: Option<Rate>,
 }
 
-/// A queue as the tenant has it.
+/// A job queue, with the tenant's own limits and counts.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobQueue")]
 struct Shown {
-    /// Its name.
+    /// The queue's name.
     name: String,
-    /// Since when nothing begins there.
+    /// Since when the queue is paused; no job starts meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused_at: Option<DateTime<Utc>>,
-    /// At most so many run at the same time; absent: as many as there is room for.
+    /// Maximum number of jobs that run at the same time. Absent: not limited by the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency: Option<u32>,
-    /// At most so many begin in a time; absent: as many as there is room for.
+    /// Maximum number of jobs that start in a period. Absent: not limited by the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<Rate>,
-    /// Who paused, resumed or limited it last.
+    /// Who last paused, resumed or limited the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_by: Option<String>,
-    /// When.
+    /// When that was.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at: Option<DateTime<Utc>>,
-    /// How many of the tenant's jobs wait.
+    /// Number of the tenant's jobs that wait.
     waiting: u64,
-    /// How many run.
+    /// Number of the tenant's jobs that run.
     running: u64,
 }
 
@@ -74,15 +74,15 @@ struct Shown {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobQueues")]
 struct List {
-    /// These.
+    /// The queues.
     queues: Vec<Shown>,
 }
 
-/// Which queue was changed.
+/// The queue that was changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobQueueTarget")]
 struct Target {
-    /// Its name.
+    /// The queue's name.
     queue: String,
 }
 
@@ -131,7 +131,7 @@ impl Example for Target {
 
 #[OpenApi(tag = "Tag::Jobs")]
 impl Queues {
-    /// The queues, as the tenant has them
+    /// List the tenant's job queues
     ///
     /// Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/queues", method = "get", operation_id = "listJobQueues")]
@@ -142,7 +142,7 @@ impl Queues {
 
     /// Pause a queue
     ///
-    /// For the tenant: none of its jobs begins there; what runs goes on, what is asked for waits. Needs the permission
+    /// For this tenant, no job of the queue starts until the queue is resumed. Running jobs continue; new jobs wait. Needs the permission
     /// `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/queues/:queue/pause", method = "post", operation_id = "pauseJobQueue")]
     async fn pause(
@@ -156,7 +156,7 @@ impl Queues {
         Ok(Noted::new(repeated, Target { queue: queue.0 }))
     }
 
-    /// Let a paused queue go on
+    /// Resume a paused queue
     ///
     /// Needs the permission `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/queues/:queue/resume", method = "post", operation_id = "resumeJobQueue")]
@@ -171,9 +171,9 @@ impl Queues {
         Ok(Noted::new(repeated, Target { queue: queue.0 }))
     }
 
-    /// Limit how much of a queue runs
+    /// Limit the throughput of a queue
     ///
-    /// For the tenant, and never beyond what all tenants may; what is left out is not limited. Needs the permission
+    /// For this tenant, and never beyond the limits for all tenants. A limit that is omitted is removed. Needs the permission
     /// `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/queues/:queue/limit", method = "post", operation_id = "limitJobQueue")]
     async fn limit(

@@ -21,28 +21,28 @@ pub struct Rest {
     services: Services,
 }
 
-/// A job that is asked for by name.
+/// A job to create.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobAsked")]
 #[schemars(example = serde_json::json!({"kind": "export_leads", "arguments": {"status": ["qualified"]}}))]
 struct New {
-    /// Its kind, such as `export_leads`.
+    /// The job's kind, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
     kind: String,
-    /// What it is to work with: what the kind takes; `{}` unless given.
+    /// The job's arguments, as its kind defines them. Default: `{}`.
     #[serde(default = "nothing")]
     arguments: Value,
-    /// Not before then (RFC 3339); at once unless given.
+    /// The earliest start time (RFC 3339). Default: now.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     run_at: Option<DateTime<Utc>>,
 }
 
-/// What was made or changed.
+/// The object that was created or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobTarget")]
 pub struct Target {
-    /// Its id.
+    /// The object's id.
     pub id: Uuid,
 }
 
@@ -60,7 +60,7 @@ impl Rest {
 
 #[OpenApi(tag = "Tag::Jobs")]
 impl Rest {
-    /// The tenant's jobs, the last one first
+    /// List the tenant's jobs, newest first
     ///
     /// Needs the permission `<service>:job:read`.
     #[expect(clippy::too_many_arguments, reason = "an argument is a parameter of the query string")]
@@ -69,19 +69,19 @@ impl Rest {
         &self,
         Authenticated(caller): Authenticated,
         service: Path<String>,
-        /// Only of this kind, such as `export_leads`.
+        /// Only jobs of this kind, such as `export_leads`.
         kind: Query<Option<String>>,
-        /// Only those that stand so.
+        /// Only jobs in this state.
         state: Query<Option<Parameter<StateName>>>,
-        /// Only those of this queue.
+        /// Only jobs of this queue.
         queue: Query<Option<String>>,
-        /// Only those of this batch.
+        /// Only jobs of this batch.
         batch: Query<Option<Uuid>>,
-        /// Only those that this schedule asked for.
+        /// Only jobs that this schedule created.
         schedule: Query<Option<Uuid>>,
-        /// `next` of the page before.
+        /// The `next` of the previous page.
         after: Query<Option<Uuid>>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
@@ -108,10 +108,10 @@ impl Rest {
         Ok(Plain(Page { jobs: found.into_iter().map(Summary::from).collect(), next }))
     }
 
-    /// Ask for a job by name
+    /// Create a job
     ///
-    /// Of a kind that is offered so, such as `export_leads`; `rebuild_read_model` is for operators. Needs the permission
-    /// `<service>:job:write`, and the one that asking for such a job needs.
+    /// Of a kind that can be requested by name, such as `export_leads`. `rebuild_read_model` is reserved for operators. Needs the
+    /// permission `<service>:job:write`, and the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service", method = "post", operation_id = "createJob")]
     async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
@@ -121,7 +121,7 @@ impl Rest {
         Ok(noted(done).created(location))
     }
 
-    /// A job with its log
+    /// Get a job with its log
     ///
     /// Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/:job", method = "get", operation_id = "getJob")]
@@ -135,19 +135,19 @@ impl Rest {
         Ok(Plain(Detail::of(job, lines)))
     }
 
-    /// A job's log
+    /// Get a job's log
     ///
-    /// The first line first. Whoever follows it asks again with the `next` of the page before, which is there while more may come.
-    /// Needs the permission `<service>:job:read`.
+    /// Oldest line first. To follow the log, send the `next` of the previous page as `after`; `next` is present as long as more lines may
+    /// come. Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/:job/log", method = "get", operation_id = "getJobLog")]
     async fn log(
         &self,
         Authenticated(caller): Authenticated,
         service: Path<String>,
         job: Path<Uuid>,
-        /// `next` of the page before: so many lines are known.
+        /// The `next` of the previous page: the number of lines to skip.
         after: Query<Option<u32>>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Log>, Problem> {
         let (after, Parameter(Count(limit))) = (after.0.unwrap_or_default(), limit.0.unwrap_or_default());
@@ -155,9 +155,9 @@ impl Rest {
         Ok(Plain(Log::of(&job, lines, after, limit)))
     }
 
-    /// The file that a completed job made
+    /// Download the output of a completed job
     ///
-    /// Needs the permission `<service>:job:read`, and the one that the job's kind asks for.
+    /// Needs the permission `<service>:job:read`, and the permission that the job's kind needs.
     #[oai(path = "/v1/jobs/:service/:job/output", method = "get", operation_id = "getJobOutput")]
     async fn output(
         &self,
@@ -172,7 +172,7 @@ impl Rest {
 
     /// Cancel a job
     ///
-    /// One that waits is cancelled at once; one that runs is asked to stop, and is `running` until it has. Needs the permission
+    /// A waiting job is cancelled at once. A running job is asked to stop and stays `running` until it has stopped. Needs the permission
     /// `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/:job/cancel", method = "post", operation_id = "cancelJob")]
     async fn cancel(
@@ -185,9 +185,9 @@ impl Rest {
         Ok(noted(jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
     }
 
-    /// Run a discarded or cancelled job again
+    /// Retry a discarded or cancelled job
     ///
-    /// At once, with all its attempts, from where it was. Needs the permission `<service>:job:write`.
+    /// The job starts again at once, with all its attempts, and continues where it stopped. Needs the permission `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/:job/retry", method = "post", operation_id = "retryJob")]
     async fn retry(
         &self,
@@ -200,12 +200,12 @@ impl Rest {
     }
 }
 
-/// The answer to what was carried out.
+/// The answer to a command that was carried out.
 pub fn noted(done: Submitted) -> Noted<Target> {
     Noted::new(done.repeated, Target { id: done.id })
 }
 
-/// The arguments of a job that is asked for without any.
+/// The arguments of a job that is created without any.
 pub fn nothing() -> Value {
     Value::Object(serde_json::Map::new())
 }

@@ -13,107 +13,107 @@ use uuid::Uuid;
 use crate::rest::{Target, noted, nothing};
 use crate::{Services, Tag};
 
-/// How many of its next times are shown of a schedule.
+/// How many of a schedule's next times an answer contains.
 const SHOWN: usize = 5;
 
-/// Jobs that are asked for again and again.
+/// The operations on schedules.
 pub struct Schedules {
     services: Services,
 }
 
-/// A schedule that is asked for.
+/// A schedule to create.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobScheduleRequest")]
 #[schemars(example = serde_json::json!({"kind": "export_leads", "arguments": {"status": ["qualified"]}, "cron": "0 6 * * MON-FRI", "time_zone": "Europe/Berlin"}))]
 struct New {
-    /// The jobs' kind, such as `export_leads`.
+    /// The kind of the jobs, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
     kind: String,
-    /// What they are to work with: what the kind takes; `{}` unless given.
+    /// The arguments of the jobs, as their kind defines them. Default: `{}`.
     #[serde(default = "nothing")]
     arguments: Value,
-    /// When: minute, hour, day of month, month, day of week, such as `0 6 * * MON-FRI`. `L` is the last day of a month, `MON#2` its
-    /// second Monday.
+    /// The times, as a cron expression: minute, hour, day of month, month, day of week, such as `0 6 * * MON-FRI`. `L` is the last day of a
+    /// month, `MON#2` its second Monday.
     #[schemars(length(min = 1, max = 200))]
     cron: String,
-    /// In which time zone of IANA's, such as `Europe/Berlin`; `UTC` unless given. A time that the clocks leap over falls on the
+    /// The IANA time zone of the cron expression, such as `Europe/Berlin`. Default: `UTC`. A time that a clock change skips becomes the
     /// first moment after the gap.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 100))]
     time_zone: String,
-    /// Whether a time counts that comes while the job of an earlier one is still open; false unless given.
+    /// Whether to create a job while the one of an earlier time is still open. Default: false.
     #[serde(default)]
     overlap: bool,
 }
 
-/// What of a schedule is changed; what is left out stays.
+/// Changes to a schedule. Members that are omitted stay as they are.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobScheduleChange")]
 #[schemars(example = serde_json::json!({"cron": "30 6 * * MON-FRI"}))]
 struct Change {
-    /// What its jobs are to work with.
+    /// The arguments of the jobs.
     #[serde(default)]
     arguments: Option<Value>,
-    /// When.
+    /// The times, as a cron expression.
     #[serde(default)]
     #[schemars(length(min = 1, max = 200))]
     cron: Option<String>,
-    /// In which time zone.
+    /// The IANA time zone of the cron expression.
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     time_zone: Option<String>,
-    /// Whether a time counts that comes while the job of an earlier one is still open.
+    /// Whether to create a job while the one of an earlier time is still open.
     #[serde(default)]
     overlap: Option<bool>,
 }
 
-/// A schedule.
+/// A schedule, which creates jobs at recurring times.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobSchedule")]
 struct Shown {
-    /// Its id.
+    /// The schedule's id.
     id: Uuid,
-    /// The jobs' kind.
+    /// The kind of the jobs.
     kind: String,
-    /// Their queue.
+    /// The queue of the jobs.
     queue: String,
-    /// What they are to work with.
+    /// The arguments of the jobs.
     arguments: Value,
-    /// In whose name they are: the subject of their token.
+    /// The requester of the jobs: the subject of their token.
     actor: String,
-    /// When.
+    /// The times, as a cron expression.
     cron: String,
-    /// In which time zone.
+    /// The IANA time zone of the cron expression.
     time_zone: String,
-    /// Whether a time counts that comes while the job of an earlier one is still open.
+    /// Whether a job is created while the one of an earlier time is still open.
     overlap: bool,
-    /// Whether its times pass.
+    /// Whether the schedule creates no jobs: it is paused, or no time is left.
     paused: bool,
-    /// The times that come next, at most five.
+    /// The next times, at most five.
     next: Vec<DateTime<Utc>>,
-    /// The last time for which a job was made.
+    /// The last time for which a job was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_at: Option<DateTime<Utc>>,
-    /// That job.
+    /// The last job that was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_job: Option<Uuid>,
-    /// How many times passed without a job of their own: the one before was still open, or nobody was there.
+    /// Number of times that passed without a job of their own, because the previous job was still open or no process was running.
     skipped: u64,
-    /// When it was made.
+    /// When the schedule was created.
     created_at: DateTime<Utc>,
     /// Who changed it last.
     changed_by: String,
-    /// When.
+    /// When it was last changed.
     changed_at: DateTime<Utc>,
 }
 
-/// Schedules, the first made first.
+/// Schedules, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobSchedules")]
 struct List {
-    /// These.
+    /// The schedules.
     schedules: Vec<Shown>,
 }
 
@@ -184,19 +184,19 @@ impl Example for List {
 
 #[OpenApi(tag = "Tag::Jobs")]
 impl Schedules {
-    /// The tenant's schedules, the first made first
+    /// List the tenant's job schedules
     ///
-    /// Needs the permission `<service>:job:read`.
+    /// Oldest first. Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/schedules", method = "get", operation_id = "listJobSchedules")]
     async fn list(&self, Authenticated(caller): Authenticated, service: Path<String>) -> Result<Plain<List>, Problem> {
         let schedules = self.services.of(&service.0)?.schedules(&caller).await?;
         Ok(Plain(List { schedules: schedules.into_iter().map(Shown::from).collect() }))
     }
 
-    /// Ask for jobs again and again
+    /// Create a schedule for recurring jobs
     ///
-    /// One job is made a time, in the caller's name, however many processes run; one for all times that passed while nobody was
-    /// there. Needs the permission `<service>:job:write`, and the one that asking for such a job needs.
+    /// Creates one job per scheduled time, in the caller's name, however many processes run. For all times that passed while no process was
+    /// running it creates a single job. Needs the permission `<service>:job:write`, and the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service/schedules", method = "post", operation_id = "createJobSchedule")]
     async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
@@ -207,7 +207,7 @@ impl Schedules {
         Ok(noted(done).created(location))
     }
 
-    /// A schedule with the times that come next
+    /// Get a schedule with its next times
     ///
     /// Needs the permission `<service>:job:read`.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule", method = "get", operation_id = "getJobSchedule")]
@@ -222,8 +222,8 @@ impl Schedules {
 
     /// Change a schedule
     ///
-    /// Jobs that it asked for already stay as they are. Needs the permission `<service>:job:write`, and the one that asking for such
-    /// a job needs.
+    /// Jobs that it has already created do not change. Needs the permission `<service>:job:write`, and the permission that creating such a
+    /// job needs.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule/change", method = "post", operation_id = "changeJobSchedule")]
     async fn change(
         &self,
@@ -240,7 +240,7 @@ impl Schedules {
 
     /// Pause a schedule
     ///
-    /// Its times pass. Needs the permission `<service>:job:write`.
+    /// It creates no jobs until it is resumed. Needs the permission `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule/pause", method = "post", operation_id = "pauseJobSchedule")]
     async fn pause(
         &self,
@@ -253,9 +253,10 @@ impl Schedules {
         Ok(noted(jobs.pause_schedule(&request, schedule.0).await?))
     }
 
-    /// Let a paused schedule go on
+    /// Resume a paused schedule
     ///
-    /// With the next time that comes: what passed meanwhile is not made up for. Needs the permission `<service>:job:write`.
+    /// It continues with the next scheduled time and does not catch up on the times that passed meanwhile. Needs the permission
+    /// `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule/resume", method = "post", operation_id = "resumeJobSchedule")]
     async fn resume(
         &self,
@@ -270,7 +271,7 @@ impl Schedules {
 
     /// Remove a schedule
     ///
-    /// Jobs that it asked for already stay. Needs the permission `<service>:job:write`.
+    /// Jobs that it has already created remain. Needs the permission `<service>:job:write`.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule/remove", method = "post", operation_id = "removeJobSchedule")]
     async fn remove(
         &self,

@@ -8,67 +8,67 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-/// Jobs, the last one first.
+/// Jobs, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Jobs")]
 pub struct Page {
-    /// These.
+    /// The jobs of this page.
     pub jobs: Vec<Summary>,
-    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    /// Cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Uuid>,
 }
 
-/// A job as it is now.
+/// A background job.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobSummary")]
 pub struct Summary {
-    /// Its id.
+    /// The job's id.
     pub id: Uuid,
-    /// Its kind, such as `export_leads`.
+    /// The job's kind, such as `export_leads`.
     kind: String,
-    /// Its queue: what pauses and limits are of.
+    /// The queue in which the job runs; queues can be paused and limited.
     queue: String,
-    /// The batch that it belongs to.
+    /// The batch to which the job belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<Uuid>,
-    /// The schedule that asked for it.
+    /// The schedule that created the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<Uuid>,
-    /// For which of the schedule's times.
+    /// The scheduled time for which the job was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     slot: Option<DateTime<Utc>>,
-    /// scheduled, available, retryable, running, completed, cancelled or discarded.
+    /// The job's state: scheduled, available, retryable, running, completed, cancelled or discarded.
     #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     state: &'static str,
-    /// In whose name: the subject of their token.
+    /// The requester: the subject of their token.
     actor: String,
-    /// When it is, or was, due.
+    /// When the job is, or was, due to run.
     run_at: DateTime<Utc>,
-    /// How often it was begun.
+    /// Number of attempts so far.
     attempt: u32,
-    /// How often it is begun at most.
+    /// Maximum number of attempts.
     max_attempts: u32,
-    /// How much of it is done.
+    /// Progress: units of work done so far.
     done: u64,
-    /// Of how much, where that is known.
+    /// Total units of work, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// Since when it is to stop.
+    /// When somebody requested that the job stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel_requested_at: Option<DateTime<Utc>>,
-    /// Why the last attempt that failed did so.
+    /// Error code of the last failed attempt, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    /// The same, for people.
+    /// Error message of the last failed attempt, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// When it was asked for.
+    /// When the job was created.
     created_at: DateTime<Utc>,
-    /// When it was last begun.
+    /// When the last attempt started.
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When the job finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<DateTime<Utc>>,
 }
@@ -77,25 +77,25 @@ pub struct Summary {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Job")]
 pub struct Detail {
-    /// How it stands.
+    /// The job.
     #[serde(flatten)]
     summary: Summary,
-    /// What it was asked for.
+    /// The job's arguments.
     arguments: serde_json::Value,
-    /// What it answered.
+    /// The job's result.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<serde_json::Value>,
-    /// What happened, the first first.
+    /// The job's log, oldest line first.
     log: Vec<LogLine>,
 }
 
-/// Lines of a job's log, the first first.
+/// Lines of a job's log, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobLog")]
 pub struct Log {
-    /// These.
+    /// The lines of this page.
     log: Vec<LogLine>,
-    /// Where it goes on: send it as `after`. Absent: the job is over, and this was the last of it.
+    /// Cursor of the next page: send it as `after`. Absent once the job has finished and no more lines will come.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u32>,
 }
@@ -104,11 +104,11 @@ pub struct Log {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "JobLogLine")]
 struct LogLine {
-    /// When.
+    /// When the line was written.
     at: DateTime<Utc>,
-    /// In which attempt; 0: before the first.
+    /// The number of the attempt; 0: before the first one.
     attempt: u32,
-    /// What.
+    /// The text of the line.
     message: String,
 }
 
@@ -149,7 +149,7 @@ impl Detail {
 }
 
 impl Log {
-    /// Some lines of a job's log, after so many, and at most so many.
+    /// A page of a job's log: skips `after` lines and has at most `limit`.
     pub fn of(job: &Job, lines: Vec<Line>, after: u32, limit: u32) -> Self {
         let read = u32::try_from(lines.len()).unwrap_or(u32::MAX);
         let more = read == limit || job.finished_at.is_none();

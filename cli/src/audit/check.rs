@@ -20,14 +20,14 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n  \
     inopsio audit check crm.ndjson --key inopsio-seals.pem --known crm-of-last-quarter.ndjson\n\n\
-    Needs no configuration and no network. Names the first line that is wrong; then the exit code is not 0.")]
+    Needs no configuration and no network. If a line is wrong, it is named and the exit code is not 0.")]
 pub struct Check {
-    /// The file
+    /// The file to check
     file: PathBuf,
-    /// The public keys that are trusted, as PEM (`inopsio audit key`)
+    /// The trusted public keys, as PEM (`inopsio audit key`)
     #[arg(long, value_name = "FILE", required = true)]
     key: Vec<PathBuf>,
-    /// An earlier file of the same history: this one, which has to be a whole history, has to begin as it did
+    /// An earlier file of the same history: the checked file, which has to be a whole history, has to begin with it
     #[arg(long, value_name = "FILE")]
     known: Vec<PathBuf>,
 }
@@ -74,7 +74,10 @@ impl Check {
             proven.root
         ))?;
         if proven.unsealed > 0 {
-            output::print(format!("The last {} events are in no seal: nothing is proven of them", proven.unsealed))?;
+            output::print(format!(
+                "The last {} events are not sealed yet: nothing is proven about them",
+                proven.unsealed
+            ))?;
         }
         Ok(())
     }
@@ -95,7 +98,9 @@ impl<R: BufRead> Lines<R> {
         }
         self.number += 1;
         ensure!(text.ends_with(b"\n"), "line {} is cut off, or too long", self.number);
-        serde_json::from_slice(&text).map(Some).with_context(|| format!("line {} is not of such a file", self.number))
+        serde_json::from_slice(&text)
+            .map(Some)
+            .with_context(|| format!("line {} does not belong in such a file", self.number))
     }
 }
 
@@ -107,7 +112,7 @@ fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<P
     ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
     ensure!(
         head.whole || known.is_empty(),
-        "only a whole history can be held against an earlier file, and it is a part of one"
+        "only a whole history can be compared with an earlier file, and it is a part of one"
     );
     if head.whole { whole(lines, head, trusted, known) } else { part(lines, head, &trusted) }
 }
@@ -130,18 +135,18 @@ fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, kno
                 audit.event(&entry.event(head.tenant))?;
             }
             Line::End(End { events }) => break events,
-            Line::Head(_) => bail!("line {}: it begins anew", lines.number),
+            Line::Head(_) => bail!("line {}: a second beginning", lines.number),
         }
     };
     ended(&mut lines, events, audit.events())?;
     let verdict = audit.finish()?;
     let unsealed = verdict.unsealed();
-    let seal = verdict.last.context("no seal is in it")?;
+    let seal = verdict.last.context("it has no seal")?;
     Ok(proven(head, events, &seal, unsealed))
 }
 
 fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Result<Proven> {
-    let Some(Line::Seal(seal)) = lines.next()? else { bail!("no seal is in it") };
+    let Some(Line::Seal(seal)) = lines.next()? else { bail!("it has no seal") };
     ours(&head, &seal)?;
     ensure!(
         trusted.iter().any(|key| key.has_signed(&seal)),

@@ -20,7 +20,7 @@ use crate::{progress, time};
 /// Aggregates in which it stands who signed in, from where and by what, and who was refused.
 const SIGN_INS: [&str; 3] = ["auth.account", "auth.session", "auth.sign_in"];
 
-/// Writes a tenant's history to a file that proves itself; `inopsio audit check` checks it without us
+/// Exports a tenant's history to a file that proves itself; `inopsio audit check` checks it without a server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio audit export --tenant demo --service crm --output crm.ndjson
@@ -28,16 +28,16 @@ const SIGN_INS: [&str; 3] = ["auth.account", "auth.session", "auth.sign_in"];
   inopsio audit export --tenant demo --sign-ins --user 0197a8a0-0000-7000-8000-000000000001 --output ada.ndjson
   inopsio audit export --tenant demo --service crm --event crm.lead.converted --recorded-from 2026-01-01 --output conversions.ndjson
 
-A whole history proves also that nothing is missing, up to the last seal. Of a part, each event comes with its path to a signed head.
-Personal data stays as it is stored: sealed. Times are RFC 3339 or a date (midnight UTC).")]
+A whole history also proves that nothing is missing, up to the last seal. In a part of it, each event has its path to a signed tree head.
+Personal data stays as it is stored: encrypted. Times are RFC 3339 or a date (midnight UTC).")]
 pub struct Export {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// The service whose log it is
+    /// The service whose log is exported
     #[arg(long, required_unless_present = "sign_ins")]
     service: Option<String>,
-    /// Who signed in, from where and by what, and who was refused
+    /// Exports sign-ins: who signed in, from where and how, and who was refused
     #[arg(long, conflicts_with_all = ["service", "event_type", "aggregate_type"])]
     sign_ins: bool,
     /// Only of this user
@@ -52,16 +52,16 @@ pub struct Export {
     /// Only the aggregate with this id
     #[arg(long = "id", value_name = "ID", requires = "aggregate_type")]
     aggregate_id: Option<String>,
-    /// Recorded in the log at this time or later
+    /// Only events recorded at this time or later
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     recorded_from: Option<DateTime<Utc>>,
-    /// Recorded in the log before this time
+    /// Only events recorded before this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     recorded_until: Option<DateTime<Utc>>,
     /// Writes to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// A file with public keys that signed before, as PEM
+    /// A file with public keys that signed earlier, as PEM
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
 }
@@ -180,7 +180,7 @@ impl Export {
         .await?;
         bar.finish_and_clear();
         let seal =
-            verdict.last.context("nothing of it is sealed yet: does `inopsio serve` run with audit.seal_key?")?;
+            verdict.last.context("nothing of it is sealed yet: is `inopsio serve` running with audit.seal_key?")?;
         let size = usize::try_from(seal.size)?;
         leaves.truncate(size);
         let tree = Leaves::new(leaves);
@@ -265,7 +265,7 @@ fn names(event: &kernel::RecordedEvent, user: UserId) -> bool {
 
 fn entry(number: u64, event: &StoredEvent, path: Option<Vec<LeafHash>>) -> Result<Line> {
     let entry = Entry::of(number, &event.event, path);
-    let entry = entry.with_context(|| format!("event {number} is stored in a form that a line can't hold"))?;
+    let entry = entry.with_context(|| format!("event {number} is stored in a form that does not fit in a line"))?;
     Ok(Line::Event(Box::new(entry)))
 }
 

@@ -18,13 +18,13 @@ pub fn seals(files: &[PathBuf]) -> Result<Vec<Seal>> {
         let before = seals.len();
         for line in BufReader::new(File::open(file).with_context(|| format!("can't read {shown}"))?).lines() {
             let line = line.with_context(|| format!("can't read {shown}"))?;
-            let line =
-                serde_json::from_str(&line).with_context(|| format!("{shown} is no file of `inopsio audit export`"))?;
+            let line = serde_json::from_str(&line)
+                .with_context(|| format!("{shown} is not a file of `inopsio audit export`"))?;
             if let Line::Seal(seal) = line {
                 seals.push(seal);
             }
         }
-        ensure!(seals.len() > before, "{shown} holds no seal");
+        ensure!(seals.len() > before, "{shown} has no seal");
     }
     Ok(seals)
 }

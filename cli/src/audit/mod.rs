@@ -12,20 +12,20 @@ use anyhow::{Context as _, Result};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
 
-/// Proves a tenant's history: in the log, and in a file that is checked without us
+/// Proves a tenant's history: in the log, or as a file that auditors check by themselves
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Verify(verify::Verify),
     Export(export::Export),
     Check(check::Check),
-    /// Prints the public key that seals are verified by, as PEM
+    /// Prints the public key that verifies seals, as PEM
     #[command(after_help = "Example:\n  inopsio audit key > inopsio-seals.pem\n\n\
-        Auditors are given it once, by another way than the files that it verifies.")]
+        Give it to auditors once, on another channel than the files that it verifies.")]
     Key,
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         // Whoever checks a file has no configuration.
         if let Self::Check(check) = self {

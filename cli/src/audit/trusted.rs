@@ -29,6 +29,6 @@ pub fn here(config: &Config, files: &[PathBuf]) -> Result<Vec<SealedBy>> {
 fn read(file: &Path) -> Result<Vec<SealedBy>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
     SealedBy::parse(&text).with_context(|| {
-        format!("{} holds no Ed25519 public keys as PEM, as `inopsio audit key` prints them", file.display())
+        format!("{} has no Ed25519 public keys as PEM, as `inopsio audit key` prints them", file.display())
     })
 }

@@ -12,26 +12,26 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Holds every event of a tenant against its hash, its stream and every seal
+/// Verifies every event of a tenant against its hash, its stream and every seal
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio audit verify --tenant demo
   inopsio audit verify --tenant demo --service auth --key seals-of-2025.pem
   inopsio audit verify --tenant demo --known crm-of-last-quarter.ndjson
 
-Names the first event that was altered, is missing or stands elsewhere, and the first seal that is not ours; then the exit code is
-not 0. The key that is configured is trusted, and those of the files that are named.")]
+If an event was altered, is missing or is out of place, or if a seal is not signed by a trusted key, the first one is named and the exit
+code is not 0. Trusted keys are the configured one and those in the given files.")]
 pub struct Verify {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// The service; all of them unless given
+    /// The service; all unless given
     #[arg(long)]
     service: Option<String>,
-    /// A file with public keys that signed before, as PEM
+    /// A file with public keys that signed earlier, as PEM
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
-    /// An earlier file of `inopsio audit export`: the history has to be the one of its seals, too
+    /// An earlier file of `inopsio audit export`: its seals also have to match the history
     #[arg(long, value_name = "FILE")]
     known: Vec<PathBuf>,
 }

@@ -195,11 +195,11 @@ pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehe
         );
         ensure!(
             lacking.contains(key),
-            "--without-key {key}: this key is configured here, so nobody has to be left out"
+            "--without-key {key}: this key is configured here, so no tenant has to be left out"
         );
         ensure!(
             rehearsed || manifest.secrets_key.as_deref().map(wrapped_by).as_ref() != Some(key),
-            "--without-key {key}: this key wraps what opens the secrets of webhooks, too; only `inopsio restore` with --rehearsal, which \
+            "--without-key {key}: this key also wraps the key of the webhooks' secrets; only `inopsio restore` with --rehearsal, which \
              brings no webhooks, no schedules and no jobs along, can do without it"
         );
     }

@@ -28,7 +28,7 @@ use crate::output::Format;
 
 pub use restore::Restore;
 
-/// Saves the logs of all services, as they are at one moment, while writing goes on
+/// Backs up the logs of all services, as of one moment, while the system stays in use
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -37,25 +37,25 @@ pub use restore::Restore;
   inopsio backup verify /backups/monday
   inopsio backup drill /backups/monday
 
-The backup is a folder: manifest.json, SHA256SUMS and compressed lines of JSON. It holds events, commands with their answers,
-claims, seals, webhooks, schedules, jobs that are open, and the directory of tenants; read models are built anew from it, JetStream is
-filled again. It never overwrites. Keys and passwords are not in it: keep INOPSIO_CLAIM_KEY and the master keys elsewhere whose names it prints, and
-the public keys (`inopsio audit key`) that its seals are verified by."
+The backup is a folder with manifest.json, SHA256SUMS and compressed lines of JSON. It contains events, commands with their answers,
+claims, seals, webhooks, schedules, unfinished jobs, and the directory of tenants. Read models are rebuilt from it, and JetStream is
+refilled. An existing folder is never overwritten. Keys and passwords are not part of it: keep INOPSIO_CLAIM_KEY, the master keys whose
+names the command prints, and the public keys that verify its seals (`inopsio audit key`) elsewhere."
 )]
 pub struct Backup {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The folder to make; inopsio-<time> here unless given
+    /// The folder to create; ./inopsio-<time> unless given
     #[arg(long, alias = "to", value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Without seals: also of a log whose seals are not of its events, which is refused otherwise
+    /// Without seals; also accepts a log whose seals do not match its events, which is refused otherwise
     #[arg(long)]
     without_seals: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Reads a backup to its end and checks every hash; needs no server
+    /// Reads a whole backup and checks every hash; needs no server
     #[command(after_help = "Examples:
   inopsio backup verify /backups/monday
   inopsio backup verify /backups/monday --digest 3f5a…  # the one that `inopsio backup` printed")]
@@ -64,10 +64,10 @@ enum Command {
     #[command(after_help = "Examples:
   inopsio backup drill /backups/monday
   inopsio backup drill /backups/monday --format json
-  inopsio backup drill /backups/monday --without-key local-3f5a…  # which is lost; its tenants are not proven, all others may be
+  inopsio backup drill /backups/monday --without-key local-3f5a…  # a lost key: its tenants are not proven, all others are
   inopsio backup drill /backups/monday --seal-key seals-of-2025.pem
 
-The private Postgres is made for it and removed after it; nothing else is touched. The exit code is 0 only for a proven backup.")]
+The private Postgres is created for the drill and removed afterwards; nothing else is touched. The exit code is 0 only for a proven backup.")]
     Drill(Drill),
 }
 
@@ -76,10 +76,10 @@ The private Postgres is made for it and removed after it; nothing else is touche
 pub struct Drill {
     #[command(flatten)]
     given: Given,
-    /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
+    /// Without the tenants whose keys are wrapped by this lost master key; may be given several times
     #[arg(long, value_name = "NAME")]
     without_key: Vec<String>,
-    /// A file with public keys that signed seals before, as PEM (`inopsio audit key`)
+    /// A file with public keys that signed seals earlier, as PEM (`inopsio audit key`)
     #[arg(long, value_name = "FILE")]
     seal_key: Vec<PathBuf>,
 }
@@ -102,7 +102,7 @@ impl Given {
 }
 
 impl Backup {
-    /// Takes one, or proves one.
+    /// Takes or proves a backup.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         match self.command {
             Some(Command::Verify(given)) => verify::run(&given, format).await,

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::{progress, time};
 
-/// Brings a backup into fresh databases, or one tenant's history as of a time into a new tenant
+/// Restores a backup into fresh databases, or one tenant's history as of a time into a new tenant
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio restore /backups/monday
@@ -25,37 +25,37 @@ use crate::{progress, time};
   inopsio restore /backups/monday --tenant acme --as-of 2026-06-30 --into acme-june
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
-A backup goes only into logs in which nothing was ever written, with the claim key of the cluster that it is of; positions and
-hashes are as they were. Then the read models are built. When a server runs, the relay fills the stream, webhooks go on from where
-they were, schedules with their next time, and jobs that waited or ran are begun. All master keys have to be configured whose names the backup printed, or are named by
---without-key because they are lost: tenants whose keys they wrap are left out, but for their history, which nobody can read. Seals
-have to be signed by the key that is configured, or by one that --seal-key names, and each has to be of the events that are restored.
+A backup can only be restored into logs that were never written to, with the claim key of its own cluster; positions and hashes stay the
+same. Then the read models are built. When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with
+their next time, and jobs that waited or ran are started. All master keys whose names the backup printed have to be configured. Name a
+lost one with --without-key: tenants whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be
+signed by the configured key, or by one that --seal-key names, and each has to match the restored events.
 
-With --tenant and --into one tenant's events up to --as-of (all, without it) are appended for a new tenant, from the backup or,
+With --tenant and --into, one tenant's events up to --as-of (default: all) are appended for a new tenant. They come from the backup or,
 without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks, no schedules and no jobs.")]
 pub struct Restore {
-    /// The backup's folder; with --tenant the running system's own log unless given
+    /// The backup's folder; with --tenant, the running system's own log unless given
     #[arg(value_name = "BACKUP", required_unless_present = "tenant")]
     folder: Option<PathBuf>,
     /// Only the backup with this digest, as `inopsio backup` printed it
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
-    /// Without webhooks, schedules and jobs: beside the system that the backup is of, whose receivers are to hear nothing of it
+    /// Without webhooks, schedules and jobs: for use beside the original system, so that its webhook receivers get nothing twice
     #[arg(long, conflicts_with = "tenant")]
     rehearsal: bool,
-    /// Without the tenants whose keys this master key wraps, which is lost; may be given several times
+    /// Without the tenants whose keys are wrapped by this lost master key; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
     without_key: Vec<String>,
-    /// A file with public keys that signed seals before, as PEM (`inopsio audit key`)
+    /// A file with public keys that signed seals earlier, as PEM (`inopsio audit key`)
     #[arg(long, value_name = "FILE", conflicts_with = "tenant")]
     seal_key: Vec<PathBuf>,
-    /// Without the seals, whatever they are of and whoever signed them: the log is sealed anew
+    /// Without the seals, whatever events they belong to and whoever signed them; the log is sealed again
     #[arg(long, conflicts_with_all = ["tenant", "seal_key"])]
     without_seals: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]
     tenant: Option<String>,
-    /// Only what had been recorded by then, that moment included
+    /// Only events recorded up to this time, inclusive
     #[arg(long, value_name = "TIME", value_parser = time::past, requires = "tenant")]
     as_of: Option<DateTime<Utc>>,
     /// The name of the new tenant
@@ -71,7 +71,7 @@ impl Restore {
         if let (Some(tenant), Some(into)) = (self.tenant, self.into) {
             return sandbox::run(context, archive.as_ref(), &tenant, self.as_of, &into).await;
         }
-        let archive = archive.context("name the backup's folder")?;
+        let archive = archive.context("give the backup's folder")?;
         let trust = if self.without_seals {
             Trust::LeftOut
         } else {
@@ -133,14 +133,14 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
     }
     output::print(format!(
-        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs go on with it",
+        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs continue with it",
         took.as_secs_f64()
     ))?;
     if left.is_empty() {
         return Ok(());
     }
     output::print(format!(
-        "left out: {}; their history is there as it was sealed, and nobody can read it or write to it",
+        "left out: {}; their history is there, encrypted, and nobody can read it or write to it",
         left.why()
     ))
 }

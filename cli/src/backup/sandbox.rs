@@ -91,7 +91,7 @@ pub async fn run(
     bar.finish_and_clear();
     // However the first one stood: whoever asks for the copy means to use it.
     if shut {
-        gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be let in")?;
+        gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
     }
     directory.restore(&[(sandbox.clone(), TenantStanding::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())

@@ -36,7 +36,7 @@ pub async fn run(context: &Context, to: &Path, sealed: bool) -> Result<()> {
 /// What to do where a database was migrated by an earlier program.
 fn hinted(error: anyhow::Error) -> anyhow::Error {
     if error.chain().any(is_not_migrated) {
-        error.context("a database is not as this program needs it: run `inopsio migrate` first")
+        error.context("a database was not migrated for this program: run `inopsio migrate` first")
     } else {
         error
     }
@@ -47,7 +47,10 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
     let snapshots = freeze(&databases).await.with_context(|| {
-        format!("the logs at {}:{} can't be read (does `inopsio dev` run?)", config.postgres.host, config.postgres.port)
+        format!(
+            "the logs at {}:{} can't be read (is `inopsio dev` running?)",
+            config.postgres.host, config.postgres.port
+        )
     })?;
     let pause = freezing.elapsed();
     let taken_at = SystemClock.now();
@@ -265,9 +268,9 @@ pub fn say_keys(manifest: &Manifest) -> Result<()> {
     let keys: Vec<_> = manifest.master_keys().into_iter().collect();
     match keys.as_slice() {
         [] => Ok(()),
-        [one] => output::print(format!("it is restored with the master key {one}")),
+        [one] => output::print(format!("restoring it needs the master key {one}")),
         more => output::print(format!(
-            "it is restored with the master keys {}, all of them: `inopsio key rewrap` had not come to its end",
+            "restoring it needs all of the master keys {}: `inopsio key rewrap` had not finished",
             more.join(" and ")
         )),
     }

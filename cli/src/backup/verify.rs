@@ -34,7 +34,7 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
     }
     take::say_keys(manifest)?;
     output::print(format!(
-        "whole and unaltered: {} events and {} seals of {} tenants, taken at {}, digest {}",
+        "complete and unaltered: {} events and {} seals of {} tenants, taken at {}, digest {}",
         manifest.events(),
         manifest.seals(),
         manifest.directory.rows,

@@ -37,20 +37,20 @@ use report::Report;
   inopsio demo --leads 1000 --tenant small
   inopsio demo --until 2026-06-30
 
-It talks to the server that is configured or that `inopsio dev` runs; if none runs, it starts one for itself.
-The same size and end give the same data; what was loaded already is not loaded again. Without an end it is today, or the one of
-the history that the tenant has already.")]
+It uses the configured server or the one of `inopsio dev`; if none is running, it starts one for itself.
+The same size and end give the same data. Data that was already loaded is not loaded again. The default end is today, or that of
+the history that the tenant already has.")]
 pub struct Demo {
-    /// The tenant to fill; made if it is not there
+    /// The tenant to fill; created if it does not exist
     #[arg(long, default_value = "demo")]
     tenant: String,
-    /// How many leads; a fifth as many accounts, half as many contacts, three tenths as many opportunities
+    /// Number of leads; plus a fifth as many accounts, half as many contacts, three tenths as many opportunities
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     leads: u32,
-    /// The history ends where this day begins; today unless given
+    /// The history ends at the start of this day; today unless given
     #[arg(long, value_name = "DATE", value_parser = kernel::read_day)]
     until: Option<NaiveDate>,
-    /// Requests under way at once
+    /// Number of concurrent requests
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     at_once: u16,
 }
@@ -151,7 +151,7 @@ async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) 
     };
     let outcome = tokio::select! {
         outcome = working => outcome,
-        () = stop => Err(anyhow!("stopped; what was loaded is kept, and the same command goes on from there")),
+        () = stop => Err(anyhow!("stopped; what was loaded is kept: run the same command again to continue")),
     };
     if let Some(started) = started {
         started.stop().await?;

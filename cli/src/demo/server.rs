@@ -28,7 +28,7 @@ pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
     if !place.is_private() || lock::holder(&Home::at(&place.home)?).is_some() {
         return Ok(None);
     }
-    eprintln!("no server runs: starting `inopsio dev` for the demo");
+    eprintln!("no server is running: starting `inopsio dev` for the demo");
     let child = Command::new(std::env::current_exe().context("where this program is")?)
         .arg("--home")
         .arg(&place.home)

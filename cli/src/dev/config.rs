@@ -66,7 +66,7 @@ fn token_keys(home: &Home) -> Result<(String, String)> {
         Ok(format!("{}\n{}\n", pair.signing_key.trim(), pair.public_key.trim()))
     })?;
     let public = both.find("-----BEGIN PUBLIC KEY-----");
-    let at = public.with_context(|| format!("{} holds no public key; remove it to make new ones", path.display()))?;
+    let at = public.with_context(|| format!("{} has no public key; remove it to create new ones", path.display()))?;
     let (signing_key, public_key) = both.split_at(at);
     Ok((signing_key.trim().to_owned(), public_key.trim().to_owned()))
 }

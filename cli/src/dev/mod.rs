@@ -32,14 +32,14 @@ use ports::Ports;
 /// The tenant that a development environment has from the start.
 const TENANT: &str = "demo";
 
-/// Runs everything on this machine: a private Postgres and nats-server, migrations, all services; until Ctrl-C
+/// Runs everything on this machine until Ctrl-C: a private Postgres and nats-server, migrations, all services
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio dev
   inopsio dev --service crm
   INOPSIO_PORT=9000 inopsio dev
 
-Data and secrets are under .inopsio/ (--home); remove the folder to begin anew.")]
+Data and secrets are under .inopsio/ (--home); remove the folder to start afresh.")]
 pub struct Dev {
     /// Only this service
     #[arg(long)]

@@ -61,7 +61,7 @@ fn find(home: &Home) -> Result<PathBuf> {
         if binary.is_file() {
             return Ok(binary);
         }
-        bail!("INOPSIO_NATS_SERVER={} is not there: run scripts/setup, or name another", binary.display());
+        bail!("INOPSIO_NATS_SERVER={} does not exist: run scripts/setup, or set another path", binary.display());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     home.tools()

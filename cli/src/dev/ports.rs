@@ -51,7 +51,7 @@ impl Ports {
         for (place, (what, port, _)) in ours.iter().enumerate() {
             let same = ours[place + 1..].iter().find(|(_, other, _)| other == port && *port != 0);
             if let Some((other, _, setting)) = same {
-                bail!("port {port} can't be that of {what} and of {other}: choose another with {setting}");
+                bail!("port {port} can't be used for both {what} and {other}: choose another with {setting}");
             }
         }
         self.check_one("the API", self.http, "INOPSIO_PORT")?;

@@ -91,7 +91,7 @@ fn find(home: &Home) -> Result<PathBuf> {
         if has_server(&folder) {
             return Ok(folder);
         }
-        bail!("INOPSIO_POSTGRES_BIN={} holds no Postgres server (initdb and postgres)", folder.display());
+        bail!("INOPSIO_POSTGRES_BIN={} has no Postgres server (initdb and postgres)", folder.display());
     }
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<_> = installed.map(|entry| entry.path().join("bin")).collect();
@@ -166,7 +166,7 @@ fn check_version(binaries: &Path, data: &Path) -> Result<()> {
     let stored = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
     if stored.trim() != binary {
         bail!(
-            "the data in {} is of Postgres {}, but {} is Postgres {binary}: set INOPSIO_POSTGRES_BIN to the old one's folder, or move the data away to begin anew",
+            "the data in {} is of Postgres {}, but {} is Postgres {binary}: set INOPSIO_POSTGRES_BIN to the old one's folder, or move the data away to start afresh",
             data.display(),
             stored.trim(),
             binaries.display(),

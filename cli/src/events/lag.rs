@@ -120,10 +120,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         kind: "webhooks",
         name: format!("{} enabled", counts.enabled),
         lag_events: Some(counts.lag),
-        state: format!(
-            "{} failing ({} behind at most), {} disabled",
-            counts.failing, counts.longest_lag, counts.disabled
-        ),
+        state: format!("{} failing (lag up to {}), {} disabled", counts.failing, counts.longest_lag, counts.disabled),
     });
     Ok(all)
 }

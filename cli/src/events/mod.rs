@@ -11,21 +11,21 @@ use crate::output;
 use crate::replay::ndjson;
 use crate::selection::check_types;
 
-/// Looks at the bus, and at those who follow the log
+/// Shows the event bus and the consumers of the log
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Shows how far each is who follows the log: relay, projections, webhooks, feeds
+    /// Shows the position and lag of each consumer of the log: relay, projections, webhooks, feeds
     #[command(after_help = "Examples:
   inopsio events lag
   inopsio events lag --service crm --format json
 
-Feeds are known to their process only: those of the configured server are shown, if it runs.")]
+Only the process that serves a feed knows it: the feeds of the configured server are shown, if it runs.")]
     Lag {
-        /// Only this service's
+        /// Only this service
         #[arg(long)]
         service: Option<String>,
     },
-    /// Prints a tenant's events as they happen, one JSON object a line, until Ctrl-C
+    /// Prints a tenant's events as they happen, one JSON object per line, until Ctrl-C
     #[command(after_help = "Examples:
   inopsio events tail --tenant demo
   inopsio events tail --tenant demo --event crm.lead.qualified
@@ -34,23 +34,23 @@ Feeds are known to their process only: those of the configured server are shown,
         /// The tenant: its name or id
         #[arg(long)]
         tenant: String,
-        /// Only this service's; those of all come as they happen, in no order between two services
+        /// Only this service; events of different services are printed in no particular order
         #[arg(long)]
         service: Option<String>,
         /// Only events of this type, such as crm.lead.qualified
         #[arg(long = "event", value_name = "TYPE")]
         event_type: Option<String>,
-        /// From after this position of the service's log on, instead of from now on; 0: from the first event on
+        /// Starts after this position of the service's log, instead of with new events; 0: with the first event
         #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
         after: Option<Position>,
-        /// Ends after so many events
+        /// Ends after this number of events
         #[arg(long, value_name = "NUMBER", value_parser = crate::number::of(1..=u64::from(u32::MAX)))]
         limit: Option<u64>,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let (tenant, service, event_type, after, limit) = match self {
             Self::Lag { service } => return lag::run(context, context::services(service.as_deref())?).await,

@@ -12,40 +12,40 @@ use super::{Open, changed};
 use crate::context::{Context, Whose};
 use crate::output;
 
-/// What is done.
+/// The commands on batches.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Asks for jobs that belong together: all of them, or none
+    /// Creates a batch of jobs: all of them or none
     #[command(after_help = "Example:
   echo '{\"jobs\": [{\"kind\": \"export_leads\", \"arguments\": {\"status\": [\"new\"]}}]}' > batch.json
   inopsio job batch create --tenant demo batch.json")]
     Create {
         #[command(flatten)]
         whose: Whose,
-        /// A JSON file: jobs, each with kind and arguments; and, if wanted, what follows when all of them are over
+        /// A JSON file with the jobs, each with kind and arguments, and optionally the follow-up job
         file: PathBuf,
     },
-    /// Shows how far a batch is
+    /// Shows a batch and its progress
     #[command(after_help = "Example:\n  inopsio job batch show --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Show {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The batch's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Cancels all jobs of a batch that are not over
+    /// Cancels all unfinished jobs of a batch
     #[command(after_help = "Example:\n  inopsio job batch cancel --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Cancel {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The batch's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }
 
-/// The file's form.
+/// The format of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -73,7 +73,7 @@ impl Command {
             Self::Create { whose, file } => {
                 let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
                 let read: File =
-                    serde_json::from_slice(&text).with_context(|| format!("{} is no batch", file.display()))?;
+                    serde_json::from_slice(&text).with_context(|| format!("{} is not a batch", file.display()))?;
                 let new = NewBatch {
                     jobs: read.jobs.into_iter().map(Wanted::from).collect(),
                     then: read.then.map(Wanted::from),
@@ -82,14 +82,14 @@ impl Command {
                 let open = Open::of_kinds(context, &whose, &distinct(kinds)).await?;
                 let done = open.jobs.submit_batch(&open.request, &new).await?;
                 open.close().await;
-                changed(context, done.id, "is asked for")
+                changed(context, done.id, "was created")
             }
             Self::Show { whose, id } => output::print_json(&batch(context, &whose, id).await?.1),
             Self::Cancel { whose, id } => {
                 let (open, _) = batch(context, &whose, id).await?;
                 open.jobs.cancel_batch(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "is cancelled; what runs stops as soon as it notices")
+                changed(context, id, "is cancelled; running jobs stop as soon as they notice")
             }
         }
     }

@@ -23,51 +23,51 @@ use uuid::Uuid;
 use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
-/// Looks after jobs: what is done while nobody waits for the answer
+/// Manages background jobs
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's jobs of all services, the last one first
+    /// Lists a tenant's jobs of all services, newest first
     #[command(after_help = "Examples:
   inopsio job list --tenant demo
   inopsio job list --tenant demo --state discarded --format json")]
     List {
         #[command(flatten)]
         whose: Whose,
-        /// Only of this kind
+        /// Only jobs of this kind
         #[arg(long)]
         kind: Option<String>,
-        /// Only those that are scheduled, available, retryable, running, completed, cancelled or discarded
+        /// Only jobs in this state: scheduled, available, retryable, running, completed, cancelled or discarded
         #[arg(long)]
         state: Option<String>,
-        /// Only those of this queue
+        /// Only jobs of this queue
         #[arg(long)]
         queue: Option<String>,
-        /// Only those of this batch
+        /// Only jobs of this batch
         #[arg(long)]
         batch: Option<Uuid>,
-        /// Only those that this schedule asked for
+        /// Only jobs that this schedule created
         #[arg(long)]
         schedule: Option<Uuid>,
-        /// Only those that come after this one in the list: that were asked for before it
+        /// Only jobs after this one in the list, that is, created before it
         #[arg(long, alias = "before")]
         after: Option<Uuid>,
-        /// At most so many
+        /// Maximum number of jobs
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
-    /// Asks for a job by name
+    /// Creates a job
     #[command(after_help = "Examples:
   inopsio job create --tenant demo export_leads '{\"status\": [\"qualified\"]}'
   inopsio job create --tenant demo --at 2030-01-01T06:00:00Z export_leads")]
     Create {
         #[command(flatten)]
         whose: Whose,
-        /// Not before then; at once unless given
+        /// Earliest start time; now unless given
         #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
         at: Option<DateTime<Utc>>,
-        /// Its kind
+        /// The job's kind
         kind: String,
-        /// What it is to work with, as JSON
+        /// The job's arguments, as JSON
         #[arg(default_value = "{}")]
         arguments: String,
     },
@@ -76,7 +76,7 @@ pub enum Command {
     Show {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The job's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
@@ -87,59 +87,59 @@ pub enum Command {
     Log {
         #[command(flatten)]
         whose: Whose,
-        /// Goes on until the job is over
+        /// Follows the log until the job has finished
         #[arg(long)]
         follow: bool,
-        /// Its id
+        /// The job's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Writes the file that a completed job made
+    /// Writes the output of a completed job
     #[command(
         after_help = "Example:\n  inopsio job output --tenant demo --output leads.csv 0192f0c4-0000-7000-8000-000000000000"
     )]
     Output {
         #[command(flatten)]
         whose: Whose,
-        /// Where to; standard output unless given
+        /// The file to write; standard output unless given
         #[arg(long, alias = "out", value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Its id
+        /// The job's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Looks after schedules: jobs that are asked for again and again
+    /// Manages schedules, which create jobs at recurring times
     #[command(subcommand)]
     Schedule(schedule::Command),
-    /// Looks after queues: pauses and limits
+    /// Manages queues: pauses and limits
     #[command(subcommand)]
     Queue(queue::Command),
-    /// Looks after batches: jobs that belong together
+    /// Manages batches: jobs that are created together
     #[command(subcommand)]
     Batch(batch::Command),
     Rerun(rerun::Rerun),
-    /// Cancels a job: one that waits at once, one that runs as soon as it notices
+    /// Cancels a job: a waiting one at once, a running one as soon as it notices the request
     #[command(after_help = "Example:\n  inopsio job cancel --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Cancel {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The job's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Runs a discarded or cancelled job again, from where it was
+    /// Retries a discarded or cancelled job from where it stopped
     #[command(after_help = "Example:\n  inopsio job retry --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Retry {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The job's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
@@ -150,7 +150,7 @@ impl Command {
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
                 let mut found =
                     Open::listed(context, &whose, async |jobs, caller| jobs.list(caller, &listing).await).await?;
-                // Ids sort by the time at which they were made.
+                // Ids sort by creation time.
                 found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
                 found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
                 list(context, &found)
@@ -160,7 +160,7 @@ impl Command {
                 let open = Open::of_kinds(context, &whose, &[&wanted.kind]).await?;
                 let done = open.jobs.ask(&open.request, &wanted, at).await?;
                 open.close().await;
-                changed(context, done.id, "is asked for")
+                changed(context, done.id, "was created")
             }
             Self::Show { whose, id } => {
                 let (open, (job, log)) = Open::job(context, &whose, id).await?;
@@ -176,13 +176,13 @@ impl Command {
                 let (open, _) = Open::job(context, &whose, id).await?;
                 open.jobs.cancel(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "is cancelled; one that runs stops as soon as it notices")
+                changed(context, id, "is cancelled; if it is running, it stops as soon as it notices")
             }
             Self::Retry { whose, id } => {
                 let (open, _) = Open::job(context, &whose, id).await?;
                 open.jobs.retry(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "runs again")
+                changed(context, id, "is retried")
             }
         }
     }
@@ -192,7 +192,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "jobs")
 }
 
-/// That there are jobs of this kind in a service that is meant.
+/// Checks that a selected service has jobs of this kind.
 fn known(context: &Context, whose: &Whose, kind: &str) -> Result<()> {
     let mut names = BTreeSet::from([gateway::REBUILD_READ_MODEL]);
     for domain in services(whose)? {
@@ -204,7 +204,7 @@ fn known(context: &Context, whose: &Whose, kind: &str) -> Result<()> {
     bail!("there are no {kind:?} jobs; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// What the commands work with.
+/// A service's jobs, and a request as its administrator.
 struct Open {
     jobs: Jobs,
     request: Request,
@@ -228,7 +228,7 @@ impl Open {
         Self::having(context, whose, &format!("job {id}"), async |jobs, caller| jobs.find(caller, id).await).await
     }
 
-    /// The service that has what `find` finds, and what that is; `what` names it.
+    /// The service in which `find` finds an object, and that object; `what` names it in errors.
     async fn having<T>(
         context: &Context,
         whose: &Whose,
@@ -246,7 +246,7 @@ impl Open {
         bail!("there is no {what}")
     }
 
-    /// What `list` lists, of each service that is meant.
+    /// The result of `list`, for each selected service.
     async fn listed<T>(
         context: &Context,
         whose: &Whose,
@@ -271,7 +271,7 @@ impl Open {
         Self::new(context, &whose.tenant, &domain).await
     }
 
-    /// A service's jobs, and the bus over which runners hear of changes at once; without it they do within seconds.
+    /// A service's jobs, and the bus, which tells runners of changes at once; without it they notice within seconds.
     async fn jobs(context: &Context, domain: &DomainDefinition) -> (Jobs, Option<Bus>) {
         let bus = context.bus().await.ok();
         let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
@@ -284,7 +284,7 @@ impl Open {
         Self::said(self.bus).await;
     }
 
-    /// What was said on the bus is sent before the program ends.
+    /// Sends what is still unsent on the bus, before the program ends.
     async fn said(bus: Option<Bus>) {
         if let Some(bus) = bus
             && let Err(error) = bus.ping().await
@@ -294,8 +294,8 @@ impl Open {
     }
 }
 
-/// The one service that has what is meant, of these; `has` says so, with the names that there are. One that was named is taken at its
-/// word: it says itself what it has.
+/// The one of these services that has what is meant; `has` says so, with the names that it knows. A service that was named explicitly is
+/// taken as it is: its own answer says what it has.
 fn only(
     domains: Vec<DomainDefinition>,
     named: bool,
@@ -328,7 +328,7 @@ fn named(state: &str) -> Result<State> {
     Ok(found)
 }
 
-/// How often a log that is followed is read.
+/// How often a followed log is read.
 const FOLLOWED: Duration = Duration::from_millis(500);
 
 /// Lines of a log that are read at once.
@@ -375,7 +375,7 @@ fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
         return output::print_json(&output::of_services(found)?);
     }
     let mut table =
-        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "asked for by", "why"]);
+        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "requester", "reason"]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),

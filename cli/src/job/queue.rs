@@ -10,16 +10,16 @@ use super::{Open, only};
 use crate::context::{self, Context, Whose};
 use crate::output::{self, Format};
 
-/// What is done.
+/// The commands on queues.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists the queues as a tenant has them
+    /// Lists a tenant's queues
     #[command(after_help = "Example:\n  inopsio job queue list --tenant demo")]
     List {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Lets no job begin in a queue; what runs goes on
+    /// Pauses a queue: no job starts; running jobs continue
     #[command(after_help = "Examples:
   inopsio job queue pause --tenant demo exports
   inopsio job queue pause --all-tenants --service user imports")]
@@ -27,29 +27,29 @@ pub enum Command {
         #[command(flatten)]
         of: Of,
     },
-    /// Lets a paused queue go on
+    /// Resumes a paused queue
     #[command(after_help = "Example:\n  inopsio job queue resume --tenant demo exports")]
     Resume {
         #[command(flatten)]
         of: Of,
     },
-    /// Limits how much of a queue runs; what is not given is not limited, so without both its limits are taken away
+    /// Limits the throughput of a queue; a limit that is not given is removed
     #[command(after_help = "Examples:
   inopsio job queue limit --tenant demo --concurrency 1 imports
   inopsio job queue limit --all-tenants --rate 60/60 exports")]
     Limit {
         #[command(flatten)]
         of: Of,
-        /// At most so many at the same time
+        /// Maximum number of jobs that run at the same time
         #[arg(long, value_parser = crate::number::of(1..=jobs::MOST_TOGETHER))]
         concurrency: Option<u32>,
-        /// At most so many in so many seconds, evenly
+        /// Maximum number of jobs that start per number of seconds, spread evenly
         #[arg(long, value_name = "COUNT/SECONDS", value_parser = rate)]
         rate: Option<Rate>,
     },
 }
 
-/// Which queue, and whose.
+/// A queue and its owner.
 #[derive(Debug, clap::Args)]
 pub struct Of {
     /// The tenant: its name or id
@@ -58,14 +58,14 @@ pub struct Of {
     /// All tenants together
     #[arg(long)]
     all_tenants: bool,
-    /// The service whose it is; needed where several have one of this name
+    /// The service of the queue; needed if several services have a queue of this name
     #[arg(long)]
     service: Option<String>,
-    /// Its name
+    /// The queue's name
     queue: String,
 }
 
-/// What is to be done to it.
+/// The change to make.
 enum Act {
     Pause,
     Resume,
@@ -80,10 +80,10 @@ impl Command {
                 list(context, &found)
             }
             Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
-            Self::Resume { of } => change(context, of, Act::Resume, "goes on").await,
+            Self::Resume { of } => change(context, of, Act::Resume, "is resumed").await,
             Self::Limit { of, concurrency, rate } => {
                 let limited = concurrency.is_some() || rate.is_some();
-                let what = if limited { "is limited as asked" } else { "has no limits any more" };
+                let what = if limited { "has new limits" } else { "has no limits now" };
                 change(context, of, Act::Limit(Limits { concurrency, rate }), what).await
             }
         }
@@ -143,7 +143,7 @@ fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {
         return output::print_json(&output::of_services(found)?);
     }
     let mut table =
-        output::table(["service", "queue", "state", "waiting", "running", "at the same time", "rate", "changed by"]);
+        output::table(["service", "queue", "state", "waiting", "running", "concurrency", "rate", "changed by"]);
     for (service, one) in found {
         table.add_row([
             service.to_string(),
@@ -152,7 +152,7 @@ fn list(context: &Context, found: &[(Service, Queue)]) -> Result<()> {
             one.waiting.to_string(),
             one.running.to_string(),
             one.limits.concurrency.map_or_else(String::new, |count| count.to_string()),
-            one.limits.rate.map_or_else(String::new, |rate| format!("{} in {} s", rate.count, rate.seconds)),
+            one.limits.rate.map_or_else(String::new, |rate| format!("{} per {} s", rate.count, rate.seconds)),
             one.changed_by.clone().unwrap_or_default(),
         ]);
     }

@@ -22,46 +22,46 @@ use crate::{progress, time};
 
 /// Jobs of one batch, and of one page.
 const SOME: u32 = 1_000;
-/// How often it is looked whether a batch is over.
+/// How often a batch is checked for its end.
 const LOOK: Duration = Duration::from_millis(500);
-/// So many looks in a row at which nobody works at a batch are nothing to speak of: a worker that wakes takes a moment.
+/// So many checks in a row with an idle batch are normal: a worker needs a moment to wake up.
 const PATIENCE: u32 = 20;
-/// How often it is looked, once a second, whether the read models have what the copy has.
+/// How often the read models of the copy are checked for being current, once a second.
 const LOOKS: u32 = 120;
 
-/// Does what a tenant's jobs did again, in a copy of the tenant, and says which ended otherwise
+/// Repeats a tenant's jobs in a copy of the tenant, and reports those with a different outcome
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio restore --tenant acme --into acme-copy
   inopsio job rerun --tenant acme --from 2026-06-30 --into acme-copy
   inopsio job rerun --tenant acme --from 2026-06-30T08:00:00Z --until 2026-06-30T12:00:00Z --into acme-copy --format json
 
-A server has to run. Left out are jobs that work on a file which is not kept, that touch what is all tenants', or that were never
-done; they are named. The exit code is 0 only if all ended as they did: with the same result, and the same file.")]
+A server has to be running. Jobs are left out, and named, if they work on a file that is not kept, if they affect all tenants, or if
+they never finished. The exit code is 0 only if all jobs had the same outcome: the same result and the same file.")]
 pub struct Rerun {
     #[command(flatten)]
     whose: Whose,
-    /// Jobs that were asked for then, or later
+    /// Jobs that were created at this time or later
     #[arg(long, value_name = "TIME", value_parser = time::past)]
     from: DateTime<Utc>,
-    /// Jobs that were asked for before then; a day after --from unless given
+    /// Jobs that were created before this time; one day after --from unless given
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     until: Option<DateTime<Utc>>,
-    /// The copy in which they are done again: a tenant that `inopsio restore --tenant … --into …` made
+    /// The copy in which the jobs are repeated: a tenant created by `inopsio restore --tenant … --into …`
     #[arg(long, value_name = "TENANT")]
     into: String,
 }
 
-/// A job that was done again.
+/// A job that was repeated.
 struct Pair {
     service: Service,
     was: Job,
     again: Job,
-    /// In what the two differ.
+    /// The difference between the two, if any.
     difference: Option<String>,
 }
 
-/// A job that was not.
+/// A job that was not repeated.
 struct LeftOut {
     service: Service,
     job: Job,
@@ -69,7 +69,7 @@ struct LeftOut {
 }
 
 impl Rerun {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let until = self.until.unwrap_or(self.from + TimeDelta::days(1));
         ensure!(self.from < until, "--until has to be later than --from");
@@ -77,7 +77,7 @@ impl Rerun {
         ensure!(tenant != copy, "--into has to name another tenant: a copy of {}", self.whose.tenant);
         ensure!(
             is_copy(context, copy, tenant).await?,
-            "{} is no copy of {of}: `inopsio restore --tenant {of} --into <name>` makes one; nothing was done",
+            "{} is not a copy of {of}: `inopsio restore --tenant {of} --into <name>` creates one; nothing was done",
             self.into,
             of = self.whose.tenant
         );
@@ -101,7 +101,7 @@ impl Rerun {
         say(context.format, &self.into, &pairs, &left_out)?;
         match pairs.iter().filter(|pair| pair.difference.is_some()).count() {
             0 => Ok(()),
-            some => bail!("{some} of {} jobs ended otherwise", pairs.len()),
+            some => bail!("{some} of {} jobs had a different outcome", pairs.len()),
         }
     }
 }
@@ -170,7 +170,7 @@ async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     bail!(
-        "the read models of {} do not come to {head}: see `inopsio projection status`; nothing was done",
+        "the read models of {} do not reach position {head}: see `inopsio projection status`; nothing was done",
         domain.service
     )
 }
@@ -302,5 +302,5 @@ fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[LeftOut]) -> Resu
     for one in left_out {
         output::print(format!("left out: {} {} of {}: {}", one.job.kind, one.job.id, one.service, one.why))?;
     }
-    output::print(format!("{} jobs were done again in {into}, {} were left out", pairs.len(), left_out.len()))
+    output::print(format!("{} jobs were repeated in {into}, {} were left out", pairs.len(), left_out.len()))
 }

@@ -11,95 +11,95 @@ use super::{Open, changed};
 use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 
-/// What is done.
+/// The commands on schedules.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's schedules, the first made first
+    /// Lists a tenant's schedules, oldest first
     #[command(after_help = "Example:\n  inopsio job schedule list --tenant demo")]
     List {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Shows a schedule with the times that come next
+    /// Shows a schedule with its next times
     #[command(after_help = "Example:\n  inopsio job schedule show --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Show {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The schedule's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Makes a schedule
+    /// Creates a schedule
     #[command(after_help = "Example:
   inopsio job schedule create --tenant demo --cron '0 6 * * MON' --time-zone Europe/Berlin export_leads '{\"status\": [\"qualified\"]}'")]
     Create {
         #[command(flatten)]
         whose: Whose,
-        /// When: minute, hour, day of month, month, day of week
+        /// The times, as a cron expression: minute, hour, day of month, month, day of week
         #[arg(long)]
         cron: String,
-        /// In which time zone
+        /// The IANA time zone of the cron expression
         #[arg(long, default_value = "UTC")]
         time_zone: String,
-        /// A time counts also while the job of an earlier one is still open
+        /// Creates a job even if the one of an earlier time is still open
         #[arg(long)]
         overlap: bool,
-        /// The jobs' kind
+        /// The kind of the jobs
         kind: String,
-        /// What they are to work with, as JSON
+        /// The arguments of the jobs, as JSON
         #[arg(default_value = "{}")]
         arguments: String,
     },
-    /// Changes a schedule; what is not given stays
+    /// Changes a schedule; what is not given stays as it is
     #[command(after_help = "Example:
   inopsio job schedule change --tenant demo --cron '30 6 * * MON' 0192f0c4-0000-7000-8000-000000000000")]
     Change {
         #[command(flatten)]
         whose: Whose,
-        /// When
+        /// The times, as a cron expression
         #[arg(long)]
         cron: Option<String>,
-        /// In which time zone
+        /// The IANA time zone of the cron expression
         #[arg(long)]
         time_zone: Option<String>,
-        /// Whether a time counts also while the job of an earlier one is still open
+        /// Whether to create a job while the one of an earlier time is still open
         #[arg(long)]
         overlap: Option<bool>,
-        /// What its jobs are to work with, as JSON
+        /// The arguments of the jobs, as JSON
         #[arg(long)]
         arguments: Option<String>,
-        /// Its id
+        /// The schedule's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Pauses a schedule: its times pass
+    /// Pauses a schedule: it creates no jobs until it is resumed
     #[command(after_help = "Example:\n  inopsio job schedule pause --tenant demo 0192f0c4-0000-7000-8000-000000000000")]
     Pause {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The schedule's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Lets a paused schedule go on with the next time that comes
+    /// Resumes a paused schedule from its next time on
     #[command(
         after_help = "Example:\n  inopsio job schedule resume --tenant demo 0192f0c4-0000-7000-8000-000000000000"
     )]
     Resume {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The schedule's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
-    /// Removes a schedule; jobs that it asked for already stay
+    /// Removes a schedule; jobs that it has already created remain
     #[command(
         after_help = "Example:\n  inopsio job schedule remove --tenant demo 0192f0c4-0000-7000-8000-000000000000"
     )]
     Remove {
         #[command(flatten)]
         whose: Whose,
-        /// Its id
+        /// The schedule's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
     },
@@ -127,7 +127,7 @@ impl Command {
                 let new = NewSchedule { kind, arguments, cron, time_zone, overlap };
                 let done = open.jobs.schedule(&open.request, &new).await?;
                 open.close().await;
-                changed(context, done.id, "asks from now on")
+                changed(context, done.id, "was created")
             }
             Self::Change { whose, cron, time_zone, overlap, arguments, id } => {
                 let arguments = arguments.as_deref().map(json).transpose()?;
@@ -135,33 +135,33 @@ impl Command {
                 let changes = Changes { arguments, cron, time_zone, overlap };
                 open.jobs.change_schedule(&open.request, id, &changes).await?;
                 open.close().await;
-                changed(context, id, "is changed")
+                changed(context, id, "was changed")
             }
             Self::Pause { whose, id } => {
                 let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.pause_schedule(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "is paused")
+                changed(context, id, "was paused")
             }
             Self::Resume { whose, id } => {
                 let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.resume_schedule(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "goes on")
+                changed(context, id, "was resumed")
             }
             Self::Remove { whose, id } => {
                 let (open, _) = schedule(context, &whose, id).await?;
                 open.jobs.remove_schedule(&open.request, id).await?;
                 open.close().await;
-                changed(context, id, "is removed")
+                changed(context, id, "was removed")
             }
         }
     }
 }
 
-/// Arguments as they are typed.
+/// Parses arguments as they are typed.
 pub fn json(text: &str) -> Result<Value> {
-    serde_json::from_str(text).with_context(|| format!("{text:?} is no JSON"))
+    serde_json::from_str(text).with_context(|| format!("{text:?} is not JSON"))
 }
 
 /// The service that has this schedule, and the schedule.
@@ -174,17 +174,8 @@ fn list(context: &Context, found: &[(Service, Schedule)]) -> Result<()> {
     if context.format == Format::Json {
         return output::print_json(&output::of_services(found)?);
     }
-    let mut table = output::table([
-        "service",
-        "id",
-        "kind",
-        "cron",
-        "time zone",
-        "next at",
-        "last at",
-        "skipped",
-        "in the name of",
-    ]);
+    let mut table =
+        output::table(["service", "id", "kind", "cron", "time zone", "next at", "last at", "skipped", "requester"]);
     let shown = |time: Option<DateTime<Utc>>, none: &str| time.map_or_else(|| none.to_owned(), output::time);
     for (service, one) in found {
         table.add_row([

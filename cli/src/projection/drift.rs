@@ -38,7 +38,7 @@ pub(super) async fn drift(context: &Context, chosen: Chosen, limit: usize, value
         output::print_json(&documents)?;
     }
     if differing > 0 {
-        bail!("{differing} rows are not what the log says; `inopsio projection rebuild` makes them so");
+        bail!("{differing} rows are not what the log says; `inopsio projection rebuild` repairs them");
     }
     Ok(())
 }

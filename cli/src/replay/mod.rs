@@ -15,7 +15,7 @@ use crate::selection::{check_id, check_span, check_types};
 use crate::sink::Sink;
 use crate::{progress, time};
 
-/// Prints a tenant's events in the order of the log, one JSON object a line; ends with "N of N" on stderr
+/// Prints a tenant's events in log order, one JSON object per line; ends with "N of N" on stderr
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio replay --tenant demo > history.ndjson
@@ -24,12 +24,12 @@ use crate::{progress, time};
   inopsio replay --tenant demo --service crm --after 1000 --to 2000 --output part.ndjson
   inopsio replay --tenant demo --service user --open > people.ndjson
 
-Times are RFC 3339 or a date (midnight UTC). `from` includes, `until` excludes. The exit code is not 0 when a line is missing.")]
+Times are RFC 3339 or a date (midnight UTC). `from` includes, `until` excludes. The exit code is not 0 if a line is missing.")]
 pub struct Replay {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// The service; all of them unless given
+    /// The service; all unless given
     #[arg(long)]
     service: Option<String>,
     /// Only aggregates of this type, such as crm.lead
@@ -41,28 +41,28 @@ pub struct Replay {
     /// Only events of this type, such as crm.lead.qualified
     #[arg(long = "event", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Recorded in the log at this time or later
+    /// Only events recorded at this time or later
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     recorded_from: Option<DateTime<Utc>>,
-    /// Recorded in the log before this time
+    /// Only events recorded before this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     recorded_until: Option<DateTime<Utc>>,
-    /// Happened at this time or later
+    /// Only events that occurred at this time or later
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     occurred_from: Option<DateTime<Utc>>,
-    /// Happened before this time
+    /// Only events that occurred before this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     occurred_until: Option<DateTime<Utc>>,
-    /// After this position of the service's log
+    /// Only events after this position of the service's log
     #[arg(long, value_name = "POSITION", default_value = "0", value_parser = crate::number::position)]
     after: Position,
-    /// Up to this position of the service's log; the end of the log as it is now unless given
+    /// Only events up to this position of the service's log; its current end unless given
     #[arg(long, value_name = "POSITION", value_parser = crate::number::position)]
     to: Option<Position>,
     /// Writes to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// With personal data opened, which needs the master key; unless given, as it is stored and hashed: sealed
+    /// Decrypts personal data, which needs the master key; by default it is printed as stored and hashed: encrypted
     #[arg(long)]
     open: bool,
 }

@@ -25,7 +25,7 @@ const PAGE: u64 = 5_000;
 /// So many readers at a time: while some wait for the log, the others check.
 const READERS: usize = 4;
 
-/// Looks after the forms of events
+/// Checks the schemas of stored events
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Reads every stored event of every tenant as this program would, and compares it with its schema
@@ -33,24 +33,24 @@ pub enum Command {
   inopsio schema check
   inopsio schema check --service crm --after 1000000 --format json
 
-Run it with the new program before a change of events is released: whatever it names could not be read any more, or is not
-what the contract says. Retired versions are read through their upcasts. The exit code is 0 only if every event was read and
-fits.")]
+Run it with the new program before you release a change of events: it lists the events that could not be read any more, or that do
+not match the contract. Retired versions are read through their upcasts. The exit code is 0 only if every event was read and
+matches.")]
     Check {
-        /// Only this service's
+        /// Only this service
         #[arg(long)]
         service: Option<String>,
-        /// After this position: what was checked before, need not be again
+        /// Only events after this position, for example the end of an earlier check
         #[arg(long, value_name = "POSITION", default_value = "0", value_parser = crate::number::position)]
         after: Position,
-        /// How many offenders of each type and version are shown
+        /// Number of invalid events shown per type and version
         #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = crate::number::of(0..=10_000_usize))]
         offenders: usize,
     },
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let Self::Check { service, after, offenders } = self;
         let mut checked = Vec::new();
@@ -66,7 +66,7 @@ impl Command {
         }
         let bad: u64 = checked.iter().map(|checked| checked.tally.totals().1).sum();
         if bad > 0 {
-            bail!("{bad} stored events can't be read by this program, or are not what their schema says");
+            bail!("{bad} stored events can't be read by this program, or do not match their schema");
         }
         Ok(())
     }

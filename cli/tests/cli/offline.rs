@@ -233,7 +233,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
             "no service has export jobs; allowed: export_leads",
         ),
         (&["job", "create", "--tenant", "acme", "export"], "no service has export jobs; allowed: export_leads"),
-        (&["job", "create", "--tenant", "acme", "export_leads", "{"], "is no JSON"),
+        (&["job", "create", "--tenant", "acme", "export_leads", "{"], "is not JSON"),
         (
             &["job", "rerun", "--tenant", "acme", "--from", "2020-01-02", "--until", "2020-01-01", "--into", "copy"],
             "--until has to be later than --from",

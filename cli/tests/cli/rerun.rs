@@ -35,14 +35,14 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
 
     sandbox.ok(&["restore", "--tenant", "demo", "--into", "demo-copy"]);
     sandbox.ok(&["tenant", "create", "other"]);
-    for (into, said) in [("demo", "another tenant"), ("other", "is no copy")] {
+    for (into, said) in [("demo", "another tenant"), ("other", "is not a copy")] {
         let refused = sandbox.run(&[&RERUN[..], &[into]].concat());
         assert!(refused.status.code() == Some(1) && refused.stderr.contains(said), "{refused:#?}");
     }
     let others = ["job", "rerun", "--tenant", "other", "--from", "2020-01-01", "--into", "demo-copy"];
     let refused = sandbox.run(&others);
     assert!(
-        refused.status.code() == Some(1) && refused.stderr.contains("demo-copy is no copy of other"),
+        refused.status.code() == Some(1) && refused.stderr.contains("demo-copy is not a copy of other"),
         "{refused:#?}"
     );
     for untouched in ["other", "demo-copy"] {

@@ -49,7 +49,7 @@ impl DeadLetters {
         let preview = self.rehearse(&mut transaction, tenant, &letter, Some(payload)).await?;
         transaction.rollback().await.map_err(unavailable)?;
         if let Some(errors) = preview.why_not() {
-            let detail = format!("with this payload the event could not be taken either: {}", errors.join(": "));
+            let detail = format!("the event can't be processed with this payload either: {}", errors.join(": "));
             return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("reasons", errors));
         }
         let (before, after) = self.kept(tenant, id, payload).await?;
@@ -86,7 +86,7 @@ impl DeadLetters {
         preview.today = match known.map(|known| (known.today)(&event.event_type, event.event_version, &after)) {
             Some(Ok(today)) => Ok(today),
             Some(Err(error)) => Err(vec![error.to_string()]),
-            None => Err(vec![format!("this program knows no aggregate {}", event.aggregate_type)]),
+            None => Err(vec![format!("this program does not know the aggregate type {}", event.aggregate_type)]),
         };
         if let Some(rehearser) = self.inner.rehearsers.iter().find(|one| one.kind() == id.consumer.kind()) {
             let rehearsed = rehearser.rehearse(&id.consumer, tenant, events, decisions).await;
@@ -134,7 +134,7 @@ fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
         Err(Refusal::fields(vec![kernel::FieldError { pointer: pointer.to_owned(), code, detail }]))
     };
     let Some(object) = payload.as_object() else {
-        return refused("/payload", "wrong_type", "it has to be an object, as the log's payloads are".to_owned());
+        return refused("/payload", "wrong_type", "it has to be an object, like all payloads in the log".to_owned());
     };
     // A payload names its event.
     let before: Value = serde_json::from_slice(before).unwrap_or_default();

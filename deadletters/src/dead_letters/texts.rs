@@ -116,5 +116,5 @@ impl DeadLetters {
 /// What was typed can't be sealed, so it is not kept.
 fn unsealed(error: &eventstore::append::Error) -> Refusal {
     tracing::warn!(%error, "an edit of a dead letter can't be sealed");
-    Refusal::unavailable("log_unavailable", "what is personal in the payload can't be sealed now; try again")
+    Refusal::unavailable("log_unavailable", "personal data in the payload can't be encrypted now; try again")
 }

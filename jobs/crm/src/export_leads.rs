@@ -45,7 +45,7 @@ impl Arguments for ExportLeads {
             && before < from
         {
             let [from, before] = [from, before].map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
-            let detail = format!("{before} is before captured_from, {from}; allowed is that time or a later one");
+            let detail = format!("{before} is before captured_from, {from}; it has to be that time or later");
             checks.refuse(format!("{at}/captured_before"), "time_backwards", detail);
         }
     }
@@ -94,7 +94,7 @@ async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {
     let mut transaction = read_models.begin(tenant).await.map_err(unavailable)?;
     let total = leads::count(&mut transaction, tenant, &filter).await.map_err(unavailable)?.cast_unsigned();
     drop(transaction);
-    work.log(&format!("{total} leads, {} of them done before", place.done)).await?;
+    work.log(&format!("{total} leads, {} of them exported earlier", place.done)).await?;
     loop {
         if work.is_cancelled() {
             return Err(Fault::Cancelled);

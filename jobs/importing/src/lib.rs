@@ -84,7 +84,7 @@ pub async fn run<I: Import>(
     let total = importing.rows();
     let mut header = !begun;
     let pace = Keeping::with(read_models, work.tenant());
-    work.log(&format!("{total} rows, {} of them taken before", importing.report().taken)).await?;
+    work.log(&format!("{total} rows, {} of them imported earlier", importing.report().taken)).await?;
     loop {
         if work.is_cancelled() {
             return Err(Fault::Cancelled);
@@ -100,7 +100,7 @@ pub async fn run<I: Import>(
     let report = importing.report();
     // What leaves nothing behind is no import; what is wrong with it stands in the job's file.
     if report.taken == 0 {
-        work.log(&format!("none of {total} rows was taken: what is wrong with each stands in the job's file")).await?;
+        work.log(&format!("none of {total} rows was imported; the job's output lists the errors of each row")).await?;
         return Ok(answer(&report, None));
     }
     let done = importing.complete().await.map_err(refused)?;

@@ -173,7 +173,8 @@ impl Jobs {
             .map_err(unavailable)?;
         if cancelled.rows_affected() == 0 {
             let over = batch.completed + batch.cancelled + batch.discarded;
-            let detail = format!("{over} of {} jobs are over, the others are being cancelled already", batch.total);
+            let detail =
+                format!("{over} of {} jobs have finished, the others are already being cancelled", batch.total);
             return Err(Refusal::conflict("batch_over", detail));
         }
         tables.commit().await.map_err(unavailable)?;

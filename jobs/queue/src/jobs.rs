@@ -252,11 +252,11 @@ impl Jobs {
         let mut transaction = self.begin(caller.tenant()).await?;
         let job = self.row(&mut transaction, caller.tenant(), id).await?;
         let Some((media_type, permission)) = self.inner.kinds.find(&job.kind).and_then(|kind| kind.output) else {
-            return Err(Refusal::not_found("job_without_output", format!("{} jobs make no file", job.kind)));
+            return Err(Refusal::not_found("job_without_output", format!("{} jobs have no output file", job.kind)));
         };
         caller.require(permission)?;
         if job.state != State::Completed {
-            let detail = format!("the job is {}; its file is there when it is completed", job.state.as_str());
+            let detail = format!("the job is {}; its output is available once it is completed", job.state.as_str());
             return Err(Refusal::conflict("job_not_completed", detail).with("state", job.state.as_str()));
         }
         if job.code.as_deref() == Some(FORGOTTEN) {
@@ -322,7 +322,10 @@ impl Jobs {
             .await;
         let done = match done {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                return Err(Refusal::conflict("job_open", "another job like it is there; cancel that first"));
+                return Err(Refusal::conflict(
+                    "job_open",
+                    "another open job of this kind is the same; cancel that one first",
+                ));
             }
             done => done.map_err(unavailable)?,
         };
@@ -411,7 +414,7 @@ impl Act {
     fn refused(self, state: State) -> Refusal {
         let found = state.as_str();
         let refusal = match (self, state) {
-            (Self::Cancel, State::Running) => Refusal::conflict("job_stopping", "the job is being cancelled already"),
+            (Self::Cancel, State::Running) => Refusal::conflict("job_stopping", "the job is already being cancelled"),
             (Self::Cancel, _) => {
                 Refusal::conflict("job_over", format!("the job is {found}; there is nothing to cancel"))
             }
@@ -420,7 +423,7 @@ impl Act {
             }
             (Self::Retry, _) => Refusal::conflict(
                 "job_not_retryable",
-                format!("the job is {found}; only discarded and cancelled ones are retried"),
+                format!("the job is {found}; only discarded and cancelled jobs can be retried"),
             ),
         };
         refusal.with("state", found)

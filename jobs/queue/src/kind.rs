@@ -220,9 +220,9 @@ impl Kinds {
         let Some((kind, offer)) = offered.clone().find(|(kind, _)| kind.name == name) else {
             let names: Vec<_> = offered.map(|(kind, _)| kind.name).collect();
             let detail = if names.is_empty() {
-                format!("{name:?} jobs can't be asked for by name; none can here")
+                format!("{name:?} jobs can't be requested by name; no kind can here")
             } else {
-                format!("{name:?} jobs can't be asked for by name; allowed: {}", names.join(", "))
+                format!("{name:?} jobs can't be requested by name; allowed: {}", names.join(", "))
             };
             return Err(Refusal::invalid("job_kind_unknown", detail));
         };
@@ -230,8 +230,7 @@ impl Kinds {
         if let Whose::Operators(tenant) = kind.tenant
             && tenant != Some(caller.tenant())
         {
-            let detail =
-                format!("{name} jobs touch what is all tenants': only operators ask for them (operators.tenant)");
+            let detail = format!("{name} jobs affect all tenants: only operators may request them (operators.tenant)");
             return Err(Refusal::forbidden("operators_only", detail));
         }
         let bytes = arguments.to_string().len();

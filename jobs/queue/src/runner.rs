@@ -21,13 +21,10 @@ pub struct Runner {
 impl Runner {
     /// Makes a runner; nothing happens before [`run`](Self::run).
     pub fn new(jobs: Jobs) -> Self {
-        metrics::describe_counter!(
-            "inopsio_job_attempts_total",
-            "Attempts at jobs, by kind and what became of the job"
-        );
-        metrics::describe_histogram!("inopsio_job_seconds", "How long attempts at jobs take");
-        metrics::describe_histogram!("inopsio_job_lateness_seconds", "How long after they are due jobs are begun");
-        metrics::describe_gauge!("inopsio_jobs", "Jobs that wait or run, of all tenants");
+        metrics::describe_counter!("inopsio_job_attempts_total", "Attempts to run jobs, by kind and outcome");
+        metrics::describe_histogram!("inopsio_job_seconds", "Duration of attempts to run jobs");
+        metrics::describe_histogram!("inopsio_job_lateness_seconds", "Delay between a job's due time and its start");
+        metrics::describe_gauge!("inopsio_jobs", "Waiting and running jobs of all tenants");
         Self { jobs }
     }
 

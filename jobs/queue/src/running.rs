@@ -72,7 +72,7 @@ async fn attempt(
                 Err(Fault::failed("handler_panicked", "the handler panicked; the process's log says where"))
             })),
             () = &mut limit => {
-                let reason = format!("it was not done within {} s", kind.time_limit.as_secs());
+                let reason = format!("it did not finish within {} s", kind.time_limit.as_secs());
                 return Ending::Answered(Err(Fault::failed("timed_out", reason)));
             }
             // It can't fail: whoever holds the lease keeps the other end.

@@ -37,14 +37,14 @@ impl Timetable {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let read = parser.parse(cron).map_err(|_| refuse("/cron", "cron_invalid", wrong(&parser, cron)));
         let zone = time_zone.parse::<Tz>().map_err(|_| {
-            let detail = format!("{time_zone:?} is no time zone; allowed are those of IANA, such as \"Europe/Berlin\"");
+            let detail = format!("{time_zone:?} is not a time zone; allowed are IANA names, such as \"Europe/Berlin\"");
             refuse("/time_zone", "time_zone_unknown", detail);
         });
         match (read, zone) {
             (Ok(cron), Ok(zone)) => {
                 let table = Self { cron, zone };
                 if table.after(DateTime::UNIX_EPOCH).is_none() {
-                    let detail = "there is no day on which it comes".to_owned();
+                    let detail = "no date matches this expression".to_owned();
                     return Err(vec![FieldError { pointer: "/cron".to_owned(), code: "cron_never", detail }]);
                 }
                 Ok(table)
@@ -81,12 +81,12 @@ fn wrong(parser: &CronParser, cron: &str) -> String {
     {
         let (name, values) = FIELDS[at];
         return format!(
-            "{:?} is no {name}; allowed are {values}, and *, lists (1,3), ranges (1-3) and steps (*/3)",
+            "{:?} is not a valid {name}; allowed are {values}, and *, lists (1,3), ranges (1-3) and steps (*/3)",
             fields[at]
         );
     }
     let names = FIELDS.map(|(name, _)| name).join(", ");
-    format!("{cron:?} is no time; allowed are five fields ({names}), such as \"0 6 * * MON\"")
+    format!("{cron:?} is not a cron expression; allowed are five fields ({names}), such as \"0 6 * * MON\"")
 }
 
 #[cfg(test)]
@@ -141,14 +141,14 @@ mod tests {
     fn what_is_wrong_with_an_expression_is_said_of_its_fields() {
         let detail = |cron: &str| Timetable::new(cron, "UTC").err().unwrap_or_default().remove(0).detail;
         for (cron, begins) in [
-            ("61 6 * * *", "\"61\" is no minute; allowed are 0 to 59"),
-            ("0 24 * * *", "\"24\" is no hour; allowed are 0 to 23"),
-            ("0 6 32 * *", "\"32\" is no day of month; allowed are 1 to 31"),
-            ("0 6 * JUNE *", "\"JUNE\" is no month; allowed are 1 to 12, or JAN to DEC"),
-            ("0 6 * * 8", "\"8\" is no day of week; allowed are 0 to 7"),
+            ("61 6 * * *", "\"61\" is not a valid minute; allowed are 0 to 59"),
+            ("0 24 * * *", "\"24\" is not a valid hour; allowed are 0 to 23"),
+            ("0 6 32 * *", "\"32\" is not a valid day of month; allowed are 1 to 31"),
+            ("0 6 * JUNE *", "\"JUNE\" is not a valid month; allowed are 1 to 12, or JAN to DEC"),
+            ("0 6 * * 8", "\"8\" is not a valid day of week; allowed are 0 to 7"),
             (
                 "0 6 * *",
-                "\"0 6 * *\" is no time; allowed are five fields (minute, hour, day of month, month, day of week)",
+                "\"0 6 * *\" is not a cron expression; allowed are five fields (minute, hour, day of month, month, day of week)",
             ),
         ] {
             assert!(detail(cron).starts_with(begins), "{cron}: {}", detail(cron));

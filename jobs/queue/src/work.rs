@@ -18,12 +18,11 @@ const MOST_LINES: i32 = 1000;
 /// Why a completed job has no file any more.
 pub(crate) const FORGOTTEN: &str = "job_output_forgotten";
 pub(crate) const FORGOTTEN_REASON: &str =
-    "somebody who may be in the file was erased since it was made, so it was removed; ask for a new one";
+    "somebody who may be in the file has been erased since it was created, so the file was removed; create a new job";
 
 /// Why a job whose file was removed is not run any more.
 pub(crate) const INPUT_FORGOTTEN: &str = "job_input_forgotten";
-pub(crate) const INPUT_FORGOTTEN_REASON: &str =
-    "somebody who may be in the file that the job works on was erased, so it was removed; send it again";
+pub(crate) const INPUT_FORGOTTEN_REASON: &str = "somebody who may be in the job's input file has been erased, so the file was removed; send the file again without them";
 
 /// An attempt at a job: what it is about, and the way to say how far it is. Cheap to clone.
 #[derive(Clone)]
@@ -246,7 +245,10 @@ impl Work {
         }
         let busy: i64 = row.try_get("busy").map_err(unavailable)?;
         if busy > 0 {
-            return Err(Fault::failed("jobs_open", format!("{busy} jobs work on their files; these are removed then")));
+            return Err(Fault::failed(
+                "jobs_open",
+                format!("{busy} jobs are using their files; these are removed afterwards"),
+            ));
         }
         row.try_get::<i64, _>("removed").map(i64::cast_unsigned).map_err(unavailable)
     }

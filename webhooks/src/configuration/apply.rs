@@ -129,7 +129,7 @@ impl Change<'_> {
             .map_err(unavailable)?;
         if count >= MOST {
             let detail =
-                format!("there are {count} webhooks already; allowed are {MOST}: remove one that is not needed");
+                format!("there are already {count} webhooks; allowed are {MOST}: remove one that is not needed");
             return Err(Refusal::conflict("too_many_webhooks", detail).with("allowed", MOST));
         }
         let head = head(tables).await?;

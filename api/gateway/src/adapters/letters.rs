@@ -33,7 +33,12 @@ impl Late<Authority> {
 #[async_trait]
 impl Addressees for Late<Authority> {
     async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
-        let unknown = || Refusal::unavailable("people_unavailable", "people can't be asked about here yet; try again");
+        let unknown = || {
+            Refusal::unavailable(
+                "people_unavailable",
+                "the people of this tenant are not available here yet; try again",
+            )
+        };
         let links = self.get().and_then(Authority::links).ok_or_else(unknown)?;
         links.addressee(tenant, user).await
     }

@@ -14,7 +14,7 @@ impl Machines for Late<Executor> {
     fn standing(&self, tenant: TenantId, machine: Uuid) -> LookedUp<'_> {
         Box::pin(async move {
             let executor = self.get().ok_or_else(|| {
-                Refusal::unavailable("machines_unavailable", "how it stands with machines is not known here yet")
+                Refusal::unavailable("machines_unavailable", "the state of machines is not known here yet; try again")
             })?;
             // Who reads an aggregate needs no permission, only its tenant.
             let asking = Caller::holding(tenant, "gateway", BTreeSet::new());

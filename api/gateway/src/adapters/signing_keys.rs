@@ -24,5 +24,5 @@ impl SigningKeys for Late<Authority> {
 
 fn ours(algorithm: &str) -> Result<Algorithm, Refusal> {
     let found = OurAlgorithm::ALL.into_iter().map(Algorithm::from).find(|ours| ours.as_str() == algorithm);
-    found.ok_or_else(|| Refusal::invalid("algorithm_unknown", "tokens are signed with EdDSA, ES256 or RS256"))
+    found.ok_or_else(|| Refusal::invalid("algorithm_unknown", "tokens can be signed with EdDSA, ES256 or RS256"))
 }

@@ -24,7 +24,7 @@ pub struct WebhookNotices {
 
 impl WebhookNotices {
     fn bearers(&self) -> Result<&Bearers, String> {
-        self.bearers.get().ok_or_else(|| "people can't be asked about here yet".to_owned())
+        self.bearers.get().ok_or_else(|| "the people of this tenant are not available here yet".to_owned())
     }
 
     async fn mail(&self, to: UserId, notice: &Notice) -> Result<(), String> {

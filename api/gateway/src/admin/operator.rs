@@ -35,7 +35,7 @@ pub enum IssueError {
     )]
     NoAddress,
     /// Somebody changed what it is.
-    #[error("the machine {name:?} ({id}) has other roles by now ({roles}): give it its roles back, or another name")]
+    #[error("the machine {name:?} ({id}) now has other roles ({roles}): restore its roles, or rename it")]
     Changed {
         /// Its name.
         name: String,

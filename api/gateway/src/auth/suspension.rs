@@ -35,7 +35,7 @@ struct Inner {
 
 /// What is answered here for a tenant of another cell.
 pub fn elsewhere() -> Refusal {
-    let detail = "the tenant lives in another cell, or is on its way here; nothing was done: send it again in a moment";
+    let detail = "the tenant is in another cell or is being moved here; nothing was done: try again in a moment";
     Refusal::unavailable("tenant_elsewhere", detail)
 }
 
@@ -49,7 +49,8 @@ impl ActiveTenants for Suspended {
             return Err(elsewhere());
         }
         if self.0.all.borrow().as_ref().is_some_and(|suspended| suspended.contains(&tenant)) {
-            let detail = "the tenant is suspended, or is to be deleted; whoever operates the platform can say why, and take that back";
+            let detail =
+                "the tenant is suspended, or is to be deleted; the operator of the platform can say why and undo it";
             return Err(Refusal::forbidden("tenant_suspended", detail));
         }
         Ok(())

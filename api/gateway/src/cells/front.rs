@@ -119,7 +119,7 @@ impl Cells {
     async fn destination(&self, request: &Request) -> Result<Option<Destination>, Refusal> {
         self.map.find(&tenant_hint::of(request)).await.map_err(|error| {
             tracing::warn!(%error, "the directory of tenants can't be asked");
-            let detail = "the directory of tenants does not answer; nothing was done, try again";
+            let detail = "the directory of tenants does not answer; nothing was done: try again";
             Refusal::unavailable("directory_unavailable", detail)
         })
     }

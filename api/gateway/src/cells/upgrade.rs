@@ -37,13 +37,13 @@ impl Joining<'_> {
     /// Passes a request to change the protocol on to the cell.
     pub(super) async fn forward(self, request: Request, tenant: Uuid) -> Result<Response, Problem> {
         if tenant.is_nil() {
-            let detail = "through the cells' gateway a websocket has to name its tenant at once: send the header \
+            let detail = "through the gateway of the cells, a WebSocket has to name its tenant when it opens: send the header \
                           Authorization with the request that opens it";
             return Err(Refusal::invalid("tenant_unnamed", detail).with("header", "authorization").into());
         }
         let ours = request
             .take_upgrade()
-            .map_err(|_| Refusal::invalid("upgrade_refused", "this connection can't change its protocol"))?;
+            .map_err(|_| Refusal::invalid("upgrade_refused", "this connection can't switch protocols"))?;
         let asked = tokio::time::timeout(self.timeout, self.remote.open_socket(request, tenant)).await;
         let mut answer = asked.map_err(|_| failure::too_slow(self.timeout))??;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {

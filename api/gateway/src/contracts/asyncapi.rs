@@ -27,9 +27,9 @@ pub fn document() -> Value {
         "info": {
             "title": "Inopsio events",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Every event of a service stands in its JetStream stream (EVENTS_CRM, …) at the sequence that is \
-                            its position in the log. Headers are CloudEvents 1.0 in binary mode, the body is the event as \
-                            stored.",
+            "description": "Each service has a JetStream stream (EVENTS_CRM, …) with all of its events. An event's stream sequence \
+                            equals its position in the log. Headers are CloudEvents 1.0 in binary mode; the body is the \
+                            event as stored.",
         },
         "defaultContentType": "application/json",
         "channels": channels,
@@ -73,16 +73,16 @@ fn headers() -> Value {
             "ce-id": text("The event's id, a UUID of version 7."),
             "ce-source": text("/inopsio/<service>"),
             "ce-type": text("The event's wire name."),
-            "ce-time": time("When it happened."),
+            "ce-time": time("When the event happened."),
             "ce-subject": text("The aggregate's id."),
             "ce-tenant": text("The tenant's id."),
             "ce-aggregatetype": text("<service>.<aggregate>"),
-            "ce-sequence": text("The event's number in its aggregate's stream, from 1."),
-            "ce-typeversion": text("Version of the payload's form, from 1."),
-            "ce-recordedtime": time("When the log took it."),
+            "ce-sequence": text("The event's sequence number in its aggregate's stream, from 1."),
+            "ce-typeversion": text("Version of the payload's schema, from 1."),
+            "ce-recordedtime": time("When the log recorded the event."),
             "content-type": { "type": "string", "const": "application/json" },
-            "inopsio-metadata": text("Who, why, when: JSON as stored."),
-            "traceparent": text("W3C trace context of the request that caused it."),
+            "inopsio-metadata": text("The event's metadata (who, why, when), as JSON as stored."),
+            "traceparent": text("W3C trace context of the request that caused the event."),
         },
     })
 }

@@ -37,7 +37,7 @@ fn problem_of(error: Error) -> Problem {
         return unknown_route().into();
     }
     if error.is::<ParsePathError>() {
-        return Refusal::invalid("parameter_invalid", "a parameter of the path can't be read").into();
+        return Refusal::invalid("parameter_invalid", "a parameter in the path can't be decoded").into();
     }
     let status = error.status();
     if status.is_client_error() {
@@ -45,19 +45,19 @@ fn problem_of(error: Error) -> Problem {
         return Problem::with_status(refusal, status);
     }
     tracing::error!(%error, "a request failed");
-    Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id").into()
+    Refusal::internal("internal", "internal error; the server's log has the details under this request's id").into()
 }
 
 /// The answer whose body ended before its end, as when the instance that gave it is lost.
 pub fn lost(request: Uuid) -> Response {
-    let detail = "the answer was lost on its way; send a command again with the same Idempotency-Key";
+    let detail = "the response was lost; send a command again with the same Idempotency-Key";
     let refusal = Refusal::unavailable("answer_lost", detail);
     Problem::with_status(refusal, StatusCode::BAD_GATEWAY).respond(Some(request))
 }
 
 /// The refusal of a request whose handler panicked.
 pub fn panicked() -> Refusal {
-    Refusal::internal("internal", "something went wrong on our side; the log knows more under this request's id")
+    Refusal::internal("internal", "internal error; the server's log has the details under this request's id")
 }
 
 /// The refusal of a request that took too long.

@@ -17,7 +17,7 @@ pub fn check(request: &Request) -> Result<(), Refusal> {
     let host = match (given.next(), given.next()) {
         (None, _) if request.version() == Version::HTTP_11 => return Err(refused("it is missing")),
         (None, _) => return Ok(()),
-        (Some(_), Some(_)) => return Err(refused("it may be there once")),
+        (Some(_), Some(_)) => return Err(refused("it may be given only once")),
         (Some(host), None) => host,
     };
     if !is_host(host) {
@@ -46,7 +46,7 @@ fn differs(uri: &Uri, host: &HeaderValue) -> bool {
 }
 
 fn refused(what: &str) -> Refusal {
-    let detail = format!("the header host is not allowed like that: {what}");
+    let detail = format!("the header host is not valid: {what}");
     Refusal::invalid("header_invalid", detail).with("header", "host")
 }
 

@@ -61,7 +61,8 @@ fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {
 }
 
 fn tenant_differs() -> Refusal {
-    let detail = "the header X-Tenant-Id names another tenant than the token is of; send the token of that tenant, or no such header";
+    let detail =
+        "the header X-Tenant-Id does not name the token's tenant; send a token of that tenant, or omit the header";
     Refusal::forbidden("tenant_differs", detail)
 }
 
@@ -112,7 +113,8 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         let Some(header) = given.next() else { return Asker::unknown(Identity::Anonymous) };
         if given.next().is_some() {
             // Whoever stands between us and the client may have looked at the other one.
-            let refusal = Refusal::unauthenticated("token_malformed", "the header Authorization must be there once");
+            let refusal =
+                Refusal::unauthenticated("token_malformed", "the header Authorization must be present exactly once");
             return Asker::unknown(Identity::Refused(refusal));
         }
         match self.verifier.verify_header(header.as_bytes()).await {
@@ -232,5 +234,5 @@ impl Drop for Running {
 
 /// The refusal of a request to something that is not there.
 pub fn unknown_route() -> Refusal {
-    Refusal::not_found("route_unknown", "there is nothing at this path; /openapi.json and /docs list what there is")
+    Refusal::not_found("route_unknown", "there is nothing at this path; /openapi.json and /docs list all paths")
 }

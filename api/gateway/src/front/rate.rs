@@ -89,7 +89,10 @@ impl Allowance {
         let wait = self.wait?;
         let refusal = Refusal::rate_limited(
             "rate_limited",
-            format!("too many requests of this {}; wait as Retry-After says, then go on more slowly", self.of),
+            format!(
+                "too many requests for this {}; wait as long as Retry-After says, then send fewer requests",
+                self.of
+            ),
         )
         .with("limited", self.of)
         .with("retry_after", seconds(wait));

@@ -53,7 +53,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let seen = seen.unwrap_or(Seen { request: incoming.id, address: None, agent: None });
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
-        let refusal = Refusal::invalid("websocket_protocol", format!("offer the websocket protocol {PROTOCOL}"))
+        let refusal = Refusal::invalid("websocket_protocol", format!("offer the WebSocket subprotocol {PROTOCOL}"))
             .with("allowed", PROTOCOL);
         return Err(Problem::from(refusal).into());
     }

@@ -23,7 +23,7 @@ const CHECKS: [(&str, Check); 5] = [
 
 /// A text as Postgres has it.
 fn without_nul(text: &str) -> Result<(), String> {
-    if text.contains('\0') { Err("this has a NUL character, which no text here has".to_owned()) } else { Ok(()) }
+    if text.contains('\0') { Err("this has a NUL character, which is not allowed".to_owned()) } else { Ok(()) }
 }
 
 /// Refuses a document with a value that is not in its scalar's form. What is wrong otherwise is let through: the engine says so.

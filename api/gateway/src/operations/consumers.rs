@@ -71,11 +71,14 @@ pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Cons
 
 /// Sets the gauges now and then, until it is told to stop.
 pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: &Background) {
-    metrics::describe_gauge!("inopsio_webhook_lag_events", "Positions that webhooks are behind at most, by state");
+    metrics::describe_gauge!(
+        "inopsio_webhook_lag_events",
+        "Largest lag of a webhook in positions of the log, by state"
+    );
     metrics::describe_gauge!("inopsio_webhooks", "Webhooks by state");
-    metrics::describe_gauge!("inopsio_feed_lag_events", "Positions that a feed is behind at most");
-    metrics::describe_gauge!("inopsio_feeds", "Feeds that run");
-    metrics::describe_gauge!("inopsio_saga_lag_events", "Events of the log that sagas have not looked at yet");
+    metrics::describe_gauge!("inopsio_feed_lag_events", "Largest lag of a feed in positions of the log");
+    metrics::describe_gauge!("inopsio_feeds", "Open feeds");
+    metrics::describe_gauge!("inopsio_saga_lag_events", "Events of the log that sagas have not read yet");
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(OFTEN);

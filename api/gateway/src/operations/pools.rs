@@ -15,7 +15,7 @@ impl Pools {
     /// The pools of these services.
     pub fn new(services: impl IntoIterator<Item = Runtime>, readings: &[Reading]) -> Self {
         metrics::describe_gauge!("inopsio_pool_connections", "Open database connections by pool and state");
-        metrics::describe_gauge!("inopsio_pool_connections_max", "The most database connections that a pool may open");
+        metrics::describe_gauge!("inopsio_pool_connections_max", "Maximum number of database connections of a pool");
         Self { services: services.into_iter().collect(), readings: readings.to_vec() }
     }
 

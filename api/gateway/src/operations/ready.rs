@@ -149,7 +149,7 @@ impl Readiness {
         let logs = futures::future::join_all(self.services.iter().map(|Running { runtime, .. }| {
             ask(format!("postgres/{}", runtime.service), Status::Unavailable, async {
                 if !runtime.store.is_open() {
-                    return Err("the log takes no appends: it closes, or its committer ended".to_owned());
+                    return Err("the log accepts no appends: it is closing, or its committer has ended".to_owned());
                 }
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })
@@ -192,7 +192,7 @@ impl Readiness {
         }
         dependencies.extend(self.remotes.iter().map(|(remote, _)| remote_dependency(remote)));
         if !self.suspended.is_known() {
-            let detail = "which tenants are suspended is not known yet".to_owned();
+            let detail = "the suspended tenants are not loaded yet".to_owned();
             dependencies.push(Dependency::down("suspensions".to_owned(), detail, Status::Unavailable));
         }
         let instances = self.remotes.iter().flat_map(|(remote, _)| remote.instances().iter());

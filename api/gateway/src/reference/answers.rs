@@ -52,10 +52,10 @@ pub fn add(document: &mut Value, grants: &[Grant], examples: &Map<String, Value>
     }
 }
 
-const TENANT: &str = "The tenant that is meant: for callers of several, who may take the wrong token. Nobody has to send it; one that is not \
-                      the token's gets 403.";
-const SERVICE: &str = "The service that is meant, where services of the installation run apart, as the parameter service says it where there is one; \
-                       without it 400 service_unnamed names those that there are.";
+const TENANT: &str = "The id of the tenant for which the request is meant. Optional: it protects callers with tokens of several tenants from \
+                      using the wrong one. If it is not the token's tenant, the request is refused with 403.";
+const SERVICE: &str = "The service for which the request is meant, needed where services of the installation run in separate processes and \
+                       the path does not name one. Without it, 400 service_unnamed lists the services.";
 
 impl<'o> Operation<'o> {
     /// What the operation's own answers and its place say of it: an answer without a version is of what has none.
@@ -147,10 +147,9 @@ fn add_not_modified(operation: &mut Value) {
     if operation.pointer("/responses/200/headers/ETAG").or(operation.pointer("/responses/200/headers/ETag")).is_none() {
         return;
     }
-    let meaning =
-        "The ETags of versions that are here already; if it is still one of these, the answer is 304 without a body.";
+    let meaning = "ETags of versions that the client already has. If the current version is one of them, the answer is 304 without a body.";
     add_header(operation, "If-None-Match", meaning, json!({ "type": "string" }));
-    operation["responses"]["304"] = json!({ "description": "It is still the version that If-None-Match names", "headers": headers(&[("ETag", "The thing's version")]) });
+    operation["responses"]["304"] = json!({ "description": "The current version is one that If-None-Match names", "headers": headers(&[("ETag", "The current version")]) });
 }
 
 fn add_header(operation: &mut Value, name: &str, meaning: &str, schema: Value) {

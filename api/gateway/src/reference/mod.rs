@@ -112,12 +112,12 @@ pub fn openapi() -> Value {
     document
 }
 
-/// What applies to all operations, and the permission table.
+/// What applies to all operations, and the table of permissions.
 fn description() -> String {
     let mut text = String::from(
-        "Commands answer with the log's position; a query that carries it in `X-Min-Position` sees what was done. \
-         Whatever is refused is a problem document (RFC 9457) with a stable `code`, and nothing was changed. Queries are \
-         GraphQL at `/graphql`.\n\n## Permissions\n\n",
+        "A command returns its position in the event log. A query that sends this position in the header \
+         `X-Min-Position` waits until it sees the result of the command. A refused request changes nothing and returns a \
+         problem document (RFC 9457) with a stable `code`. Read models are queried with GraphQL at `/graphql`.\n\n## Permissions\n\n",
     );
     text.push_str(&permissions());
     text

@@ -8,17 +8,17 @@ const NAMED: [(&str, &str); 6] = [
     ("service", "The service, such as `crm`."),
     ("role", "The role's name."),
     ("queue", "The queue's name."),
-    ("kid", "The key's id, which tokens name in their header."),
+    ("kid", "The key's id, which is in the header of each token that it signed."),
     ("type", "The event type's name, such as `crm.lead.captured`."),
-    ("version", "The version of the event type's form, from 1."),
+    ("version", "The version of the event type's schema, from 1."),
 ];
 
 /// The headers of answers: name, meaning, and whether it goes with refusals, too.
 const HEADERS: [(&str, &str, bool); 4] = [
-    ("X-Request-Id", "The request's id, which is the correlation id of all that followed from it.", true),
-    ("RateLimit-Limit", "How many requests may be sent at once.", false),
-    ("RateLimit-Remaining", "How many of these are left.", false),
-    ("RateLimit-Reset", "After how many seconds there are more; 0: some are left.", false),
+    ("X-Request-Id", "The request's id. It is also the correlation id of everything that the request causes.", true),
+    ("RateLimit-Limit", "Maximum number of requests in a burst.", false),
+    ("RateLimit-Remaining", "Number of requests left in the burst.", false),
+    ("RateLimit-Reset", "Seconds until more requests are allowed; 0: some are left.", false),
 ];
 
 /// Writes it into the document.

@@ -20,19 +20,19 @@ pub(super) struct Refused {
     examples: fn() -> Vec<Refusal>,
 }
 
-const RETRY_AFTER: (&str, &str) = ("Retry-After", "After so many seconds it is worth another try");
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "Seconds after which to try again");
 
 pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "400",
         name: "BadRequest",
-        meaning: "The request can't be read, or a value in it is not allowed: errors names each by its JSON pointer",
+        meaning: "The request can't be parsed, or a value in it is not allowed; the member errors names each by its JSON pointer",
         headers: &[],
         of: |operation| operation.command || operation.parameters,
         examples: || {
             let detail = "not an e-mail address like ada@example.com".to_owned();
             let email = FieldError { pointer: "/email".to_owned(), code: "email", detail };
-            let unknown = "the parameter state is not allowed like that: allowed are parked, applied, discarded";
+            let unknown = "the parameter state is not valid: allowed are parked, applied, discarded";
             vec![
                 Refusal::fields(vec![email]),
                 Refusal::invalid(
@@ -48,7 +48,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "401",
         name: "Unauthenticated",
-        meaning: "No valid token",
+        meaning: "There is no valid token",
         headers: &[("WWW-Authenticate", "Bearer")],
         of: |operation| !operation.public,
         examples: || {
@@ -64,20 +64,20 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "403",
         name: "Forbidden",
-        meaning: "The token's roles do not give the permission that permission names",
+        meaning: "The token's roles do not grant the permission that the member permission names",
         headers: &[],
         of: |operation| !operation.public,
         examples: || {
             let detail = "this needs the permission crm:lead:write, which none of the caller's roles gives";
             let missing = Refusal::forbidden("permission_missing", detail).with("permission", "crm:lead:write");
-            let detail = "the header X-Tenant-Id names another tenant than the token is of; send the token of that tenant, or no such header";
+            let detail = "the header X-Tenant-Id does not name the token's tenant; send a token of that tenant, or omit the header";
             vec![missing, Refusal::forbidden("tenant_differs", detail)]
         },
     },
     Refused {
         status: "404",
         name: "NotFound",
-        meaning: "What the path names is unknown, or another tenant's: the two are not told apart",
+        meaning: "The resource in the path does not exist or belongs to another tenant; the answer is the same in both cases",
         headers: &[],
         of: |operation| operation.path.contains('{'),
         examples: || {
@@ -88,7 +88,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "409",
         name: "Conflict",
-        meaning: "The state of things does not allow it now, or a unique value is taken",
+        meaning: "The current state does not allow the command, or a unique value is already taken",
         headers: &[],
         of: |operation| operation.command,
         examples: || {
@@ -127,7 +127,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "415",
         name: "UnsupportedMedia",
-        meaning: "A content type, charset or encoding that is not read here",
+        meaning: "The content type, charset or encoding is not supported",
         headers: &[],
         of: |operation| operation.command,
         examples: || {
@@ -138,7 +138,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "422",
         name: "Unprocessable",
-        meaning: "The body names what is not there (or another tenant's), or the idempotency key was used for another request",
+        meaning: "The body refers to something that does not exist or belongs to another tenant, or the idempotency key was used for another request",
         headers: &[],
         of: |operation| operation.command,
         examples: || {
@@ -150,16 +150,16 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "429",
         name: "RateLimited",
-        meaning: "Too many requests of this token or tenant",
+        meaning: "Too many requests for this token or tenant",
         headers: &[
             RETRY_AFTER,
-            ("RateLimit-Limit", "How many may be sent at once"),
-            ("RateLimit-Remaining", "How many of these are left"),
-            ("RateLimit-Reset", "After how many seconds there are more"),
+            ("RateLimit-Limit", "Maximum number of requests in a burst"),
+            ("RateLimit-Remaining", "Number of requests left in the burst"),
+            ("RateLimit-Reset", "Seconds until more requests are allowed"),
         ],
         of: |_| true,
         examples: || {
-            let detail = "too many requests of this token; wait as Retry-After says, then go on more slowly";
+            let detail = "too many requests for this token; wait as long as Retry-After says, then send fewer requests";
             let limited = Refusal::rate_limited("rate_limited", detail);
             vec![limited.with("limited", "token").with("retry_after", 2)]
         },
@@ -167,7 +167,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "503",
         name: "Unavailable",
-        meaning: "A part that is needed does not answer, or has too much to do",
+        meaning: "A required component does not answer or is overloaded",
         headers: &[RETRY_AFTER],
         of: |_| true,
         examples: || {

@@ -49,7 +49,7 @@ fn page(mails: &[Mail], texts: &[Text]) -> String {
          content=\"width=device-width\"><title>Caught mail</title><style>{STYLE}</style><main><h1>Caught mail</h1>"
     );
     if mails.is_empty() {
-        html.push_str("<p>Nothing was mailed yet.</p>");
+        html.push_str("<p>No mail was caught yet.</p>");
     }
     for mail in mails {
         let _ = write!(
@@ -62,7 +62,7 @@ fn page(mails: &[Mail], texts: &[Text]) -> String {
     }
     html.push_str("<h1>Caught text messages</h1>");
     if texts.is_empty() {
-        html.push_str("<p>Nothing was texted yet.</p>");
+        html.push_str("<p>No text message was caught yet.</p>");
     }
     for text in texts {
         let (to, text) = (escaped(text.to.reveal()), escaped(text.text.reveal()));

@@ -156,7 +156,7 @@ impl Shared {
             (None, several) => {
                 let names: Vec<_> = several.iter().map(|one| one.forward.remote.service.name()).collect();
                 let detail = format!(
-                    "services of this installation run apart ({}): name the one that is meant in the header X-Service",
+                    "the services of this installation run in separate processes ({}): name one in the header X-Service",
                     names.join(", ")
                 );
                 Err(Refusal::invalid("service_unnamed", detail).with("header", "x-service"))

@@ -37,9 +37,11 @@ impl Methods {
         let mut names: Vec<_> = self.allowed.iter().map(Method::as_str).collect();
         names.sort_unstable();
         let allowed = names.join(", ");
-        let refusal =
-            Refusal::invalid("method_not_allowed", format!("this path does not take this method, but {allowed}"))
-                .with("allowed", names);
+        let refusal = Refusal::invalid(
+            "method_not_allowed",
+            format!("this path does not support this method; allowed: {allowed}"),
+        )
+        .with("allowed", names);
         let problem = Problem::with_status(refusal, StatusCode::METHOD_NOT_ALLOWED);
         match HeaderValue::from_str(&allowed) {
             Ok(allowed) => problem.header(header::ALLOW, allowed),

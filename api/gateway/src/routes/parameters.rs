@@ -72,11 +72,11 @@ impl Parameters {
                 return Err(Refusal::invalid("parameter_unknown", detail).with("parameter", name.as_str()));
             };
             if !known.is_list && query[..at].iter().any(|(before, _)| before == name) {
-                return Err(refuse(name, "it may be there once"));
+                return Err(refuse(name, "it may be given only once"));
             }
             // No text that is stored has it, and no database can be asked for it.
             if value.contains('\0') {
-                return Err(refuse(name, "the character NUL stands in no text"));
+                return Err(refuse(name, "the character NUL is not allowed"));
             }
         }
         Ok(query)
@@ -121,8 +121,7 @@ fn numbered(index: usize) -> String {
 }
 
 fn refuse(name: &str, what: &str) -> Refusal {
-    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not allowed like that: {what}"))
-        .with("parameter", name)
+    Refusal::invalid("parameter_invalid", format!("the parameter {name} is not valid: {what}")).with("parameter", name)
 }
 
 /// What a schema allows, where it says it all.

@@ -16,13 +16,13 @@ pub enum StartError {
     UnknownService(Service),
     /// A gateway that was not told where a service is.
     #[error(
-        "remotes.{0} (INOPSIO_REMOTE_{upper}) is not set; a gateway needs the URLs of each service's instances, such as \
+        "remotes.{0} (INOPSIO_REMOTE_{upper}) is not set; a gateway needs the URLs of the instances of each service, such as \
          http://127.0.0.1:8081,http://127.0.0.1:8082",
         upper = .0.name().to_uppercase()
     )]
     NoRemote(Service),
     /// The address can't be listened on.
-    #[error("{address} can't be listened on: {error}; choose another port with --port or INOPSIO_PORT")]
+    #[error("can't listen on {address}: {error}; choose another port with --port or INOPSIO_PORT")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -78,10 +78,10 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
         return Err(Fault::hopeless("projection_unknown", reason));
     };
     let Some(admin) = &means.admin else {
-        let reason = "the process that ran it may not: postgres.admin_url is not set there";
+        let reason = "the process that ran the job can't rebuild read models: postgres.admin_url is not set there";
         return Err(Fault::hopeless("rebuild_not_possible", reason));
     };
-    work.log(&format!("{name}: from the first event, beside the live one")).await?;
+    work.log(&format!("{name}: rebuilding from the first event, beside the live one")).await?;
     let (tell, told) = watch::channel(None::<Rebuilding>);
     let rebuilding = projector::rebuild(admin, &means.database, &means.store, projection.as_ref(), move |so_far| {
         tell.send_replace(Some(so_far));
@@ -118,7 +118,7 @@ impl TryFrom<String> for Name {
 
     fn try_from(name: String) -> Result<Self, String> {
         let plain = (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        if plain { Ok(Self(name)) } else { Err(format!("{name:?} is no read model's name, such as leads")) }
+        if plain { Ok(Self(name)) } else { Err(format!("{name:?} is not the name of a read model, such as leads")) }
     }
 }
 

@@ -202,8 +202,7 @@ fn said(first: &str, lines: &str, problem: &Problem, id: Uuid) -> Vec<u8> {
 fn refusal(status: StatusCode) -> Option<Problem> {
     let refusal = match status {
         StatusCode::BAD_REQUEST => {
-            let detail =
-                "this can't be read as a request of HTTP/1.1: a method, a target or a header is not of its form";
+            let detail = "this is not a valid HTTP/1.1 request: the method, the target or a header is malformed";
             Refusal::invalid("request_malformed", detail)
         }
         StatusCode::URI_TOO_LONG => {
@@ -211,7 +210,7 @@ fn refusal(status: StatusCode) -> Option<Problem> {
             Refusal::invalid("uri_too_long", detail).with("allowed", 65_534)
         }
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            let detail = "there are more headers than are read: 100 of them, in 400 KiB";
+            let detail = "there are too many headers; allowed are 100, in 400 KiB";
             Refusal::invalid("headers_too_large", detail).with("allowed", 100)
         }
         _ => return None,

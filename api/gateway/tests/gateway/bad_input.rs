@@ -243,7 +243,7 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
     let stage = "/v1/crm/pipelines/0197a8a0-0000-7000-8000-000000000001/stages/7/retire";
     for (request, name, allowed) in [
         (world.request(Method::GET, "/v1/crm/leads/7"), "lead", "0197a8a0-0000-7000-8000-000000000001"),
-        (world.request(Method::POST, stage).json(&json!({})), "stage", "a UUID with its hyphens"),
+        (world.request(Method::POST, stage).json(&json!({})), "stage", "a UUID with hyphens"),
         (csv("dry_run=maybe"), "dry_run", "true and false"),
         (csv("source=telepathy"), "source", "website, referral, event, cold_call, campaign, partner, other"),
         (csv("mapping=Firma"), "mapping", "<header>:<field>"),
@@ -272,7 +272,7 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
     };
     let rate =
         |day: &str| ("/v1/crm/currencies/set-rate", json!({ "from": "USD", "to": "EUR", "day": day, "rate_nanos": 1 }));
-    let form = "a UUID with its hyphens";
+    let form = "a UUID with hyphens";
     let heads = async || (world.head().await, world.head_of(&world.auth).await);
     let before = heads().await;
     for ((path, body), pointer, allowed) in [

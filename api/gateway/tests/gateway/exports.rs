@@ -89,7 +89,7 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     let job = until(&world, &id, "completed").await;
     assert_eq!((&job["kind"], &job["done"], &job["total"]), (&json!("export_leads"), &json!(2), &json!(2)), "{job}");
     assert_eq!(job["result"], json!({ "leads": 2 }));
-    assert_eq!(job["log"][0]["message"], "2 leads, 0 of them done before");
+    assert_eq!(job["log"][0]["message"], "2 leads, 0 of them exported earlier");
 
     let file = world.request(Method::GET, &format!("{path}/output")).send().await.unwrap();
     assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");

@@ -274,8 +274,8 @@ async fn ids_days_and_times_have_one_form_and_are_refused_in_the_words_of_rest()
     };
     let lead = |id: &str| with(&format!("{{ crm {{ lead(id: \"{id}\") {{ id }} }} }}"), json!({}));
     let id = "0197a8a0-0000-7000-8000-000000000001";
-    let (ids, days) = ("an id is a UUID with its hyphens", "a day is written YYYY-MM-DD");
-    let times = "a time is written as RFC 3339 has it";
+    let (ids, days) = ("an id is a UUID with hyphens", "a day has the form YYYY-MM-DD");
+    let times = "a time has the form of RFC 3339";
     let by_variable = "query($id: UUID!) { crm { lead(id: $id) { id } } }";
     let by_default = "query($id: UUID! = \"7\") { crm { lead(id: $id) { id } } }";
     let by_filter = "query($f: OpportunityFilter) { crm { opportunities(filter: $f) { nodes { id } } } }";

@@ -125,7 +125,7 @@ async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     let id = asked.body["id"].as_str().unwrap();
     let job = until(&world, id, "completed").await;
     assert_eq!((&job["result"]["import_id"], &job["result"]["refused"]), (&Value::Null, &json!(2)), "{job}");
-    assert!(job["log"].to_string().contains("none of 2 rows was taken"), "{job}");
+    assert!(job["log"].to_string().contains("none of 2 rows was imported"), "{job}");
     let errors = world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap();
     assert_eq!(errors.text().await.unwrap().lines().count(), 3);
     assert_eq!(world.head().await, head);

@@ -174,7 +174,7 @@ async fn a_batch_is_counted_and_what_follows_it_is_asked_for() {
     let log = world.get(&format!("/v1/jobs/crm/{job}/log?limit=1")).await.body;
     assert_eq!(
         (&log["log"][0]["message"], &log["next"]),
-        (&json!("0 leads, 0 of them done before"), &json!(1)),
+        (&json!("0 leads, 0 of them exported earlier"), &json!(1)),
         "{log}"
     );
     let rest = world.get(&format!("/v1/jobs/crm/{job}/log?after=1")).await.body;

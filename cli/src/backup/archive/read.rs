@@ -34,7 +34,8 @@ impl Archive {
     pub fn open(folder: &Path, expected: Option<&str>) -> Result<Self> {
         let shown = folder.display();
         let read = |name: &str| {
-            fs::read(folder.join(name)).with_context(|| format!("{shown} is no whole backup: {name} can't be read"))
+            fs::read(folder.join(name))
+                .with_context(|| format!("{shown} is not a complete backup: {name} can't be read"))
         };
         let text = read(MANIFEST)?;
         let sums = String::from_utf8(read(SUMS)?).with_context(|| format!("{shown}/{SUMS} is altered"))?;
@@ -58,7 +59,7 @@ impl Archive {
         }
         let manifest: Manifest =
             serde_json::from_slice(&text).with_context(|| format!("{shown}/{MANIFEST} can't be read"))?;
-        ensure!(manifest.format == "inopsio-backup", "{shown} is no backup of ours: it is a {:?}", manifest.format);
+        ensure!(manifest.format == "inopsio-backup", "{shown} is not an Inopsio backup: it is a {:?}", manifest.format);
         let archive = Self { folder: folder.to_owned(), manifest, digest };
         ensure!(
             archive.manifest.sums(&archive.digest) == sums,

@@ -298,11 +298,11 @@ fn tenant(id: Uuid) -> TenantId {
 }
 
 fn time(micros: i64) -> Result<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros).with_context(|| format!("{micros} is no time"))
+    DateTime::from_timestamp_micros(micros).with_context(|| format!("{micros} is not a time"))
 }
 
 fn hash(text: &str) -> Result<[u8; 32]> {
     let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).with_context(|| format!("{text:?} is no hash"))?;
+    hex::decode_to_slice(text, &mut hash).with_context(|| format!("{text:?} is not a hash"))?;
     Ok(hash)
 }

@@ -31,12 +31,12 @@ impl Draft {
         if fs::symlink_metadata(place).is_ok() {
             bail!("{} is there already: a backup never overwrites; choose another place", place.display());
         }
-        let name = place.file_name().with_context(|| format!("{} is no name for a folder", place.display()))?;
+        let name = place.file_name().with_context(|| format!("{} is not a valid folder name", place.display()))?;
         let draft = place.with_file_name(format!("{}.draft", name.to_string_lossy()));
         if let Ok(left) = File::open(&draft) {
             match left.try_lock() {
                 Ok(()) => fs::remove_dir_all(&draft)
-                    .with_context(|| format!("can't clear away what an earlier backup left in {}", draft.display()))?,
+                    .with_context(|| format!("can't remove what an earlier backup left in {}", draft.display()))?,
                 Err(TryLockError::WouldBlock) => bail!("another backup is being written to {}", draft.display()),
                 Err(TryLockError::Error(error)) => return Err(error).context(draft.display().to_string()),
             }

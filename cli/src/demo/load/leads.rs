@@ -49,7 +49,9 @@ impl Loader<'_> {
             after = leads["pageInfo"]["endCursor"].clone();
         }
         let ids = self.set.leads.iter().map(|lead| {
-            by_email.remove(&lead.person.email).with_context(|| format!("the lead {} is not there", lead.person.email))
+            by_email
+                .remove(&lead.person.email)
+                .with_context(|| format!("the lead {} does not exist", lead.person.email))
         });
         Ok((ids.collect::<Result<_>>()?, pages))
     }
