@@ -132,7 +132,7 @@ pub(super) const REFUSED: [Refused; 11] = [
         headers: &[],
         of: |operation| operation.command,
         examples: || {
-            let detail = "the content type \"text/plain\" is not read here; send application/json in UTF-8";
+            let detail = "the content type \"text/plain\" is not supported here; send application/json in UTF-8";
             vec![Refusal::unsupported_media("content_type_unsupported", detail).with("allowed", "application/json")]
         },
     },
