@@ -9,26 +9,29 @@ use serde::{Deserialize, Serialize};
 use crate::LeadId;
 
 kernel::events! {
-    /// What can happen to an account.
+    /// The events of an account.
     pub enum AccountEvent of "crm.account" {
-        /// An account was added.
+        /// An account was created.
         AccountCreated = "crm.account.created" @ 1 {
             pub details: AccountDetails,
-            /// The user responsible.
+            /// The responsible user, as the subject of their token.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub owner: Option<String>,
-            /// The lead that it was converted from.
+            /// The lead that was converted into it.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub lead: Option<LeadId>,
         },
-        /// Its details were corrected or completed; these are all of them.
+        /// The account's details were changed. The event contains all of them.
         AccountDetailsChanged = "crm.account.details_changed" @ 1 { pub details: AccountDetails },
-        /// Another user is responsible.
-        AccountReassigned = "crm.account.reassigned" @ 1 { pub owner: String },
+        /// The account was assigned to another user.
+        AccountReassigned = "crm.account.reassigned" @ 1 {
+            /// The responsible user, as the subject of their token.
+            pub owner: String,
+        },
     }
 }
 
-/// What an account is.
+/// The details of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountDetails {
     /// Legal or trading name.
@@ -36,13 +39,13 @@ pub struct AccountDetails {
     /// Web address, `https://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub website: Option<String>,
-    /// Branch of business, free text.
+    /// Industry, as free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub industry: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Number of people who work there.
+    /// Number of employees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub employees: Option<u32>,
 }
@@ -51,9 +54,9 @@ pub struct AccountDetails {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     pub details: AccountDetails,
-    /// The user responsible.
+    /// The responsible user, as the subject of their token.
     pub owner: Option<String>,
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     pub lead: Option<LeadId>,
 }
 

@@ -12,33 +12,37 @@ use crate::{AccountId, ErasureReason, LeadId};
 pub const MOST_LEADS: usize = 200;
 
 kernel::events! {
-    /// What can happen to a contact.
+    /// The events of a contact.
     pub enum ContactEvent of "crm.contact" {
-        /// A contact was added.
+        /// A contact was created.
         ContactCreated = "crm.contact.created" @ 1 {
             pub details: ContactDetails,
-            /// The organization they belong to.
+            /// The account to which they belong.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub account: Option<AccountId>,
-            /// The user responsible.
+            /// The responsible user, as the subject of their token.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub owner: Option<String>,
-            /// The lead that it was converted from.
+            /// The lead that was converted into it.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub lead: Option<LeadId>,
         },
-        /// Its details were corrected or completed; these are all of them.
+        /// The contact's details were changed. The event contains all of them.
         ContactDetailsChanged = "crm.contact.details_changed" @ 1 { pub details: ContactDetails },
-        /// It now belongs to another account, or to none.
+        /// The contact was moved to another account or to none.
         ContactAccountChanged = "crm.contact.account_changed" @ 1 {
+            /// The account. Absent: none.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub account: Option<AccountId>,
         },
-        /// Another user is responsible.
-        ContactReassigned = "crm.contact.reassigned" @ 1 { pub owner: String },
-        /// A lead turned out to be them: it was converted into this contact.
+        /// The contact was assigned to another user.
+        ContactReassigned = "crm.contact.reassigned" @ 1 {
+            /// The responsible user, as the subject of their token.
+            pub owner: String,
+        },
+        /// A further lead, which is the same person, was converted into this contact.
         ContactLeadJoined = "crm.contact.lead_joined" @ 1 { pub lead: LeadId },
-        /// Nothing that tells who they were is kept any more.
+        /// The contact's personal data was erased.
         ContactErased = "crm.contact.erased" @ 1 { pub reason: ErasureReason },
     }
 }
@@ -48,16 +52,16 @@ kernel::events! {
 pub struct ContactDetails {
     /// Full name.
     pub name: Personal<String>,
-    /// What they do at their account.
+    /// Job title at their account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// E-mail address, lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Personal<String>>,
-    /// E.164.
+    /// Telephone number in E.164 format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Personal<String>>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Personal<PostalAddress>>,
 }
@@ -66,16 +70,16 @@ pub struct ContactDetails {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
     pub details: ContactDetails,
-    /// The organization they belong to.
+    /// The account to which they belong.
     pub account: Option<AccountId>,
-    /// The user responsible.
+    /// The responsible user, as the subject of their token.
     pub owner: Option<String>,
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     pub lead: Option<LeadId>,
-    /// The leads that turned out to be them later.
+    /// Further leads that were converted into this contact later.
     #[serde(default)]
     pub leads: BTreeSet<LeadId>,
-    /// Whether nothing is kept of who they were.
+    /// Whether their personal data was erased.
     #[serde(default)]
     pub erased: bool,
 }
@@ -95,10 +99,10 @@ pub enum ContactCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
     /// Of whom nothing is kept, nothing can be changed.
-    #[error("the contact is erased: who they were is not kept, and can't be changed any more")]
+    #[error("the contact was erased and can't be changed any more")]
     Erased,
     /// Too many.
-    #[error("a contact is at most {MOST_LEADS} leads")]
+    #[error("at most {MOST_LEADS} leads can be converted into one contact")]
     TooManyLeads,
 }
 

@@ -7,16 +7,17 @@ use kernel::{Aggregate, Currency, FieldError, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a tenant's currencies.
+    /// The events of a tenant's currencies.
     pub enum CurrenciesEvent of "crm.currencies" {
-        /// Sums are shown in this currency. Until then: EUR.
+        /// The base currency was chosen: totals are shown in it. Before the first such event it is EUR.
         BaseCurrencyChosen = "crm.currencies.base_chosen" @ 1 { pub base: Currency },
-        /// From this day on, one unit of `from` is worth `rate_nanos` billionths of a unit of `to`.
+        /// An exchange rate was set: from this day on, one unit of `from` is worth `rate_nanos` billionths of a unit of `to`.
         ExchangeRateSet = "crm.currencies.rate_set" @ 1 {
             pub from: Currency,
             pub to: Currency,
+            /// The first day on which the rate applies.
             pub day: NaiveDate,
-            /// At least 1.
+            /// The value of one unit of `from`, in billionths of a unit of `to`. At least 1.
             pub rate_nanos: i64,
         },
     }
@@ -26,7 +27,7 @@ kernel::events! {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Currencies {
     base: Option<Currency>,
-    /// From, to, from which day on: billionths.
+    /// Rates in billionths, by `from`, `to` and the first day on which they apply.
     rates: BTreeMap<Currency, BTreeMap<Currency, BTreeMap<NaiveDate, i64>>>,
 }
 
@@ -41,10 +42,10 @@ pub enum CurrenciesCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CurrenciesError {
     /// A currency is always worth itself.
-    #[error("one unit of {currency} is always worth one unit of {currency}; name two currencies")]
+    #[error("from and to are both {currency}; a rate needs two different currencies")]
     SameCurrency { currency: Currency },
     /// Rates are positive.
-    #[error("a rate of {rate_nanos} billionths; at least 1 is needed")]
+    #[error("the rate is {rate_nanos} billionths; it must be at least 1")]
     RateNotPositive { rate_nanos: i64 },
 }
 
@@ -59,7 +60,7 @@ impl From<CurrenciesError> for Refusal {
 }
 
 impl Currencies {
-    /// The currency in which sums are shown.
+    /// The currency in which totals are shown.
     pub fn base(&self) -> Currency {
         self.base.unwrap_or(Currency::EUR)
     }

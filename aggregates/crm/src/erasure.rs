@@ -3,20 +3,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why somebody is erased: one of a few words, because it is kept for ever, and a text of one's own would tell who it was.
+/// Why a person's data is erased. It is one of a few values and not free text, because it is kept for ever and a text could
+/// identify the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErasureReason {
-    /// They asked for it.
+    /// The person requested it.
     Requested,
-    /// They take back that we may keep it.
+    /// The person withdrew their consent.
     ConsentWithdrawn,
-    /// They object to what we do with it.
+    /// The person objected to the processing.
     Objected,
-    /// What it was kept for is over.
+    /// The data is no longer needed for its purpose.
     NoLongerNeeded,
-    /// It should never have been kept.
+    /// The data was processed unlawfully.
     Unlawful,
-    /// A law says so.
+    /// A legal obligation requires it.
     LegalObligation,
 }

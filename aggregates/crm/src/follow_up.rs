@@ -7,25 +7,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a tenant's follow-up.
+    /// The events of a tenant's follow-up policy for leads.
     pub enum FollowUpEvent of "crm.follow_up" {
-        /// Leads that are qualified from now on are followed up like this.
+        /// A follow-up policy was set. It applies to leads that are qualified from now on.
         FollowUpSet = "crm.follow_up.set" @ 1 { pub policy: FollowUpPolicy },
-        /// Leads that are qualified from now on are not followed up.
+        /// The follow-up was stopped. Leads that are qualified from now on are not followed up.
         FollowUpStopped = "crm.follow_up.stopped" @ 1 {},
     }
 }
 
-/// When a qualified lead that nobody touches is escalated, and when it is given to somebody else.
+/// When a qualified lead without activity is escalated, and when it is reassigned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowUpPolicy {
-    /// Days without a touch until it is escalated.
+    /// Days without activity until the lead is escalated.
     pub escalate_after_days: u32,
-    /// Who is told then, by the subject of their token.
+    /// The user to whom it is escalated, as the subject of their token.
     pub escalate_to: String,
-    /// Days without a touch after that until it is reassigned.
+    /// Further days without activity until it is reassigned.
     pub reassign_after_days: u32,
-    /// Who gets it then, by the subject of their token.
+    /// The user to whom it is reassigned, as the subject of their token.
     pub reassign_to: String,
 }
 

@@ -4,42 +4,48 @@ use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to an import.
+    /// The events of an import.
     pub enum ImportBatchEvent of "crm.import_batch" {
-        /// A file was read: this many rows became records, this many were refused.
+        /// An import of a file was completed.
         ImportCompleted = "crm.import_batch.completed" @ 1 {
-            /// What the rows are: `lead`.
+            /// The kind of record that the rows contain: `lead`.
             pub kind: String,
+            /// Number of rows in the file, without its header.
             pub rows: u64,
+            /// Number of rows that were imported as records.
             pub taken: u64,
+            /// Number of rows that were refused.
             pub refused: u64,
         },
-        /// Somebody wants what it brought to be taken back.
-        ImportRevertRequested = "crm.import_batch.revert_requested" @ 1 { pub reason: String },
-        /// What it brought is taken back, but for what was touched meanwhile.
+        /// A revert of the import was requested: its records are to be withdrawn.
+        ImportRevertRequested = "crm.import_batch.revert_requested" @ 1 {
+            /// Why, as free text.
+            pub reason: String,
+        },
+        /// The import was reverted. Its records were withdrawn, except those that had been changed since the import.
         ImportReverted = "crm.import_batch.reverted" @ 1 {
-            /// How many records were taken back.
+            /// Number of records that were withdrawn.
             pub withdrawn: u64,
-            /// How many stay because somebody had touched them.
+            /// Number of records that were kept, because they had been changed since the import.
             pub kept: u64,
         },
-        /// It is not taken back after all.
+        /// The request to revert the import was withdrawn.
         ImportRevertWithdrawn = "crm.import_batch.revert_withdrawn" @ 1 {},
     }
 }
 
-/// An import that is done.
+/// A completed import.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImportBatch {
     pub rows: u64,
     pub taken: u64,
     pub refused: u64,
-    /// Whether it is taken back.
+    /// Whether it is reverted.
     #[serde(default)]
     pub revert: Revert,
 }
 
-/// Whether an import is taken back.
+/// Whether an import is reverted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revert {
@@ -56,10 +62,10 @@ pub enum Revert {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportBatchError {
     /// It is reverted, or is being reverted.
-    #[error("the import is reverted already, or is being reverted")]
+    #[error("the import was reverted already or is being reverted")]
     AlreadyReverted,
     /// Nobody wants that.
-    #[error("nobody has asked for the import to be reverted")]
+    #[error("no revert of the import was requested")]
     NotRequested,
 }
 

@@ -14,65 +14,70 @@ pub use life::{Lead, LeadCommand, LeadError};
 pub use step::LeadStep;
 
 kernel::events! {
-    /// What can happen to a lead.
+    /// The events of a lead.
     pub enum LeadEvent of "crm.lead" {
-        /// A lead came in.
+        /// A lead was captured.
         LeadCaptured = "crm.lead.captured" @ 1 {
-            /// Who it is and how to reach them.
+            /// Who the person is and how to reach them.
             pub details: LeadDetails,
-            /// Where it came from.
+            /// The source of the lead.
             pub source: LeadSource,
-            /// The user who works on it, by the subject of their token; absent: nobody yet.
+            /// The responsible user, as the subject of their token. Absent if nobody is responsible yet.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub owner: Option<String>,
-            /// The import that brought it.
+            /// The import that created it.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub import: Option<ImportId>,
         },
-        /// Its details were corrected or completed; these are all of them.
+        /// The lead's details were changed. The event contains all of them.
         LeadDetailsChanged = "crm.lead.details_changed" @ 1 { pub details: LeadDetails },
-        /// A user was made responsible for it.
+        /// The lead was assigned to a user.
         LeadAssigned = "crm.lead.assigned" @ 1 {
-            /// The user, by the subject of their token.
+            /// The responsible user, as the subject of their token.
             pub owner: String,
         },
-        /// Its owner began to work on it.
+        /// Work on the lead was started.
         LeadWorkStarted = "crm.lead.work_started" @ 1 {},
-        /// It is worth selling to.
+        /// The lead was qualified as worth selling to.
         LeadQualified = "crm.lead.qualified" @ 1 {
-            /// Why, in the owner's words.
+            /// Why it was qualified, as free text.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub note: Option<Personal<String>>,
         },
-        /// It became an account, a contact and an opportunity.
+        /// The lead was converted into an account, a contact and, if one was opened, an opportunity.
         LeadConverted = "crm.lead.converted" @ 1 {
             pub account: AccountId,
             pub contact: ContactId,
+            /// The opportunity. Absent if none was opened.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub opportunity: Option<OpportunityId>,
         },
-        /// It goes back: perhaps later.
-        LeadRecycled = "crm.lead.recycled" @ 1 { pub reason: Personal<String> },
-        /// It will not buy.
+        /// The lead was recycled: it is set aside and can be assigned again later.
+        LeadRecycled = "crm.lead.recycled" @ 1 {
+            /// Why, as free text.
+            pub reason: Personal<String>,
+        },
+        /// The lead was disqualified: it will not buy.
         LeadDisqualified = "crm.lead.disqualified" @ 1 {
             pub reason: DisqualifyReason,
+            /// A note, as free text.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub note: Option<Personal<String>>,
         },
-        /// Nobody touched it for too long; somebody else was told.
+        /// The lead was escalated to another user, because it was without activity for too long.
         LeadEscalated = "crm.lead.escalated" @ 1 {
-            /// Who was told, by the subject of their token.
+            /// The user to whom it was escalated, as the subject of their token.
             pub to: String,
-            /// When it was last touched.
+            /// When the last activity on the lead was.
             pub untouched_since: DateTime<Utc>,
         },
-        /// That it was escalated was taken back.
+        /// The escalation of the lead was withdrawn.
         LeadEscalationWithdrawn = "crm.lead.escalation_withdrawn" @ 1 {},
-        /// It was taken back together with the import that brought it.
+        /// The lead was withdrawn, because the import that created it is being reverted.
         LeadWithdrawn = "crm.lead.withdrawn" @ 1 { pub import: ImportId },
-        /// It is there again: its import was not reverted after all.
+        /// The lead was restored after it had been withdrawn, because its import is not reverted after all.
         LeadRestored = "crm.lead.restored" @ 1 {},
-        /// Nothing that tells who it was is kept any more.
+        /// The lead's personal data was erased.
         LeadErased = "crm.lead.erased" @ 1 { pub reason: ErasureReason },
     }
 }
@@ -82,27 +87,27 @@ kernel::events! {
 pub struct LeadDetails {
     /// The person's full name.
     pub name: Personal<String>,
-    /// The organization they speak for.
+    /// The organization that the person represents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub company: Option<String>,
-    /// What they do there.
+    /// Job title at that organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// E-mail address, lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Personal<String>>,
-    /// E.164.
+    /// Telephone number in E.164 format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Personal<String>>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Personal<PostalAddress>>,
 }
 
-/// Where a lead came from.
+/// The source of a lead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LeadSource {
@@ -167,24 +172,24 @@ impl DisqualifyReason {
     }
 }
 
-/// Where a lead stands in its life.
+/// The status of a lead in its life cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LeadStatus {
-    /// Captured, nobody responsible.
+    /// Captured, without a responsible user.
     #[default]
     New,
     Assigned,
     InProcess,
     Qualified,
-    /// Final.
+    /// A final status.
     Converted,
-    /// Can be assigned again.
+    /// Set aside for later. It can be assigned again.
     Recycled,
-    /// Final.
+    /// A final status.
     Disqualified,
-    /// Taken back together with the import that brought it.
+    /// Withdrawn, because the import that created it was reverted.
     Withdrawn,
-    /// Nothing that tells who it was is kept. Final.
+    /// The personal data was erased. A final status.
     Erased,
 }

@@ -10,26 +10,36 @@ mod rules;
 pub use rules::{MAX_STAGES, Pipeline, PipelineCommand, PipelineError};
 
 kernel::events! {
-    /// What can happen to a pipeline.
+    /// The events of a pipeline.
     pub enum PipelineEvent of "crm.pipeline" {
-        /// A pipeline was set up.
+        /// A pipeline was created.
         PipelineCreated = "crm.pipeline.created" @ 1 {
-            /// Unique in the tenant.
+            /// Its name, unique in the tenant.
             pub name: String,
-            /// In order; at least one.
+            /// Its stages, in order. At least one.
             pub stages: Vec<Stage>,
         },
-        /// It was renamed.
-        PipelineRenamed = "crm.pipeline.renamed" @ 1 { pub name: String },
-        /// A stage was put in at `index` (0: first).
-        PipelineStageAdded = "crm.pipeline.stage_added" @ 1 { pub index: u32, pub stage: Stage },
-        /// A stage's name, probability or patience changed.
+        /// The pipeline was renamed.
+        PipelineRenamed = "crm.pipeline.renamed" @ 1 {
+            /// Its new name, unique in the tenant.
+            pub name: String,
+        },
+        /// A stage was added at the position `index`; 0 is the first.
+        PipelineStageAdded = "crm.pipeline.stage_added" @ 1 {
+            /// The position of the stage; 0 is the first.
+            pub index: u32,
+            pub stage: Stage,
+        },
+        /// A stage's name, probability or `rotten_after_days` changed.
         PipelineStageChanged = "crm.pipeline.stage_changed" @ 1 { pub stage: Stage },
-        /// The stages stand in another order: all of them, each once.
-        PipelineStagesReordered = "crm.pipeline.stages_reordered" @ 1 { pub order: Vec<StageId> },
-        /// Nothing moves into this stage any more; what is in it stays.
+        /// The stages were reordered. The event lists all of them in their new order.
+        PipelineStagesReordered = "crm.pipeline.stages_reordered" @ 1 {
+            /// The ids of all stages, each once, in their new order.
+            pub order: Vec<StageId>,
+        },
+        /// A stage was retired: no deal can move into it any more. Deals that are in it stay.
         PipelineStageRetired = "crm.pipeline.stage_retired" @ 1 { pub stage: StageId },
-        /// A stage that no opportunity was ever in is gone.
+        /// A stage was removed. No opportunity was ever in it.
         PipelineStageRemoved = "crm.pipeline.stage_removed" @ 1 { pub stage: StageId },
     }
 }
@@ -38,11 +48,11 @@ kernel::events! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     pub id: StageId,
-    /// Unique in its pipeline.
+    /// Its name, unique in the pipeline.
     pub name: String,
-    /// How likely a deal in this stage is won: 0 to 100 per cent.
+    /// Probability that a deal in this stage is won, in per cent: 0 to 100.
     pub probability: u8,
-    /// After so many days without a change a deal in this stage is rotten; absent: never.
+    /// After this number of days without a change, a deal in this stage counts as rotten. If absent, deals never do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotten_after_days: Option<u16>,
 }

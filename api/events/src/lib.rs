@@ -49,8 +49,8 @@ pub fn rest(platform: &Platform) -> Rest {
 /// How the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// What happened, as it happens and as it is recorded: types, feed.
+    /// Events: their types, and a live feed.
     Events,
-    /// What happened, sent to servers of the tenant's own.
+    /// Webhooks: the delivery of events to servers of the tenant.
     Webhooks,
 }

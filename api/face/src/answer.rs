@@ -11,16 +11,17 @@ use serde::Serialize;
 
 use crate::{Example, schema};
 
-/// What every carried-out command answers.
+/// The answer to every command that was executed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Accepted{T}")]
 pub struct Accepted<T> {
-    /// What this command answers.
+    /// The answer of this command.
     #[serde(flatten)]
     pub answer: T,
-    /// Version of the thing that was changed: its ETag.
+    /// The version of the resource that was changed, which is also its ETag.
     pub version: u64,
-    /// The log's position after it. A query that carries `X-Min-Position: <service>=<position>` sees what was done.
+    /// The position of the log after the command. A query that is sent with `X-Min-Position: <service>=<position>` sees its
+    /// result.
     pub position: u64,
 }
 
@@ -30,14 +31,14 @@ impl<T: Example> Example for Accepted<T> {
     }
 }
 
-/// 201: a thing was made; `Location` says where it is.
+/// 201: a resource was created; `Location` is its path.
 #[derive(Debug)]
 pub struct Created<T> {
     location: String,
     changed: Changed<T>,
 }
 
-/// 200: a thing was changed.
+/// 200: a resource was changed.
 #[derive(Debug)]
 pub struct Changed<T> {
     accepted: Accepted<T>,
@@ -52,14 +53,14 @@ pub struct Noted<T> {
     repeated: bool,
 }
 
-/// 201: the same, where a thing was made; `Location` says where it is.
+/// 201: the same, if a resource was created; `Location` is its path.
 #[derive(Debug)]
 pub struct NotedNew<T> {
     location: String,
     noted: Noted<T>,
 }
 
-/// 200: a thing as it is now.
+/// 200: the current state of a resource.
 #[derive(Debug)]
 pub struct Resource<T> {
     /// What it is.
@@ -205,12 +206,12 @@ fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str,
     }
 }
 
-const ETAG_HEADER: (&str, &str) = ("ETag", "The thing's version");
-const LOCATION_HEADER: (&str, &str) = ("Location", "Where it is");
+const ETAG_HEADER: (&str, &str) = ("ETag", "The version of the resource");
+const LOCATION_HEADER: (&str, &str) = ("Location", "The path of the new resource");
 const REPEATED_HEADER: (&str, &str) =
-    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again");
+    ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
 const CHANGED_HEADERS: [(&str, &str); 3] =
-    [ETAG_HEADER, ("X-Position", "<service>=<position>: the log's position after this command"), REPEATED_HEADER];
+    [ETAG_HEADER, ("X-Position", "<service>=<position>: the position of the log after this command"), REPEATED_HEADER];
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
     fn meta() -> MetaResponses {
@@ -225,7 +226,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let [etag, position, replayed] = CHANGED_HEADERS;
-        meta::<Accepted<T>>(201, "Made", &[LOCATION_HEADER, etag, position, replayed])
+        meta::<Accepted<T>>(201, "Created", &[LOCATION_HEADER, etag, position, replayed])
     }
 
     fn register(registry: &mut Registry) {
@@ -245,7 +246,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T>
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(201, "Made", &[LOCATION_HEADER, REPEATED_HEADER])
+        meta::<T>(201, "Created", &[LOCATION_HEADER, REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
@@ -255,7 +256,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "As it is now", &[ETAG_HEADER])
+        meta::<T>(200, "The current state", &[ETAG_HEADER])
     }
 
     fn register(registry: &mut Registry) {
@@ -265,7 +266,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Plain<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "What was asked for", &[])
+        meta::<T>(200, "The requested data", &[])
     }
 
     fn register(registry: &mut Registry) {

@@ -34,7 +34,7 @@ pub fn request_beside_the_log(asked: &executor::Request, what: &str) -> Result<I
 /// `header_invalid` when the request says another time.
 pub fn only_now(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
     if asked.occurred_at.is_some() {
-        return Err(refused("occurred-at", what, "are asked for and changed now"));
+        return Err(refused("occurred-at", what, "can only be requested and changed as of now"));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde_path_to_error::Segment;
 
 use crate::headers::header;
 
-/// The body of a command that needs none: nothing, or `{}`.
+/// The body of a command without parameters: empty, or `{}`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({}))]
@@ -34,12 +34,12 @@ impl RawBody {
         if let Some(content_type) = content_type
             && !is_media_type(content_type, media_type)
         {
-            return Err(unsupported(&format!("the content type {content_type:?} is not read here"), media_type));
+            return Err(unsupported(&format!("the content type {content_type:?} is not supported here"), media_type));
         }
         if let Some(encoding) = header(request.headers(), "content-encoding")?
             && !encoding.eq_ignore_ascii_case("identity")
         {
-            let detail = format!("the content encoding {encoding:?} is not read here; send the body as it is");
+            let detail = format!("the content encoding {encoding:?} is not supported; send the body without one");
             return Err(Refusal::unsupported_media("content_encoding_unsupported", detail));
         }
         let read = Self::read(body, limit).await?;
@@ -105,7 +105,10 @@ fn not_an_object(bytes: &[u8]) -> Refusal {
 fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if let Err(error) = std::str::from_utf8(bytes) {
         let at = error.valid_up_to();
-        return Err(Refusal::invalid("invalid_utf8", format!("the body is not UTF-8: byte {at} begins no character")));
+        return Err(Refusal::invalid(
+            "invalid_utf8",
+            format!("the body is not UTF-8: no valid character starts at byte {at}"),
+        ));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut json) {
@@ -119,7 +122,7 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         without_place(&error.inner().to_string())
     } else if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
         // serde_json takes what is no text for no JSON where one of several words is expected.
-        "invalid type: expected one of the words that the contract lists, as a text".to_owned()
+        "invalid type: expected one of the values that the contract lists, as a string".to_owned()
     } else {
         return Err(malformed(error.inner()));
     };
@@ -173,7 +176,7 @@ fn code_of(message: &str) -> &'static str {
 /// Says it without Rust's names of types.
 fn plain(message: &str) -> String {
     const WORDS: [(&str, &str); 10] = [
-        ("expected unit", "expected the word alone, as a text"),
+        ("expected unit", "expected the value alone, as a string"),
         ("expected u8", "expected a whole number from 0 to 255"),
         ("expected u16", "expected a whole number from 0 to 65535"),
         ("expected u32", "expected a whole number from 0 to 4294967295"),

@@ -24,23 +24,23 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
     (
         "Idempotency-Key",
         "",
-        "1 to 255 printable ASCII characters. The same key and request again get the first answer and change nothing; \
-         the same key with another request, or somebody else's, gets 422.",
+        "1 to 255 printable ASCII characters. If the same request is sent again with the same key, it gets the first answer and \
+         changes nothing. The same key with another request, or from another caller, gets 422.",
     ),
     (
         "If-Match",
         "",
-        "The ETag of the version that is to be changed, such as \"3\", or several with commas between them; any other current version \
-         gets 412 and changes nothing. A weak one (W/\"3\") is the ETag of none.",
+        "The ETag of the version to change, such as \"3\", or several separated by commas. If the current version is another one, the \
+         answer is 412 and nothing changes. A weak ETag (W/\"3\") never matches.",
     ),
-    ("Occurred-At", "date-time", "When it happened, if not now (RFC 3339)."),
+    ("Occurred-At", "date-time", "When it happened, if not now, as an RFC 3339 time."),
     (
         "X-Request-Id",
         "",
-        "The request's id, the correlation id of all that follows: a UUID as it is; another text of up to 128 characters as a \
-         UUID made of it, always the same; anything else is replaced.",
+        "The id of the request, which becomes the correlation id of everything that it causes. A UUID is used as it is. Another text of \
+         up to 128 characters is turned into a UUID, always the same one. Anything else is replaced by a new id.",
     ),
-    ("traceparent", "", "W3C trace context; as that says, one that can't be read is as good as none."),
+    ("traceparent", "", "W3C trace context. As that specification says, a value that can't be read is ignored."),
 ];
 
 /// A command with a JSON body.

@@ -32,7 +32,7 @@ pub enum Comparison {
 
 /// A header that should name entity tags, and does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("send ETags as they were given, such as \"3\", with their quotes, and commas between several; or *")]
+#[error("send ETags as they were received, in quotes, such as \"3\", separated by commas; or *")]
 pub struct NotEntityTags;
 
 impl EntityTags {

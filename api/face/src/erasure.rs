@@ -10,22 +10,22 @@ use uuid::Uuid;
 
 use crate::{Example, example, log_unreadable};
 
-/// What the log can still tell of somebody.
+/// What the event log still contains about a person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Erasure {
-    /// Whether they are erased.
+    /// Whether the person's data was erased.
     pub erased: bool,
-    /// When.
+    /// When it was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<DateTime<Utc>>,
-    /// How many events there are about them.
+    /// Number of events about the person.
     pub events: usize,
-    /// In how many of these something is sealed that nobody can open any more.
+    /// Number of these events with encrypted values that can no longer be decrypted.
     pub sealed_for_ever: usize,
-    /// In how many something is sealed that can still be opened: none when they are erased.
+    /// Number of these events with encrypted values that can still be decrypted. After an erasure it is 0.
     pub can_be_opened: usize,
-    /// Whether these are all events about them. Of those who signed in, or were tried to be signed in, very often, only the newest are
-    /// looked at.
+    /// Whether all events about the person were checked. If there are very many sign-ins or attempts to sign in, only the
+    /// newest are checked.
     pub complete: bool,
 }
 

@@ -12,12 +12,11 @@ pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<O
     let Some(value) = values.next() else { return Ok(None) };
     match value.to_str() {
         Ok(text) if values.next().is_none() => Ok(Some(text)),
-        _ => Err(bad_header(name, "it must be there once, in ASCII")),
+        _ => Err(bad_header(name, "it must be sent exactly once, in ASCII")),
     }
 }
 
 /// The refusal of a header.
 pub(crate) fn bad_header(name: &'static str, what: &str) -> Refusal {
-    Refusal::invalid("header_invalid", format!("the header {name} is not allowed like that: {what}"))
-        .with("header", name)
+    Refusal::invalid("header_invalid", format!("the header {name} is invalid: {what}")).with("header", name)
 }

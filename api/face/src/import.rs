@@ -17,36 +17,36 @@ use crate::{Changed, Example, Noted, Runtime, Upload, Word, example, job_request
 #[derive(Clone, Debug, Default)]
 pub struct Mapping(pub BTreeMap<String, String>);
 
-/// What became of a file.
+/// The result of an import.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ImportReport")]
 pub struct Report {
-    /// The import's id; absent: a dry run.
+    /// The import's id. Absent for a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     import_id: Option<Uuid>,
     /// Rows in the file, without its header.
     rows: u64,
-    /// Rows that were taken (dry run: that would have been).
+    /// Rows that were imported, or in a dry run, rows that would be imported.
     taken: u64,
     /// Rows that were refused.
     refused: u64,
-    /// Why; the first 1,000.
+    /// The first 1,000 errors.
     errors: Vec<RowProblem>,
-    /// How many errors there are in all.
+    /// The total number of errors.
     error_count: u64,
 }
 
-/// One thing that is wrong with one row.
+/// An error in a row.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RowProblem {
-    /// Line of the file on which the row begins, from 1.
+    /// The line of the file on which the row begins, counted from 1.
     line: u64,
-    /// The column's header; absent: the row as a whole.
+    /// The header of the column. Absent if the error concerns the whole row.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
-    /// Stable, for programs.
+    /// A stable error code, for programs.
     code: String,
-    /// What was wrong and what is allowed, for people.
+    /// An explanation for people: what was wrong and what is allowed.
     detail: String,
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{Changed, Created, Example, NotedNew, Problem, Resource, Runtime, example};
 
-/// Which thing was made or changed.
+/// The resource that was created or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Target {
     /// Its id.

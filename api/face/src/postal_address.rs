@@ -15,12 +15,12 @@ use crate::form;
 #[derive(Debug)]
 pub struct NewPostalAddress(Members);
 
-/// A postal address: at least one of its members.
+/// A postal address, with at least one of its members.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1))]
 struct Members {
-    /// Street and number, a post office box, whose house it is: one line or several, parted by line breaks; up to 300 characters.
+    /// Street and number, post office box or care-of line: one or more lines, separated by line breaks; up to 300 characters.
     #[serde(default)]
     #[schemars(with = "Option<form::Street>")]
     street: Option<String>,
@@ -32,11 +32,11 @@ struct Members {
     #[serde(default)]
     #[schemars(with = "Option<form::Region>")]
     region: Option<String>,
-    /// Postal code, as it is written in that country: up to 20 characters.
+    /// Postal code in the format of the country: up to 20 characters.
     #[serde(default)]
     #[schemars(with = "Option<form::PostalCode>")]
     postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2, such as DE.
+    /// ISO 3166-1 alpha-2 country code, such as DE.
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,

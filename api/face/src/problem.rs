@@ -161,111 +161,111 @@ impl ResponseError for Problem {
     }
 }
 
-/// The document's form, for the contract: what each has, and what some codes add for programs ([`Refusal::with`]).
+/// A problem document (RFC 9457). Some codes add members for programs.
 #[derive(JsonSchema, Serialize)]
 #[schemars(rename = "Problem")]
 struct Form {
-    /// `urn:inopsio:problem:` and the code.
+    /// `urn:inopsio:problem:` followed by the code.
     r#type: String,
-    /// The HTTP status in words.
+    /// The name of the HTTP status.
     title: String,
     /// The HTTP status.
     status: u16,
-    /// Stable, for programs.
+    /// A stable error code, for programs.
     code: String,
-    /// What was wrong and what is allowed, for people.
+    /// An explanation for people: what was wrong and what is allowed.
     detail: String,
-    /// `urn:uuid:` and the request's id.
+    /// `urn:uuid:` followed by the request's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
-    /// What is wrong with single values of the body.
+    /// Errors in individual values of the body.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
-    /// The permission that is missing; several, separated by spaces: one of them would do.
+    /// The missing permission. If several are listed, separated by spaces, any one of them is sufficient.
     #[serde(skip_serializing_if = "Option::is_none")]
     permission: Option<String>,
-    /// What a role would give that the caller doesn't have.
+    /// Permissions that the role would grant but that the caller does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     permissions: Vec<String>,
-    /// What is allowed: instead of what was sent, or now.
+    /// What is allowed instead of what was sent, or what is allowed in the current state.
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed: Option<Allowed>,
-    /// The header that is meant.
+    /// The header that was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<String>,
-    /// The parameter of the path or the query string that is meant.
+    /// The parameter of the path or query string that was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
-    /// The argument of a GraphQL field that is meant.
+    /// The argument of a GraphQL field that was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     argument: Option<String>,
-    /// After so many seconds it is worth another try.
+    /// Number of seconds to wait before trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
-    /// Whose limit it is: the token's, the tenant's or the installation's.
+    /// Whose limit was reached: that of the token, of the tenant or of the installation.
     #[serde(skip_serializing_if = "Option::is_none")]
     limited: Option<String>,
-    /// What was there instead.
+    /// What was found instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<Value>,
-    /// The text record (TXT) of the name servers that is wanted: its name and its value.
+    /// The DNS text record (TXT) that is expected: its name and its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Value>,
-    /// How the thing stands that does not allow it.
+    /// The state of the resource, which does not allow the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<String>,
-    /// What it does not allow.
+    /// The step that is not allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<String>,
-    /// The version that is current.
+    /// The current version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// The versions that there are.
+    /// The versions that exist.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     versions: Vec<u32>,
-    /// The type of the thing that is not there.
+    /// The type of the resource that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
-    /// The id of the thing that has the unique value.
+    /// The id of the resource that already has the unique value.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
-    /// The service that does not answer, or did not.
+    /// The service that did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<String>,
-    /// When the thing was last changed.
+    /// When the resource was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_changed_at: Option<DateTime<Utc>>,
-    /// When it is done by itself.
+    /// When it will be done automatically.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<DateTime<Utc>>,
-    /// The position of the last event that there is.
+    /// The position of the last event in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<u64>,
-    /// The position that was to be waited for.
+    /// The position that the request wanted to wait for.
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<u64>,
     /// The position that was reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     reached: Option<u64>,
-    /// How many events did not come.
+    /// Number of events that were missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     missed: Option<u64>,
-    /// The line in the body or the file, from 1.
+    /// The line in the body or file, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
-    /// The column in that line, from 1.
+    /// The column in that line, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<u64>,
-    /// The columns of the file that are meant.
+    /// The columns of the file that were refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     columns: Vec<String>,
-    /// What is wrong with rows of the file.
+    /// Errors in rows of the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     row_errors: Vec<RowProblem>,
-    /// How many errors the rows have in all.
+    /// The total number of errors in rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_count: Option<u64>,
-    /// Why it can't be taken, the outermost reason first.
+    /// Why it was not accepted, starting with the outermost reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
 }
@@ -276,22 +276,22 @@ struct Form {
 #[schemars(rename = "ProblemAllowed")]
 #[expect(dead_code, reason = "it is only described")]
 enum Allowed {
-    /// A word, or what is meant for people.
+    /// A value, or a text for people.
     Text(String),
-    /// So much, or so many.
+    /// A number or an amount.
     Number(u64),
-    /// One of these; none: nothing is.
+    /// A list of allowed values. Empty if nothing is allowed.
     Words(Vec<String>),
 }
 
-/// What is wrong with one value of the body.
+/// An error in one value of the body.
 #[derive(JsonSchema, Serialize)]
 struct FieldProblem {
-    /// JSON pointer (RFC 6901) into the body.
+    /// A JSON pointer (RFC 6901) to the value in the body.
     pointer: String,
-    /// Stable, for programs.
+    /// A stable error code, for programs.
     code: String,
-    /// For people.
+    /// An explanation for people.
     detail: String,
 }
 

@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use crate::{Example, example};
 
-/// An event that is about somebody.
+/// An event about a person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Told {
-    /// Where it stands in the log.
+    /// The position of the event in the log.
     pub position: u64,
-    /// What happened, such as `user.user.registered`.
+    /// The event type, such as `user.user.registered`.
     pub event: String,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
-    /// In whose name.
+    /// On whose behalf it was recorded: the subject of a token.
     pub by: String,
-    /// What it says.
+    /// The content of the event.
     pub data: Value,
 }
 

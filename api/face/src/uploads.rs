@@ -41,10 +41,10 @@ impl Uploads {
         let Held { all, of } = &mut *held;
         let own = of.get(&tenant).copied().unwrap_or_default();
         if own >= self.most_of_a_tenant {
-            return Err(busy(format!("{own} files of this tenant are being taken in"), "tenant"));
+            return Err(busy(format!("{own} files of this tenant are being imported"), "tenant"));
         }
         if *all >= self.most {
-            return Err(busy(format!("{all} files are being taken in"), "all"));
+            return Err(busy(format!("{all} files are being imported"), "all"));
         }
         *all += 1;
         of.insert(tenant, own + 1);
@@ -66,7 +66,8 @@ impl Drop for UploadPlace {
 }
 
 fn busy(what: String, limited: &str) -> Refusal {
-    let detail = format!("{what} already, and no more fit; nothing was read: send it again in a while");
+    let detail =
+        format!("{what} already, the most that are allowed at a time; nothing was read, send the file again later");
     Refusal::unavailable("uploads_busy", detail).with("limited", limited)
 }
 

@@ -19,6 +19,6 @@ pub fn rest(services: Vec<Instances>) -> Rest {
 /// How the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// What runs by itself in several steps, and can be taken back.
+    /// Sagas: background processes of several steps that can be undone.
     Sagas,
 }

@@ -21,17 +21,17 @@ pub struct Rest {
     services: Vec<Instances>,
 }
 
-/// Why a saga is cancelled.
+/// The reason for cancelling a saga.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "it was meant for another lead"}))]
 struct Cancellation {
-    /// In the caller's words.
+    /// Free text.
     #[schemars(length(min = 1, max = 500))]
     reason: String,
 }
 
-/// Which saga was changed.
+/// The saga that was changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SagaTarget")]
 struct Target {
@@ -39,10 +39,10 @@ struct Target {
     id: Uuid,
 }
 
-/// How a saga stands.
+/// The state of a saga.
 struct StateName(Status);
 
-/// Where a page begins.
+/// The cursor of a page.
 struct After(DateTime<Utc>, Uuid);
 
 impl Rest {
@@ -71,7 +71,7 @@ impl Example for Target {
 
 #[OpenApi(tag = "Tag::Sagas")]
 impl Rest {
-    /// The tenant's sagas, newest first
+    /// List the tenant's sagas, newest first
     ///
     /// Needs the permission `<service>:saga:read`.
     #[oai(path = "/v1/sagas/:service", method = "get", operation_id = "listSagas")]
@@ -80,15 +80,15 @@ impl Rest {
         &self,
         Authenticated(caller): Authenticated,
         service: Path<String>,
-        /// Only of this name, such as `follow_up_lead`.
+        /// Only sagas with this name, such as `follow_up_lead`.
         saga: Query<Option<String>>,
-        /// Only those that stand so.
+        /// Only sagas in this state.
         state: Query<Option<Parameter<StateName>>>,
-        /// Only those about this: the id of a lead, of an import.
+        /// Only sagas with this key: the id of their subject, such as a lead or an import.
         key: Query<Option<String>>,
-        /// `next` of the page before.
+        /// The cursor of the page: `next` of the previous page.
         after: Query<Option<Parameter<After>>>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
         let Parameter(Count(limit)) = limit.0.unwrap_or_default();
@@ -113,7 +113,7 @@ impl Rest {
         Ok(Plain(Page { sagas: found.into_iter().map(Into::into).collect(), next }))
     }
 
-    /// A saga as it is now
+    /// Get a saga's current state
     ///
     /// Needs the permission `<service>:saga:read`.
     #[oai(path = "/v1/sagas/:service/:saga", method = "get", operation_id = "getSaga")]
@@ -127,9 +127,9 @@ impl Rest {
         Ok(Resource { version: found.version, body: Detail::of(saga.0, found) })
     }
 
-    /// Let a stuck saga go on
+    /// Resume a stuck saga
     ///
-    /// Where it was, with all its attempts again. Needs the permission `<service>:saga:write`.
+    /// It continues at the step where it was, with the full number of attempts. Needs the permission `<service>:saga:write`.
     #[oai(path = "/v1/sagas/:service/:saga/resume", method = "post", operation_id = "resumeSaga")]
     async fn resume(
         &self,
@@ -142,9 +142,9 @@ impl Rest {
         Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))
     }
 
-    /// Take a saga back
+    /// Cancel a saga
     ///
-    /// What it did is undone, in reverse. Needs the permission `<service>:saga:write`.
+    /// The steps that are done are undone in reverse order. Needs the permission `<service>:saga:write`.
     #[oai(path = "/v1/sagas/:service/:saga/cancel", method = "post", operation_id = "cancelSaga")]
     async fn cancel(
         &self,
@@ -170,7 +170,7 @@ impl Word for StateName {
     }
 
     fn read(text: &str) -> Result<Self, String> {
-        Status::named(text).map(Self).ok_or_else(|| format!("{text:?} is no state of a saga"))
+        Status::named(text).map(Self).ok_or_else(|| format!("{text:?} is not a state of a saga"))
     }
 }
 
@@ -184,6 +184,6 @@ impl Word for After {
             let at = DateTime::from_timestamp_micros(at.parse().ok()?).filter(|at| *at >= DateTime::UNIX_EPOCH)?;
             Some(Self(at, id.parse().ok()?))
         };
-        read().ok_or_else(|| format!("{text:?} is not what a page gave as next"))
+        read().ok_or_else(|| format!("{text:?} is not a cursor from `next` of a page"))
     }
 }

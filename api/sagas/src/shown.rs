@@ -8,18 +8,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Sagas, newest first.
+/// A page of sagas, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Sagas")]
 pub struct Page {
-    /// These.
+    /// The sagas.
     pub sagas: Vec<Summary>,
-    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    /// The cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// A saga as the list shows it: some milliseconds behind what happens.
+/// A saga as the list shows it. The list can be some milliseconds behind the event log.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SagaSummary")]
 pub struct Summary {
@@ -29,36 +29,36 @@ pub struct Summary {
     saga: String,
     /// The version of its definition.
     definition: u32,
-    /// What it is about: an id.
+    /// The id of its subject, such as a lead or an import.
     key: String,
-    /// running, unwinding, stuck, completed or compensated.
+    /// `running`, `unwinding`, `stuck`, `completed` or `compensated`.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     state: &'static str,
-    /// The step under way.
+    /// The current step.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<String>,
-    /// Whether that is being undone.
+    /// Whether the current step is being undone.
     undo: bool,
-    /// Which batch of the step, from 0.
+    /// The current batch of the step, counted from 0.
     turn: u32,
-    /// How often the step was begun since it last got on.
+    /// Number of attempts at the step since it last made progress.
     attempt: u32,
-    /// Why it unwinds, is stuck or is retried, or how it ended.
+    /// The code of the reason why it unwinds, is stuck, is retried or ended as it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    /// The same, for people.
+    /// The reason in words, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// When it goes on; absent: not by itself.
+    /// When it continues. Absent if it does not continue by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     wake_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// When it started.
     started_at: DateTime<Utc>,
     /// When it last changed.
     changed_at: DateTime<Utc>,
 }
 
-/// A saga as its history has made it.
+/// A saga in its current state, from its event stream.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Saga")]
 pub struct Detail {
@@ -68,47 +68,47 @@ pub struct Detail {
     saga: String,
     /// The version of its definition.
     definition: u32,
-    /// What it is about: an id.
+    /// The id of its subject, such as a lead or an import.
     key: String,
-    /// What it works with.
+    /// Its parameters.
     parameters: serde_json::Value,
-    /// The event that started it.
+    /// The id of the event that started it.
     trigger: Uuid,
-    /// running, unwinding, stuck, completed or compensated.
+    /// `running`, `unwinding`, `stuck`, `completed` or `compensated`.
     #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     state: &'static str,
-    /// Whether it takes back what it did; also while it is stuck.
+    /// Whether it undoes its steps; this is also shown while it is stuck.
     unwinding: bool,
-    /// The step under way.
+    /// The current step.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<CurrentStep>,
-    /// The steps that are done and not undone.
+    /// The steps that are done and were not undone.
     done: Vec<DoneStep>,
-    /// Why it unwinds, is stuck or is retried, or how it ended.
+    /// The code of the reason why it unwinds, is stuck, is retried or ended as it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    /// The same, for people.
+    /// The reason in words, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
-/// The step under way.
+/// The current step.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SagaCurrentStep")]
 struct CurrentStep {
     /// Its name.
     step: String,
-    /// Whether it is being undone.
+    /// Whether the step is being undone.
     undo: bool,
-    /// Which batch, from 0.
+    /// The current batch, counted from 0.
     turn: u32,
-    /// How often it was begun since it last got on.
+    /// Number of attempts since it last made progress.
     attempt: u32,
-    /// How often it failed since it last got on.
+    /// Number of failed attempts since it last made progress.
     failures: u32,
-    /// What its last batch left.
+    /// The progress that its last batch stored.
     progress: serde_json::Value,
-    /// When it was first begun.
+    /// When the step was first started.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<DateTime<Utc>>,
 }
@@ -119,9 +119,9 @@ struct CurrentStep {
 struct DoneStep {
     /// Its name.
     step: String,
-    /// What it left.
+    /// The result of the step.
     result: serde_json::Value,
-    /// It was under way when unwinding began: nobody knows how far it came.
+    /// Whether the step was in progress when the undoing began. It is then not known how much of it was done.
     partly: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::values::{self, present};
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
     name: "crm.contact.email",
     code: "contact_email_taken",
-    detail: "another contact (holder) has this e-mail address; set allow_duplicate to go on all the same",
+    detail: "another contact (holder) has this e-mail address; set allow_duplicate to true to save the contact anyway",
 };
 
 /// Who a contact is, as sent; checked when the command runs.

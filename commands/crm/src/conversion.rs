@@ -111,7 +111,8 @@ impl ConvertLead {
     fn account_name(&self, checks: &mut Checks, lead: &Lead) -> String {
         match (self.account, &self.account_name, &lead.details.company) {
             (Some(_), Some(_), _) => {
-                let detail = "an account that exists has its name: leave out account_name, or account for a new one";
+                let detail =
+                    "account_name is not allowed for an existing account; omit one of account_name and account";
                 checks.refuse("/account_name", "not_allowed", detail);
                 String::new()
             }
@@ -119,7 +120,11 @@ impl ConvertLead {
             (None, Some(name), _) => checks.line("/account_name", name, values::NAME),
             (None, None, Some(company)) => company.clone(),
             (None, None, None) => {
-                checks.refuse("/account_name", "required", "the lead has no company: say how the account is called");
+                checks.refuse(
+                    "/account_name",
+                    "required",
+                    "the lead has no company; send account_name, the name of the new account",
+                );
                 String::new()
             }
         }

@@ -62,8 +62,7 @@ impl Command for EraseLead {
                 found.filter(|contact| contact.same().any(|lead| lead == self.lead)).map(|_| perhaps)
             }
             _ => {
-                let detail =
-                    "the lead was converted while it was looked for who else it is, so nobody was erased; try again";
+                let detail = "the lead was converted in the meantime, so nothing was erased; try again";
                 return Err(Refusal::conflict(LEAD_CONVERTED_MEANWHILE, detail));
             }
         };

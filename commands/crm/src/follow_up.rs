@@ -57,7 +57,7 @@ impl Command for SetFollowUp {
         let mut checks = Checks::default();
         let mut days = |pointer: &str, days: u32| {
             if !(1..=LONGEST).contains(&days) {
-                checks.refuse(pointer, "days", format!("{days} days; allowed are 1 to {LONGEST}"));
+                checks.refuse(pointer, "days", format!("the number of days is {days}; allowed are 1 to {LONGEST}"));
             }
             days
         };

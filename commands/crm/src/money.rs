@@ -19,7 +19,7 @@ impl MoneyFields {
     /// `at`: JSON pointer to the amount.
     pub(crate) fn check(&self, checks: &mut Checks, at: &str) -> Money {
         if self.minor < 0 {
-            let detail = format!("an amount of {}; at least 0 is needed", self.minor);
+            let detail = format!("the amount is {}; it must be at least 0", self.minor);
             checks.refuse(format!("{at}/minor"), "amount_negative", detail);
         }
         Money { minor: self.minor, currency: currency(checks, &format!("{at}/currency"), &self.currency) }
@@ -34,7 +34,7 @@ pub(crate) fn currency(checks: &mut Checks, pointer: &str, code: &str) -> Curren
 /// Line items with names that can be shown. Their sums are the opportunity's own rule.
 pub(crate) fn line_items(checks: &mut Checks, at: &str, items: &[LineItem]) -> Vec<LineItem> {
     if items.len() > LINE_ITEMS {
-        checks.refuse(at, "length", format!("{} line items; allowed are {LINE_ITEMS}", items.len()));
+        checks.refuse(at, "length", format!("there are {} line items; at most {LINE_ITEMS} are allowed", items.len()));
         return Vec::new();
     }
     let checked = items.iter().enumerate().map(|(index, item)| LineItem {

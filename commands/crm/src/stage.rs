@@ -14,7 +14,7 @@ use crate::references::unknown;
 pub(crate) static USE: ClaimKind = ClaimKind {
     name: "crm.stage.use",
     code: "stage_in_use",
-    detail: "an opportunity is or was in this stage, so it can't be removed; retire it: nothing moves into it any more",
+    detail: "an opportunity is or was in this stage, so it can't be removed; retire it instead",
 };
 
 /// The stage is retired or removed. Never released.

@@ -70,7 +70,7 @@ impl ImportReport {
 
     /// A file of which nothing could be taken leaves nothing behind.
     pub(crate) fn nothing_taken(&self) -> Refusal {
-        let detail = format!("none of the {} rows can be taken; row_errors says why, row by row", self.rows);
+        let detail = format!("none of the {} rows can be imported; row_errors lists the reasons by row", self.rows);
         Refusal::invalid("csv_no_row_taken", detail)
             .with("row_errors", json(&self.errors))
             .with("error_count", self.error_count)
@@ -79,7 +79,7 @@ impl ImportReport {
 
 /// What a chunk refuses with that takes none of its rows: nothing of it is written, and the import goes on after it.
 pub fn none_taken(errors: &[RowError]) -> Refusal {
-    Refusal::conflict(NONE_TAKEN, "none of these rows can be taken").with("row_errors", json(errors))
+    Refusal::conflict(NONE_TAKEN, "none of these rows can be imported").with("row_errors", json(errors))
 }
 
 /// What is wrong with the rows of a chunk that took none; anything else is a refusal of the import.

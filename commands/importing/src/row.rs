@@ -25,11 +25,14 @@ pub(crate) fn read<I: Import>(
     if record.broken {
         return whole(
             "broken_quotes",
-            "a quote stands where none may stand; quote whole cells, double quotes inside".to_owned(),
+            "the row has a quote in the wrong place; quote whole cells and double the quotes inside them".to_owned(),
         );
     }
     if record.width != sheet.columns().len() {
-        return whole("ragged_row", format!("{} cells; the header has {}", record.width, sheet.columns().len()));
+        return whole(
+            "ragged_row",
+            format!("the row has {} cells; the header has {}", record.width, sheet.columns().len()),
+        );
     }
     let mut checks = Checks::default();
     let mut cells = Vec::with_capacity(record.cells.len());
@@ -49,7 +52,11 @@ pub(crate) fn read<I: Import>(
 fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
     let pointer = || format!("/{}", field.name());
     if cell.len() > MAX_CELL {
-        checks.refuse(pointer(), "cell_too_long", format!("{} bytes; allowed are {MAX_CELL}", cell.len()));
+        checks.refuse(
+            pointer(),
+            "cell_too_long",
+            format!("the cell has {} bytes; at most {MAX_CELL} are allowed", cell.len()),
+        );
         return None;
     }
     // Nobody who fills in a sheet means a formula to be a name. A telephone number begins with + by right.
@@ -59,7 +66,7 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
         checks.refuse(
             pointer(),
             "formula",
-            "a text can't begin with = + - @, a tab or a line break: spreadsheets take it for a formula",
+            "a text can't begin with = + - @, a tab or a line break, because spreadsheets read it as a formula",
         );
         return None;
     }
@@ -174,7 +181,7 @@ mod tests {
 
         fn again(&self, seen: &mut HashSet<String>, row: &Self::Row, checks: &mut Checks) {
             if row.iter().any(|(field, text)| *field == Of::Email && !seen.insert(text.clone())) {
-                checks.refuse("/email", "duplicate_in_file", "it stands in the file twice");
+                checks.refuse("/email", "duplicate_in_file", "the file has this e-mail address more than once");
             }
         }
 

@@ -64,14 +64,16 @@ impl<'a, F: Field> Sheet<'a, F> {
         let known = |header: &str| mapping.contains_key(header) || named::<F>(&header.to_lowercase()).is_some();
         let mut records = Records::of(text(csv)?, known);
         let Some(header) = records.next() else {
-            return Err(Refusal::invalid("csv_empty", "the file is empty; its first line has to name the columns"));
+            return Err(Refusal::invalid("csv_empty", "the file is empty; its first line must name the columns"));
         };
         let header = header.map_err(|error| unterminated(&error))?;
         if header.broken {
-            return Err(Refusal::invalid("csv_broken_header", "a quote stands where none may stand in the header"));
+            let detail =
+                "the header has a quote in the wrong place; quote whole cells and double the quotes inside them";
+            return Err(Refusal::invalid("csv_broken_header", detail));
         }
         if header.width > MAX_COLUMNS {
-            let detail = format!("{} columns; allowed are {MAX_COLUMNS}", header.width);
+            let detail = format!("the file has {} columns; at most {MAX_COLUMNS} are allowed", header.width);
             return Err(Refusal::invalid("csv_too_many_columns", detail));
         }
         let columns = columns(header.cells.iter().map(|cell| cell.trim()).collect(), mapping)?;
@@ -109,7 +111,7 @@ fn text(csv: &[u8]) -> Result<&str, Refusal> {
     let csv = csv.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(csv);
     if csv.contains(&0) {
         return Err(refuse(
-            "the file is no text: it has bytes that stand in none; send a CSV file in UTF-8".to_owned(),
+            "the file is not a text file: it has bytes that do not occur in text; send a CSV file in UTF-8".to_owned(),
         ));
     }
     let text = std::str::from_utf8(csv).map_err(|error| {
@@ -120,7 +122,7 @@ fn text(csv: &[u8]) -> Result<&str, Refusal> {
         .with("line", line)
     })?;
     if text.contains('\r') && !text.contains('\n') {
-        let detail = "lines end with CR alone, as on a Mac of old; save the file with LF or CRLF at the end of lines";
+        let detail = "the lines end with CR alone, as on old Macs; save the file with LF or CRLF line endings";
         return Err(Refusal::invalid("csv_line_ends", detail));
     }
     Ok(text)
@@ -144,7 +146,7 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
             return Err(Refusal::invalid("csv_mapping_column", detail));
         }
         if field != "ignore" && named::<F>(field).is_none() {
-            let detail = format!("the mapping names a field {:?}, which is none of {}", shown(field), F::OF);
+            let detail = format!("the mapping names {:?}, which is not a field of {}", shown(field), F::OF);
             return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", names(F::ALL)));
         }
     }
@@ -171,7 +173,9 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
     let twice: Vec<_> = columns.iter().filter_map(|column| column.field).filter(|field| !seen.insert(*field)).collect();
     if !twice.is_empty() {
         let twice = names(&twice);
-        return Err(Refusal::invalid("csv_duplicate_column", "some fields have two columns").with("columns", twice));
+        return Err(
+            Refusal::invalid("csv_duplicate_column", "some fields have more than one column").with("columns", twice)
+        );
     }
     let missing: Vec<F> = F::REQUIRED.iter().copied().filter(|field| !seen.contains(field)).collect();
     if !missing.is_empty() {
@@ -191,18 +195,18 @@ fn count(records: Records<'_>, most: u64) -> Result<u64, Refusal> {
     for record in records {
         rows += u64::from(!record.map_err(|error| unterminated(&error))?.is_blank());
         if rows > most {
-            let detail = format!("more than {most} rows; split the file");
+            let detail = format!("the file has more than {most} rows; split it");
             return Err(Refusal::invalid("csv_too_many_rows", detail));
         }
     }
     if rows == 0 {
-        return Err(Refusal::invalid("csv_empty", "the file has a header and no rows"));
+        return Err(Refusal::invalid("csv_empty", "the file has a header but no rows"));
     }
     Ok(rows)
 }
 
 fn unterminated(error: &Unterminated) -> Refusal {
-    let detail = format!("the quote that is opened on line {} is never closed", error.line);
+    let detail = format!("the quote that opens on line {} is never closed", error.line);
     Refusal::invalid("csv_unterminated_quote", detail).with("line", error.line)
 }
 
@@ -293,7 +297,7 @@ mod tests {
     fn a_file_that_is_no_text_is_not_taken_for_one_in_another_encoding() {
         let detail = |csv: &[u8]| Sheet::read(csv, &BTreeMap::new(), 100_000).unwrap_err().detail().to_owned();
         for binary in [&b"M\0\x90\0\0\0\x04\0\0\0"[..], b"\0asm\x01\0\0\0", b"PK\x03\x04\0\0"] {
-            assert!(detail(binary).contains("no text"), "{binary:?}");
+            assert!(detail(binary).contains("not a text file"), "{binary:?}");
         }
         assert!(detail(&utf16("name\nAda\n", false)).contains("UTF-16"));
     }

@@ -14,15 +14,15 @@ use crate::{
 /// A lead as its history has made it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lead {
-    /// Where it stands.
+    /// Its status.
     pub status: LeadStatus,
     /// Who it is.
     pub details: LeadDetails,
-    /// Where it came from.
+    /// The source of the lead.
     pub source: LeadSource,
-    /// The user who works on it.
+    /// The responsible user, as the subject of their token.
     pub owner: Option<String>,
-    /// What became of it, once it is converted.
+    /// The result of its conversion, once it is converted.
     pub conversion: Option<LeadConverted>,
     /// Why it was sent back, as long as it is.
     #[serde(default)]
@@ -30,13 +30,13 @@ pub struct Lead {
     /// Why it will not buy, as long as it is given up.
     #[serde(default)]
     pub disqualified: Option<LeadDisqualified>,
-    /// Who was told that nobody touches it, as long as it is qualified: qualified again, they are told again.
+    /// To whom it was escalated, while it is qualified. If it is qualified again, it is escalated again.
     #[serde(default)]
     pub escalated_to: Option<String>,
-    /// The import that brought it.
+    /// The import that created it.
     #[serde(default)]
     pub import: Option<ImportId>,
-    /// Whether anything was done with it since it came in.
+    /// Whether anything was done with it since it was captured.
     #[serde(default)]
     pub touched: bool,
 }
@@ -63,13 +63,13 @@ pub enum LeadCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeadError {
     /// The step does not follow on where the lead stands.
-    #[error("a lead that is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    #[error("a lead that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), list(*.status))]
     StepNotAllowed { step: LeadStep, status: LeadStatus },
     /// Only a qualified lead waits for somebody.
-    #[error("a lead that is {} is not escalated; allowed: qualified", .status.as_str())]
+    #[error("a lead that is {} can't be escalated; allowed status: qualified", .status.as_str())]
     NotEscalated { status: LeadStatus },
     /// Somebody works with it, or it came another way.
-    #[error("only a lead that its import brought and nobody touched since can be withdrawn")]
+    #[error("a lead can be withdrawn only if this import created it and it was not changed since")]
     NotWithdrawn,
 }
 

@@ -25,7 +25,7 @@ pub struct Opportunity {
     pub line_items: Vec<LineItem>,
     pub close_date: NaiveDate,
     pub owner: Option<String>,
-    /// Why it was lost, as long as it is.
+    /// Why it was lost, while its status is lost.
     #[serde(default)]
     pub lost_reason: Option<String>,
 }
@@ -126,15 +126,15 @@ impl OpportunityStatus {
 /// Why an opportunity says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpportunityError {
-    #[error("an opportunity that is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    #[error("an opportunity that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), list(*.status))]
     StepNotAllowed { step: OpportunityStep, status: OpportunityStatus },
-    #[error("an amount of {minor}; at least 0 is needed")]
+    #[error("the amount is {minor}; it must be at least 0")]
     AmountNegative { minor: i64 },
-    #[error("line item {index}: a quantity of 0; at least 1 is needed")]
+    #[error("line item {index}: the quantity is 0; it must be at least 1")]
     NoQuantity { index: usize },
-    #[error("line item {index}: a price of {minor}; at least 0 is needed")]
+    #[error("line item {index}: the unit price is {minor}; it must be at least 0")]
     PriceNegative { index: usize, minor: i64 },
-    #[error("the line items sum up to {sum}, the amount is {amount}; they have to be the same")]
+    #[error("the sum of the line items is {sum} and the amount is {amount}; they must be equal")]
     SumDiffers { sum: i128, amount: i64 },
 }
 

@@ -17,7 +17,7 @@ pub const MAX_STAGES: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     pub name: String,
-    /// In order, the retired ones too.
+    /// In order, including the retired ones.
     pub stages: Vec<Stage>,
     /// Nothing moves into these.
     pub retired: BTreeSet<StageId>,
@@ -56,21 +56,21 @@ pub enum PipelineCommand {
 /// Why a pipeline says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipelineError {
-    #[error("{count} stages; allowed are 1 to {MAX_STAGES}")]
+    #[error("the pipeline would have {count} stages; allowed are 1 to {MAX_STAGES}")]
     StageCount { count: usize },
-    #[error("two stages would be called {name:?}; names of stages are unique in a pipeline, whatever their case")]
+    #[error("two stages would have the name {name:?}; the names of a pipeline's stages must differ, ignoring case")]
     StageNameTaken { name: String },
-    #[error("a probability of {probability} per cent; allowed are 0 to 100")]
+    #[error("the probability is {probability} per cent; allowed are 0 to 100")]
     Probability { probability: u8 },
     #[error("the pipeline has no stage {stage}")]
     StageUnknown { stage: StageId },
-    #[error("index {index}; allowed are 0 to {stages}, where {stages} puts it last")]
+    #[error("the index is {index}; allowed are 0 to {stages} ({stages} is the last position)")]
     IndexOutOfRange { index: u32, stages: usize },
-    #[error("the order has to name each of the pipeline's {stages} stages exactly once")]
+    #[error("the order must name each of the pipeline's {stages} stages exactly once")]
     OrderIncomplete { stages: usize },
-    #[error("the stage {stage} is the last one that deals can move into; add another first")]
+    #[error("the stage {stage} is the last one that is not retired; add another stage first")]
     LastActiveStage { stage: StageId },
-    #[error("the stage {stage} is retired, nothing moves into it any more")]
+    #[error("the stage {stage} is retired; deals can't move into it any more")]
     StageRetired { stage: StageId, active: Vec<StageId> },
 }
 

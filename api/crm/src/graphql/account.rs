@@ -14,14 +14,14 @@ use super::lead::Lead;
 use super::opportunity::Opportunity;
 use crate::SERVICE;
 
-/// What one needs to see accounts.
+/// The permission to read accounts.
 pub(crate) const READ: &str = "crm:account:read";
 
-/// An organization we sell to.
+/// An organization to which you sell.
 #[derive(Clone, Debug)]
 pub struct Account(AccountRow);
 
-/// An organization we sell to.
+/// An organization to which you sell.
 #[graphql_object(context = Context)]
 impl Account {
     /// The account's id.
@@ -44,37 +44,37 @@ impl Account {
         self.0.website.as_deref()
     }
 
-    /// Branch of business.
+    /// Industry.
     fn industry(&self) -> Option<&str> {
         self.0.industry.as_deref()
     }
 
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     fn country(&self) -> Option<&str> {
         self.0.country.as_deref()
     }
 
-    /// Number of people who work there.
+    /// Number of employees.
     fn employees(&self) -> Option<i32> {
         self.0.employees.map(int)
     }
 
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// When it was added.
+    /// When it was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When anything last happened to it.
+    /// When it last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
 
-    /// Its first contacts, at most 100; for all of them page through `contacts(filter: {accountId: …})`.
+    /// The account's first contacts, at most 100. To list all of them, page through `contacts(filter: {accountId: …})`.
     async fn contacts(
         &self,
         context: &Context,
@@ -83,7 +83,8 @@ impl Account {
         Contact::at(context, self.0.account_id, few(first, 20, 100)?).await
     }
 
-    /// Its first opportunities, at most 100; for all of them page through `opportunities(filter: {accountId: …})`.
+    /// The account's first opportunities, at most 100. To list all of them, page through `opportunities(filter: {accountId:
+    /// …})`.
     async fn opportunities(
         &self,
         context: &Context,
@@ -92,22 +93,22 @@ impl Account {
         Opportunity::with(context, self.0.account_id, few(first, 20, 100)?).await
     }
 
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
         Lead::of(context, self.0.lead_id).await
     }
 }
 
-/// Which accounts; what is left out does not matter.
+/// Filters accounts. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct AccountFilter {
-    /// Each of these words begins a word of name or web address, in any case.
+    /// Search words, case-insensitive. Each of them must be the beginning of a word in the name or web address.
     search: Option<String>,
-    /// Branch of business, exactly so.
+    /// Only with this industry, as an exact match.
     industry: Option<String>,
-    /// ISO 3166-1 alpha-2, in any case.
+    /// Only in this country: ISO 3166-1 alpha-2 code, case-insensitive.
     country: Option<String>,
-    /// The user responsible.
+    /// Only those of this responsible user, given as the subject of their token.
     owner: Option<String>,
 }
 
@@ -117,12 +118,12 @@ impl From<AccountFilter> for accounts::AccountFilter {
     }
 }
 
-/// In which order accounts are listed.
+/// The order in which accounts are listed.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum AccountOrder {
-    /// By name, in the order of code points.
+    /// By name, in the order of Unicode code points.
     Name,
-    /// Last added first.
+    /// Most recently added first.
     Newest,
 }
 

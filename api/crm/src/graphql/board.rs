@@ -12,28 +12,29 @@ use super::opportunity::READ;
 use super::pipeline::Stage;
 use crate::SERVICE;
 
-/// A pipeline's open deals, as of a moment: stages, probabilities and exchange rates are those of then.
+/// A pipeline's open deals at a point in time. Stages, probabilities and exchange rates are those of that time.
 #[derive(Clone, Debug)]
 pub struct PipelineBoard(Board);
 
 /// A column of the board.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct PipelineBoardStage {
-    /// The stage, as it was then.
+    /// The stage, as it was at that time.
     stage: Stage,
-    /// How many deals are in it.
+    /// Number of deals in the stage.
     count: i32,
-    /// To how many of them nothing happened for as many days as the stage allowed then (`rottenAfterDays`).
+    /// Number of rotten deals: those that had not changed for the number of days that the stage allowed at that time
+    /// (`rottenAfterDays`).
     rotten: i32,
-    /// What they are worth, by currency.
+    /// The sum of their amounts in each currency.
     sums: Vec<Money>,
-    /// What they are worth together, in the base currency.
+    /// The sum of their amounts, converted to the base currency.
     total: Money,
-    /// The total times the stage's probability.
+    /// The total multiplied by the stage's probability.
     weighted: Money,
 }
 
-/// A pipeline's open deals, as of a moment: stages, probabilities and exchange rates are those of then.
+/// A pipeline's open deals at a point in time. Stages, probabilities and exchange rates are those of that time.
 #[graphql_object(context = Context)]
 impl PipelineBoard {
     /// The pipeline's id.
@@ -41,52 +42,52 @@ impl PipelineBoard {
         self.0.pipeline
     }
 
-    /// The pipeline's name, then.
+    /// The pipeline's name at that time.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The moment that it shows; `null`: today.
+    /// The point in time that the board shows; `null`: now.
     fn as_of(&self) -> Option<DateTime<Utc>> {
         self.0.as_of.at
     }
 
-    /// As far as was known then; `null`: as known today.
+    /// Only events that were recorded until this time are considered; `null`: all events.
     fn known_at(&self) -> Option<DateTime<Utc>> {
         self.0.as_of.known
     }
 
-    /// The tenant's base currency, then: ISO 4217.
+    /// The tenant's base currency at that time: ISO 4217 currency code.
     fn base_currency(&self) -> &str {
         self.0.base.code()
     }
 
-    /// The columns, in their order.
+    /// The columns (stages), in order.
     fn stages(&self) -> Vec<PipelineBoardStage> {
         self.0.stages.iter().map(|stage| self.column(stage)).collect()
     }
 
-    /// How many deals are on the board.
+    /// Number of deals on the board.
     fn count(&self) -> i32 {
         int(self.0.stages.iter().map(|stage| stage.count).sum())
     }
 
-    /// How many of them are rotten: see `stages`.
+    /// Number of rotten deals on the board: see `stages`.
     fn rotten(&self) -> i32 {
         int(self.0.stages.iter().map(|stage| stage.rotten).sum())
     }
 
-    /// What they are worth together, in the base currency.
+    /// The sum of their amounts, converted to the base currency.
     fn total(&self) -> Money {
         self.sum(|stage| stage.base_minor)
     }
 
-    /// What they are worth together, weighted.
+    /// The sum of the stages' weighted totals, in the base currency.
     fn weighted(&self) -> Money {
         self.sum(|stage| stage.weighted_minor)
     }
 
-    /// Currencies for which there was no rate: deals in them are counted, and are in no total.
+    /// Currencies without an exchange rate at that time. Deals in these currencies are counted but are not part of any total.
     fn unconverted(&self) -> Vec<&str> {
         self.0.unconverted.iter().map(kernel::Currency::code).collect()
     }

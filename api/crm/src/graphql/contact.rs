@@ -13,14 +13,14 @@ use super::account::Account;
 use super::lead::Lead;
 use crate::SERVICE;
 
-/// What one needs to see contacts.
+/// The permission to read contacts.
 pub(crate) const READ: &str = "crm:contact:read";
 
-/// A person we deal with.
+/// A person with whom you do business.
 #[derive(Clone, Debug)]
 pub struct Contact(ContactRow);
 
-/// A person we deal with.
+/// A person with whom you do business.
 #[graphql_object(context = Context)]
 impl Contact {
     /// The contact's id.
@@ -38,7 +38,7 @@ impl Contact {
         &self.0.name
     }
 
-    /// What they do at their account.
+    /// Job title at their account.
     fn title(&self) -> Option<&str> {
         self.0.title.as_deref()
     }
@@ -48,59 +48,60 @@ impl Contact {
         self.0.email.as_deref()
     }
 
-    /// Telephone number, E.164.
+    /// Telephone number in E.164 format.
     fn phone(&self) -> Option<&str> {
         self.0.phone.as_deref()
     }
 
-    /// Where post reaches them.
+    /// Postal address.
     fn address(&self) -> Option<PostalAddress> {
         self.0.address.as_ref().map(|address| PostalAddress::from(&address.0))
     }
 
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// When it was added.
+    /// When it was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When anything last happened to it.
+    /// When it last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
 
-    /// Since when nothing is kept of who they were; null: it is.
+    /// When their personal data was erased; `null` if it was not.
     fn erased_at(&self) -> Option<DateTime<Utc>> {
         self.0.erased_at
     }
 
-    /// The organization they belong to.
+    /// The account to which they belong.
     async fn account(&self, context: &Context) -> FieldResult<Option<Account>> {
         Account::of(context, self.0.account_id).await
     }
 
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
         Lead::of(context, self.0.lead_id).await
     }
 }
 
-/// Which contacts; what is left out does not matter.
+/// Filters contacts. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct ContactFilter {
-    /// Each of these words begins a word of name, e-mail address or telephone number, in any case.
+    /// Search words, case-insensitive. Each of them must be the beginning of a word in the name, e-mail address or telephone
+    /// number.
     search: Option<String>,
-    /// The e-mail address, in any case.
+    /// Only with this e-mail address, case-insensitive.
     email: Option<String>,
-    /// At this account.
+    /// Only contacts of this account.
     account_id: Option<Uuid>,
-    /// The user responsible.
+    /// Only those of this responsible user, given as the subject of their token.
     owner: Option<String>,
-    /// Also those of whom nothing is kept; left out: without them.
+    /// Whether to include contacts that were erased. Default: false.
     include_erased: Option<bool>,
 }
 
@@ -116,12 +117,12 @@ impl From<ContactFilter> for contacts::ContactFilter {
     }
 }
 
-/// In which order contacts are listed.
+/// The order in which contacts are listed.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum ContactOrder {
-    /// By name, in the order of code points.
+    /// By name, in the order of Unicode code points.
     Name,
-    /// Last added first.
+    /// Most recently added first.
     Newest,
 }
 
@@ -164,7 +165,7 @@ impl Node for Contact {
     }
 }
 
-/// The first contacts of accounts, so many of each.
+/// Loads the first contacts of several accounts, up to a number for each.
 struct ContactsOfAccount;
 
 impl Fetch for ContactsOfAccount {

@@ -8,28 +8,29 @@ use juniper::{FieldResult, GraphQLObject};
 use super::lead::{LeadSource, READ};
 use crate::SERVICE;
 
-/// How far the leads of one source came. Each step counts those that came so far or further.
+/// How far the leads of one source have progressed. Each step counts the leads that reached it, including those that went
+/// further.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct FunnelOfSource {
-    /// Where they came from.
+    /// The source of the leads.
     source: LeadSource,
-    /// How many came in.
+    /// Number of leads captured.
     captured: i32,
-    /// Of these, how many were assigned.
+    /// Number of these leads that were assigned.
     assigned: i32,
-    /// How many were worked on.
+    /// Number of leads on which work was started.
     in_process: i32,
-    /// How many were qualified.
+    /// Number of leads that were qualified.
     qualified: i32,
-    /// How many were converted.
+    /// Number of leads that were converted.
     converted: i32,
-    /// How many were disqualified.
+    /// Number of leads that were disqualified.
     disqualified: i32,
-    /// Converted for each one captured: 0 to 1.
+    /// Converted leads divided by captured leads: 0 to 1.
     conversion_rate: f64,
-    /// Median days from capture to qualification.
+    /// Median number of days from capture to qualification.
     median_days_to_qualify: Option<f64>,
-    /// Median days from capture to conversion.
+    /// Median number of days from capture to conversion.
     median_days_to_convert: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
 //! What histories have in common.
 
-/// What one needs, beside the permission to see a thing, to see what happened to it.
+/// The permission to read the history of an object, needed in addition to the permission to read the object.
 pub(crate) const READ: &str = "crm:history:read";

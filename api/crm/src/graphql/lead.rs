@@ -17,58 +17,58 @@ use super::mirror::mirror;
 use super::opportunity::Opportunity;
 use crate::SERVICE;
 
-/// What one needs to see leads.
+/// The permission to read leads.
 pub(crate) const READ: &str = "crm:lead:read";
 
-/// Somebody who might buy.
+/// A lead: a potential customer.
 #[derive(Clone, Debug)]
 pub struct Lead(LeadRow);
 
 mirror! {
-    /// Where a lead stands in its life.
+    /// The status of a lead in its life cycle.
     pub enum LeadStatus of crm_aggregates::LeadStatus {
-        /// Captured, nobody responsible.
+        /// Captured, without a responsible user.
         New,
-        /// Somebody is responsible.
+        /// Assigned to a responsible user.
         Assigned,
-        /// Its owner works on it.
+        /// The responsible user works on it.
         InProcess,
-        /// It is worth selling to.
+        /// Qualified: worth selling to.
         Qualified,
-        /// It became an account, a contact and perhaps an opportunity. Final.
+        /// Converted into an account, a contact and possibly an opportunity. Final.
         Converted,
-        /// It goes back, and can be assigned again.
+        /// Set aside for later. It can be assigned again.
         Recycled,
-        /// It will not buy. Final.
+        /// Disqualified: will not buy. Final.
         Disqualified,
-        /// It was taken back together with the import that brought it.
+        /// Withdrawn, because the import that created it was reverted.
         Withdrawn,
-        /// Nothing that tells who it was is kept. Final.
+        /// The personal data was erased. Final.
         Erased,
     }
 }
 
 mirror! {
-    /// Where a lead came from.
+    /// The source of a lead.
     pub enum LeadSource of crm_aggregates::LeadSource {
         /// The web site.
         Website,
-        /// A recommendation.
+        /// A referral.
         Referral,
-        /// A fair or another event.
+        /// A trade fair or another event.
         Event,
-        /// A call that nobody asked for.
+        /// A cold call.
         ColdCall,
-        /// A campaign.
+        /// A marketing campaign.
         Campaign,
         /// A partner.
         Partner,
-        /// Elsewhere.
+        /// Another source.
         Other,
     }
 }
 
-/// Somebody who might buy.
+/// A lead: a potential customer.
 #[graphql_object(context = Context)]
 impl Lead {
     /// The lead's id.
@@ -86,12 +86,12 @@ impl Lead {
         &self.0.name
     }
 
-    /// The organization they speak for.
+    /// The organization that the person represents.
     fn company(&self) -> Option<&str> {
         self.0.company.as_deref()
     }
 
-    /// What they do there.
+    /// Job title at that organization.
     fn title(&self) -> Option<&str> {
         self.0.title.as_deref()
     }
@@ -101,27 +101,27 @@ impl Lead {
         self.0.email.as_deref()
     }
 
-    /// Telephone number, E.164.
+    /// Telephone number in E.164 format.
     fn phone(&self) -> Option<&str> {
         self.0.phone.as_deref()
     }
 
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     fn country(&self) -> Option<&str> {
         self.0.country.as_deref()
     }
 
-    /// Where post reaches them.
+    /// Postal address.
     fn address(&self) -> Option<PostalAddress> {
         self.0.address.as_ref().map(|address| PostalAddress::from(&address.0))
     }
 
-    /// Where it came from.
+    /// The source of the lead.
     fn source(&self) -> LeadSource {
         self.0.source.0.into()
     }
 
-    /// Where it stands.
+    /// Its status.
     fn status(&self) -> LeadStatus {
         self.0.status.0.into()
     }
@@ -131,17 +131,17 @@ impl Lead {
         self.0.reason.as_deref()
     }
 
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// The import that brought it.
+    /// The import that created it.
     fn import_id(&self) -> Option<Uuid> {
         self.0.import_id
     }
 
-    /// When it came in.
+    /// When it was captured.
     fn captured_at(&self) -> DateTime<Utc> {
         self.0.captured_at
     }
@@ -156,7 +156,7 @@ impl Lead {
         self.0.converted_at
     }
 
-    /// When anything last happened to it.
+    /// When it last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
@@ -177,74 +177,74 @@ impl Lead {
     }
 }
 
-/// What happened to a lead, and how it stood until the next change.
+/// A change of a lead, and the lead's state from this change until the next one.
 #[derive(Clone, Debug)]
 pub struct LeadChange(LeadHistoryRow);
 
-/// What happened to a lead, and how it stood until the next change.
+/// A change of a lead, and the lead's state from this change until the next one.
 #[graphql_object(context = Context)]
 impl LeadChange {
-    /// The lead's version after it.
+    /// The lead's version after the change.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What happened, such as `qualified`.
+    /// The kind of change, such as `qualified`.
     fn change(&self) -> &str {
         &self.0.change
     }
 
-    /// In whose name: the subject of a token.
+    /// On whose behalf the change was made: the subject of a token.
     fn actor(&self) -> &str {
         &self.0.actor
     }
 
-    /// Where the lead stood from then on.
+    /// The lead's status after the change.
     fn status(&self) -> LeadStatus {
         self.0.status.0.into()
     }
 
-    /// Who was responsible from then on.
+    /// The responsible user after the change.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// The reason or note that came with it.
+    /// The reason or note that was given with the change.
     fn note(&self) -> Option<&str> {
         self.0.note.as_deref()
     }
 
-    /// When it happened, and until when it was so.
+    /// Valid time: the period in which this version was in effect.
     fn valid(&self) -> Stretch {
         Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
-    /// When the log took it, and until when it knew no better.
+    /// Transaction time: from when the event log recorded this version until it recorded a later one.
     fn known(&self) -> Stretch {
         Stretch { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 
-/// Which leads; what is left out does not matter.
+/// Filters leads. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct LeadFilter {
-    /// In one of these states.
+    /// Only with one of these statuses.
     status: Option<Vec<LeadStatus>>,
-    /// From one of these sources.
+    /// Only from one of these sources.
     source: Option<Vec<LeadSource>>,
-    /// The user responsible.
+    /// Only those of this responsible user, given as the subject of their token.
     owner: Option<String>,
-    /// `true`: nobody is responsible.
+    /// `true`: only leads without a responsible user.
     unowned: Option<bool>,
-    /// The e-mail address, in any case.
+    /// Only with this e-mail address, case-insensitive.
     email: Option<String>,
-    /// ISO 3166-1 alpha-2, in any case.
+    /// Only in this country: ISO 3166-1 alpha-2 code, case-insensitive.
     country: Option<String>,
-    /// Captured at this time or later.
+    /// Only captured at or after this time.
     captured_from: Option<DateTime<Utc>>,
-    /// Captured before this time.
+    /// Only captured before this time.
     captured_before: Option<DateTime<Utc>>,
-    /// Brought by this import.
+    /// Only created by this import.
     import_id: Option<Uuid>,
 }
 
@@ -264,12 +264,12 @@ impl From<LeadFilter> for leads::LeadFilter {
     }
 }
 
-/// In which order leads are listed.
+/// The order in which leads are listed.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum LeadOrder {
-    /// Last captured first.
+    /// Most recently captured first.
     Newest,
-    /// First captured first.
+    /// Earliest captured first.
     Oldest,
 }
 

@@ -4,14 +4,14 @@ use face::graphql::BigInt;
 use juniper::GraphQLObject;
 use kernel::Currency;
 
-/// An amount of one currency.
+/// An amount in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, GraphQLObject)]
 pub struct Money {
     /// Minor units of the currency: cents of a euro, whole yen, fils of a dinar.
     pub minor: BigInt,
-    /// ISO 4217 code.
+    /// ISO 4217 currency code.
     pub currency: String,
-    /// In units of the currency, with as many decimals as it has: `"1234.50"`.
+    /// The amount in major units, with as many decimal places as the currency has: `"1234.50"`.
     pub amount: String,
 }
 

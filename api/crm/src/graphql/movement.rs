@@ -18,29 +18,29 @@ use super::opportunity::{Opportunity, OpportunityStatus, READ};
 use crate::SERVICE;
 
 mirror! {
-    /// A way in which a deal can move. One deal may have moved in several.
+    /// A kind of change of a deal. One deal can have changed in several ways.
     pub enum MovementKind of Movement {
-        /// It came into sight.
+        /// It was opened.
         Opened,
         /// It was won.
         Won,
         /// It was lost.
         Lost,
-        /// It was closed, and is open again.
+        /// It had been closed, and was reopened.
         Reopened,
-        /// It stands in another stage.
+        /// It moved to another stage.
         StageChanged,
-        /// It is worth more.
+        /// Its amount increased.
         Grown,
-        /// It is worth less.
+        /// Its amount decreased.
         Shrunk,
-        /// It is worth something in another currency.
+        /// The currency of its amount changed.
         CurrencyChanged,
-        /// It is expected to close later.
+        /// Its expected close date moved to a later day.
         Slipped,
-        /// It is expected to close earlier.
+        /// Its expected close date moved to an earlier day.
         PulledIn,
-        /// Another user is responsible.
+        /// It was assigned to another user.
         Reassigned,
     }
 }
@@ -59,36 +59,37 @@ const KINDS: [Movement; 11] = [
     Movement::Reassigned,
 ];
 
-/// What moved in a pipeline between two moments: the difference of how its deals stood.
+/// Changes in a pipeline between two points in time: the differences between the states of its deals at the beginning and at
+/// the end.
 pub struct PipelineMovement(Span);
 
-/// The deals that moved in one way.
+/// The total of the deals with one kind of change.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct MovementTotal {
-    /// In which way.
+    /// The kind of change.
     kind: MovementKind,
-    /// How many deals.
+    /// Number of deals.
     count: i32,
-    /// What they are worth at the end, in the base currency, at the rates of the end. Deals in currencies without a rate
-    /// are in the count only.
+    /// The sum of their amounts at the end, in the base currency and at the exchange rates of the end. Deals in currencies
+    /// without a rate are only counted.
     total: Money,
-    /// By how much they are worth more (or less, below zero) than at the beginning; new ones by all they are worth. Deals that are or
-    /// were in a currency without a rate are not in it.
+    /// By how much their amounts have increased since the beginning; negative if they decreased. New deals count with their
+    /// whole amount. Deals that are or were in a currency without a rate are not included.
     difference: Money,
 }
 
-/// How a deal stood.
+/// The state of a deal at a point in time.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct DealState {
     /// Its stage.
     stage_id: Uuid,
-    /// Open, won or lost.
+    /// Its status.
     status: OpportunityStatus,
-    /// What it was worth.
+    /// Its amount.
     amount: Money,
-    /// When it was expected to close.
+    /// Its expected close date.
     close_date: NaiveDate,
-    /// Who was responsible.
+    /// The responsible user, as the subject of their token.
     owner: Option<String>,
 }
 
@@ -104,11 +105,11 @@ impl From<&Deal> for DealState {
     }
 }
 
-/// A deal that moved.
+/// A deal that changed.
 #[derive(Clone, Debug)]
 pub struct MovedDeal(DealMovement);
 
-/// A deal that moved.
+/// A deal that changed.
 #[graphql_object(context = Context)]
 impl MovedDeal {
     /// The opportunity's id.
@@ -116,34 +117,34 @@ impl MovedDeal {
         self.0.opportunity
     }
 
-    /// Its name today.
+    /// Its current name.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// In which ways it moved.
+    /// The kinds of change.
     fn kinds(&self) -> Vec<MovementKind> {
         self.0.movements.iter().copied().map(Into::into).collect()
     }
 
-    /// How it stood at the beginning; `null`: it was not there.
+    /// Its state at the beginning; `null` if it did not exist then.
     fn before(&self) -> Option<DealState> {
         self.0.before.as_ref().map(DealState::from)
     }
 
-    /// How it stood at the end.
+    /// Its state at the end.
     fn after(&self) -> DealState {
         DealState::from(&self.0.after)
     }
 
-    /// The opportunity as it is today.
+    /// The opportunity's current state.
     async fn opportunity(&self, context: &Context) -> FieldResult<Option<Opportunity>> {
         Opportunity::of(context, Some(self.0.opportunity)).await
     }
 }
 
 connection! {
-    /// A page of deals that moved.
+    /// A page of deals that changed.
     pub struct MovedDealConnection of MovedDeal by MovedDealEdge in SERVICE, counted by count where Moved
 }
 
@@ -159,10 +160,11 @@ async fn count(tables: &mut PgConnection, tenant: TenantId, of: &Moved) -> Resul
 
 const ORDER: &str = "MOVED_DEALS";
 
-/// What moved in a pipeline between two moments: the difference of how its deals stood.
+/// Changes in a pipeline between two points in time: the differences between the states of its deals at the beginning and at
+/// the end.
 #[graphql_object(context = Context)]
 impl PipelineMovement {
-    /// How much moved in which way; ways in which nothing moved are left out.
+    /// Totals for each kind of change. Kinds without any deal are omitted.
     async fn totals(&self, context: &Context) -> FieldResult<Vec<MovementTotal>> {
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
@@ -172,7 +174,7 @@ impl PipelineMovement {
         Ok(KINDS.into_iter().filter_map(|kind| total(kind, &sums, &exchange)).collect())
     }
 
-    /// The deals that moved, in one of these ways or in any.
+    /// The deals that changed, limited to these kinds of change if `kinds` is given.
     async fn deals(
         &self,
         context: &Context,

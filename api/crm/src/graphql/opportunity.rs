@@ -21,37 +21,37 @@ use super::money::Money;
 use super::pipeline::{Pipeline, Stage};
 use crate::SERVICE;
 
-/// What one needs to see opportunities and boards.
+/// The permission to read opportunities and boards.
 pub(crate) const READ: &str = "crm:opportunity:read";
 
-/// A deal on its way through a pipeline.
+/// An opportunity: a deal that moves through a pipeline.
 #[derive(Clone, Debug)]
 pub struct Opportunity(OpportunityRow);
 
 mirror! {
-    /// Where an opportunity stands.
+    /// The status of an opportunity.
     pub enum OpportunityStatus of crm_aggregates::OpportunityStatus {
-        /// On its way.
+        /// Open.
         Open,
-        /// The customer signed.
+        /// Closed as won.
         Won,
-        /// The customer will not sign.
+        /// Closed as lost.
         Lost,
     }
 }
 
-/// A line of what is sold.
+/// A line item: something that is sold.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct LineItem {
-    /// What it is.
+    /// The name of the product or service.
     name: String,
-    /// How many.
+    /// Quantity.
     quantity: i32,
-    /// Price of one.
+    /// Unit price.
     unit_price: Money,
 }
 
-/// A deal on its way through a pipeline.
+/// An opportunity: a deal that moves through a pipeline.
 #[graphql_object(context = Context)]
 impl Opportunity {
     /// The opportunity's id.
@@ -64,22 +64,22 @@ impl Opportunity {
         int(self.0.version)
     }
 
-    /// What it is about.
+    /// Its name.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Open, won or lost.
+    /// Its status.
     fn status(&self) -> OpportunityStatus {
         self.0.status.0.into()
     }
 
-    /// What it is worth.
+    /// Its amount.
     fn amount(&self) -> Money {
         self.0.amount().into()
     }
 
-    /// What the amount is made of; empty: the amount stands alone.
+    /// The line items that make up the amount. Empty if the amount was set without line items.
     fn line_items(&self) -> Vec<LineItem> {
         let item = |item: &crm_aggregates::LineItem| LineItem {
             name: item.name.clone(),
@@ -89,12 +89,12 @@ impl Opportunity {
         self.0.line_items.0.iter().map(item).collect()
     }
 
-    /// Expected day of closing.
+    /// Expected close date.
     fn close_date(&self) -> NaiveDate {
         self.0.close_date
     }
 
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
@@ -104,12 +104,12 @@ impl Opportunity {
         self.0.lost_reason.as_deref()
     }
 
-    /// When it came into sight.
+    /// When it was opened.
     fn opened_at(&self) -> DateTime<Utc> {
         self.0.opened_at
     }
 
-    /// Since when it stands in its stage.
+    /// When it entered its current stage.
     fn stage_since(&self) -> DateTime<Utc> {
         self.0.stage_since
     }
@@ -119,7 +119,7 @@ impl Opportunity {
         self.0.closed_at
     }
 
-    /// When anything last happened to it.
+    /// When it last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
@@ -129,28 +129,28 @@ impl Opportunity {
         Pipeline::of(context, Some(self.0.pipeline_id)).await
     }
 
-    /// The stage in which it stands, or stood when it was closed.
+    /// Its current stage or, if it is closed, its last stage.
     async fn stage(&self, context: &Context) -> FieldResult<Option<Stage>> {
         let pipeline = Pipeline::of(context, Some(self.0.pipeline_id)).await?;
         Ok(pipeline.and_then(|pipeline| pipeline.stage(self.0.stage_id)))
     }
 
-    /// With whom.
+    /// The account that buys.
     async fn account(&self, context: &Context) -> FieldResult<Option<Account>> {
         Account::of(context, self.0.account_id).await
     }
 
-    /// The person there.
+    /// The contact person.
     async fn contact(&self, context: &Context) -> FieldResult<Option<Contact>> {
         Contact::of(context, self.0.contact_id).await
     }
 
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
         Lead::of(context, self.0.lead_id).await
     }
 
-    /// What happened to it, first to last, 50 changes unless `first` says otherwise.
+    /// Its history, oldest change first. Returns 50 changes unless `first` is given.
     async fn history(
         &self,
         context: &Context,
@@ -164,84 +164,85 @@ impl Opportunity {
     }
 }
 
-/// What happened to an opportunity, and how it stood until the next change.
+/// A change of an opportunity, and the opportunity's state from this change until the next one.
 #[derive(Clone, Debug)]
 pub struct OpportunityChange(OpportunityHistoryRow);
 
-/// What happened to an opportunity, and how it stood until the next change.
+/// A change of an opportunity, and the opportunity's state from this change until the next one.
 #[graphql_object(context = Context)]
 impl OpportunityChange {
-    /// The opportunity's version after it.
+    /// The opportunity's version after the change.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What happened, such as `stage_changed`.
+    /// The kind of change, such as `stage_changed`.
     fn change(&self) -> &str {
         &self.0.change
     }
 
-    /// Open, won or lost from then on.
+    /// The opportunity's status after the change.
     fn status(&self) -> OpportunityStatus {
         self.0.status.0.into()
     }
 
-    /// What it was worth from then on.
+    /// The amount after the change.
     fn amount(&self) -> Money {
         Money::new(self.0.amount_minor.into(), self.0.currency.0)
     }
 
-    /// The expected day of closing from then on.
+    /// The expected close date after the change.
     fn close_date(&self) -> NaiveDate {
         self.0.close_date
     }
 
-    /// The stage in which it stood from then on.
+    /// The stage after the change.
     fn stage_id(&self) -> Uuid {
         self.0.stage_id
     }
 
-    /// Who was responsible from then on.
+    /// The responsible user after the change.
     fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
     }
 
-    /// When it happened, and until when it was so.
+    /// Valid time: the period in which this version was in effect.
     fn valid(&self) -> Stretch {
         Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
-    /// When the log took it, and until when it knew no better.
+    /// Transaction time: from when the event log recorded this version until it recorded a later one.
     fn known(&self) -> Stretch {
         Stretch { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 
-/// Which opportunities; what is left out does not matter.
+/// Filters opportunities. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct OpportunityFilter {
-    /// In one of these states.
+    /// Only with one of these statuses.
     status: Option<Vec<OpportunityStatus>>,
-    /// In this pipeline.
+    /// Only in this pipeline.
     pipeline_id: Option<Uuid>,
-    /// In one of these stages, or closed from there.
+    /// Only in one of these stages; of closed opportunities, the last stage counts.
     stage_ids: Option<Vec<Uuid>>,
-    /// With this account.
+    /// Only with this account.
     account_id: Option<Uuid>,
-    /// The user responsible.
+    /// Only those of this responsible user, given as the subject of their token.
     owner: Option<String>,
-    /// Worth something in this currency: ISO 4217, in any case.
+    /// Only with an amount in this currency: ISO 4217 code, case-insensitive.
     currency: Option<String>,
-    /// `true`: open, and nothing happened to it for as many days as its stage allows (`rottenAfterDays`); `false`: all others.
+    /// `true`: only rotten opportunities, that is, open ones that have not changed for the number of days that their stage
+    /// allows (`rottenAfterDays`). `false`: all others.
     rotten: Option<bool>,
-    /// Expected to close on this day or later.
+    /// Only with an expected close date on or after this day.
     close_from: Option<NaiveDate>,
-    /// Expected to close before this day.
+    /// Only with an expected close date before this day.
     close_before: Option<NaiveDate>,
 }
 
 impl OpportunityFilter {
-    /// The same for the read model; refused with a currency that there is not.
+    /// The read model's filter. An unknown currency is refused.
     fn read(self) -> FieldResult<opportunities::OpportunityFilter> {
         let currency = self.currency.map(|code| code.to_ascii_uppercase().parse::<Currency>()).transpose();
         Ok(opportunities::OpportunityFilter {
@@ -258,14 +259,15 @@ impl OpportunityFilter {
     }
 }
 
-/// In which order opportunities are listed.
+/// The order in which opportunities are listed.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum OpportunityOrder {
-    /// Expected to close first first.
+    /// Earliest expected close date first.
     CloseDate,
-    /// Last opened first.
+    /// Most recently opened first.
     Newest,
-    /// Worth most first, by minor units: what is worth what is told within a currency only (`filter: {currency: …}`).
+    /// Largest amount first, compared in minor units. Amounts are only comparable within one currency, so filter by currency
+    /// (`filter: {currency: …}`).
     Largest,
 }
 
@@ -312,7 +314,7 @@ impl Node for Opportunity {
     }
 }
 
-/// The first opportunities of accounts, so many of each.
+/// Loads the first opportunities of several accounts, up to a number for each.
 struct OpportunitiesOfAccount;
 
 impl Fetch for OpportunitiesOfAccount {
@@ -333,7 +335,7 @@ impl Fetch for OpportunitiesOfAccount {
     }
 }
 
-/// What happened to opportunities: of each after which version, and how much of it.
+/// Loads the histories of several opportunities: for each, the changes after a version, up to a number.
 struct Histories;
 
 impl Fetch for Histories {

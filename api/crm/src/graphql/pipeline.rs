@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// What one needs to see pipelines.
+/// The permission to read pipelines.
 pub(crate) const READ: &str = "crm:pipeline:read";
 
-/// The ordered stages that opportunities go through.
+/// A pipeline: the ordered stages through which opportunities move.
 #[derive(Clone, Debug)]
 pub struct Pipeline(PipelineRow);
 
@@ -21,13 +21,13 @@ pub struct Pipeline(PipelineRow);
 pub struct Stage {
     /// The stage's id.
     pub id: Uuid,
-    /// Unique in its pipeline.
+    /// Its name, unique in the pipeline.
     pub name: String,
-    /// How likely a deal in this stage is won: 0 to 100 per cent.
+    /// Probability that a deal in this stage is won, in per cent: 0 to 100.
     pub probability: i32,
-    /// After so many days without a change a deal in this stage is rotten; `null`: never.
+    /// After this number of days without a change, a deal in this stage counts as rotten; `null`: deals never do.
     pub rotten_after_days: Option<i32>,
-    /// Nothing moves into it any more.
+    /// Whether it is retired: no deal can move into it any more.
     pub retired: bool,
 }
 
@@ -43,7 +43,7 @@ impl From<&StageView> for Stage {
     }
 }
 
-/// The ordered stages that opportunities go through.
+/// A pipeline: the ordered stages through which opportunities move.
 #[graphql_object(context = Context)]
 impl Pipeline {
     /// The pipeline's id.
@@ -56,12 +56,12 @@ impl Pipeline {
         int(self.0.version)
     }
 
-    /// Unique in the tenant.
+    /// Its name, unique in the tenant.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// In their order.
+    /// Its stages, in order.
     fn stages(&self) -> Vec<Stage> {
         self.0.stages.0.iter().map(Stage::from).collect()
     }

@@ -15,19 +15,19 @@ use super::movement::{self, PipelineMovement};
 use super::opportunity::{self, Opportunity, OpportunityConnection, OpportunityFilter, OpportunityOrder};
 use super::pipeline::{self, Pipeline};
 
-/// Leads, contacts, accounts, opportunities and pipelines: today, and as of any day.
+/// Leads, contacts, accounts, opportunities and pipelines: their current state, and reports as of any point in time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrmQuery;
 
-/// Leads, contacts, accounts, opportunities and pipelines: today, and as of any day.
+/// Leads, contacts, accounts, opportunities and pipelines: their current state, and reports as of any point in time.
 #[graphql_object(context = Context)]
 impl CrmQuery {
-    /// A lead; `null`: unknown.
+    /// A lead by its id; `null` if it does not exist.
     async fn lead(context: &Context, id: Uuid) -> FieldResult<Option<Lead>> {
         Lead::of(context, Some(id)).await
     }
 
-    /// Leads, last captured first unless ordered otherwise.
+    /// A page of leads. Default order: most recently captured first.
     async fn leads(
         context: &Context,
         filter: Option<LeadFilter>,
@@ -38,7 +38,8 @@ impl CrmQuery {
         lead::list(context, filter, order_by, first, after).await.map(Some)
     }
 
-    /// What happened to a lead, first to last, 50 changes unless `first` says otherwise; an unknown lead has none.
+    /// The history of a lead, oldest change first. Returns 50 changes unless `first` is given, and none if the lead does not
+    /// exist.
     async fn lead_history(
         context: &Context,
         id: Uuid,
@@ -49,7 +50,8 @@ impl CrmQuery {
         lead::history(context, id, after, first).await.map(Some)
     }
 
-    /// How a lead stood at `asOf`, as far as was known at `knownAt`; `null`: it was not there, or not known.
+    /// The state of a lead at `asOf` (default: now), considering only events that were recorded until `knownAt` (default: all).
+    /// `null` if the lead did not exist then or was not yet recorded.
     async fn lead_standing(
         context: &Context,
         id: Uuid,
@@ -59,7 +61,8 @@ impl CrmQuery {
         lead::standing(context, id, AsOf { at: as_of, known: known_at }).await
     }
 
-    /// How far the leads captured from `from` until before `to` came by `asOf` (today, if left out), by source.
+    /// How far the leads captured from `from` (inclusive) to `to` (exclusive) had progressed by `asOf` (default: now), by
+    /// source.
     async fn funnel(
         context: &Context,
         from: DateTime<Utc>,
@@ -69,12 +72,12 @@ impl CrmQuery {
         funnel::funnel(context, from, to, as_of).await.map(Some)
     }
 
-    /// A contact; `null`: unknown.
+    /// A contact by its id; `null` if it does not exist.
     async fn contact(context: &Context, id: Uuid) -> FieldResult<Option<Contact>> {
         Contact::of(context, Some(id)).await
     }
 
-    /// Contacts, by name unless ordered otherwise.
+    /// A page of contacts. Default order: by name.
     async fn contacts(
         context: &Context,
         filter: Option<ContactFilter>,
@@ -85,12 +88,12 @@ impl CrmQuery {
         contact::list(context, filter, order_by, first, after).await.map(Some)
     }
 
-    /// An account; `null`: unknown.
+    /// An account by its id; `null` if it does not exist.
     async fn account(context: &Context, id: Uuid) -> FieldResult<Option<Account>> {
         Account::of(context, Some(id)).await
     }
 
-    /// Accounts, by name unless ordered otherwise.
+    /// A page of accounts. Default order: by name.
     async fn accounts(
         context: &Context,
         filter: Option<AccountFilter>,
@@ -101,12 +104,12 @@ impl CrmQuery {
         account::list(context, filter, order_by, first, after).await.map(Some)
     }
 
-    /// An opportunity; `null`: unknown.
+    /// An opportunity by its id; `null` if it does not exist.
     async fn opportunity(context: &Context, id: Uuid) -> FieldResult<Option<Opportunity>> {
         Opportunity::of(context, Some(id)).await
     }
 
-    /// Opportunities, next to close first unless ordered otherwise.
+    /// A page of opportunities. Default order: earliest expected close date first.
     async fn opportunities(
         context: &Context,
         filter: Option<OpportunityFilter>,
@@ -117,7 +120,7 @@ impl CrmQuery {
         opportunity::list(context, filter, order_by, first, after).await.map(Some)
     }
 
-    /// A pipeline; `null`: unknown.
+    /// A pipeline by its id; `null` if it does not exist.
     async fn pipeline(context: &Context, id: Uuid) -> FieldResult<Option<Pipeline>> {
         Pipeline::of(context, Some(id)).await
     }
@@ -127,8 +130,8 @@ impl CrmQuery {
         pipeline::list(context).await.map(Some)
     }
 
-    /// A pipeline's open deals by stage at `asOf` (today, if left out), as far as was known at `knownAt` (as known today,
-    /// if left out). Stages, probabilities and exchange rates are those of `asOf`. `null`: unknown pipeline.
+    /// A pipeline's open deals by stage at `asOf` (default: now), considering only events that were recorded until `knownAt`
+    /// (default: all). Stages, probabilities and exchange rates are those at `asOf`. `null` if the pipeline does not exist.
     async fn pipeline_board(
         context: &Context,
         pipeline_id: Uuid,
@@ -138,7 +141,7 @@ impl CrmQuery {
         board::board(context, pipeline_id, AsOf { at: as_of, known: known_at }).await
     }
 
-    /// What moved in a pipeline after `from` and until `to` (until now, if left out). `null`: unknown pipeline.
+    /// Changes in a pipeline after `from` and up to `to` (default: now). `null` if the pipeline does not exist.
     async fn pipeline_movement(
         context: &Context,
         pipeline_id: Uuid,

@@ -12,28 +12,28 @@ use uuid::Uuid;
 use super::lead::{Lead, READ};
 use crate::SERVICE;
 
-/// What changed in CRM.
+/// Changes in CRM, as they happen.
 #[derive(Clone, Debug)]
 pub struct CrmSubscription {
     event: Arc<RecordedEvent>,
 }
 
-/// What changed in CRM.
+/// Changes in CRM, as they happen.
 #[graphql_object(context = Context)]
 impl CrmSubscription {
-    /// Something happened to a lead.
+    /// A lead changed.
     fn lead_changed(&self) -> Option<LeadEvent> {
         is_lead(&self.event).then(|| LeadEvent { event: self.event.clone() })
     }
 }
 
-/// Something that happened to a lead.
+/// A change of a lead.
 #[derive(Clone, Debug)]
 pub struct LeadEvent {
     event: Arc<RecordedEvent>,
 }
 
-/// Something that happened to a lead.
+/// A change of a lead.
 #[graphql_object(name = "LeadEvent", context = Context)]
 impl LeadEvent {
     /// The lead's id.
@@ -41,17 +41,17 @@ impl LeadEvent {
         self.event.aggregate_id.parse().ok()
     }
 
-    /// The lead's version after it.
+    /// The lead's version after the change.
     fn version(&self) -> i32 {
         int(self.event.sequence.cast_signed())
     }
 
-    /// What happened, such as `qualified`.
+    /// The kind of change, such as `qualified`.
     fn change(&self) -> &str {
         self.event.event_type.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Where it stands in CRM's log.
+    /// The position of the event in CRM's event log.
     fn position(&self) -> BigInt {
         BigInt(self.event.position.0.into())
     }
@@ -61,12 +61,12 @@ impl LeadEvent {
         self.event.occurred_at
     }
 
-    /// When the log took it.
+    /// When the event log recorded it.
     fn recorded_at(&self) -> DateTime<Utc> {
         self.event.recorded_at
     }
 
-    /// The lead as it is now, this change included.
+    /// The lead's current state, which includes this change.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
         context.wait_for(SERVICE, self.event.position).await?;
         Lead::of(context, self.lead_id_of_event()).await

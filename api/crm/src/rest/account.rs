@@ -39,24 +39,24 @@ struct NewAccount {
     #[serde(default)]
     #[schemars(with = "Option<form::Website>")]
     website: Option<String>,
-    /// Branch of business, free text.
+    /// Industry, as free text.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     industry: Option<String>,
-    /// ISO 3166-1 alpha-2, such as DE.
+    /// ISO 3166-1 alpha-2 country code, such as DE.
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
-    /// Number of people who work there.
+    /// Number of employees.
     #[serde(default)]
     employees: Option<form::Number<0>>,
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
 }
 
-/// An account's details: all of them, what is left out is gone.
+/// All details of an account. Omitted fields are cleared.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Analytical Engines Ltd", "website": "https://analytical.example.com", "country": "GB"}))]
@@ -68,15 +68,15 @@ struct NewAccountDetails {
     #[serde(default)]
     #[schemars(with = "Option<form::Website>")]
     website: Option<String>,
-    /// Branch of business, free text.
+    /// Industry, as free text.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     industry: Option<String>,
-    /// ISO 3166-1 alpha-2, such as DE.
+    /// ISO 3166-1 alpha-2 country code, such as DE.
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
-    /// Number of people who work there.
+    /// Number of employees.
     #[serde(default)]
     employees: Option<form::Number<0>>,
 }
@@ -87,16 +87,16 @@ struct NewAccountDetails {
 struct AccountResource {
     /// Its id.
     id: Uuid,
-    /// What it is.
+    /// Its details.
     #[serde(flatten)]
     details: AccountDetails,
-    /// The user responsible.
+    /// The responsible user, as the subject of their token.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
-    /// When anything last happened to it.
+    /// When it last changed.
     changed_at: DateTime<Utc>,
 }
 
@@ -127,7 +127,7 @@ impl Accounts {
         create(&self.runtime, &command.request, "accounts", CreateAccount { details, owner }, |id| id.uuid()).await
     }
 
-    /// An account as it is now
+    /// Get an account's current state
     ///
     /// Needs the permission `crm:account:read`.
     #[oai(path = "/v1/crm/accounts/:account", method = "get", operation_id = "getAccount")]
@@ -146,7 +146,7 @@ impl Accounts {
 
     /// Replace an account's details
     ///
-    /// What is left out is gone. Needs the permission `crm:account:write`.
+    /// Omitted fields are cleared. Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts/:account/change-details", method = "post", operation_id = "changeAccountDetails")]
     async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> Done {
         let NewAccountDetails { name, website, industry, country, employees } = command.body;
@@ -156,7 +156,7 @@ impl Accounts {
         change(&self.runtime, &command.request, account.0, changed).await
     }
 
-    /// Make another user responsible for an account
+    /// Assign an account to another user
     ///
     /// Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts/:account/reassign", method = "post", operation_id = "reassignAccount")]

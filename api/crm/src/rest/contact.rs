@@ -36,34 +36,34 @@ struct NewContact {
     /// Full name.
     #[schemars(with = "form::Name")]
     name: String,
-    /// What they do at their account.
+    /// Job title at their account.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
-    /// E-mail address, unique among contacts.
+    /// E-mail address, unique among contacts unless `allow_duplicate` is true.
     #[serde(default)]
     #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
-    /// Telephone number in international form, such as +4930123456.
+    /// Telephone number in international format, such as +4930123456.
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// The account they belong to.
+    /// The account to which they belong.
     #[serde(default)]
     account: Option<AccountId>,
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
-    /// Go on although another contact has this e-mail address.
+    /// Save the contact even if another contact has this e-mail address.
     #[serde(default)]
     allow_duplicate: bool,
 }
 
-/// A contact's details: all of them, what is left out is gone.
+/// All details of a contact. Omitted fields are cleared.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Ada Lovelace", "title": "Countess", "email": "ada@example.com"}))]
@@ -71,32 +71,32 @@ struct NewContactDetails {
     /// Full name.
     #[schemars(with = "form::Name")]
     name: String,
-    /// What they do at their account.
+    /// Job title at their account.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
-    /// E-mail address, unique among contacts.
+    /// E-mail address, unique among contacts unless `allow_duplicate` is true.
     #[serde(default)]
     #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
-    /// Telephone number in international form, such as +4930123456.
+    /// Telephone number in international format, such as +4930123456.
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// Go on although another contact has this e-mail address.
+    /// Save the contact even if another contact has this e-mail address.
     #[serde(default)]
     allow_duplicate: bool,
 }
 
-/// Where a contact belongs.
+/// The account to which a contact belongs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewContactAccount {
-    /// The account; null: none.
+    /// The account, or null for none.
     #[serde(deserialize_with = "face::nullable")]
     #[schemars(with = "face::Nullable<AccountId>")]
     account: Option<AccountId>,
@@ -108,35 +108,35 @@ struct NewContactAccount {
 struct ContactResource {
     /// Its id.
     id: Uuid,
-    /// Full name; empty when they are erased.
+    /// Full name. Empty if the contact was erased.
     name: String,
-    /// What they do at their account.
+    /// Job title at their account.
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     /// E-mail address, lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// Telephone number, E.164.
+    /// Telephone number in E.164 format.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<PostalAddress>,
-    /// The account they belong to.
+    /// The account to which they belong.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Uuid>,
-    /// The user responsible.
+    /// The responsible user, as the subject of their token.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// The lead that it was converted from.
+    /// The lead that was converted into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
-    /// The leads that turned out to be them later.
+    /// Further leads that were converted into this contact later.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leads: Vec<Uuid>,
-    /// Whether nothing is kept of who they were.
+    /// Whether their personal data was erased.
     erased: bool,
-    /// When anything last happened to it.
+    /// When it last changed.
     changed_at: DateTime<Utc>,
 }
 
@@ -163,8 +163,8 @@ impl Example for ContactResource {
 impl Contacts {
     /// Add a contact
     ///
-    /// Another contact with the same address is refused (`contact_email_taken`), unless `allow_duplicate` says that they are
-    /// two. Needs the permission `crm:contact:write`.
+    /// If another contact has the same e-mail address, the request is refused with `contact_email_taken`, unless
+    /// `allow_duplicate` is true. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts", method = "post", operation_id = "createContact")]
     async fn create(&self, command: Command<NewContact>) -> Made {
         let NewContact { name, title, email, phone, address, account, owner, allow_duplicate } = command.body;
@@ -173,7 +173,7 @@ impl Contacts {
         create(&self.runtime, &command.request, "contacts", contact, |id| id.uuid()).await
     }
 
-    /// A contact as it is now
+    /// Get a contact's current state
     ///
     /// Needs the permission `crm:contact:read`.
     #[oai(path = "/v1/crm/contacts/:contact", method = "get", operation_id = "getContact")]
@@ -200,7 +200,7 @@ impl Contacts {
 
     /// Replace a contact's details
     ///
-    /// What is left out is gone. Needs the permission `crm:contact:write`.
+    /// Omitted fields are cleared. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-details", method = "post", operation_id = "changeContactDetails")]
     async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> Done {
         let NewContactDetails { name, title, email, phone, address, allow_duplicate } = command.body;
@@ -209,7 +209,7 @@ impl Contacts {
         change(&self.runtime, &command.request, contact.0, changed).await
     }
 
-    /// Move a contact to another account, or to none
+    /// Move a contact to another account or to none
     ///
     /// Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-account", method = "post", operation_id = "changeContactAccount")]
@@ -218,7 +218,7 @@ impl Contacts {
         change(&self.runtime, &command.request, contact.0, changed).await
     }
 
-    /// Make another user responsible for a contact
+    /// Assign a contact to another user
     ///
     /// Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/reassign", method = "post", operation_id = "reassignContact")]

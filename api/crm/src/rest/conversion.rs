@@ -27,28 +27,28 @@ impl Conversions {
     }
 }
 
-/// Into what a lead is converted.
+/// How to convert a lead.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewConversion")]
 #[schemars(example = serde_json::json!({"opportunity": {"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12_500_000, "currency": "EUR"}, "close_date": "2027-03-31"}}))]
 struct ConversionBody {
-    /// An account that exists; none: a new one.
+    /// An existing account. If omitted, a new account is created.
     #[serde(default)]
     account: Option<AccountId>,
-    /// Name of the new account, if not the lead's company. Required when the lead has no company and no account is given; not allowed
-    /// where one is.
+    /// Name of the new account. Default: the lead's company. Required if the lead has no company and `account` is omitted; not
+    /// allowed together with `account`.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     account_name: Option<String>,
-    /// A contact that exists; none: a new one with the lead's details. One that belongs to no account gets this one; one that has an
-    /// account keeps it.
+    /// An existing contact. If omitted, a new contact is created from the lead's details. A contact that has no account is
+    /// moved to this account; a contact that has an account keeps it.
     #[serde(default)]
     contact: Option<ContactId>,
-    /// The deal in sight, if there is one.
+    /// The opportunity to open, if any.
     #[serde(default)]
     opportunity: Option<DealBody>,
-    /// Go on although another contact has the lead's e-mail address.
+    /// Convert the lead even if another contact has its e-mail address.
     #[serde(default)]
     allow_duplicate: bool,
 }
@@ -58,22 +58,22 @@ struct ConversionBody {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewConversionOpportunity")]
 struct DealBody {
-    /// What it is about.
+    /// Its name.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The pipeline, for good.
+    /// The pipeline. It cannot be changed later.
     pipeline: PipelineId,
-    /// The stage; none: the first that is not retired.
+    /// The stage. If omitted, the first stage of the pipeline that is not retired.
     #[serde(default)]
     stage: Option<StageId>,
-    /// At least 0.
+    /// The amount, at least 0.
     amount: MoneyBody,
-    /// Expected day of closing.
+    /// Expected close date.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }
 
-/// What became of a lead.
+/// The result of a conversion.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Converted {
     /// The lead.
@@ -97,8 +97,8 @@ impl Example for Converted {
 impl Conversions {
     /// Convert a qualified lead
     ///
-    /// Account, contact and opportunity are made together, once: asked again, it answers what became of the lead the first
-    /// time.
+    /// Creates the account, contact and opportunity together, in one transaction. A lead is converted only once: if it was
+    /// converted before, the answer shows the result of that conversion.
     #[oai(path = "/v1/crm/leads/:lead/convert", method = "post", operation_id = "convertLead")]
     async fn convert(&self, command: Command<ConversionBody>, lead: Path<Uuid>) -> Done<Converted> {
         let body = command.body;

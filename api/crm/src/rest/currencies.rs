@@ -29,7 +29,7 @@ impl CurrencySettings {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"base": "EUR"}))]
 struct NewBase {
-    /// ISO 4217 code, such as EUR.
+    /// ISO 4217 currency code, such as EUR.
     #[schemars(with = "form::CurrencyCode")]
     base: String,
 }
@@ -39,16 +39,16 @@ struct NewBase {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"from": "USD", "to": "EUR", "day": "2026-01-01", "rate_nanos": 920_000_000}))]
 struct NewRate {
-    /// ISO 4217 code.
+    /// ISO 4217 currency code.
     #[schemars(with = "form::CurrencyCode")]
     from: String,
-    /// ISO 4217 code.
+    /// ISO 4217 currency code.
     #[schemars(with = "form::CurrencyCode")]
     to: String,
-    /// From which day on.
+    /// The first day on which the rate applies.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     day: NaiveDate,
-    /// Billionths of a unit of `to` for one unit of `from`; at least 1.
+    /// The value of one unit of `from`, in billionths of a unit of `to`. At least 1.
     #[schemars(with = "form::Nanos")]
     rate_nanos: i64,
 }
@@ -57,23 +57,23 @@ struct NewRate {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Currencies")]
 struct Shown {
-    /// The currency in which sums are shown: ISO 4217.
+    /// The base currency, in which totals are shown: ISO 4217 currency code.
     base: Currency,
-    /// The rates that hold today (UTC), and those that begin later; by currencies and day.
+    /// The rates that apply today (UTC) and those that start later, ordered by currencies and day.
     rates: Vec<Quote>,
 }
 
-/// What a currency is worth in another from a day on.
+/// An exchange rate that applies from a day on.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ExchangeRate")]
 struct Quote {
-    /// ISO 4217 code.
+    /// ISO 4217 currency code.
     from: Currency,
-    /// ISO 4217 code.
+    /// ISO 4217 currency code.
     to: Currency,
-    /// From which day on.
+    /// The first day on which the rate applies.
     day: NaiveDate,
-    /// Billionths of a unit of `to` for one unit of `from`.
+    /// The value of one unit of `from`, in billionths of a unit of `to`.
     rate_nanos: i64,
 }
 
@@ -92,7 +92,7 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Currencies")]
 impl CurrencySettings {
-    /// The currency in which sums are shown, and the rates into it
+    /// Get the base currency and the exchange rates
     ///
     /// Needs the permission `crm:currency:read`.
     #[oai(path = "/v1/crm/currencies", method = "get", operation_id = "getCurrencies")]
@@ -105,19 +105,21 @@ impl CurrencySettings {
         Ok(Resource { body, version })
     }
 
-    /// Choose the currency in which sums are shown
+    /// Set the base currency
     ///
-    /// What is in other currencies is converted by the rates that are set. Needs the permission `crm:currency:write`.
+    /// Totals are shown in the base currency. Amounts in other currencies are converted with the exchange rates that are set.
+    /// Needs the permission `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-base", method = "post", operation_id = "setBaseCurrency")]
     async fn set_base(&self, command: Command<NewBase>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
         change(&self.runtime, &command.request, tenant, ChooseBaseCurrency { base: command.body.base }).await
     }
 
-    /// Set what a currency is worth in another from a day on
+    /// Set an exchange rate from a day on
     ///
-    /// In billionths. Sums of that day and later use it, until another rate begins, be it in the other direction; of two that begin on
-    /// one day, the rate into the base currency counts. Needs the permission `crm:currency:write`.
+    /// The rate is given in billionths. It applies to that day and later, until another rate for the same two currencies begins, in
+    /// either direction; of two that begin on the same day, the rate into the base currency is used. Needs the permission
+    /// `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-rate", method = "post", operation_id = "setExchangeRate")]
     async fn set_rate(&self, command: Command<NewRate>) -> Done {
         let tenant = command.request.caller.tenant().uuid();

@@ -103,7 +103,7 @@ impl Erasures {
         let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
         runtime.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
             let detail = format!(
-                "who else is the same person can't be told yet, and nothing was changed: the read models are at position {}, the log is at {}; try again",
+                "it can't be determined yet which other records are the same person, and nothing was changed: the read models are at position {}, the log is at {}; try again",
                 behind.reached, behind.wanted
             );
             Refusal::timeout("read_model_behind", detail)
@@ -128,28 +128,27 @@ impl Erasures {
     }
 }
 
-/// Why somebody is erased.
+/// The reason for an erasure.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "requested"}))]
 struct ErasureBody {
-    /// The reason: it is kept, so it is one of these words and no text.
+    /// The reason. It is stored permanently, so it is one of these values and never free text.
     reason: ErasureReason,
 }
 
 fn unreadable(what: &str, error: &dyn std::fmt::Display) -> Refusal {
-    tracing::warn!(%error, "who is the same person can't be looked for");
+    tracing::warn!(%error, "the records of the same person can't be searched");
     Refusal::unavailable("erasure_unavailable", format!("{what} does not answer, and nothing was changed; try again"))
 }
 
 #[OpenApi]
 impl Erasures {
-    /// Erase a lead: nobody can tell any more who it was
+    /// Erase a lead's personal data
     ///
-    /// With it goes the contact that it was converted into, and every lead that was converted into that one: they are the same
-    /// person. What happened stays, to an id that tells nobody who it was; files of leads that were exported, or sent to be imported, before are
-    /// removed. This
-    /// can't be undone.
+    /// Also erases the contact into which the lead was converted and all leads that were converted into that contact, because
+    /// they are the same person. The history remains under an id that does not identify the person. Files of leads that were
+    /// exported or uploaded for import before are removed. This cannot be undone.
     #[oai(path = "/v1/crm/leads/:lead/erase", method = "post", operation_id = "eraseLead", tag = "Tag::Leads")]
     async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> Done {
         let Command { request, body: ErasureBody { reason } } = command;
@@ -163,10 +162,11 @@ impl Erasures {
         }
     }
 
-    /// Erase a contact: nobody can tell any more who they were
+    /// Erase a contact's personal data
     ///
-    /// With them go the leads that were converted into them: they are the same person. What happened stays, to an id that tells
-    /// nobody who it was; files of leads that were exported, or sent to be imported, before are removed. This can't be undone.
+    /// Also erases all leads that were converted into the contact, because they are the same person. The history remains under
+    /// an id that does not identify the person. Files of leads that were exported or uploaded for import before are removed.
+    /// This cannot be undone.
     #[oai(
         path = "/v1/crm/contacts/:contact/erase",
         method = "post",
@@ -181,9 +181,10 @@ impl Erasures {
         Ok(self.erase(&request, contact.0, Some(id(&contact)), erase).await?)
     }
 
-    /// What the log can still tell of a lead
+    /// Verify the erasure of a lead
     ///
-    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew.
+    /// Reads every event about the person again, and counts the events with encrypted values that can and that cannot be
+    /// decrypted. After an erasure, all that the log holds of the person is an id and values that cannot be decrypted.
     #[oai(path = "/v1/crm/leads/:lead/erasure", method = "get", operation_id = "getLeadErasure", tag = "Tag::Leads")]
     async fn lead(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Result<Plain<Erasure>, Problem> {
         caller.require(EraseLead::PERMISSION)?;
@@ -195,9 +196,10 @@ impl Erasures {
         self.told(&caller, &streams).await
     }
 
-    /// What the log can still tell of a contact
+    /// Verify the erasure of a contact
     ///
-    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew.
+    /// Reads every event about the person again, and counts the events with encrypted values that can and that cannot be
+    /// decrypted. After an erasure, all that the log holds of the person is an id and values that cannot be decrypted.
     #[oai(
         path = "/v1/crm/contacts/:contact/erasure",
         method = "get",

@@ -31,27 +31,27 @@ impl Exports {
 const STATES: usize = LeadStatus::ALL.len();
 const SOURCES: usize = LeadSource::ALL.len();
 
-/// Which leads; what is left out does not matter.
+/// The leads to export. Omitted fields do not restrict the result.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"status": ["new", "qualified"], "source": ["referral"]}))]
 struct LeadExport {
-    /// In one of these states.
+    /// Only leads with one of these statuses.
     #[serde(default)]
     #[schemars(length(max = STATES))]
     status: Option<Vec<LeadStatus>>,
-    /// From one of these sources.
+    /// Only leads from one of these sources.
     #[serde(default)]
     #[schemars(length(max = SOURCES))]
     source: Option<Vec<LeadSource>>,
-    /// The user responsible, by the subject of their token.
+    /// Only leads of this responsible user, given as the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
-    /// Captured at this time or later.
+    /// Only leads captured at or after this time.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     captured_from: Option<DateTime<Utc>>,
-    /// Captured before this time.
+    /// Only leads captured before this time.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     captured_before: Option<DateTime<Utc>>,
 }
@@ -60,10 +60,11 @@ struct LeadExport {
 impl Exports {
     /// Export leads as a CSV file
     ///
-    /// It is a job: `GET /v1/jobs/crm/{id}` tells how far it is, and when it is completed `GET /v1/jobs/crm/{id}/output` has the
-    /// file (UTF-8 with a header row, the first captured lead first). Leads captured after this request are not in it; each
-    /// thousand is as the lead list shows it when it is read. The same export by the same caller, while it is under way, is the
-    /// same job. Needs the permission `crm:lead:export`.
+    /// Starts a background job. `GET /v1/jobs/crm/{id}` shows its progress; when it is completed, `GET
+    /// /v1/jobs/crm/{id}/output` returns the file (UTF-8 with a header row, ordered by capture time, oldest first). Leads
+    /// captured after this request are not included. The leads are read in batches of a thousand, each batch as the list of
+    /// leads shows it at that time. While an export runs, the same request by the same caller returns the same job. Needs the
+    /// permission `crm:lead:export`.
     #[oai(path = "/v1/crm/leads/export", method = "post", operation_id = "exportLeads")]
     async fn export(&self, command: Command<LeadExport>) -> Asked {
         let request = face::job_request(&command.request)?;

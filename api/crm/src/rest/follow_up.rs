@@ -22,28 +22,28 @@ impl FollowUps {
     }
 }
 
-/// When leads that nobody touches are escalated, and when they are given to somebody else.
+/// When qualified leads without activity are escalated, and when they are reassigned.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"escalate_after_days": 3, "escalate_to": "ada", "reassign_after_days": 7, "reassign_to": "grace"}))]
 struct NewFollowUp {
-    /// Days without a touch until a lead is escalated.
+    /// Days without activity until a lead is escalated.
     escalate_after_days: Whole<u32, 1, 365>,
-    /// Who is told then, by the subject of their token.
+    /// The user to whom it is escalated, as the subject of their token.
     #[schemars(with = "form::Subject")]
     escalate_to: String,
-    /// Days without a touch after that until it is reassigned.
+    /// Further days without activity until it is reassigned.
     reassign_after_days: Whole<u32, 1, 365>,
-    /// Who gets it then, by the subject of their token.
+    /// The user to whom it is reassigned, as the subject of their token.
     #[schemars(with = "form::Subject")]
     reassign_to: String,
 }
 
-/// What is done about leads that nobody touches.
+/// The follow-up policy for qualified leads without activity.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "FollowUp")]
 struct Shown {
-    /// Absent: nothing.
+    /// The policy. Absent if leads are not followed up.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<crm_aggregates::FollowUpPolicy>,
 }
@@ -62,9 +62,10 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Leads")]
 impl FollowUps {
-    /// Say when leads that nobody touches are followed up
+    /// Set the follow-up policy for inactive leads
     ///
-    /// It holds for leads that are qualified from now on: each keeps what held when it was qualified.
+    /// The policy applies to leads that are qualified from now on. Each lead keeps the policy that was in force when it was
+    /// qualified.
     #[oai(path = "/v1/crm/follow-up/set", method = "post", operation_id = "setFollowUp")]
     async fn set(&self, command: Command<NewFollowUp>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -74,16 +75,16 @@ impl FollowUps {
         change(&self.runtime, &command.request, tenant, set).await
     }
 
-    /// Stop following up leads that nobody touches
+    /// Stop the follow-up of inactive leads
     ///
-    /// Those that were qualified before are followed up all the same; cancel their sagas to stop that.
+    /// Leads that were qualified before are still followed up; to stop that, cancel their sagas.
     #[oai(path = "/v1/crm/follow-up/stop", method = "post", operation_id = "stopFollowUp")]
     async fn stop(&self, command: Command<Empty>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
         change(&self.runtime, &command.request, tenant, StopFollowUp).await
     }
 
-    /// What is done about leads that nobody touches
+    /// Get the follow-up policy for inactive leads
     ///
     /// Needs the permission `crm:follow_up:read`.
     #[oai(path = "/v1/crm/follow-up", method = "get", operation_id = "getFollowUp")]

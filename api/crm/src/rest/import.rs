@@ -34,20 +34,20 @@ impl Purpose for LeadFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// Where leads came from.
+/// The source of leads.
 struct Source(LeadSource);
 
-/// Why an import is taken back.
+/// The reason for reverting an import.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "the wrong file"}))]
 struct Reverting {
-    /// In the caller's words.
+    /// Free text.
     #[schemars(with = "form::Reason")]
     reason: String,
 }
 
-/// An import that is done.
+/// A completed import.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Import")]
 struct ImportResource {
@@ -55,11 +55,11 @@ struct ImportResource {
     id: Uuid,
     /// Rows in the file, without its header.
     rows: u64,
-    /// Rows that became leads.
+    /// Rows that were imported as leads.
     taken: u64,
     /// Rows that were refused.
     refused: u64,
-    /// Whether it is taken back: none, requested or done.
+    /// Whether the import was reverted: `none` (no), `requested` (in progress) or `done`.
     #[schemars(extend("enum" = ["none", "requested", "done"]))]
     revert: &'static str,
 }
@@ -72,7 +72,7 @@ impl Example for ImportResource {
 
 #[OpenApi(tag = "Tag::Leads")]
 impl Imports {
-    /// An import that is done
+    /// Get a completed import
     ///
     /// Needs the permission `crm:import:read`.
     #[oai(path = "/v1/crm/imports/:import", method = "get", operation_id = "getImport")]
@@ -91,29 +91,30 @@ impl Imports {
         .await
     }
 
-    /// Take an import back
+    /// Revert an import
     ///
-    /// Each of its leads that nobody touched is withdrawn, batch by batch; the others stay. It begins at once, and goes on by
-    /// itself: the saga `revert_import` about this id shows how far it is (`GET /v1/sagas/crm?key=…`), and cancelling that
-    /// restores the leads.
+    /// Withdraws, in batches, all leads of the import that were not changed since; the other leads stay. It starts at once and
+    /// continues in the background, as the saga `revert_import` whose key is this id. `GET /v1/sagas/crm?key=…` shows its
+    /// progress. Cancelling the saga restores the leads.
     #[oai(path = "/v1/crm/imports/:import/revert", method = "post", operation_id = "revertImport")]
     async fn revert(&self, import: Path<Uuid>, command: Command<Reverting>) -> Done<Target> {
         let request = RequestImportRevert { import: id(&import), reason: command.body.reason };
         change(&self.runtime, &command.request, import.0, request).await
     }
 
-    /// Import leads from a large CSV file, as a job
+    /// Start a job that imports leads from CSV
     ///
-    /// The file is as for `POST /v1/crm/leads/import`, with up to 1,000,000 rows; what is wrong with it as a whole is refused at once.
-    /// `GET /v1/jobs/crm/{id}` tells how far it is, and what became of the rows; what is wrong with rows stands, line by line, in
-    /// `GET /v1/jobs/crm/{id}/output` (CSV: line, column, code, detail) when it is completed. It goes on where it was when a process is
-    /// killed, and may be cancelled and retried. Needs the permission `crm:import:write`.
+    /// The file has the same format as for `POST /v1/crm/leads/import` and up to 1,000,000 rows. A file that is invalid as a
+    /// whole is refused at once. `GET /v1/jobs/crm/{id}` shows the progress and the numbers of rows imported and refused. When
+    /// the job is completed, `GET /v1/jobs/crm/{id}/output` lists the errors of the rows (CSV: line, column, code, detail). If
+    /// its process is killed, the job continues where it was. It can be cancelled and retried. Needs the permission
+    /// `crm:import:write`.
     #[oai(path = "/v1/crm/imports", method = "post", operation_id = "startImport")]
     async fn start(
         &self,
-        /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
+        /// Maps headers of the file to fields, for headers that differ from the field's name: `E-Mail:email,Firma:company`.
         mapping: Query<Option<Parameter<Mapping>>>,
-        /// Where rows without a source came from, such as `campaign`.
+        /// The source of rows that do not name one, such as `campaign`.
         source: Query<Option<Parameter<Source>>>,
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
@@ -126,21 +127,22 @@ impl Imports {
 
     /// Import leads from a CSV file
     ///
-    /// UTF-8 with a header row; what separates its cells (commas, semicolons or tabs) does so in all rows. Columns: name, company,
-    /// title, email, phone, country, source, owner, occurred_at (needs the permission crm:history:backdate); and of the address:
-    /// street, locality (or city), region (or state), postal_code (or zip, postcode), to which the row's country belongs, too. What is
-    /// wrong with a row is reported with its line, the other rows are taken; what is wrong with the file as a whole refuses all of it.
+    /// The file is in UTF-8 and has a header row. Its cells are separated by commas, semicolons or tabs, the same in all rows.
+    /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the permission
+    /// crm:history:backdate), and for the postal address: street, locality (or city), region (or state), postal_code (or zip,
+    /// postcode). The country of a row is also the country of its address. Invalid rows are reported with their line number,
+    /// and the other rows are imported. A file that is invalid as a whole is refused.
     ///
-    /// Send an Idempotency-Key: an import that was cut off goes on where it was when the same file comes again under the same
-    /// key. Without one it begins anew, and leads that were taken already are taken twice.
+    /// Send an Idempotency-Key. If an import is interrupted, send the same file again with the same key, and the import
+    /// continues where it was. Without a key it starts again, and leads that were already imported are imported twice.
     #[oai(path = "/v1/crm/leads/import", method = "post", operation_id = "importLeads")]
     async fn import(
         &self,
-        /// Only check: nothing is written.
+        /// If true, the file is only checked and nothing is written.
         dry_run: Query<Option<bool>>,
-        /// Headers of the file that are not named like the field: `E-Mail:email,Firma:company`.
+        /// Maps headers of the file to fields, for headers that differ from the field's name: `E-Mail:email,Firma:company`.
         mapping: Query<Option<Parameter<Mapping>>>,
-        /// Where rows without a source came from, such as `campaign`.
+        /// The source of rows that do not name one, such as `campaign`.
         source: Query<Option<Parameter<Source>>>,
         // Last: a file is not read for nothing.
         upload: Upload<LeadFile>,
@@ -167,6 +169,6 @@ impl Word for Source {
 
     fn read(text: &str) -> Result<Self, String> {
         let found = LeadSource::ALL.into_iter().find(|source| source.as_str() == text);
-        found.map(Self).ok_or_else(|| format!("{text:?} is not a source"))
+        found.map(Self).ok_or_else(|| format!("{text:?} is not a source of leads"))
     }
 }

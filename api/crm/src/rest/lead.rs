@@ -37,11 +37,11 @@ struct NewLead {
     /// Full name of the person: 1 to 200 characters.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The organization they speak for.
+    /// The organization that the person represents.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     company: Option<String>,
-    /// What they do there.
+    /// Job title at that organization.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
@@ -49,27 +49,27 @@ struct NewLead {
     #[serde(default)]
     #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
-    /// Telephone number in international form, such as +4930123456.
+    /// Telephone number in international format, such as +4930123456.
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
-    /// ISO 3166-1 alpha-2, such as DE.
+    /// ISO 3166-1 alpha-2 country code, such as DE.
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// Where it came from.
+    /// The source of the lead.
     #[serde(default)]
     source: LeadSource,
-    /// The user who works on it, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
 }
 
-/// A lead's details: all of them, what is left out is gone.
+/// All details of a lead. Omitted fields are cleared.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Grace Hopper", "company": "Eckert-Mauchly", "email": "grace@example.com"}))]
@@ -77,11 +77,11 @@ struct NewLeadDetails {
     /// Full name of the person: 1 to 200 characters.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The organization they speak for.
+    /// The organization that the person represents.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     company: Option<String>,
-    /// What they do there.
+    /// Job title at that organization.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
@@ -89,58 +89,58 @@ struct NewLeadDetails {
     #[serde(default)]
     #[schemars(with = "Option<form::Email>")]
     email: Option<String>,
-    /// Telephone number in international form, such as +4930123456.
+    /// Telephone number in international format, such as +4930123456.
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
-    /// ISO 3166-1 alpha-2, such as DE.
+    /// ISO 3166-1 alpha-2 country code, such as DE.
     #[serde(default)]
     #[schemars(with = "Option<form::Country>")]
     country: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
 }
 
-/// Who is responsible.
+/// A new responsible user.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"owner": "ada"}))]
 pub(super) struct Assignment {
-    /// The user, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     #[schemars(with = "form::Subject")]
     pub owner: String,
 }
 
-/// Why a lead is worth selling to.
+/// Why a lead is qualified.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"note": "has budget"}))]
 struct Qualification {
-    /// In the owner's words.
+    /// Free text.
     #[serde(default)]
     #[schemars(with = "Option<form::Note>")]
     note: Option<String>,
 }
 
-/// Why a lead goes back.
+/// Why a lead is recycled.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "later this year"}))]
 struct Recycling {
-    /// In the owner's words.
+    /// Free text.
     #[schemars(with = "form::Reason")]
     reason: String,
 }
 
-/// Why a lead will not buy.
+/// Why a lead is disqualified.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "no_budget", "note": "next year, perhaps"}))]
 struct Disqualification {
     /// The reason.
     reason: DisqualifyReason,
-    /// More, in the owner's words.
+    /// A note, as free text.
     #[serde(default)]
     #[schemars(with = "Option<form::Note>")]
     note: Option<String>,
@@ -152,43 +152,43 @@ struct Disqualification {
 struct LeadResource {
     /// Its id.
     id: Uuid,
-    /// Where it stands.
+    /// Its status.
     status: LeadStatus,
-    /// The person's full name; empty when they are erased.
+    /// The person's full name. Empty if the lead was erased.
     name: String,
-    /// The organization they speak for.
+    /// The organization that the person represents.
     #[serde(skip_serializing_if = "Option::is_none")]
     company: Option<String>,
-    /// What they do there.
+    /// Job title at that organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     /// E-mail address, lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    /// Telephone number, E.164.
+    /// Telephone number in E.164 format.
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<PostalAddress>,
-    /// Where it came from.
+    /// The source of the lead.
     source: LeadSource,
-    /// The user who works on it.
+    /// The responsible user, as the subject of their token.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// Why it is disqualified, such as `no_budget`, or recycled, in its owner's words.
+    /// Why it is disqualified (a code such as `no_budget`) or recycled (free text).
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What was noted when it was disqualified.
+    /// The note that was made when it was disqualified.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
-    /// What became of it, once it is converted.
+    /// The result of the conversion. Absent until the lead is converted.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<LeadConversion>,
-    /// When anything last happened to it.
+    /// When it last changed.
     changed_at: DateTime<Utc>,
 }
 
@@ -221,7 +221,7 @@ impl Example for LeadResource {
     }
 }
 
-/// What became of a lead.
+/// The result of a lead's conversion.
 #[derive(Debug, Serialize, JsonSchema)]
 struct LeadConversion {
     /// The account.
@@ -237,7 +237,7 @@ struct LeadConversion {
 impl Leads {
     /// Capture a lead
     ///
-    /// With an owner it is assigned at once.
+    /// A lead that is sent with an owner is assigned to them at once.
     #[oai(path = "/v1/crm/leads", method = "post", operation_id = "captureLead")]
     async fn capture(&self, command: Command<NewLead>) -> Made {
         let body = command.body;
@@ -254,9 +254,9 @@ impl Leads {
         create(&self.runtime, &command.request, "leads", capture, |id| id.uuid()).await
     }
 
-    /// A lead as it is now
+    /// Get a lead's current state
     ///
-    /// When it took which step, GraphQL says. Needs the permission `crm:lead:read`.
+    /// The history of its steps is available through GraphQL. Needs the permission `crm:lead:read`.
     #[oai(path = "/v1/crm/leads/:lead", method = "get", operation_id = "getLead")]
     async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Found<LeadResource> {
         find_current(&self.runtime, &caller, "crm:lead:read", lead.0, |found: &Current<Lead>| {
@@ -288,7 +288,7 @@ impl Leads {
 
     /// Replace a lead's details
     ///
-    /// What is left out is gone. Needs the permission `crm:lead:write`.
+    /// Omitted fields are cleared. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/change-details", method = "post", operation_id = "changeLeadDetails")]
     async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> Done {
         let body = command.body;
@@ -305,49 +305,49 @@ impl Leads {
         change(&self.runtime, &command.request, lead.0, change_details).await
     }
 
-    /// Make a user responsible for a lead
+    /// Assign a lead to a user
     ///
-    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:lead:write`.
+    /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
+    /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/assign", method = "post", operation_id = "assignLead")]
     async fn assign(&self, command: Command<Assignment>, lead: Path<Uuid>) -> Done {
         let assign = AssignLead { lead: id(&lead), owner: command.body.owner };
         change(&self.runtime, &command.request, lead.0, assign).await
     }
 
-    /// Begin to work on a lead
+    /// Start work on a lead
     ///
-    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:lead:write`.
+    /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
+    /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/start-work", method = "post", operation_id = "startLeadWork")]
     async fn start_work(&self, command: Command<Empty>, lead: Path<Uuid>) -> Done {
         change(&self.runtime, &command.request, lead.0, StartLeadWork { lead: id(&lead) }).await
     }
 
-    /// Find a lead worth selling to
+    /// Qualify a lead
     ///
-    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:lead:write`.
+    /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
+    /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/qualify", method = "post", operation_id = "qualifyLead")]
     async fn qualify(&self, command: Command<Qualification>, lead: Path<Uuid>) -> Done {
         let qualify = QualifyLead { lead: id(&lead), note: command.body.note };
         change(&self.runtime, &command.request, lead.0, qualify).await
     }
 
-    /// Send a lead back: perhaps later
+    /// Recycle a lead for a later attempt
     ///
-    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:lead:write`.
+    /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
+    /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/recycle", method = "post", operation_id = "recycleLead")]
     async fn recycle(&self, command: Command<Recycling>, lead: Path<Uuid>) -> Done {
         let recycle = RecycleLead { lead: id(&lead), reason: command.body.reason };
         change(&self.runtime, &command.request, lead.0, recycle).await
     }
 
-    /// Give a lead up
+    /// Disqualify a lead
     ///
-    /// Where its state does not allow it, 409 `lead_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:lead:write`.
+    /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
+    /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/disqualify", method = "post", operation_id = "disqualifyLead")]
     async fn disqualify(&self, command: Command<Disqualification>, lead: Path<Uuid>) -> Done {
         let Disqualification { reason, note } = command.body;

@@ -55,17 +55,17 @@ pub fn rest(runtime: Runtime) -> Rest {
 /// How the reference groups the operations.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// Somebody who might buy: from capture to conversion.
+    /// Leads (potential customers), from capture to conversion.
     Leads,
-    /// People we deal with.
+    /// Contacts: people at your accounts.
     Contacts,
-    /// Organizations we sell to.
+    /// Accounts: the organizations to which you sell.
     Accounts,
-    /// Deals on their way through a pipeline.
+    /// Opportunities: deals that move through a pipeline.
     Opportunities,
-    /// The ordered stages that deals go through.
+    /// Pipelines and their ordered stages.
     Pipelines,
-    /// The base currency and the rates into it.
+    /// The base currency and the exchange rates.
     Currencies,
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::form;
 
-/// An amount of one currency.
+/// An amount in one currency.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewMoney")]
@@ -14,7 +14,7 @@ pub struct MoneyBody {
     /// Minor units (cents of a euro, whole yen), at least 0.
     #[schemars(with = "form::Minor")]
     minor: i64,
-    /// ISO 4217 code, such as EUR.
+    /// ISO 4217 currency code, such as EUR.
     #[schemars(with = "form::CurrencyCode")]
     currency: String,
 }

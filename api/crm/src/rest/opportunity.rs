@@ -40,46 +40,46 @@ impl Opportunities {
 #[schemars(rename = "NewOpportunity")]
 #[schemars(example = serde_json::json!({"name": "UNIVAC", "pipeline": "0197a8a0-0000-7000-8000-000000000001", "amount": {"minor": 12_500_000, "currency": "EUR"}, "close_date": "2027-03-31"}))]
 struct OpportunityBody {
-    /// What it is about.
+    /// Its name.
     #[schemars(with = "form::Name")]
     name: String,
-    /// Who buys.
+    /// The account that buys.
     #[serde(default)]
     account: Option<AccountId>,
-    /// Whom we talk to.
+    /// The contact person.
     #[serde(default)]
     contact: Option<ContactId>,
-    /// The pipeline, for good.
+    /// The pipeline. It cannot be changed later.
     pipeline: PipelineId,
-    /// The stage; none: the first that is not retired.
+    /// The stage. If omitted, the first stage of the pipeline that is not retired.
     #[serde(default)]
     stage: Option<StageId>,
-    /// At least 0; with line items, their sum.
+    /// The amount, at least 0. If there are line items, it must be their sum.
     amount: MoneyBody,
-    /// Expected day of closing.
+    /// Expected close date.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
-    /// The user responsible, by the subject of their token.
+    /// The responsible user, as the subject of their token.
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
-    /// What the amount is made of.
+    /// The line items that make up the amount.
     #[serde(default)]
     #[schemars(length(max = LINE_ITEMS))]
     line_items: Vec<LineItemBody>,
 }
 
-/// A line of what is sold.
+/// A line item: something that is sold.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewLineItem")]
 struct LineItemBody {
-    /// What it is.
+    /// The name of the product or service.
     #[schemars(with = "form::Name")]
     name: String,
-    /// How many, at least 1.
+    /// Quantity, at least 1.
     quantity: form::Number<1>,
-    /// Price of one, in minor units of the opportunity's currency, at least 0.
+    /// Unit price in minor units of the opportunity's currency, at least 0.
     #[schemars(with = "form::Minor")]
     unit_price_minor: i64,
 }
@@ -95,7 +95,7 @@ fn line_items(bodies: Vec<LineItemBody>) -> Vec<LineItem> {
         .collect()
 }
 
-/// Another name.
+/// A new name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "UNIVAC, second delivery"}))]
@@ -105,61 +105,61 @@ pub(super) struct NewName {
     pub name: String,
 }
 
-/// Where to.
+/// A new stage.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"stage": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewStage {
-    /// A stage of its pipeline.
+    /// A stage of the opportunity's pipeline.
     stage: StageId,
 }
 
-/// Another amount.
+/// A new amount.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"amount": {"minor": 12_500_000, "currency": "EUR"}}))]
 struct NewAmount {
-    /// At least 0; with line items, their sum.
+    /// The amount, at least 0. If there are line items, it must be their sum.
     amount: MoneyBody,
-    /// What the amount is made of: all of it.
+    /// All line items that make up the amount. They replace the current ones.
     #[serde(default)]
     #[schemars(length(max = LINE_ITEMS))]
     line_items: Vec<LineItemBody>,
 }
 
-/// Another day.
+/// A new expected close date.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"close_date": "2027-03-31"}))]
 struct NewCloseDate {
-    /// Expected day of closing.
+    /// Expected close date.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }
 
-/// Who buys.
+/// The account that buys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"account": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewOpportunityAccount {
-    /// The account; null: none.
+    /// The account, or null for none.
     #[serde(deserialize_with = "face::nullable")]
     #[schemars(with = "face::Nullable<AccountId>")]
     account: Option<AccountId>,
 }
 
-/// Whom we talk to.
+/// The contact person.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"contact": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct NewOpportunityContact {
-    /// The contact; null: nobody yet.
+    /// The contact, or null for none.
     #[serde(deserialize_with = "face::nullable")]
     #[schemars(with = "face::Nullable<ContactId>")]
     contact: Option<ContactId>,
 }
 
-/// Why it was lost.
+/// Why an opportunity was lost.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "too dear"}))]
@@ -169,12 +169,12 @@ struct Loss {
     reason: String,
 }
 
-/// Where it goes on.
+/// The stage in which an opportunity is reopened.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"stage": "0197a8a0-0000-7000-8000-000000000001"}))]
 struct Reopening {
-    /// The stage; none: the one in which it was closed.
+    /// The stage. If omitted, the stage in which it was closed.
     #[serde(default)]
     stage: Option<StageId>,
 }
@@ -185,34 +185,34 @@ struct Reopening {
 struct OpportunityResource {
     /// Its id.
     id: Uuid,
-    /// Where it stands.
+    /// Its status.
     status: OpportunityStatus,
-    /// What it is about.
+    /// Its name.
     name: String,
-    /// Who buys.
+    /// The account that buys.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<Uuid>,
-    /// Whom we talk to.
+    /// The contact person.
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<Uuid>,
     /// The pipeline.
     pipeline: Uuid,
-    /// The stage; of a closed one, the last.
+    /// The current stage or, if the opportunity is closed, its last stage.
     stage: Uuid,
     /// The amount.
     amount: Money,
-    /// What the amount is made of.
+    /// The line items that make up the amount.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     line_items: Vec<LineItem>,
-    /// Expected day of closing.
+    /// Expected close date.
     close_date: NaiveDate,
-    /// The user responsible.
+    /// The responsible user, as the subject of their token.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// Why it was lost, as long as it is.
+    /// Why it was lost. Present only while its status is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost_reason: Option<String>,
-    /// When anything last happened to it.
+    /// When it last changed.
     changed_at: DateTime<Utc>,
 }
 
@@ -259,9 +259,9 @@ impl Opportunities {
         create(&self.runtime, &command.request, "opportunities", open, |id| id.uuid()).await
     }
 
-    /// An opportunity as it is now
+    /// Get an opportunity's current state
     ///
-    /// When it took which step, GraphQL says. Needs the permission `crm:opportunity:read`.
+    /// The history of its steps is available through GraphQL. Needs the permission `crm:opportunity:read`.
     #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
     async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
         find_current(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |found: &Current<Opportunity>| {
@@ -296,8 +296,8 @@ impl Opportunities {
 
     /// Move an opportunity to another stage of its pipeline
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/move-stage", method = "post", operation_id = "moveOpportunity")]
     async fn move_stage(&self, command: Command<NewStage>, opportunity: Path<Uuid>) -> Done {
         let to = MoveOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
@@ -306,8 +306,8 @@ impl Opportunities {
 
     /// Change an opportunity's amount
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-amount",
         method = "post",
@@ -323,10 +323,10 @@ impl Opportunities {
         change(&self.runtime, &command.request, opportunity.0, amount).await
     }
 
-    /// Expect an opportunity to close on another day
+    /// Change an opportunity's expected close date
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-close-date",
         method = "post",
@@ -337,7 +337,7 @@ impl Opportunities {
         change(&self.runtime, &command.request, opportunity.0, day).await
     }
 
-    /// Make another user responsible for an opportunity
+    /// Assign an opportunity to another user
     ///
     /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reassign", method = "post", operation_id = "reassignOpportunity")]
@@ -346,10 +346,10 @@ impl Opportunities {
         change(&self.runtime, &command.request, opportunity.0, reassign).await
     }
 
-    /// Have an opportunity with another account, or with none
+    /// Change an opportunity's account
     ///
-    /// Also when it is closed: it may have been booked on the wrong one. Its contact stays. Needs the permission
-    /// `crm:opportunity:write`.
+    /// Null removes the account. This is also possible when the opportunity is closed, to correct a mistake. The opportunity's
+    /// contact does not change. Needs the permission `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-account",
         method = "post",
@@ -360,9 +360,10 @@ impl Opportunities {
         change(&self.runtime, &command.request, opportunity.0, account).await
     }
 
-    /// Talk to another contact about an opportunity, or to none
+    /// Change an opportunity's contact
     ///
-    /// One of whom nothing is kept is refused (`contact_erased`). Needs the permission `crm:opportunity:write`.
+    /// Null removes the contact. A contact that was erased is refused with `contact_erased`. Needs the permission
+    /// `crm:opportunity:write`.
     #[oai(
         path = "/v1/crm/opportunities/:opportunity/change-contact",
         method = "post",
@@ -373,30 +374,30 @@ impl Opportunities {
         change(&self.runtime, &command.request, opportunity.0, contact).await
     }
 
-    /// Win an opportunity: the customer signed
+    /// Close an opportunity as won
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/win", method = "post", operation_id = "winOpportunity")]
     async fn win(&self, command: Command<Empty>, opportunity: Path<Uuid>) -> Done {
         let win = WinOpportunity { opportunity: id(&opportunity) };
         change(&self.runtime, &command.request, opportunity.0, win).await
     }
 
-    /// Lose an opportunity: the customer will not sign
+    /// Close an opportunity as lost
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/lose", method = "post", operation_id = "loseOpportunity")]
     async fn lose(&self, command: Command<Loss>, opportunity: Path<Uuid>) -> Done {
         let lose = LoseOpportunity { opportunity: id(&opportunity), reason: command.body.reason };
         change(&self.runtime, &command.request, opportunity.0, lose).await
     }
 
-    /// Open a closed opportunity again
+    /// Reopen a closed opportunity
     ///
-    /// Where its state does not allow it, 409 `opportunity_step_not_allowed` says what it does allow. Needs the permission
-    /// `crm:opportunity:write`.
+    /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
+    /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reopen", method = "post", operation_id = "reopenOpportunity")]
     async fn reopen(&self, command: Command<Reopening>, opportunity: Path<Uuid>) -> Done {
         let reopen = ReopenOpportunity { opportunity: id(&opportunity), stage: command.body.stage };

@@ -32,20 +32,20 @@ impl Pipelines {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Sales", "stages": [{"name": "Discovery", "probability": 20}, {"name": "Offer", "probability": 60}]}))]
 struct NewPipeline {
-    /// Unique in the tenant.
+    /// Its name, unique in the tenant.
     #[schemars(with = "form::Name")]
     name: String,
-    /// In order; 1 to 50.
+    /// Its stages in order: 1 to 50.
     #[schemars(length(min = 1, max = MAX_STAGES))]
     stages: Vec<StageBody>,
 }
 
-/// The identifiers of a new pipeline.
+/// The ids of a new pipeline and its stages.
 #[derive(Debug, Serialize, JsonSchema)]
 struct PipelineMade {
-    /// The pipeline's.
+    /// The pipeline's id.
     id: Uuid,
-    /// Its stages', in their order.
+    /// The ids of its stages, in order.
     stages: Vec<Uuid>,
 }
 
@@ -69,12 +69,12 @@ struct StageResource {
     id: Uuid,
     /// Its name.
     name: String,
-    /// How likely a deal in it is won, in per cent.
+    /// Probability that a deal in this stage is won, in per cent: 0 to 100.
     probability: u8,
-    /// After so many days without a change a deal in it is rotten; absent: never.
+    /// After this number of days without a change, a deal in this stage counts as rotten. If absent, deals never do.
     #[serde(skip_serializing_if = "Option::is_none")]
     rotten_after_days: Option<u16>,
-    /// Nothing moves into it any more.
+    /// Whether it is retired: no deal can move into it any more.
     retired: bool,
 }
 
@@ -100,7 +100,7 @@ impl Example for PipelineResource {
 
 #[OpenApi(tag = "Tag::Pipelines")]
 impl Pipelines {
-    /// Set a pipeline up
+    /// Create a pipeline
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines", method = "post", operation_id = "createPipeline")]
@@ -116,7 +116,7 @@ impl Pipelines {
         Ok(made.created(location))
     }
 
-    /// A pipeline as it is now
+    /// Get a pipeline's current state
     ///
     /// Needs the permission `crm:pipeline:read`.
     #[oai(path = "/v1/crm/pipelines/:pipeline", method = "get", operation_id = "getPipeline")]

@@ -25,18 +25,19 @@ impl Stages {
     }
 }
 
-/// What a stage is.
+/// All properties of a stage.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewPipelineStage")]
 #[schemars(example = serde_json::json!({"name": "Offer", "probability": 60, "rotten_after_days": 30}))]
 pub struct StageBody {
-    /// Unique in its pipeline.
+    /// Its name, unique in the pipeline.
     #[schemars(with = "form::Name")]
     name: String,
-    /// How likely a deal in it is won: 0 to 100 per cent.
+    /// Probability that a deal in this stage is won, in per cent: 0 to 100.
     probability: Whole<u8, 0, 100>,
-    /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
+    /// After this number of days without a change, a deal in this stage counts as rotten: 1 to 3650. If omitted, deals never
+    /// do.
     #[serde(default)]
     rotten_after_days: Option<Whole<u16, 1, 3650>>,
 }
@@ -51,35 +52,36 @@ impl From<StageBody> for StageFields {
     }
 }
 
-/// A stage to put in.
+/// A stage to add to a pipeline.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Negotiation", "probability": 80}))]
 struct StageAddition {
-    /// Unique in its pipeline.
+    /// Its name, unique in the pipeline.
     #[schemars(with = "form::Name")]
     name: String,
-    /// How likely a deal in it is won: 0 to 100 per cent.
+    /// Probability that a deal in this stage is won, in per cent: 0 to 100.
     probability: Whole<u8, 0, 100>,
-    /// After so many days without a change a deal in it is rotten: 1 to 3650; none: never.
+    /// After this number of days without a change, a deal in this stage counts as rotten: 1 to 3650. If omitted, deals never
+    /// do.
     #[serde(default)]
     rotten_after_days: Option<Whole<u16, 1, 3650>>,
-    /// Where; 0: first; none: last.
+    /// The position in the order of stages; 0 is the first. If omitted, the stage is added last.
     #[serde(default)]
     index: Option<Whole<u32, 0, 50>>,
 }
 
-/// Another order.
+/// A new order of stages.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"order": ["0197a8a0-0000-7000-8000-000000000002", "0197a8a0-0000-7000-8000-000000000001"]}))]
 struct StageOrder {
-    /// All stages of the pipeline, each once.
+    /// The ids of all stages of the pipeline, each once.
     #[schemars(length(min = 1, max = MAX_STAGES))]
     order: Vec<StageId>,
 }
 
-/// A stage that was put in.
+/// A stage that was added.
 #[derive(Debug, Serialize, JsonSchema)]
 struct StageAdded {
     /// The pipeline.
@@ -96,7 +98,7 @@ impl Example for StageAdded {
 
 #[OpenApi(tag = "Tag::Pipelines")]
 impl Stages {
-    /// Put a stage into a pipeline
+    /// Add a stage to a pipeline
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages", method = "post", operation_id = "addStage")]
@@ -108,7 +110,7 @@ impl Stages {
         Ok(Changed::new(SERVICE, done, |stage| StageAdded { id: pipeline.0, stage: stage.uuid() }))
     }
 
-    /// Put a pipeline's stages in another order
+    /// Reorder the stages of a pipeline
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/reorder-stages", method = "post", operation_id = "reorderStages")]
@@ -117,27 +119,30 @@ impl Stages {
         change(&self.runtime, &command.request, pipeline.0, reorder).await
     }
 
-    /// Change a stage's name, probability and patience
+    /// Change a stage
     ///
-    /// Needs the permission `crm:pipeline:write`.
+    /// Replaces its name, its probability and the number of days after which a deal in it counts as rotten. Needs the permission
+    /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/change", method = "post", operation_id = "changeStage")]
     async fn change(&self, command: Command<StageBody>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let changed = ChangeStage { pipeline: id(&pipeline), stage: id(&stage), fields: command.body.into() };
         change(&self.runtime, &command.request, pipeline.0, changed).await
     }
 
-    /// Let nothing move into a stage any more
+    /// Retire a stage
     ///
-    /// What is in it stays there until it is moved. Needs the permission `crm:pipeline:write`.
+    /// No deal can move into a retired stage. Deals that are in it stay there until they are moved. Needs the permission
+    /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/retire", method = "post", operation_id = "retireStage")]
     async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let retire = RetireStage { pipeline: id(&pipeline), stage: id(&stage) };
         change(&self.runtime, &command.request, pipeline.0, retire).await
     }
 
-    /// Take away a stage that no opportunity was ever in
+    /// Remove a stage that was never used
     ///
-    /// One that an opportunity is or was in can only be retired. Needs the permission `crm:pipeline:write`.
+    /// A stage in which an opportunity is or ever was cannot be removed; it can only be retired. Needs the permission
+    /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/remove", method = "post", operation_id = "removeStage")]
     async fn remove(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
         let remove = RemoveStage { pipeline: id(&pipeline), stage: id(&stage) };

@@ -10,7 +10,7 @@ pub use rest::Catalogue;
 
 use kernel::EventType;
 
-/// What an event type means, in the words of its declaration.
+/// The description of an event type, from its declaration.
 fn description(event: &EventType) -> &str {
     event.schema.get("description").and_then(serde_json::Value::as_str).unwrap_or_default()
 }

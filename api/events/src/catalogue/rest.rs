@@ -25,10 +25,10 @@ impl Catalogue {
     }
 }
 
-/// Every type and version that may stand in the log.
+/// Every event type and version that the log can contain.
 #[derive(Debug, Serialize, JsonSchema)]
 struct EventTypes {
-    /// By service and aggregate, current forms before retired ones.
+    /// Ordered by service and aggregate; current versions come before retired ones.
     types: Vec<Summary>,
 }
 
@@ -36,27 +36,27 @@ struct EventTypes {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "EventTypeSummary")]
 struct Summary {
-    /// Wire name, such as `crm.lead.qualified`.
+    /// The name of the event type, such as `crm.lead.qualified`.
     r#type: String,
-    /// Version of the payload's form, from 1.
+    /// The version of the payload's format, counted from 1.
     version: u32,
-    /// The aggregate to which it happens, such as `crm.lead`.
+    /// The type of aggregate to which the event belongs, such as `crm.lead`.
     aggregate_type: String,
-    /// What it means.
+    /// A description of the event.
     description: String,
-    /// Whether it is only read any more: stored events keep this form, new ones have a later one.
+    /// Whether this version is retired: stored events keep it, but new events use a later version.
     retired: bool,
 }
 
-/// A version of an event type, with its form.
+/// A version of an event type, with its schema.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "EventType")]
 struct Detail {
     #[serde(flatten)]
     summary: Summary,
-    /// JSON Schema (2020-12) of the payload.
+    /// The JSON Schema (2020-12) of the payload.
     schema: Value,
-    /// A payload of this form.
+    /// An example of a payload.
     example: Value,
 }
 
@@ -100,17 +100,17 @@ impl From<&EventType> for Summary {
 
 #[OpenApi(tag = "Tag::Events")]
 impl Catalogue {
-    /// All event types
+    /// List all event types
     ///
-    /// Whoever has a token may ask.
+    /// Any valid token is sufficient; no permission is needed.
     #[oai(path = "/v1/events/types", method = "get", operation_id = "listEventTypes")]
     async fn list(&self, _caller: Authenticated) -> Result<Plain<EventTypes>, Problem> {
         Ok(Plain(EventTypes { types: self.types.iter().map(Summary::from).collect() }))
     }
 
-    /// An event type with its JSON Schema and an example
+    /// Get an event type's JSON Schema and an example
     ///
-    /// Whoever has a token may ask.
+    /// Any valid token is sufficient; no permission is needed.
     #[oai(path = "/v1/events/types/:type/:version", method = "get", operation_id = "getEventType")]
     async fn get(
         &self,
@@ -128,7 +128,7 @@ impl Catalogue {
         let versions: Vec<u32> =
             self.types.iter().filter(|event| event.name == name).map(|event| event.version).collect();
         let allowed = if versions.is_empty() {
-            "GET /v1/events/types lists the types that there are".to_owned()
+            "GET /v1/events/types lists all types".to_owned()
         } else {
             format!("it has the versions {versions:?}")
         };

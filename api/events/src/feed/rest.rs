@@ -32,10 +32,10 @@ impl Feeds {
 impl Feeds {
     /// Follow the tenant's events
     ///
-    /// Server-sent events, in the order of the log, each once: first what is recorded after the given position, then what
-    /// happens, as it happens. Each event's data is a CloudEvent in JSON with the payload as stored; its id is where the feed
-    /// is: send it back as Last-Event-ID (browsers do so by themselves) or as `after` to go on there. Without either the feed
-    /// begins now.
+    /// A stream of server-sent events, in the order of the log and each exactly once: first the events that were recorded after
+    /// the given position, then new events as they happen. The data of each event is a CloudEvent in JSON with the payload as
+    /// stored. The id of each event is the position of the feed. To continue after an interruption, send it as Last-Event-ID
+    /// (browsers do so automatically) or as `after`. Without either, the feed starts with new events.
     ///
     /// Needs the permission `<service>:history:read` of each service that is followed.
     #[oai(path = "/v1/events", method = "get", operation_id = "followEvents")]
@@ -44,17 +44,18 @@ impl Feeds {
         &self,
         request: &poem::Request,
         Authenticated(caller): Authenticated,
-        /// Only this service's events, such as `crm`; else those of all that the caller may read.
+        /// Only events of this service, such as `crm`. Default: all services that the caller may read.
         service: Query<Option<String>>,
-        /// Only these types, with commas between: `crm.lead.qualified,crm.account.*`.
+        /// Only events of these types, separated by commas: `crm.lead.qualified,crm.account.*`.
         types: Query<Option<String>>,
-        /// Only of aggregates of this type, such as `crm.lead`.
+        /// Only events of aggregates of this type, such as `crm.lead`.
         aggregate: Query<Option<String>>,
-        /// Only of the aggregate with this id.
+        /// Only events of the aggregate with this id.
         id: Query<Option<String>>,
-        /// After this position: `crm=1234`, or a number where one service is followed; 0: from the first event on.
+        /// Only events after this position: `crm=1234`, or a plain number if one service is followed. 0 starts with the first
+        /// event.
         after: Query<Option<String>>,
-        /// The last event's id: wins over `after`.
+        /// The id of the last event that the client received. It takes precedence over `after`.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
     ) -> Result<EventStream, Problem> {
@@ -74,7 +75,8 @@ impl Feeds {
             let head = runtime.store.head().await.map_err(|error| log_unreadable(&error))?;
             let after = said.unwrap_or(head);
             if after > head {
-                let detail = format!("the log of {} ends at {head}, before {after}", runtime.service);
+                let detail =
+                    format!("the position {after} is after the end of the log of {}, which is {head}", runtime.service);
                 return Err(Refusal::invalid("position_ahead", detail).with("head", head.0).into());
             }
             running.at(runtime.service, after);
@@ -137,7 +139,7 @@ impl Feeds {
             return Ok(name);
         }
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let detail = format!("aggregate: no event is of {name:?}; allowed: {known}");
+        let detail = format!("aggregate: there is no aggregate type {name:?}; allowed: {known}");
         Err(Refusal::invalid("parameter_invalid", detail).with("parameter", "aggregate"))
     }
 }
@@ -169,7 +171,7 @@ impl poem_openapi::ApiResponse for EventStream {
     fn meta() -> MetaResponses {
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The events, until the client goes, the token ends or the server stops",
+                description: "The events, until the client disconnects, the token expires or the server stops",
                 status: Some(200),
                 status_range: None,
                 content: vec![MetaMediaType {

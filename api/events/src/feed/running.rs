@@ -28,7 +28,7 @@ impl RunningFeeds {
         if running.len() >= most {
             return Err(Refusal::rate_limited(
                 "too_many_feeds",
-                format!("{most} feeds of this tenant run already; allowed are {most} at a time: end one, or share it"),
+                format!("this tenant already has {most} open feeds, the most that are allowed at a time; close one or share it"),
             )
             .with("allowed", most));
         }

@@ -20,7 +20,7 @@ pub struct Filter {
     pub types: TypePatterns,
     /// Only of aggregates of this type.
     pub aggregate: Option<String>,
-    /// Only of the aggregate with this id.
+    /// Only events of the aggregate with this id.
     pub id: Option<String>,
 }
 

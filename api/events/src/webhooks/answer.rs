@@ -18,40 +18,40 @@ use webhooks::{Change, Delivery, Done, Endpoint, Outcome, State};
 pub struct Webhook {
     /// Its id.
     id: Uuid,
-    /// Its version: the ETag.
+    /// Its version, which is also its ETag.
     version: u64,
     /// The service whose events are sent.
     service: &'static str,
-    /// Where.
+    /// The URL to which events are sent.
     url: String,
-    /// Names of event types, or `crm.lead.*`; none: every type.
+    /// The types of events that are sent, as names or patterns such as `crm.lead.*`. Empty: all types.
     types: Vec<String>,
-    /// What it is for.
+    /// Its purpose, as free text.
     description: String,
-    /// `enabled`; `failing`: the last attempt was not taken; `disabled`: nothing is sent.
+    /// `enabled`; `failing` (the last delivery attempt failed); or `disabled` (nothing is sent).
     #[schemars(extend("enum" = ["enabled", "failing", "disabled"]))]
     state: &'static str,
     /// Why it is disabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled_reason: Option<String>,
-    /// Everything up to here was delivered, or is not wanted.
+    /// The position in the service's log up to which all events were delivered or did not match `types`.
     position: u64,
-    /// Positions of the log that were not looked at yet.
+    /// Number of positions of the log that were not processed yet.
     lag_events: u64,
-    /// How many events were delivered.
+    /// Number of events that were delivered.
     delivered: u64,
-    /// How often the event that comes next was not taken.
+    /// Number of failed attempts to deliver the next event.
     attempts: u32,
-    /// Since when nothing is taken.
+    /// Since when deliveries have been failing.
     #[serde(skip_serializing_if = "Option::is_none")]
     failing_since: Option<DateTime<Utc>>,
-    /// When it is tried again.
+    /// When the next attempt is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<DateTime<Utc>>,
-    /// Until when the former secret signs, too.
+    /// Until when messages are also signed with the previous secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     former_secret_until: Option<DateTime<Utc>>,
-    /// When it was set up.
+    /// When it was created.
     created_at: DateTime<Utc>,
     /// When it was last changed.
     changed_at: DateTime<Utc>,
@@ -89,7 +89,7 @@ impl Webhook {
 /// All webhooks.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Webhooks {
-    /// The oldest of each service first.
+    /// The webhooks of each service, oldest first.
     pub webhooks: Vec<Webhook>,
 }
 
@@ -99,26 +99,26 @@ pub struct Webhooks {
 pub struct DeliveryResource {
     /// Its id.
     id: Uuid,
-    /// The `webhook-id`: the event's id, the same in each attempt.
+    /// The header `webhook-id`: the event's id, the same in every attempt.
     webhook_id: Uuid,
-    /// The event's type; `inopsio.webhook.ping`: a test.
+    /// The event's type. A test message has the type `inopsio.webhook.ping`.
     event_type: String,
-    /// Where the event stands in the log.
+    /// The position of the event in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, counted from 1.
     attempt: u32,
-    /// When.
+    /// The time.
     sent_at: DateTime<Utc>,
-    /// How long the answer took.
+    /// The response time in milliseconds.
     duration_ms: u64,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// What went wrong; absent: it was delivered.
+    /// The error. Absent if the event was delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// The beginning of the answer.
+    /// The beginning of the response's body.
     response: String,
 }
 
@@ -139,31 +139,31 @@ impl From<Delivery> for DeliveryResource {
     }
 }
 
-/// What was delivered, or tried.
+/// A page of delivery attempts.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDeliveries")]
 pub struct Deliveries {
-    /// The last first.
+    /// The entries of the page, most recent first.
     pub deliveries: Vec<DeliveryResource>,
-    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    /// The cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Uuid>,
 }
 
-/// What somebody did with a webhook.
+/// A change of a webhook's settings.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookChange")]
 pub struct ChangeResource {
-    /// The webhook's version after it.
+    /// The webhook's version after the change.
     version: u64,
-    /// Who: the subject of a token, or `inopsio`, when it was disabled because it failed.
+    /// Who made the change: the subject of a token, or `inopsio` if the webhook was disabled because its deliveries failed.
     actor: String,
-    /// When.
+    /// The time.
     changed_at: DateTime<Utc>,
-    /// `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
+    /// The kind of change: `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
     #[schemars(extend("enum" = ["created", "changed", "enabled", "disabled", "secret_rotated", "replayed", "removed"]))]
     change: String,
-    /// More of it.
+    /// Details of the change.
     detail: serde_json::Value,
 }
 
@@ -174,32 +174,32 @@ impl From<Change> for ChangeResource {
     }
 }
 
-/// Who did what, and when.
+/// A page of a webhook's change history.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookChanges")]
 pub struct Changes {
-    /// The last first.
+    /// The entries of the page, most recent first.
     pub changes: Vec<ChangeResource>,
-    /// Where the next page begins: send it as `after`. Absent: this is the last one.
+    /// The cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
 
-/// What became of a test message.
+/// The result of a test message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookPing")]
 pub struct Ping {
-    /// Whether the receiver took it.
+    /// Whether the receiver accepted it.
     delivered: bool,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// What went wrong.
+    /// The error.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// How long the answer took.
+    /// The response time in milliseconds.
     duration_ms: u64,
-    /// The beginning of the answer.
+    /// The beginning of the response's body.
     response: String,
 }
 
@@ -215,26 +215,26 @@ impl From<Outcome> for Ping {
     }
 }
 
-/// What was changed.
+/// The webhook that was changed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookChanged")]
 struct Summary {
     /// The webhook's id.
     id: Uuid,
-    /// Its version: its ETag.
+    /// Its version, which is also its ETag.
     version: u64,
 }
 
-/// What was made, with a secret.
+/// A webhook and its new secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookSecretMade")]
 struct WithSecret {
     /// The webhook's id.
     id: Uuid,
-    /// Its version: its ETag.
+    /// Its version, which is also its ETag.
     version: u64,
-    /// The new secret, `whsec_…`: no other answer has it. Absent in the answer to a repeated request, when it was rotated since, or the
-    /// webhook removed.
+    /// The new secret, `whsec_…`. It is shown only in this answer. Absent in the answer to a repeated request if the secret was
+    /// rotated or the webhook removed since.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -317,9 +317,9 @@ fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str,
     }
 }
 
-const ETAG: (&str, &str) = ("ETag", "The webhook's version");
+const ETAG: (&str, &str) = ("ETag", "The version of the webhook");
 const REPLAYED: (&str, &str) =
-    ("Idempotency-Replayed", "true: this is the first answer to the same key, and nothing was done again");
+    ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
 
 impl poem_openapi::ApiResponse for Changed {
     fn meta() -> MetaResponses {
@@ -343,7 +343,7 @@ impl poem_openapi::ApiResponse for Rotated {
 
 impl poem_openapi::ApiResponse for Made {
     fn meta() -> MetaResponses {
-        meta::<WithSecret>(201, "Made", &[("Location", "Where it is"), ETAG, REPLAYED])
+        meta::<WithSecret>(201, "Created", &[("Location", "The path of the new webhook"), ETAG, REPLAYED])
     }
 
     fn register(registry: &mut Registry) {

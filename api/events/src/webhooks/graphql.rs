@@ -9,14 +9,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use webhooks::{Delivery, Endpoint, READ, State};
 
-/// The events of all services, as they are offered to others.
+/// Webhooks, which deliver the events of all services to other systems.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventsQuery;
 
-/// The events of all services, as they are offered to others.
+/// Webhooks, which deliver the events of all services to other systems.
 #[graphql_object(context = Context)]
 impl EventsQuery {
-    /// All webhooks, the oldest of each service first.
+    /// All webhooks, those of each service oldest first.
     async fn webhooks(context: &Context) -> FieldResult<Option<Vec<Webhook>>> {
         context.require(READ)?;
         let mut all = Vec::new();
@@ -42,25 +42,25 @@ impl EventsQuery {
     }
 }
 
-/// How a webhook stands.
+/// The state of a webhook.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum WebhookState {
     /// Events are sent.
     Enabled,
-    /// They are, and the last attempt was not taken.
+    /// Events are sent, but the last delivery attempt failed.
     Failing,
-    /// Nothing is sent.
+    /// No events are sent.
     Disabled,
 }
 
-/// A place to which events are delivered.
+/// A URL to which events are delivered.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     service: Service,
     endpoint: Endpoint,
 }
 
-/// A place to which events are delivered.
+/// A URL to which events are delivered.
 #[graphql_object(context = Context)]
 impl Webhook {
     /// Its id.
@@ -78,22 +78,22 @@ impl Webhook {
         self.service.name()
     }
 
-    /// Where.
+    /// The URL to which events are sent.
     fn url(&self) -> &str {
         &self.endpoint.url
     }
 
-    /// Names of event types, or `crm.lead.*`; none: every type.
+    /// The types of events that are sent, as names or patterns such as `crm.lead.*`. Empty: all types.
     fn types(&self) -> &[String] {
         self.endpoint.types.as_slice()
     }
 
-    /// What it is for.
+    /// Its purpose, as free text.
     fn description(&self) -> &str {
         &self.endpoint.description
     }
 
-    /// How it stands.
+    /// Its state.
     fn state(&self) -> WebhookState {
         match self.endpoint.state {
             State::Enabled => WebhookState::Enabled,
@@ -110,37 +110,37 @@ impl Webhook {
         }
     }
 
-    /// Everything up to this position of the service's log was delivered, or is not wanted.
+    /// The position in the service's log up to which all events were delivered or did not match `types`.
     fn position(&self) -> BigInt {
         BigInt(self.endpoint.position.0.into())
     }
 
-    /// Positions of the log that were not looked at yet.
+    /// Number of positions of the log that were not processed yet.
     fn lag_events(&self) -> BigInt {
         BigInt(self.endpoint.lag().into())
     }
 
-    /// How many events were delivered.
+    /// Number of events that were delivered.
     fn delivered(&self) -> BigInt {
         BigInt(self.endpoint.delivered.into())
     }
 
-    /// How often the event that comes next was not taken.
+    /// Number of failed attempts to deliver the next event.
     fn attempts(&self) -> i32 {
         int(self.endpoint.attempts.into())
     }
 
-    /// Since when nothing is taken.
+    /// Since when deliveries have been failing.
     fn failing_since(&self) -> Option<DateTime<Utc>> {
         self.endpoint.failing_since
     }
 
-    /// When it is tried again.
+    /// When the next attempt is made.
     fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
         self.endpoint.next_attempt_at
     }
 
-    /// When it was set up.
+    /// When it was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.endpoint.created_at
     }
@@ -150,7 +150,7 @@ impl Webhook {
         self.endpoint.changed_at
     }
 
-    /// What was delivered, or tried, the last first; the last 1,000 are kept.
+    /// Delivery attempts, most recent first. The last 1,000 are kept.
     async fn deliveries(
         &self,
         context: &Context,
@@ -170,7 +170,7 @@ async fn count(context: &Context, (service, webhook): &(Service, Uuid)) -> Field
     Ok(load::<DeliveryCounts>(context, *service, *webhook).await?.unwrap_or_default())
 }
 
-/// What was delivered to webhooks: to each before which one, and how many.
+/// Loads delivery attempts of several webhooks: for each, those before a given one, up to a number.
 struct Deliveries;
 
 impl Fetch for Deliveries {
@@ -191,7 +191,7 @@ impl Fetch for Deliveries {
     }
 }
 
-/// How many deliveries are kept of webhooks.
+/// Counts the stored delivery attempts of several webhooks.
 struct DeliveryCounts;
 
 impl Fetch for DeliveryCounts {
@@ -205,7 +205,7 @@ impl Fetch for DeliveryCounts {
 }
 
 connection! {
-    /// A page of what was delivered to a webhook.
+    /// A page of a webhook's delivery attempts.
     pub struct WebhookDeliveryConnection of WebhookDelivery by WebhookDeliveryEdge, counted by count where (Service, Uuid)
 }
 
@@ -215,23 +215,23 @@ connection! {
 pub struct WebhookDelivery {
     /// Its id.
     id: Uuid,
-    /// The `webhook-id`: the event's id, the same in each attempt.
+    /// The header `webhook-id`: the event's id, the same in every attempt.
     webhook_id: Uuid,
-    /// The event's type; `inopsio.webhook.ping`: a test.
+    /// The event's type. A test message has the type `inopsio.webhook.ping`.
     event_type: String,
-    /// Where the event stands in the log.
+    /// The position of the event in the log.
     position: Option<BigInt>,
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, counted from 1.
     attempt: i32,
-    /// When.
+    /// When the attempt was made.
     sent_at: DateTime<Utc>,
-    /// How long the answer took.
+    /// The response time in milliseconds.
     duration_ms: i32,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     status: Option<i32>,
-    /// What went wrong; none: it was delivered.
+    /// The error; `null` if the event was delivered.
     error: Option<String>,
-    /// The beginning of the answer.
+    /// The beginning of the response's body.
     response: String,
 }
 

@@ -32,72 +32,72 @@ struct NewWebhook {
     /// The service whose events are sent, such as `crm`.
     #[schemars(length(max = 40))]
     service: String,
-    /// Where: `https://…`, a public address.
+    /// The URL to which events are sent: `https://…`, at a public address.
     #[schemars(length(max = 2048))]
     url: String,
-    /// Names of event types, or `crm.lead.*`; none: every type.
+    /// The types of events to send, as names or patterns such as `crm.lead.*`. Empty: all types.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(max = 200)))]
     types: Vec<String>,
-    /// What it is for.
+    /// Its purpose, as free text.
     #[serde(default)]
     #[schemars(length(max = 200))]
     description: String,
-    /// After this position of the service's log; without it, from now on. 0: from the first event on.
+    /// Send only events after this position of the service's log. 0 starts with the first event. Default: only new events.
     #[serde(default)]
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     after: Option<u64>,
 }
 
-/// What a webhook is: all of it, what is left out is gone.
+/// All settings of a webhook. Omitted fields are cleared.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"url": "https://hooks.example.com/inopsio", "types": ["crm.lead.*"], "description": "the data warehouse"}))]
 struct WebhookDetails {
-    /// Where: `https://…`, a public address.
+    /// The URL to which events are sent: `https://…`, at a public address.
     #[schemars(length(max = 2048))]
     url: String,
-    /// Names of event types, or `crm.lead.*`; none: every type.
+    /// The types of events to send, as names or patterns such as `crm.lead.*`. Empty: all types.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(max = 200)))]
     types: Vec<String>,
-    /// What it is for.
+    /// Its purpose, as free text.
     #[serde(default)]
     #[schemars(length(max = 200))]
     description: String,
 }
 
-/// Why nothing is sent any more.
+/// The reason for disabling a webhook.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DisableWebhook")]
 #[schemars(example = serde_json::json!({"reason": "the receiver is being moved"}))]
 struct Disable {
-    /// Why, for people.
+    /// Free text.
     #[serde(default)]
     #[schemars(length(max = 200))]
     reason: String,
 }
 
-/// How long the former secret is good.
+/// How long the previous secret stays valid.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RotateWebhookSecret")]
 #[schemars(example = serde_json::json!({"overlap_hours": 24}))]
 struct Rotate {
-    /// For how many hours the former secret signs, too: 0 to 168.
+    /// Number of hours during which messages are also signed with the previous secret: 0 to 168.
     #[serde(default = "a_day")]
     #[schemars(range(max = 168))]
     overlap_hours: u32,
 }
 
-/// What is delivered again.
+/// The events to deliver again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ReplayWebhook")]
 #[schemars(example = serde_json::json!({"after": 1000}))]
 struct Replay {
-    /// Everything after this position is delivered (again); 0: everything.
+    /// All events after this position are delivered, also those that were delivered before. 0: all events.
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     after: u64,
 }
@@ -108,7 +108,7 @@ const fn a_day() -> u32 {
 
 #[OpenApi(tag = "Tag::Webhooks")]
 impl WebhookSettings {
-    /// All webhooks
+    /// List all webhooks
     ///
     /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks", method = "get", operation_id = "listWebhooks")]
@@ -122,13 +122,13 @@ impl WebhookSettings {
         Ok(Plain(Webhooks { webhooks: all }))
     }
 
-    /// Set a webhook up
+    /// Create a webhook
     ///
-    /// Its events are sent as CloudEvents in JSON, signed as the Standard Webhooks specification says (`webhook-id`,
-    /// `webhook-timestamp`, `webhook-signature`), in order, each until the receiver answers 2xx. The answer has the secret: it
-    /// is not shown again.
+    /// Events are sent as CloudEvents in JSON, signed according to the Standard Webhooks specification (`webhook-id`,
+    /// `webhook-timestamp`, `webhook-signature`). They are sent in order; each is retried until the receiver answers 2xx. The
+    /// answer contains the secret, which is not shown again.
     ///
-    /// Needs `<service>:history:read`, too.
+    /// Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks", method = "post", operation_id = "createWebhook")]
     async fn create(&self, command: Command<NewWebhook>) -> Result<Made, Problem> {
         let NewWebhook { service, url, types, description, after } = command.body;
@@ -144,7 +144,7 @@ impl WebhookSettings {
         Ok(Made(home.carry_out(&request(command.request)?, act).await?))
     }
 
-    /// A webhook as it is now
+    /// Get a webhook's current state
     ///
     /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook", method = "get", operation_id = "getWebhook")]
@@ -159,9 +159,9 @@ impl WebhookSettings {
         Ok(Resource { body: Webhook::new(home.service(), endpoint), version })
     }
 
-    /// Replace what a webhook is
+    /// Replace a webhook's settings
     ///
-    /// What is left out is gone. Needs the permission `events:webhook:write`.
+    /// Omitted fields are cleared. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/change", method = "post", operation_id = "changeWebhook")]
     async fn change(&self, command: Command<WebhookDetails>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let WebhookDetails { url, types, description } = command.body;
@@ -169,26 +169,27 @@ impl WebhookSettings {
         self.act(command.request, webhook.0, Act::Change { id: webhook.0, fields }).await
     }
 
-    /// Send again to a webhook that was disabled, or failing, from where it was
+    /// Enable a webhook that is disabled or failing
     ///
-    /// Needs the permission `events:webhook:write`.
+    /// Delivery continues with the event where it stopped. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/enable", method = "post", operation_id = "enableWebhook")]
     async fn enable(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         self.act(command.request, webhook.0, Act::Enable { id: webhook.0 }).await
     }
 
-    /// Send nothing to a webhook any more; where it is, is kept
+    /// Disable a webhook
     ///
-    /// Needs the permission `events:webhook:write`.
+    /// Nothing is sent until the webhook is enabled again. Its position is kept. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/disable", method = "post", operation_id = "disableWebhook")]
     async fn disable(&self, command: Command<Disable>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = Act::Disable { id: webhook.0, reason: command.body.reason };
         self.act(command.request, webhook.0, act).await
     }
 
-    /// Give a webhook a new secret; the former one signs beside it for a while
+    /// Rotate a webhook's secret
     ///
-    /// The answer has the new secret: it is not shown again. Needs the permission `events:webhook:write`.
+    /// The answer contains the new secret, which is not shown again. For `overlap_hours`, messages are also signed with the
+    /// previous secret. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
     async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Rotated, Problem> {
         let act = Act::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
@@ -196,16 +197,16 @@ impl WebhookSettings {
         Ok(Rotated(done))
     }
 
-    /// Deliver again what comes after a position
+    /// Deliver the events after a position again
     ///
-    /// Also what was delivered before. Needs the permission `events:webhook:write`.
+    /// This includes events that were delivered before. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(&self, command: Command<Replay>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = Act::Replay { id: webhook.0, after: Position(command.body.after) };
         self.act(command.request, webhook.0, act).await
     }
 
-    /// Take a webhook away
+    /// Remove a webhook
     ///
     /// Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/remove", method = "post", operation_id = "removeWebhook")]
@@ -213,9 +214,10 @@ impl WebhookSettings {
         self.act(command.request, webhook.0, Act::Remove { id: webhook.0 }).await
     }
 
-    /// Send a test message to a webhook now, and say what became of it
+    /// Send a test message to a webhook
     ///
-    /// It is signed as events are; its type is `inopsio.webhook.ping`. Needs the permission `events:webhook:write`.
+    /// The message is sent at once, and the answer shows the result. It is signed like an event and has the type
+    /// `inopsio.webhook.ping`. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/ping", method = "post", operation_id = "pingWebhook")]
     async fn ping(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Plain<Ping>, Problem> {
         let caller = &command.request.caller;
@@ -224,7 +226,7 @@ impl WebhookSettings {
         Ok(Plain(home.ping(caller.tenant(), webhook.0).await?.into()))
     }
 
-    /// What was delivered to a webhook, or tried, the last first
+    /// List a webhook's delivery attempts, most recent first
     ///
     /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/deliveries", method = "get", operation_id = "listWebhookDeliveries")]
@@ -232,9 +234,9 @@ impl WebhookSettings {
         &self,
         Authenticated(caller): Authenticated,
         webhook: Path<Uuid>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
-        /// `next` of the page before.
+        /// The cursor of the page: `next` of the previous page.
         after: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
@@ -247,17 +249,17 @@ impl WebhookSettings {
         Ok(Plain(Deliveries { deliveries: found.into_iter().map(Into::into).collect(), next }))
     }
 
-    /// Who did what with a webhook, the last first; also with one that was removed
+    /// List a webhook's changes, most recent first
     ///
-    /// Needs the permission `events:webhook:read`.
+    /// This also works for a webhook that was removed. Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/changes", method = "get", operation_id = "listWebhookChanges")]
     async fn changes(
         &self,
         Authenticated(caller): Authenticated,
         webhook: Path<Uuid>,
-        /// How many: 1 to 200; 50 unless given.
+        /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
-        /// `next` of the page before.
+        /// The cursor of the page: `next` of the previous page.
         after: Query<Option<u64>>,
     ) -> Result<Plain<Changes>, Problem> {
         caller.require(READ)?;

@@ -2,7 +2,7 @@
 
 use juniper::{GraphQLScalar, ScalarValue};
 
-/// A whole number of any size, as text: `"12345678901"`.
+/// A whole number of any size, as a string: `"12345678901"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLScalar)]
 #[graphql(
     name = "BigInt",

@@ -5,16 +5,16 @@ use kernel::Refusal;
 
 use super::refuse;
 
-/// Where a page stands in its list.
+/// The place of a page in its list.
 #[derive(Clone, Debug, GraphQLObject)]
 pub struct PageInfo {
-    /// Whether rows come before: whether the page was asked for with `after`.
+    /// Whether there are rows before this page, that is, whether the page was requested with `after`.
     pub has_previous_page: bool,
-    /// The first row's cursor.
+    /// The cursor of the first row.
     pub start_cursor: Option<String>,
-    /// Whether more rows follow.
+    /// Whether there are rows after this page.
     pub has_next_page: bool,
-    /// The last row's cursor: give it as `after` to get the next page.
+    /// The cursor of the last row: send it as `after` to get the next page.
     pub end_cursor: Option<String>,
 }
 
@@ -70,7 +70,7 @@ macro_rules! connection {
         #[derive(Clone, juniper::GraphQLObject)]
         #[graphql(context = $crate::graphql::Context)]
         pub struct $edge {
-            /// Where this row stands in the list: give it as `after` to go on from here.
+            /// The cursor of this row: send it as `after` to get the rows after it.
             cursor: String,
             /// The row.
             node: $node,
@@ -99,22 +99,23 @@ macro_rules! connection {
         $(#[$meta])*
         #[juniper::graphql_object(context = $crate::graphql::Context)]
         impl $connection {
-            /// The rows with their cursors.
+            /// The rows of the page with their cursors.
             fn edges(&self) -> &[$edge] {
                 &self.edges
             }
 
-            /// The rows.
+            /// The rows of the page.
             fn nodes(&self) -> Vec<&$node> {
                 self.edges.iter().map(|edge| &edge.node).collect()
             }
 
-            /// Where this page stands in the list.
+            /// The place of this page in the list.
             fn page_info(&self) -> &$crate::graphql::PageInfo {
                 &self.page_info
             }
 
-            /// How many rows the whole list has. Counted when asked for: on large lists that takes its time.
+            /// The number of rows in the whole list. It is counted when it is requested, which can take some time for large
+            /// lists.
             async fn total_count(&self, $context: &$crate::graphql::Context) -> juniper::FieldResult<i32> {
                 let $wanted = &self.filter;
                 Ok($crate::graphql::int($count))

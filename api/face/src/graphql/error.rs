@@ -18,7 +18,7 @@ pub fn refuse(refusal: Refusal) -> FieldError {
 
 /// The error of a subscription that missed events: who reads it has to read anew what it shows.
 pub fn missed(Missed(count): Missed) -> FieldError {
-    let detail = format!("this subscription missed {count} events; read anew what it shows");
+    let detail = format!("this subscription missed {count} events; query the current state again");
     refuse(Refusal::new(Kind::RateLimited, "events_missed", detail).with("missed", count))
 }
 

@@ -5,12 +5,12 @@ use juniper::{FieldResult, GraphQLObject};
 
 use super::few;
 
-/// A stretch of time.
+/// A period of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLObject)]
 pub struct Stretch {
-    /// From this time on.
+    /// The beginning of the period (inclusive).
     pub from: DateTime<Utc>,
-    /// Until before this time; `null`: still.
+    /// The end of the period (exclusive); `null` if it has not ended.
     pub to: Option<DateTime<Utc>>,
 }
 

@@ -2,18 +2,18 @@
 
 use juniper::GraphQLObject;
 
-/// A postal address: what is known of it.
+/// A postal address, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, GraphQLObject)]
 pub struct PostalAddress {
-    /// Street and number, a post office box, whose house it is: one line or several, parted by line breaks.
+    /// Street and number, post office box or care-of line: one or more lines, separated by line breaks.
     pub street: Option<String>,
     /// City, town or village.
     pub locality: Option<String>,
     /// State, province, prefecture or county.
     pub region: Option<String>,
-    /// Postal code, as it is written in that country.
+    /// Postal code in the format of the country.
     pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// ISO 3166-1 alpha-2 country code.
     pub country: Option<String>,
 }
 

@@ -26,12 +26,12 @@ pub fn unreadable(error: sqlx::Error) -> FieldError {
         }
         Some(code) if code.starts_with(DATA_EXCEPTION) => {
             tracing::debug!(%error, "a value was asked for that Postgres does not know");
-            let detail = "an argument has a value that can't be: a NUL character in text, or a time out of range";
+            let detail = "an argument has an invalid value: a NUL character in a text, or a time out of range";
             return refuse(Refusal::invalid("value_not_allowed", detail));
         }
         Some(TRANSACTION_FAILED) => {
             tracing::debug!(%error, "a read model was not read, because another could not be");
-            let detail = "this field was not read because another one could not be; that one's error says why";
+            let detail = "this field was not read because reading another field failed; see the error of that field";
             return refuse(Refusal::new(Kind::Unprocessable, "query_aborted", detail));
         }
         Some(code) if UNDEFINED.contains(&code) => {
@@ -43,7 +43,7 @@ pub fn unreadable(error: sqlx::Error) -> FieldError {
         _ => {}
     }
     tracing::error!(%error, "a read model can't be read");
-    refuse(Refusal::internal("read_failed", "the read model can't be read; the log says why"))
+    refuse(Refusal::internal("read_failed", "the read model can't be read; the server's log has details"))
 }
 
 /// The error of a list that can't be given.

@@ -200,7 +200,10 @@ impl Session {
             refuse(
                 Refusal::timeout(
                     "read_model_behind",
-                    format!("the read models are at position {}, {} was asked for", behind.reached, behind.wanted),
+                    format!(
+                        "the read models are at position {}, before the requested position {}",
+                        behind.reached, behind.wanted
+                    ),
                 )
                 .with("wanted", behind.wanted.0)
                 .with("reached", behind.reached.0),

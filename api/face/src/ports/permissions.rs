@@ -47,5 +47,5 @@ impl Permissions for NoPermissions {
 }
 
 fn unknown() -> Refusal {
-    Refusal::unavailable("powers_unavailable", "who may do what can't be told now; try again")
+    Refusal::unavailable("powers_unavailable", "permissions can't be determined at the moment; try again")
 }

@@ -26,28 +26,28 @@ pub trait SigningIn: Send + Sync {
     async fn erasure(&self, tenant: TenantId, user: UserId) -> Result<Erasure, Refusal>;
 }
 
-/// All that is known of somebody where they sign in. Secrets are none of it.
+/// Everything that is stored about a user's sign-in. It contains no secrets.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownWhereSignedIn {
     /// Whether they have a password.
     pub password: bool,
     /// Whether they have an authenticator (TOTP).
     pub authenticator: bool,
-    /// How many recovery codes they have left.
+    /// Number of recovery codes that are left.
     pub recovery_codes: usize,
     /// Their passkeys.
     pub passkeys: Vec<KnownPasskey>,
-    /// What they let applications do for them.
+    /// The applications that they allowed to act on their behalf.
     pub applications: Vec<KnownConsent>,
-    /// Their sessions, also those that are over; newest first.
+    /// Their sessions, including ended ones, newest first.
     pub sessions: Vec<KnownSession>,
-    /// Attempts to sign in as them that were refused; newest first.
+    /// Refused attempts to sign in as them, newest first.
     pub refused: Vec<KnownRefusal>,
-    /// What they asked for and were denied; newest first.
+    /// Requests of theirs that were denied, newest first.
     pub denied: Vec<KnownDenial>,
-    /// Whether these are all sessions, attempts and denials; else the newest.
+    /// Whether the lists of sessions, attempts and denials are complete. If not, they contain the newest entries.
     pub complete: bool,
-    /// Every event of their account, from the first. What is secret is left out.
+    /// Every event of their account, oldest first. Secrets are omitted.
     pub history: Vec<Told>,
 }
 
@@ -125,23 +125,23 @@ impl Example for KnownDenial {
 pub struct KnownPasskey {
     /// The id of its credential.
     pub id: String,
-    /// What they call it.
+    /// The name that they gave it.
     pub name: String,
-    /// Since when they have it.
+    /// When it was added.
     pub enrolled_at: DateTime<Utc>,
-    /// When they last showed it.
+    /// When it was last used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_at: Option<DateTime<Utc>>,
 }
 
-/// What somebody lets an application do.
+/// An application that a user allowed to act on their behalf.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownConsent {
-    /// The application.
+    /// The id of the application.
     pub client: Uuid,
-    /// What it is called.
+    /// The name of the application.
     pub name: String,
-    /// What it may.
+    /// The scopes that were granted.
     pub scope: Vec<String>,
 }
 
@@ -150,21 +150,21 @@ pub struct KnownConsent {
 pub struct KnownSession {
     /// Its id.
     pub id: Uuid,
-    /// By what they showed who they are.
+    /// The methods with which they authenticated.
     pub methods: Vec<String>,
     /// When they signed in.
     pub started_at: DateTime<Utc>,
-    /// When they last used it, to about an hour.
+    /// When it was last used, accurate to about an hour.
     pub used_at: DateTime<Utc>,
-    /// When it ends at the latest.
+    /// When it expires at the latest.
     pub expires_at: DateTime<Utc>,
-    /// When it was ended by itself.
+    /// When this session was ended individually, before it expired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
-    /// From where they came.
+    /// The network address from which they came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What the browser said that it is.
+    /// The `User-Agent` header of the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }
@@ -172,37 +172,37 @@ pub struct KnownSession {
 /// An attempt to sign in that was refused.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownRefusal {
-    /// When.
+    /// When it happened.
     pub at: DateTime<Utc>,
-    /// Why, in a word.
+    /// The code of the reason.
     pub reason: String,
-    /// From where it came.
+    /// The network address from which it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What the browser said that it is.
+    /// The `User-Agent` header of the browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }
 
-/// What somebody asked for and was denied: the same within an hour is one.
+/// A request that was denied. Equal requests within an hour are counted as one.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownDenial {
-    /// When, the first time.
+    /// When it was first denied.
     pub at: DateTime<Utc>,
-    /// Why, in a word.
+    /// The code of the reason.
     pub reason: String,
-    /// What they do not have.
+    /// The permission that they do not have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
-    /// What they asked for.
+    /// The operation that they requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// How often.
+    /// How many times it was denied.
     pub times: i64,
-    /// From where the first came.
+    /// The network address from which the first request came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What the program said that it is.
+    /// The `User-Agent` header of the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }
@@ -222,5 +222,8 @@ impl SigningIn for NobodySignsIn {
 }
 
 fn nobody() -> Refusal {
-    Refusal::unavailable("signing_in_unavailable", "what is known where people sign in can't be told now; try again")
+    Refusal::unavailable(
+        "signing_in_unavailable",
+        "the sign-in data of users is not available at the moment; try again",
+    )
 }

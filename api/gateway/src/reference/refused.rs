@@ -92,12 +92,13 @@ pub(super) const REFUSED: [Refused; 11] = [
         headers: &[],
         of: |operation| operation.command,
         examples: || {
-            let detail = "a lead that is new can't take the step qualify; allowed: change_details, assign, disqualify";
+            let detail =
+                "a lead that is new can't take the step qualify; allowed steps: change_details, assign, disqualify";
             let step = Refusal::conflict("lead_step_not_allowed", detail)
                 .with("step", "qualify")
                 .with("state", "new")
                 .with("allowed", json!(["change_details", "assign", "disqualify"]));
-            let detail = "another contact (holder) has this e-mail address; set allow_duplicate to go on all the same";
+            let detail = "another contact (holder) has this e-mail address; set allow_duplicate to true to save the contact anyway";
             let taken = Refusal::conflict("contact_email_taken", detail).with("holder", example::id(3).to_string());
             vec![step, taken]
         },
@@ -131,7 +132,7 @@ pub(super) const REFUSED: [Refused; 11] = [
         headers: &[],
         of: |operation| operation.command,
         examples: || {
-            let detail = "the content type \"text/plain\" is not read here; send application/json in UTF-8";
+            let detail = "the content type \"text/plain\" is not supported here; send application/json in UTF-8";
             vec![Refusal::unsupported_media("content_type_unsupported", detail).with("allowed", "application/json")]
         },
     },

@@ -127,7 +127,7 @@ fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
     let found = LeadSource::ALL.into_iter().find(|source| source.as_str() == wire);
     if found.is_none() {
         let allowed = LeadSource::ALL.map(LeadSource::as_str).join(", ");
-        checks.refuse("/source", "source", format!("not a source; allowed: {allowed}"));
+        checks.refuse("/source", "source", format!("this is not a source of leads; allowed: {allowed}"));
     }
     found
 }
@@ -140,12 +140,16 @@ fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTim
         checks.refuse(
             "/occurred_at",
             "time",
-            "not a time of RFC 3339 like 2026-01-31T08:00:00Z, nor a day like 2026-01-31",
+            "this is neither an RFC 3339 time such as 2026-01-31T08:00:00Z nor a day such as 2026-01-31",
         );
         return None;
     };
     if moment > now {
-        checks.refuse("/occurred_at", "occurred_in_future", format!("in the future; allowed is up to {now}"));
+        checks.refuse(
+            "/occurred_at",
+            "occurred_in_future",
+            format!("the time is in the future; allowed are times up to {now}"),
+        );
         return None;
     }
     values::day(checks, "/occurred_at", moment.date_naive());
