@@ -46,7 +46,7 @@ pub enum DomainCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
     /// The tenant no longer claims the domain.
-    #[error("the domain was released; claim it anew, which gives it another record")]
+    #[error("the domain was released; claim it again, which gives it another DNS record")]
     Released,
 }
 

@@ -146,10 +146,10 @@ pub enum InvitationCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvitationError {
     /// It is no longer pending.
-    #[error("the invitation is {}; allowed only while it is pending", .0.as_str())]
+    #[error("the invitation is {}; this is allowed only while it is pending", .0.as_str())]
     NotPending(InvitationStatus),
     /// The link is not valid.
-    #[error("the link is not good any more: its time is over, a later one was sent, or it was used or taken back")]
+    #[error("the link is no longer valid: it has expired, was used or revoked, or a later one was sent")]
     Link,
 }
 

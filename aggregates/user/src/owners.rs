@@ -35,7 +35,9 @@ pub enum OwnersCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnersError {
     /// The tenant would have no owner left.
-    #[error("this is the tenant's last owner (role admin, may sign in): make another user one first")]
+    #[error(
+        "this is the tenant's last owner (a user with the role admin who may sign in): make another user an owner first"
+    )]
     Last,
 }
 

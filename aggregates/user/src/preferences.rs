@@ -61,27 +61,27 @@ pub const PREFERENCES: &[Preference] = &[
     Preference {
         key: "theme",
         kind: PreferenceKind::Word { allowed: &["system", "light", "dark"] },
-        meaning: "In which colours applications show themselves",
+        meaning: "Color scheme of applications",
     },
     Preference {
         key: "first_day_of_week",
         kind: PreferenceKind::Word { allowed: &["monday", "sunday", "saturday"] },
-        meaning: "With which day calendars begin a week",
+        meaning: "First day of the week in calendars",
     },
     Preference {
         key: "date_format",
         kind: PreferenceKind::Word { allowed: &["locale", "iso"] },
-        meaning: "How dates are written: as the language has it, or 2026-12-31",
+        meaning: "Date format: as usual in the user's language, or 2026-12-31",
     },
     Preference {
         key: "rows_per_page",
         kind: PreferenceKind::Number { least: 10, most: 200, otherwise: 50 },
-        meaning: "How many rows lists show at once",
+        meaning: "Number of rows shown in lists",
     },
     Preference {
         key: "mail_notifications",
         kind: PreferenceKind::Flag { otherwise: true },
-        meaning: "Whether applications write mail about what happens",
+        meaning: "Whether applications send e-mail notifications",
     },
 ];
 

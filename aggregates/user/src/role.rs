@@ -64,7 +64,7 @@ pub enum RoleCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// The role was retired.
-    #[error("the role {name} is retired; define another one")]
+    #[error("the role {name} is retired; define a new one with another name")]
     Retired { name: String },
 }
 

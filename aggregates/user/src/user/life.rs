@@ -159,27 +159,27 @@ pub enum UserError {
     #[error("a user who is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
     StepNotAllowed { step: UserStep, status: UserStatus },
     /// The address is already verified.
-    #[error("the address is verified already")]
+    #[error("the e-mail address is already verified")]
     AlreadyVerified,
     /// The link is not valid.
-    #[error("the link is not good any more: its time is over, a later one was sent, or it was used; ask for a new one")]
+    #[error("the link is no longer valid: it has expired, was used, or a later one was sent; ask for a new one")]
     Link,
     /// The profile has no telephone number.
     #[error("the profile has no telephone number")]
     NoPhone,
     /// The number is already verified.
-    #[error("the telephone number is verified already")]
+    #[error("the telephone number is already verified")]
     PhoneVerified,
     /// Too many codes were requested.
-    #[error("too many codes were asked for; another one can be sent in {wait} seconds")]
+    #[error("too many codes were requested; another one can be sent in {wait} seconds")]
     TooManyCodes { wait: i64 },
     /// The code is not valid.
     #[error(
-        "the code is not good: it is not the one that was sent last, its time is over, or it was tried too often; have a new one sent"
+        "the code is not valid: it is not the one that was sent last, it has expired, or there were too many wrong attempts; request a new one"
     )]
     Code,
     /// They have too many of something.
-    #[error("a user has at most {MOST_MEMBERSHIPS} {what}")]
+    #[error("a user can have at most {MOST_MEMBERSHIPS} {what}")]
     TooMany { what: &'static str },
 }
 
