@@ -219,23 +219,23 @@ pub enum AccountError {
     Closed,
     /// A link works once.
     #[error(
-        "this link to set a password was used, its time is over, or all sessions were ended since; ask for a new one"
+        "this link to set a password has expired, was used, or all sessions were ended since it was sent; ask for a new one"
     )]
     LinkUsed,
     /// Another one was set since it was shown.
     #[error("the password was changed since; show the new one")]
     PasswordChanged,
     /// Somebody who need not be the person can come in by what it has.
-    #[error("somebody signs in by this account otherwise, and has not shown that its address is theirs")]
+    #[error("this account is already used with another sign-in method, and its e-mail address is not verified")]
     InUse,
     /// There is one, or none.
     #[error("there is an authenticator already; remove it first")]
     TotpThere,
     /// A code works once.
-    #[error("this code was used before, or is none of these; wait for the next one")]
+    #[error("this code is wrong or was already used; wait for the next one")]
     CodeUsed,
     /// One authenticator holds one passkey for a person.
-    #[error("this passkey is there already")]
+    #[error("this passkey is already registered")]
     PasskeyThere,
     /// There is room for so many.
     #[error("there are {} passkeys already; remove one first", crate::MOST_PASSKEYS)]
@@ -244,10 +244,10 @@ pub enum AccountError {
     #[error("there is no such passkey")]
     PasskeyUnknown,
     /// It counts backwards: there is a copy of it that nobody should have.
-    #[error("this passkey was used elsewhere since; there may be a copy of it")]
+    #[error("the signature counter of this passkey went backwards; there may be a copy of it")]
     PasskeyCloned,
     /// A challenge works once.
-    #[error("this challenge was answered before")]
+    #[error("this challenge was already used")]
     ChallengeUsed,
 }
 

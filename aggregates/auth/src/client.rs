@@ -89,7 +89,7 @@ pub enum ClientCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// It can't keep one.
-    #[error("a public client keeps no secret: whoever has the application has it; PKCE protects it instead")]
+    #[error("a public client can't have a secret, because it could not keep it confidential; PKCE protects it instead")]
     Public,
 }
 

@@ -65,16 +65,16 @@ pub enum DeviceCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// Nobody said anything yet.
-    #[error("nobody has typed the code yet")]
+    #[error("the code has not been entered yet")]
     Pending,
     /// Somebody said no.
-    #[error("the person did not allow it")]
+    #[error("the user denied the access")]
     Denied,
     /// Too late.
-    #[error("the code's time is over; begin again")]
+    #[error("the code has expired; start again")]
     Expired,
     /// Not this client's, or used.
-    #[error("the code is not this client's, or was used before")]
+    #[error("the code belongs to another client, or was already used")]
     Nothing,
 }
 

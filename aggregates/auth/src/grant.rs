@@ -190,7 +190,7 @@ pub enum GrantCommand {
 
 /// Why a grant says no without that being worth a record: what was asked is long past, or of another client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the grant does not exist, has ended, or is another client's")]
+#[error("the grant does not exist, has ended, or belongs to another client")]
 pub struct GrantError;
 
 impl From<GrantError> for Refusal {

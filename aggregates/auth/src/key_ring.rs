@@ -98,7 +98,7 @@ pub enum KeyRingError {
     #[error("the tenant has no keys yet")]
     NotOpen,
     /// The one that signs.
-    #[error("the key {kid} signs tokens now; add another one and wait until that signs")]
+    #[error("the key {kid} currently signs tokens; rotate it and wait until the new one signs")]
     Signs { kid: String },
     /// Unknown.
     #[error("the tenant has no key {kid}; it has {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]

@@ -37,8 +37,7 @@ impl ApiKeys {
         let mut checks = Checks::default();
         for (place, scope) in scopes.iter().enumerate().take(MOST_SCOPES) {
             if !self.runtime.grants.iter().any(|grant| grant.is_covered_by(scope)) {
-                let detail =
-                    "no permission is covered by this scope; `GET /v1/user/permissions` lists those that there are";
+                let detail = "this scope covers no permission; `GET /v1/user/permissions` lists all permissions";
                 checks.refuse(format!("/scopes/{place}"), "permission_unknown", detail);
             }
         }

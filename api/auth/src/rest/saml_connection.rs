@@ -232,7 +232,10 @@ impl SamlConnections {
             }
             let may = self.runtime.names.may_be_spoken_for(&domain, caller.tenant()).await.map_err(|error| {
                 tracing::warn!(%error, "who has a domain can't be told");
-                Refusal::unavailable("names_unavailable", "who has which domain can't be told now; try again")
+                Refusal::unavailable(
+                    "names_unavailable",
+                    "the directory of verified domains can't be queried now; try again",
+                )
             })?;
             if !may {
                 let detail = "verify first that this domain is yours (POST /v1/user/domains)".to_owned();

@@ -66,7 +66,8 @@ impl Sessions {
         caller.require(SendPasswordLink::PERMISSION)?;
         let addressee = super::addressee(&self.runtime, caller, id(&user)).await?;
         if !addressee.may_sign_in {
-            let detail = "they may not sign in now: they are locked or deactivated; unlock or reactivate them first";
+            let detail =
+                "the user can't sign in now because they are locked or deactivated; unlock or reactivate them first";
             return Err(Refusal::conflict("user_may_not_sign_in", detail).into());
         }
         let send = SendPasswordLink { user: id(&user), email_verified: addressee.email_verified };
