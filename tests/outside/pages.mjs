@@ -98,7 +98,7 @@ await page.getByRole('heading', { name: 'Your code' }).waitFor();
 await accessible(page, 'code');
 await page.locator('#code').fill('000000');
 await page.getByRole('button', { name: 'Go on' }).click();
-await alerted(page, 'not the code of now');
+await alerted(page, 'not the current code');
 await accessible(page, 'code-failed');
 // The one of now was used when it was added; the next one is good already.
 await page.locator('#code').fill(totp(key, 1));
@@ -157,12 +157,12 @@ await signsIn(other.page, PASSWORD, recovery[0]);
 await other.page.waitForURL(at('account'));
 await page.goto(at('account/password'));
 await accessible(page, 'password-change');
-await page.getByLabel('Present password').fill('not-the-password-at-all');
+await page.getByLabel('Current password').fill('not-the-password-at-all');
 await page.getByLabel('New password').fill(SECOND);
 await page.getByRole('button', { name: 'Change password' }).click();
 await page.getByRole('alert').waitFor();
 await accessible(page, 'password-change-failed');
-await page.getByLabel('Present password').fill(PASSWORD);
+await page.getByLabel('Current password').fill(PASSWORD);
 await page.getByLabel('New password').fill(SECOND);
 await page.getByRole('button', { name: 'Change password' }).click();
 // A new password is no second factor.
