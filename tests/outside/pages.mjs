@@ -194,7 +194,7 @@ await page.getByRole('link', { name: 'Forgot your password?' }).click();
 await accessible(page, 'forgot');
 await page.getByLabel('E-mail address or user name').fill(GRACE);
 await page.getByRole('button', { name: 'Send the link' }).click();
-await page.getByRole('heading', { name: 'Look into your mail' }).waitFor();
+await page.getByRole('heading', { name: 'Check your mail' }).waitFor();
 await accessible(page, 'forgot-sent');
 const reset = link(await mailed(ISSUER, GRACE, 'Set a new password'));
 await page.goto(reset);

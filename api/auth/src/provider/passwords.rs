@@ -40,7 +40,7 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     let answer = pages::message(
         &visit.brand,
         StatusCode::OK,
-        "Look into your mail",
+        "Check your mail",
         "If there is a user with that name, we have sent them a link to set a new password. It is valid for an hour.",
     );
     let request = |provider| async move { request_reset(&provider, &visit, &login).await };

@@ -53,7 +53,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let answer = pages::message(
         &visit.brand,
         StatusCode::OK,
-        "Look into your mail",
+        "Check your mail",
         "If this address may register here, we have sent it a link to continue.",
     );
     provider.beside_the_answer("an account", |provider| async move { request(&provider, &visit, &email).await });

@@ -59,7 +59,7 @@ struct ClientBody {
     /// Whether the client may exchange access tokens for ones with fewer permissions (RFC 8693).
     #[serde(default)]
     exchanges: bool,
-    /// Algorithm that signs its ID tokens and logout tokens: `EdDSA`, `ES256` for clients that do not support EdDSA, or `RS256` for those
+    /// Algorithm that signs its ID tokens and logout tokens: `EdDSA`, `ES256` for clients that do not support `EdDSA`, or `RS256` for those
     /// that support neither.
     #[serde(default)]
     id_token_signed_response_alg: OurAlgorithm,
