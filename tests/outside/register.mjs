@@ -14,7 +14,7 @@ async function asks(email) {
     assert.equal(page.url(), at('register'));
     await page.getByLabel('Your e-mail address').fill(email);
     await page.keyboard.press('Enter');
-    await page.getByRole('heading', { name: 'Look into your mail' }).waitFor();
+    await page.getByRole('heading', { name: 'Check your mail' }).waitFor();
     return page.getByRole('main').innerText();
 }
 

@@ -8,41 +8,43 @@ use uuid::Uuid;
 use crate::{Account, Place};
 
 kernel::events! {
-    /// What can happen to an access that is denied. One that is granted is what was done.
+    /// Events of denied access. (Granted access is recorded by the events that it caused.)
     pub enum AccessEvent of "auth.access" {
-        /// Somebody was denied what they asked for.
+        /// A request of a known caller was denied.
         AccessDenied = "auth.access.denied" @ 1 {
-            /// Who asked, as their token says: a user or a machine. Absent: many, whose denials are counted together, because there were too
-            /// many kinds of them to tell each.
+            /// Subject of the caller's token: a user or a machine. Absent: several callers, whose denials are counted together because
+            /// there were too many kinds to list each.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub subject: Option<String>,
-            /// The same, if it is a user who has an account.
+            /// The caller, if it is a user who has an account.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub user: Option<UserId>,
-            /// Why: the code of the answer, such as `permission_missing`.
+            /// Reason: the code of the answer, such as `permission_missing`.
             pub reason: String,
-            /// The permission that they do not have; several, separated by spaces: one of them would have done, or all were asked for.
+            /// Missing permission. Several are separated by spaces: either one of them would have sufficed, or all were required.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub permission: Option<String>,
-            /// What they asked for: method and path as the contract has them, or `graphql` and the field.
+            /// Denied operation: method and path as in the OpenAPI document, or `graphql` and the field.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub operation: Option<String>,
-            /// The id of the request.
+            /// Id of the request.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub request: Option<Uuid>,
-            /// When.
+            /// When the request was denied.
             pub at: DateTime<Utc>,
-            /// From where, if it is a user who has an account; else nothing is: nobody could have it erased.
+            /// Where the request came from, if the caller is a user who has an account; otherwise empty, because nobody could have it
+            /// erased.
             pub place: Place,
-            /// Of who is no user: a keyed hash of the address, hexadecimal, by which requests from one place are seen to be from one.
+            /// For callers that are not users: a keyed hash of the IP address, hexadecimal. It is the same for requests from the same
+            /// address.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub origin: Option<String>,
         },
-        /// They were denied the same again, within an hour of the first time.
+        /// The same caller was denied the same again, within an hour of the first time.
         AccessDeniedAgain = "auth.access.denied_again" @ 1 {
-            /// How often by now, the first time included.
+            /// Number of denials, including the first.
             pub times: u64,
-            /// When the last time was.
+            /// When the last denial happened.
             pub at: DateTime<Utc>,
         },
     }
@@ -64,7 +66,7 @@ pub struct NoteDenial {
     pub denied: AccessDenied,
     /// How often, the first time included.
     pub times: u64,
-    /// When the last time was.
+    /// When the last denial happened.
     pub last_at: DateTime<Utc>,
 }
 

@@ -11,98 +11,98 @@ use serde::{Deserialize, Serialize};
 use crate::{ClientId, Jwk, Listeners, Moment, Passkeys, SessionId};
 
 kernel::events! {
-    /// What can happen to an account.
+    /// Events of an account.
     pub enum AccountEvent of "auth.account" {
-        /// The person has a new password.
+        /// A new password was set.
         PasswordSet = "auth.account.password_set" @ 1 {
-            /// Its Argon2id hash (PHC string), sealed.
+            /// Argon2id hash of the password (PHC string), sealed.
             pub password: Sealed,
         },
-        /// A link to set a new password is to be mailed.
+        /// A link to set a new password was requested; it is sent by e-mail.
         PasswordResetRequested = "auth.account.password_reset_requested" @ 1 {
-            /// Which of the links that were mailed.
+            /// Number of the link.
             pub turn: u32,
-            /// Until when it is good.
+            /// When the link expires.
             pub until: DateTime<Utc>,
         },
-        /// From now on the person shows a code of their authenticator, too.
+        /// An authenticator (TOTP) was enrolled; its codes are required from now on.
         TotpEnrolled = "auth.account.totp_enrolled" @ 1 {
-            /// What the codes are made of, sealed.
+            /// Secret of the authenticator, sealed.
             pub secret: Sealed,
-            /// The step of the code with which they showed that they have it: that code is used up.
+            /// Time step of the code that confirmed the enrolment; this code can't be used again.
             pub step: u64,
         },
-        /// They showed a code.
+        /// A code of the authenticator was used.
         TotpUsed = "auth.account.totp_used" @ 1 {
-            /// Its step (30 seconds each, since 1970): it and those before it are used up.
+            /// Time step of the code (30 seconds each, since 1970); this code and earlier ones can't be used again.
             pub step: u64,
         },
-        /// They show none any more.
+        /// The authenticator was removed.
         TotpRemoved = "auth.account.totp_removed" @ 1 {},
-        /// They have new recovery codes; the ones before are worth nothing.
+        /// New recovery codes were set; earlier ones are no longer valid.
         RecoveryCodesSet = "auth.account.recovery_codes_set" @ 1 {
-            /// SHA-256 of each, hexadecimal. (They are 80 bits of randomness: nobody guesses them.)
+            /// SHA-256 hash of each code, hexadecimal. (A code has 80 random bits, so it can't be guessed.)
             pub hashes: Vec<String>,
         },
-        /// From now on the person may show a passkey, instead of their password or after it.
+        /// A passkey was enrolled; it can be used instead of the password or after it.
         PasskeyEnrolled = "auth.account.passkey_enrolled" @ 1 {
-            /// The id of its credential, base64url.
+            /// Credential id of the passkey, base64url-encoded.
             pub passkey: String,
-            /// What they call it.
+            /// Name that the user gave the passkey.
             pub name: Personal<String>,
-            /// What verifies that it signed.
+            /// Public key that verifies its signatures.
             pub key: Jwk,
-            /// How often it says that it was used; 0: it does not count.
+            /// Signature counter of the passkey; 0 if it does not count.
             pub counter: u32,
-            /// Whether it may be copied from device to device.
+            /// Whether the passkey may be synced between devices.
             pub synced: bool,
-            /// The challenge that it signed, base64url: that is used up.
+            /// Challenge that was signed, base64url-encoded; it can't be used again.
             pub challenge: String,
             pub at: DateTime<Utc>,
         },
-        /// They showed a passkey.
+        /// A passkey was used.
         PasskeyUsed = "auth.account.passkey_used" @ 1 {
             pub passkey: String,
-            /// How often it says that it was used.
+            /// Signature counter of the passkey.
             pub counter: u32,
-            /// The challenge that it signed, base64url: that is used up.
+            /// Challenge that was signed, base64url-encoded; it can't be used again.
             pub challenge: String,
             pub at: DateTime<Utc>,
         },
-        /// They call it otherwise.
+        /// A passkey was renamed.
         PasskeyRenamed = "auth.account.passkey_renamed" @ 1 { pub passkey: String, pub name: Personal<String> },
-        /// It is worth nothing any more.
+        /// A passkey was removed and is no longer valid.
         PasskeyRemoved = "auth.account.passkey_removed" @ 1 { pub passkey: String },
-        /// They used one instead of their authenticator or passkey.
+        /// A recovery code was used instead of the authenticator or a passkey.
         RecoveryCodeUsed = "auth.account.recovery_code_used" @ 1 { pub hash: String },
-        /// A client was given something in a session, and is told when that ends.
+        /// A client got tokens in a session, and is notified when the session ends.
         ClientJoined = "auth.account.client_joined" @ 1 {
             pub client: ClientId,
             pub session: SessionId,
             pub at: DateTime<Utc>,
         },
-        /// All sessions that were there have ended, and what was granted in them.
+        /// All existing sessions of the user ended, with the grants made in them.
         SessionsEnded = "auth.account.sessions_ended" @ 1 {
             pub at: DateTime<Utc>,
             pub reason: String,
-            /// Those of this era and of those before it. Absent: those that had begun by then, as their times say.
+            /// Sessions of this era and earlier ones ended. Absent: those that had begun by then, judged by their times.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub era: Option<u32>,
         },
-        /// The person came in by an identity provider of their organization, for the first time.
+        /// The user signed in through an identity provider of their organization for the first time.
         AccountEntered = "auth.account.entered" @ 1 {},
-        /// Nobody signs in with it any more.
+        /// The account was closed: nobody can sign in with it any more.
         AccountClosed = "auth.account.closed" @ 1 { pub at: DateTime<Utc> },
-        /// Nor is anything kept any more that tells who it was: what is theirs in their sessions and attempts to sign in goes with it.
+        /// The account was closed and the personal data in it, in its sessions and in its sign-in attempts was erased.
         AccountErased = "auth.account.erased" @ 1 { pub at: DateTime<Utc> },
-        /// The person lets a client act for them, within this scope.
+        /// The user consented that a client acts for them within this scope.
         ConsentGiven = "auth.account.consent_given" @ 1 { pub client: ClientId, pub scope: Vec<String> },
-        /// The person does not any more; what was granted to it has ended.
+        /// The user's consent for a client was withdrawn; its grants ended.
         ConsentWithdrawn = "auth.account.consent_withdrawn" @ 1 { pub client: ClientId, pub at: DateTime<Utc> },
     }
 }
 
-/// An account as its history has made it.
+/// An account, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// The password's hash, sealed; none: there is no password.
@@ -219,23 +219,23 @@ pub enum AccountError {
     Closed,
     /// A link works once.
     #[error(
-        "this link to set a password was used, its time is over, or all sessions were ended since; ask for a new one"
+        "this link to set a password has expired, was used, or all sessions were ended since it was sent; ask for a new one"
     )]
     LinkUsed,
     /// Another one was set since it was shown.
     #[error("the password was changed since; show the new one")]
     PasswordChanged,
     /// Somebody who need not be the person can come in by what it has.
-    #[error("somebody signs in by this account otherwise, and has not shown that its address is theirs")]
+    #[error("this account is already used with another sign-in method, and its e-mail address is not verified")]
     InUse,
     /// There is one, or none.
     #[error("there is an authenticator already; remove it first")]
     TotpThere,
     /// A code works once.
-    #[error("this code was used before, or is none of these; wait for the next one")]
+    #[error("this code is wrong or was already used; wait for the next one")]
     CodeUsed,
     /// One authenticator holds one passkey for a person.
-    #[error("this passkey is there already")]
+    #[error("this passkey is already registered")]
     PasskeyThere,
     /// There is room for so many.
     #[error("there are {} passkeys already; remove one first", crate::MOST_PASSKEYS)]
@@ -244,10 +244,10 @@ pub enum AccountError {
     #[error("there is no such passkey")]
     PasskeyUnknown,
     /// It counts backwards: there is a copy of it that nobody should have.
-    #[error("this passkey was used elsewhere since; there may be a copy of it")]
+    #[error("the signature counter of this passkey went backwards; there may be a copy of it")]
     PasskeyCloned,
     /// A challenge works once.
-    #[error("this challenge was answered before")]
+    #[error("this challenge was already used")]
     ChallengeUsed,
 }
 

@@ -9,41 +9,41 @@ use serde::{Deserialize, Serialize};
 const USE_NOTED_FOR: TimeDelta = TimeDelta::hours(1);
 
 kernel::events! {
-    /// What can happen to an API key.
+    /// Events of an API key.
     pub enum ApiKeyEvent of "auth.api_key" {
-        /// A machine has a key.
+        /// An API key was issued for a machine.
         ApiKeyIssued = "auth.api_key.issued" @ 1 {
             pub machine: MachineId,
-            /// What it is for, for people.
+            /// Display name, such as what the key is used for.
             pub name: String,
-            /// SHA-256 of its secret part, hexadecimal.
+            /// SHA-256 hash of the secret part, hexadecimal.
             pub secret_hash: String,
-            /// The permissions to which it is limited, such as `crm:lead:read` or `crm:*`; none: all that the machine has.
+            /// Permissions to which the key is limited, such as `crm:lead:read` or `crm:*`; empty: all permissions of the machine.
             pub scopes: Vec<String>,
-            /// When it ends; absent: it does not.
+            /// When the key expires; absent: never.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub expires_at: Option<DateTime<Utc>>,
         },
-        /// It was used, for the first time in about an hour.
+        /// The key was used, for the first time in about an hour.
         ApiKeyUsed = "auth.api_key.used" @ 1 { pub at: DateTime<Utc> },
-        /// Somebody came with it and was refused, for the first time in about an hour.
+        /// A request with this key was refused, for the first time in about an hour.
         ApiKeyRefused = "auth.api_key.refused" @ 1 { pub reason: ApiKeyRefusal, pub at: DateTime<Utc> },
-        /// It is refused from now on.
+        /// The key was revoked.
         ApiKeyRevoked = "auth.api_key.revoked" @ 1 {},
     }
 }
 
-/// Why who comes with an API key is refused.
+/// Why a request with an API key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApiKeyRefusal {
-    /// They know its id and not its secret.
+    /// The key's id is known, but the secret is wrong.
     SecretWrong,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
-    /// It was revoked.
+    /// The key was revoked.
     Revoked,
-    /// The machine whose it is was deactivated.
+    /// The key's machine was deactivated.
     MachineInactive,
 }
 

@@ -6,22 +6,22 @@ use kernel::{Aggregate, Picture};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to how a tenant's pages look.
+    /// Events of the branding of a tenant's pages.
     pub enum BrandingEvent of "auth.branding" {
-        /// This is the logo from now on.
+        /// The logo was set.
         LogoSet = "auth.branding.logo_set" @ 1 {
-            /// Where all is light, and where there is no other one.
+            /// Logo for light mode, and for dark mode if it has none of its own.
             pub light: Picture,
-            /// Where all is dark.
+            /// Logo for dark mode.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub dark: Option<Picture>,
         },
-        /// There is no logo any more.
+        /// The logo was removed.
         LogoRemoved = "auth.branding.logo_removed" @ 1 {},
     }
 }
 
-/// How a tenant's pages look.
+/// The branding of a tenant's pages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Branding {
     /// Its logo.

@@ -8,54 +8,54 @@ use serde::{Deserialize, Serialize};
 use crate::{Jwk, OurAlgorithm};
 
 kernel::events! {
-    /// What can happen to a client.
+    /// Events of a client.
     pub enum ClientEvent of "auth.client" {
-        /// It may sign people in from now on.
+        /// The client was registered and may sign users in.
         ClientRegistered = "auth.client.registered" @ 1 { pub details: ClientDetails },
-        /// These are its details now, all of them.
+        /// The details of the client were changed; these are the complete details.
         ClientChanged = "auth.client.changed" @ 1 { pub details: ClientDetails },
-        /// It has a new secret; the one before it is worth nothing any more.
+        /// A new secret was set; the previous one is no longer valid.
         ClientSecretSet = "auth.client.secret_set" @ 1 {
-            /// SHA-256 of it, hexadecimal. (It is 256 bits of randomness: nobody guesses it.)
+            /// SHA-256 hash of the secret, hexadecimal. (The secret has 256 random bits, so it can't be guessed.)
             pub secret_hash: String,
         },
-        /// It signs nobody in any more, and what was granted to it has ended.
+        /// The client was deactivated: it can't sign users in any more, and its grants ended.
         ClientDeactivated = "auth.client.deactivated" @ 1 { pub at: DateTime<Utc> },
-        /// It may sign people in again.
+        /// The client was reactivated and may sign users in again.
         ClientReactivated = "auth.client.reactivated" @ 1 {},
-        /// Somebody said that they were it, and could not show it.
+        /// An authentication as this client failed.
         ClientRefused = "auth.client.refused" @ 1 { pub reason: String },
     }
 }
 
-/// What a client is.
+/// Details of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientDetails {
-    /// What people are shown.
+    /// Name shown to users.
     pub name: String,
-    /// Whether it can keep a secret: one in a browser or on a phone can't, and shows none.
+    /// Whether the client can keep a secret. Applications in a browser or on a phone can't, and do not authenticate with one.
     pub confidential: bool,
-    /// Where people are sent back to, exactly.
+    /// URIs to which users may be redirected after sign-in; compared exactly.
     pub redirect_uris: Vec<String>,
-    /// Where they are sent after they signed out, exactly.
+    /// URIs to which users may be redirected after sign-out; compared exactly.
     pub post_logout_redirect_uris: Vec<String>,
-    /// The tenant's own: people are not asked whether they consent.
+    /// Whether the client is the tenant's own, so that users are not asked for consent.
     pub trusted: bool,
-    /// The public keys with which it signs, instead of showing a secret.
+    /// Public keys with which the client authenticates instead of with a secret.
     #[serde(default)]
     pub keys: Vec<Jwk>,
-    /// Where it is told that somebody's session has ended; absent: it is not.
+    /// URI that is notified when a session ends; absent: it is not notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<String>,
-    /// Whether it may exchange tokens that it was given for such that may less.
+    /// Whether the client may exchange access tokens for ones with fewer permissions.
     #[serde(default)]
     pub exchanges: bool,
-    /// By which algorithm its ID tokens and logout tokens are signed.
+    /// Algorithm that signs its ID tokens and logout tokens.
     #[serde(default)]
     pub id_token_signed_response_alg: OurAlgorithm,
 }
 
-/// A client as its history has made it.
+/// A client, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Client {
     /// What it is.
@@ -89,7 +89,7 @@ pub enum ClientCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// It can't keep one.
-    #[error("a public client keeps no secret: whoever has the application has it; PKCE protects it instead")]
+    #[error("a public client can't have a secret, because it could not keep it confidential; PKCE protects it instead")]
     Public,
 }
 

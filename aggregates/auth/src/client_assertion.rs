@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 kernel::events! {
-    /// What can happen to a client's assertion.
+    /// Events of a client's assertion.
     pub enum ClientAssertionEvent of "auth.client_assertion" {
-        /// The client showed by it who it is, and shows nothing by it a second time.
+        /// The client authenticated with this assertion; it can't be used again.
         ClientAssertionUsed = "auth.client_assertion.used" @ 1 {
-            /// The client, or the machine.
+            /// Id of the client or machine.
             pub client: Uuid,
-            /// The assertion's own id, as the client chose it.
+            /// Id of the assertion (`jti`), chosen by the client.
             pub jti: String,
         },
     }

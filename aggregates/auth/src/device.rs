@@ -7,34 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::{ClientId, GrantId, Moment, SessionId};
 
 kernel::events! {
-    /// What can happen to a device that asks to be let in.
+    /// Events of a device that requests access.
     pub enum DeviceEvent of "auth.device" {
-        /// It asks, and shows a code.
+        /// The device requested access and shows a code.
         DeviceAsked = "auth.device.asked" @ 1 {
             pub client: ClientId,
             pub scope: Vec<String>,
-            /// When nobody can say yes any more.
+            /// When the request expires.
             pub expires_at: DateTime<Utc>,
         },
-        /// Somebody typed its code and said yes.
+        /// A user entered the code and allowed the access.
         DeviceAllowed = "auth.device.allowed" @ 1 {
             pub user: UserId,
             pub session: SessionId,
-            /// When: what ends all that was there before ends it. Absent in records of before it was kept.
+            /// When the user allowed it: whatever ends all earlier sessions or grants ends this one. Absent in events from before it was
+            /// recorded.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub at: Option<DateTime<Utc>>,
-            /// How often they had taken back before what they let the client do. Absent: it was not counted yet.
+            /// How often the user had withdrawn consent for the client before. Absent in events from before it was counted.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub consent_era: Option<u32>,
         },
-        /// Somebody typed its code and said no.
+        /// A user entered the code and denied the access.
         DeviceDenied = "auth.device.denied" @ 1 {},
-        /// It got its tokens.
+        /// The device got its tokens.
         DeviceLetIn = "auth.device.let_in" @ 1 { pub grant: GrantId },
     }
 }
 
-/// A device as its history has made it.
+/// A device, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Device {
     /// What it asks; none: it never did.
@@ -64,16 +65,16 @@ pub enum DeviceCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// Nobody said anything yet.
-    #[error("nobody has typed the code yet")]
+    #[error("the code has not been entered yet")]
     Pending,
     /// Somebody said no.
-    #[error("the person did not allow it")]
+    #[error("the user denied the access")]
     Denied,
     /// Too late.
-    #[error("the code's time is over; begin again")]
+    #[error("the code has expired; start again")]
     Expired,
     /// Not this client's, or used.
-    #[error("the code is not this client's, or was used before")]
+    #[error("the code belongs to another client, or was already used")]
     Nothing,
 }
 

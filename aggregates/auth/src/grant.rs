@@ -9,61 +9,61 @@ use uuid::Uuid;
 use crate::{Account, ClientId, GrantId, Moment, Session, SessionId};
 
 kernel::events! {
-    /// What can happen to a grant.
+    /// Events of a grant.
     pub enum GrantEvent of "auth.grant" {
-        /// A client may act for somebody, within these terms.
+        /// A client was allowed to act for a subject, within these terms.
         GrantOpened = "auth.grant.opened" @ 1 { pub terms: GrantTerms },
-        /// The client showed who it is by an assertion, which shows nothing a second time. Of before assertions had histories of their own.
+        /// The client authenticated with an assertion, which can't be used again. From before assertions had streams of their own.
         ClientAsserted = "auth.grant.client_asserted" @ 1 {
-            /// The client and the assertion's own id.
+            /// Id of the client and of the assertion.
             pub assertion: String,
         },
         /// The authorization code was exchanged for tokens.
         CodeRedeemed = "auth.grant.code_redeemed" @ 1 {},
         /// Tokens were refreshed.
         TokensRefreshed = "auth.grant.refreshed" @ 1 {
-            /// How often they were, this time included: refresh tokens of other generations are worth nothing.
+            /// Number of refreshes, including this one: refresh tokens of other generations are not valid.
             pub generation: u32,
         },
-        /// It has ended: its tokens are refused from now on.
+        /// The grant was revoked: its tokens are refused from now on.
         GrantRevoked = "auth.grant.revoked" @ 1 { pub reason: RevokeReason },
     }
 }
 
-/// What was granted.
+/// Terms of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantTerms {
     /// The client, or the machine that acts for itself.
     pub client: Uuid,
-    /// For whom it acts: a user, or the machine itself.
+    /// Subject for whom the client acts: a user, or the machine itself.
     pub subject: Uuid,
-    /// How it came to be.
+    /// How the grant was made.
     pub kind: GrantKind,
-    /// What was granted, in the client's words.
+    /// Granted scope, as the client requested it.
     pub scope: Vec<String>,
-    /// The session in which somebody consented.
+    /// Session in which the user consented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// Of a grant by authorization code: what has to match when the code is redeemed.
+    /// For a grant by authorization code: what has to match when the code is redeemed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<CodeTerms>,
-    /// Of a token that was exchanged: the grant of the one that it was made of. It ends with that.
+    /// For an exchanged token: the grant of the original token. If that ends, this one ends too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<GrantId>,
-    /// Who acts in the subject's name, if that is not only the client.
+    /// Who acts in the subject's name, if it is not only the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// When it was opened: what ends all that was there before ends it.
+    /// When the grant was made: whatever ends all earlier grants ends this one.
     pub opened_at: DateTime<Utc>,
-    /// How often the person had taken back before what they let the client do: no clock says which came first. Absent: nobody consents to
-    /// it, or it was not counted yet.
+    /// How often the user had withdrawn consent for the client before, which does not depend on clocks. Absent: no consent is needed, or it
+    /// was not counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_era: Option<u32>,
-    /// When the person had last shown who they are by then. The client is told that (`auth_time`), however often they show it afterwards.
-    /// Absent: nobody did, or it was not kept yet.
+    /// When the user had last authenticated at that time. The client gets this time (`auth_time`), even if the user authenticates again
+    /// later. Absent: nobody authenticated, or it was not recorded yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown_at: Option<DateTime<Utc>>,
-    /// When it ends, whatever happens.
+    /// When the grant expires at the latest.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -114,55 +114,55 @@ impl GrantTerms {
     }
 }
 
-/// How a grant came to be.
+/// How a grant was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantKind {
-    /// A machine acts for itself.
+    /// A machine acts for itself (client credentials).
     ClientCredentials,
-    /// Somebody signed in and consented.
+    /// A user signed in and consented (authorization code).
     AuthorizationCode,
-    /// Somebody entered a code that a device showed.
+    /// A user entered the code that a device showed (device authorization).
     DeviceCode,
-    /// One token was exchanged for another.
+    /// A token was exchanged for another (token exchange).
     TokenExchange,
 }
 
-/// What has to match when a code is redeemed.
+/// What has to match when an authorization code is redeemed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CodeTerms {
-    /// Where the code was sent, exactly.
+    /// Redirect URI to which the code was sent; compared exactly.
     pub redirect_uri: String,
-    /// PKCE, S256: the hash of the verifier, base64url.
+    /// PKCE challenge (S256): hash of the verifier, base64url-encoded.
     pub challenge: String,
-    /// For the ID token.
+    /// Nonce for the ID token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
-    /// Codes are for at once.
+    /// When the code expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Why a grant ended.
+/// Why a grant was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeReason {
-    /// The client gave it back.
+    /// The client revoked it.
     Client,
-    /// The person, or somebody who may, took it back.
+    /// The user, or an authorized caller, withdrew it.
     Withdrawn,
     /// The session ended.
     SessionEnded,
-    /// The code came a second time: whoever had it first may not be who it was for.
+    /// The authorization code was used a second time, so it may have been stolen.
     CodeReplayed,
-    /// The code came with another verifier, address or client than it was made for.
+    /// The authorization code was used with another verifier, redirect URI or client than it was issued for.
     CodeMismatch,
-    /// A refresh token came a second time: one of the two who have it stole it.
+    /// A refresh token was used a second time, so it was stolen.
     RefreshReused,
-    /// The account is closed.
+    /// The account was closed.
     AccountClosed,
 }
 
-/// A grant as its history has made it.
+/// A grant, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grant {
     /// None: never opened.
@@ -190,7 +190,7 @@ pub enum GrantCommand {
 
 /// Why a grant says no without that being worth a record: what was asked is long past, or of another client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the grant does not exist, has ended, or is another client's")]
+#[error("the grant does not exist, has ended, or belongs to another client")]
 pub struct GrantError;
 
 impl From<GrantError> for Refusal {

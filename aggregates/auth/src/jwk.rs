@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How tokens are signed.
+/// Signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
     /// Ed25519 (RFC 8037).
@@ -25,15 +25,15 @@ impl Algorithm {
     }
 }
 
-/// An algorithm with which tokens of ours are signed.
+/// Algorithm that signs the tenant's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OurAlgorithm {
     /// Ed25519.
     #[default]
     EdDSA,
-    /// ECDSA on P-256 with SHA-256, for those who know nothing newer.
+    /// ECDSA on P-256 with SHA-256, for clients that do not support Ed25519.
     ES256,
-    /// RSA, PKCS #1 v1.5, with SHA-256, for those who know nothing else.
+    /// RSA, PKCS #1 v1.5, with SHA-256, for clients that support neither.
     RS256,
 }
 
@@ -52,27 +52,27 @@ impl From<OurAlgorithm> for Algorithm {
     }
 }
 
-/// A public key. Members that say nothing about the key itself are dropped; a private key is refused where it comes in.
+/// A public key (JWK). Members that do not belong to the key itself are dropped; private keys are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Jwk {
-    /// `OKP`, `EC` or `RSA`.
+    /// Key type: `OKP`, `EC` or `RSA`.
     pub kty: String,
-    /// The key's id.
+    /// Key id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
-    /// `Ed25519` or `P-256`.
+    /// Curve: `Ed25519` or `P-256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crv: Option<String>,
-    /// Coordinate, base64url.
+    /// Coordinate, base64url-encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x: Option<String>,
-    /// Coordinate, base64url.
+    /// Coordinate, base64url-encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
-    /// Modulus, base64url.
+    /// Modulus, base64url-encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<String>,
-    /// Exponent, base64url.
+    /// Exponent, base64url-encoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e: Option<String>,
 }

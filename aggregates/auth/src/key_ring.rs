@@ -10,46 +10,46 @@ use serde::{Deserialize, Serialize};
 use crate::{Algorithm, Jwk};
 
 kernel::events! {
-    /// What can happen to a tenant's keys.
+    /// Events of a tenant's key ring.
     pub enum KeyRingEvent of "auth.key_ring" {
-        /// The tenant has keys from now on.
+        /// The tenant got its key ring.
         KeyRingOpened = "auth.key_ring.opened" @ 1 {
-            /// The key under which the tenant's secrets are sealed, itself sealed under the key that the log has for the tenant. (Once: wrapped
-            /// by the master key.)
+            /// Key that seals the tenant's secrets, itself sealed under the tenant's key of the log. (In early events: wrapped by the
+            /// master key.)
             pub tenant_key: Envelope,
         },
-        /// A key is published, and signs from a time on.
+        /// A signing key was added and published; it signs from a later time on.
         SigningKeyAdded = "auth.key_ring.signing_key_added" @ 1 {
             pub kid: String,
             pub algorithm: Algorithm,
-            /// What everybody may see.
+            /// Public key.
             pub public: Jwk,
-            /// PKCS #8, PEM (of RSA: DER); sealed.
+            /// Private key: PKCS #8, PEM (for RSA: DER); sealed.
             pub private: Sealed,
-            /// Until then only its public part is shown, so that all who verify know it when it first signs.
+            /// When the key starts to sign. Until then it is only published, so that all verifiers know it in time.
             pub signs_from: DateTime<Utc>,
         },
-        /// The tenant has a key with which its requests to identity providers are signed.
+        /// A key was added that signs the tenant's SAML requests to identity providers.
         SamlKeyAdded = "auth.key_ring.saml_key_added" @ 1 {
-            /// What everybody may see: X.509, DER, base64.
+            /// X.509 certificate with the public key: DER, base64-encoded.
             pub certificate: String,
-            /// PKCS #8, DER; sealed.
+            /// Private key: PKCS #8, DER; sealed.
             pub private: Sealed,
         },
-        /// The tenant has a key for which identity providers encrypt what they say.
+        /// A key was added with which identity providers encrypt their assertions.
         SamlDecryptionKeyAdded = "auth.key_ring.saml_decryption_key_added" @ 1 {
-            /// What everybody may see: X.509, DER, base64.
+            /// X.509 certificate with the public key: DER, base64-encoded.
             pub certificate: String,
-            /// PKCS #8, DER; sealed.
+            /// Private key: PKCS #8, DER; sealed.
             pub private: Sealed,
         },
-        /// The tenant is not made after all: none of its keys signs, opens or verifies anything any more.
+        /// The key ring was closed because the tenant could not be set up: its keys no longer sign, decrypt or verify anything.
         KeyRingClosed = "auth.key_ring.closed" @ 1 {},
-        /// A key verifies nothing any more.
+        /// A signing key was retired: it no longer verifies anything.
         SigningKeyRetired = "auth.key_ring.signing_key_retired" @ 1 { pub kid: String },
-        /// The same key under which the tenant's secrets are sealed has another envelope.
+        /// The key that seals the tenant's secrets was sealed anew; the key itself is the same.
         KeyRingResealed = "auth.key_ring.resealed" @ 1 {
-            /// The key, sealed under the key that the log has for the tenant.
+            /// The key, sealed under the tenant's key of the log.
             pub tenant_key: Envelope,
         },
     }
@@ -98,7 +98,7 @@ pub enum KeyRingError {
     #[error("the tenant has no keys yet")]
     NotOpen,
     /// The one that signs.
-    #[error("the key {kid} signs tokens now; add another one and wait until that signs")]
+    #[error("the key {kid} currently signs tokens; rotate it and wait until the new one signs")]
     Signs { kid: String },
     /// Unknown.
     #[error("the tenant has no key {kid}; it has {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
@@ -116,15 +116,15 @@ impl From<KeyRingError> for Refusal {
     }
 }
 
-/// What a key does.
+/// State of a signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyUse {
-    /// It is shown, and will sign.
+    /// Published; it will sign later.
     Waits,
-    /// It signs.
+    /// Signs.
     Signs,
-    /// It signed: tokens that it signed are good until they end.
+    /// No longer signs: tokens that it signed stay valid until they expire.
     Verifies,
 }
 

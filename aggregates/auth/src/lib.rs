@@ -52,23 +52,23 @@ pub use sign_in::*;
 pub use sign_in_policy::*;
 
 kernel::ids! {
-    /// A grant: what a client may do for somebody, and the tokens that come of it.
+    /// A grant: what a client may do for a subject, with its tokens.
     GrantId,
-    /// A session: somebody is signed in with one browser.
+    /// A session: a user is signed in with one browser.
     SessionId,
-    /// An application that signs people in.
+    /// An application that signs users in.
     ClientId,
-    /// An assertion by which a client shows who it is.
+    /// An assertion with which a client authenticates.
     ClientAssertionId,
-    /// An identity provider that signs people in.
+    /// An identity provider that signs users in.
     SamlConnectionId,
-    /// What it says of somebody, once.
+    /// An assertion of an identity provider, valid once.
     SamlAssertionId,
-    /// A device that asks to be let in.
+    /// A device that requests access.
     DeviceId,
-    /// A key with which a machine calls the API without asking for tokens.
+    /// An API key of a machine.
     ApiKeyId,
-    /// What somebody was denied, as often as it was in an hour.
+    /// A denied access, with its repetitions within an hour.
     AccessId,
 }
 

@@ -7,39 +7,39 @@ use serde::{Deserialize, Serialize};
 use crate::Jwk;
 
 kernel::events! {
-    /// What can happen to a machine.
+    /// Events of a machine.
     pub enum MachineEvent of "auth.machine" {
-        /// It may have tokens from now on.
+        /// The machine was registered and may get tokens.
         MachineRegistered = "auth.machine.registered" @ 1 {
-            /// Unique in the tenant.
+            /// Name, unique in the tenant.
             pub name: String,
-            /// What it is in the tenant, by name.
+            /// Roles of the machine, by name.
             pub roles: Vec<String>,
         },
-        /// Its name or roles changed.
+        /// The name or the roles of the machine were changed.
         MachineChanged = "auth.machine.changed" @ 1 { pub name: String, pub roles: Vec<String> },
-        /// It has a new secret; the one before it is worth nothing any more.
+        /// A new secret was set; the previous one is no longer valid.
         MachineSecretSet = "auth.machine.secret_set" @ 1 {
-            /// SHA-256 of it, hexadecimal. (It is 256 bits of randomness: nobody guesses it.)
+            /// SHA-256 hash of the secret, hexadecimal. (The secret has 256 random bits, so it can't be guessed.)
             pub secret_hash: String,
         },
-        /// It says who it is by signing with one of these keys.
+        /// The public keys with which the machine authenticates were set.
         MachineKeysSet = "auth.machine.keys_set" @ 1 { pub keys: Vec<Jwk> },
-        /// It gets no tokens any more, and those that it has are refused.
+        /// The machine was deactivated: it gets no tokens any more, and its current ones are refused.
         MachineDeactivated = "auth.machine.deactivated" @ 1 { pub at: DateTime<Utc> },
-        /// It may have tokens again; new ones.
+        /// The machine was reactivated and may get new tokens.
         MachineReactivated = "auth.machine.reactivated" @ 1 {},
-        /// Somebody said that they were it, and could not show it.
+        /// An authentication as this machine failed.
         MachineRefused = "auth.machine.refused" @ 1 { pub reason: String },
     }
 }
 
-/// A machine as its history has made it.
+/// A machine, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Unique in the tenant.
+    /// Name, unique in the tenant.
     pub name: String,
-    /// What it is in the tenant, by name.
+    /// Roles of the machine, by name.
     pub roles: Vec<String>,
     /// SHA-256 of its secret, hexadecimal.
     pub secret_hash: Option<String>,

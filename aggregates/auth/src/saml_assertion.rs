@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::SamlConnectionId;
 
 kernel::events! {
-    /// What can happen to an assertion of an identity provider.
+    /// Events of an assertion of an identity provider.
     pub enum SamlAssertionEvent of "auth.saml_assertion" {
-        /// It was believed, whatever came of it, and is not a second time.
+        /// The assertion was accepted as valid, whatever the result; it can't be used again.
         SamlAssertionUsed = "auth.saml_assertion.used" @ 1 {
-            /// Whose word it was.
+            /// Connection to the identity provider.
             pub connection: SamlConnectionId,
-            /// Its own id.
+            /// Id of the assertion.
             pub assertion: String,
         },
     }

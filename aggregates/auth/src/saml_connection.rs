@@ -5,89 +5,89 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a SAML connection.
+    /// Events of a SAML connection.
     pub enum SamlConnectionEvent of "auth.saml_connection" {
-        /// Its provider signs people in from now on.
+        /// The connection was created: its identity provider may sign users in.
         SamlConnectionCreated = "auth.saml_connection.created" @ 1 { pub details: SamlConnectionDetails },
-        /// These are its details now, all of them.
+        /// The details of the connection were changed; these are the complete details.
         SamlConnectionChanged = "auth.saml_connection.changed" @ 1 { pub details: SamlConnectionDetails },
-        /// Nobody is signed in by it any more.
+        /// The connection was deactivated: it can't sign users in any more.
         SamlConnectionDeactivated = "auth.saml_connection.deactivated" @ 1 {},
-        /// It signs people in again.
+        /// The connection was reactivated and signs users in again.
         SamlConnectionReactivated = "auth.saml_connection.reactivated" @ 1 {},
     }
 }
 
-/// What a SAML connection is.
+/// Details of a SAML connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlConnectionDetails {
-    /// What people are shown.
+    /// Name shown to users.
     pub name: String,
-    /// Whom the tenant believes.
+    /// The identity provider.
     pub provider: SamlProvider,
-    /// The e-mail domains of the people whom it signs in. It says nothing about anybody else.
+    /// E-mail domains of the users whom the provider signs in. It can't sign in anybody else.
     pub domains: Vec<String>,
-    /// Whether its provider may sign somebody in whom nobody sent there.
+    /// Whether sign-in may be started at the provider (IdP-initiated).
     pub provider_initiated: bool,
-    /// Whether people who are no users yet become users.
+    /// Whether people who are not users yet are registered when they sign in.
     pub admits: bool,
-    /// Where its assertions say what.
+    /// Names of the attributes in the provider's assertions.
     pub attributes: SamlAttributes,
-    /// Which values of the attribute for roles give which roles. Those roles are the provider's: it gives and takes them.
+    /// Maps values of the role attribute to roles. The provider grants and revokes these roles.
     pub roles: Vec<SamlRole>,
 }
 
-/// An identity provider, as its metadata says.
+/// An identity provider, as described by its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlProvider {
-    /// By whom assertions are.
+    /// Entity id, the issuer of its assertions.
     pub entity_id: String,
-    /// Where browsers are sent to sign in.
+    /// URL to which browsers are sent to sign in.
     pub sign_in_url: String,
-    /// Where browsers are sent to sign out; absent: it signs nobody out with us.
+    /// URL to which browsers are sent to sign out; absent: the provider does not support single logout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_out_url: Option<String>,
-    /// Whether they bring it forms there, for it takes no redirects.
+    /// Whether logout requests are sent to it by POST, because it does not support redirects.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sign_out_by_post: bool,
-    /// Where it is answered when it asks that, if that is elsewhere.
+    /// URL for responses to its logout requests, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_out_answer_url: Option<String>,
-    /// With what it signs: X.509, DER, base64.
+    /// Signing certificates: X.509, DER, base64-encoded.
     pub certificates: Vec<String>,
 }
 
-/// The names of the attributes that say something.
+/// Names of the attributes in an identity provider's assertions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SamlAttributes {
-    /// The e-mail address; absent: it is the subject's name.
+    /// Attribute with the e-mail address; absent: the subject's name id is the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub email: Option<String>,
-    /// The name for people; absent: a new user is called by their address.
+    /// Attribute with the display name; absent: new users get their address as name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub name: Option<String>,
-    /// What roles are made of; absent: it gives none.
+    /// Attribute with the values for roles; absent: the provider grants no roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub roles: Option<String>,
 }
 
-/// A value that gives a role.
+/// A value that grants a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SamlRole {
-    /// The attribute's value, letter by letter.
+    /// Value of the attribute; compared exactly.
     #[schemars(length(min = 1, max = 256))]
     pub value: String,
-    /// The role, by name.
+    /// Name of the role.
     #[schemars(length(min = 2, max = 50))]
     pub role: String,
 }
 
-/// A SAML connection as its history has made it.
+/// A SAML connection, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamlConnection {
     /// What it is.

@@ -8,56 +8,57 @@ use serde::{Deserialize, Serialize};
 use crate::{Account, SamlConnectionId};
 
 kernel::events! {
-    /// What can happen to a session.
+    /// Events of a session.
     pub enum SessionEvent of "auth.session" {
-        /// Somebody signed in.
+        /// A user signed in.
         SessionStarted = "auth.session.started" @ 1 {
             pub user: UserId,
-            /// By what they showed who they are (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: to an identity provider.
+            /// Authentication methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed` for an identity provider.
             pub methods: Vec<String>,
             pub at: DateTime<Utc>,
-            /// When it ends, whatever happens.
+            /// When the session expires at the latest.
             pub expires_at: DateTime<Utc>,
             pub place: Place,
-            /// What an identity provider said; absent: they showed it to us.
+            /// Sign-in at an identity provider; absent: the user authenticated here.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub saml: Option<SamlSignIn>,
-            /// How often all their sessions had ended before: no clock says which came first. Absent: it was not counted yet.
+            /// How often all sessions of the user had ended before, which does not depend on clocks. Absent in events from before it was
+            /// counted.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub era: Option<u32>,
         },
-        /// They showed it again, or by more.
+        /// The user authenticated again, or with a further method.
         SessionConfirmed = "auth.session.confirmed" @ 1 { pub methods: Vec<String>, pub at: DateTime<Utc> },
-        /// They used it: written now and then, not each time (see [`Session::notes_use`]).
+        /// The session was used. Recorded now and then, not at each use (see [`Session::notes_use`]).
         SessionUsed = "auth.session.used" @ 1 { pub at: DateTime<Utc> },
-        /// It is over.
+        /// The session ended.
         SessionEnded = "auth.session.ended" @ 1 { pub reason: EndReason },
     }
 }
 
-/// That an identity provider signed somebody in.
+/// A sign-in at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlSignIn {
-    /// Whose word it was.
+    /// Connection to the identity provider.
     pub connection: SamlConnectionId,
-    /// The id of the assertion in which it said so. It works once.
+    /// Id of the provider's assertion. It can be used once.
     pub assertion: String,
-    /// When they showed the provider who they are, which may be long ago.
+    /// When the user authenticated at the provider, which may be long ago.
     pub authenticated_at: DateTime<Utc>,
-    /// What the provider calls its session; absent: it did not say.
+    /// Session index of the provider; absent if it sent none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// The name by which it signed them in: to sign them out there, too.
+    /// Name id with which the provider signed the user in; needed for single logout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<SamlName>,
 }
 
-/// A name of somebody at an identity provider.
+/// Name id of a user at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SamlName {
-    /// It, whole.
+    /// The name id.
     pub value: Personal<String>,
-    /// What kind of name it is.
+    /// Format of the name id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
 }
@@ -76,13 +77,13 @@ impl SessionStarted {
     }
 }
 
-/// From where somebody came. Of whom that is has to be known: it is sealed as theirs.
+/// Where a request came from. It is personal data, sealed with the key of the person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
-    /// The address, as far as we know it.
+    /// IP address, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Personal<String>>,
-    /// What the browser says that it is.
+    /// User agent of the browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Personal<String>>,
 }
@@ -91,13 +92,13 @@ pub struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// They signed out.
+    /// The user signed out.
     SignedOut,
-    /// They, or somebody who may, ended it from elsewhere.
+    /// The user, or an authorized caller, revoked it from elsewhere.
     Revoked,
 }
 
-/// A session as its history has made it.
+/// A session, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// How it began; none: it did not.

@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Account, Place};
 
 kernel::events! {
-    /// What can happen to an attempt to sign in that fails. One that succeeds is a session.
+    /// Events of a refused sign-in attempt. (A successful one is a session.)
     pub enum SignInEvent of "auth.sign_in" {
-        /// Somebody tried to sign in and was refused.
+        /// A sign-in attempt was refused.
         SignInRefused = "auth.sign_in.refused" @ 1 {
-            /// Whose account it was about; absent: there is none of that name.
+            /// User whose account it concerns; absent: there is no account with the given name.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub user: Option<UserId>,
-            /// Why, in a word of ours.
+            /// Reason, as one word.
             pub reason: String,
-            /// From where, if it is known whose account it was about; else nothing is: nobody could have it erased.
+            /// Where the attempt came from, if it concerns an account; otherwise empty, because nobody could have it erased.
             pub place: Place,
-            /// Of what was about nobody: a keyed hash of the address, hexadecimal, by which attempts from one place are seen to be from one.
+            /// For attempts that concern no account: a keyed hash of the IP address, hexadecimal. It is the same for attempts from the same
+            /// address.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub origin: Option<String>,
         },

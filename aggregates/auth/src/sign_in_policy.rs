@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a tenant's policy of signing in.
+    /// Events of a tenant's sign-in policy.
     pub enum SignInPolicyEvent of "auth.sign_in_policy" {
-        /// These people show a second factor from now on.
+        /// It was set who must have a second factor.
         SecondFactorRequired = "auth.sign_in_policy.second_factor_required" @ 1 { pub of: RequiredOf },
-        /// Sessions end when nobody used them for so long.
+        /// It was set after how long without use sessions end.
         SessionIdleLimitSet = "auth.sign_in_policy.session_idle_limit_set" @ 1 { pub minutes: u32 },
     }
 }
@@ -20,20 +20,20 @@ kernel::events! {
 /// After how long without use a session ends where the tenant says nothing, in minutes: three days, so that a weekend does not end it.
 pub const SESSION_IDLE_MINUTES: u32 = 3 * 24 * 60;
 
-/// Of whom something is asked.
+/// Users of whom something is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredOf {
-    /// Of nobody: who has a second factor shows it all the same.
+    /// Nobody. Users who have a second factor still have to use it.
     #[default]
     Off,
-    /// Of those who have the role `admin`, by themselves or by a group.
+    /// Users with the role `admin`, their own or by a group.
     Admins,
-    /// Of everyone.
+    /// All users.
     Everyone,
 }
 
-/// A tenant's policy of signing in.
+/// A tenant's sign-in policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SignInPolicy {
     /// Who must have a second factor.

@@ -4,49 +4,49 @@ use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a domain.
+    /// Events of a domain.
     pub enum DomainEvent of "user.domain" {
-        /// The tenant says that it is its own.
+        /// The tenant claimed the domain as its own.
         DomainClaimed = "user.domain.claimed" @ 1 {
-            /// In the form of the domain name system: lower case, `xn--` where it is another script.
+            /// Domain name in ASCII form: lower case, `xn--…` for other scripts.
             pub domain: String,
         },
-        /// The record was there.
+        /// The DNS record was found: the domain is verified.
         DomainVerified = "user.domain.verified" @ 1 {},
-        /// It was looked for again, and was not there any more.
+        /// The DNS record of the verified domain was looked up again and was missing.
         DomainRecordMissing = "user.domain.record_missing" @ 1 {},
-        /// The tenant does not say so any more.
+        /// The tenant no longer claims the domain.
         DomainReleased = "user.domain.released" @ 1 {},
     }
 }
 
-/// A domain as its history has made it.
+/// A domain, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClaimedDomain {
     pub domain: String,
-    /// Whether its record was there once.
+    /// Whether its DNS record was ever found.
     pub verified: bool,
-    /// Whether it was not there when it was last looked for, after it had been.
+    /// Whether the DNS record was missing when it was last looked up, after it had been found before.
     pub record_missing: bool,
     pub released: bool,
 }
 
-/// What can be asked of a domain. Values have been checked for form.
+/// Commands for a domain. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DomainCommand {
     Claim(DomainClaimed),
-    /// The record was seen.
+    /// The DNS record was found.
     Verify,
-    /// The record was looked for, and not seen.
+    /// The DNS record was looked up and not found.
     NoteMissing,
     Release,
 }
 
-/// Why a domain says no.
+/// Why a domain refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DomainError {
-    /// It is the tenant's no more.
-    #[error("the domain was released; claim it anew, which gives it another record")]
+    /// The tenant no longer claims the domain.
+    #[error("the domain was released; claim it again, which gives it another DNS record")]
     Released,
 }
 

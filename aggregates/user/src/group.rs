@@ -6,45 +6,45 @@ use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a group.
+    /// Events of a group.
     pub enum GroupEvent of "user.group" {
-        /// A group was made.
+        /// The group was created.
         GroupCreated = "user.group.created" @ 1 {
             pub name: String,
-            /// The roles that its members have besides their own.
+            /// Roles that members of the group get in addition to their own.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub roles: Vec<String>,
         },
-        /// It has another name.
+        /// The group was renamed.
         GroupRenamed = "user.group.renamed" @ 1 { pub name: String },
-        /// The identity provider that keeps it knows it by another id, or by none.
+        /// The id of the group at its identity provider was changed or removed.
         GroupExternalIdChanged = "user.group.external_id_changed" @ 1 {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub external_id: Option<String>,
         },
-        /// Its members have a further role.
+        /// The members of the group got a role.
         GroupRoleGranted = "user.group.role_granted" @ 1 { pub role: String },
-        /// Its members lose a role.
+        /// The members of the group lost a role.
         GroupRoleRevoked = "user.group.role_revoked" @ 1 { pub role: String },
-        /// It is no more: it gives nobody a role, and nobody comes in.
+        /// The group was dissolved: it grants no roles any more, and nobody can join it.
         GroupDissolved = "user.group.dissolved" @ 1 {},
     }
 }
 
-/// The most roles of a group.
+/// The most roles that a group may have.
 pub const MOST_GROUP_ROLES: usize = 50;
 
-/// A group as its history has made it.
+/// A group, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
-    /// By which an identity provider knows it. Other groups may have the same: it is the provider's.
+    /// Id of the group at an identity provider. It need not be unique: the provider assigns it.
     pub external_id: Option<String>,
     pub roles: BTreeSet<String>,
     pub dissolved: bool,
 }
 
-/// What can be asked of a group. Values have been checked for form.
+/// Commands for a group. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupCommand {
     Create(GroupCreated),
@@ -55,13 +55,13 @@ pub enum GroupCommand {
     Dissolve,
 }
 
-/// Why a group says no.
+/// Why a group refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
-    /// It is no more.
+    /// The group was dissolved.
     #[error("the group is dissolved")]
     Dissolved,
-    /// Too many.
+    /// The group has too many roles.
     #[error("a group has at most {MOST_GROUP_ROLES} roles")]
     TooManyRoles,
 }

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to an import of users.
+    /// Events of an import of users.
     pub enum ImportBatchEvent of "user.import_batch" {
-        /// A file was read: so many rows became users, or were invited, and so many were refused.
+        /// A file of users was imported. Counts how many rows were imported and how many were refused.
         ImportCompleted = "user.import_batch.completed" @ 1 {
-            /// What the rows became.
+            /// What the rows were imported as.
             pub kind: ImportKind,
             pub rows: u64,
             pub taken: u64,
@@ -18,18 +18,18 @@ kernel::events! {
     }
 }
 
-/// What the rows of a file become.
+/// What the rows of a file are imported as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportKind {
     /// Users, at once.
     #[default]
     Users,
-    /// Invitations, which are mailed.
+    /// Invitations, which are sent by e-mail.
     Invitations,
 }
 
-/// An import that is done.
+/// A completed import.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImportBatch {
     pub kind: ImportKind,
@@ -38,7 +38,7 @@ pub struct ImportBatch {
     pub refused: u64,
 }
 
-/// What can be asked of an import.
+/// Commands for an import.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImportBatchCommand {
     Complete(ImportCompleted),

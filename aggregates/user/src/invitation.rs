@@ -10,66 +10,66 @@ use serde::{Deserialize, Serialize};
 use crate::GroupId;
 
 kernel::events! {
-    /// What can happen to an invitation.
+    /// Events of an invitation.
     pub enum InvitationEvent of "user.invitation" {
-        /// Somebody was invited. The link in the mail is made of the invitation's id and turn under a key of ours; it stands
-        /// nowhere.
+        /// The invitation was sent. The link in the e-mail is derived from the invitation's id and `turn` with a secret key; it is not
+        /// stored.
         InvitationSent = "user.invitation.sent" @ 1 {
-            /// Where the mail goes, lower case.
+            /// E-mail address of the invited person, in lower case.
             pub email: Personal<String>,
-            /// Who it is, as far as known.
+            /// Name of the invited person, if known.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub name: Option<Personal<String>>,
-            /// The roles that they begin with.
+            /// Roles that they get when they accept.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub roles: Vec<String>,
-            /// The groups that they begin in.
+            /// Groups that they join when they accept.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub groups: Vec<GroupId>,
-            /// Whether nobody but the tenant's policy of registration invites them: they asked for it themselves.
+            /// Whether the invitation is based on the tenant's registration policy alone: the person asked for it themselves.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub by_policy: bool,
-            /// Until when the link is good.
+            /// When the link expires.
             pub expires_at: DateTime<Utc>,
         },
-        /// It was sent again, with a new link. Links of before are not good any more, unless it is the policy's: then each stays good for its
-        /// time.
+        /// The invitation was sent again, with a new link. Earlier links are no longer valid, unless the invitation is based on the
+        /// registration policy: then each link stays valid until it expires.
         InvitationResent = "user.invitation.resent" @ 1 {
-            /// Counts the links, from 1.
+            /// Number of the link, counted from 1.
             pub turn: u32,
             pub expires_at: DateTime<Utc>,
         },
-        /// It was accepted: they are a user.
+        /// The invitation was accepted: the person became a user.
         InvitationAccepted = "user.invitation.accepted" @ 1 { pub user: UserId },
-        /// It was taken back.
+        /// The invitation was revoked.
         InvitationRevoked = "user.invitation.revoked" @ 1 {},
-        /// A link was followed that is not good: once for each link, whoever follows it how often.
+        /// An invalid link was used. Recorded once for each link, no matter how often and by whom it is used.
         InvitationRefused = "user.invitation.refused" @ 1 {
-            /// Which link, counted from 1; absent in records of before it was kept.
+            /// Number of the link, counted from 1; absent in events from before it was recorded.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub turn: Option<u32>,
             pub reason: InvitationFault,
         },
-        /// Nothing that tells who was invited is kept any more.
+        /// The personal data of the invited person was erased.
         InvitationErased = "user.invitation.erased" @ 1 {},
     }
 }
 
-/// Why a link is not good.
+/// Why a link is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InvitationFault {
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// A later one was sent.
+    /// A later link was sent.
     Superseded,
-    /// It was used.
+    /// It was already used.
     Used,
-    /// It was taken back.
+    /// The invitation was revoked.
     Revoked,
 }
 
-/// Where an invitation stands. (That its time is over is nobody's act.)
+/// State of an invitation. (Expiry is not a state: it is not caused by an event.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InvitationStatus {
@@ -80,7 +80,7 @@ pub enum InvitationStatus {
 }
 
 impl InvitationStatus {
-    /// Its name on the wire.
+    /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -90,10 +90,10 @@ impl InvitationStatus {
     }
 }
 
-/// How long a link is good.
+/// How long a link is valid.
 pub const INVITATION_GOOD_FOR: TimeDelta = TimeDelta::days(7);
 
-/// An invitation as its history has made it.
+/// An invitation, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Invitation {
     pub status: InvitationStatus,
@@ -101,26 +101,26 @@ pub struct Invitation {
     pub name: Option<Personal<String>>,
     pub roles: Vec<String>,
     pub groups: Vec<GroupId>,
-    /// Whether they asked for it themselves.
+    /// Whether the person asked for it themselves.
     #[serde(default)]
     pub by_policy: bool,
-    /// Which link was sent last.
+    /// Number of the last link that was sent.
     pub turn: u32,
-    /// Until when that is good.
+    /// When the last link expires.
     pub expires_at: DateTime<Utc>,
-    /// Until when each link is good. Of an invitation by a person it is the last one alone; anybody may ask for one of the policy, so there those
-    /// before it stay.
+    /// When each valid link expires. An invitation by a person has only the last link; anybody may ask for one by the registration policy,
+    /// so its earlier links stay valid.
     pub links: SentLinks,
     pub user: Option<UserId>,
-    /// Of which links it is on record that they were followed in vain.
+    /// The links for which an invalid use is recorded.
     #[serde(default)]
     pub refused: BTreeSet<u32>,
-    /// Nobody knows any more who was invited.
+    /// The personal data of the invited person was erased.
     #[serde(default)]
     pub erased: bool,
 }
 
-/// What can be asked of an invitation. Values have been checked for form.
+/// Commands for an invitation. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InvitationCommand {
     Send(InvitationSent),
@@ -133,23 +133,23 @@ pub enum InvitationCommand {
         user: UserId,
     },
     Revoke,
-    /// Put on record that a link was not good, unless that is on record already.
+    /// Record that an invalid link was used, unless it is already recorded.
     Refuse {
         turn: u32,
         reason: InvitationFault,
     },
-    /// Forget who was invited.
+    /// Erase the personal data of the invited person.
     Erase,
 }
 
-/// Why an invitation says no.
+/// Why an invitation refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvitationError {
-    /// It is not open any more.
-    #[error("the invitation is {}; allowed only while it is pending", .0.as_str())]
+    /// It is no longer pending.
+    #[error("the invitation is {}; this is allowed only while it is pending", .0.as_str())]
     NotPending(InvitationStatus),
-    /// The link is not good.
-    #[error("the link is not good any more: its time is over, a later one was sent, or it was used or taken back")]
+    /// The link is not valid.
+    #[error("the link is no longer valid: it has expired, was used or revoked, or a later one was sent")]
     Link,
 }
 
@@ -165,7 +165,7 @@ impl From<InvitationError> for Refusal {
 }
 
 impl Invitation {
-    /// Whether a link of this turn is good at this time.
+    /// Whether the link with this number is valid at this time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> Result<(), InvitationFault> {
         match self.status {
             InvitationStatus::Accepted => Err(InvitationFault::Used),
@@ -180,7 +180,7 @@ impl Invitation {
         }
     }
 
-    /// Another link was sent.
+    /// A further link was sent.
     fn send(&mut self, turn: u32, until: DateTime<Utc>) {
         if !self.by_policy {
             self.links.clear();

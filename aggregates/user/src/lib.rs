@@ -41,13 +41,13 @@ kernel::ids! {
     GroupId,
     /// An organization within a tenant.
     OrganizationId,
-    /// A file that was imported.
+    /// A file of users that was imported.
     ImportId,
-    /// An invitation.
+    /// An invitation to become a user.
     InvitationId,
-    /// A role that a tenant defined.
+    /// A role defined by a tenant.
     RoleId,
-    /// A domain that a tenant claims.
+    /// A domain claimed by a tenant.
     DomainId,
 }
 

@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 use crate::OrganizationId;
 
 kernel::events! {
-    /// What can happen to an organization.
+    /// Events of an organization.
     pub enum OrganizationEvent of "user.organization" {
-        /// An organization was made.
+        /// The organization was created.
         OrganizationCreated = "user.organization.created" @ 1 {
             pub name: String,
-            /// The organization that it is a part of.
+            /// Parent organization.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub parent: Option<OrganizationId>,
         },
-        /// It has another name.
+        /// The organization was renamed.
         OrganizationRenamed = "user.organization.renamed" @ 1 { pub name: String },
-        /// It is no more; nobody comes in.
+        /// The organization was closed; nobody can join it any more.
         OrganizationClosed = "user.organization.closed" @ 1 {},
     }
 }
 
-/// An organization as its history has made it.
+/// An organization, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Organization {
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Organization {
     pub closed: bool,
 }
 
-/// What can be asked of an organization. Values have been checked for form.
+/// Commands for an organization. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OrganizationCommand {
     Create(OrganizationCreated),
@@ -38,10 +38,10 @@ pub enum OrganizationCommand {
     Close,
 }
 
-/// Why an organization says no.
+/// Why an organization refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrganizationError {
-    /// It is no more.
+    /// The organization was closed.
     #[error("the organization is closed")]
     Closed,
 }

@@ -9,11 +9,11 @@ use kernel::{Aggregate, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to the owners of a tenant.
+    /// Events of the owners of a tenant.
     pub enum OwnersEvent of "user.owners" {
-        /// A user became an owner.
+        /// A user became an owner of the tenant.
         OwnerAdded = "user.owners.added" @ 1 { pub user: UserId },
-        /// A user is no owner any more.
+        /// A user is no longer an owner of the tenant.
         OwnerRemoved = "user.owners.removed" @ 1 { pub user: UserId },
     }
 }
@@ -24,18 +24,20 @@ pub struct Owners {
     pub users: BTreeSet<UserId>,
 }
 
-/// What can be asked of them.
+/// Commands for the owners of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnersCommand {
     Add { user: UserId },
     Remove { user: UserId },
 }
 
-/// Why they say no.
+/// Why the owners of a tenant refuse a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnersError {
-    /// Nobody would be left.
-    #[error("this is the tenant's last owner (role admin, may sign in): make another user one first")]
+    /// The tenant would have no owner left.
+    #[error(
+        "this is the tenant's last owner (a user with the role admin who may sign in): make another user an owner first"
+    )]
     Last,
 }
 

@@ -8,20 +8,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to preferences.
+    /// Events of preferences.
     pub enum PreferencesEvent of "user.preferences" {
-        /// Something is to be so.
+        /// A value was chosen for a preference.
         PreferenceChosen = "user.preferences.chosen" @ 1 {
-            /// What: one of the keys that there were then.
+            /// Key of the preference: one that existed at that time.
             pub key: String,
             pub value: PreferenceValue,
         },
-        /// Something is to be as it is for all again.
+        /// A preference was reset to its default.
         PreferenceReset = "user.preferences.reset" @ 1 { pub key: String },
     }
 }
 
-/// What a preference may be.
+/// Value of a preference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PreferenceValue {
@@ -30,16 +30,16 @@ pub enum PreferenceValue {
     Word(String),
 }
 
-/// A key that can be preferred.
+/// A preference that users and tenants can set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preference {
     pub key: &'static str,
     pub kind: PreferenceKind,
-    /// What it is about, for people.
+    /// What the preference is for, as text.
     pub meaning: &'static str,
 }
 
-/// Of which type a preference is, and what it is when nobody says.
+/// The type of a preference, and its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreferenceKind {
     Flag {
@@ -50,48 +50,48 @@ pub enum PreferenceKind {
         most: i64,
         otherwise: i64,
     },
-    /// One of these; the first when nobody says.
+    /// One of these words; the first is the default.
     Word {
         allowed: &'static [&'static str],
     },
 }
 
-/// All that can be preferred. A key that is taken away stays in history, and is passed over.
+/// All preferences. A key that is removed here stays in the history, and is ignored.
 pub const PREFERENCES: &[Preference] = &[
     Preference {
         key: "theme",
         kind: PreferenceKind::Word { allowed: &["system", "light", "dark"] },
-        meaning: "In which colours applications show themselves",
+        meaning: "Color scheme of applications",
     },
     Preference {
         key: "first_day_of_week",
         kind: PreferenceKind::Word { allowed: &["monday", "sunday", "saturday"] },
-        meaning: "With which day calendars begin a week",
+        meaning: "First day of the week in calendars",
     },
     Preference {
         key: "date_format",
         kind: PreferenceKind::Word { allowed: &["locale", "iso"] },
-        meaning: "How dates are written: as the language has it, or 2026-12-31",
+        meaning: "Date format: as usual in the user's language, or 2026-12-31",
     },
     Preference {
         key: "rows_per_page",
         kind: PreferenceKind::Number { least: 10, most: 200, otherwise: 50 },
-        meaning: "How many rows lists show at once",
+        meaning: "Number of rows shown in lists",
     },
     Preference {
         key: "mail_notifications",
         kind: PreferenceKind::Flag { otherwise: true },
-        meaning: "Whether applications write mail about what happens",
+        meaning: "Whether applications send e-mail notifications",
     },
 ];
 
 impl Preference {
-    /// The preference of this key.
+    /// The preference with this key.
     pub fn of(key: &str) -> Option<&'static Self> {
         PREFERENCES.iter().find(|preference| preference.key == key)
     }
 
-    /// What it is when nobody says.
+    /// The default value.
     pub fn otherwise(&self) -> PreferenceValue {
         match self.kind {
             PreferenceKind::Flag { otherwise } => PreferenceValue::Flag(otherwise),
@@ -102,7 +102,7 @@ impl Preference {
         }
     }
 
-    /// Whether it may be this.
+    /// Whether this value is allowed.
     pub fn allows(&self, value: &PreferenceValue) -> bool {
         match (self.kind, value) {
             (PreferenceKind::Flag { .. }, PreferenceValue::Flag(_)) => true,
@@ -114,7 +114,7 @@ impl Preference {
         }
     }
 
-    /// What it may be, for people.
+    /// Allowed values, as text.
     pub fn allowed(&self) -> String {
         match self.kind {
             PreferenceKind::Flag { .. } => "true or false".to_owned(),
@@ -124,13 +124,13 @@ impl Preference {
     }
 }
 
-/// Preferences as their history has made them.
+/// Preferences, as they result from their events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Preferences {
     pub chosen: BTreeMap<String, PreferenceValue>,
 }
 
-/// What can be asked of preferences. Keys and values have been checked.
+/// Commands for preferences. Keys and values have been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PreferencesCommand {
     Choose { key: String, value: PreferenceValue },
@@ -138,7 +138,7 @@ pub enum PreferencesCommand {
 }
 
 impl Preferences {
-    /// What was chosen for a key, if it may still be that.
+    /// The value that was chosen for a key, if it is still allowed.
     pub fn get(&self, preference: &Preference) -> Option<&PreferenceValue> {
         self.chosen.get(preference.key).filter(|value| preference.allows(value))
     }

@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a tenant's policy of registration.
+    /// Events of a tenant's registration policy.
     pub enum RegistrationPolicyEvent of "user.registration_policy" {
-        /// From now on these people may register; this is all of it.
+        /// The registration policy was set; this is the complete policy.
         RegistrationPolicySet = "user.registration_policy.set" @ 1 {
             pub open_to: OpenTo,
-            /// The domains of their addresses, where only these are let in; in the form of the domain name system.
+            /// Domains in ASCII form, if only e-mail addresses of these may register.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub domains: Vec<String>,
-            /// The roles that they begin with.
+            /// Roles that people get when they register.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub roles: Vec<String>,
         },
@@ -26,32 +26,32 @@ kernel::events! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OpenTo {
-    /// Nobody: people are invited, or made users.
+    /// Nobody: users are invited or created by administrators.
     #[default]
     Nobody,
-    /// Who has an address of a domain that the tenant has shown to be its own.
+    /// Everybody with an e-mail address of a domain that the tenant has verified.
     VerifiedDomains,
-    /// Who has an address of one of the domains that the policy names.
+    /// Everybody with an e-mail address of a domain that the policy names.
     Domains,
     /// Everybody.
     Everybody,
 }
 
-/// A tenant's policy of registration.
+/// A tenant's registration policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrationPolicy {
     /// Who may register.
     pub open_to: OpenTo,
-    /// The domains that it names.
+    /// The domains that the policy names.
     pub domains: Vec<String>,
-    /// The roles that they begin with.
+    /// Roles that people get when they register.
     pub roles: Vec<String>,
 }
 
-/// What can be asked of a tenant's policy of registration. Values have been checked.
+/// Commands for a tenant's registration policy. Values have been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RegistrationPolicyCommand {
-    /// Makes it this.
+    /// Replaces the policy.
     Set(RegistrationPolicySet),
 }
 
@@ -61,7 +61,7 @@ impl RegistrationPolicy {
         self.open_to != OpenTo::Nobody
     }
 
-    /// Whether who has an address of a domain may register. `verified`: the tenant has shown that the domain is its own.
+    /// Whether people with an address of a domain may register. `verified`: the tenant has verified the domain.
     pub fn lets(&self, domain: &str, verified: bool) -> bool {
         match self.open_to {
             OpenTo::Nobody => false,

@@ -9,40 +9,40 @@ use uuid::Uuid;
 use crate::RoleId;
 
 kernel::events! {
-    /// What can happen to a role.
+    /// Events of a role.
     pub enum RoleEvent of "user.role" {
-        /// A role was defined.
+        /// The role was defined.
         RoleDefined = "user.role.defined" @ 1 {
-            /// Its name in tokens and events; it never changes.
+            /// Name in tokens and events; it never changes.
             pub name: String,
-            /// Its name for people.
+            /// Display name.
             pub title: String,
-            /// What it allows: `service:resource:action`.
+            /// Permissions of the role itself: `service:resource:action`.
             pub permissions: Vec<String>,
-            /// The roles, built-in or defined, whose permissions it has besides.
+            /// Roles, built-in or defined by the tenant, whose permissions are included.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub includes: Vec<String>,
         },
-        /// What it allows was changed; this is all of it.
+        /// The definition of the role was changed; this is the complete definition.
         RoleChanged = "user.role.changed" @ 1 {
             pub title: String,
             pub permissions: Vec<String>,
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             pub includes: Vec<String>,
         },
-        /// It allows nothing any more, whoever still has it, and nobody gets it. Its name stays taken.
+        /// The role was retired: it grants nothing any more to those who have it, and can't be granted. Its name stays taken.
         RoleRetired = "user.role.retired" @ 1 {},
     }
 }
 
 impl RoleId {
-    /// The id of the role of this name: a tenant has one role of a name, and whoever knows the name finds it.
+    /// The id of the role with this name. It is derived from the name, so that a tenant has one role of each name.
     pub fn of(tenant: TenantId, name: &str) -> Self {
         Self::new(Uuid::new_v5(&tenant.uuid(), format!("user.role {name}").as_bytes()))
     }
 }
 
-/// A role as its history has made it.
+/// A role, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Role {
     pub name: String,
@@ -52,7 +52,7 @@ pub struct Role {
     pub retired: bool,
 }
 
-/// What can be asked of a role. Values have been checked for form, permissions and included roles for being there.
+/// Commands for a role. The form of their values has been checked, and that permissions and included roles exist.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RoleCommand {
     Define(RoleDefined),
@@ -60,11 +60,11 @@ pub enum RoleCommand {
     Retire,
 }
 
-/// Why a role says no.
+/// Why a role refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
-    /// It is retired.
-    #[error("the role {name} is retired; define another one")]
+    /// The role was retired.
+    #[error("the role {name} is retired; define a new one with another name")]
     Retired { name: String },
 }
 

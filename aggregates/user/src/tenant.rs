@@ -6,66 +6,67 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
-    /// What can happen to a tenant.
+    /// Events of a tenant.
     pub enum TenantEvent of "user.tenant" {
-        /// Somebody wants a tenant: its place is being made.
+        /// A tenant was requested; it is being set up.
         TenantRequested = "user.tenant.requested" @ 1 {
-            /// Its short name, in addresses.
+            /// Short name of the tenant, used in addresses.
             pub slug: String,
-            /// Its name for people.
+            /// Display name.
             pub name: String,
-            /// Where the invitation of its first owner goes, lower case.
+            /// E-mail address to which the first owner's invitation is sent, in lower case.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub owner: Option<Personal<String>>,
         },
-        /// Its place is made: it can be used.
+        /// The tenant is set up and can be used.
         TenantActivated = "user.tenant.activated" @ 1 {},
-        /// Its place could not be made, and what was made of it was taken back. Final.
+        /// The tenant could not be set up, and what had been created was removed. Final.
         TenantAbandoned = "user.tenant.abandoned" @ 1 {},
-        /// Nobody of it may do anything for now.
+        /// The tenant was suspended: none of its users and machines can do anything for now.
         TenantSuspended = "user.tenant.suspended" @ 1 { pub reason: String },
-        /// It can be used again.
+        /// The tenant was resumed and can be used again.
         TenantResumed = "user.tenant.resumed" @ 1 {},
-        /// It is to be deleted: nobody of it may do anything from now on, and until its time it can be restored.
+        /// The deletion of the tenant was requested. From now on none of its users and machines can do anything; it can be restored until
+        /// it is deleted.
         TenantDeletionRequested = "user.tenant.deletion_requested" @ 1 {
             pub reason: String,
-            /// When it is deleted, unless it is restored before.
+            /// When the tenant is deleted, unless it is restored before.
             pub due_at: DateTime<Utc>,
         },
-        /// It is not deleted after all.
+        /// The deletion was cancelled.
         TenantRestored = "user.tenant.restored" @ 1 {
-            /// Whether it is suspended, as it was before.
+            /// Whether the tenant is suspended, as it was before the deletion was requested.
             #[serde(default)]
             pub suspended: bool,
         },
-        /// It is deleted: what it has is being destroyed. Final, and the last thing that is told of it.
+        /// The tenant is deleted: its data is being destroyed. Final, and the tenant's last event.
         TenantDeleted = "user.tenant.deleted" @ 1 {},
-        /// Where the invitation of its first owner went is not kept any more.
+        /// The e-mail address to which the first owner's invitation was sent was erased.
         TenantOwnerErased = "user.tenant.owner_erased" @ 1 {},
     }
 }
 
-/// Where a tenant stands.
+/// State of a tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantStatus {
-    /// Its place is being made.
+    /// It is being set up.
     #[default]
     Requested,
     /// It can be used.
     Active,
-    /// Nobody of it may do anything for now.
+    /// The tenant was suspended: none of its users and machines can do anything for now.
     Suspended,
-    /// Its place could not be made. Final.
+    /// It could not be set up. Final.
     Abandoned,
-    /// Nobody of it may do anything, and it is deleted at its time unless it is restored.
+    /// None of its users and machines can do anything, and it will be deleted unless it is restored in time.
     Deleting,
-    /// It is no more. Final.
+    /// It is deleted. Final.
     Deleted,
 }
 
 impl TenantStatus {
-    /// Its name on the wire.
+    /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -78,28 +79,28 @@ impl TenantStatus {
     }
 }
 
-/// A tenant as its history has made it.
+/// A tenant, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
     pub status: TenantStatus,
     pub slug: String,
     pub name: String,
     pub owner: Option<Personal<String>>,
-    /// While it is to be deleted: when, and what it was before.
+    /// If its deletion was requested: when it is deleted, and its state before.
     #[serde(default)]
     pub deletion: Option<Deletion>,
 }
 
-/// That a tenant is to be deleted.
+/// A requested deletion of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// When it is, unless it is restored before.
+    /// When it is deleted, unless it is restored before.
     pub due_at: DateTime<Utc>,
-    /// Whether it was suspended, and is again when it is restored.
+    /// Whether it was suspended before, and is again when it is restored.
     pub suspended: bool,
 }
 
-/// What can be asked of a tenant. Values have been checked for form.
+/// Commands for a tenant. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TenantCommand {
     Request(TenantRequested),
@@ -109,28 +110,28 @@ pub enum TenantCommand {
         reason: String,
     },
     Resume,
-    /// Delete it at a time; asked for again, the time is as it was.
+    /// Delete it at a time; a repeated request does not change that time.
     RequestDeletion {
         reason: String,
         due_at: DateTime<Utc>,
     },
-    /// Do not delete it after all.
+    /// Cancel the deletion.
     Restore,
     /// Delete it, if its time has come.
     Delete {
         now: DateTime<Utc>,
     },
-    /// Forget where the invitation of its first owner went.
+    /// Erase the e-mail address of its first owner's invitation.
     EraseOwner,
 }
 
-/// Why a tenant says no.
+/// Why a tenant refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TenantError {
-    /// It does not follow on where the tenant stands.
+    /// The state of the tenant does not allow it.
     #[error("a tenant that is {} can't be {step}", .status.as_str())]
     StepNotAllowed { step: &'static str, status: TenantStatus },
-    /// Its time has not come.
+    /// It is too early to delete it.
     #[error("the tenant is deleted at {due_at}, not before: until then it can be restored")]
     NotYet { due_at: DateTime<Utc> },
 }

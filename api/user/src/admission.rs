@@ -34,7 +34,7 @@ fn voucher(tenant: TenantId, vouched: &Vouched) -> Caller {
 }
 
 fn late() -> Refusal {
-    Refusal::unavailable("directory_behind", "the directory does not know yet who you are; begin again in a moment")
+    Refusal::unavailable("directory_behind", "the directory does not know your user yet; start again in a moment")
 }
 
 #[async_trait]

@@ -59,8 +59,7 @@ impl Bearers {
         };
         let Some((id, user)) = user else { return self.with_roles(tenant, named).await };
         if user.status != UserStatus::Active {
-            let detail =
-                "the user whom the token is for may not sign in now: they are locked, deactivated or no user any more";
+            let detail = "the token's user can't sign in now: they are locked, deactivated or no longer a user";
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
         let mut effective = self.with_roles_of(tenant, &user).await?;

@@ -110,7 +110,7 @@ impl MailedLinks for UserMailedLinks {
         };
         let Acceptance::Accepted { user } = done.answer else { return Ok(None) };
         let late =
-            || Refusal::unavailable("directory_behind", "you are a user now; the directory does not know it yet");
+            || Refusal::unavailable("directory_behind", "you are registered, but the directory does not know it yet");
         self.read_models.wait_for(link.tenant, done.position, PATIENCE).await.map_err(|_| late())?;
         let person = UserDirectory::new(self.read_models.clone()).by_id(link.tenant, user).await;
         person.map_err(|_| late())?.ok_or_else(late).map(Some)

@@ -120,8 +120,7 @@ impl Command for SendPasswordLink {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let account = work.find::<Account>(self.user).await?;
         if account.is_some_and(|account| !account.closed && !account.opens_by_mail(self.email_verified)) {
-            let detail = "they have signed in by this account before, and have not shown that their e-mail address is theirs: it may be \
-                          somebody else's; they sign in and verify it, or their address is set right";
+            let detail = "the user has signed in before and their e-mail address is not verified, so it may be somebody else's; they have to sign in and verify it, or their address has to be corrected";
             return Err(Refusal::conflict("email_not_verified", detail));
         }
         // Who never signed in has no account yet.

@@ -53,7 +53,7 @@ impl Command for IssueApiKey {
         let scopes = values::scopes(&mut checks, "/scopes", &self.scopes);
         if let Some(end) = self.expires_at.filter(|end| *end <= work.now()) {
             let end = end.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-            checks.refuse("/expires_at", "past", format!("{end} is past; allowed is a time to come"));
+            checks.refuse("/expires_at", "past", format!("{end} is in the past; a time in the future is required"));
         }
         checks.finish()?;
         match work.find::<Machine>(self.machine).await? {

@@ -73,17 +73,13 @@ impl ClientFields {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, values::NAME);
         if self.redirect_uris.is_empty() {
-            checks.refuse(
-                "/redirect_uris",
-                "empty",
-                "a client needs at least one address to which people are sent back",
-            );
+            checks.refuse("/redirect_uris", "empty", "a client needs at least one redirect URI");
         }
         let uris =
             [("/redirect_uris", &self.redirect_uris), ("/post_logout_redirect_uris", &self.post_logout_redirect_uris)];
         for (pointer, uris) in uris {
             if uris.len() > MOST {
-                checks.refuse(pointer, "too_many", format!("{} addresses; allowed are {MOST}", uris.len()));
+                checks.refuse(pointer, "too_many", format!("{} addresses; at most {MOST} are allowed", uris.len()));
             }
             // Of more than there may be the rest is not looked at, each beside each.
             for (index, uri) in uris.iter().enumerate().take(MOST) {
@@ -92,7 +88,7 @@ impl ClientFields {
                     checks.refuse(at(), "redirect_uri", detail);
                 }
                 if uris.iter().take(index).any(|earlier| earlier == uri) {
-                    checks.refuse(at(), "named_twice", "the same address stands before; once is enough");
+                    checks.refuse(at(), "named_twice", "this address is listed twice");
                 }
             }
         }
@@ -103,10 +99,18 @@ impl ClientFields {
             }
         }
         if !self.confidential && !self.keys.is_empty() {
-            checks.refuse("/keys", "client_public", "a public client keeps no private key");
+            checks.refuse(
+                "/keys",
+                "client_public",
+                "a public client can't have keys, because it could not keep the private key confidential",
+            );
         }
         if !self.confidential && self.exchanges {
-            checks.refuse("/exchanges", "client_public", "a public client can't show that it is the one that may");
+            checks.refuse(
+                "/exchanges",
+                "client_public",
+                "a public client can't authenticate, so it can't be allowed to do this",
+            );
         }
         values::keys(&mut checks, "/keys", &self.keys);
         checks.finish()?;
@@ -136,11 +140,11 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
     }
     let authority = rest.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
     match (scheme, authority) {
-        (_, Some(authority)) if authority.contains('@') => Err("an address has no user name in it"),
+        (_, Some(authority)) if authority.contains('@') => Err("an address can't contain a user name"),
         ("https", Some(authority)) => place(uri, authority).map(drop),
         ("http", Some(authority)) => match place(uri, authority)?.host_str() {
             Some("127.0.0.1" | "[::1]" | "localhost") => Ok(()),
-            _ => Err("http only leads to the person's own machine: 127.0.0.1, [::1], localhost"),
+            _ => Err("http is allowed only for the user's own machine: 127.0.0.1, [::1], localhost"),
         },
         // RFC 8252 section 7.1: a domain of the application's maker, backwards.
         (scheme, _) if !confidential && scheme.contains('.') && scheme.bytes().all(is_of_scheme) => Ok(()),
@@ -159,7 +163,7 @@ fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
     let url = Url::parse(uri).map_err(|error| match error {
         ParseError::EmptyHost => "it has no host",
         ParseError::InvalidPort => "its port is not one of 1 to 65535",
-        _ => "its host is none that there can be",
+        _ => "its host is not valid",
     })?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -175,11 +179,9 @@ fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
     match url.host() {
         // Numbers in other spellings (127.1, 0x7f000001) are addresses to browsers.
         Some(Host::Ipv4(_) | Host::Ipv6(_)) if url.host_str() != Some(host) => {
-            Err("its host is an IP address in another spelling than the usual one")
+            Err("its host is an IP address that is not in the usual notation")
         }
-        Some(Host::Domain(name)) if !(name.len() <= 253 && name.split('.').all(label)) => {
-            Err("its host is none that there can be")
-        }
+        Some(Host::Domain(name)) if !(name.len() <= 253 && name.split('.').all(label)) => Err("its host is not valid"),
         Some(_) => Ok(url),
         None => Err("it has no host"),
     }

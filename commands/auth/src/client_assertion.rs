@@ -12,7 +12,7 @@ use crate::grants::PROTOCOL;
 pub(crate) const ASSERTION: ClaimKind = ClaimKind {
     name: "auth.client.assertion",
     code: "assertion_replayed",
-    detail: "this client assertion was used before",
+    detail: "this client assertion was already used",
 };
 
 /// A client showed who it is by an assertion. Refused when it did before, whatever for: `assertion_replayed`.

@@ -13,7 +13,7 @@ use crate::values;
 pub(crate) const NAME: ClaimKind = ClaimKind {
     name: "auth.machine.name",
     code: "machine_name_taken",
-    detail: "another machine has this name; names are unique in a tenant, whatever their case",
+    detail: "another machine has this name; names are unique in a tenant, ignoring case",
 };
 
 /// Lets a machine in.

@@ -13,7 +13,7 @@ use crate::session::Within;
 pub(crate) const PASSKEY: ClaimKind = ClaimKind {
     name: "auth.account.passkey",
     code: "passkey_taken",
-    detail: "somebody has a passkey with this id already; make another one",
+    detail: "a passkey with this id is already registered; create another one",
 };
 
 /// How long a passkey's name may be.

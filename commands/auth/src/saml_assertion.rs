@@ -11,7 +11,7 @@ use crate::grants::PROTOCOL;
 pub(crate) const SAML_ASSERTION: ClaimKind = ClaimKind {
     name: "auth.saml_connection.assertion",
     code: "saml_replayed",
-    detail: "somebody was signed in with this assertion already; sign in again at the identity provider",
+    detail: "this assertion was already used for a sign-in; sign in again at the identity provider",
 };
 
 /// An identity provider vouches for somebody: what it says is used up, before anything comes of it. Refused when it was before:

@@ -110,7 +110,11 @@ impl SamlConnectionFields {
             roles: attribute(&mut checks, "/attributes/roles", &self.attributes.roles),
         };
         if attributes.roles.is_none() && !self.roles.is_empty() {
-            checks.refuse("/attributes/roles", "missing", "roles need an attribute that they are made of");
+            checks.refuse(
+                "/attributes/roles",
+                "missing",
+                "roles need attributes.roles, the attribute from which they are mapped",
+            );
         }
         let roles = roles(&mut checks, &self.roles);
         checks.finish()?;
@@ -137,7 +141,9 @@ pub fn one_spelling(domain: &str) -> Option<String> {
 /// The domains, lower case, each once.
 fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
     if domains.is_empty() || domains.len() > MOST_DOMAINS {
-        let detail = format!("a connection has 1 to {MOST_DOMAINS} e-mail domains: it speaks of those people only");
+        let detail = format!(
+            "a connection needs 1 to {MOST_DOMAINS} e-mail domains, and can sign in only users of these domains"
+        );
         checks.refuse("/domains", "count", detail);
     }
     let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
@@ -157,7 +163,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
             checks.refuse(
                 format!("/domains/{index}"),
                 "duplicate",
-                "another spelling of a domain that is there already",
+                "another spelling of a domain that is already listed",
             );
         }
         if !again {
@@ -169,13 +175,14 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
 
 fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
     if roles.len() > MOST_ROLES {
-        checks.refuse("/roles", "too_many", format!("{} of them; allowed are at most {MOST_ROLES}", roles.len()));
+        checks.refuse("/roles", "too_many", format!("{} entries; at most {MOST_ROLES} are allowed", roles.len()));
     }
     let checked = roles.iter().enumerate().map(|(index, given)| {
         let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, VALUE);
         if !Role::is_name(&given.role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
-            let detail = format!("a role's name is {least} to {most} letters a-z, digits and _, a letter first");
+            let detail =
+                format!("a role's name has {least} to {most} letters a-z, digits and _, and begins with a letter");
             checks.refuse(format!("/roles/{index}/role"), "role_name", detail);
         }
         SamlRole { value, role: given.role.clone() }
@@ -184,7 +191,7 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
     // Of more than there may be the rest is not looked at, each beside each.
     for (index, given) in checked.iter().enumerate().take(MOST_ROLES) {
         if checked.iter().take(index).any(|before| before == given) {
-            checks.refuse(format!("/roles/{index}"), "duplicate", "this value gives this role already");
+            checks.refuse(format!("/roles/{index}"), "duplicate", "this value is already mapped to this role");
         }
     }
     checked

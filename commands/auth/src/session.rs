@@ -127,7 +127,7 @@ fn begun(account: &Account, since: Moment) -> Result<(), Refusal> {
     if account.stands_by(since) {
         return Ok(());
     }
-    let detail = "all that was begun by what was shown has ended meanwhile; sign in again";
+    let detail = "all sessions of this account were ended in the meantime; sign in again";
     Err(Refusal::conflict("sessions_ended", detail))
 }
 

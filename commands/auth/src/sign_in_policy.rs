@@ -27,10 +27,14 @@ impl Command for SetSignInPolicy {
         let mut checks = Checks::default();
         if let Some(minutes) = self.session_idle_minutes.filter(|minutes| !IDLE_MINUTES.contains(minutes)) {
             let (least, most) = (IDLE_MINUTES.start(), IDLE_MINUTES.end());
-            checks.refuse("/session_idle_minutes", "out_of_range", format!("{minutes}; allowed are {least} to {most}"));
+            checks.refuse(
+                "/session_idle_minutes",
+                "out_of_range",
+                format!("{minutes} minutes; allowed are {least} to {most}"),
+            );
         }
         if self.second_factor.is_none() && self.session_idle_minutes.is_none() {
-            checks.refuse("", "empty", "this sets nothing; name second_factor, session_idle_minutes, or both");
+            checks.refuse("", "empty", "nothing to change; send second_factor, session_idle_minutes, or both");
         }
         checks.finish()?;
         let tenant = work.caller().tenant();

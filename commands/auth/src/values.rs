@@ -17,11 +17,11 @@ const MOST_KEYS: usize = 8;
 /// Public keys.
 pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
     if keys.len() > MOST_KEYS {
-        checks.refuse(pointer, "too_many", format!("{} keys; allowed are at most {MOST_KEYS}", keys.len()));
+        checks.refuse(pointer, "too_many", format!("{} keys; at most {MOST_KEYS} are allowed", keys.len()));
     }
     for (index, key) in keys.iter().enumerate() {
         if key.algorithm().is_none() {
-            let detail = "a public key is one of Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
+            let detail = "a public key must be of type Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
             checks.refuse(format!("{pointer}/{index}"), "key", detail);
         }
     }
@@ -33,7 +33,8 @@ pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec
     for (index, role) in roles.iter().enumerate() {
         if !Role::is_name(role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
-            let detail = format!("a role's name is {least} to {most} letters a-z, digits and _, a letter first");
+            let detail =
+                format!("a role's name has {least} to {most} letters a-z, digits and _, and begins with a letter");
             checks.refuse(format!("{pointer}/{index}"), "role_name", detail);
         }
     }
@@ -45,7 +46,7 @@ pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> V
     few(checks, pointer, scopes.len());
     for (index, scope) in scopes.iter().enumerate() {
         if !is_scope(scope) {
-            let detail = "a scope is a permission such as crm:lead:read, or several: crm:lead:*, crm:*";
+            let detail = "a scope must be a permission such as crm:lead:read, or a pattern such as crm:lead:* or crm:*";
             checks.refuse(format!("{pointer}/{index}"), "scope", detail);
         }
     }
@@ -54,7 +55,7 @@ pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> V
 
 fn few(checks: &mut Checks, pointer: &str, count: usize) {
     if count > MOST {
-        checks.refuse(pointer, "too_many", format!("{count} of them; allowed are at most {MOST}"));
+        checks.refuse(pointer, "too_many", format!("{count} entries; at most {MOST} are allowed"));
     }
 }
 

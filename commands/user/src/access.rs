@@ -71,7 +71,7 @@ pub(crate) async fn allowed(
     let mut found = Allowed { permissions: BTreeSet::new(), roles: BTreeSet::new() };
     while let Some(name) = open.pop() {
         if found.roles.len() > MOST_ROLES {
-            let detail = format!("these roles include more than {MOST_ROLES} others");
+            let detail = format!("these roles include more than {MOST_ROLES} other roles");
             return Err(Refusal::unprocessable("too_many_roles", detail));
         }
         if !found.roles.insert(name.clone()) {
@@ -99,7 +99,7 @@ pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str
         return Ok(());
     }
     let built_in = kernel::Role::ALL.map(kernel::Role::as_str).join(", ");
-    let detail = format!("there is no role {name:?}; allowed are {built_in}, and those that the tenant defined");
+    let detail = format!("there is no role {name:?}; allowed are {built_in}, and roles defined by the tenant");
     Err(unknown(pointer, "not_found", detail))
 }
 
@@ -141,7 +141,6 @@ pub(crate) async fn group_roles(work: &mut Work<'_>, group: GroupId) -> Result<B
 
 /// The error of a permission that there is not.
 pub(crate) fn unknown_permission(pointer: String, permission: &str) -> FieldError {
-    let detail =
-        format!("there is no permission {permission:?}; `GET /v1/user/permissions` lists those that there are");
+    let detail = format!("there is no permission {permission:?}; `GET /v1/user/permissions` lists all permissions");
     FieldError { pointer, code: "permission_unknown", detail }
 }

@@ -83,7 +83,10 @@ impl Command for AdmitUser {
             // What the provider says is about an address. Whose that was a moment ago must not get what is said of whose it is.
             let email = before.login.email.reveal().clone();
             if kernel::folded(&email) != kernel::folded(&self.email) || (email_verified && !before.email_verified) {
-                return Err(Refusal::conflict("login_changed", "they sign in with another address than is said"));
+                return Err(Refusal::conflict(
+                    "login_changed",
+                    "the user's e-mail address is not the one that the identity provider sent",
+                ));
             }
             work.update::<User>(user, UserCommand::ShowEmail { email }).await?;
             for role in &self.managed {

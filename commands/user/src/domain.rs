@@ -11,7 +11,7 @@ use crate::lengths;
 pub(crate) static DOMAIN: ClaimKind = ClaimKind {
     name: "user.domain.name",
     code: "domain_claimed",
-    detail: "this tenant has claimed this domain already (holder)",
+    detail: "this tenant has already claimed this domain (holder)",
 };
 
 /// Says that a domain is the tenant's own.
@@ -43,20 +43,17 @@ pub struct ReleaseDomain {
 pub enum NotADomain {
     /// Not a name at all.
     #[error(
-        "not the name of a domain, such as example.com: parts of 1 to 63 letters, digits and hyphens (no hyphen at either end), \
-         separated by dots, 240 characters at most in all"
+        "not a domain name such as example.com: labels of 1 to 63 letters, digits and hyphens (no hyphen at either end), separated by dots, at most 240 characters in total"
     )]
     Form,
     /// An address.
-    #[error("an IP address; allowed are names of domains, such as example.com")]
+    #[error("IP addresses are not allowed; give a domain name, such as example.com")]
     Address,
     /// A name whose last part is a number.
-    #[error(
-        "a name whose last part is a number, as that of no domain is: other programs read such names as IP addresses"
-    )]
+    #[error("the last label of a domain name can't be a number: other programs would read it as an IP address")]
     Number,
     /// A name of one part.
-    #[error("a name of one part is nobody's own; allowed are names under it, such as example.com")]
+    #[error("a top-level domain can't be claimed; give a domain under it, such as example.com")]
     OnePart,
 }
 

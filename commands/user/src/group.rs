@@ -13,7 +13,7 @@ use crate::values::{self, present};
 pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "user.group.name",
     code: "group_name_taken",
-    detail: "another group (holder) has this name; choose another",
+    detail: "another group (holder) has this name; choose another name",
 };
 
 /// Makes a group.

@@ -86,8 +86,7 @@ impl Import for UserImport {
                 if columns.is_empty() {
                     return Ok(());
                 }
-                let detail = "an invitation does not keep these columns, for whoever accepts it says such things: leave them out, or \
-                              map them to \"ignore\"";
+                let detail = "invitations do not support these columns, because invited people enter this data themselves: leave them out, or map them to \"ignore\"";
                 let allowed: Vec<_> = UserField::OF_INVITATIONS.iter().map(|field| field.name()).collect();
                 let refusal = Refusal::invalid("csv_column_not_of_invitations", detail);
                 Err(refusal.with("columns", columns).with("allowed", allowed))

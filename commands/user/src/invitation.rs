@@ -17,7 +17,7 @@ use crate::{lengths, references, registration};
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
     name: "user.invitation.email",
     code: "invited_already",
-    detail: "this e-mail address is invited already (holder); send that invitation again, or revoke it first",
+    detail: "this e-mail address is already invited (holder); resend that invitation, or revoke it first",
 };
 
 /// Asks somebody by mail to become a user.

@@ -72,7 +72,7 @@ fn lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>,
     let join = values::few(&mut checks, "/join", join, most);
     let leave = values::few(&mut checks, "/leave", leave, most);
     if let Some(both) = join.iter().find(|user| leave.binary_search(user).is_ok()) {
-        checks.refuse("/leave", "both", format!("{both} can't join and leave at once"));
+        checks.refuse("/leave", "both", format!("{both} can't be added and removed at the same time"));
     }
     checks.finish()?;
     Ok((join, leave))

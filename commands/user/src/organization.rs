@@ -11,7 +11,7 @@ use crate::references::existing_organization;
 pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "user.organization.name",
     code: "organization_name_taken",
-    detail: "another organization (holder) has this name; choose another",
+    detail: "another organization (holder) has this name; choose another name",
 };
 
 /// Makes an organization.

@@ -25,7 +25,7 @@ impl TextReach {
         if prefixes.is_empty() || prefixes.iter().any(|prefix| number.starts_with(prefix.as_str())) {
             return Ok(());
         }
-        let detail = format!("text messages go to numbers only that begin with {}", prefixes.join(", "));
+        let detail = format!("text messages can only be sent to numbers that begin with {}", prefixes.join(", "));
         Err(Refusal::conflict("phone_not_reached", detail).with("allowed", prefixes.to_vec()))
     }
 }

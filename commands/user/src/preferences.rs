@@ -48,7 +48,11 @@ fn known(key: &str) -> Result<&'static Preference, Refusal> {
     Preference::of(key).ok_or_else(|| {
         let keys: Vec<_> = PREFERENCES.iter().map(|preference| preference.key).collect();
         let mut checks = Checks::default();
-        checks.refuse("/key", "preference_unknown", format!("there is no such key; allowed are {}", keys.join(", ")));
+        checks.refuse(
+            "/key",
+            "preference_unknown",
+            format!("there is no preference with this key; allowed are {}", keys.join(", ")),
+        );
         Refusal::fields(checks.into_errors())
     })
 }

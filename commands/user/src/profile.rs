@@ -84,7 +84,7 @@ pub(crate) enum Uploaded {
 /// The user that the caller is; machines, and tokens of before there were users, are none.
 pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
     work.caller().subject().parse().map_err(|_| {
-        Refusal::conflict("not_a_user", "the caller is no user of this tenant; only a user has a profile of their own")
+        Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
     })
 }
 

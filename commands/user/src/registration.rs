@@ -64,11 +64,11 @@ impl Command for SetRegistrationPolicy {
         let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
         match self.open_to {
             OpenTo::Domains if self.domains.is_empty() => {
-                checks.refuse("/domains", "missing", "name the domains whose addresses may register".to_owned());
+                checks.refuse("/domains", "missing", "list the domains whose e-mail addresses may register".to_owned());
             }
             OpenTo::Domains => {}
             _ if !self.domains.is_empty() => {
-                let detail = "domains are named only where open_to is domains".to_owned();
+                let detail = "domains are allowed only if open_to is domains".to_owned();
                 checks.refuse("/domains", "not_allowed", detail);
             }
             _ => {}

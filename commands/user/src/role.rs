@@ -72,10 +72,8 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
     if exceeding.is_empty() {
         return Ok(());
     }
-    let detail = format!(
-        "nobody can define a role that allows more than they may themselves; here {}",
-        kernel::some_of(&exceeding)
-    );
+    let detail =
+        format!("a role can't allow more than the caller's own permissions; here {}", kernel::some_of(&exceeding));
     Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
 }
 

@@ -176,7 +176,7 @@ impl Command for EraseOneself {
             }
         }
         if !confirmed {
-            let detail = "to erase oneself one gives one's own e-mail address; this is another";
+            let detail = "to confirm the erasure, send your own e-mail address; this is a different one";
             return Err(Refusal::conflict("not_confirmed", detail));
         }
         erase(work, user, &self.forget).await

@@ -18,7 +18,7 @@ pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
         return Ok(());
     }
     let detail = format!(
-        "this is for who has signed in within the last {} minutes: sign in anew (max_age={}), and ask with the token that comes of that",
+        "this requires a sign-in within the last {} minutes: sign in again (max_age={}), and send the request with the new token",
         SURE_FOR.num_minutes(),
         SURE_FOR.num_seconds()
     );

@@ -77,7 +77,7 @@ pub struct DeleteTenant;
 
 fn slug(checks: &mut Checks, pointer: &str, text: &str) -> String {
     if !is_slug(text) {
-        checks.refuse(pointer, "slug", "allowed are 2 to 40 letters a-z, digits and hyphens, a letter first");
+        checks.refuse(pointer, "slug", "allowed are 2 to 40 letters a-z, digits and hyphens, beginning with a letter");
     }
     text.to_owned()
 }
@@ -178,7 +178,7 @@ impl Command for RequestTenantDeletion {
         let mut checks = Checks::default();
         let reason = checks.paragraph("/reason", &self.reason, lengths::REASON);
         if self.grace_days > LONGEST_GRACE {
-            let detail = format!("{} days; allowed are 0 to {LONGEST_GRACE}", self.grace_days);
+            let detail = format!("{} days are not allowed; allowed are 0 to {LONGEST_GRACE}", self.grace_days);
             checks.refuse("/grace_days", "grace_days", detail);
         }
         checks.finish()?;

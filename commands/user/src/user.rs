@@ -16,7 +16,7 @@ use crate::{lengths, owners};
 pub(crate) static LOGIN: ClaimKind = ClaimKind {
     name: "user.login",
     code: "login_taken",
-    detail: "another user of this tenant (holder) signs in with this e-mail address or name",
+    detail: "another user of this tenant (holder) has this e-mail address or user name",
 };
 
 /// How long a link that verifies an address is good.
@@ -181,7 +181,7 @@ impl Command for VerifyEmail {
         let fault = if user.email_verified { None } else { user.link(self.turn, at).err() };
         // On record already, as with an invitation.
         if fault.is_some() && user.refused_links.contains(&self.turn) {
-            return Err(Refusal::conflict("link_not_good", "the link is not good any more; ask for a new one"));
+            return Err(Refusal::conflict("link_not_good", "the link is no longer valid; ask for a new one"));
         }
         work.update::<User>(self.user, UserCommand::VerifyEmail { turn: self.turn, at }).await?;
         Ok(fault)

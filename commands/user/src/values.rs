@@ -19,7 +19,8 @@ pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
     if !allowed {
         let (least, most) = (lengths::USER_NAME.start(), lengths::USER_NAME.end());
-        let detail = format!("allowed are {least} to {most} letters a-z, digits and . _ -, a letter or digit first");
+        let detail =
+            format!("allowed are {least} to {most} letters a-z, digits and . _ -, beginning with a letter or digit");
         checks.refuse(pointer, "user_name", detail);
     }
     name
@@ -29,7 +30,7 @@ pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
 pub(crate) fn role_name(checks: &mut Checks, pointer: &str, text: &str) -> String {
     if !kernel::Role::is_name(text) {
         let (least, most) = (lengths::ROLE.start(), lengths::ROLE.end());
-        let detail = format!("allowed are {least} to {most} letters a-z, digits and _, a letter first");
+        let detail = format!("allowed are {least} to {most} letters a-z, digits and _, beginning with a letter");
         checks.refuse(pointer, "role_name", detail);
     }
     text.to_owned()
@@ -62,7 +63,7 @@ pub(crate) fn picture(checks: &mut Checks, pointer: &str, text: &str) -> String 
     let host = text.strip_prefix("https://").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
     let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
     if host.is_empty() || host.contains('@') || !plain || text.len() > lengths::PICTURE {
-        checks.refuse(pointer, "picture", "not a web address like https://example.com/ada.png");
+        checks.refuse(pointer, "picture", "not an HTTPS URL like https://example.com/ada.png");
     }
     text.to_owned()
 }
@@ -70,7 +71,7 @@ pub(crate) fn picture(checks: &mut Checks, pointer: &str, text: &str) -> String 
 /// A list of at most so many entries, each once.
 pub(crate) fn few<T: Ord + Clone>(checks: &mut Checks, pointer: &str, list: &[T], most: usize) -> Vec<T> {
     if list.len() > most {
-        checks.refuse(pointer, "too_many", format!("{} entries; allowed are {most}", list.len()));
+        checks.refuse(pointer, "too_many", format!("{} entries; at most {most} are allowed", list.len()));
     }
     let mut list = list.to_vec();
     list.sort_unstable();

@@ -31,8 +31,8 @@ async fn mail(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result
     let letter = letter.map_err(|reason| Fault::passing("letter_not_made", reason))?;
     let Some(letter) = letter else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
     let text = format!(
-        "Hello {name},\n\nsomebody, hopefully you, asked for a new password for {tenant}. Follow this link to set one; it is \
-         good once, for an hour:\n\n{link}\n\nIf it was not you, do nothing: your password stays as it is.\n",
+        "Hello {name},\n\nsomebody, hopefully you, asked for a new password for {tenant}. Follow this link to set one. It can be \
+         used once and is valid for an hour:\n\n{link}\n\nIf it was not you, ignore this mail: your password stays as it is.\n",
         name = letter.name.reveal(),
         tenant = letter.tenant,
         link = letter.link.reveal(),

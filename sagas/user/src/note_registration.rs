@@ -33,8 +33,8 @@ async fn mail(ports: Ports, doing: Doing, Parameters { user }: Parameters) -> Re
     let tenant = doing.load::<Tenant>(doing.tenant()).await?;
     let text = format!(
         "Hello {name},\n\nsomebody, hopefully you, asked for an account{at} with this address. You have one already: sign in as \
-         always. If you do not know your password, or have none yet, follow \"Forgot your password?\" on the sign-in page.\n\n\
-         If it was not you, do nothing: nothing has changed.\n",
+         usual. If you do not know your password, or have none yet, follow \"Forgot your password?\" on the sign-in page.\n\n\
+         If it was not you, ignore this mail: nothing has changed.\n",
         name = state.profile.name.reveal(),
         at = tenant.map(|(tenant, _)| format!(" at {}", tenant.name)).unwrap_or_default(),
     );

@@ -47,14 +47,14 @@ async fn mail(ports: Ports, doing: Doing, Parameters { invitation, turn }: Param
     let (subject, why) = if state.by_policy {
         (
             "Create your account",
-            "somebody, hopefully you, asked for an account with this address. Follow this link to create it",
+            "somebody, hopefully you, asked for an account with this address. Follow this link to create the account",
         )
     } else {
-        ("You are invited", "you are invited to Inopsio. Follow this link to accept")
+        ("You are invited", "you are invited to Inopsio. Follow this link to accept the invitation")
     };
     let text = format!(
-        "Hello{name},\n\n{why}; it is good once, until {until} UTC:\n\n\
-         {url}/invitation?link={link}\n\nIf you do not know what this is about, do nothing.\n",
+        "Hello{name},\n\n{why}. It can be used once and is valid until {until} UTC:\n\n\
+         {url}/invitation?link={link}\n\nIf you did not expect this mail, ignore it.\n",
         name = state.name.as_ref().map(|name| format!(" {}", name.reveal())).unwrap_or_default(),
         until = state.expires_at.format("%Y-%m-%d %H:%M"),
         url = ports.url,

@@ -29,8 +29,8 @@ async fn mail(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result
     }
     let link = Link { purpose: Purpose::Email, tenant: doing.tenant(), id: user.uuid(), turn };
     let text = format!(
-        "Hello {name},\n\nfollow this link to show that this address is yours; it is good for two days:\n\n\
-         {url}/verify-email?link={link}\n\nIf you did not ask for this, do nothing.\n",
+        "Hello {name},\n\nfollow this link to verify that this address is yours. It is valid for two days:\n\n\
+         {url}/verify-email?link={link}\n\nIf you did not ask for this, ignore this mail.\n",
         name = state.profile.name.reveal(),
         url = ports.url,
         link = ports.links.write(&link),

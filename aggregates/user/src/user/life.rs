@@ -17,58 +17,58 @@ use crate::{
     UserRegistrationNoted, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
 };
 
-/// The most roles, groups or organizations that a user may have of each.
+/// The most roles, groups or organizations that a user may have, of each.
 pub const MOST_MEMBERSHIPS: usize = 200;
 
-/// A user as their history has made them.
+/// A user, as they result from their events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct User {
-    /// Where they stand.
+    /// State of the user.
     pub status: UserStatus,
-    /// Whether they are locked, also while they are deactivated: coming back does not unlock them.
+    /// Whether they are locked, also while they are deactivated: reactivation does not unlock them.
     #[serde(default)]
     pub locked: bool,
     /// What they sign in with.
     pub login: Login,
-    /// Whether the address is known to be theirs.
+    /// Whether the address is verified.
     pub email_verified: bool,
-    /// Who they are.
+    /// Profile of the user.
     pub profile: Profile,
-    /// The picture that they uploaded; then their profile has the address of none.
+    /// The picture that they uploaded; if there is one, their profile has no picture address.
     #[serde(default)]
     pub upload: Option<Personal<Upload>>,
-    /// When they last uploaded one.
+    /// When they last uploaded a picture.
     #[serde(default)]
     pub uploads: LastTimes,
-    /// By which an identity provider knows them.
+    /// Id of the user at an identity provider.
     #[serde(default)]
     pub external_id: Option<Personal<String>>,
-    /// What else it says of them.
+    /// Further data from the identity provider.
     #[serde(default)]
     pub labels: Labels,
-    /// Whether it ever said their name with all that belongs to it.
+    /// Whether the provider ever sent their full formatted name.
     #[serde(default)]
     pub name_told: bool,
-    /// Their roles, those of their groups not included.
+    /// Their roles, without those of their groups.
     pub roles: BTreeSet<String>,
     /// Their groups.
     pub groups: BTreeSet<GroupId>,
     /// Their organizations.
     pub organizations: BTreeSet<OrganizationId>,
-    /// The invitation that they accepted: it says who they are, too.
+    /// The invitation that they accepted: it contains personal data, too.
     #[serde(default)]
     pub invitation: Option<InvitationId>,
     /// The last link that was sent to their address, until it was used.
     pub verification: Option<SentLink>,
-    /// How many links were sent.
+    /// Number of links sent.
     pub links: u32,
-    /// Of which links it is on record that they were followed in vain.
+    /// The links for which an invalid use is recorded.
     #[serde(default)]
     pub refused_links: BTreeSet<u32>,
-    /// How it stands with their telephone number.
+    /// State of their telephone number.
     #[serde(default)]
     pub phone: PhoneState,
-    /// When somebody last asked for an account with their address, of the times that they were told of it.
+    /// When somebody last tried to register with their address and they were told of it.
     #[serde(default)]
     pub registration_noted_at: Option<DateTime<Utc>>,
 }
@@ -80,7 +80,7 @@ pub struct SentLink {
     pub expires_at: DateTime<Utc>,
 }
 
-/// What can be asked of a user. Values have been checked for form.
+/// Commands for a user. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserCommand {
     Register(UserRegistered),
@@ -91,7 +91,7 @@ pub enum UserCommand {
         uploaded: UploadedPicture,
         at: DateTime<Utc>,
     },
-    /// They are to have no picture: neither one that was uploaded nor the address of one.
+    /// Remove their picture: an uploaded one and the address of an external one.
     RemovePicture,
     ChangeLogin {
         login: Login,
@@ -109,11 +109,11 @@ pub enum UserCommand {
         turn: u32,
         at: DateTime<Utc>,
     },
-    /// They followed a link that was mailed to this address for something else.
+    /// They used a link that was sent to this address for another purpose.
     ShowEmail {
         email: String,
     },
-    /// They want a code sent to their telephone number.
+    /// They request a code for their telephone number.
     RequestPhoneVerification {
         at: DateTime<Utc>,
     },
@@ -122,7 +122,7 @@ pub enum UserCommand {
         right: bool,
         at: DateTime<Utc>,
     },
-    /// Somebody asks for an account with their address. They are not told of it again before the pause is over.
+    /// Somebody tried to register with their address. They are not told of it again before the pause is over.
     NoteRegistration {
         at: DateTime<Utc>,
         pause: TimeDelta,
@@ -157,37 +157,37 @@ pub enum UserCommand {
     Erase,
 }
 
-/// Why a user says no.
+/// Why a user refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
-    /// The step does not follow on where the user stands.
+    /// The state of the user does not allow the step.
     #[error("a user who is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
     StepNotAllowed { step: UserStep, status: UserStatus },
-    /// The address is known to be theirs already.
-    #[error("the address is verified already")]
+    /// The address is already verified.
+    #[error("the e-mail address is already verified")]
     AlreadyVerified,
-    /// The link is not good.
-    #[error("the link is not good any more: its time is over, a later one was sent, or it was used; ask for a new one")]
+    /// The link is not valid.
+    #[error("the link is no longer valid: it has expired, was used, or a later one was sent; ask for a new one")]
     Link,
-    /// There is no number.
+    /// The profile has no telephone number.
     #[error("the profile has no telephone number")]
     NoPhone,
-    /// The number is known to be theirs already.
-    #[error("the telephone number is verified already")]
+    /// The number is already verified.
+    #[error("the telephone number is already verified")]
     PhoneVerified,
-    /// Too many codes were asked for.
-    #[error("too many codes were asked for; another one can be sent in {wait} seconds")]
+    /// Too many codes were requested.
+    #[error("too many codes were requested; another one can be sent in {wait} seconds")]
     TooManyCodes { wait: i64 },
     /// Too many pictures were uploaded.
-    #[error("too many pictures were uploaded; another one can be in {wait} seconds")]
+    #[error("too many pictures were uploaded; another one can be uploaded in {wait} seconds")]
     TooManyPictures { wait: i64 },
-    /// The code is not good.
+    /// The code is not valid.
     #[error(
-        "the code is not good: it is not the one that was sent last, its time is over, or it was tried too often; have a new one sent"
+        "the code is not valid: it is not the one that was sent last, it has expired, or there were too many wrong attempts; request a new one"
     )]
     Code,
-    /// Too many.
-    #[error("a user has at most {MOST_MEMBERSHIPS} {what}")]
+    /// They have too many of something.
+    #[error("a user can have at most {MOST_MEMBERSHIPS} {what}")]
     TooMany { what: &'static str },
 }
 

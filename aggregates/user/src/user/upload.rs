@@ -5,19 +5,19 @@ use kernel::{Personal, Picture};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many pictures a user may have within which time, whoever uploads them: each stays in the history, with its file.
+/// How many pictures a user may have uploaded within which time, by whomever: each stays in the history, with its file.
 pub(super) const LIMITS: [(usize, TimeDelta); 1] = [(20, TimeDelta::days(1))];
 
-/// A picture that was uploaded. All of it tells who somebody is, also its hash: whoever has the picture sees by that whose it is.
+/// An uploaded picture. All of it is personal data, even its hash: whoever has the picture could tell by the hash whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UploadedPicture {
-    /// Its own id, in its address, which everybody may ask for: at least 128 bits that nobody foresees, base64url.
+    /// Id in the picture's public address: at least 128 unpredictable bits, base64url-encoded.
     pub id: String,
     /// The picture.
     pub picture: Picture,
 }
 
-/// What is kept of it beside the history: the file stands in the event alone.
+/// The part of it that the state keeps: the file is only in the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// The picture's own id.

@@ -393,8 +393,13 @@ pub async fn open_ring(
 /// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
 async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     at_low_priority(making).await.map_err(|undone| match undone {
-        Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
-        Undone::Failed => Refusal::internal("key_unusable", "a key can't be made; the server's log says why"),
+        Undone::Busy => Refusal::unavailable(
+            "sign_in_busy",
+            "too many users are signing in at the same time; try again in a moment",
+        ),
+        Undone::Failed => {
+            Refusal::internal("key_unusable", "a key can't be created; see the server's log for the reason")
+        }
     })?
 }
 

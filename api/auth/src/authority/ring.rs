@@ -240,5 +240,5 @@ fn context(tenant: TenantId, kid: &str) -> Context<'_> {
 
 fn unusable(error: NotAKey) -> Refusal {
     tracing::error!(%error, "a tenant's signing key can't be used");
-    Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why")
+    Refusal::internal("key_unusable", "a key of this tenant can't be used; see the server's log for the reason")
 }

@@ -172,7 +172,7 @@ impl Authority {
         self.keep_young(tenant.id, &ring, algorithm);
         secret.sign(claims, typ).map_err(|error| {
             tracing::error!(%error, "a token could not be signed");
-            Refusal::internal("key_unusable", "a token could not be signed; the server's log says why")
+            Refusal::internal("key_unusable", "a token could not be signed; see the server's log for the reason")
         })
     }
 }

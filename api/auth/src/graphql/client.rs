@@ -9,76 +9,76 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// What one needs to see them.
+/// The permission to see clients.
 const READ: &str = "auth:client:read";
 
-/// An application that signs people in.
+/// An application that signs users in.
 #[derive(Clone, Debug)]
 pub struct Client(ClientRow);
 
-/// An application that signs people in. Nothing of its secret is kept.
+/// An application that signs users in. Its secret is not stored.
 #[graphql_object(context = Context)]
 impl Client {
-    /// Its id: its `client_id`.
+    /// Id of the application (`client_id`).
     fn id(&self) -> Uuid {
         self.0.client_id
     }
 
-    /// The application's version, for `If-Match`.
+    /// Version of the application, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What people are shown.
+    /// Name shown to users.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Whether it can keep a secret.
+    /// Whether the application can keep a secret.
     fn confidential(&self) -> bool {
         self.0.confidential
     }
 
-    /// Whether people are not asked what it may.
+    /// Whether users are not asked for consent.
     fn trusted(&self) -> bool {
         self.0.trusted
     }
 
-    /// Where people are sent back to.
+    /// URIs to which users may be redirected after sign-in.
     fn redirect_uris(&self) -> &[String] {
         &self.0.redirect_uris.0
     }
 
-    /// Whether it has a secret.
+    /// Whether the application has a secret.
     fn has_secret(&self) -> bool {
         self.0.has_secret
     }
 
-    /// How many keys it signs with.
+    /// Number of public keys of the application.
     fn keys(&self) -> i32 {
         int(self.0.keys)
     }
 
-    /// Whether it may sign people in.
+    /// Whether the application may sign users in.
     fn active(&self) -> bool {
         self.0.active
     }
 
-    /// When it was registered.
+    /// When the application was registered.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When anything last happened to it.
+    /// When the application was last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
 }
 
-/// Which applications; what is left out does not matter.
+/// Conditions that applications must meet; fields that are left out do not restrict.
 #[derive(Clone, Copy, Debug, Default, GraphQLInputObject)]
 pub struct ClientFilter {
-    /// Whether they may sign people in.
+    /// Whether they may sign users in.
     active: Option<bool>,
 }
 

@@ -10,72 +10,72 @@ use uuid::Uuid;
 use super::session::READ;
 use crate::SERVICE;
 
-/// What a caller who is known was denied: the same, within an hour, is one.
+/// A denied request of a known caller. Repeated denials within an hour are counted as one.
 #[derive(Clone, Debug)]
 pub struct DeniedAccess {
     row: DeniedAccessRow,
 }
 
-/// What a caller who is known was denied: the same, within an hour, is one.
+/// A denied request of a known caller. Repeated denials within an hour are counted as one.
 #[graphql_object(name = "DeniedAccess", context = Context)]
 impl DeniedAccess {
-    /// Its id.
+    /// Id of the denial.
     fn id(&self) -> Uuid {
         self.row.access_id
     }
 
-    /// Who asked: the id of a user or a machine, or the name in a token of `inopsio token`; `null`: many, whose denials are counted together,
-    /// because there were too many kinds of them to tell each.
+    /// Who sent the request: the id of a user or a machine, or the name in a token of `inopsio token`; `null`: several callers, whose
+    /// denials are counted together because there were too many kinds to list each.
     fn subject(&self) -> Option<&str> {
         self.row.subject.as_deref()
     }
 
-    /// Why: the code of the answer, such as `permission_missing`.
+    /// Reason: the code of the answer, such as `permission_missing`.
     fn reason(&self) -> &str {
         &self.row.reason
     }
 
-    /// The permission that they do not have; several, separated by spaces: one of them would have done, or all were asked for.
+    /// Missing permission. Several are separated by spaces: either one of them would have sufficed, or all were required.
     fn permission(&self) -> Option<&str> {
         self.row.permission.as_deref()
     }
 
-    /// What they asked for first: the method and the path as the contract has them, or `graphql` and the field.
+    /// First denied operation: method and path as in the OpenAPI document, or `graphql` and the field.
     fn operation(&self) -> Option<&str> {
         self.row.operation.as_deref()
     }
 
-    /// The id of that request.
+    /// Id of the first denied request.
     fn request_id(&self) -> Option<Uuid> {
         self.row.request_id
     }
 
-    /// When that was.
+    /// When the first request was denied.
     fn at(&self) -> DateTime<Utc> {
         self.row.at
     }
 
-    /// How often it was denied, as far as it is on record: later ones are counted a minute later, then after twice as long each time.
+    /// Number of denials recorded so far. Later ones are counted a minute later, then after twice as long each time.
     fn times(&self) -> i32 {
         i32::try_from(self.row.times).unwrap_or(i32::MAX)
     }
 
-    /// When it was denied last, as far as it is on record.
+    /// When the last recorded denial happened.
     fn last_at(&self) -> DateTime<Utc> {
         self.row.last_at
     }
 
-    /// From which address the first request came; `null` when it was no user's.
+    /// IP address of the first request; `null` if the caller is not a user.
     fn address(&self) -> Option<&str> {
         self.row.address.as_deref()
     }
 
-    /// What the program said that it is; `null` when it was no user's.
+    /// User agent of the first request; `null` if the caller is not a user.
     fn agent(&self) -> Option<&str> {
         self.row.agent.as_deref()
     }
 
-    /// Of what was no user's: the same for requests from the same address, and not that address.
+    /// Pseudonym of the IP address, if the caller is not a user: the same for requests from the same address.
     fn origin(&self) -> Option<&str> {
         self.row.origin.as_deref()
     }
@@ -86,7 +86,7 @@ connection! {
     pub struct DeniedAccessConnection of DeniedAccess by DeniedAccessEdge in SERVICE, counted by denied_accesses::count where Option<String>
 }
 
-/// Those of a user or a machine, or without a subject of all; newest first.
+/// The denials of a user or a machine, or of all without a subject; newest first.
 pub(crate) async fn list(
     context: &Context,
     subject: Option<String>,

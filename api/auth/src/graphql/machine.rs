@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// What one needs to see machines and their keys.
+/// The permission to see machines and their keys.
 pub(crate) const READ: &str = "auth:machine:read";
 
 /// A sensor or an integration.
@@ -22,52 +22,52 @@ pub struct Machine(MachineRow);
 /// A sensor or an integration.
 #[graphql_object(context = Context)]
 impl Machine {
-    /// The machine's id.
+    /// Id of the machine.
     fn id(&self) -> Uuid {
         self.0.machine_id
     }
 
-    /// The machine's version, for `If-Match`.
+    /// Version of the machine, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Unique in the tenant.
+    /// Name, unique in the tenant.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What it is in the tenant, by name.
+    /// Roles of the machine, by name.
     fn roles(&self) -> &[String] {
         &self.0.roles.0
     }
 
-    /// Whether it has a secret.
+    /// Whether the machine has a secret.
     fn has_secret(&self) -> bool {
         self.0.has_secret
     }
 
-    /// How many keys it signs with.
+    /// Number of public keys of the machine.
     fn keys(&self) -> i32 {
         int(self.0.keys)
     }
 
-    /// Whether it may have tokens.
+    /// Whether the machine is active and may get tokens.
     fn active(&self) -> bool {
         self.0.active
     }
 
-    /// When it was registered.
+    /// When the machine was registered.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When anything last happened to it.
+    /// When the machine was last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
 
-    /// Its API keys, last issued first; revoked ones too.
+    /// API keys of the machine, most recently issued first, including revoked ones.
     async fn api_keys(
         &self,
         context: &Context,
@@ -82,22 +82,22 @@ impl Machine {
     }
 }
 
-/// Why somebody was refused who came with an API key.
+/// Why a request with an API key was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
 #[graphql(name = "ApiKeyRefusal")]
 pub enum Refused {
-    /// They know its id and not its secret.
+    /// The key's id is known, but the secret is wrong.
     SecretWrong,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
-    /// It was revoked.
+    /// The key was revoked.
     Revoked,
-    /// The machine whose it is was deactivated.
+    /// The key's machine was deactivated.
     MachineInactive,
 }
 
 impl Refused {
-    /// The one of this name in events.
+    /// The reason with this name in events.
     fn named(name: &str) -> Option<Self> {
         let all = [
             (ApiKeyRefusal::SecretWrong, Self::SecretWrong),
@@ -109,54 +109,54 @@ impl Refused {
     }
 }
 
-/// A key with which a machine calls the API. Nothing of its secret is kept.
+/// A key with which a machine calls the API. Its secret is not stored.
 #[derive(Clone, Debug)]
 pub struct ApiKey(ApiKeyRow);
 
-/// A key with which a machine calls the API. Nothing of its secret is kept.
+/// A key with which a machine calls the API. Its secret is not stored.
 #[graphql_object(context = Context)]
 impl ApiKey {
-    /// The key's id.
+    /// Id of the key.
     fn id(&self) -> Uuid {
         self.0.api_key_id
     }
 
-    /// What it is for.
+    /// Display name.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The permissions to which it is limited; none: it is not.
+    /// Permissions to which the key is limited; empty: no limit.
     fn scopes(&self) -> &[String] {
         &self.0.scopes.0
     }
 
-    /// When it was issued.
+    /// When the key was issued.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When it ends.
+    /// When the key expires.
     fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// When it was last used, to about an hour.
+    /// When the key was last used, accurate to about an hour.
     fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_used_at
     }
 
-    /// When somebody was last refused who came with it, to about an hour.
+    /// When a request with this key was last refused, accurate to about an hour.
     fn last_refused_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_refused_at
     }
 
-    /// Why they were.
+    /// Reason of the last refusal.
     fn last_refusal(&self) -> Option<Refused> {
         self.0.last_refusal.as_deref().and_then(Refused::named)
     }
 
-    /// When it was revoked.
+    /// When the key was revoked.
     fn revoked_at(&self) -> Option<DateTime<Utc>> {
         self.0.revoked_at
     }
@@ -205,10 +205,10 @@ async fn count(context: &Context, machine: &Uuid) -> FieldResult<i64> {
     Ok(load::<ApiKeyCounts>(context, SERVICE, *machine).await?.unwrap_or_default())
 }
 
-/// Which machines; what is left out does not matter.
+/// Conditions that machines must meet; fields that are left out do not restrict.
 #[derive(Clone, Copy, Debug, Default, GraphQLInputObject)]
 pub struct MachineFilter {
-    /// Whether they may have tokens.
+    /// Whether they are active and may get tokens.
     active: Option<bool>,
 }
 

@@ -11,14 +11,14 @@ use super::refused_sign_in::{self, RefusedSignInConnection};
 use super::saml_connection::{self, SamlConnectionConnection};
 use super::session::{self, SignInSessionConnection};
 
-/// Machines and their keys, and where people are signed in.
+/// Machines and their keys, applications, SAML connections, sessions, refused sign-ins and denied requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuthQuery;
 
-/// Machines and their keys, and where people are signed in.
+/// Machines and their keys, applications, SAML connections, sessions, refused sign-ins and denied requests.
 #[graphql_object(context = Context)]
 impl AuthQuery {
-    /// A machine; `null`: unknown.
+    /// A machine by id; `null` if unknown.
     async fn machine(context: &Context, id: Uuid) -> FieldResult<Option<Machine>> {
         Machine::of(context, id).await
     }
@@ -33,12 +33,12 @@ impl AuthQuery {
         machine::list(context, filter, first, after).await.map(Some)
     }
 
-    /// An application that signs people in; `null`: unknown.
+    /// An application that signs users in, by id; `null` if unknown.
     async fn client(context: &Context, id: Uuid) -> FieldResult<Option<Client>> {
         Client::of(context, id).await
     }
 
-    /// Applications that sign people in, by name.
+    /// Applications that sign users in, by name.
     async fn clients(
         context: &Context,
         filter: Option<ClientFilter>,
@@ -48,7 +48,7 @@ impl AuthQuery {
         client::list(context, filter, first, after).await.map(Some)
     }
 
-    /// The identity providers that sign people in, first connected first.
+    /// Identity providers that sign users in, earliest connected first.
     async fn saml_connections(
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
@@ -57,7 +57,7 @@ impl AuthQuery {
         saml_connection::list(context, first, after).await.map(Some)
     }
 
-    /// The sessions of a person, last begun first, ended ones included: when, from where and by what they signed in.
+    /// Sessions of a user, most recent first, including ended ones.
     async fn sessions(
         context: &Context,
         user_id: Uuid,
@@ -67,7 +67,7 @@ impl AuthQuery {
         session::of_user(context, user_id, first, after).await.map(Some)
     }
 
-    /// The attempts to sign in that were refused, last tried first: those at a person's account, or without `userId` those at nobody's.
+    /// Refused sign-in attempts, most recent first: those for a user's account, or without `userId` those that belong to no account.
     async fn refused_sign_ins(
         context: &Context,
         user_id: Option<Uuid>,
@@ -77,7 +77,7 @@ impl AuthQuery {
         refused_sign_in::list(context, user_id, first, after).await.map(Some)
     }
 
-    /// What callers who are known were denied, newest first: those of a user or a machine, or without `subject` all.
+    /// Denied requests of known callers, most recent first: those of one user or machine, or of all without `subject`.
     async fn denied_accesses(
         context: &Context,
         subject: Option<String>,

@@ -10,41 +10,41 @@ use uuid::Uuid;
 use super::session::READ;
 use crate::SERVICE;
 
-/// An attempt to sign in that was refused.
+/// A refused sign-in attempt.
 #[derive(Clone, Debug)]
 pub struct RefusedSignIn {
     row: RefusedSignInRow,
 }
 
-/// An attempt to sign in that was refused.
+/// A refused sign-in attempt.
 #[graphql_object(name = "RefusedSignIn", context = Context)]
 impl RefusedSignIn {
-    /// The attempt's id.
+    /// Id of the attempt.
     fn id(&self) -> Uuid {
         self.row.sign_in_id
     }
 
-    /// Why, in a word such as `password_wrong`.
+    /// Reason, such as `password_wrong`.
     fn reason(&self) -> &str {
         &self.row.reason
     }
 
-    /// When.
+    /// When the attempt was made.
     fn at(&self) -> DateTime<Utc> {
         self.row.at
     }
 
-    /// From which address it came; `null` when it was about nobody.
+    /// IP address of the attempt; `null` if it belongs to no account.
     fn address(&self) -> Option<&str> {
         self.row.address.as_deref()
     }
 
-    /// What the browser said that it is; `null` when it was about nobody.
+    /// User agent of the browser; `null` if the attempt belongs to no account.
     fn agent(&self) -> Option<&str> {
         self.row.agent.as_deref()
     }
 
-    /// Of what was about nobody: the same for attempts from the same address, and not that address.
+    /// Pseudonym of the IP address, if the attempt belongs to no account: the same for attempts from the same address.
     fn origin(&self) -> Option<&str> {
         self.row.origin.as_deref()
     }
@@ -55,7 +55,7 @@ connection! {
     pub struct RefusedSignInConnection of RefusedSignIn by RefusedSignInEdge in SERVICE, counted by refused_sign_ins::count where Option<Uuid>
 }
 
-/// Those at somebody's account, or without a user at nobody's; newest first.
+/// The attempts at an account, or without a user those that belong to no account; newest first.
 pub(crate) async fn list(
     context: &Context,
     user: Option<Uuid>,

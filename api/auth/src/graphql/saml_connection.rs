@@ -9,52 +9,52 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// What one needs to see them.
+/// The permission to see SAML connections.
 const READ: &str = "auth:saml_connection:read";
 
-/// An identity provider that signs people in.
+/// An identity provider that signs users in by SAML.
 #[derive(Clone, Debug)]
 pub struct SamlConnection(SamlConnectionRow);
 
-/// An identity provider that signs people in.
+/// An identity provider that signs users in by SAML.
 #[graphql_object(context = Context)]
 impl SamlConnection {
-    /// The connection's id.
+    /// Id of the connection.
     fn id(&self) -> Uuid {
         self.0.connection_id
     }
 
-    /// The connection's version, for `If-Match`.
+    /// Version of the connection, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What people are shown.
+    /// Name shown to users.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The entity id of its provider.
+    /// Entity id of the identity provider.
     fn entity_id(&self) -> &str {
         &self.0.entity_id
     }
 
-    /// The e-mail domains of the people whom it signs in.
+    /// E-mail domains of the users whom the provider signs in.
     fn domains(&self) -> &[String] {
         &self.0.domains.0
     }
 
-    /// Whether it signs people in.
+    /// Whether the connection is active and signs users in.
     fn active(&self) -> bool {
         self.0.active
     }
 
-    /// When it was created.
+    /// When the connection was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When anything last happened to it.
+    /// When the connection was last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }

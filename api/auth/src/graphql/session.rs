@@ -9,66 +9,67 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// What one needs to see who signed in.
+/// The permission to see who signed in.
 pub(super) const READ: &str = "auth:history:read";
 
-/// Somebody was signed in with one browser.
+/// A session of a user in one browser.
 #[derive(Clone, Debug)]
 pub struct SignInSession {
     row: SessionRow,
-    /// When and why all of the person's sessions ended that had begun by then, this one among them.
+    /// When and why all of the user's sessions that had begun by then ended, including this one.
     ended_with_all: Option<(DateTime<Utc>, String)>,
 }
 
-/// Somebody was signed in with one browser.
+/// A session of a user in one browser.
 #[graphql_object(name = "SignInSession", context = Context)]
 impl SignInSession {
-    /// The session's id.
+    /// Id of the session.
     fn id(&self) -> Uuid {
         self.row.session_id
     }
 
-    /// By what they showed who they are (RFC 8176): `pwd`, `otp`.
+    /// Authentication methods (RFC 8176), such as `pwd` and `otp`.
     fn methods(&self) -> &[String] {
         &self.row.methods.0
     }
 
-    /// From which address they came.
+    /// IP address at sign-in.
     fn address(&self) -> Option<&str> {
         self.row.address.as_deref()
     }
 
-    /// What the browser said that it is.
+    /// User agent of the browser.
     fn agent(&self) -> Option<&str> {
         self.row.agent.as_deref()
     }
 
-    /// When they signed in.
+    /// When the user signed in.
     fn started_at(&self) -> DateTime<Utc> {
         self.row.started_at
     }
 
-    /// When they last showed who they are.
+    /// When the user last authenticated.
     fn confirmed_at(&self) -> DateTime<Utc> {
         self.row.confirmed_at
     }
 
-    /// When it was last used, to about an hour. It ends when that is as long ago as the sign-in policy says (`session_idle_minutes`).
+    /// When the session was last used, accurate to about an hour. It ends after the period without use that the sign-in policy allows
+    /// (`session_idle_minutes`).
     fn last_used_at(&self) -> DateTime<Utc> {
         self.row.used_at
     }
 
-    /// When it ends, if nothing ends it before.
+    /// When the session expires at the latest.
     fn expires_at(&self) -> DateTime<Utc> {
         self.row.expires_at
     }
 
-    /// When it was ended.
+    /// When the session ended.
     fn ended_at(&self) -> Option<DateTime<Utc>> {
         self.row.ended_at.or(self.ended_with_all.as_ref().map(|(at, _)| *at))
     }
 
-    /// Why it was ended: `signed_out`, `revoked`, or what ended all of the person's sessions, such as `locked`.
+    /// Why the session ended: `signed_out`, `revoked`, or the reason for which all sessions of the user ended, such as `locked`.
     fn end_reason(&self) -> Option<&str> {
         let with_all = self.ended_with_all.as_ref().map(|(_, reason)| reason.as_str());
         self.row.end_reason.as_deref().or(with_all)

@@ -13,41 +13,41 @@ use crate::SERVICE;
 /// What one needs to see who does what.
 const READ: &str = "auth:history:read";
 
-/// What changed in signing in.
+/// A change in the auth service.
 #[derive(Clone, Debug)]
 pub struct AuthSubscription {
     event: Arc<RecordedEvent>,
 }
 
-/// What changed in signing in.
+/// A change in the auth service.
 #[graphql_object(context = Context)]
 impl AuthSubscription {
-    /// Somebody was let in or refused, or access was given or taken.
+    /// A sign-in or request was accepted or refused, or access was granted or revoked.
     fn access_changed(&self) -> AccessEvent {
         AccessEvent { event: self.event.clone() }
     }
 }
 
-/// Something that happened to access.
+/// A change of access.
 #[derive(Clone, Debug)]
 pub struct AccessEvent {
     event: Arc<RecordedEvent>,
 }
 
-/// Something that happened to access.
+/// A change of access.
 #[graphql_object(name = "AccessEvent", context = Context)]
 impl AccessEvent {
-    /// What happened, such as `auth.machine.refused`.
+    /// Event type, such as `auth.machine.refused`.
     fn event_type(&self) -> &str {
         &self.event.event_type
     }
 
-    /// The machine, grant, key or person that it happened to.
+    /// Id of the machine, grant, key or user that it concerns.
     fn about(&self) -> &str {
         &self.event.aggregate_id
     }
 
-    /// When it happened.
+    /// When the change happened.
     fn occurred_at(&self) -> DateTime<Utc> {
         self.event.occurred_at
     }

@@ -72,7 +72,7 @@ pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
-    let unknown = || Refusal::not_found("not_found", "you let no such application do anything");
+    let unknown = || Refusal::not_found("not_found", "you have not given consent to such an application");
     let client: ClientId = form.need("client")?.parse().map_err(|_| unknown())?;
     let user = browser.person.id;
     // Whoever consented to nothing has no account that it could stand in.
@@ -108,7 +108,7 @@ async fn open_sessions(
     let Some(read_models) = &provider.read_models else { return Ok(Vec::new()) };
     let unreadable = |error: String| {
         tracing::warn!(error, "sessions can't be listed");
-        Refusal::unavailable("sessions_unavailable", "your sessions can't be listed now; try again")
+        Refusal::unavailable("sessions_unavailable", "your sessions can't be shown now; try again")
     };
     let mut tables = read_models.begin(visit.tenant.id).await.map_err(|error| unreadable(error.to_string()))?;
     let now = provider.authority.now();
@@ -138,7 +138,7 @@ async fn wait(provider: &Provider, visit: &Visit, position: Position) {
 }
 
 fn no_session() -> OAuthError {
-    Refusal::not_found("not_found", "there is no such session of yours").into()
+    Refusal::not_found("not_found", "you have no such session").into()
 }
 
 /// A time as a page shows it.

@@ -58,7 +58,7 @@ impl Asked {
     ) -> Result<Result<Self, Unaskable>, OAuthError> {
         // A parameter that is there twice could be one for us and another for who looks at it before us.
         let Ok(form) = Form::read(&query) else {
-            return Ok(Err(Unaskable::Here("A parameter is there twice, or can't be read.")));
+            return Ok(Err(Unaskable::Here("A parameter appears twice, or can't be read.")));
         };
         let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
             return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
@@ -72,7 +72,7 @@ impl Asked {
             form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
         else {
             return Ok(Err(Unaskable::Here(
-                "The application wants you to be sent back to an address that is not its own.",
+                "The application asks to send you back to an address that is not registered for it.",
             )));
         };
         let echo = form.get("state").map(str::to_owned);
@@ -155,31 +155,34 @@ impl Wanted {
             return Err(("request_uri_not_supported", "request objects are not supported"));
         }
         if form.get("response_type") != Some("code") {
-            return Err(("unsupported_response_type", "response_type has to be code"));
+            return Err(("unsupported_response_type", "response_type must be code"));
         }
         if form.get("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(("invalid_request", "response_mode has to be query"));
+            return Err(("invalid_request", "response_mode must be query"));
         }
         let challenge = form.get("code_challenge").unwrap_or_default();
         let of_form =
             challenge.len() == 43 && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !of_form || form.get("code_challenge_method") != Some("S256") {
-            return Err(("invalid_request", "PKCE is needed: code_challenge, and S256 as code_challenge_method"));
+            return Err((
+                "invalid_request",
+                "PKCE is required: send code_challenge, and S256 as code_challenge_method",
+            ));
         }
         let scope = scope_of(form).map_err(|description| ("invalid_scope", description))?;
         let prompt = form.words("prompt");
         if prompt.len() > 1 && prompt.iter().any(|one| one == "none") {
-            return Err(("invalid_request", "prompt none stands alone"));
+            return Err(("invalid_request", "prompt none can't be combined with other values"));
         }
         if prompt.iter().any(|one| !PROMPTS.contains(&one.as_str())) {
-            return Err(("invalid_request", "prompt is one or more of none, login, consent, select_account"));
+            return Err(("invalid_request", "prompt must be one or more of none, login, consent, select_account"));
         }
         let max_age = form.get("max_age").map(str::parse::<i64>);
         if max_age.as_ref().is_some_and(|age| !age.as_ref().is_ok_and(|age| *age >= 0)) {
-            return Err(("invalid_request", "max_age is a number of seconds"));
+            return Err(("invalid_request", "max_age must be a number of seconds"));
         }
         if form.get("nonce").is_some_and(|nonce| nonce.len() > 256) {
-            return Err(("invalid_request", "a nonce has at most 256 bytes"));
+            return Err(("invalid_request", "a nonce can have at most 256 bytes"));
         }
         Ok(Self { scope, challenge: challenge.to_owned(), prompt, max_age: max_age.and_then(Result::ok) })
     }
@@ -192,7 +195,7 @@ pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
     scope.sort_unstable();
     scope.dedup();
     if scope.is_empty() || scope.len() > 50 {
-        return Err("the scope names nothing that there is, or too much");
+        return Err("the scope contains no known value, or too many values");
     }
     Ok(scope)
 }

@@ -56,7 +56,7 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
     let code = form.get("code").unwrap_or_default();
     let Some(step) = authenticator.step_of(code, provider.authority.now()) else {
-        let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
+        let error = "This is not the current code. Check the clock of your device, and try the next code.";
         return show_enrol(provider, &visit, &browser, &authenticator, Some(error)).await;
     };
     let user = browser.person.id;
@@ -133,7 +133,7 @@ async fn shows_code(
     if provider.code_is_right(visit, browser.person.id, &browser.account, code).await? {
         return Ok(None);
     }
-    let error = "This is not the code of now, or it was used before. Wait for the next one.";
+    let error = "This is not the current code, or it was already used. Wait for the next code.";
     Ok(Some(show(visit, browser, Some(error))))
 }
 

@@ -131,7 +131,7 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
         Err(unaskable) => return Ok(unaskable.answer(&visit)),
     };
     if form.need("decision")? != "allow" {
-        return Ok(asked.fails(&visit, "access_denied", "the person did not allow it"));
+        return Ok(asked.fails(&visit, "access_denied", "the user denied the request"));
     }
     let give = GiveConsent { user: browser.person.id, client: asked.client, scope: asked.scope.clone() };
     provider.authority.run(&protocol(visit.tenant.id, &browser.person.id.to_string()), &give).await?;
@@ -158,12 +158,12 @@ async fn proceed(
     };
     let another = browser.as_ref().is_some_and(|browser| !meant.may_be(&browser.person, fresh));
     if another && fresh {
-        return Ok(asked.fails(visit, "login_required", "somebody else signed in than the ID token is about"));
+        return Ok(asked.fails(visit, "login_required", "the user who signed in is not the subject of the ID token"));
     }
     let anew = another || too_old || wants("login") || wants("select_account");
     let Some(browser) = browser.filter(|_| fresh || !anew) else {
         if wants("none") {
-            return Ok(asked.fails(visit, "login_required", "the person has to sign in"));
+            return Ok(asked.fails(visit, "login_required", "the user has to sign in"));
         }
         let hint = asked.login_hint.clone().unwrap_or_default();
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
@@ -171,7 +171,7 @@ async fn proceed(
     // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
     if asked.surer && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
         if wants("none") {
-            return Ok(asked.fails(visit, "interaction_required", "the person has to show a second factor"));
+            return Ok(asked.fails(visit, "interaction_required", "the user has to use a second factor"));
         }
         let (then, since) = (Then::Client(asked.query.clone()), provider.moment(&browser.account));
         let (user, session) = (browser.person.id, Some(browser.id));
@@ -185,7 +185,7 @@ async fn proceed(
         return issue(provider, visit, &asked, &browser).await;
     }
     if wants("none") {
-        return Ok(asked.fails(visit, "consent_required", "the person has to consent"));
+        return Ok(asked.fails(visit, "consent_required", "the user has to give consent"));
     }
     let to_consent = ToConsent { query: asked.query.clone(), session: browser.id };
     let pending = provider.keep(visit, ON_CONSENT, to_consent).await?;
@@ -230,7 +230,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
         Ok(done) => done,
         Err(refusal) if refusal.code() == "already_exists" => return Ok(Unaskable::Here(PUSHED_BEFORE).answer(visit)),
         Err(refusal) if refusal.code() == "session_ended" => {
-            return Ok(asked.fails(visit, "login_required", "the person was signed out meanwhile"));
+            return Ok(asked.fails(visit, "login_required", "the user was signed out in the meantime"));
         }
         Err(refusal) => return Err(refusal.into()),
     };
@@ -282,7 +282,6 @@ pub(super) fn see_other(location: &str) -> Response {
 }
 
 pub(super) fn expired(visit: &Visit) -> Response {
-    let text =
-        "This page was open for too long, or you signed in anew meanwhile. Go back to the application and begin again.";
+    let text = "This page was open for too long, or you signed in again in the meantime. Go back to the application and start again.";
     pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This page has expired", text)
 }

@@ -63,5 +63,5 @@ fn show(visit: &Visit, picture: Option<Picture>) -> Answer {
 }
 
 fn nothing() -> OAuthError {
-    OAuthError::not_there("this tenant shows no such logo")
+    OAuthError::not_there("this tenant has no such logo")
 }

@@ -279,7 +279,7 @@ impl Visit {
             return Ok(());
         }
         Err(OAuthError::invalid_request(
-            "this form was sent by a page of another site; open the page here and try again",
+            "this form was sent from a page of another site; open the page here and try again",
         ))
     }
 }
@@ -287,5 +287,5 @@ impl Visit {
 /// The user service does not answer.
 pub(super) fn unavailable(error: face::PeopleError) -> Refusal {
     tracing::warn!(%error, "people can't be asked about");
-    Refusal::unavailable("people_unavailable", "who you are can't be looked up now; try again")
+    Refusal::unavailable("people_unavailable", "your user can't be looked up now; try again")
 }

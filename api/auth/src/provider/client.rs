@@ -176,7 +176,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
             let shown = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
             // Who looks at the form only must not take it for another one's request.
             if form.get("client_id").is_some_and(|named| named != shown.client()) {
-                return Err(OAuthError::invalid_request("client_id is not the client that shows who it is"));
+                return Err(OAuthError::invalid_request("client_id is not the client that authenticates"));
             }
             Ok(shown)
         }
@@ -185,7 +185,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
         }
         (None, None, Some(token)) => {
             if form.need("client_assertion_type")? != ASSERTION {
-                return Err(OAuthError::invalid_request(format!("client_assertion_type has to be {ASSERTION}")));
+                return Err(OAuthError::invalid_request(format!("client_assertion_type must be {ASSERTION}")));
             }
             let subject = Header::read(token).and_then(|(_, origin)| origin.sub);
             let client = form.get("client_id").map(str::to_owned).or(subject).unwrap_or_default();
@@ -195,7 +195,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
             Some(client) => Ok(Shown::Nothing { client: client.to_owned() }),
             None => Err(OAuthError::invalid_client(false)),
         },
-        _ => Err(OAuthError::invalid_request("show who the client is in one way, not in several")),
+        _ => Err(OAuthError::invalid_request("the client must use only one authentication method")),
     }
 }
 

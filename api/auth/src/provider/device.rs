@@ -52,7 +52,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     if !matches!(client.state, State::Application(_)) {
-        return Err(OAuthError::unauthorized_client("a machine acts for itself, not for people"));
+        return Err(OAuthError::unauthorized_client("a machine acts for itself, not for users"));
     }
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
     if client.is_public() {
@@ -102,7 +102,10 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     let asked = found.and_then(|(state, _)| state.open(provider.authority.now()).cloned());
     let Some(asked) = asked else {
         provider.attempts.failed(&aim);
-        return Ok(show_field(&visit, Some("No device shows this code now. Look again, or begin anew on the device.")));
+        return Ok(show_field(
+            &visit,
+            Some("No device shows this code now. Check the code, or start again on the device."),
+        ));
     };
     ask_person(provider, &visit, &browser, &as_shown(code), device, &asked).await
 }
@@ -122,13 +125,14 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
     let decide = DecideDevice { device: kept.device, user, session: browser.id, allow };
     match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &decide).await {
         Ok(_) => {
-            let text = if allow { "Go back to your device: it goes on by itself." } else { "The device was told." };
+            let text =
+                if allow { "Go back to your device: it continues automatically." } else { "The device was told." };
             let title = if allow { "Your device is let in" } else { "Your device is not let in" };
             Ok(pages::message(&visit.brand, StatusCode::OK, title, text))
         }
         Err(refusal) if refusal.code() == "session_ended" => Ok(expired(&visit)),
         Err(refusal) if refusal.code() == "expired_token" => {
-            Ok(show_field(&visit, Some("The code's time is over, or it was used. Begin anew on the device.")))
+            Ok(show_field(&visit, Some("The code has expired or was already used. Start again on the device.")))
         }
         Err(refusal) => Err(refusal.into()),
     }
@@ -137,7 +141,8 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
 /// A device asks whether it is let in.
 pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
     let key = provider.tenant_key(visit).await?;
-    let nothing = || OAuthError::invalid_grant("the device code is not ours, not this client's, or was used before");
+    let nothing =
+        || OAuthError::invalid_grant("the device code is not valid, belongs to another client, or was already used");
     let said = Opaque::read(form.need("device_code")?, visit.tenant.id, Use::Device, &key).ok_or_else(nothing)?;
     if !provider.polls.may(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
         return Err(OAuthError::slow_polling());
@@ -174,7 +179,7 @@ async fn ask_person(
     let caller = protocol(visit.tenant.id, "auth");
     let client = provider.authority.executor().load::<Client>(&caller, &asked.client.to_string()).await?;
     let name = client.filter(|(client, _)| client.active).map(|(client, _)| client.details.name.clone());
-    let Some(name) = name else { return Ok(show_field(visit, Some("This application is not known any more."))) };
+    let Some(name) = name else { return Ok(show_field(visit, Some("This application is no longer registered."))) };
     let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: browser.id }).await?;
     Ok(pages::device_question(&DeviceQuestion {
         tenant: &visit.brand,

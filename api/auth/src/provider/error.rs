@@ -61,13 +61,13 @@ impl OAuthError {
 
     /// It is not known who the client is. `basic`: it tried with the header Authorization.
     pub fn invalid_client(basic: bool) -> Self {
-        let description = "the client is unknown, or did not show who it is";
+        let description = "the client is unknown, or its authentication failed";
         Self { challenge: basic, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
     }
 
     /// The client showed who it is by what it had shown before.
     pub fn replayed_assertion() -> Self {
-        let description = "this client assertion was used before; make a new one, with its own jti, for each request, also for one that is sent again";
+        let description = "this client assertion was already used; create a new one, with its own jti, for each request, including retries";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
     }
 
@@ -93,7 +93,7 @@ impl OAuthError {
 
     /// Too many attempts failed; another is worth it after so many seconds.
     pub fn slow_down(seconds: u64) -> Self {
-        let description = "too many attempts failed; wait as Retry-After says";
+        let description = "too many attempts failed; wait for the time in Retry-After";
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
         Self { retry_after: Some(seconds), ..error }
     }
@@ -101,14 +101,18 @@ impl OAuthError {
     /// Too much was asked for; more is worth it after so many seconds.
     pub fn too_many_requests(seconds: u64) -> Self {
         Self {
-            description: "too many were asked for from here; wait as Retry-After says".to_owned(),
+            description: "too many requests from this address; wait for the time in Retry-After".to_owned(),
             ..Self::slow_down(seconds)
         }
     }
 
     /// A device asks too often.
     pub fn slow_polling() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "slow_down", "ask again after the interval that was told")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "slow_down",
+            "polling too fast; wait for the given interval between requests",
+        )
     }
 
     /// Nobody knows here what mailed links are good for.

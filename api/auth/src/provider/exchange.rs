@@ -54,14 +54,14 @@ pub(super) async fn exchange(
         return Err(OAuthError::unauthorized_client("this client may not exchange tokens"));
     }
     if form.get("requested_token_type").is_some_and(|wanted| !TYPES.contains(&wanted)) {
-        let text = format!("requested_token_type has to be {}: that is what is given", TYPES.join(" or "));
+        let text = format!("requested_token_type must be {}", TYPES.join(" or "));
         return Err(OAuthError::invalid_request(text));
     }
     let subject = provider.brought(visit, form, "subject_token").await?;
     let actor = match form.get("actor_token") {
         Some(_) => Some(provider.brought(visit, form, "actor_token").await?),
         None if form.get("actor_token_type").is_some() => {
-            return Err(OAuthError::invalid_request("actor_token_type is there, and actor_token is not"));
+            return Err(OAuthError::invalid_request("actor_token_type is given without actor_token"));
         }
         None => None,
     };
@@ -117,7 +117,7 @@ impl Provider {
     async fn brought(&self, visit: &Visit, form: &Form, parameter: &'static str) -> Result<Brought, OAuthError> {
         let token = form.need(parameter)?;
         if !TYPES.contains(&form.need(&format!("{parameter}_type"))?) {
-            return Err(OAuthError::invalid_request(format!("{parameter}_type has to be {}", TYPES.join(" or "))));
+            return Err(OAuthError::invalid_request(format!("{parameter}_type must be {}", TYPES.join(" or "))));
         }
         // All of ours are for the issuer itself, too.
         let signed = self.trust.signed(token, &visit.issuer).await;
@@ -131,9 +131,8 @@ impl Provider {
 
     /// For whom the new token is: the API, or another application of the tenant. None: as always.
     async fn audiences(&self, visit: &Visit, form: &Form) -> Result<Option<HashSet<String>>, OAuthError> {
-        let target = || {
-            OAuthError::unaskable("invalid_target", "audience has to be that of the API, or the id of an application")
-        };
+        let target =
+            || OAuthError::unaskable("invalid_target", "audience must be that of the API, or the id of an application");
         if form.get("resource").is_some() {
             return Err(target());
         }
@@ -165,7 +164,7 @@ fn narrowed(form: &Form, had: &str) -> Result<Vec<String>, OAuthError> {
         return Err(OAuthError::invalid_scope("there is nothing that the new token could be for, or too much"));
     }
     match asked.iter().find(|word| !had.iter().any(|had| covers(had, word))) {
-        Some(_) => Err(OAuthError::invalid_scope("the scope names more than the token has")),
+        Some(_) => Err(OAuthError::invalid_scope("the scope exceeds that of the token")),
         None => Ok(asked),
     }
 }
@@ -183,7 +182,7 @@ fn not_good(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
 }
 
 fn unacceptable(parameter: &'static str) -> OAuthError {
-    OAuthError::invalid_request(format!("{parameter} is no access token of this issuer that holds now"))
+    OAuthError::invalid_request(format!("{parameter} is not a valid access token of this issuer"))
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ impl Form {
                 continue;
             }
             if value.contains('\0') {
-                return Err(OAuthError::invalid_request("a parameter has a NUL, which is in no text"));
+                return Err(OAuthError::invalid_request("a parameter contains a NUL character"));
             }
             if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-                return Err(OAuthError::invalid_request(format!("the parameter {name} is there more than once")));
+                return Err(OAuthError::invalid_request(format!("the parameter {name} appears more than once")));
             }
         }
         Ok(Self(parameters))

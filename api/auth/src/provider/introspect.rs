@@ -19,7 +19,7 @@ pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     let client = client::authenticate(provider, &visit, &form).await?;
     if client.is_public() {
         // Anybody can say that they are it.
-        return Err(OAuthError::unauthorized_client("a public client is not told about tokens"));
+        return Err(OAuthError::unauthorized_client("a public client can't introspect tokens"));
     }
     let token = form.need("token")?;
     let found = match access(provider, &visit, token).await {

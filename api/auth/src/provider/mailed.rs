@@ -125,6 +125,6 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
 
 /// One page for whatever is wrong with a link: a stranger learns nothing from it.
 fn not_good(tenant: &Brand) -> Response {
-    let text = "Its time is over, a later one was sent, or it was used or taken back. Ask for a new one.";
+    let text = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
     pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)
 }

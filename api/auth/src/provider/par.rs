@@ -27,7 +27,7 @@ const ON_THE_WAY: &str = "auth.pushed_request.on_the_way";
 
 /// What was pushed has expired, or was used.
 pub(super) const PUSHED_BEFORE: &str =
-    "What the application asked for beforehand is not good any more. Begin there again.";
+    "The request of the application has expired. Go back to the application and start again.";
 
 /// What shows who the client is, and is no part of what it asks for.
 const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
@@ -46,10 +46,10 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     if !matches!(client.state, State::Application(_)) {
-        return Err(OAuthError::unauthorized_client("a machine signs nobody in"));
+        return Err(OAuthError::unauthorized_client("a machine can't sign users in"));
     }
     if form.get("request_uri").is_some() {
-        return Err(OAuthError::invalid_request("a pushed request has no request_uri"));
+        return Err(OAuthError::invalid_request("a pushed request can't contain request_uri"));
     }
     let id = client.id.to_string();
     let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());

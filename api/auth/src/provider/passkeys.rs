@@ -25,7 +25,8 @@ use crate::totp::{recovery_codes, recovery_hash};
 const ON_PASSKEYS: &str = "auth.page.passkeys";
 
 /// What is said of every answer that makes no passkey.
-pub(super) const WRONG: &str = "This made no passkey, or one that is there already. Try again, or with another device.";
+pub(super) const WRONG: &str =
+    "Your browser made no passkey, or one that you have already. Try again, or use another device.";
 
 /// What is said to who must have a second factor, and would have none.
 pub(super) const LAST: &str = "You need a second factor to sign in. Add another one before you remove this one.";
@@ -165,7 +166,7 @@ fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     if browser.account.passkeys.by_id.contains_key(passkey) {
         return Ok(passkey.to_owned());
     }
-    Err(Refusal::not_found("not_found", "there is no such passkey of yours").into())
+    Err(Refusal::not_found("not_found", "you have no such passkey").into())
 }
 
 /// A refusal that the person can do something about stands on the page.

@@ -21,7 +21,7 @@ use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Authority, KnownTenant, Opaque, Use};
 
 /// What is said of every old password that is not the one of now.
-const NOT_PRESENT: &str = "This is not your present password.";
+const NOT_PRESENT: &str = "This is not your current password.";
 
 /// The page of who forgot their password.
 pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
@@ -40,8 +40,8 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     let answer = pages::message(
         &visit.brand,
         StatusCode::OK,
-        "Look into your mail",
-        "If there is a user of that name, a link to set a new password is on its way. It is good for an hour.",
+        "Check your mail",
+        "If there is a user with that name, we have sent them a link to set a new password. It is valid for an hour.",
     );
     let request = |provider| async move { request_reset(&provider, &visit, &login).await };
     provider.beside_the_answer("a link to set a password", request);
@@ -95,7 +95,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
             let mut page = pages::message_with_link(
                 &visit.brand,
                 "Your password is set",
-                "Where you were signed in before, you have to sign in again.",
+                "You have to sign in again wherever you were signed in before.",
                 (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
             );
             known.set(&mut page);
@@ -258,7 +258,8 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
 }
 
 fn used(visit: &Visit) -> Response {
-    let text = "It was used, its time is over, or you were signed out everywhere since. Ask for a new link.";
+    let text =
+        "The link has expired, was used, or you were signed out everywhere since it was sent. Ask for a new one.";
     pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
 }
 

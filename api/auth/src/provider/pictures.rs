@@ -18,7 +18,7 @@ pub(super) async fn of_a_person(provider: &Provider, request: &Request) -> Answe
     let tenant = provider.authority.tenant_named(named("tenant")).await?;
     provider.authority.admits(&tenant)?;
     agrees(request.headers(), &tenant)?;
-    let nothing = || OAuthError::not_there("there is no such picture, or not any more");
+    let nothing = || OAuthError::not_there("there is no such picture, or it was removed");
     let people = provider.authority.people().ok_or_else(nothing)?;
     let file = people.picture(tenant.id, named("picture")).await.map_err(unavailable)?;
     Ok(answer(file.ok_or_else(nothing)?, FOR_NOW, "cross-origin"))

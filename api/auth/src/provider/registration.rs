@@ -53,8 +53,8 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let answer = pages::message(
         &visit.brand,
         StatusCode::OK,
-        "Look into your mail",
-        "If people with this address may have an account here, the next step is on its way to it.",
+        "Check your mail",
+        "If this address may register here, we have sent it a link to continue.",
     );
     provider.beside_the_answer("an account", |provider| async move { request(&provider, &visit, &email).await });
     Ok(answer)
@@ -75,6 +75,6 @@ fn show(visit: &Visit, action: &str, email: &str, error: Option<&str>) -> Respon
 }
 
 fn closed(visit: &Visit) -> Response {
-    let text = "Here people are invited. Ask whoever looks after accounts for an invitation.";
-    pages::message(&visit.brand, StatusCode::NOT_FOUND, "Nobody registers here by themselves", text)
+    let text = "You need an invitation to get an account here. Ask your administrator for one.";
+    pages::message(&visit.brand, StatusCode::NOT_FOUND, "Registration is by invitation only", text)
 }

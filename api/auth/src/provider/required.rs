@@ -77,7 +77,7 @@ pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let code = form.get("code").unwrap_or_default();
     let Some(step) = authenticator.step_of(code, provider.authority.now()) else {
-        let error = "This is not the code of now. Look at the clock of your device, and try the next one.";
+        let error = "This is not the current code. Check the clock of your device, and try the next code.";
         return show(provider, &visit, &goal, pending, &person, (&authenticator, Some(error))).await;
     };
     let whose = (person.id, Within::SignIn(pending.since));

@@ -24,7 +24,7 @@ use crate::totp::{Authenticator, recovery_hash};
 const ON_CODE: &str = "auth.page.code";
 
 /// What is said of every code that does nothing.
-const WRONG: &str = "This is not the code of now, or it was used before. Wait for the next one.";
+const WRONG: &str = "This is not the current code, or it was already used. Wait for the next code.";
 
 /// What is kept on the page that asks for a second factor.
 #[derive(Clone, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ use crate::authority::{AccessClaims, Opaque, Use, reaches_api};
 pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// What is said of every code and refresh token that is worth nothing, whatever the reason.
-const NOTHING: &str = "it is not ours, not this client's, has expired, or was used before";
+const NOTHING: &str = "the token or code is not valid, belongs to another client, has expired, or was already used";
 
 /// Tokens for a grant.
 pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
@@ -123,7 +123,7 @@ async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).filter(|terms| terms.client == client.id);
     let terms = terms.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
     if narrowed.iter().any(|word| !terms.scope.contains(word)) {
-        return Err(OAuthError::invalid_scope("the scope names more than was granted"));
+        return Err(OAuthError::invalid_scope("the scope exceeds what was granted"));
     }
     provider.may_go_on(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
     let refresh = RefreshTokens { grant, client: client.id, generation: token.generation };
@@ -212,7 +212,7 @@ fn scope_of_machine(form: &Form) -> Result<Vec<String>, OAuthError> {
     }
     match scope.iter().find(|word| !reaches_api(word)) {
         Some(word) => Err(OAuthError::invalid_scope(format!(
-            "{word} is no scope of a machine; allowed are api and permissions such as crm:lead:read or crm:*"
+            "{word} is not a scope for machines; allowed are api and permissions such as crm:lead:read or crm:*"
         ))),
         None if scope.len() > 50 => Err(OAuthError::invalid_scope("more than 50 scopes")),
         None => Ok(scope),

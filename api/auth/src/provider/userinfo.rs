@@ -16,16 +16,16 @@ pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
     // Any of ours: it says by its scope what it is good for.
     let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await?;
     if tenant.id != visit.tenant.id {
-        return Err(OAuthError::invalid_token("the token is another tenant's"));
+        return Err(OAuthError::invalid_token("the token belongs to another tenant"));
     }
     provider.trust.standing(tenant.id, &claims).await?;
     let scope: Vec<&str> = claims.custom.scope.split(' ').collect();
     let user = claims.subject.as_deref().and_then(|subject| subject.parse().ok());
     let Some(user) = user.filter(|_| scope.contains(&"openid")) else {
-        return Err(OAuthError::insufficient_scope("this needs the scope openid"));
+        return Err(OAuthError::insufficient_scope("the scope openid is required"));
     };
     let person = provider.person(&visit, user).await?;
-    let person = person.ok_or_else(|| OAuthError::invalid_token("the person is not there any more"))?;
+    let person = person.ok_or_else(|| OAuthError::invalid_token("the user no longer exists"))?;
     Ok(answer(StatusCode::OK, &Value::Object(provider.claims_of(&visit, &person, &scope))))
 }
 

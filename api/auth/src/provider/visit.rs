@@ -26,8 +26,7 @@ pub(super) fn agrees(headers: &HeaderMap, tenant: &KnownTenant) -> Result<(), OA
     if headers.get_all(TENANT).iter().all(|said| names(said, tenant)) {
         return Ok(());
     }
-    let detail =
-        "the header X-Tenant-Id names another tenant than this issuer is of; ask that tenant's, or send no such header";
+    let detail = "the header X-Tenant-Id does not match the tenant of this issuer; use that tenant's issuer, or leave the header out";
     Err(Refusal::forbidden("tenant_differs", detail).into())
 }
 
@@ -108,7 +107,7 @@ impl Visit {
         let bytes = body
             .into_bytes_limit(limit)
             .await
-            .map_err(|_| OAuthError::invalid_request("the body is too large or was cut short"))?;
+            .map_err(|_| OAuthError::invalid_request("the body is too large or incomplete"))?;
         String::from_utf8(bytes.into()).map_err(|_| OAuthError::invalid_request("the body is not UTF-8"))
     }
 

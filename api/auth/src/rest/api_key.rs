@@ -22,7 +22,7 @@ use crate::authority::ApiKeyText;
 /// So many scopes are looked at; more are refused by the command.
 const MOST_SCOPES: usize = 50;
 
-/// The operations on API keys.
+/// Operations on API keys.
 pub struct ApiKeys {
     runtime: Runtime,
 }
@@ -37,8 +37,7 @@ impl ApiKeys {
         let mut checks = Checks::default();
         for (place, scope) in scopes.iter().enumerate().take(MOST_SCOPES) {
             if !self.runtime.grants.iter().any(|grant| grant.is_covered_by(scope)) {
-                let detail =
-                    "no permission is covered by this scope; `GET /v1/user/permissions` lists those that there are";
+                let detail = "this scope covers no permission; `GET /v1/user/permissions` lists all permissions";
                 checks.refuse(format!("/scopes/{place}"), "permission_unknown", detail);
             }
         }
@@ -46,21 +45,21 @@ impl ApiKeys {
     }
 }
 
-/// A new API key.
+/// An API key to be issued.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"machine": "0197a8a0-0000-7000-8000-000000000001", "name": "Nightly export", "scopes": ["crm:lead:read"]}))]
 struct NewApiKey {
-    /// The machine that calls with it.
+    /// Machine that uses the key.
     machine: MachineId,
-    /// What it is for, for people.
+    /// Display name, such as what the key is used for.
     #[schemars(length(min = 1, max = 200))]
     name: String,
-    /// The permissions to which it is limited, such as crm:lead:read, crm:lead:* or crm:*; none: all that the machine has.
+    /// Permissions to which the key is limited, such as crm:lead:read, crm:lead:* or crm:*; empty: all permissions of the machine.
     #[serde(default)]
     #[schemars(length(max = 50))]
     scopes: Vec<String>,
-    /// When it ends; absent: it does not.
+    /// When the key expires; absent: never.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -69,27 +68,27 @@ struct NewApiKey {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ApiKey")]
 struct ApiKeyResource {
-    /// Its id.
+    /// Id of the key.
     id: Uuid,
-    /// The machine that calls with it.
+    /// Machine that uses the key.
     machine: Uuid,
-    /// What it is for.
+    /// Display name.
     name: String,
-    /// The permissions to which it is limited; none: it is not.
+    /// Permissions to which the key is limited; empty: no limit.
     scopes: Vec<String>,
-    /// When it ends.
+    /// When the key expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime<Utc>>,
-    /// When it was last used, to about an hour.
+    /// When the key was last used, accurate to about an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<DateTime<Utc>>,
-    /// When somebody was last refused who came with it, to about an hour.
+    /// When a request with this key was last refused, accurate to about an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_refused_at: Option<DateTime<Utc>>,
-    /// Why they were.
+    /// Reason of the last refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_refusal: Option<ApiKeyRefusal>,
-    /// Whether it is refused.
+    /// Whether the key was revoked.
     revoked: bool,
 }
 
@@ -111,9 +110,10 @@ impl Example for ApiKeyResource {
 
 #[OpenApi(tag = "Tag::Machines")]
 impl ApiKeys {
-    /// Give a machine an API key
+    /// Issue an API key for a machine
     ///
-    /// By it nobody gets to more than they may themselves (`exceeds_own_permissions`). It is used as a bearer token. The answer is the only place where it is shown.
+    /// Callers can't issue a key with more permissions than their own (`exceeds_own_permissions`). The key is used as a bearer token. It is
+    /// shown only in this answer.
     #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
     async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
         command.request.caller.require(IssueApiKey::PERMISSION)?;
@@ -130,7 +130,7 @@ impl ApiKeys {
         Ok(Changed::new(SERVICE, done, |key| SecretMade { id: key.uuid(), secret }).created(location))
     }
 
-    /// An API key as it is now
+    /// Get an API key
     ///
     /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/api-keys/:api_key", method = "get", operation_id = "getApiKey")]
@@ -154,7 +154,7 @@ impl ApiKeys {
 
     /// Revoke an API key
     ///
-    /// It is refused everywhere within a second.
+    /// The key is refused everywhere within a second.
     #[oai(path = "/v1/auth/api-keys/:api_key/revoke", method = "post", operation_id = "revokeApiKey")]
     async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> Done {
         let caller = &command.request.caller;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tag;
 
-/// The operations on how the tenant's pages look.
+/// Operations on the branding of the tenant's pages.
 pub struct Brandings {
     runtime: Runtime,
 }
@@ -22,35 +22,35 @@ impl Brandings {
     }
 }
 
-/// A logo.
+/// A logo to be uploaded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"light": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
 struct NewLogo {
-    /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
+    /// PNG, JPEG or WebP file of up to 64 KiB, base64-encoded; 16 to 1,024 pixels wide and high.
     #[schemars(with = "form::PictureFile")]
     light: String,
-    /// The same, for who wants all to be dark. Without it the other one is shown, on a light ground.
+    /// The logo for dark mode, in the same formats. Without it, dark mode shows the other logo on a light background.
     #[serde(default)]
     #[schemars(with = "Option<form::PictureFile>")]
     dark: Option<String>,
 }
 
-/// How the tenant's pages look.
+/// Branding of the tenant's pages.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Branding")]
 struct Shown {
-    /// The logo; none: there is none.
+    /// The logo, if there is one.
     logo: Option<ShownLogo>,
 }
 
-/// A logo.
+/// A logo to be uploaded.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Logo")]
 struct ShownLogo {
-    /// Where all is light, and where there is no other one.
+    /// Logo for light mode, and for dark mode if it has none of its own.
     light: ShownPicture,
-    /// Where all is dark.
+    /// Logo for dark mode.
     dark: Option<ShownPicture>,
 }
 
@@ -58,13 +58,13 @@ struct ShownLogo {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Picture")]
 struct ShownPicture {
-    /// What sort.
+    /// File format.
     format: PictureFormat,
-    /// How wide, in pixels.
+    /// Width in pixels.
     width: u32,
-    /// How high, in pixels.
+    /// Height in pixels.
     height: u32,
-    /// SHA-256 of the file, in hexadecimal digits.
+    /// SHA-256 hash of the file, hexadecimal.
     sha256: String,
 }
 
@@ -88,9 +88,9 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Branding")]
 impl Brandings {
-    /// Show a logo on the pages where people sign in
+    /// Set the logo of the sign-in pages
     ///
-    /// What sort of picture it is, its bytes say. It is at `/t/<tenant>/logo` then, for everybody.
+    /// The format is detected from the file. The logo is then public at `/t/<tenant>/logo`.
     #[oai(path = "/v1/auth/branding/set-logo", method = "post", operation_id = "setLogo")]
     async fn set_logo(&self, command: Command<NewLogo>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -98,7 +98,7 @@ impl Brandings {
         change(&self.runtime, &command.request, tenant, SetLogo { light, dark }).await
     }
 
-    /// Show no logo any more
+    /// Remove the logo of the sign-in pages
     ///
     /// Needs the permission `auth:branding:write`.
     #[oai(path = "/v1/auth/branding/remove-logo", method = "post", operation_id = "removeLogo")]
@@ -107,7 +107,7 @@ impl Brandings {
         change(&self.runtime, &command.request, tenant, RemoveLogo).await
     }
 
-    /// How the pages look where people sign in
+    /// Get the branding of the sign-in pages
     ///
     /// Needs the permission `auth:branding:read`.
     #[oai(path = "/v1/auth/branding", method = "get", operation_id = "getBranding")]

@@ -17,7 +17,7 @@ use super::secret::{self, SecretMade};
 use super::{Tag, reach};
 use crate::SERVICE;
 
-/// The operations on clients.
+/// Operations on clients.
 pub struct Clients {
     runtime: Runtime,
 }
@@ -28,39 +28,39 @@ impl Clients {
     }
 }
 
-/// What a client is.
+/// The complete details of a client.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Timesheets", "confidential": true, "redirect_uris": ["https://timesheets.example.com/callback"]}))]
 struct ClientBody {
-    /// What people are shown.
+    /// Name shown to users.
     #[schemars(length(min = 1, max = 200))]
     name: String,
-    /// Whether it can keep a secret: one in a browser or on a phone can't.
+    /// Whether the client can keep a secret; applications in a browser or on a phone can't.
     confidential: bool,
-    /// Where people are sent back to; compared letter by letter.
+    /// URIs to which users may be redirected after sign-in; compared exactly.
     #[schemars(length(min = 1, max = 20))]
     redirect_uris: Vec<String>,
-    /// Where they are sent after they signed out.
+    /// URIs to which users may be redirected after sign-out.
     #[serde(default)]
     #[schemars(length(max = 20))]
     post_logout_redirect_uris: Vec<String>,
-    /// The tenant's own: people are not asked whether they consent.
+    /// Whether the client is the tenant's own, so that users are not asked for consent.
     #[serde(default)]
     trusted: bool,
-    /// The public keys with which it signs, instead of showing a secret.
+    /// Public keys with which the client authenticates instead of with a secret.
     #[serde(default)]
     #[schemars(length(max = 8))]
     keys: Vec<Jwk>,
-    /// Where it is told that somebody's session has ended (OpenID Connect Back-Channel Logout).
+    /// URI that is notified when a session ends (OpenID Connect Back-Channel Logout).
     #[serde(default)]
     #[schemars(length(max = 500))]
     backchannel_logout_uri: Option<String>,
-    /// Whether it may exchange access tokens that it was given for such that may less (RFC 8693).
+    /// Whether the client may exchange access tokens for ones with fewer permissions (RFC 8693).
     #[serde(default)]
     exchanges: bool,
-    /// By which algorithm its ID tokens and logout tokens are signed: `EdDSA`, `ES256` for clients that know nothing newer, or `RS256` for
-    /// those that know nothing else.
+    /// Algorithm that signs its ID tokens and logout tokens: `EdDSA`, `ES256` for clients that do not support `EdDSA`, or `RS256` for those
+    /// that support neither.
     #[serde(default)]
     id_token_signed_response_alg: OurAlgorithm,
 }
@@ -114,34 +114,34 @@ impl Clients {
     }
 }
 
-/// A client.
+/// A client: an application that signs users in.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Client")]
 struct ClientResource {
-    /// Its `client_id`.
+    /// Id of the client (`client_id`).
     id: Uuid,
-    /// What people are shown.
+    /// Name shown to users.
     name: String,
-    /// Whether it can keep a secret.
+    /// Whether the client can keep a secret.
     confidential: bool,
-    /// Where people are sent back to.
+    /// URIs to which users may be redirected after sign-in.
     redirect_uris: Vec<String>,
-    /// Where they are sent after they signed out.
+    /// URIs to which users may be redirected after sign-out.
     post_logout_redirect_uris: Vec<String>,
-    /// Whether people are not asked.
+    /// Whether users are not asked for consent.
     trusted: bool,
-    /// The public keys with which it signs.
+    /// Public keys with which the client authenticates.
     keys: Vec<Jwk>,
-    /// Where it is told that somebody's session has ended.
+    /// URI that is notified when a session ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     backchannel_logout_uri: Option<String>,
-    /// Whether it may exchange tokens.
+    /// Whether the client may exchange tokens.
     exchanges: bool,
-    /// By which algorithm its ID tokens and logout tokens are signed.
+    /// Algorithm that signs its ID tokens and logout tokens.
     id_token_signed_response_alg: OurAlgorithm,
-    /// Whether it has a secret.
+    /// Whether the client has a secret.
     has_secret: bool,
-    /// Whether it may sign people in.
+    /// Whether the client may sign users in.
     active: bool,
 }
 
@@ -168,8 +168,8 @@ impl Example for ClientResource {
 impl Clients {
     /// Register a client
     ///
-    /// Needs the permission `auth:client:write`; for one about which people are not asked (`trusted`), all that administrators may
-    /// (`exceeds_own_permissions`).
+    /// Needs the permission `auth:client:write`. A `trusted` client, for which users are not asked for consent, also needs all permissions
+    /// of the role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
         let caller = &command.request.caller;
@@ -184,7 +184,7 @@ impl Clients {
         Ok(made)
     }
 
-    /// A client as it is now
+    /// Get a client
     ///
     /// Needs the permission `auth:client:read`.
     #[oai(path = "/v1/auth/clients/:client", method = "get", operation_id = "getClient")]
@@ -209,10 +209,10 @@ impl Clients {
         .await
     }
 
-    /// Change a client: these are all its details
+    /// Replace the details of a client
     ///
-    /// Needs the permission `auth:client:write`; for one that is `trusted`, or to have people sent back to further addresses, all that
-    /// administrators may (`exceeds_own_permissions`).
+    /// Needs the permission `auth:client:write`. Changing a `trusted` client, or adding redirect URIs, also needs all permissions of the
+    /// role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
         self.holds(&command.request.caller, &client, Some(&command.body)).await?;
@@ -223,9 +223,9 @@ impl Clients {
         Ok(done)
     }
 
-    /// Give a confidential client a new secret
+    /// Set a new secret for a confidential client
     ///
-    /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
+    /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/clients/:client/secret", method = "post", operation_id = "setClientSecret")]
     async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> Done<SecretMade> {
         self.holds(&command.request.caller, &client, None).await?;
@@ -236,16 +236,16 @@ impl Clients {
         Ok(Changed::new(SERVICE, done, |()| SecretMade { id: client.0, secret }))
     }
 
-    /// End a client's access
+    /// Deactivate a client
     ///
-    /// It signs nobody in any more, and what was granted to it has ended, everywhere within a second.
+    /// The client can't sign users in any more, and its grants end everywhere within a second.
     #[oai(path = "/v1/auth/clients/:client/deactivate", method = "post", operation_id = "deactivateClient")]
     async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
         self.holds(&command.request.caller, &client, None).await?;
         change(&self.runtime, &command.request, client.0, DeactivateClient { client: id(&client) }).await
     }
 
-    /// Let a client sign people in again
+    /// Reactivate a client
     ///
     /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Tag, reach};
 
-/// The operations on consents and grants.
+/// Operations on consents and grants.
 pub struct Consents {
     runtime: Runtime,
 }
@@ -24,11 +24,11 @@ impl Consents {
     }
 }
 
-/// What somebody lets applications do.
+/// Consents that a user gave to applications.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Consents")]
 struct ConsentList {
-    /// By application.
+    /// Consents, by application.
     consents: Vec<KnownConsent>,
 }
 
@@ -40,9 +40,9 @@ impl Example for ConsentList {
 
 #[OpenApi(tag = "Tag::Consents")]
 impl Consents {
-    /// What somebody lets applications do
+    /// List the consents of a user
     ///
-    /// What they consented to. Applications of the tenant's own are not asked about, and are not among it.
+    /// Applications of the tenant's own (`trusted`) do not ask for consent and are not listed.
     #[oai(path = "/v1/auth/users/:user/consents", method = "get", operation_id = "listConsents")]
     async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<ConsentList> {
         caller.require("auth:grant:read")?;
@@ -62,9 +62,9 @@ impl Consents {
         Ok(Resource { body: ConsentList { consents }, version })
     }
 
-    /// Take back what somebody lets an application do
+    /// Withdraw a user's consent for an application
     ///
-    /// What was granted to it for them has ended, everywhere within a second; it asks them anew.
+    /// The application's grants for this user end everywhere within a second, and it has to ask for consent again.
     #[oai(path = "/v1/auth/users/:user/consents/:client/withdraw", method = "post", operation_id = "withdrawConsent")]
     async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
@@ -74,9 +74,10 @@ impl Consents {
         change(&self.runtime, &command.request, user.0, revoke).await
     }
 
-    /// End a grant
+    /// Revoke a grant
     ///
-    /// One grant, as the claim `grant` of its access tokens names it: these and its refresh tokens are refused, everywhere within a second.
+    /// The grant is the one in the claim `grant` of its access tokens. Its access and refresh tokens are refused everywhere within a
+    /// second.
     #[oai(path = "/v1/auth/grants/:grant/withdraw", method = "post", operation_id = "withdrawGrant")]
     async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> Done {
         let caller = &command.request.caller;

@@ -18,7 +18,7 @@ use super::secret::{self, SecretMade};
 use super::{Tag, reach};
 use crate::SERVICE;
 
-/// The operations on machines.
+/// Operations on machines.
 pub struct Machines {
     runtime: Runtime,
 }
@@ -35,44 +35,44 @@ impl Machines {
     }
 }
 
-/// What a machine is called and may do.
+/// Name and roles of a machine.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Warehouse sensor 7", "roles": ["member"]}))]
 struct MachineBody {
-    /// Unique in the tenant.
+    /// Name, unique in the tenant.
     #[schemars(length(min = 1, max = 200))]
     name: String,
-    /// What it is in the tenant: admin, manager, member, viewer, auditor, or a role of the tenant's own.
+    /// Roles: admin, manager, member, viewer, auditor, or a role of the tenant's own.
     #[schemars(length(max = 50))]
     roles: Vec<String>,
 }
 
-/// The keys with which a machine signs.
+/// Public keys of a machine.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}))]
 struct MachineKeys {
-    /// Public keys (RFC 7517) of Ed25519, P-256 or RSA; none: it signs no more.
+    /// Public keys (RFC 7517) of type Ed25519, P-256 or RSA; empty: the machine can't authenticate with a key any more.
     #[schemars(length(max = 8))]
     keys: Vec<Jwk>,
 }
 
-/// A machine.
+/// A machine: a sensor or an integration.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Machine")]
 struct MachineResource {
-    /// Its id; as a client of the token endpoint, its `client_id`.
+    /// Id of the machine; at the token endpoint, its `client_id`.
     id: Uuid,
-    /// Its name.
+    /// Name of the machine.
     name: String,
-    /// What it is in the tenant.
+    /// Roles of the machine.
     roles: Vec<String>,
-    /// Whether it has a secret.
+    /// Whether the machine has a secret.
     has_secret: bool,
-    /// The public keys with which it signs.
+    /// Public keys with which the machine authenticates.
     keys: Vec<Jwk>,
-    /// Whether it may have tokens.
+    /// Whether the machine is active and may get tokens.
     active: bool,
 }
 
@@ -103,7 +103,8 @@ impl Example for MachineResource {
 impl Machines {
     /// Register a machine
     ///
-    /// With roles that allow no more than the caller may (`exceeds_own_permissions`). Needs the permission `auth:machine:write`.
+    /// Its roles may not allow more than the caller's own permissions (`exceeds_own_permissions`). Needs the permission
+    /// `auth:machine:write`.
     #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
     async fn register(&self, command: Command<MachineBody>) -> Made {
         let MachineBody { name, roles } = command.body;
@@ -113,7 +114,7 @@ impl Machines {
         create(&self.runtime, &command.request, "machines", RegisterMachine { name, roles }, |id| id.uuid()).await
     }
 
-    /// A machine as it is now
+    /// Get a machine
     ///
     /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/machines/:machine", method = "get", operation_id = "getMachine")]
@@ -131,7 +132,7 @@ impl Machines {
 
     /// Change a machine's name and roles
     ///
-    /// API keys have the new roles within a second; tokens, when they are renewed.
+    /// The new roles apply to API keys within a second, and to tokens when they are renewed.
     #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
     async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
         let MachineBody { name, roles } = command.body;
@@ -141,9 +142,9 @@ impl Machines {
         change(&self.runtime, &command.request, machine.0, changed).await
     }
 
-    /// Give a machine a new secret
+    /// Set a new secret for a machine
     ///
-    /// The one before it is worth nothing any more. The answer is the only place where the secret is shown.
+    /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/machines/:machine/secret", method = "post", operation_id = "setMachineSecret")]
     async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done<SecretMade> {
         self.holds(&command.request.caller, &machine).await?;
@@ -154,9 +155,9 @@ impl Machines {
         Ok(Changed::new(SERVICE, done, |()| SecretMade { id: machine.0, secret }))
     }
 
-    /// Say with which keys a machine signs
+    /// Set the public keys of a machine
     ///
-    /// With one of them it shows who it is at the token endpoint (`private_key_jwt`), and no secret leaves it.
+    /// The machine authenticates at the token endpoint with one of these keys (`private_key_jwt`), so that no secret is sent.
     #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
     async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> Done {
         self.holds(&command.request.caller, &machine).await?;
@@ -164,9 +165,9 @@ impl Machines {
         change(&self.runtime, &command.request, machine.0, set).await
     }
 
-    /// End a machine's access
+    /// Deactivate a machine
     ///
-    /// Its tokens and API keys are refused everywhere within a second, for ever.
+    /// The machine's current tokens and API keys are refused everywhere within a second, permanently.
     #[oai(path = "/v1/auth/machines/:machine/deactivate", method = "post", operation_id = "deactivateMachine")]
     async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
         self.holds(&command.request.caller, &machine).await?;
@@ -174,7 +175,7 @@ impl Machines {
         change(&self.runtime, &command.request, machine.0, DeactivateMachine { machine: machine_id }).await
     }
 
-    /// Let a machine in again
+    /// Reactivate a machine
     ///
     /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]

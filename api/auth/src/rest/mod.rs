@@ -56,23 +56,23 @@ async fn addressee(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<A
 /// The type of users, which are the user service's.
 const USER: &str = "user.user";
 
-/// How the reference groups the operations.
+/// Groups of operations in the API reference.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// Sensors and integrations: what they are, their secrets and keys.
+    /// Sensors and integrations, with their secrets and keys.
     Machines,
-    /// Applications that sign people in.
+    /// Applications that sign users in.
     Clients,
-    /// Identity providers that sign people in (SAML 2.0).
+    /// Identity providers that sign users in (SAML 2.0).
     #[oai(rename = "SAML connections")]
     SamlConnections,
-    /// People who sign in: what is asked of them, their sessions, links to set their passwords.
+    /// Sign-in policy, sessions, and links to set passwords.
     Sessions,
-    /// How the pages look where people sign in.
+    /// Branding of the sign-in pages.
     Branding,
-    /// The keys that sign the tenant's tokens.
+    /// Keys that sign the tenant's tokens.
     #[oai(rename = "Signing keys")]
     SigningKeys,
-    /// What people let applications do for them.
+    /// Consents and grants of applications.
     Consents,
 }

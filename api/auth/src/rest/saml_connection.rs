@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{Tag, reach};
 
-/// The operations on SAML connections.
+/// Operations on SAML connections.
 pub struct SamlConnections {
     runtime: Runtime,
 }
@@ -38,33 +38,33 @@ impl SamlConnections {
     }
 }
 
-/// What a SAML connection is.
+/// The complete details of a SAML connection.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Example Inc", "metadata": "<md:EntityDescriptor …>…</md:EntityDescriptor>", "domains": ["example.com"]}))]
 struct SamlConnectionBody {
-    /// What people are shown: the name of the organization or its provider.
+    /// Name shown to users: that of the organization or its identity provider.
     #[schemars(length(min = 1, max = 200))]
     name: String,
-    /// The identity provider's metadata: the XML document that it offers. What is needed of it is kept: its entity id, where it
-    /// signs in by redirect, its signing certificates.
+    /// The identity provider's metadata, as the XML document that it publishes. Its entity id, redirect sign-in URL and signing
+    /// certificates are stored.
     #[schemars(length(min = 1, max = 196_608))]
     metadata: String,
-    /// The e-mail domains of the people whom it signs in. It says nothing about anybody else.
-    /// An installation may ask that the tenant has verified each of them (`/v1/user/domains`).
+    /// E-mail domains of the users whom the provider signs in. It can't sign in anybody else. An installation may require that the tenant
+    /// has verified each domain (`/v1/user/domains`).
     #[schemars(length(min = 1, max = 50))]
     domains: Vec<String>,
-    /// Whether its provider may sign somebody in whom nobody sent there.
+    /// Whether sign-in may be started at the provider (IdP-initiated).
     #[serde(default)]
     provider_initiated: bool,
-    /// Whether people who are no users yet become users as they sign in.
+    /// Whether people who are not users yet are registered when they sign in.
     #[serde(default)]
     admits: bool,
-    /// The names of the attributes that say something.
+    /// Names of the attributes in the provider's assertions.
     #[serde(default)]
     attributes: SamlAttributes,
-    /// Which values of the attribute for roles give which roles. Its people have those roles by it alone: they lose them when it says
-    /// so.
+    /// Maps values of the role attribute to roles. Its users have these roles through the provider only, and lose them when it no longer
+    /// sends the value.
     #[serde(default)]
     #[schemars(length(max = 100))]
     roles: Vec<SamlRole>,
@@ -77,27 +77,27 @@ impl From<SamlConnectionBody> for SamlConnectionFields {
     }
 }
 
-/// A SAML connection. What its provider has to know of us is at `/t/{tenant}/saml/{id}/metadata`.
+/// A SAML connection. The metadata of our side is at `/t/{tenant}/saml/{id}/metadata`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SamlConnection")]
 struct SamlConnectionResource {
-    /// Its id, which is part of our addresses for its provider.
+    /// Id of the connection; part of our URLs for the provider.
     id: Uuid,
-    /// What people are shown.
+    /// Name shown to users.
     name: String,
-    /// Whom the tenant believes.
+    /// The identity provider.
     provider: SamlProvider,
-    /// The e-mail domains of the people whom it signs in.
+    /// E-mail domains of the users whom the provider signs in.
     domains: Vec<String>,
-    /// Whether its provider may sign somebody in whom nobody sent there.
+    /// Whether sign-in may be started at the provider (IdP-initiated).
     provider_initiated: bool,
-    /// Whether people who are no users yet become users.
+    /// Whether people who are not users yet are registered when they sign in.
     admits: bool,
-    /// The names of the attributes that say something.
+    /// Names of the attributes in the provider's assertions.
     attributes: SamlAttributes,
-    /// Which values give which roles.
+    /// Maps values of the role attribute to roles.
     roles: Vec<SamlRole>,
-    /// Whether it signs people in.
+    /// Whether the connection is active and signs users in.
     active: bool,
 }
 
@@ -129,7 +129,7 @@ impl Example for SamlConnectionResource {
 
 #[OpenApi(tag = "Tag::SamlConnections")]
 impl SamlConnections {
-    /// Connect an identity provider
+    /// Create a SAML connection to an identity provider
     ///
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
@@ -141,7 +141,7 @@ impl SamlConnections {
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
 
-    /// A SAML connection as it is now
+    /// Get a SAML connection
     ///
     /// Needs the permission `auth:saml_connection:read`.
     #[oai(path = "/v1/auth/saml-connections/:connection", method = "get", operation_id = "getSamlConnection")]
@@ -163,7 +163,7 @@ impl SamlConnections {
         .await
     }
 
-    /// Change a SAML connection: these are all its details
+    /// Replace the details of a SAML connection
     ///
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(
@@ -183,9 +183,9 @@ impl SamlConnections {
         change(&self.runtime, &command.request, connection.0, changed).await
     }
 
-    /// Let an identity provider sign nobody in any more
+    /// Deactivate a SAML connection
     ///
-    /// Sessions that it began go on: end those of people by themselves.
+    /// Its identity provider can't sign users in any more. Existing sessions continue; end those separately.
     #[oai(
         path = "/v1/auth/saml-connections/:connection/deactivate",
         method = "post",
@@ -197,7 +197,7 @@ impl SamlConnections {
         change(&self.runtime, &command.request, connection.0, deactivate).await
     }
 
-    /// Let an identity provider sign people in again
+    /// Reactivate a SAML connection
     ///
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(
@@ -232,7 +232,10 @@ impl SamlConnections {
             }
             let may = self.runtime.names.may_be_spoken_for(&domain, caller.tenant()).await.map_err(|error| {
                 tracing::warn!(%error, "who has a domain can't be told");
-                Refusal::unavailable("names_unavailable", "who has which domain can't be told now; try again")
+                Refusal::unavailable(
+                    "names_unavailable",
+                    "the directory of verified domains can't be queried now; try again",
+                )
             })?;
             if !may {
                 let detail = "verify first that this domain is yours (POST /v1/user/domains)".to_owned();

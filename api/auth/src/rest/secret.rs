@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// A secret that was made, in the one answer that shows it.
+/// A new secret, in the one answer that shows it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SecretMade {
-    /// Whose it is.
+    /// Id of the machine, client or key.
     pub id: Uuid,
-    /// The secret: it is shown this once. Absent in the answer to a repeated request.
+    /// The secret. It is shown only once, and is absent in the answer to a repeated request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }

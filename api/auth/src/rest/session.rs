@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Tag, reach};
 
-/// The operations on sessions.
+/// Operations on sessions.
 pub struct Sessions {
     runtime: Runtime,
 }
@@ -31,9 +31,9 @@ impl Sessions {
 
 #[OpenApi(tag = "Tag::Sessions")]
 impl Sessions {
-    /// End a session
+    /// Revoke a session
     ///
-    /// With it ends what was granted in it to applications that do not go on while the person is away.
+    /// Also ends the grants that applications got in this session, except those that stay valid while the user is away (offline access).
     #[oai(path = "/v1/auth/sessions/:session/revoke", method = "post", operation_id = "revokeSession")]
     async fn revoke(&self, command: Command<Empty>, session: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
@@ -45,9 +45,9 @@ impl Sessions {
         change(&self.runtime, &command.request, session.0, RevokeSession { session: id(&session) }).await
     }
 
-    /// End all sessions of a person
+    /// Revoke all sessions of a user
     ///
-    /// With them ends all that was granted to applications, everywhere within a second.
+    /// Also ends all grants of applications, everywhere within a second.
     #[oai(path = "/v1/auth/users/:user/end-sessions", method = "post", operation_id = "endSessions")]
     async fn end_all(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         self.over(&command.request.caller, EndSessions::PERMISSION, &user).await?;
@@ -55,28 +55,29 @@ impl Sessions {
         change(&self.runtime, &command.request, user.0, end).await
     }
 
-    /// Mail somebody a link to set a password
+    /// Send a user a link to set a password
     ///
-    /// It is good once, for an hour; who has no password yet sets their first one, and shows by it that the address is theirs. Who has
-    /// signed in before is mailed nothing to an address that they have not shown to be theirs (`email_not_verified`), who may not sign in
-    /// nothing at all (`user_may_not_sign_in`), and nobody a second link within two minutes.
+    /// The link is sent by e-mail, can be used once and is valid for an hour. A user without a password sets their first one, and this also
+    /// verifies their e-mail address. A user who has signed in before gets no link to an unverified address (`email_not_verified`), a user
+    /// who may not sign in gets none at all (`user_may_not_sign_in`), and nobody gets a second link within ten minutes.
     #[oai(path = "/v1/auth/users/:user/send-password-link", method = "post", operation_id = "sendPasswordLink")]
     async fn send_password_link(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
         caller.require(SendPasswordLink::PERMISSION)?;
         let addressee = super::addressee(&self.runtime, caller, id(&user)).await?;
         if !addressee.may_sign_in {
-            let detail = "they may not sign in now: they are locked or deactivated; unlock or reactivate them first";
+            let detail =
+                "the user can't sign in now because they are locked or deactivated; unlock or reactivate them first";
             return Err(Refusal::conflict("user_may_not_sign_in", detail).into());
         }
         let send = SendPasswordLink { user: id(&user), email_verified: addressee.email_verified };
         change(&self.runtime, &command.request, user.0, send).await
     }
 
-    /// Let somebody sign in without their second factor
+    /// Reset a user's second factor
     ///
-    /// They have lost it: codes of their authenticator are asked for no more, and their passkeys and recovery codes are worth
-    /// nothing.
+    /// For users who lost it: codes of their authenticator are no longer required, and their passkeys and recovery codes are no longer
+    /// valid.
     #[oai(path = "/v1/auth/users/:user/reset-second-factor", method = "post", operation_id = "resetSecondFactor")]
     async fn reset_second_factor(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         self.over(&command.request.caller, ResetSecondFactor::PERMISSION, &user).await?;

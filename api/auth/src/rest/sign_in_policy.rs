@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tag;
 
-/// The operations on the tenant's policy of signing in.
+/// Operations on the tenant's sign-in policy.
 pub struct SignInPolicies {
     runtime: Runtime,
 }
@@ -21,27 +21,27 @@ impl SignInPolicies {
     }
 }
 
-/// What the tenant asks of those who sign in. What is not named stays as it is.
+/// Changes of the sign-in policy. Fields that are left out stay unchanged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"second_factor": "admins"}))]
 struct NewSignInPolicy {
-    /// Who must have a second factor: `off`, `admins` (who has the role `admin`, by themselves or by a group) or `everyone`.
+    /// Who must have a second factor: `off` (nobody), `admins` (users with the role `admin`, their own or by a group) or `everyone`.
     #[serde(default)]
     second_factor: Option<RequiredOf>,
-    /// After how many minutes without use a session ends.
+    /// Minutes of inactivity after which a session ends.
     #[serde(default)]
     #[schemars(range(min = 30, max = 20160))]
     session_idle_minutes: Option<u32>,
 }
 
-/// What the tenant asks of those who sign in.
+/// The tenant's sign-in policy.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SignInPolicy")]
 struct Shown {
     /// Who must have a second factor.
     second_factor: RequiredOf,
-    /// After how many minutes without use a session ends.
+    /// Minutes of inactivity after which a session ends.
     session_idle_minutes: u32,
 }
 
@@ -53,11 +53,11 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Sessions")]
 impl SignInPolicies {
-    /// Say what the tenant asks of those who sign in
+    /// Change the tenant's sign-in policy
     ///
-    /// Who must have a second factor and has none adds an authenticator or a passkey the next time they sign in, before they are in. It
-    /// holds at once: a session that began with less is asked for more, and refresh tokens that came of it are refused. So does how long
-    /// a session may rest, which ends those that have rested for longer.
+    /// Users who must have a second factor and have none have to add an authenticator or a passkey when they next sign in, before they get
+    /// access. The policy takes effect at once: sessions that began without a second factor require one, and refresh tokens from them are
+    /// refused. The same applies to the idle time, which ends sessions that have been inactive for longer.
     #[oai(path = "/v1/auth/sign-in-policy/set", method = "post", operation_id = "setSignInPolicy")]
     async fn set(&self, command: Command<NewSignInPolicy>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -66,7 +66,7 @@ impl SignInPolicies {
         change(&self.runtime, &command.request, tenant, set).await
     }
 
-    /// What the tenant asks of those who sign in
+    /// Get the tenant's sign-in policy
     ///
     /// Needs the permission `auth:policy:read`.
     #[oai(path = "/v1/auth/sign-in-policy", method = "get", operation_id = "getSignInPolicy")]

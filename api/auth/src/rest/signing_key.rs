@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Tag;
 use crate::SERVICE;
 
-/// The operations on signing keys.
+/// Operations on signing keys.
 pub struct SigningKeys {
     runtime: Runtime,
 }
@@ -24,41 +24,41 @@ impl SigningKeys {
     }
 }
 
-/// Of which algorithm another key is to be.
+/// The algorithm of the next key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"algorithm": "ES256"}))]
 struct Rotation {
-    /// `EdDSA`, with which tokens are signed if nothing else is said, `ES256` or `RS256`.
+    /// `EdDSA`, which signs tokens by default, `ES256` or `RS256`.
     #[serde(default)]
     algorithm: OurAlgorithm,
 }
 
-/// A key that signs, will sign, or did.
+/// A signing key: future, current or past.
 #[derive(Debug, Serialize, JsonSchema)]
 struct SigningKey {
-    /// Its id, which tokens name in their header.
+    /// Key id, which is in the header of tokens.
     kid: String,
-    /// How it signs.
+    /// Signature algorithm.
     algorithm: Algorithm,
-    /// From when on it signs.
+    /// When the key starts to sign.
     signs_from: DateTime<Utc>,
-    /// What it does now: it `waits`, `signs`, or only `verifies`.
+    /// State of the key: `waits`, `signs`, or only `verifies`.
     status: KeyUse,
 }
 
-/// The keys of a tenant.
+/// Signing keys of a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SigningKeys")]
 struct SigningKeyList {
-    /// In the order in which they were made.
+    /// Keys, in the order in which they were created.
     keys: Vec<SigningKey>,
 }
 
-/// Which key it is.
+/// A key, by its id.
 #[derive(Debug, Serialize, JsonSchema)]
 struct KeyId {
-    /// Its id.
+    /// Key id.
     kid: String,
 }
 
@@ -87,9 +87,9 @@ impl Example for KeyId {
 
 #[OpenApi(tag = "Tag::SigningKeys")]
 impl SigningKeys {
-    /// The keys that sign the tenant's tokens
+    /// List the tenant's signing keys
     ///
-    /// Their public parts are at `/t/<tenant>/jwks`. A tenant of which nothing was signed yet has none.
+    /// The public keys are at `/t/<tenant>/jwks`. A tenant has no keys until its first token is signed.
     #[oai(path = "/v1/auth/signing-keys", method = "get", operation_id = "listSigningKeys")]
     async fn list(&self, Authenticated(caller): Authenticated) -> Found<SigningKeyList> {
         caller.require("auth:key:read")?;
@@ -105,10 +105,10 @@ impl SigningKeys {
         Ok(Resource { body: SigningKeyList { keys: keys.collect() }, version })
     }
 
-    /// Have tokens signed with a new key
+    /// Rotate the signing key
     ///
-    /// It is shown at once, and signs when those who verify have had the time to fetch it (`INOPSIO_KEY_OVERLAP_SECONDS`). The one before it
-    /// verifies on, so no token is refused for it, until it is retired.
+    /// The new key is published at once, and signs after a delay in which verifiers can fetch it (`INOPSIO_KEY_OVERLAP_SECONDS`). The
+    /// previous key continues to verify until it is retired, so that its tokens stay valid.
     #[oai(path = "/v1/auth/signing-keys/rotate", method = "post", operation_id = "rotateSigningKey")]
     async fn rotate(&self, command: Command<Rotation>) -> Result<Changed<KeyId>, Problem> {
         let algorithm = Algorithm::from(command.body.algorithm);
@@ -116,9 +116,9 @@ impl SigningKeys {
         Ok(Changed::new(SERVICE, done, |kid| KeyId { kid: kid.clone() }))
     }
 
-    /// Retire a key
+    /// Retire a signing key
     ///
-    /// Whatever it signed is refused from now on, everywhere within a second: tokens that are good still, too. The key that signs now can't
+    /// All tokens that it signed are refused everywhere within a second, even if they have not expired. The key that currently signs can't
     /// be retired; rotate it first.
     #[oai(path = "/v1/auth/signing-keys/:kid/retire", method = "post", operation_id = "retireSigningKey")]
     async fn retire(&self, command: Command<Empty>, kid: Path<String>) -> Result<Changed<KeyId>, Problem> {

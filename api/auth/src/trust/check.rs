@@ -110,7 +110,7 @@ impl Trust {
         audience: &str,
     ) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
         if !header.is_access_token() {
-            return Err(refused("token_type", "this is not an access token: its header says another type than at+jwt"));
+            return Err(refused("token_type", "this is not an access token: the type in its header is not at+jwt"));
         }
         let kid = header.kid.unwrap_or_default();
         // The keys are those of the tenant that the issuer names: another tenant's key signs nothing here.
@@ -128,7 +128,7 @@ impl Trust {
         };
         let claims = key.public.verify::<AccessClaims>(token, options).map_err(|error| explain(&error))?;
         if claims.custom.tenant != tenant.id.uuid() {
-            return Err(refused("token_tenant", "the token names another tenant than its issuer's"));
+            return Err(refused("token_tenant", "the token's tenant is not the one of its issuer"));
         }
         Ok((tenant, claims))
     }
@@ -281,5 +281,8 @@ fn time(at: Duration) -> Option<DateTime<Utc>> {
 }
 
 fn revoked() -> Refusal {
-    refused("token_revoked", "the token was valid, and what it rests on has ended; sign in again, or ask for a new one")
+    refused(
+        "token_revoked",
+        "the token is no longer valid because its session, grant or key has ended; sign in again, or request a new one",
+    )
 }

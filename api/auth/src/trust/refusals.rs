@@ -13,7 +13,7 @@ pub fn refused(code: &'static str, detail: &str) -> Refusal {
 
 /// It is none of ours. Which part of it is wrong is nothing to tell a stranger.
 pub fn invalid() -> Refusal {
-    refused("token_invalid", "the token is not one that we accept")
+    refused("token_invalid", "the token is not valid")
 }
 
 /// Its time is over.
@@ -23,7 +23,7 @@ pub fn expired() -> Refusal {
 
 /// It is longer than any of ours.
 pub fn too_long() -> Refusal {
-    refused("token_malformed", "the token is too long to be one of ours")
+    refused("token_malformed", "the token is too long")
 }
 
 /// What the verification of a signed token says.
@@ -31,7 +31,7 @@ pub fn explain(error: &jwt_simple::Error) -> Refusal {
     match error.downcast_ref::<JWTError>() {
         Some(JWTError::TokenHasExpired | JWTError::OldTokenReused) => expired(),
         Some(JWTError::TokenNotValidYet | JWTError::ClockDrift) => {
-            refused("token_not_yet_valid", "the token is not valid yet; check the clocks")
+            refused("token_not_yet_valid", "the token is not valid yet; check the clocks of the machines involved")
         }
         Some(JWTError::RequiredIssuerMismatch | JWTError::RequiredIssuerMissing) => {
             refused("token_issuer", "the token is from another issuer than we trust")

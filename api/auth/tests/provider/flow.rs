@@ -22,7 +22,7 @@ async fn somebody_signs_in_consents_and_the_client_learns_who_it_is() {
     let mut browser = Browser::default();
     let consent = browser.signs_in(&world, &app.asks(&[]), "Ada@Example.com", PASSWORD).await;
     assert_eq!(consent.status, StatusCode::OK, "{consent:?}");
-    for shown in ["The App", "Ada Lovelace", "see your e-mail address", "go on while you are away"] {
+    for shown in ["The App", "Ada Lovelace", "see your e-mail address", "keep access while you are away"] {
         assert!(consent.body.contains(shown), "{shown} is not in {}", consent.body);
     }
     let form = [("pending", consent.hidden("pending")), ("decision", "allow".to_owned())];

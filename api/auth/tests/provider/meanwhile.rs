@@ -201,7 +201,7 @@ async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_set
         thief.fill_in(&world, "account/password", &fields),
         gate.meanwhile(world.sets_password(ada, MINE))
     );
-    assert!(shown.status == StatusCode::BAD_REQUEST && shown.alert().contains("present password"), "{shown:?}");
+    assert!(shown.status == StatusCode::BAD_REQUEST && shown.alert().contains("current password"), "{shown:?}");
     let events = world.events().await.split_off(before);
     let count = |kind: &str| events.iter().filter(|(event, _)| event == kind).count();
     assert_eq!((count("auth.account.password_set"), count("auth.session.started")), (1, 0), "{events:?}");

@@ -186,7 +186,7 @@ async fn who_is_not_known_yet_is_told_to_begin_again_and_then_is_in() {
     world.people.behind.store(true, Ordering::Relaxed);
     let mut browser = Browser::default();
     let shown = comes_back(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
-    assert!(shown.status == StatusCode::SERVICE_UNAVAILABLE && shown.body.contains("begin again"), "{shown:?}");
+    assert!(shown.status == StatusCode::SERVICE_UNAVAILABLE && shown.body.contains("start again"), "{shown:?}");
     assert!(browser.cookies.is_empty(), "{shown:?}");
     assert_eq!(world.last_event().await.0, "auth.saml_assertion.used");
     world.people.behind.store(false, Ordering::Relaxed);

@@ -68,7 +68,7 @@ async fn who_has_an_authenticator_shows_a_code_after_the_password_and_clients_ar
     assert!(!browser.cookies.contains_key("inopsio-acme"), "signed in with the password alone");
     assert_eq!(world.head().await, before, "a password alone is no session");
     let wrong = sends_code(&world, &mut browser, &page, "000000").await;
-    assert_eq!((wrong.status, wrong.alert().contains("not the code of now")), (StatusCode::UNAUTHORIZED, true));
+    assert_eq!((wrong.status, wrong.alert().contains("not the current code")), (StatusCode::UNAUTHORIZED, true));
     let (event, payload) = world.last_event().await;
     assert_eq!((event.as_str(), &payload["reason"]), ("auth.sign_in.refused", &json!("code_wrong")));
     assert_eq!(world.head().await, before + 1, "one record");

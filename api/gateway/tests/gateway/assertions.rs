@@ -57,7 +57,7 @@ pub fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
 async fn unknown(request: RequestBuilder, replayed: bool) {
     let answer = Answer::of(request).await;
     assert_eq!((answer.status, answer.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
-    assert_eq!(answer.body["error_description"].as_str().unwrap().contains("used before"), replayed, "{answer:?}");
+    assert_eq!(answer.body["error_description"].as_str().unwrap().contains("already used"), replayed, "{answer:?}");
 }
 
 #[tokio::test]

@@ -329,7 +329,7 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
                 json!({ "name": "app", "confidential": true, "redirect_uris": ["https://a.example/", "https://a.example/"] }),
             ),
             "/redirect_uris/1",
-            "once is enough",
+            "listed twice",
         ),
     ] {
         let refused = world.post(path, body.clone()).await;

@@ -333,7 +333,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     let change = format!("{account}/password");
     let new = "umbrella-cactus-violin";
     let wrong = here.submit(&change, &[("old", "wrong"), ("password", new), ("elsewhere", "end")]).await;
-    assert!(wrong.status == StatusCode::BAD_REQUEST && wrong.alert().contains("present password"), "{wrong:?}");
+    assert!(wrong.status == StatusCode::BAD_REQUEST && wrong.alert().contains("current password"), "{wrong:?}");
     let changed = here.submit(&change, &[("old", PASSWORD), ("password", new), ("elsewhere", "end")]).await;
     assert_eq!(changed.leads_to().0, "/t/acme/account");
     assert_eq!(there.open(&account).await.leads_to().0, "/t/acme/login");

@@ -14,23 +14,23 @@ use uuid::Uuid;
 use super::user::User;
 use crate::SERVICE;
 
-/// What one needs to see what users may do.
+/// The permission to see what other users may do.
 const READ: &str = "user:access:read";
 const ORDER: &str = "ACCESS_CHANGES";
 
-/// What a user may do at one time.
+/// The roles and permissions of a user at one point in time.
 #[derive(Clone, Debug)]
 pub struct Access(access::Access);
 
-/// What a user may do at one time.
+/// The roles and permissions of a user at one point in time.
 #[graphql_object(name = "UserAccess", context = Context)]
 impl Access {
-    /// Their roles, those of their groups included.
+    /// Roles of the user, including those of their groups.
     fn roles(&self) -> Vec<String> {
         self.0.roles.iter().cloned().collect()
     }
 
-    /// What these allow.
+    /// Permissions that these roles grant.
     fn permissions(&self) -> Vec<Permission> {
         let permissions = self.0.permissions.iter();
         permissions
@@ -39,39 +39,39 @@ impl Access {
     }
 }
 
-/// A permission, and why somebody has it.
+/// A permission, and the roles that grant it.
 #[derive(Clone, Debug, juniper::GraphQLObject)]
 #[graphql(name = "UserPermission", context = Context)]
 pub struct Permission {
-    /// Its name: `service:resource:action`.
+    /// Name of the permission: `service:resource:action`.
     name: String,
-    /// The roles by which they have it.
+    /// Roles that grant it to the user.
     by: Vec<String>,
 }
 
-/// What a user, or a machine, may do at one time and might not at another.
+/// How the permissions of a user or a machine differ between two points in time.
 #[derive(Clone, Debug)]
 pub struct AccessChange(access::AccessChange);
 
-/// What a user, or a machine, may do at one time and might not at another.
+/// How the permissions of a user or a machine differ between two points in time.
 #[graphql_object(context = Context)]
 impl AccessChange {
-    /// Whose: a user's id, or a machine's.
+    /// Id of the user or machine.
     fn user_id(&self) -> Uuid {
         self.0.user.uuid()
     }
 
-    /// Whose; `null`: a machine's.
+    /// The user; `null` for a machine.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         User::of(context, Some(self.0.user.uuid())).await
     }
 
-    /// What they may do at the later time only.
+    /// Permissions that they have at the later time only.
     fn gained(&self) -> Vec<String> {
         self.0.gained.iter().cloned().collect()
     }
 
-    /// What they might do at the earlier time only.
+    /// Permissions that they had at the earlier time only.
     fn lost(&self) -> Vec<String> {
         self.0.lost.iter().cloned().collect()
     }
@@ -83,24 +83,24 @@ pub struct AccessChangePage(AccessChanges);
 /// A page of changes of access.
 #[graphql_object(context = Context)]
 impl AccessChangePage {
-    /// Whose access is another, in the order of their ids.
+    /// Users and machines whose permissions differ, ordered by id.
     fn changes(&self) -> Vec<AccessChange> {
         self.0.changes.iter().cloned().map(AccessChange).collect()
     }
 
-    /// Give it as `after` to go on from here; `null`: all users and machines were looked at. There may be a page without
-    /// changes that has one: so many were looked at, and more are there.
+    /// Pass it as `after` to get the next page; `null` if all users and machines were examined. A page may contain no changes and still
+    /// have a cursor: the number of users examined for one page is limited, and there are more.
     fn end_cursor(&self) -> Option<String> {
         self.0.more_after.map(|user| Cursor::new(ORDER, &user).into_string())
     }
 }
 
-/// Everybody may see what they may do themselves.
+/// All users may see what they may do themselves.
 fn permitted(context: &Context, user: UserId) -> FieldResult<()> {
     if context.caller().subject() == user.to_string() { Ok(()) } else { context.require(READ) }
 }
 
-/// What users may do today.
+/// The permissions of users today.
 struct Today;
 
 impl Fetch for Today {
@@ -116,13 +116,13 @@ impl Fetch for Today {
     }
 }
 
-/// What a user may do today.
+/// The permissions of a user today.
 pub(crate) async fn of_user(context: &Context, user: UserId) -> FieldResult<Option<Access>> {
     permitted(context, user)?;
     load::<Today>(context, SERVICE, user.uuid()).await
 }
 
-/// What a user, or a machine, may do as of a moment.
+/// The permissions of a user or a machine at a point in time.
 pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldResult<Option<Access>> {
     permitted(context, user)?;
     let (tenant, grants) = (context.caller().tenant(), context.grants());

@@ -10,50 +10,50 @@ use uuid::Uuid;
 use crate::SERVICE;
 use crate::rest::domain::{self, READ};
 
-/// How far it is shown that a domain is the tenant's.
+/// Verification state of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
 pub enum DomainStatus {
-    /// The tenant says so.
+    /// Claimed, but not verified.
     Claimed,
-    /// Its record was there.
+    /// Verified: the TXT record was found.
     Verified,
-    /// Its record was there, and was not when it was last looked for.
+    /// Verified before, but the TXT record was missing when it was last looked up.
     RecordMissing,
 }
 
-/// The record by which it is shown that a domain is the tenant's.
+/// The DNS record that proves that a domain belongs to the tenant.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(context = Context)]
 pub struct DomainRecord {
-    /// Its name.
+    /// Name of the record.
     name: String,
-    /// Its value. Its type is TXT.
+    /// Value of the record. Its type is TXT.
     value: String,
 }
 
-/// A domain that the tenant says is its own.
+/// A domain that the tenant claims as its own.
 #[derive(Clone, Debug)]
 pub struct Domain(DomainRow);
 
-/// A domain that the tenant says is its own.
+/// A domain that the tenant claims as its own.
 #[graphql_object(context = Context)]
 impl Domain {
-    /// The domain's id.
+    /// Id of the domain.
     fn id(&self) -> Uuid {
         self.0.domain_id
     }
 
-    /// The domain's version, for `If-Match`.
+    /// Version of the domain, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Its name, as the domain name system has it.
+    /// Domain name, in ASCII (`xn--…`) form.
     fn domain(&self) -> &str {
         &self.0.domain
     }
 
-    /// How far it is shown that it is the tenant's.
+    /// Verification state.
     fn status(&self) -> DomainStatus {
         match (self.0.verified_at, self.0.missing_since) {
             (_, Some(_)) => DomainStatus::RecordMissing,
@@ -62,24 +62,24 @@ impl Domain {
         }
     }
 
-    /// What has to be there to show it.
+    /// DNS record that has to exist for the domain to be verified.
     fn record(&self, context: &Context) -> DomainRecord {
         let domain::DomainRecord { name, value, .. } =
             domain::DomainRecord::of(&self.0.domain, context.caller().tenant(), self.0.domain_id);
         DomainRecord { name, value }
     }
 
-    /// When it was claimed.
+    /// When the domain was claimed.
     fn claimed_at(&self) -> DateTime<Utc> {
         self.0.claimed_at
     }
 
-    /// When its record was first seen, or seen again after it was missing.
+    /// When the DNS record was first found, or found again after it was missing.
     fn verified_at(&self) -> Option<DateTime<Utc>> {
         self.0.verified_at
     }
 
-    /// When its record was not there any more.
+    /// When the DNS record was found to be missing.
     fn missing_since(&self) -> Option<DateTime<Utc>> {
         self.0.missing_since
     }

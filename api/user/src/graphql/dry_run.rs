@@ -14,17 +14,17 @@ use super::policy_change::PolicyChange;
 use super::user::User;
 use crate::SERVICE;
 
-/// What one needs to ask.
+/// The permission to run a dry run of a policy.
 const READ: &str = "user:access:read";
 const ORDER: &str = "POLICY_DRY_RUN";
-/// How many events of logs are looked at for one answer; then it is given, with where it ended.
+/// The most events examined for one answer; then it ends with a cursor.
 const EVENTS: u32 = 50_000;
-/// How many of them in one go.
+/// The number of events read at once.
 const PAGE: u32 = 5_000;
-/// What is looked at when nobody says from when.
+/// The period that is examined by default.
 const MONTH: TimeDelta = TimeDelta::days(30);
 
-/// What would have been refused.
+/// Result of a dry run: the commands that a changed policy would have refused.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyDryRun {
     refused: Vec<RefusedCommands>,
@@ -34,38 +34,40 @@ pub struct PolicyDryRun {
     end_cursor: Option<String>,
 }
 
-/// What would have been refused.
+/// Result of a dry run: the commands that a changed policy would have refused.
 #[graphql_object(context = Context)]
 impl PolicyDryRun {
-    /// Who would have been refused what, in the order in which it would have happened first. There may be a page without any that has an
-    /// `endCursor`: so much was looked at, and more is there. Who is on two pages counts on both.
+    /// Refused commands, grouped by subject and missing permission, ordered by the first time that each would have been refused. A page may
+    /// contain none and still have an `endCursor`: the number of events examined for one page is limited, and there are more. A subject
+    /// that appears on two pages is counted on both.
     fn refused(&self) -> &[RefusedCommands] {
         &self.refused
     }
 
-    /// How many commands were looked at for this page.
+    /// Number of commands examined for this page.
     fn examined(&self) -> i32 {
         self.examined
     }
 
-    /// How many of them did not rest on roles of users or machines: what runs by itself, what the protocols of signing in do, what was
-    /// done with tokens of the installation's key, or with a link. A change of roles is nothing to them.
+    /// Number of examined commands that did not depend on roles of users or machines: background work, sign-in protocols, and commands sent
+    /// with a token of the installation's key or with a link from an e-mail. A change of roles does not affect them.
     fn otherwise(&self) -> i32 {
         self.otherwise
     }
 
-    /// How many of them are of before it was kept what a command needs: what would have become of them is not known.
+    /// Number of examined commands that are older than the recording of required permissions. It is unknown whether they would have been
+    /// refused.
     fn unrecorded(&self) -> i32 {
         self.unrecorded
     }
 
-    /// Give it as `after`, with the same change, to go on from here; `null`: all was looked at.
+    /// Pass it as `after`, with the same change, to get the next page; `null` if everything was examined.
     fn end_cursor(&self) -> Option<&str> {
         self.end_cursor.as_deref()
     }
 }
 
-/// Commands of somebody that would have been refused for want of the same permission.
+/// Commands of one subject that would have been refused because the same permission was missing.
 #[derive(Clone, Debug)]
 pub struct RefusedCommands {
     subject: Uuid,
@@ -75,59 +77,59 @@ pub struct RefusedCommands {
     events: Vec<EventCount>,
 }
 
-/// What came of commands.
+/// Number of commands by the type of event that they caused.
 #[derive(Clone, Debug, GraphQLObject)]
 #[graphql(name = "PolicyEventCount", context = Context)]
 pub struct EventCount {
-    /// The event, such as `crm.lead.captured`.
+    /// Event type, such as `crm.lead.captured`.
     event: String,
-    /// Of how many of the commands.
+    /// Number of the commands that caused it.
     commands: i32,
 }
 
-/// Commands of somebody that would have been refused for want of the same permission.
+/// Commands of one subject that would have been refused because the same permission was missing.
 #[graphql_object(context = Context)]
 impl RefusedCommands {
-    /// Who gave them: a user or a machine.
+    /// Id of the user or machine that sent them.
     fn subject(&self) -> Uuid {
         self.subject
     }
 
-    /// The same, if it is a user.
+    /// The user; `null` for a machine.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         User::of(context, Some(self.subject)).await
     }
 
-    /// What they would have lacked.
+    /// The missing permission.
     fn permission(&self) -> &str {
         &self.permission
     }
 
-    /// How many there were.
+    /// Number of commands.
     fn commands(&self) -> i32 {
         self.commands
     }
 
-    /// When the log took the first.
+    /// When the first of them was recorded.
     fn first_at(&self) -> DateTime<Utc> {
         self.times.0
     }
 
-    /// When the log took the last.
+    /// When the last of them was recorded.
     fn last_at(&self) -> DateTime<Utc> {
         self.times.1
     }
 
-    /// What had come of them.
+    /// Events that they caused.
     fn events(&self) -> &[EventCount] {
         &self.events
     }
 }
 
-/// Where an answer ended: in the log of which service, after which position; and until when it looks.
+/// Where an answer ended: the service, the position in its log, and the end of the examined period.
 type Place = (String, u64, Option<DateTime<Utc>>);
 
-/// An answer as far as it goes, and where in it stands who would have been refused what.
+/// An incomplete answer, and the place in it of each subject and permission.
 #[derive(Default)]
 struct Tally {
     answer: PolicyDryRun,
@@ -151,7 +153,7 @@ impl Tally {
         }
     }
 
-    /// The answer, with where it ended; none: all was looked at.
+    /// The answer, with the cursor at which it ended; none: everything was examined.
     fn until(self, end_cursor: Option<String>) -> PolicyDryRun {
         PolicyDryRun { end_cursor, ..self.answer }
     }
@@ -240,7 +242,7 @@ pub(crate) async fn run(
     Ok(tally.until(None))
 }
 
-/// After which position of a service's log it begins, and with which it ends.
+/// The position of a service's log after which it begins, and the one with which it ends.
 async fn stretch(
     context: &Context,
     service: Service,

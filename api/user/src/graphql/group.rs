@@ -14,47 +14,47 @@ use uuid::Uuid;
 use super::user::{self, UserConnection};
 use crate::SERVICE;
 
-/// What one needs to see groups.
+/// The permission to see groups.
 pub(crate) const READ: &str = "user:group:read";
 
-/// Users who get roles together.
+/// A group of users that get roles together.
 #[derive(Clone, Debug)]
 pub struct Group(GroupRow);
 
-/// Users who get roles together.
+/// A group of users that get roles together.
 #[graphql_object(name = "UserGroup", context = Context)]
 impl Group {
-    /// The group's id.
+    /// Id of the group.
     fn id(&self) -> Uuid {
         self.0.group_id
     }
 
-    /// The group's version, for `If-Match`.
+    /// Version of the group, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Its name.
+    /// Name of the group.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The roles that its members have besides their own.
+    /// Roles that members of the group get in addition to their own.
     fn roles(&self) -> Vec<String> {
         self.0.roles.iter().cloned().collect()
     }
 
-    /// Whether it is no more.
+    /// Whether the group was dissolved.
     fn dissolved(&self) -> bool {
         self.0.dissolved
     }
 
-    /// When it was made.
+    /// When the group was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// Who is in it, by name.
+    /// Members of the group, by name.
     async fn members(
         &self,
         context: &Context,

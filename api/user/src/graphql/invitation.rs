@@ -11,17 +11,17 @@ use uuid::Uuid;
 use super::user::User;
 use crate::SERVICE;
 
-/// What one needs to see invitations.
+/// The permission to see invitations.
 const READ: &str = "user:invitation:read";
 
-/// Where an invitation stands.
+/// State of an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
 pub enum InvitationStatus {
-    /// Not answered yet; good until it expires.
+    /// Not accepted yet; valid until it expires.
     Pending,
-    /// They are a user.
+    /// Accepted: the person became a user.
     Accepted,
-    /// It was taken back.
+    /// Revoked: its link is no longer valid.
     Revoked,
 }
 
@@ -45,59 +45,59 @@ impl From<InvitationStatus> for domain::InvitationStatus {
     }
 }
 
-/// Somebody was asked to become a user.
+/// An invitation to become a user.
 #[derive(Clone, Debug)]
 pub struct Invitation(InvitationRow);
 
-/// Somebody was asked to become a user.
+/// An invitation to become a user.
 #[graphql_object(context = Context)]
 impl Invitation {
-    /// The invitation's id.
+    /// Id of the invitation.
     fn id(&self) -> Uuid {
         self.0.invitation_id
     }
 
-    /// The invitation's version, for `If-Match`.
+    /// Version of the invitation, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Where it stands.
+    /// State of the invitation.
     fn status(&self) -> InvitationStatus {
         self.0.status.0.into()
     }
 
-    /// Where the mail went.
+    /// E-mail address that it was sent to.
     fn email(&self) -> &str {
         &self.0.email
     }
 
-    /// Who it is, as far as known.
+    /// Name of the invited person, if known.
     fn name(&self) -> Option<&str> {
         self.0.name.as_deref()
     }
 
-    /// The roles that they begin with.
+    /// Roles that they get when they accept.
     fn roles(&self) -> Vec<String> {
         self.0.roles.iter().cloned().collect()
     }
 
-    /// In whose name it was sent, by the subject of their token.
+    /// Subject of the caller who invited them.
     fn invited_by(&self) -> &str {
         &self.0.invited_by
     }
 
-    /// When it was sent last.
+    /// When it was last sent.
     fn sent_at(&self) -> DateTime<Utc> {
         self.0.sent_at
     }
 
-    /// Until when its last link is good.
+    /// When the last link that was sent expires.
     fn expires_at(&self) -> DateTime<Utc> {
         self.0.expires_at
     }
 
-    /// Who they became.
+    /// The user who accepted it.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         User::of(context, self.0.user_id).await
     }

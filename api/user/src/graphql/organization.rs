@@ -14,47 +14,47 @@ use uuid::Uuid;
 use super::user::{self, UserConnection};
 use crate::SERVICE;
 
-/// What one needs to see organizations.
+/// The permission to see organizations.
 pub(crate) const READ: &str = "user:organization:read";
 
-/// A part of a tenant.
+/// An organizational unit of a tenant.
 #[derive(Clone, Debug)]
 pub struct Organization(OrganizationRow);
 
-/// A part of a tenant.
+/// An organizational unit of a tenant.
 #[graphql_object(context = Context)]
 impl Organization {
-    /// The organization's id.
+    /// Id of the organization.
     fn id(&self) -> Uuid {
         self.0.organization_id
     }
 
-    /// The organization's version, for `If-Match`.
+    /// Version of the organization, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Its name.
+    /// Name of the organization.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Whether it is no more.
+    /// Whether the organization was closed.
     fn closed(&self) -> bool {
         self.0.closed
     }
 
-    /// When it was made.
+    /// When the organization was created.
     fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// The organization that it is a part of.
+    /// Parent organization.
     async fn parent(&self, context: &Context) -> FieldResult<Option<Self>> {
         Self::of(context, self.0.parent_id).await
     }
 
-    /// Who belongs to it, by name.
+    /// Members of the organization, by name.
     async fn members(
         &self,
         context: &Context,

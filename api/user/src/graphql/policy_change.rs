@@ -13,48 +13,48 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// How many roles, groups and subjects a change may name, of each.
+/// The most roles, groups and subjects that a change may name, of each.
 const MOST: usize = 100;
 
-/// A change of policy. What it does not name stays as it was at each time.
+/// A hypothetical change of roles, groups and subjects. Everything that it does not name stays as it was at each time.
 #[derive(Clone, Debug, GraphQLInputObject)]
 pub struct PolicyChange {
-    /// What roles would allow: those that there are, or new ones. Built-in ones can't be changed.
+    /// Definitions of existing or new roles. Built-in roles can't be changed.
     roles: Option<Vec<PolicyRole>>,
-    /// Which roles groups would give.
+    /// Roles that groups would grant.
     groups: Option<Vec<PolicyGroup>>,
-    /// Which roles users and machines would have of their own.
+    /// Roles that users and machines would have of their own.
     subjects: Option<Vec<PolicySubject>>,
 }
 
-/// What a role would allow: this is all of it.
+/// The complete definition that a role would have.
 #[derive(Clone, Debug, GraphQLInputObject)]
 pub struct PolicyRole {
-    /// Its name.
+    /// Name of the role.
     name: String,
-    /// What it allows by itself.
+    /// Permissions of the role itself, without those of included roles.
     permissions: Option<Vec<String>>,
-    /// The roles whose permissions it has besides.
+    /// Roles whose permissions are included.
     includes: Option<Vec<String>>,
-    /// Whether it allows nothing any more.
+    /// Whether the role would be retired and grant nothing any more.
     retired: Option<bool>,
 }
 
-/// The roles that a group would give.
+/// The roles that a group would grant.
 #[derive(Clone, Debug, GraphQLInputObject)]
 pub struct PolicyGroup {
-    /// Which group.
+    /// Id of the group.
     id: Uuid,
-    /// All roles that it gives.
+    /// All roles that the group would grant.
     roles: Vec<String>,
 }
 
-/// The roles that somebody would have of their own.
+/// The roles that a user or a machine would have of their own.
 #[derive(Clone, Debug, GraphQLInputObject)]
 pub struct PolicySubject {
-    /// A user or a machine.
+    /// Id of the user or machine.
     id: Uuid,
-    /// All roles of their own. What groups give a user stays.
+    /// All roles that they would have of their own. Roles that groups grant to a user are not affected.
     roles: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl PolicyChange {
         let subjects = subjects.unwrap_or_default();
         for (what, count) in [("roles", changed.len()), ("groups", given.len()), ("subjects", subjects.len())] {
             if count > MOST {
-                let detail = format!("change.{what} has {count} of them; allowed are {MOST}");
+                let detail = format!("change.{what} has {count} entries; at most {MOST} are allowed");
                 return Err(refuse(Refusal::invalid("too_many", detail).with("argument", format!("change.{what}"))));
             }
         }
@@ -101,17 +101,17 @@ impl PolicyChange {
 fn defined(context: &Context, place: &str, role: PolicyRole) -> FieldResult<(String, Option<Definition>)> {
     let PolicyRole { name, permissions, includes, retired } = role;
     if name.parse::<Role>().is_ok() {
-        let detail = format!("the role {name} is built in; what it allows can't be changed");
+        let detail = format!("the role {name} is built in and can't be changed");
         return Err(unknown(place, "built_in", detail));
     }
     if !Role::is_name(&name) {
-        let detail = "a role's name has 2 to 50 lower-case letters, digits and _, a letter first";
+        let detail = "a role's name has 2 to 50 lower-case letters, digits and _, and begins with a letter";
         return Err(unknown(place, "not_a_role_name", detail.to_owned()));
     }
     let (permissions, includes) = (permissions.unwrap_or_default(), includes.unwrap_or_default());
     if permissions.len() > lengths::PERMISSIONS || includes.len() > lengths::ROLES {
         let detail = format!(
-            "{place} has {} permissions and includes {} roles; allowed are {} and {}",
+            "{place} has {} permissions and includes {} roles; at most {} and {} are allowed",
             permissions.len(),
             includes.len(),
             lengths::PERMISSIONS,
@@ -122,7 +122,7 @@ fn defined(context: &Context, place: &str, role: PolicyRole) -> FieldResult<(Str
     let is_one =
         |name: &String| context.grants().iter().any(|grant| grant.permission == name && !grant.roles.is_empty());
     if let Some(none) = permissions.iter().find(|name| !is_one(name)) {
-        let detail = format!("there is no permission {none:?}; `GET /v1/user/permissions` lists those that there are");
+        let detail = format!("there is no permission {none:?}; `GET /v1/user/permissions` lists all permissions");
         return Err(unknown(place, "permission_unknown", detail));
     }
     let allows =
@@ -175,7 +175,7 @@ fn existing(
     known: &BTreeMap<String, BTreeSet<String>>,
 ) -> FieldResult<BTreeSet<String>> {
     if names.len() > lengths::ROLES {
-        let detail = format!("{place} has {} roles; allowed are {}", names.len(), lengths::ROLES);
+        let detail = format!("{place} has {} roles; at most {} are allowed", names.len(), lengths::ROLES);
         return Err(unknown(place, "too_many", detail));
     }
     if let Some(none) = names.iter().find(|name| !known.contains_key(*name)) {

@@ -17,26 +17,24 @@ use super::policy_change::PolicyChange;
 use super::role::{self, Role};
 use super::user::{self, User, UserChange, UserConnection, UserFilter, UserOrder};
 
-/// Users, roles, groups, organizations and invitations; what users may do now, might do at any time, and would be refused under
-/// another policy.
+/// Users, roles, groups, organizations and invitations; the permissions of users now and in the past; and dry runs of policies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UserQuery;
 
-/// Users, roles, groups, organizations and invitations; what users may do now, might do at any time, and would be refused under
-/// another policy.
+/// Users, roles, groups, organizations and invitations; the permissions of users now and in the past; and dry runs of policies.
 #[graphql_object(context = Context)]
 impl UserQuery {
-    /// The user that the caller is; `null`: a machine, or a set-up token.
+    /// The caller's own user; `null` if the caller is a machine or uses a set-up token.
     async fn me(context: &Context) -> FieldResult<Option<User>> {
         User::of(context, context.caller().subject().parse().ok()).await
     }
 
-    /// A user; `null`: unknown.
+    /// A user by id; `null` if unknown.
     async fn user(context: &Context, id: Uuid) -> FieldResult<Option<User>> {
         User::of(context, Some(id)).await
     }
 
-    /// Users, by name unless ordered otherwise.
+    /// Users, by name unless `orderBy` says otherwise.
     async fn users(
         context: &Context,
         filter: Option<UserFilter>,
@@ -47,7 +45,7 @@ impl UserQuery {
         user::list(context, filter.unwrap_or_default().into(), order_by, first, after).await.map(Some)
     }
 
-    /// What happened to a user, first to last, 50 changes unless `first` says otherwise; an unknown user has none.
+    /// Changes of a user, oldest first; 50 unless `first` says otherwise. Empty for an unknown user.
     async fn user_history(
         context: &Context,
         id: Uuid,
@@ -58,12 +56,12 @@ impl UserQuery {
         user::history(context, UserId::new(id), after, first).await.map(Some)
     }
 
-    /// The roles that the tenant defined, by name; retired ones too.
+    /// Roles defined by the tenant, by name, including retired ones.
     async fn roles(context: &Context) -> FieldResult<Option<Vec<Role>>> {
         role::list(context).await.map(Some)
     }
 
-    /// A group; `null`: unknown.
+    /// A group by id; `null` if unknown.
     async fn group(context: &Context, id: Uuid) -> FieldResult<Option<Group>> {
         Group::of(context, Some(id)).await
     }
@@ -78,12 +76,12 @@ impl UserQuery {
         group::list(context, name, first, after).await.map(Some)
     }
 
-    /// An organization; `null`: unknown.
+    /// An organization by id; `null` if unknown.
     async fn organization(context: &Context, id: Uuid) -> FieldResult<Option<Organization>> {
         Organization::of(context, Some(id)).await
     }
 
-    /// Organizations, by name; those that are parts of `parentId`, if it is given.
+    /// Organizations, by name; only children of `parentId`, if it is given.
     async fn organizations(
         context: &Context,
         parent_id: Option<Uuid>,
@@ -93,7 +91,7 @@ impl UserQuery {
         organization::list(context, parent_id, first, after).await.map(Some)
     }
 
-    /// Domains that the tenant says are its own, by name; released ones are left out.
+    /// Domains that the tenant claims, by name, without released ones.
     async fn domains(
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
@@ -102,7 +100,7 @@ impl UserQuery {
         domain::list(context, first, after).await.map(Some)
     }
 
-    /// Invitations, last sent first.
+    /// Invitations, most recently sent first.
     async fn invitations(
         context: &Context,
         status: Option<InvitationStatus>,
@@ -112,8 +110,8 @@ impl UserQuery {
         invitation::list(context, status, first, after).await.map(Some)
     }
 
-    /// What a user, or a machine by its id, may do at `asOf` (today, if left out), as far as was known at `knownAt`: with the roles and groups
-    /// of that time, and what these allowed then. `null`: they were not there, or not known.
+    /// Permissions of a user, or of a machine by its id, at `asOf` (now by default), as far as they were known at `knownAt`. The roles and
+    /// groups of that time count, and what they granted then. `null` if the user or machine did not exist, or was not known, at that time.
     async fn access(
         context: &Context,
         user_id: Uuid,
@@ -123,8 +121,8 @@ impl UserQuery {
         access::of(context, UserId::new(user_id), AsOf { at: as_of, known: known_at }).await
     }
 
-    /// Whose access, a user's or a machine's, at `to` (now, if left out) is another than at `from`, and what they gained and lost: for an
-    /// access review.
+    /// Users and machines whose permissions at `to` (now by default) differ from those at `from`, with the permissions that they gained and
+    /// lost. Made for access reviews.
     async fn access_changes(
         context: &Context,
         from: DateTime<Utc>,
@@ -135,9 +133,9 @@ impl UserQuery {
         access::changes(context, from, to, first, after).await.map(Some)
     }
 
-    /// What would have been refused between `from` (30 days before that, if left out) and `to` (now, if left out) if a policy had been another all
-    /// that time: of the commands that the logs of all services hold, each judged by the roles and groups of its time. Nothing is
-    /// changed. Only what was done is on record: nobody knows what was refused, or read.
+    /// Commands between `from` (30 days before `to` by default) and `to` (now by default) that would have been refused if a changed policy
+    /// had applied all that time. Examines the commands in the logs of all services; each is judged by the roles and groups of its time.
+    /// Nothing is changed. Only commands that were carried out are recorded, so refused commands and reads are not examined.
     async fn policy_dry_run(
         context: &Context,
         change: PolicyChange,

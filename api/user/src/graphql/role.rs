@@ -7,52 +7,52 @@ use user_projections::roles::{self, RoleRow};
 
 use crate::SERVICE;
 
-/// What one needs to see roles.
+/// The permission to see roles.
 const READ: &str = "user:role:read";
 
-/// A role that the tenant defined.
+/// A role defined by the tenant.
 #[derive(Clone, Debug)]
 pub struct Role(RoleRow);
 
-/// A role that the tenant defined.
+/// A role defined by the tenant.
 #[graphql_object(context = Context)]
 impl Role {
-    /// Its name in tokens and events.
+    /// Name in tokens and events.
     fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Its name for people.
+    /// Display name.
     fn title(&self) -> &str {
         &self.0.title
     }
 
-    /// The role's version, for `If-Match`.
+    /// Version of the role, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What it allows by itself.
+    /// Permissions of the role itself, without those of included roles.
     fn permissions(&self) -> Vec<String> {
         self.0.permissions.iter().cloned().collect()
     }
 
-    /// The roles whose permissions it has besides.
+    /// Roles whose permissions are included.
     fn includes(&self) -> Vec<String> {
         self.0.includes.iter().cloned().collect()
     }
 
-    /// Whether it allows nothing any more.
+    /// Whether the role was retired: it grants nothing any more.
     fn retired(&self) -> bool {
         self.0.retired
     }
 
-    /// When it was defined.
+    /// When the role was defined.
     fn defined_at(&self) -> DateTime<Utc> {
         self.0.defined_at
     }
 
-    /// When it was last changed.
+    /// When the role was last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }

@@ -12,56 +12,56 @@ use uuid::Uuid;
 use super::user::{READ, User};
 use crate::SERVICE;
 
-/// What changed in the user service.
+/// A change in the user service.
 #[derive(Clone, Debug)]
 pub struct UserSubscription {
     event: Arc<RecordedEvent>,
 }
 
-/// What changed in the user service.
+/// A change in the user service.
 #[graphql_object(context = Context)]
 impl UserSubscription {
-    /// Something happened to a user.
+    /// A change of a user.
     fn user_changed(&self) -> Option<UserEvent> {
         is_user(&self.event).then(|| UserEvent { event: self.event.clone() })
     }
 }
 
-/// Something that happened to a user.
+/// A change of a user.
 #[derive(Clone, Debug)]
 pub struct UserEvent {
     event: Arc<RecordedEvent>,
 }
 
-/// Something that happened to a user.
+/// A change of a user.
 #[graphql_object(name = "UserEvent", context = Context)]
 impl UserEvent {
-    /// The user's id.
+    /// Id of the user.
     fn user_id(&self) -> Option<Uuid> {
         self.event.aggregate_id.parse().ok()
     }
 
-    /// The user's version after it.
+    /// Version of the user after the change.
     fn version(&self) -> i32 {
         int(self.event.sequence.cast_signed())
     }
 
-    /// What happened, such as `role_granted`.
+    /// Type of change, such as `role_granted`.
     fn change(&self) -> &str {
         self.event.event_type.rsplit('.').next().unwrap_or_default()
     }
 
-    /// Where it stands in the service's log.
+    /// Position in the service's log.
     fn position(&self) -> BigInt {
         BigInt(self.event.position.0.into())
     }
 
-    /// When it happened.
+    /// When the change happened.
     fn occurred_at(&self) -> DateTime<Utc> {
         self.event.occurred_at
     }
 
-    /// The user as they are now, this change included.
+    /// The current user, with this change applied.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         context.wait_for(SERVICE, self.event.position).await?;
         User::of(context, self.event.aggregate_id.parse().ok()).await
@@ -72,7 +72,7 @@ fn is_user(event: &RecordedEvent) -> bool {
     event.event_type.starts_with("user.user.")
 }
 
-/// Changes of the wanted things, as they happen, of the caller's tenant.
+/// The wanted changes of the caller's tenant, as they happen.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<UserSubscription>> {
     let asked = wanted.iter().any(|field| field == "userChanged");
     changes(session, SERVICE, (asked, READ), is_user).map_ok(|event| UserSubscription { event }).boxed()

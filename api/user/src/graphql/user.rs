@@ -19,23 +19,23 @@ use super::group::Group;
 use super::organization::Organization;
 use crate::SERVICE;
 
-/// What one needs to see users.
+/// The permission to see users.
 pub(crate) const READ: &str = "user:user:read";
-/// What one needs, beside that, to see what happened to them.
+/// The permission that is needed in addition to see the history of users.
 const HISTORY: &str = "user:history:read";
 
-/// Whether a user may sign in, and why not.
+/// State of a user: whether they may sign in, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
 pub enum UserStatus {
     /// May sign in.
     Active,
-    /// May not, because something is wrong.
+    /// Can't sign in because something is wrong.
     Locked,
-    /// May not, because they do not work here for now.
+    /// Can't sign in because they do not work here for now.
     Deactivated,
-    /// Is no user any more.
+    /// No longer a user.
     Removed,
-    /// Nothing of them is kept.
+    /// All personal data is erased.
     Erased,
 }
 
@@ -63,29 +63,29 @@ impl From<UserStatus> for domain::UserStatus {
     }
 }
 
-/// A person who uses the platform.
+/// A user of the tenant.
 #[derive(Clone, Debug)]
 pub struct User(PersonRow);
 
-/// A person who uses the platform.
+/// A user of the tenant.
 #[graphql_object(context = Context)]
 impl User {
-    /// The user's id, the subject of their tokens.
+    /// Id of the user, which is the subject of their tokens.
     fn id(&self) -> Uuid {
         self.0.user_id
     }
 
-    /// The user's version, for `If-Match`.
+    /// Version of the user, for `If-Match`.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// Whether they may sign in, and why not.
+    /// State of the user: whether they may sign in, and if not, why.
     fn status(&self) -> UserStatus {
         self.0.status.0.into()
     }
 
-    /// Full name; empty when they are erased.
+    /// Full name; empty for an erased user.
     fn name(&self) -> &str {
         &self.0.name
     }
@@ -100,59 +100,59 @@ impl User {
         self.0.family_name.as_deref()
     }
 
-    /// What they do.
+    /// Job title.
     fn title(&self) -> Option<&str> {
         self.0.title.as_deref()
     }
 
-    /// E-mail address, lower case.
+    /// E-mail address, in lower case.
     fn email(&self) -> Option<&str> {
         self.0.email.as_deref()
     }
 
-    /// Whether they have shown that the address is theirs.
+    /// Whether the e-mail address is verified.
     fn email_verified(&self) -> bool {
         self.0.email_verified
     }
 
-    /// The name that they sign in with.
+    /// User name for signing in.
     fn user_name(&self) -> Option<&str> {
         self.0.user_name.as_deref()
     }
 
-    /// Telephone number, E.164.
+    /// Telephone number (E.164).
     fn phone(&self) -> Option<&str> {
         self.0.phone.as_deref()
     }
 
-    /// Whether they have shown that the number is theirs.
+    /// Whether the telephone number is verified.
     fn phone_verified(&self) -> bool {
         self.0.phone_verified
     }
 
-    /// Where post reaches them.
+    /// Postal address.
     fn address(&self) -> Option<PostalAddress> {
         self.0.address.as_deref().map(Into::into)
     }
 
-    /// Where a picture of them is: one that they uploaded, or one elsewhere.
+    /// URL of the user's picture, uploaded or external.
     fn picture(&self, context: &Context) -> Option<String> {
         let uploaded = self.0.uploaded_picture.as_ref();
         let here = uploaded.map(|picture| picture_address(context.public_url(), context.caller().tenant(), picture));
         here.or_else(|| self.0.picture.clone())
     }
 
-    /// The language that they want, BCP 47.
+    /// Preferred language (BCP 47).
     fn locale(&self) -> Option<&str> {
         self.0.locale.as_deref()
     }
 
-    /// Where their day is, by its name in the IANA time zone database.
+    /// Time zone (IANA time zone database).
     fn time_zone(&self) -> Option<&str> {
         self.0.time_zone.as_deref()
     }
 
-    /// Their own roles; those of their groups come on top.
+    /// The user's own roles, without those of their groups.
     fn roles(&self) -> Vec<String> {
         self.0.roles.iter().cloned().collect()
     }
@@ -162,86 +162,86 @@ impl User {
         self.0.registered_at
     }
 
-    /// When anything last happened to them.
+    /// When the user was last changed.
     fn changed_at(&self) -> DateTime<Utc> {
         self.0.changed_at
     }
 
-    /// Their groups.
+    /// Groups of the user.
     async fn groups(&self, context: &Context) -> FieldResult<Vec<Group>> {
         Group::all(context, self.0.groups.iter().copied()).await
     }
 
-    /// Their organizations.
+    /// Organizations of the user.
     async fn organizations(&self, context: &Context) -> FieldResult<Vec<Organization>> {
         Organization::all(context, self.0.organizations.iter().copied()).await
     }
 
-    /// What they may do.
+    /// What the user may do.
     async fn access(&self, context: &Context) -> FieldResult<Option<Access>> {
         access::of_user(context, UserId::new(self.0.user_id)).await
     }
 }
 
-/// Something that happened to a user, and how they stood then.
+/// A change of a user, and their state after it.
 #[derive(Clone, Debug)]
 pub struct UserChange(PersonHistoryRow);
 
-/// Something that happened to a user, and how they stood then.
+/// A change of a user, and their state after it.
 #[graphql_object(context = Context)]
 impl UserChange {
-    /// The user's version after it.
+    /// Version of the user after the change.
     fn version(&self) -> i32 {
         int(self.0.version)
     }
 
-    /// What happened, such as `role_granted`.
+    /// Type of change, such as `role_granted`.
     fn change(&self) -> &str {
         &self.0.change
     }
 
-    /// In whose name, by the subject of their token.
+    /// Subject of the caller who made the change.
     fn actor(&self) -> &str {
         &self.0.actor
     }
 
-    /// Whether they might sign in then.
+    /// State of the user after the change.
     fn status(&self) -> UserStatus {
         self.0.status.0.into()
     }
 
-    /// Their own roles then.
+    /// The user's own roles after the change.
     fn roles(&self) -> Vec<String> {
         self.0.roles.iter().cloned().collect()
     }
 
-    /// From when to when it was so.
+    /// Period in which this state was valid.
     fn valid(&self) -> Stretch {
         Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
-    /// From when to when the log knew no more than that.
+    /// Period in which this was the latest knowledge of the log.
     fn known(&self) -> Stretch {
         Stretch { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 
-/// Which users; what is left out does not matter.
+/// Conditions that users must meet, all of them; fields that are left out do not restrict.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct UserFilter {
-    /// Each of these words begins a word of name, e-mail address, user name or telephone number, in any case.
+    /// Words, each of which has to begin a word of the name, e-mail address, user name or telephone number, ignoring case.
     search: Option<String>,
-    /// The e-mail address, in any case.
+    /// E-mail address, ignoring case.
     email: Option<String>,
-    /// The name that they sign in with, in any case.
+    /// User name for signing in, ignoring case.
     user_name: Option<String>,
-    /// In one of these states; left out: who is a user, be they locked or deactivated.
+    /// Users in one of these states; by default active, locked and deactivated ones.
     status: Option<Vec<UserStatus>>,
-    /// With this role of their own.
+    /// Users who have this role of their own.
     role: Option<String>,
-    /// In this group.
+    /// Members of this group.
     group_id: Option<Uuid>,
-    /// In this organization.
+    /// Members of this organization.
     organization_id: Option<Uuid>,
 }
 
@@ -259,14 +259,14 @@ impl From<UserFilter> for people::PersonFilter {
     }
 }
 
-/// In which order users are listed.
+/// Order of a list of users.
 #[derive(Clone, Copy, Debug, GraphQLEnum)]
 pub enum UserOrder {
-    /// By name, in the order of code points.
+    /// By name, in code point order.
     Name,
-    /// Last registered first.
+    /// Most recently registered first.
     Newest,
-    /// First registered first.
+    /// Earliest registered first.
     Oldest,
 }
 

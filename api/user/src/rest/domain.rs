@@ -20,7 +20,7 @@ const WRITE: &str = "user:domain:write";
 /// How many of the records that were found instead are told.
 const TOLD: usize = 10;
 
-/// The operations on domains.
+/// Operations on domains.
 pub struct Domains {
     service: Service,
 }
@@ -31,73 +31,74 @@ impl Domains {
     }
 }
 
-/// A domain that the tenant says is its own.
+/// A domain that the tenant claims as its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"domain": "example.com"}))]
 struct NewDomain {
-    /// Its name, such as `example.com`; in another script or as `xn--…`. Not an address, and not a name of one part.
+    /// Domain name, such as `example.com`, in Unicode or in its `xn--…` form. E-mail addresses and names of a single label are refused.
     #[schemars(length(min = *lengths::DOMAIN.start(), max = *lengths::DOMAIN.end()))]
     domain: String,
 }
 
-/// How far it is shown that a domain is the tenant's.
+/// Verification state of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DomainStatus {
-    /// The tenant says so.
+    /// Claimed, but not verified.
     Claimed,
-    /// Its record was there.
+    /// Verified: the TXT record was found.
     Verified,
-    /// Its record was there, and was not when it was last looked for.
+    /// Verified before, but the TXT record was missing when it was last looked up.
     RecordMissing,
-    /// The tenant does not say so any more.
+    /// Released: the tenant no longer claims it.
     Released,
 }
 
-/// The record by which it is shown that a domain is the tenant's.
+/// The DNS record that proves that a domain belongs to the tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct DomainRecord {
-    /// Its name.
+    /// Name of the record.
     pub name: String,
-    /// Its type: TXT.
+    /// Type of the record: TXT.
     pub r#type: &'static str,
-    /// Its value.
+    /// Value of the record.
     pub value: String,
 }
 
-/// What the value of a record begins with; what proves a claim follows.
+/// Prefix of the record's value; the proof of the claim follows.
 const VALUE: &str = "inopsio-verification=";
 
-/// What a record has to say for a claim of a tenant. A copy of a tenant has claims with the same ids, and nobody has shown anything for it.
+/// The proof that a record has to contain for a tenant's claim. It depends on the tenant as well, because a copy of a tenant has claims
+/// with the same ids that nobody has proven.
 fn proof(tenant: TenantId, claim: Uuid) -> Uuid {
     Uuid::new_v5(&tenant.uuid(), claim.as_bytes())
 }
 
 impl DomainRecord {
-    /// Of a tenant's claim.
+    /// The record for a tenant's claim.
     pub(crate) fn of(domain: &str, tenant: TenantId, claim: Uuid) -> Self {
         let proof = proof(tenant, claim);
         Self { name: format!("_inopsio.{domain}"), r#type: "TXT", value: format!("{VALUE}{proof}") }
     }
 }
 
-/// The proofs that are among these texts.
+/// The proofs that these texts contain.
 fn shown(texts: &[String]) -> Vec<Uuid> {
     texts.iter().filter_map(|text| kernel::read_uuid(text.trim().strip_prefix(VALUE)?).ok()).collect()
 }
 
-/// A domain.
+/// A domain claimed by the tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Domain")]
 struct DomainResource {
-    /// Its id.
+    /// Id of the domain.
     id: Uuid,
-    /// Its name, as the domain name system has it.
+    /// Domain name, in ASCII (`xn--…`) form.
     domain: String,
-    /// How far it is shown that it is the tenant's.
+    /// Verification state.
     status: DomainStatus,
-    /// What has to be there to show it.
+    /// DNS record that has to exist for the domain to be verified.
     record: DomainRecord,
 }
 
@@ -112,17 +113,17 @@ fn resource(tenant: TenantId, id: Uuid, state: &ClaimedDomain) -> DomainResource
 }
 
 fn unavailable(error: &NamesError) -> Refusal {
-    tracing::warn!(%error, "a domain can't be looked at");
+    tracing::warn!(%error, "a domain can't be looked up");
     Refusal::unavailable(
         "names_unavailable",
-        "the domain name system, or who has which domain, can't be asked now; try again",
+        "the DNS, or the directory of verified domains, can't be queried now; try again",
     )
 }
 
 fn missing(record: &DomainRecord, found: Vec<String>) -> Refusal {
     let DomainRecord { name, value, .. } = record;
     let detail = format!(
-        "the name {name} has no text record (TXT) {value}; put it there and try again: name servers may take some time to tell it"
+        "{name} has no TXT record with the value {value}; add it and try again: DNS changes may take some time to become visible"
     );
     let found: Vec<String> = found.into_iter().take(TOLD).map(|text| text.chars().take(255).collect()).collect();
     Refusal::conflict("domain_record_missing", detail).with("record", serde_json::json!(record)).with("found", found)
@@ -143,14 +144,15 @@ impl Example for DomainResource {
 impl Domains {
     /// Claim a domain
     ///
-    /// It says then which record shows that the domain is the tenant's. A claim that is not shown means nothing to anybody else.
+    /// `GET /v1/user/domains/{domain}` then shows the DNS record that proves that the domain belongs to the tenant. An unverified claim has
+    /// no effect on other tenants.
     #[oai(path = "/v1/user/domains", method = "post", operation_id = "claimDomain")]
     async fn claim(&self, command: Command<NewDomain>) -> Made {
         let claim = ClaimDomain { domain: command.body.domain };
         create(&self.service.runtime, &command.request, "domains", claim, |id: &DomainId| id.uuid()).await
     }
 
-    /// A domain as it is now
+    /// Get a domain
     ///
     /// Needs the permission `user:domain:read`.
     #[oai(path = "/v1/user/domains/:domain", method = "get", operation_id = "getDomain")]
@@ -159,10 +161,11 @@ impl Domains {
         find(&self.service.runtime, &caller, READ, domain.0, show).await
     }
 
-    /// Look for a domain's record
+    /// Verify a domain by its DNS record
     ///
-    /// If it is there, the domain is verified: no other tenant has it as long as the record is there. A verified domain whose record is
-    /// not there any more is shown so; it stays the tenant's until another one shows a record of its own.
+    /// If the record is found, the domain is verified, and no other tenant can verify it as long as the record exists. If the record of a
+    /// verified domain is missing, the domain gets the status `record_missing`; it stays the tenant's until another tenant verifies it with
+    /// a record of its own.
     #[oai(path = "/v1/user/domains/:domain/verify", method = "post", operation_id = "verifyDomain")]
     async fn verify(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
         let (runtime, claim) = (&self.service.runtime, domain.0);
@@ -183,8 +186,7 @@ impl Domains {
         }
         let hold = Hold { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
         if !runtime.names.hold(&hold, &shown).await.map_err(|error| unavailable(&error))? {
-            let detail = "the record is there, but so is that of another tenant of this installation, which has this domain; \
-                          remove its record, or have it release the domain";
+            let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
         let done = change(runtime, &command.request, claim, VerifyDomain { domain: id(&domain) }).await;
@@ -198,7 +200,7 @@ impl Domains {
 
     /// Release a domain
     ///
-    /// Another tenant may show then that the domain is theirs. Needs the permission `user:domain:write`.
+    /// Another tenant may then verify it. Needs the permission `user:domain:write`.
     #[oai(path = "/v1/user/domains/:domain/release", method = "post", operation_id = "releaseDomain")]
     async fn release(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
         let (runtime, claim) = (&self.service.runtime, domain.0);

@@ -5,28 +5,28 @@ use face::forms;
 use user_commands::lengths::{NAME, PICTURE, REASON, ROLE, USER_NAME};
 
 forms! {
-    /// Names of people, groups, organizations; titles.
+    /// Name of a person, group or organization, or a title.
     Name = { "type": "string", "minLength": NAME.start(), "maxLength": NAME.end() };
-    /// A reason.
+    /// Reason.
     Reason = { "type": "string", "minLength": REASON.start(), "maxLength": REASON.end() };
-    /// A name to sign in with.
+    /// User name for signing in.
     UserName = { "type": "string", "minLength": USER_NAME.start(), "maxLength": USER_NAME.end(), "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$" };
-    /// The name of a role.
+    /// Name of a role.
     RoleName = { "type": "string", "minLength": ROLE.start(), "maxLength": ROLE.end(), "pattern": "^[a-z][a-z0-9_]*$" };
-    /// A permission.
+    /// Permission, as `service:resource:action`.
     Permission = { "type": "string", "pattern": "^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$" };
-    /// A language, BCP 47.
+    /// Language tag (BCP 47).
     Locale = { "type": "string", "pattern": "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$", "maxLength": 35 };
-    /// A name of the IANA time zone database.
+    /// Time zone name (IANA time zone database).
     TimeZone = { "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}$", "maxLength": 64 };
-    /// Where a picture is.
+    /// URL of a picture.
     Picture = { "type": "string", "pattern": "^https://", "maxLength": PICTURE };
-    /// The key of a preference.
+    /// Key of a preference.
     PreferenceKey = { "type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z][a-z_]*$" };
-    /// What a preference is.
+    /// Value of a preference.
     PreferenceValue = { "anyOf": [{ "type": "boolean" }, { "type": "integer" }, { "type": "string", "maxLength": 50 }] };
-    /// What stands in a text message; spaces and hyphens between the digits do not matter.
+    /// Code from the text message; spaces and hyphens between the digits are ignored.
     Code = { "type": "string", "minLength": 6, "maxLength": 13, "pattern": "^ *[0-9]([ -]*[0-9]){5} *$" };
-    /// What stands in a mailed link.
+    /// Token from the link in the e-mail.
     Link = { "type": "string", "minLength": 1, "maxLength": 128 };
 }

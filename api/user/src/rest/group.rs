@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::user::RoleName;
 use super::{Service, Tag, form};
 
-/// The operations on groups.
+/// Operations on groups.
 pub struct Groups {
     service: Service,
 }
@@ -25,56 +25,56 @@ impl Groups {
     }
 }
 
-/// A new group.
+/// A group to be created.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Sales", "roles": ["member"]}))]
 struct NewGroup {
-    /// Its name; no two groups of a tenant share one.
+    /// Name of the group, unique in the tenant.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The roles that its members have besides their own. Not more than the caller may.
+    /// Roles that members of the group get in addition to their own. They may not allow more than the caller's permissions do.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
     roles: Vec<String>,
 }
 
-/// A name.
+/// A change of name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Field sales"}))]
 pub(super) struct Renaming {
-    /// The new name.
+    /// New name.
     #[schemars(with = "form::Name")]
     pub(super) name: String,
 }
 
-/// Who comes and who goes: all of them or none.
+/// Users to add and to remove. Either all changes are made or none.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"join": ["0197a8a0-0000-7000-8000-000000000001"], "leave": ["0197a8a0-0000-7000-8000-000000000002"]}))]
 pub(super) struct MemberChanges {
-    /// Who comes in.
+    /// Users to add.
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub(super) join: Vec<UserId>,
-    /// Who goes.
+    /// Users to remove.
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub(super) leave: Vec<UserId>,
 }
 
-/// A group.
+/// A group of users.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Group")]
 struct GroupResource {
-    /// Its id.
+    /// Id of the group.
     id: Uuid,
-    /// Its name.
+    /// Name of the group.
     name: String,
-    /// The roles that its members have besides their own.
+    /// Roles that members of the group get in addition to their own.
     roles: Vec<String>,
-    /// Whether it is no more.
+    /// Whether the group was dissolved.
     dissolved: bool,
 }
 
@@ -86,7 +86,7 @@ impl Example for GroupResource {
 
 #[OpenApi(tag = "Tag::Groups")]
 impl Groups {
-    /// Make a group
+    /// Create a group
     ///
     /// Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups", method = "post", operation_id = "createGroup")]
@@ -96,7 +96,7 @@ impl Groups {
         create(&self.service.runtime, &command.request, "groups", group, |id| id.uuid()).await
     }
 
-    /// A group as it is now
+    /// Get a group
     ///
     /// Needs the permission `user:group:read`.
     #[oai(path = "/v1/user/groups/:group", method = "get", operation_id = "getGroup")]
@@ -119,9 +119,10 @@ impl Groups {
         change(&self.service.runtime, &command.request, group.0, rename).await
     }
 
-    /// Give a group's members a role
+    /// Grant a role to a group
     ///
-    /// Nobody gives a role that allows more than they may themselves. Needs the permission `user:role:grant`.
+    /// All members of the group get the role. Callers can't grant a role that allows more than they are allowed themselves. Needs the
+    /// permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/grant-role", method = "post", operation_id = "grantGroupRole")]
     async fn grant_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -129,7 +130,7 @@ impl Groups {
         change(&self.service.runtime, &command.request, group.0, grant).await
     }
 
-    /// Take a role from a group's members
+    /// Revoke a role from a group
     ///
     /// Needs the permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/revoke-role", method = "post", operation_id = "revokeGroupRole")]
@@ -139,9 +140,9 @@ impl Groups {
         change(&self.service.runtime, &command.request, group.0, revoke).await
     }
 
-    /// Say who comes into a group and who leaves it
+    /// Add and remove members of a group
     ///
-    /// At most 200 users each way; all of them or none.
+    /// At most 200 users to add and 200 to remove. Either all changes are made or none.
     #[oai(path = "/v1/user/groups/:group/change-members", method = "post", operation_id = "changeGroupMembers")]
     async fn change_members(&self, command: Command<MemberChanges>, group: Path<Uuid>) -> Done {
         let MemberChanges { join, leave } = command.body;
@@ -150,9 +151,9 @@ impl Groups {
         change(&self.service.runtime, &command.request, group.0, members).await
     }
 
-    /// Dissolve a group: it gives nobody a role any more
+    /// Dissolve a group
     ///
-    /// That stays so. Needs the permission `user:group:write`.
+    /// Its members lose the roles that it gave them. This can't be undone. Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/dissolve", method = "post", operation_id = "dissolveGroup")]
     async fn dissolve(&self, command: Command<Empty>, group: Path<Uuid>) -> Done {
         let dissolve = DissolveGroup { group: id(&group), catalogue: self.service.catalogue.clone() };

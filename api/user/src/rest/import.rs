@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Service, Tag};
 
-/// The import of users.
+/// Operations on imports of users.
 pub struct Imports {
     service: Service,
 }
@@ -25,7 +25,7 @@ impl Imports {
         Self { service }
     }
 
-    /// What a file is to become and how it is to be read, as it was said.
+    /// The kind of import and its column mapping, from the query parameters.
     fn asked(&self, into: Query<Option<Parameter<Rows>>>, mapping: Query<Option<Parameter<Mapping>>>) -> UserImport {
         UserImport {
             kind: into.0.map(|Parameter(Rows(kind))| kind).unwrap_or_default(),
@@ -36,14 +36,14 @@ impl Imports {
     }
 }
 
-/// A file of users.
+/// A CSV file of users.
 struct UserFile;
 
 impl Purpose for UserFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// What the rows become.
+/// What the rows are imported as.
 struct Rows(ImportKind);
 
 impl Word for Rows {
@@ -57,24 +57,24 @@ impl Word for Rows {
         match text {
             "users" => Ok(Self(ImportKind::Users)),
             "invitations" => Ok(Self(ImportKind::Invitations)),
-            _ => Err(format!("{text:?} is not what rows can become; allowed: users, invitations")),
+            _ => Err(format!("rows can't be imported as {text:?}; allowed: users, invitations")),
         }
     }
 }
 
-/// An import of users that is done.
+/// A completed import of users.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "UserImport")]
 struct ImportResource {
-    /// Its id.
+    /// Id of the import.
     id: Uuid,
-    /// What its rows became.
+    /// What the rows were imported as.
     kind: ImportKind,
-    /// Rows in the file, without its header.
+    /// Number of rows in the file, without the header.
     rows: u64,
-    /// Rows that were taken.
+    /// Number of rows imported.
     taken: u64,
-    /// Rows that were refused.
+    /// Number of rows refused.
     refused: u64,
 }
 
@@ -86,7 +86,7 @@ impl Example for ImportResource {
 
 #[OpenApi(tag = "Tag::Users")]
 impl Imports {
-    /// An import of users that is done
+    /// Get a completed import of users
     ///
     /// Needs the permission `user:import:read`.
     #[oai(path = "/v1/user/imports/:import", method = "get", operation_id = "getUserImport")]
@@ -98,19 +98,20 @@ impl Imports {
         find(&self.service.runtime, &caller, "user:import:read", import.0, show).await
     }
 
-    /// Import users from a large CSV file, as a job
+    /// Import users from a large CSV file in the background
     ///
-    /// The file is as for `POST /v1/user/users/import`, with up to 1,000,000 rows; what is wrong with it as a whole is refused at once.
-    /// `GET /v1/jobs/user/{id}` tells how far it is, and what became of the rows; what is wrong with rows stands, line by line, in
-    /// `GET /v1/jobs/user/{id}/output` (CSV: line, column, code, detail) when it is completed. It goes on where it was when a process is
-    /// killed, and may be cancelled and retried. It gives nobody more than whoever asked could give when they asked, and still can: users
-    /// and machines are looked up before every hundred rows. Of whom there is only a token's word, it is taken for an hour.
+    /// The file has the same format as for `POST /v1/user/users/import`, with up to 1,000,000 rows. Errors in the file as a whole are
+    /// reported at once. `GET /v1/jobs/user/{id}` shows the progress and how many rows were imported or refused. When the job is completed,
+    /// `GET /v1/jobs/user/{id}/output` lists the errors of single rows as CSV (line, column, code, detail). If the process is killed, the
+    /// job resumes where it was; it can be cancelled and retried. The import grants only what the requester could grant when they asked for
+    /// it and still can: the permissions of users and machines are checked again before every hundred rows. For a requester who is neither
+    /// a user nor a machine, the permissions in their token count for one hour.
     #[oai(path = "/v1/user/imports", method = "post", operation_id = "startUserImport")]
     async fn start(
         &self,
-        /// What the rows become: users at once, or invitations that are mailed.
+        /// Import the rows as users, or as invitations that are sent by e-mail.
         into: Query<Option<Parameter<Rows>>>,
-        /// Headers of the file that are not named like the field: `E-Mail:email,Rolle:roles`.
+        /// Maps column headers to fields if they are named differently: `E-Mail:email,Rolle:roles`.
         mapping: Query<Option<Parameter<Mapping>>>,
         // Last: a file is not read for nothing.
         upload: Upload<UserFile>,
@@ -122,23 +123,24 @@ impl Imports {
 
     /// Import users from a CSV file
     ///
-    /// UTF-8 with a header row. Columns: email, name, user_name, given_name, family_name, title, phone, street, locality, region,
-    /// postal_code, country, picture, locale, time_zone, roles, groups; of invitations email, name, roles, groups. Roles by name, groups by name or id, several of them in a cell
-    /// between semicolons. What is wrong with a row is reported with its line, the other rows are taken; what is wrong with the
-    /// file as a whole refuses all of it. A row is wrong, too, when somebody signs in with its address or name already, in the
-    /// directory or further up in the file, and when it gives more than the caller may (`exceeds_own_permissions`).
+    /// The file is UTF-8 with a header row. Columns for users: email, name, user_name, given_name, family_name, title, phone, street,
+    /// locality, region, postal_code, country, picture, locale, time_zone, roles, groups. Columns for invitations: email, name, roles,
+    /// groups. Roles are given by name, groups by name or id; separate several in one cell by semicolons. An invalid row is reported with
+    /// its line number and the other rows are imported; an error in the file as a whole refuses all of it. A row is also invalid if its
+    /// e-mail address or user name is already in use, in the directory or earlier in the file, or if it grants more than the caller may
+    /// (`exceeds_own_permissions`).
     ///
-    /// Needs `user:user:write` besides, or for invitations `user:invitation:write`. Send an Idempotency-Key: an import that was cut
-    /// off goes on where it was when the same file comes again under the same key. Without one it begins anew, and says of each
-    /// row that was taken that it is there already.
+    /// Also needs the permission `user:user:write`, or `user:invitation:write` for invitations. Send an `Idempotency-Key`: if an import is
+    /// interrupted, sending the same file again with the same key resumes it. Without a key it starts over, and reports every row that was
+    /// already imported as already existing.
     #[oai(path = "/v1/user/users/import", method = "post", operation_id = "importUsers")]
     async fn import(
         &self,
-        /// Only check: the answer is what would be done, and nothing is written or mailed.
+        /// Only validate: the answer shows what would be imported. Nothing is written and no e-mail is sent.
         dry_run: Query<Option<bool>>,
-        /// What the rows become: users at once, or invitations that are mailed.
+        /// Import the rows as users, or as invitations that are sent by e-mail.
         into: Query<Option<Parameter<Rows>>>,
-        /// Headers of the file that are not named like the field: `E-Mail:email,Rolle:roles`.
+        /// Maps column headers to fields if they are named differently: `E-Mail:email,Rolle:roles`.
         mapping: Query<Option<Parameter<Mapping>>>,
         // Last: a file is not read for nothing.
         upload: Upload<UserFile>,

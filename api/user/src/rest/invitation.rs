@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Service, Tag, form};
 
-/// The operations on invitations.
+/// Operations on invitations.
 pub struct Invitations {
     service: Service,
 }
@@ -25,48 +25,48 @@ impl Invitations {
     }
 }
 
-/// A new invitation.
+/// An invitation to be sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"email": "grace@example.com", "name": "Grace Hopper", "roles": ["member"]}))]
 struct NewInvitation {
-    /// Where the mail goes: nobody who is a user, or is invited, already.
+    /// E-mail address to invite. It must not belong to a user or to somebody who is already invited.
     #[schemars(with = "form::Email")]
     email: String,
-    /// Who it is, as far as known.
+    /// Name of the invited person, if known.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     name: Option<String>,
-    /// The roles that they begin with: built-in ones, or the tenant's own. Not more than the caller may.
+    /// Roles that they get when they accept: built-in ones or the tenant's own. They may not allow more than the caller's permissions do.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
     roles: Vec<String>,
-    /// The groups that they begin in.
+    /// Groups that they join when they accept.
     #[serde(default)]
     #[schemars(length(max = 50))]
     groups: Vec<GroupId>,
 }
 
-/// An invitation.
+/// An invitation to become a user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Invitation")]
 struct InvitationResource {
-    /// Its id.
+    /// Id of the invitation.
     id: Uuid,
-    /// Where it stands. A pending one is good until `expires_at`.
+    /// State of the invitation. A pending one is valid until `expires_at`.
     status: InvitationStatus,
-    /// Where the mail went.
+    /// E-mail address that it was sent to.
     email: String,
-    /// Who it is, as far as known.
+    /// Name of the invited person, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// The roles that they begin with.
+    /// Roles that they get when they accept.
     roles: Vec<String>,
-    /// The groups that they begin in.
+    /// Groups that they join when they accept.
     groups: Vec<GroupId>,
-    /// Until when its link is good.
+    /// When its link expires.
     expires_at: DateTime<Utc>,
-    /// Who they became.
+    /// The user who accepted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<UserId>,
 }
@@ -88,9 +88,9 @@ impl Example for InvitationResource {
 
 #[OpenApi(tag = "Tag::Invitations")]
 impl Invitations {
-    /// Invite somebody by mail
+    /// Invite a person by e-mail
     ///
-    /// The link is good once, for seven days.
+    /// The link in the e-mail can be used once and is valid for seven days.
     #[oai(path = "/v1/user/invitations", method = "post", operation_id = "inviteUser")]
     async fn invite(&self, command: Command<NewInvitation>) -> Made {
         let NewInvitation { email, name, roles, groups } = command.body;
@@ -98,7 +98,7 @@ impl Invitations {
         create(&self.service.runtime, &command.request, "invitations", invite, |id| id.uuid()).await
     }
 
-    /// An invitation as it is now
+    /// Get an invitation
     ///
     /// Needs the permission `user:invitation:read`.
     #[oai(path = "/v1/user/invitations/:invitation", method = "get", operation_id = "getInvitation")]
@@ -116,19 +116,19 @@ impl Invitations {
         find(&self.service.runtime, &caller, "user:invitation:read", invitation.0, show).await
     }
 
-    /// Send an invitation again: with a new link, the old one is worthless
+    /// Resend an invitation with a new link
     ///
-    /// One that is accepted or revoked is not sent again (409 `invitation_not_pending`). Needs the permission
-    /// `user:invitation:write`.
+    /// The previous link is no longer valid. An invitation that is accepted or revoked can't be sent again (409 `invitation_not_pending`).
+    /// Needs the permission `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/resend", method = "post", operation_id = "resendInvitation")]
     async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
         let resend = ResendInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, resend).await
     }
 
-    /// Take an invitation back
+    /// Revoke an invitation
     ///
-    /// Its link is worthless from then on. Needs the permission `user:invitation:write`.
+    /// Its link is no longer valid. Needs the permission `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/revoke", method = "post", operation_id = "revokeInvitation")]
     async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
         let revoke = RevokeInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };

@@ -12,7 +12,7 @@ use super::{Service, Tag, form};
 use crate::SERVICE;
 use crate::mailed_links::{NOT_GOOD, acceptor, verifier};
 
-/// The operations on mailed links.
+/// Operations on links that were sent by e-mail.
 pub struct Links {
     service: Service,
 }
@@ -27,38 +27,38 @@ impl Links {
     }
 }
 
-/// What an invitation is accepted with.
+/// Acceptance of an invitation.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"link": "what stands in the mailed link", "name": "Ada Lovelace"}))]
+#[schemars(example = serde_json::json!({"link": "the token from the link in the e-mail", "name": "Ada Lovelace"}))]
 struct InvitationAcceptance {
-    /// What stands in the mailed link.
+    /// Token from the link in the e-mail.
     #[schemars(with = "form::Link")]
     link: String,
-    /// Their name, as they want it shown.
+    /// Full name, as it should be displayed.
     #[schemars(with = "form::Name")]
     name: String,
 }
 
-/// What an address is verified with.
+/// Verification of an e-mail address.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"link": "what stands in the mailed link"}))]
+#[schemars(example = serde_json::json!({"link": "the token from the link in the e-mail"}))]
 struct EmailVerification {
-    /// What stands in the mailed link.
+    /// Token from the link in the e-mail.
     #[schemars(with = "form::Link")]
     link: String,
 }
 
-/// One answer for whatever is wrong with a link: a stranger learns nothing from it. The log knows why.
+/// The same answer whatever is wrong with a link, so that a stranger learns nothing from it. The log records the reason.
 fn not_good() -> Refusal {
     Refusal::conflict(
         NOT_GOOD,
-        "the link is not good: its time is over, a later one was sent, or it was used or taken back; ask for a new one",
+        "the link is not valid: it has expired, was used or revoked, or a later one was sent; ask for a new one",
     )
 }
 
-/// The same answer for a link that was followed in vain before.
+/// The same answer for a link that failed before.
 fn alike(refusal: Refusal) -> Refusal {
     if refusal.code() == NOT_GOOD { not_good() } else { refusal }
 }
@@ -67,7 +67,7 @@ fn alike(refusal: Refusal) -> Refusal {
 impl Links {
     /// Accept an invitation
     ///
-    /// Needs no token: the mailed link, good once, says who it is. Their e-mail address is verified by it.
+    /// Needs no access token: the link from the e-mail, valid once, identifies the person. This also verifies their e-mail address.
     #[oai(path = "/v1/user/invitations/accept", method = "post", operation_id = "acceptInvitation")]
     async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> Made {
         let InvitationAcceptance { link, name } = &command.body;
@@ -82,7 +82,7 @@ impl Links {
 
     /// Verify an e-mail address
     ///
-    /// Needs no token: the mailed link says whose address it is.
+    /// Needs no access token: the link from the e-mail identifies the address.
     #[oai(path = "/v1/user/email/verify", method = "post", operation_id = "verifyEmail")]
     async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> Done {
         let link = self.read(Purpose::Email, &command.body.link)?;

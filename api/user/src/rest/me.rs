@@ -14,7 +14,7 @@ use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::SERVICE;
 
-/// The operations on oneself.
+/// Operations on the caller's own user.
 pub struct Me {
     service: Service,
 }
@@ -25,29 +25,29 @@ impl Me {
     }
 }
 
-/// What a telephone number is verified with.
+/// Verification of a telephone number.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"code": "123456"}))]
 struct PhoneVerification {
-    /// The code that was sent to it.
+    /// Code that was sent to the number.
     #[schemars(with = "form::Code")]
     code: String,
 }
 
-/// What one needs to look after oneself.
+/// The permission to manage one's own user.
 const SELF: &str = "user:self:write";
 
 /// The user that the caller is.
 pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
     caller.require(SELF)?;
-    let detail = "the caller is no user of this tenant, but a machine or a set-up token";
+    let detail = "the caller is not a user of this tenant, but a machine or a set-up token";
     caller.subject().parse().map_err(|_| Refusal::not_found("not_a_user", detail))
 }
 
 #[OpenApi(tag = "Tag::Me")]
 impl Me {
-    /// What is known of the caller
+    /// Get the caller's own user
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
@@ -57,10 +57,10 @@ impl Me {
         find(&self.service.runtime, &caller, SELF, user, show).await
     }
 
-    /// Replace one's own profile
+    /// Replace the caller's profile
     ///
-    /// What is left out is gone. Needs the permission `user:self:write`. For another telephone number, a token that says when one signed in has to
-    /// say that it was within ten minutes (`sign_in_too_old`).
+    /// Fields that are left out are removed. Needs the permission `user:self:write`. To change the telephone number, a token that tells
+    /// when the caller signed in must be from a sign-in within the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/change-profile", method = "post", operation_id = "changeMyProfile")]
     async fn change_profile(&self, command: Command<NewProfile>) -> Done {
         let changed = ChangeOwnProfile { profile: command.body.into() };
@@ -68,7 +68,7 @@ impl Me {
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
 
-    /// Have a link mailed that verifies one's address
+    /// Send a link that verifies the caller's e-mail address
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/verify-email", method = "post", operation_id = "requestEmailVerification")]
@@ -77,10 +77,11 @@ impl Me {
         change(&self.service.runtime, &command.request, user.uuid(), RequestEmailVerification { user }).await
     }
 
-    /// Have a code sent that verifies one's telephone number
+    /// Send a code that verifies the caller's telephone number
     ///
-    /// By text message, to the number of one's profile; good for ten minutes. One a minute, five an hour, ten a day at most
-    /// (`codes_asked_too_often`). A number that got too many of them, from whomever, gets no more for a while, which is told to nobody.
+    /// The code is sent by text message to the number in the caller's profile and is valid for ten minutes. At most one code a minute, five
+    /// an hour and ten a day (`codes_asked_too_often`). A number that has received too many codes, no matter who asked for them, gets no
+    /// more for a while; the answer does not reveal this.
     #[oai(path = "/v1/user/me/send-phone-code", method = "post", operation_id = "requestPhoneVerification")]
     async fn send_phone_code(&self, command: Command<Empty>) -> Done {
         let user = oneself(&command.request.caller)?;
@@ -88,10 +89,10 @@ impl Me {
         change(&self.service.runtime, &command.request, user.uuid(), ask).await
     }
 
-    /// Verify one's telephone number
+    /// Verify the caller's telephone number with a code
     ///
-    /// By the code that was sent last. One that is wrong or too late is on record; after five of them none is right, until another one was
-    /// sent (`code_not_good`).
+    /// Only the code that was sent last is valid. Wrong and expired codes are recorded; after five of them no code is accepted until a new
+    /// one is sent (`code_not_good`).
     #[oai(path = "/v1/user/me/verify-phone", method = "post", operation_id = "verifyPhone")]
     async fn verify_phone(&self, command: Command<PhoneVerification>) -> Done {
         let user = oneself(&command.request.caller)?;

@@ -91,22 +91,22 @@ impl Service {
     }
 }
 
-/// How the reference groups the operations.
+/// Groups of operations in the API reference.
 #[derive(Clone, Copy, Debug, Tags)]
 enum Tag {
-    /// People who use the platform.
+    /// Users of a tenant.
     Users,
-    /// Oneself.
+    /// The caller's own user.
     Me,
-    /// How things are to be.
+    /// Preferences of users and tenants.
     Preferences,
-    /// People who are asked to become users, or ask for it.
+    /// Invitations and self-registration.
     Invitations,
-    /// What users may do.
+    /// Roles and the permissions that they grant.
     Roles,
-    /// Users who get roles together.
+    /// Groups of users that get roles together.
     Groups,
-    /// Parts of a tenant.
+    /// Organizational units of a tenant.
     Organizations,
     /// Names of the domain name system that are a tenant's own.
     Domains,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::group::{MemberChanges, Renaming};
 use super::{Service, Tag, form};
 
-/// The operations on organizations.
+/// Operations on organizations.
 pub struct Organizations {
     service: Service,
 }
@@ -24,31 +24,31 @@ impl Organizations {
     }
 }
 
-/// A new organization.
+/// An organization to be created.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "North"}))]
 struct NewOrganization {
-    /// Its name; no two organizations of a tenant share one.
+    /// Name of the organization, unique in the tenant.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The organization that it is a part of.
+    /// Parent organization.
     #[serde(default)]
     parent: Option<OrganizationId>,
 }
 
-/// An organization.
+/// An organizational unit of a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Organization")]
 struct OrganizationResource {
-    /// Its id.
+    /// Id of the organization.
     id: Uuid,
-    /// Its name.
+    /// Name of the organization.
     name: String,
-    /// The organization that it is a part of.
+    /// Parent organization.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<OrganizationId>,
-    /// Whether it is no more.
+    /// Whether the organization was closed.
     closed: bool,
 }
 
@@ -61,7 +61,7 @@ impl Example for OrganizationResource {
 
 #[OpenApi(tag = "Tag::Organizations")]
 impl Organizations {
-    /// Make an organization
+    /// Create an organization
     ///
     /// Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations", method = "post", operation_id = "createOrganization")]
@@ -71,7 +71,7 @@ impl Organizations {
         create(&self.service.runtime, &command.request, "organizations", organization, |id| id.uuid()).await
     }
 
-    /// An organization as it is now
+    /// Get an organization
     ///
     /// Needs the permission `user:organization:read`.
     #[oai(path = "/v1/user/organizations/:organization", method = "get", operation_id = "getOrganization")]
@@ -94,9 +94,9 @@ impl Organizations {
         change(&self.service.runtime, &command.request, organization.0, rename).await
     }
 
-    /// Say who comes into an organization and who leaves it
+    /// Add and remove members of an organization
     ///
-    /// At most 200 users each way; all of them or none.
+    /// At most 200 users to add and 200 to remove. Either all changes are made or none.
     #[oai(
         path = "/v1/user/organizations/:organization/change-members",
         method = "post",
@@ -110,7 +110,7 @@ impl Organizations {
 
     /// Close an organization
     ///
-    /// That stays so. Needs the permission `user:organization:write`.
+    /// This can't be undone. Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations/:organization/close", method = "post", operation_id = "closeOrganization")]
     async fn close(&self, command: Command<Empty>, organization: Path<Uuid>) -> Done {
         let close = CloseOrganization { organization: id(&organization) };

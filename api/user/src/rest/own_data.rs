@@ -22,69 +22,69 @@ use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::bearers::Bearers;
 
-/// The operations on one's own data.
+/// Operations on the caller's own data.
 pub struct OwnData {
     service: Service,
     bearers: Bearers,
 }
 
-/// Something one belongs to.
+/// A group or organization that the user belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Belonging {
-    /// Its id.
+    /// Id of the group or organization.
     id: Uuid,
-    /// Its name.
+    /// Name of the group or organization.
     name: String,
 }
 
-/// All that is known of somebody, by the user service and where they sign in.
+/// All data that the user and auth services hold about a user.
 #[derive(Debug, Serialize, JsonSchema)]
 struct OwnDataExport {
-    /// When this was written.
+    /// When the export was made.
     exported_at: chrono::DateTime<chrono::Utc>,
-    /// Who they are.
+    /// The user and their profile.
     user: UserResource,
-    /// By which an identity provider knows them.
+    /// Id of the user at their identity provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     external_id: Option<String>,
-    /// What else it says of them.
+    /// Further data from the identity provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<OwnLabels>,
-    /// The names of their groups.
+    /// Groups of the user.
     groups: Vec<Belonging>,
-    /// The names of their organizations.
+    /// Organizations of the user.
     organizations: Vec<Belonging>,
-    /// What they may do.
+    /// Permissions of the user.
     permissions: Vec<&'static str>,
-    /// What they prefer.
+    /// Preferences that the user chose.
     preferences: BTreeMap<String, Value>,
-    /// Every event about them, from the first: of the invitation that they accepted, of themselves, of what they prefer.
+    /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
     history: Vec<Told>,
-    /// What is known of them where they sign in.
+    /// Data about how the user signs in.
     signing_in: KnownWhereSignedIn,
 }
 
-/// What an identity provider says of somebody besides what is used here.
+/// Data from an identity provider that is stored but not used here.
 #[derive(Debug, Serialize, JsonSchema)]
 struct OwnLabels {
-    /// The full name with all that belongs to it.
+    /// Full formatted name.
     #[serde(skip_serializing_if = "Option::is_none")]
     formatted_name: Option<String>,
-    /// Their postal address as it is written out.
+    /// Formatted postal address.
     #[serde(skip_serializing_if = "Option::is_none")]
     formatted_address: Option<String>,
-    /// Of their e-mail address.
+    /// Label of the e-mail address.
     email: OwnLabel,
-    /// Of their telephone number.
+    /// Label of the telephone number.
     phone: OwnLabel,
-    /// Of their postal address.
+    /// Label of the postal address.
     address: OwnLabel,
 }
 
-/// What an address or a number is to it.
+/// How the identity provider labels an e-mail address, telephone number or postal address.
 #[derive(Debug, Serialize, JsonSchema)]
 struct OwnLabel {
-    /// What it is for.
+    /// Purpose, such as `work` or `home`.
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<String>,
     /// Whether it is the primary one.
@@ -107,21 +107,22 @@ impl OwnLabels {
     }
 }
 
-/// What the logs can still tell of a user: that of the user service, and that of signing in, which hears of an erasure a moment later.
+/// What the logs still reveal about a user: the log of the user service, and the log of the auth service, which learns of an erasure a
+/// moment later.
 #[derive(Debug, Serialize, JsonSchema)]
 struct UserErasure {
     #[serde(flatten)]
     user: Erasure,
-    /// The same, of the log of signing in: their account, their sessions, attempts at their account.
+    /// The same for the log of the auth service: the user's account, sessions and sign-in attempts.
     signing_in: Erasure,
 }
 
-/// That it is meant.
+/// Confirmation of the erasure.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"email": "ada@example.com"}))]
 struct Confirmation {
-    /// One's own e-mail address.
+    /// The caller's own e-mail address.
     #[schemars(with = "form::Email")]
     email: String,
 }
@@ -179,16 +180,17 @@ impl Example for UserErasure {
 
 #[OpenApi(tag = "Tag::Me")]
 impl OwnData {
-    /// All that is known of oneself
+    /// Export the caller's personal data
     ///
-    /// By the user service, and where one signs in: passkeys, sessions, attempts, what applications may. What other services have of somebody
-    /// is theirs to tell. A token that says when one signed in has to say that it was within ten minutes (`sign_in_too_old`).
+    /// Contains what the user and auth services hold about the caller: profile, history, passkeys, sessions, sign-in attempts and consents
+    /// for applications. Other services' data is not included. A token that tells when the caller signed in must be from a sign-in within
+    /// the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
     async fn export(&self, Authenticated(caller): Authenticated) -> Result<Plain<OwnDataExport>, Problem> {
         let user = oneself(&caller)?.uuid();
         sure(&caller, self.service.runtime.executor.now())?;
         let Some(state) = self.load::<User>(&caller, user).await? else {
-            return Err(Refusal::not_found("not_a_user", "the caller is no user of this tenant").into());
+            return Err(Refusal::not_found("not_a_user", "the caller is not a user of this tenant").into());
         };
         let mut groups = Vec::new();
         for group in &state.groups {
@@ -220,10 +222,11 @@ impl OwnData {
         }))
     }
 
-    /// Erase oneself
+    /// Erase the caller's own user
     ///
-    /// As an administrator erases a user: nobody can tell any more who it was. This can't be undone, so the e-mail address has to be
-    /// given again, and a token that says when one signed in has to say that it was within ten minutes. The tenant's last owner stays.
+    /// Has the same effect as when an administrator erases a user: nobody can tell any more who it was. This can't be undone. The caller
+    /// has to confirm it with their e-mail address, and a token that tells when they signed in must be from a sign-in within the last ten
+    /// minutes. The tenant's last owner can't be erased.
     #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
     async fn erase(&self, command: Command<Confirmation>) -> Done {
         let user = oneself(&command.request.caller)?;
@@ -232,9 +235,10 @@ impl OwnData {
         Ok(operation::erase(&self.service.runtime, &request, user.uuid(), FORGET_IMPORTS, erase).await?)
     }
 
-    /// What the log can still tell of a user
+    /// Check what the logs still reveal about a user
     ///
-    /// Who was erased is in it by an id, and by what cannot be opened: this looks at every event anew, also in the log of signing in.
+    /// An erased user remains in the log only as an id and as data that can't be decrypted any more. This operation checks every event of
+    /// the user again, also in the log of the auth service.
     #[oai(path = "/v1/user/users/:user/erasure", method = "get", operation_id = "getUserErasure")]
     async fn erasure(
         &self,

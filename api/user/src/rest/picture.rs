@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Service, Tag};
 use crate::SERVICE;
 
-/// The operations on users' pictures.
+/// Operations on users' pictures.
 pub struct Pictures {
     service: Service,
 }
@@ -27,20 +27,20 @@ impl Pictures {
     }
 }
 
-/// A picture.
+/// A picture to be uploaded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"picture": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
 struct NewPicture {
-    /// A PNG, JPEG or WebP file of up to 64 KiB, in base64; 16 to 1,024 pixels wide and high.
+    /// PNG, JPEG or WebP file of up to 64 KiB, base64-encoded; 16 to 1,024 pixels wide and high.
     #[schemars(with = "form::PictureFile")]
     picture: String,
 }
 
-/// How many bytes of chance the id of a picture has. It is all that one has to know to see it.
+/// Number of random bytes in a picture's id. Whoever knows the id can see the picture.
 const CHANCE: usize = 24;
 
-/// A picture that was sent, with an id that nobody guesses.
+/// The uploaded picture, with an id that can't be guessed.
 fn fields(body: NewPicture) -> Result<PictureFields, Refusal> {
     let mut chance = [0_u8; CHANCE];
     SystemRandom.fill(&mut chance).map_err(|error| executor::by_a_key(&error))?;
@@ -49,10 +49,11 @@ fn fields(body: NewPicture) -> Result<PictureFields, Refusal> {
 
 #[OpenApi]
 impl Pictures {
-    /// Give oneself a picture
+    /// Set the caller's picture
     ///
-    /// In place of whichever one has. What sort of picture it is, its bytes say. Its address is the `picture` of one's profile then, and everybody
-    /// sees it there who knows that. At most 20 a day, whoever gives them (`pictures_set_too_often`). Needs the permission `user:self:write`.
+    /// Replaces the picture that the caller has. The format is detected from the file. The address of the picture is then the `picture` of
+    /// the caller's profile; everybody who knows the address can see the picture. A user can have at most 20 new pictures in 24 hours
+    /// (`pictures_set_too_often`). Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/set-picture", method = "post", operation_id = "setMyPicture", tag = "Tag::Me")]
     async fn set_own(&self, command: Command<NewPicture>) -> Done {
         let set = SetOwnPicture { picture: fields(command.body)? };
@@ -60,19 +61,20 @@ impl Pictures {
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
 
-    /// Have no picture
+    /// Remove the caller's picture
     ///
-    /// Neither one that one uploaded nor one elsewhere. Nobody sees it any more but who kept it, for five minutes. Needs the permission
-    /// `user:self:write`.
+    /// Removes an uploaded picture as well as the address of an external one. Caches may still show an uploaded picture for five minutes.
+    /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/remove-picture", method = "post", operation_id = "removeMyPicture", tag = "Tag::Me")]
     async fn remove_own(&self, command: Command<Empty>) -> Done {
         let done = self.service.runtime.executor.execute(&command.request, &RemoveOwnPicture).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
 
-    /// Give a user a picture
+    /// Set a user's picture
     ///
-    /// In place of whichever they have; at most 20 a day (`pictures_set_too_often`). Needs the permission `user:user:write`.
+    /// Replaces the picture that the user has. A user can have at most 20 new pictures in 24 hours (`pictures_set_too_often`). Needs the
+    /// permission `user:user:write`.
     #[oai(
         path = "/v1/user/users/:user/set-picture",
         method = "post",
@@ -85,9 +87,9 @@ impl Pictures {
         change(&self.service.runtime, &command.request, user.0, set).await
     }
 
-    /// Take a user's picture from them
+    /// Remove a user's picture
     ///
-    /// Be it uploaded or elsewhere. Needs the permission `user:user:write`.
+    /// Removes an uploaded picture as well as the address of an external one. Needs the permission `user:user:write`.
     #[oai(
         path = "/v1/user/users/:user/remove-picture",
         method = "post",

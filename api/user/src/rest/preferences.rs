@@ -14,60 +14,60 @@ use super::me::oneself;
 use super::{Service, Tag, form};
 use crate::SERVICE;
 
-/// The operations on preferences.
+/// Operations on preferences.
 pub struct Preferences {
     service: Service,
 }
 
-/// A preference that is chosen.
+/// A choice for a preference.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"key": "theme", "value": "dark"}))]
 struct Choice {
-    /// What: one of the keys that are listed.
+    /// Key of the preference, one of those that are listed.
     #[schemars(with = "form::PreferenceKey")]
     key: String,
-    /// What it is to be: of the key's type.
+    /// Value, of the preference's type.
     #[schemars(with = "form::PreferenceValue")]
     value: PreferenceValue,
 }
 
-/// A preference that is given up.
+/// A preference to be reset.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"key": "theme"}))]
 struct PreferenceKey {
-    /// What: one of the keys that are listed.
+    /// Key of the preference, one of those that are listed.
     #[schemars(with = "form::PreferenceKey")]
     key: String,
 }
 
-/// Who says what a preference is.
+/// Who set a preference's value.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ChosenBy {
-    /// Nobody: it is as the platform has it.
+    /// Nobody: it is the platform's default.
     Platform,
-    /// The tenant, for those who do not say otherwise.
+    /// The tenant, as the default of its users.
     Tenant,
     /// The user.
     User,
 }
 
-/// How something is.
+/// A preference and its value.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Preference")]
 struct Shown {
-    /// Its key.
+    /// Key of the preference.
     key: &'static str,
-    /// What it is.
+    /// Current value.
     #[schemars(with = "form::PreferenceValue")]
     value: PreferenceValue,
-    /// Who says so.
+    /// Who set the value.
     chosen_by: ChosenBy,
-    /// What it may be, for people.
+    /// Allowed values, as text.
     allowed: String,
-    /// What it is about, for people.
+    /// What the preference is for, as text.
     meaning: &'static str,
 }
 
@@ -75,7 +75,7 @@ struct Shown {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Preferences")]
 struct List {
-    /// In the order in which they are to be shown.
+    /// Preferences, in the order in which they should be displayed.
     preferences: Vec<Shown>,
 }
 
@@ -89,7 +89,7 @@ impl Preferences {
         Ok(found.map(|(state, _)| (*state).clone()).unwrap_or_default())
     }
 
-    /// How everything is for a user, or for all of the tenant who do not say otherwise.
+    /// All preferences of a user, or the defaults of the tenant.
     async fn list(&self, caller: &Caller, user: Option<Uuid>) -> Result<Plain<List>, Problem> {
         let of_tenant = self.state(caller, caller.tenant().uuid()).await?;
         let of_user = match user {
@@ -101,7 +101,7 @@ impl Preferences {
 }
 
 impl List {
-    /// What a user and their tenant chose, and what the platform has otherwise.
+    /// The preferences that result from the choices of a user and their tenant and the platform's defaults.
     fn of(of_user: &State, of_tenant: &State) -> Self {
         let shown = PREFERENCES.iter().map(|preference| {
             let (value, chosen_by) = match (of_user.get(preference), of_tenant.get(preference)) {
@@ -124,7 +124,7 @@ impl Example for List {
 
 #[OpenApi(tag = "Tag::Preferences")]
 impl Preferences {
-    /// How things are for the caller, and who says so
+    /// List the caller's preferences
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences", method = "get", operation_id = "getMyPreferences")]
@@ -133,7 +133,7 @@ impl Preferences {
         self.list(&caller, Some(user.uuid())).await
     }
 
-    /// Say how something is to be for oneself
+    /// Set one of the caller's preferences
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/choose", method = "post", operation_id = "chooseMyPreference")]
@@ -144,7 +144,7 @@ impl Preferences {
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
 
-    /// Let something be for oneself as it is for all of the tenant
+    /// Reset one of the caller's preferences to the default
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/reset", method = "post", operation_id = "resetMyPreference")]
@@ -154,7 +154,7 @@ impl Preferences {
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
 
-    /// How things are for users who do not say otherwise
+    /// List the tenant's default preferences
     ///
     /// Needs the permission `user:preference:read`.
     #[oai(path = "/v1/user/preferences", method = "get", operation_id = "getTenantPreferences")]
@@ -163,7 +163,7 @@ impl Preferences {
         self.list(&caller, None).await
     }
 
-    /// Say how something is to be for users who do not say otherwise
+    /// Set a default preference of the tenant
     ///
     /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/choose", method = "post", operation_id = "chooseTenantPreference")]
@@ -174,7 +174,7 @@ impl Preferences {
         face::operation::change(&self.service.runtime, &command.request, tenant, choose).await
     }
 
-    /// Let something be as the platform has it
+    /// Reset a preference of the tenant to the platform's default
     ///
     /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/reset", method = "post", operation_id = "resetTenantPreference")]

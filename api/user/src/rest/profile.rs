@@ -9,12 +9,12 @@ use user_commands::ProfileFields;
 
 use super::form;
 
-/// A profile: all of it, what is left out is gone.
+/// A complete profile: fields that are left out are removed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "address": {"street": "12 St James's Square", "locality": "London", "postal_code": "SW1Y 4JH", "country": "GB"}, "locale": "en-GB", "time_zone": "Europe/London"}))]
 pub(super) struct NewProfile {
-    /// Full name, as it is shown.
+    /// Full name, as it is displayed.
     #[schemars(with = "form::Name")]
     name: String,
     /// Given name.
@@ -25,7 +25,7 @@ pub(super) struct NewProfile {
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     family_name: Option<String>,
-    /// What they do.
+    /// Job title.
     #[serde(default)]
     #[schemars(with = "Option<form::Name>")]
     title: Option<String>,
@@ -33,18 +33,19 @@ pub(super) struct NewProfile {
     #[serde(default)]
     #[schemars(with = "Option<form::Phone>")]
     phone: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// Where a picture of them is, elsewhere. The address of the one that they uploaded, as it is shown, keeps that; nothing here removes it.
+    /// URL of an external picture. If this is the address of the user's uploaded picture, as it is returned, the uploaded picture is kept.
+    /// Leaving it out does not remove an uploaded picture.
     #[serde(default)]
     #[schemars(with = "Option<form::Picture>")]
     picture: Option<String>,
-    /// The language that they want, BCP 47, such as pt-BR.
+    /// Preferred language (BCP 47), such as pt-BR.
     #[serde(default)]
     #[schemars(with = "Option<form::Locale>")]
     locale: Option<String>,
-    /// Where their day is, such as Europe/Berlin.
+    /// Time zone, such as Europe/Berlin.
     #[serde(default)]
     #[schemars(with = "Option<form::TimeZone>")]
     time_zone: Option<String>,
@@ -58,7 +59,7 @@ impl From<NewProfile> for ProfileFields {
     }
 }
 
-/// A profile as it is shown.
+/// The profile of a user.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Profile")]
 pub(super) struct ShownProfile {
@@ -70,22 +71,22 @@ pub(super) struct ShownProfile {
     /// Family name.
     #[serde(skip_serializing_if = "Option::is_none")]
     family_name: Option<String>,
-    /// What they do.
+    /// Job title.
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// Telephone number, E.164.
+    /// Telephone number (E.164).
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<String>,
-    /// Where post reaches them.
+    /// Postal address.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<PostalAddress>,
-    /// Where a picture of them is: one that they uploaded, or one elsewhere.
+    /// URL of the user's picture, uploaded or external.
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
-    /// The language that they want.
+    /// Preferred language (BCP 47).
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<String>,
-    /// Where their day is.
+    /// Time zone (IANA time zone database).
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
 }

@@ -10,7 +10,7 @@ use user_commands::{SetRegistrationPolicy, lengths};
 
 use super::{Service, Tag, form};
 
-/// The operations on the tenant's policy of registration.
+/// Operations on the tenant's registration policy.
 pub struct RegistrationPolicies {
     service: Service,
 }
@@ -21,33 +21,33 @@ impl RegistrationPolicies {
     }
 }
 
-/// Who may register, and what they get: all of it.
+/// The complete policy: who may register, and the roles that they get.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"open_to": "domains", "domains": ["example.com"], "roles": ["member"]}))]
 struct NewRegistrationPolicy {
-    /// `nobody`, `verified_domains` (who has an address of a domain that the tenant has verified), `domains` (of one that is named here)
-    /// or `everybody`.
+    /// Who may register: `nobody`, `verified_domains` (anybody with an e-mail address of a domain that the tenant has verified), `domains`
+    /// (anybody with an address of one of the `domains`) or `everybody`.
     open_to: OpenTo,
-    /// The domains, such as `example.com`, where `open_to` is `domains`; else none.
+    /// Domains, such as `example.com`, if `open_to` is `domains`; otherwise empty.
     #[serde(default)]
     #[schemars(length(max = lengths::DOMAINS))]
     domains: Vec<String>,
-    /// The roles that they begin with: built-in ones, or the tenant's own. Not more than the caller may.
+    /// Roles that they get: built-in ones or the tenant's own. They may not allow more than the caller's permissions do.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = lengths::ROLES))]
     roles: Vec<String>,
 }
 
-/// Who may register by themselves, and what they get.
+/// Who may register without an invitation, and the roles that they get.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RegistrationPolicy")]
 struct Shown {
     /// Who may register.
     open_to: OpenTo,
-    /// The domains, where `open_to` is `domains`; as the domain name system has them.
+    /// Domains, in ASCII (`xn--…`) form, if `open_to` is `domains`.
     domains: Vec<String>,
-    /// The roles that they begin with.
+    /// Roles that they get.
     roles: Vec<String>,
 }
 
@@ -60,10 +60,10 @@ impl Example for Shown {
 
 #[OpenApi(tag = "Tag::Invitations")]
 impl RegistrationPolicies {
-    /// Say who may register by themselves
+    /// Set who may register without an invitation
     ///
-    /// Who may finds a page for it beside the sign-in page, and is mailed a link. A link that was mailed before counts for what the policy
-    /// says when it is followed.
+    /// Those who may register find a link to the registration page on the sign-in page, and get a link by e-mail. A link that was sent
+    /// earlier follows the policy at the time when it is used.
     #[oai(path = "/v1/user/registration-policy/set", method = "post", operation_id = "setRegistrationPolicy")]
     async fn set(&self, command: Command<NewRegistrationPolicy>) -> Done {
         let tenant = command.request.caller.tenant().uuid();
@@ -73,7 +73,7 @@ impl RegistrationPolicies {
         change(&self.service.runtime, &command.request, tenant, set).await
     }
 
-    /// Who may register by themselves
+    /// Get the tenant's registration policy
     ///
     /// Needs the permission `user:registration_policy:read`.
     #[oai(path = "/v1/user/registration-policy", method = "get", operation_id = "getRegistrationPolicy")]

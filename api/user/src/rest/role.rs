@@ -12,7 +12,7 @@ use user_commands::{ChangeRole, DefineRole, RetireRole, RoleFields};
 use super::{Service, Tag, form};
 use crate::SERVICE;
 
-/// The operations on roles.
+/// Operations on roles.
 pub struct Roles {
     service: Service,
 }
@@ -23,78 +23,78 @@ impl Roles {
     }
 }
 
-/// A new role.
+/// A role to be defined.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "support", "title": "Support", "permissions": ["crm:lead:read"]}))]
 struct NewRole {
-    /// Its name in tokens and events: it never changes.
+    /// Name in tokens and events. It can't be changed.
     #[schemars(with = "form::RoleName")]
     name: String,
-    /// Its name for people.
+    /// Display name.
     #[schemars(with = "form::Name")]
     title: String,
-    /// What it allows. Not more than the caller may.
+    /// Permissions of the role. They may not exceed the caller's own.
     #[serde(default)]
     #[schemars(with = "Vec<form::Permission>", length(max = 500))]
     permissions: Vec<String>,
-    /// The roles whose permissions it has besides.
+    /// Roles whose permissions are included.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
     includes: Vec<String>,
 }
 
-/// What a role allows: all of it.
+/// The complete definition of a role.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"title": "Support", "permissions": ["crm:lead:read", "crm:contact:read"]}))]
 struct NewRoleFields {
-    /// Its name for people.
+    /// Display name.
     #[schemars(with = "form::Name")]
     title: String,
-    /// What it allows. Not more than the caller may.
+    /// Permissions of the role. They may not exceed the caller's own.
     #[serde(default)]
     #[schemars(with = "Vec<form::Permission>", length(max = 500))]
     permissions: Vec<String>,
-    /// The roles whose permissions it has besides.
+    /// Roles whose permissions are included.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
     includes: Vec<String>,
 }
 
-/// A role that the tenant defined.
+/// A role defined by the tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Role")]
 struct RoleResource {
-    /// Its name in tokens and events.
+    /// Name in tokens and events.
     name: String,
-    /// Its name for people.
+    /// Display name.
     title: String,
-    /// What it allows by itself.
+    /// Permissions of the role itself, without those of included roles.
     permissions: Vec<String>,
-    /// The roles whose permissions it has besides.
+    /// Roles whose permissions are included.
     includes: Vec<String>,
-    /// Whether it allows nothing any more.
+    /// Whether the role was retired: it grants nothing any more.
     retired: bool,
 }
 
-/// Something that can be allowed.
+/// A permission.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Permission")]
 struct PermissionResource {
-    /// Its name: `service:resource:action`.
+    /// Name of the permission: `service:resource:action`.
     permission: &'static str,
-    /// The built-in roles that have it.
+    /// Built-in roles that have it.
     roles: Vec<&'static str>,
-    /// What it allows, for people.
+    /// What it allows, as text.
     meaning: &'static str,
 }
 
-/// What there is to be allowed.
+/// All permissions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Permissions")]
 struct PermissionList {
-    /// By service.
+    /// Permissions, ordered by service.
     permissions: Vec<PermissionResource>,
 }
 
@@ -123,7 +123,7 @@ impl Example for PermissionList {
 
 #[OpenApi(tag = "Tag::Roles")]
 impl Roles {
-    /// What there is to be allowed, and which built-in roles allow it
+    /// List all permissions and the built-in roles that have them
     ///
     /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/permissions", method = "get", operation_id = "listPermissions")]
@@ -140,7 +140,7 @@ impl Roles {
 
     /// Define a role
     ///
-    /// Nobody defines a role that allows more than they may themselves. Needs the permission `user:role:write`.
+    /// Callers can't define a role that allows more than they are allowed themselves. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles", method = "post", operation_id = "defineRole")]
     async fn define(&self, command: Command<NewRole>) -> Made {
         let NewRole { name, title, permissions, includes } = command.body;
@@ -152,7 +152,7 @@ impl Roles {
         Ok(Changed::new(SERVICE, done, |name| Target { id: RoleId::of(tenant, &name).uuid() }).created(path))
     }
 
-    /// A role that the tenant defined, as it is now
+    /// Get a role defined by the tenant
     ///
     /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/roles/:role", method = "get", operation_id = "getRole")]
@@ -168,9 +168,9 @@ impl Roles {
         find(&self.service.runtime, &caller, "user:role:read", id, show).await
     }
 
-    /// Replace what a role allows
+    /// Replace the definition of a role
     ///
-    /// It holds for everybody who has the role, within a second.
+    /// The change takes effect within a second for everybody who has the role.
     #[oai(path = "/v1/user/roles/:role/change", method = "post", operation_id = "changeRole")]
     async fn change(&self, command: Command<NewRoleFields>, role: Path<String>) -> Done {
         let NewRoleFields { title, permissions, includes } = command.body;
@@ -180,9 +180,9 @@ impl Roles {
         change(&self.service.runtime, &command.request, id, changed).await
     }
 
-    /// Retire a role: it allows nothing any more, and its name stays taken
+    /// Retire a role
     ///
-    /// Needs the permission `user:role:write`.
+    /// The role grants nothing any more, and its name stays taken. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles/:role/retire", method = "post", operation_id = "retireRole")]
     async fn retire(&self, command: Command<Empty>, role: Path<String>) -> Done {
         let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Service, Tag, form};
 
-/// The operations on whether users may sign in.
+/// Operations on the state of users.
 pub struct Statuses {
     service: Service,
 }
@@ -23,22 +23,22 @@ impl Statuses {
     }
 }
 
-/// Why.
+/// Why the user is locked.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "a lost laptop"}))]
 struct LockReason {
-    /// Why, for those who look into it.
+    /// Reason, for those who look into it later.
     #[schemars(with = "form::Reason")]
     reason: String,
 }
 
-/// Why, if anybody needs to know.
+/// Why the user is deactivated, optionally.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"reason": "on leave until May"}))]
 struct DeactivateReason {
-    /// Why, for those who look into it.
+    /// Reason, for those who look into it later.
     #[serde(default)]
     #[schemars(with = "Option<form::Reason>")]
     reason: Option<String>,
@@ -46,10 +46,12 @@ struct DeactivateReason {
 
 #[OpenApi(tag = "Tag::Users")]
 impl Statuses {
-    /// Lock a user: something is wrong, and they may not sign in until it is cleared up
+    /// Lock a user
     ///
-    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
-    /// `user:user:write`.
+    /// Something is wrong, so the user can't sign in until they are unlocked.
+    ///
+    /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
+    /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/lock", method = "post", operation_id = "lockUser")]
     async fn lock(&self, command: Command<LockReason>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -59,18 +61,20 @@ impl Statuses {
 
     /// Unlock a user
     ///
-    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
-    /// `user:user:write`.
+    /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
+    /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/unlock", method = "post", operation_id = "unlockUser")]
     async fn unlock(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let unlock = UnlockUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, unlock).await
     }
 
-    /// Deactivate a user: they do not work here for now
+    /// Deactivate a user
     ///
-    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
-    /// `user:user:write`.
+    /// A deactivated user does not work for the tenant for now, and can't sign in until they are reactivated.
+    ///
+    /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
+    /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/deactivate", method = "post", operation_id = "deactivateUser")]
     async fn deactivate(&self, command: Command<DeactivateReason>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -80,27 +84,28 @@ impl Statuses {
 
     /// Reactivate a user
     ///
-    /// Where their state does not allow it, 409 `user_step_not_allowed` says what it does allow. Needs the permission
-    /// `user:user:write`.
+    /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
+    /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/reactivate", method = "post", operation_id = "reactivateUser")]
     async fn reactivate(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let reactivate = ReactivateUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, reactivate).await
     }
 
-    /// Remove a user: they are none any more, and what they signed in with is free
+    /// Remove a user
     ///
-    /// Their name stays in what they did. The tenant's last owner can't be removed.
+    /// They are no longer a user, and their e-mail address and user name can be used again. Their name stays in what they did. The tenant's
+    /// last owner can't be removed.
     #[oai(path = "/v1/user/users/:user/remove", method = "post", operation_id = "removeUser")]
     async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let remove = RemoveUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, remove).await
     }
 
-    /// Erase a user: the directory forgets who they were
+    /// Erase a user's personal data
     ///
-    /// What they did stays, in the name of an id that tells nobody who it was; files of users that were sent to be imported before
-    /// are removed. This can't be undone.
+    /// What they did stays in the history under an id that does not reveal who it was. Files of users that were uploaded for imports before
+    /// are deleted. This can't be undone.
     #[oai(path = "/v1/user/users/:user/erase", method = "post", operation_id = "eraseUser")]
     async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
         let (user_id, catalogue) = (id(&user), self.service.catalogue.clone());

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::profile::{NewProfile, ShownProfile};
 use super::{Service, Tag, form};
 
-/// The operations on users.
+/// Operations on users.
 pub struct Users {
     service: Service,
 }
@@ -24,87 +24,87 @@ impl Users {
     }
 }
 
-/// A new user.
+/// A user to be created.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"name": "Ada Lovelace", "email": "ada@example.com", "roles": ["member"]}))]
 struct NewUser {
-    /// E-mail address; no two users of a tenant share one.
+    /// E-mail address, unique in the tenant.
     #[schemars(with = "form::Email")]
     email: String,
-    /// A name to sign in with.
+    /// User name for signing in.
     #[serde(default)]
     #[schemars(with = "Option<form::UserName>")]
     user_name: Option<String>,
-    /// Full name, as it is shown.
+    /// Full name, as it is displayed.
     #[schemars(with = "form::Name")]
     name: String,
-    /// The language that they want, BCP 47, such as pt-BR.
+    /// Preferred language (BCP 47), such as pt-BR.
     #[serde(default)]
     #[schemars(with = "Option<form::Locale>")]
     locale: Option<String>,
-    /// Where their day is, such as Europe/Berlin.
+    /// Time zone, such as Europe/Berlin.
     #[serde(default)]
     #[schemars(with = "Option<form::TimeZone>")]
     time_zone: Option<String>,
-    /// The roles that they begin with: built-in ones, or the tenant's own. Not more than the caller may.
+    /// Roles to grant: built-in ones or the tenant's own. They may not allow more than the caller's permissions do.
     #[serde(default)]
     #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
     roles: Vec<String>,
-    /// The groups that they begin in.
+    /// Groups to join.
     #[serde(default)]
     #[schemars(length(max = 50))]
     groups: Vec<GroupId>,
 }
 
-/// What a user signs in with: all of it.
+/// The complete login of a user.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"email": "ada@example.com", "user_name": "ada"}))]
 struct NewLogin {
-    /// E-mail address; no two users of a tenant share one. A new one is not verified.
+    /// E-mail address, unique in the tenant. A new address is unverified.
     #[schemars(with = "form::Email")]
     email: String,
-    /// A name to sign in with.
+    /// User name for signing in.
     #[serde(default)]
     #[schemars(with = "Option<form::UserName>")]
     user_name: Option<String>,
 }
 
-/// A role.
+/// A role, by name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"role": "manager"}))]
 pub(super) struct RoleName {
-    /// Its name: built-in, or the tenant's own.
+    /// Name of the role: a built-in one or the tenant's own.
     #[schemars(with = "form::RoleName")]
     pub(super) role: String,
 }
 
-/// A user.
+/// A user of the tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "User")]
 pub(super) struct UserResource {
-    /// Their id, the subject of their tokens.
+    /// Id of the user, which is the subject of their tokens.
     id: Uuid,
-    /// Whether they may sign in, and why not.
+    /// State of the user: whether they may sign in, and if not, why.
     status: UserStatus,
     /// E-mail address.
     email: String,
-    /// Whether they have shown that it is theirs.
+    /// Whether the e-mail address is verified.
     email_verified: bool,
-    /// Whether they have shown that the telephone number of their profile is theirs.
+    /// Whether the telephone number of the profile is verified.
     phone_verified: bool,
-    /// The name that they sign in with.
+    /// User name for signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     user_name: Option<String>,
-    /// Who they are.
+    /// Profile of the user.
     profile: ShownProfile,
-    /// Their own roles; those of their groups come on top.
+    /// The user's own roles, without those of their groups.
     roles: Vec<String>,
-    /// Their groups.
+    /// Groups of the user.
     groups: Vec<GroupId>,
-    /// Their organizations.
+    /// Organizations of the user.
     organizations: Vec<OrganizationId>,
 }
 
@@ -126,7 +126,7 @@ impl Example for UserResource {
 }
 
 impl UserResource {
-    /// `uploaded`: where the picture is that they uploaded.
+    /// `uploaded`: the address of the picture that they uploaded.
     pub(super) fn new(id: Uuid, user: &User, uploaded: Option<String>) -> Self {
         Self {
             id,
@@ -145,10 +145,10 @@ impl UserResource {
 
 #[OpenApi(tag = "Tag::Users")]
 impl Users {
-    /// Add a user without an invitation
+    /// Create a user without an invitation
     ///
-    /// They may sign in at once, with a password that they set by a mailed link: `Forgot your password?` on the sign-in page, or
-    /// `POST /v1/auth/users/{user}/send-password-link`. With it they show that the address is theirs.
+    /// The user can sign in at once, after they set a password with a link sent by e-mail: through `Forgot your password?` on the sign-in
+    /// page, or `POST /v1/auth/users/{user}/send-password-link`. Using the link also verifies their e-mail address.
     #[oai(path = "/v1/user/users", method = "post", operation_id = "registerUser")]
     async fn register(&self, command: Command<NewUser>) -> Made {
         let NewUser { email, user_name, name, locale, time_zone, roles, groups } = command.body;
@@ -158,7 +158,7 @@ impl Users {
         create(&self.service.runtime, &command.request, "users", register, |id| id.uuid()).await
     }
 
-    /// A user as they are now
+    /// Get a user
     ///
     /// Needs the permission `user:user:read`.
     #[oai(path = "/v1/user/users/:user", method = "get", operation_id = "getUser")]
@@ -169,7 +169,7 @@ impl Users {
 
     /// Replace a user's profile
     ///
-    /// What is left out is gone. Needs the permission `user:user:write`.
+    /// Fields that are left out are removed. Needs the permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/change-profile", method = "post", operation_id = "changeUserProfile")]
     async fn change_profile(&self, command: Command<NewProfile>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -177,10 +177,10 @@ impl Users {
         change(&self.service.runtime, &command.request, user.0, changed).await
     }
 
-    /// Replace what a user signs in with
+    /// Replace a user's e-mail address and user name
     ///
-    /// Needs the permission `user:user:write`. For another e-mail address of one's own, a token that says when one signed in has to say that it was
-    /// within ten minutes (`sign_in_too_old`).
+    /// Needs the permission `user:user:write`. To change the caller's own e-mail address, a token that tells when the caller signed in must
+    /// be from a sign-in within the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/users/:user/change-login", method = "post", operation_id = "changeUserLogin")]
     async fn change_login(&self, command: Command<NewLogin>, user: Path<Uuid>) -> Done {
         let NewLogin { email, user_name } = command.body;
@@ -189,9 +189,9 @@ impl Users {
         change(&self.service.runtime, &command.request, user.0, changed).await
     }
 
-    /// Give a user a role
+    /// Grant a role to a user
     ///
-    /// Nobody gives a role that allows more than they may themselves.
+    /// Callers can't grant a role that allows more than they are allowed themselves.
     #[oai(path = "/v1/user/users/:user/grant-role", method = "post", operation_id = "grantUserRole")]
     async fn grant_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();
@@ -199,9 +199,9 @@ impl Users {
         change(&self.service.runtime, &command.request, user.0, granted).await
     }
 
-    /// Take a role from a user
+    /// Revoke a role from a user
     ///
-    /// The tenant's last owner (role `admin`, may sign in) stays one.
+    /// The role `admin` can't be revoked from the tenant's last owner (a user with the role `admin` who may sign in).
     #[oai(path = "/v1/user/users/:user/revoke-role", method = "post", operation_id = "revokeUserRole")]
     async fn revoke_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> Done {
         let catalogue = self.service.catalogue.clone();

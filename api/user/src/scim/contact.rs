@@ -26,7 +26,7 @@ pub(super) fn contact<'a>(
     let list = match get(resource, name) {
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(list)) if list.iter().all(Value::is_object) => list.as_slice(),
-        Some(_) => return Err(ScimError::value(format!("{name} is a list of objects"))),
+        Some(_) => return Err(ScimError::value(format!("{name} must be a list of objects"))),
     };
     let one = list.iter().find(|value| is_primary(value)).or_else(|| list.first());
     Ok(one.and_then(Value::as_object))

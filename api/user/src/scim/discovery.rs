@@ -20,7 +20,7 @@ pub(super) async fn configuration(scim: &Scim, _: Visit) -> Answer {
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer token",
-            "description": "An API key of a machine, or an access token that the tenant's issuer gave it",
+            "description": "An API key of a machine, or an access token issued to it by the tenant's authorization server",
             "specUri": "https://www.rfc-editor.org/info/rfc6750",
             "primary": true,
         }],
@@ -30,8 +30,8 @@ pub(super) async fn configuration(scim: &Scim, _: Visit) -> Answer {
 
 fn types(base: &str) -> [Value; 2] {
     [
-        ("User", "/Users", user::SCHEMA, "Somebody who uses the platform"),
-        ("Group", "/Groups", group::SCHEMA, "Users who get roles together"),
+        ("User", "/Users", user::SCHEMA, "A user of the tenant"),
+        ("Group", "/Groups", group::SCHEMA, "A group of users that get roles together"),
     ]
     .map(|(name, endpoint, schema, description)| {
         json!({
@@ -119,77 +119,73 @@ fn described(base: &str) -> [Value; 2] {
         })
     };
     [
-        schema(user::SCHEMA, "User", "Somebody who uses the platform", &user_attributes()),
-        schema(group::SCHEMA, "Group", "Users who get roles together", &group_attributes()),
+        schema(user::SCHEMA, "User", "A user of the tenant", &user_attributes()),
+        schema(group::SCHEMA, "Group", "A group of users that get roles together", &group_attributes()),
     ]
 }
 
 fn user_attributes() -> [Value; 13] {
     let none = json!({});
     let name = vec![
-        attribute("formatted", "The full name with all that belongs to it", &none),
+        attribute("formatted", "The full formatted name, including titles and suffixes", &none),
         attribute("givenName", "Given name", &none),
         attribute("familyName", "Family name", &none),
     ];
     [
         attribute(
             "userName",
-            "What they sign in with: an e-mail address, which then is theirs, or a name of 2 to 64 letters a-z, digits and . _ -",
+            "What the user signs in with: either their e-mail address, or a name of 2 to 64 characters (letters a-z, digits and . _ -)",
             &json!({ "required": true, "uniqueness": "server" }),
         ),
-        attribute("externalId", "By which the provider knows them", &json!({ "caseExact": true })),
-        attribute("name", "Their name", &json!({ "type": "complex", "subAttributes": name })),
-        required(attribute("displayName", "The full name, as it is shown; name.formatted when it is left out", &none)),
-        attribute("title", "What they do", &none),
+        attribute("externalId", "Id of the user at the identity provider", &json!({ "caseExact": true })),
+        attribute("name", "Name of the user", &json!({ "type": "complex", "subAttributes": name })),
+        required(attribute("displayName", "The full name, as it is displayed; name.formatted by default", &none)),
+        attribute("title", "Job title", &none),
         attribute(
             "locale",
-            "The language that they want, BCP 47",
+            "Preferred language (BCP 47)",
             &json!({ "canonicalValues": ["en", "de", "fr-CA", "pt-BR", "zh-Hant-TW"] }),
         ),
         attribute(
             "timezone",
-            "Where their day is: a name of the IANA time zone database",
+            "Time zone (IANA time zone database)",
             &json!({ "canonicalValues": ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo"] }),
         ),
-        required(attribute(
-            "active",
-            "Whether they may sign in; true when nothing is said",
-            &json!({ "type": "boolean" }),
-        )),
+        required(attribute("active", "Whether the user may sign in; true by default", &json!({ "type": "boolean" }))),
         required(several(
             "emails",
-            "Their e-mail address; where userName is one it may be left out",
+            "E-mail address of the user; may be left out if userName is an e-mail address",
             "readWrite",
-            contact("The address", &[], &["work", "home", "other"]),
+            contact("E-mail address", &[], &["work", "home", "other"]),
         )),
         several(
             "phoneNumbers",
-            "Their telephone number",
+            "Telephone number of the user",
             "readWrite",
             contact(
-                "E.164, such as +4930123456",
+                "Telephone number (E.164), such as +4930123456",
                 &["+4930123456", "+12015550123"],
                 &["work", "home", "mobile", "fax", "pager", "other"],
             ),
         ),
-        several("addresses", "Their postal address", "readWrite", postal_address()),
-        several("groups", "The groups that they are in", "readOnly", reference("Group", &read_only())),
+        several("addresses", "Postal address of the user", "readWrite", postal_address()),
+        several("groups", "Groups of which the user is a member", "readOnly", reference("Group", &read_only())),
         several(
             "roles",
-            "The roles that they have besides those of their groups",
+            "The user's own roles, without those of their groups",
             "readOnly",
-            vec![attribute("value", "Its name", &none)],
+            vec![attribute("value", "Name", &none)],
         ),
     ]
 }
 
 fn group_attributes() -> [Value; 3] {
     [
-        attribute("displayName", "Its name", &json!({ "required": true, "uniqueness": "server" })),
-        attribute("externalId", "By which the provider knows it", &json!({ "caseExact": true })),
+        attribute("displayName", "Name", &json!({ "required": true, "uniqueness": "server" })),
+        attribute("externalId", "Id of the group at the identity provider", &json!({ "caseExact": true })),
         several(
             "members",
-            "Who is in it",
+            "Members of the group",
             "readWrite",
             reference("User", &json!({ "mutability": "immutable", "canonicalValues": ["User"] })),
         ),
@@ -206,16 +202,20 @@ fn contact(description: &str, examples: &[&str], purposes: &[&str]) -> Vec<Value
 fn postal_address() -> Vec<Value> {
     let none = json!({});
     let parts = vec![
-        attribute("formatted", "The whole address as it is written out; kept beside its parts as it is said", &none),
-        attribute("streetAddress", "Street and number, in one line or several, of up to 300 characters", &none),
+        attribute("formatted", "The complete formatted address; stored as sent, in addition to the components", &none),
+        attribute("streetAddress", "Street and number, in one or more lines, up to 300 characters", &none),
         attribute("locality", "City, town or village", &none),
         attribute("region", "State, province, prefecture or county", &none),
         attribute(
             "postalCode",
-            "Postal code, of up to 20 characters",
+            "Postal code, up to 20 characters",
             &json!({ "canonicalValues": ["10117", "SW1Y 4JH", "150-0001"] }),
         ),
-        attribute("country", "ISO 3166-1 alpha-2", &json!({ "canonicalValues": ["DE", "GB", "JP", "US"] })),
+        attribute(
+            "country",
+            "Country code (ISO 3166-1 alpha-2)",
+            &json!({ "canonicalValues": ["DE", "GB", "JP", "US"] }),
+        ),
     ];
     [parts, kind(&["work", "home", "other"])].concat()
 }
@@ -223,10 +223,10 @@ fn postal_address() -> Vec<Value> {
 /// What a value of several is for, and whether it is the one.
 fn kind(purposes: &[&str]) -> Vec<Value> {
     vec![
-        attribute("type", "What it is for; work where nothing is said", &json!({ "canonicalValues": purposes })),
+        attribute("type", "Purpose; work by default", &json!({ "canonicalValues": purposes })),
         attribute(
             "primary",
-            "Whether it is the preferred one; of several that one is kept, and true where nothing is said",
+            "Whether it is the preferred value; true by default. Of several values, only the primary one is stored",
             &json!({ "type": "boolean" }),
         ),
     ]
@@ -235,14 +235,14 @@ fn kind(purposes: &[&str]) -> Vec<Value> {
 /// The sub-attributes of another resource that is named.
 fn reference(what: &str, kind: &Value) -> Vec<Value> {
     vec![
-        attribute("value", "Its id", &json!({ "mutability": "immutable" })),
+        attribute("value", "Id of the resource", &json!({ "mutability": "immutable" })),
         attribute(
             "$ref",
-            "Where it is",
+            "URI of the resource",
             &json!({ "type": "reference", "referenceTypes": [what], "mutability": "immutable" }),
         ),
-        attribute("display", "Its name", &read_only()),
-        attribute("type", "What it is", kind),
+        attribute("display", "Name", &read_only()),
+        attribute("type", "Type of the resource", kind),
     ]
 }
 

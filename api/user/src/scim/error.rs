@@ -69,7 +69,7 @@ impl ScimError {
     /// It is of another version than `If-Match` names.
     pub(super) fn version_differs(wanted: &Versions, actual: u64) -> Self {
         let detail = format!(
-            "If-Match names {wanted}, the current version is {actual}; read it again, then decide (version_differs)"
+            "If-Match has version {wanted}, but the current version is {actual}; read the resource again, then decide (version_differs)"
         );
         Self::of(StatusCode::PRECONDITION_FAILED, detail)
     }
@@ -124,7 +124,7 @@ fn attribute(pointer: &str) -> &str {
             _ => "addresses",
         },
         "address_type" => "addresses.type",
-        "email" => "emails, or userName where that is the address",
+        "email" => "emails, or userName if that is the address",
         "email_type" => "emails.type",
         "external_id" => "externalId",
         "family_name" => "name.familyName",

@@ -68,7 +68,7 @@ pub(super) async fn candidates(
     }
     if rows.len() as i64 > LOOKED_THROUGH {
         let detail =
-            format!("the tenant has more than {LOOKED_THROUGH} groups: ask for one by displayName eq or externalId eq");
+            format!("the tenant has more than {LOOKED_THROUGH} groups: filter by displayName eq or externalId eq");
         return Err(ScimError::too_many(detail));
     }
     // Members cost much: they are read for what is shown. Of a filter that is about one of them, that one's groups are looked up.
@@ -195,7 +195,8 @@ async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(Arc<Group>, u64),
 /// Who is in a group, by name.
 async fn rows(tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result<Vec<(Uuid, String)>, ScimError> {
     rows_within(tables, tenant, group, MOST_MEMBERS).await?.ok_or_else(|| {
-        let detail = format!("the group has more than {MOST_MEMBERS} members: ask with excludedAttributes=members");
+        let detail =
+            format!("the group has more than {MOST_MEMBERS} members: request it with excludedAttributes=members");
         ScimError::too_many(detail)
     })
 }

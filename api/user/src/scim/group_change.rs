@@ -74,10 +74,10 @@ impl Change {
             Members::Moved { join, leave } => (join, leave),
             Members::Exactly(wanted) => (&wanted - before, before - &wanted),
         };
-        for (list, what) in [(&join, "come"), (&leave, "go")] {
+        for (list, what) in [(&join, "to add"), (&leave, "to remove")] {
             if list.len() > lengths::KEPT_MEMBERS {
                 let detail = format!(
-                    "{} members {what}; {} can in one request, which is carried out whole or not at all: send them in several",
+                    "{} members {what}; at most {} are allowed in one request, which is applied as a whole: split it into several",
                     list.len(),
                     lengths::KEPT_MEMBERS
                 );
@@ -97,7 +97,7 @@ impl Change {
                     self.name = Some(name.to_owned());
                     Ok(())
                 }
-                _ => Err(ScimError::value("displayName is a text, and can't be removed")),
+                _ => Err(ScimError::value("displayName must be a string, and can't be removed")),
             };
         }
         if is("externalId") {
@@ -112,7 +112,7 @@ impl Change {
             return Ok(());
         }
         if sub.is_some() {
-            return Err(ScimError::mutability("of members nothing can be written but who they are"));
+            return Err(ScimError::mutability("only value can be written of a member"));
         }
         match (act, filter) {
             (Act::Add, None) => self.join(users(&value)?),
@@ -121,9 +121,11 @@ impl Change {
             (Act::Remove, None) => self.leave(users(&value)?),
             (Act::Remove, Some(filter)) => match filter.only_equal_to("value").map(str::parse) {
                 Some(Ok(user)) => self.leave(vec![user]),
-                _ => return Err(ScimError::path("members are removed by members[value eq \"<id>\"]")),
+                _ => return Err(ScimError::path("remove members with the path members[value eq \"<id>\"]")),
             },
-            (Act::Add | Act::Replace, Some(_)) => return Err(ScimError::path("members are added without a filter")),
+            (Act::Add | Act::Replace, Some(_)) => {
+                return Err(ScimError::path("a path with a filter can't be used to add members"));
+            }
         }
         Ok(())
     }
@@ -165,18 +167,16 @@ fn users(value: &Value) -> Result<Vec<UserId>, ScimError> {
         one => std::slice::from_ref(one),
     };
     if list.len() as i64 > MOST_MEMBERS {
-        return Err(ScimError::too_many(format!("{} members; allowed are {MOST_MEMBERS}", list.len())));
+        return Err(ScimError::too_many(format!("{} members; at most {MOST_MEMBERS} are allowed", list.len())));
     }
     let user = |(place, member): (usize, &Value)| {
         let said = |name: &str| member.as_object().map_or(Ok(None), |member| sent(member, name));
         if said("type")?.is_some_and(|kind| !kind.eq_ignore_ascii_case("User")) {
-            return Err(ScimError::value(format!(
-                "member {place} is no user: groups have users in them, and no groups"
-            )));
+            return Err(ScimError::value(format!("member {place} is not a user: only users can be members of groups")));
         }
         let id = said("value")?;
         id.and_then(|id| id.parse().ok())
-            .ok_or_else(|| ScimError::value(format!("member {place} has no value that is a user's id")))
+            .ok_or_else(|| ScimError::value(format!("the value of member {place} is not a user's id")))
     };
     list.iter().enumerate().map(user).collect()
 }

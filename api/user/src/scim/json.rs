@@ -18,7 +18,7 @@ pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
         // What is JSON is wrong in this one way only.
         Err(error) if error.is_data() => {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Err(ScimError::syntax(format!("an attribute is there twice ({place}); names are the same in any case")))
+            Err(ScimError::syntax(format!("an attribute appears twice ({place}); names are case-insensitive")))
         }
         _ => serde_json::from_slice(body).map_err(|_| ScimError::syntax("the body is not a JSON object")),
     }
@@ -37,7 +37,7 @@ impl<'de> Visitor<'de> for Once {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON in which no member is there twice")
+        f.write_str("JSON without duplicate members")
     }
 
     fn visit_unit<E>(self) -> Result<Self, E> {
@@ -175,7 +175,7 @@ mod tests {
         ] {
             let refused = read(twice.as_bytes()).unwrap_err();
             assert_eq!(refused.scim_type, Some("invalidSyntax"), "{twice}");
-            assert!(refused.detail.starts_with("an attribute is there twice (line 1, column "), "{}", refused.detail);
+            assert!(refused.detail.starts_with("an attribute appears twice (line 1, column "), "{}", refused.detail);
         }
         for none in ["", "[1]", "7", "{", r#"{"a":1}{"a":1}"#, r#"{"a":1,"a""#] {
             assert_eq!(read(none.as_bytes()).unwrap_err().scim_type, Some("invalidSyntax"), "{none}");

@@ -39,7 +39,7 @@ impl Asked {
     pub(super) fn of(visit: &Visit) -> Result<Self, ScimError> {
         let number = |name: &str| match visit.parameter(name) {
             None => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|_| ScimError::value(format!("{name} is no number"))),
+            Some(text) => text.parse().map(Some).map_err(|_| ScimError::value(format!("{name} must be a number"))),
         };
         Self::new(visit.parameter("filter"), number("startIndex")?, number("count")?, Shown::of(visit))
     }
@@ -48,7 +48,7 @@ impl Asked {
     pub(super) fn read(body: &Map<String, Value>) -> Result<Self, ScimError> {
         let number = |name: &str| match get(body, name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_i64().map(Some).ok_or_else(|| ScimError::value(format!("{name} is no number"))),
+            Some(value) => value.as_i64().map(Some).ok_or_else(|| ScimError::value(format!("{name} must be a number"))),
         };
         let names = |name: &str| {
             let list = get(body, name).and_then(Value::as_array).into_iter().flatten();

@@ -14,7 +14,7 @@ pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
 
 /// `POST /Me`: nobody makes themselves a user here.
 pub(super) async fn create(_: &Scim, _: Visit) -> Answer {
-    Err(ScimError::of(StatusCode::NOT_IMPLEMENTED, "nobody makes themselves a user this way; make users at /Users"))
+    Err(ScimError::of(StatusCode::NOT_IMPLEMENTED, "users can't be created at /Me; create them at /Users"))
 }
 
 /// `PUT /Me`

@@ -41,7 +41,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn read(text: &str) -> Result<Self, ScimError> {
-        let invalid = || ScimError::path(format!("{text:?} is no path"));
+        let invalid = || ScimError::path(format!("{text:?} is not a valid path"));
         let Some(text) = without_schema(text.trim()) else {
             return Ok(Self { attribute: text.trim().to_owned(), filter: None, sub: None });
         };
@@ -63,18 +63,18 @@ impl Target {
 /// The operations of a request. One without a path is several: one for each attribute of its value.
 pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, ScimError> {
     let list = get(body, "Operations").and_then(Value::as_array);
-    let list = list.ok_or_else(|| ScimError::syntax("Operations is missing: a list of operations"))?;
+    let list = list.ok_or_else(|| ScimError::syntax("Operations, a list of operations, is missing"))?;
     let mut operations = Vec::new();
     for (place, operation) in list.iter().enumerate() {
         let operation =
-            operation.as_object().ok_or_else(|| ScimError::syntax(format!("operation {place} is no object")))?;
+            operation.as_object().ok_or_else(|| ScimError::syntax(format!("operation {place} must be an object")))?;
         // In any case: widely used providers send `Add` and `Replace`.
         let act = get(operation, "op").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
         let act = match act.as_str() {
             "add" => Act::Add,
             "replace" => Act::Replace,
             "remove" => Act::Remove,
-            _ => return Err(ScimError::syntax(format!("operation {place}: op is add, replace or remove"))),
+            _ => return Err(ScimError::syntax(format!("operation {place}: op must be add, replace or remove"))),
         };
         let value = get(operation, "value").cloned().unwrap_or(Value::Null);
         match get(operation, "path").and_then(Value::as_str) {
@@ -82,7 +82,9 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
             None if act == Act::Remove => return Err(ScimError::no_target("remove needs a path")),
             None => {
                 let Value::Object(attributes) = value else {
-                    return Err(ScimError::syntax(format!("operation {place} has no path, so its value is an object")));
+                    return Err(ScimError::syntax(format!(
+                        "operation {place} has no path, so its value must be an object"
+                    )));
                 };
                 for (path, value) in attributes {
                     // A schema's own object holds its attributes; that of another schema none that we keep.
@@ -101,7 +103,7 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
         }
     }
     if operations.len() > MOST {
-        return Err(ScimError::too_many(format!("{} operations; allowed are {MOST}", operations.len())));
+        return Err(ScimError::too_many(format!("{} operations; at most {MOST} are allowed", operations.len())));
     }
     Ok(operations)
 }
@@ -142,7 +144,7 @@ fn few(attribute: &str, value: &Value) -> Result<(), ScimError> {
     match size(value) {
         0..=MOST_VALUES => Ok(()),
         found => Err(ScimError::too_many(format!(
-            "{attribute}: {found} values, with all that is within them; allowed are {MOST_VALUES}"
+            "{attribute}: {found} values, including nested ones; at most {MOST_VALUES} are allowed"
         ))),
     }
 }
@@ -222,13 +224,13 @@ fn listed(
                                 set(there, name, value.clone());
                             }
                         }
-                        (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
+                        (None, _) => return Err(ScimError::value(format!("{attribute}: a value must be an object"))),
                     }
                 }
             }
         }
         (Act::Replace, false) if filter.is_some() => {
-            return Err(ScimError::no_target(format!("no value of {attribute} is as the path describes it")));
+            return Err(ScimError::no_target(format!("no value of {attribute} matches the path")));
         }
         // What is added and is not there yet begins as the path describes it: `emails[type eq "work"].value`.
         (Act::Add | Act::Replace, false) => {
@@ -236,7 +238,7 @@ fn listed(
             match (sub, value) {
                 (Some(sub), value) => set(&mut new, sub, value),
                 (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
-                (None, _) => return Err(ScimError::value(format!("{attribute}: a value is an object"))),
+                (None, _) => return Err(ScimError::value(format!("{attribute}: a value must be an object"))),
             }
             written.push(list.len());
             list.push(Value::Object(new));

@@ -84,8 +84,7 @@ pub(super) async fn candidates(
         let rows = people::page_present(tables, tenant, 0, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
         if rows.len() as i64 > LOOKED_THROUGH {
             let detail = format!(
-                "the tenant has more than {LOOKED_THROUGH} users, so a filter must say that userName, emails, externalId or id \
-                 is equal to something (and what else it likes)"
+                "the tenant has more than {LOOKED_THROUGH} users, so a filter must compare userName, emails, externalId or id by eq; further conditions can be added with and"
             );
             return Err(ScimError::too_many(detail));
         }
@@ -229,26 +228,26 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     let address = contact(resource, "addresses")?;
     let active = match get(resource, "active") {
         None | Some(Value::Null) => true,
-        Some(active) => flag(active).ok_or_else(|| ScimError::value("active is true or false"))?,
+        Some(active) => flag(active).ok_or_else(|| ScimError::value("active must be true or false"))?,
     };
     let login = if user_name.contains('@') {
         // Who leaves leaves, whatever else is said of them.
         if active && email.is_some_and(|email| kernel::folded(&email) != kernel::folded(&user_name)) {
             return Err(ScimError::value(
-                "userName is an e-mail address, which then is theirs, and emails has another one: say the same in both, or a userName \
-                 that is no address",
+                "userName is an e-mail address and emails has another one: use the same address in both, or a userName that is not an e-mail address",
             ));
         }
         LoginFields { email: user_name.clone(), user_name: None }
     } else {
-        let email =
-            email.ok_or_else(|| ScimError::value("emails is missing: a user has an address, userName is none"))?;
+        let email = email.ok_or_else(|| {
+            ScimError::value("emails is missing, and userName is not an e-mail address: a user must have one")
+        })?;
         LoginFields { email, user_name: Some(user_name.clone()) }
     };
     let name = match get(resource, "name") {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(name)) => name.clone(),
-        Some(_) => return Err(ScimError::value("name is an object: givenName, familyName, formatted")),
+        Some(_) => return Err(ScimError::value("name must be an object with givenName, familyName and formatted")),
     };
     let (given_name, family_name) = (sent(&name, "givenName")?, sent(&name, "familyName")?);
     let formatted_name = sent(&name, "formatted")?;
@@ -456,5 +455,5 @@ fn time(at: chrono::DateTime<chrono::Utc>) -> String {
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {
     tracing::warn!(%error, "the read models can't be read for SCIM");
-    ScimError::of(StatusCode::SERVICE_UNAVAILABLE, "the directory does not answer; try again")
+    ScimError::of(StatusCode::SERVICE_UNAVAILABLE, "the directory is not available; try again")
 }

@@ -32,7 +32,7 @@ impl Visit {
             request.raw_path_param("id").or_else(|| request.raw_path_param("name")).unwrap_or_default().to_owned();
         let query = parameters(&request)?;
         let body = request.take_body().into_bytes_limit(incoming.limits.body).await.map_err(|_| {
-            let detail = format!("the body is cut short, or longer than {} bytes", incoming.limits.body);
+            let detail = format!("the body is incomplete, or longer than {} bytes", incoming.limits.body);
             ScimError::of(StatusCode::PAYLOAD_TOO_LARGE, detail)
         })?;
         Ok(Self {
@@ -76,7 +76,7 @@ impl Visit {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if ![super::MEDIA_TYPE, "application/json"].iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
-            let detail = format!("send {} or application/json", super::MEDIA_TYPE);
+            let detail = format!("send the body as {} or application/json", super::MEDIA_TYPE);
             return Err(ScimError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         json::read(&self.body)
@@ -111,7 +111,7 @@ fn parameters(request: &poem::Request) -> Result<HashMap<String, String>, ScimEr
     let mut parameters = HashMap::new();
     for (name, value) in query {
         if parameters.insert(name.to_ascii_lowercase(), value).is_some() {
-            return Err(ScimError::value("a parameter is there twice; names are the same in any case"));
+            return Err(ScimError::value("a parameter appears twice; names are case-insensitive"));
         }
     }
     Ok(parameters)

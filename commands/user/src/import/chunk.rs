@@ -104,7 +104,7 @@ async fn importers_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BT
     let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
     let Ok(subject) = subject else { return Ok(None) };
     let inactive = || {
-        let detail = "whoever asked for this import may not sign in any more, so it does not go on";
+        let detail = "the requester of this import can't sign in any more, so it was stopped";
         Refusal::forbidden("importer_inactive", detail)
     };
     if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
@@ -128,14 +128,14 @@ impl TakeUsers {
             if work.now().signed_duration_since(later.asked_at) <= WORD_OF_A_TOKEN {
                 return Ok(None);
             }
-            let detail = "whoever asked for this import is neither a user nor a machine of the tenant, and that their token allowed it \
-                          is too long ago (an hour), so it does not go on; send the file again";
+            let detail = "the requester of this import is neither a user nor a machine of the tenant, and the permissions in their token count for one hour only, so it was stopped; send the file again";
             return Err(Refusal::forbidden("importer_unknown", detail));
         };
         let may = allowed(work, &self.asked.catalogue, roles).await?.permissions;
         for needed in [Self::PERMISSION, self.asked.permission()] {
             if !may.contains(needed) {
-                let detail = "whoever asked for this import may not do so any more (permission), so it does not go on";
+                let detail =
+                    "the requester of this import no longer has the permission (permission), so it was stopped";
                 return Err(Refusal::forbidden("importer_not_allowed", detail).with("permission", needed));
             }
         }
@@ -179,7 +179,8 @@ impl TakeUsers {
             return Ok(Ok(groups));
         }
         let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
-        let detail = format!("they could do what whoever imports may not: {}", kernel::some_of(&exceeding));
+        let detail =
+            format!("they would have permissions that the requester does not have: {}", kernel::some_of(&exceeding));
         Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
     }
 

@@ -166,7 +166,7 @@ pub(super) fn again(seen: &mut HashMap<String, u64>, row: &UserRow, checks: &mut
         if let Some(line) = seen.get(name) {
             let pointer = if Some(name) == email { "/email" } else { "/user_name" };
             let detail =
-                format!("somebody on line {line} signs in with the same; what is typed to sign in means one user");
+                format!("line {line} has the same e-mail address or user name; each may belong to one user only");
             checks.refuse(pointer, "duplicate_in_file", detail);
         }
     }

@@ -54,8 +54,8 @@ fn meaning(word: &str) -> String {
         "email" => "see your e-mail address".to_owned(),
         "phone" => "see your telephone number".to_owned(),
         "address" => "see your postal address".to_owned(),
-        "offline_access" => "go on while you are away".to_owned(),
-        "api" => "do all that you may do here".to_owned(),
+        "offline_access" => "keep access while you are away".to_owned(),
+        "api" => "do everything that you may do here".to_owned(),
         permission => format!("use the permission {permission}, as far as you have it"),
     }
 }

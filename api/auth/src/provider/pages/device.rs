@@ -56,8 +56,8 @@ pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
         p { "A device with " strong { (page.client) } " asks for your consent to" }
         (scope_list(page.scope))
         p { "It shows the code " strong.code { (page.code) } "." }
-        p { strong { "Say yes only if you have the device before you and began this yourself." }
-            " Nobody who calls or writes to you needs this code." }
+        p { strong { "Allow this only if you have the device in front of you and started this yourself." }
+            " Nobody who calls or writes to you needs this code; do not share it." }
         p.quiet { "You are signed in as " (page.person) "." }
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);

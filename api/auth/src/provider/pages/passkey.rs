@@ -39,7 +39,7 @@ impl PasskeyForm {
     pub(super) fn make(&self, name: &str) -> Markup {
         html! {
             form method="post" action=(self.action) data-passkey="make" data-options=(self.options)
-                data-failed="Your browser has made no passkey. Try again, or with another device."
+                data-failed="Your browser has made no passkey. Try again, or use another device."
                 data-there="This device has a passkey of yours already." hidden {
                 p.alert role="alert" data-failed hidden {}
                 input type="hidden" name="pending" value=(self.pending);
@@ -90,7 +90,7 @@ pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
     let at = |path: &str| format!("/t/{}/account/passkeys/{path}", page.slug);
     let body = html! {
         (alert(page.error))
-        p { "With a passkey you sign in by your finger, face or PIN, without a password. Who has one is asked for it after the password, too." }
+        p { "With a passkey you sign in with your fingerprint, face or PIN, without a password. If you sign in with your password, you are asked for the passkey as well." }
         @if !page.passkeys.is_empty() {
             ul.list aria-label="Your passkeys" {
                 @for passkey in page.passkeys { (shown(passkey, &at("rename"), &at("remove"))) }
@@ -104,13 +104,13 @@ pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
         @match page.make {
             Some(make) => {
                 p.quiet data-without-passkeys {
-                    "Your browser has to know passkeys, and to run the script of this page."
+                    "Your browser has to support passkeys, and JavaScript has to be enabled."
                 }
                 (make.make(page.name))
             }
             None => p.quiet {
                 @if page.passkeys.is_empty() { "Passkeys can't be used at this address." }
-                @else { "You have as many as there can be. Remove one first." }
+                @else { "You have the maximum number of passkeys. Remove one first." }
             }
         }
         p.after { a href=(format!("/t/{}/account", page.slug)) { "Your account" } }
@@ -136,7 +136,7 @@ fn shown(passkey: &ShownPasskey<'_>, rename: &str, remove: &str) -> Markup {
                         None => "not used yet",
                     }
                     ", since " time datetime=(passkey.enrolled) { (passkey.enrolled) }
-                    @if passkey.synced { ", may be on several of your devices" }
+                    @if passkey.synced { ", may be on several of your devices (synced)" }
                 }
                 form method="post" action=(remove) {
                     input type="hidden" name="passkey" value=(passkey.id);

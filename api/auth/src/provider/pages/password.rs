@@ -57,7 +57,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
         (alert(page.error))
         form method="post" action=(page.action) {
             input type="hidden" name="username" value=(page.login) autocomplete="username";
-            label for="old" { "Present password" }
+            label for="old" { "Current password" }
             input #old name="old" type="password" autocomplete="current-password" required maxlength="256" autofocus;
             (new_password_field(false))
             label.choice for="elsewhere" {
@@ -73,7 +73,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
 /// The page of who forgot their password.
 pub fn forgot(tenant: &Brand, action: &str) -> Response {
     let body = html! {
-        p { "We mail you a link with which you set a new one." }
+        p { "We will send you a link to set a new password." }
         form method="post" action=(action) {
             label for="login" { "E-mail address or user name" }
             input #login name="login" type="text" autocomplete="username" autocapitalize="none" spellcheck="false"

@@ -24,7 +24,7 @@ pub struct Registration<'p> {
 pub fn registration(page: &Registration<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
-        p { "We mail you a link with which you go on." }
+        p { "We will send you a link to continue." }
         (alert(page.error))
         form method="post" action=(page.action) {
             label for="email" { "Your e-mail address" }

@@ -32,12 +32,12 @@ pub fn required(page: &RequiredPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
         (alert(page.error))
-        p { (page.tenant.name) " asks you for more than a password. Add one of these, and you are in." }
+        p { (page.tenant.name) " asks you for more than a password. Add one of these to sign in." }
         @if let Some(passkey) = page.passkey {
-            div data-with-passkeys hidden { h2 { "A passkey" } p { "Your finger, face or PIN." } (passkey.make("Passkey 1")) }
+            div data-with-passkeys hidden { h2 { "A passkey" } p { "Use your fingerprint, face or PIN." } (passkey.make("Passkey 1")) }
         }
         h2 { "An authenticator" }
-        p { "An app that shows codes: scan this with it, and type the code that it shows." }
+        p { "An app that shows codes: scan this QR code with it, and enter the code that it shows." }
         (key(page.picture, page.secret))
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);

@@ -37,7 +37,7 @@ pub fn code(page: &CodePage<'_>) -> Response {
             div.row { button.second[page.passkey.is_some()] type="submit" { "Go on" } }
         }
         @if page.authenticator {
-            p.after.quiet { "Without your device, type one of your recovery codes instead." }
+            p.after.quiet { "If you do not have your device, enter one of your recovery codes instead." }
         }
     };
     let title = if page.passkey.is_some() { "Show that it is you" } else { "Your code" };
@@ -66,7 +66,7 @@ pub fn enrol(page: &EnrolPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
         (alert(page.error))
-        p { "Scan this with an authenticator, an app that shows codes, and type the code that it shows." }
+        p { "Scan this QR code with an authenticator app, and enter the code that it shows." }
         (key(page.picture, page.secret))
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
@@ -110,7 +110,7 @@ pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
 /// Recovery codes, this once.
 pub fn recovery_codes(tenant: &Brand, codes: &[String], then: &str) -> Response {
     let body = html! {
-        p { "Each of these codes lets you in once, without your device. Keep them where you find them; they are shown this once." }
+        p { "Each of these codes lets you sign in once without your device. Keep them in a safe place; they are shown only once." }
         ol.codes { @for code in codes { li { span.code { (code) } } } }
         p { a href=(then) { "I have them" } }
     };
@@ -133,7 +133,7 @@ pub(super) fn key(picture: Option<&str>, secret: &str) -> Markup {
         @if let Some(picture) = picture {
             div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
         }
-        p.quiet { "Or type this key: " span.code { (groups.join(" ")) } }
+        p.quiet { "Or enter this key: " span.code { (groups.join(" ")) } }
     }
 }
 

@@ -23,11 +23,10 @@ use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 const LONGEST_FORM: usize = 512 << 10;
 
 /// What is said of what was said before.
-const REPLAYED: &str = "You were signed in with this answer of your organization already. Begin again.";
+const REPLAYED: &str = "This answer of your organization was already used. Start again.";
 
 /// What is said to who comes in by an address that somebody else's account may have.
-const UNSHOWN: &str = "Somebody signs in with this address otherwise, and has not shown that it is theirs. If that is you, sign in that way \
-                       and verify it; if not, tell an administrator.";
+const UNSHOWN: &str = "An account with this address exists and signs in another way, and its address is not verified. If it is yours, sign in that way and verify the address; if not, tell an administrator.";
 
 /// What was believed, sealed into the address that the browser is sent on to.
 #[derive(Serialize, Deserialize)]
@@ -108,7 +107,7 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let Some(said) = said else { return Ok(expired(&visit)) };
     let asked = if let Some(request) = &said.request {
         let Some(asked) = provider.asked(&visit, &connection, request).await? else {
-            let text = "You were not sent to your organization by this browser, or too long ago. Begin again.";
+            let text = "This sign-in was not started in this browser, or too long ago. Start again.";
             return refuse(provider, &visit, None, "saml_browser", text).await;
         };
         Some(asked)
@@ -117,7 +116,7 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     };
     let leeway = provider.authority.settings().leeway;
     if asked.as_ref().is_some_and(|asked| asked.fresh && said.sign_in.authenticated_at < asked.at - leeway) {
-        let text = "The application wants you to show anew who you are, and your organization did not ask you.";
+        let text = "The application requires a new sign-in, but your organization did not ask you to sign in again.";
         return refuse(provider, &visit, None, "saml_not_fresh", text).await;
     }
     let goal = match Goal::read(provider, &visit, asked.map_or(Then::Account, |asked| asked.then)).await? {
@@ -151,11 +150,11 @@ impl Unadmitted {
     }
 
     fn unknown() -> Self {
-        Self::new(None, "unknown", "You are no user here yet. Ask somebody who may to invite you.")
+        Self::new(None, "unknown", "You are not a user here yet. Ask an administrator to invite you.")
     }
 
     fn may_not(person: &Person) -> Self {
-        Self::new(Some(person.id), "may_not_sign_in", "You may not sign in now.")
+        Self::new(Some(person.id), "may_not_sign_in", "You can't sign in now.")
     }
 }
 
@@ -231,7 +230,7 @@ async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason
 
 /// What they see who are known in a moment: the same answer again is none.
 fn late(visit: &Visit) -> Response {
-    let text = "Who you are is not known here yet. Go back to the application in a moment, and begin again.";
+    let text = "Your user is not known here yet. Go back to the application in a moment, and start again.";
     pages::message(&visit.brand, StatusCode::SERVICE_UNAVAILABLE, "You are not signed in yet", text)
 }
 

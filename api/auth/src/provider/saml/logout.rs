@@ -125,7 +125,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farew
         Some(Delivery::Redirect(url)) => see_other(&url),
         Some(Delivery::Post(form)) => {
             let title = if done { SIGNED_OUT } else { NOT_THIS };
-            pages::bringing(&visit.brand, (title, "Go on, so that your organization knows it."), &form)
+            pages::bringing(&visit.brand, (title, "Continue to tell your organization."), &form)
         }
         None if done => signed_out(visit, true),
         None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
@@ -249,7 +249,7 @@ pub(in crate::provider) fn sent_on(visit: &Visit, asked: &Delivery) -> Response 
         Delivery::Redirect(url) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
         Delivery::Redirect(url) => see_other(url),
         Delivery::Post(form) => {
-            let text = "You are signed out here. Go on, so that your organization signs you out, too.";
+            let text = "You are signed out here. Continue to be signed out of your organization, too.";
             pages::bringing(&visit.brand, ("Sign out of your organization", text), form)
         }
     }

@@ -174,7 +174,7 @@ impl Provider {
         let asked = Asked { request, connection: connection.id, then, fresh, at };
         let cookie = self.keep(visit, ON_REQUEST, asked).await?;
         if cookie.len() > LONGEST_COOKIE {
-            return Err(OAuthError::invalid_request("what the application asks for is too long to be kept meanwhile"));
+            return Err(OAuthError::invalid_request("the request of the application is too long to be kept"));
         }
         let key = self.tenant_key(visit).await?;
         let id = Opaque { id: request, generation: 0 }.write(visit.tenant.id, Use::SamlRequest, &key);
@@ -196,15 +196,15 @@ impl Provider {
 
 /// One answer for connections that never were, another tenant's, and deactivated ones.
 fn unknown() -> OAuthError {
-    Refusal::not_found("not_found", "no identity provider is connected under this address").into()
+    Refusal::not_found("not_found", "there is no connected identity provider at this address").into()
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
     tracing::warn!(%error, "the read models can't be asked for identity providers");
-    Refusal::unavailable("read_model_unavailable", "identity providers can't be looked up now; try again")
+    Refusal::unavailable("read_model_unavailable", "identity providers can't be looked up now; try again later")
 }
 
 fn unusable(fault: &saml::Fault) -> Refusal {
     tracing::error!(%fault, "a SAML connection or key can't be used");
-    Refusal::internal("saml_unusable", "this connection can't be used; the server's log says why")
+    Refusal::internal("saml_unusable", "this connection can't be used; see the server's log for the reason")
 }

@@ -13,13 +13,13 @@ const DEEPEST: usize = 20;
 /// Reads a filter.
 pub(super) fn read(text: &str) -> Result<Filter, ScimError> {
     if text.len() > LONGEST {
-        return Err(ScimError::filter(format!("a filter has at most {LONGEST} bytes")));
+        return Err(ScimError::filter(format!("a filter can have at most {LONGEST} bytes")));
     }
     let mut parser = Parser { words: words(text)?, at: 0 };
     let filter = parser.either(0)?;
     match parser.words.get(parser.at) {
         None => Ok(filter),
-        Some(word) => Err(ScimError::filter(format!("{word:?} was not expected there"))),
+        Some(word) => Err(ScimError::filter(format!("{word:?} is not expected here"))),
     }
 }
 
@@ -35,10 +35,12 @@ fn comparable(path: &Path, operator: Operator, value: &Value) -> Result<(), Scim
     let by_order = matches!(operator, Greater | GreaterOrEqual | Less | LessOrEqual);
     let by_part = matches!(operator, Contains | StartsWith | EndsWith);
     if (by_order || by_part) && (value.is_boolean() || value.is_null() || is_one_of(BOOLEANS)) {
-        return Err(ScimError::filter(format!("{last}: what is true or false is compared by eq and ne")));
+        return Err(ScimError::filter(format!("{last}: booleans can only be compared by eq and ne")));
     }
     if is_one_of(TIMES) && !by_part && value.as_str().and_then(time).is_none() {
-        return Err(ScimError::filter(format!("{last} is compared with a time, such as \"2026-05-13T04:42:34Z\"")));
+        return Err(ScimError::filter(format!(
+            "{last} must be compared with a time, such as \"2026-05-13T04:42:34Z\""
+        )));
     }
     Ok(())
 }
@@ -74,11 +76,11 @@ fn words(text: &str) -> Result<Vec<Word>, ScimError> {
             continue;
         }
         if first == '"' {
-            let end = end_of_text(rest).ok_or_else(|| ScimError::filter("a text has no end"))?;
+            let end = end_of_text(rest).ok_or_else(|| ScimError::filter("a string is not terminated"))?;
             let value: Value =
-                serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a text can't be read"))?;
+                serde_json::from_str(&rest[..end]).map_err(|_| ScimError::filter("a string can't be parsed"))?;
             if value.as_str().is_some_and(|text| text.contains('\0')) {
-                return Err(ScimError::filter("a text has a NUL, which nothing has that could be looked for"));
+                return Err(ScimError::filter("a string contains a NUL character, which no attribute can contain"));
             }
             words.push(Word::Value(value));
             rest = &rest[end..];
@@ -146,7 +148,7 @@ impl Parser {
 
     fn one(&mut self, depth: usize) -> Result<Filter, ScimError> {
         if depth > DEEPEST {
-            return Err(ScimError::filter(format!("parentheses are at most {DEEPEST} deep")));
+            return Err(ScimError::filter(format!("parentheses can be nested at most {DEEPEST} deep")));
         }
         if self.takes("not") {
             return Ok(Filter::Not(Box::new(self.one(depth + 1)?)));
@@ -158,11 +160,12 @@ impl Parser {
                 Ok(filter)
             }
             Some(Word::Name(name)) => {
-                let path = Path::read(&name).ok_or_else(|| ScimError::filter(format!("{name:?} is no attribute")))?;
+                let path =
+                    Path::read(&name).ok_or_else(|| ScimError::filter(format!("{name:?} is not an attribute")))?;
                 self.about(path, depth)
             }
             other => Err(ScimError::filter(match other {
-                Some(word) => format!("{word:?} was not expected there"),
+                Some(word) => format!("{word:?} is not expected here"),
                 None => "the filter ends too early".to_owned(),
             })),
         }
@@ -200,7 +203,7 @@ impl Parser {
                 comparable(&path, operator, &value)?;
                 Ok(Filter::Compare(path, operator, value))
             }
-            _ => Err(ScimError::filter(format!("{} is compared with no value", path.attribute))),
+            _ => Err(ScimError::filter(format!("{} is compared without a value", path.attribute))),
         }
     }
 
