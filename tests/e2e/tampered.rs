@@ -90,7 +90,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
         std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
         by(&[&["backup", "verify"]], &backup, &format!("{} cut short", file.display()), &["truncated", "altered"]);
         std::fs::remove_file(&file).unwrap();
-        is_refused(&backup, &format!("{} taken away", file.display()), &["missing", "no whole backup"]);
+        is_refused(&backup, &format!("{} taken away", file.display()), &["missing", "not a complete backup"]);
         std::fs::write(&file, whole).unwrap();
     }
 
@@ -112,7 +112,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     is_refused(&backup, "a later version", &["format version 7"]);
     std::fs::write(&manifest, &text).unwrap();
     is_not_restored_with_other_keys(&fresh, &backup);
-    is_refused(fresh.folder(), "a folder with something else", &["no whole backup"]);
+    is_refused(fresh.folder(), "a folder with something else", &["not a complete backup"]);
 
     is_not_taken(&world, &backup).await;
 
