@@ -5,7 +5,7 @@ use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Session, int, load, page, unreadable};
+use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Session, int, keyed, load, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -182,8 +182,7 @@ impl Fetch for ApiKeys {
         let tenant = session.caller().tenant();
         Box::pin(async move {
             let lists = api_keys::of_machines(tables, tenant, keys).await?;
-            let lists = lists.into_iter().map(|rows| rows.into_iter().map(ApiKey).collect());
-            Ok(keys.iter().copied().zip(lists).collect())
+            Ok(keyed(keys, lists, ApiKey))
         })
     }
 }

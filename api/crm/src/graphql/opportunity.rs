@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Session, Share, Stretch, bad_argument, deal, forward, int, load, owners, page,
-    window,
+    Context, Fetch, Fetching, Node, Session, Share, Stretch, bad_argument, deal, forward, int, keyed, load, owners,
+    page, window,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::{Currency, Service, TenantId};
@@ -350,8 +350,7 @@ impl Fetch for Histories {
         let tenant = session.caller().tenant();
         Box::pin(async move {
             let histories = opportunities::histories(tables, tenant, keys).await?;
-            let changes = histories.into_iter().map(|rows| rows.into_iter().map(OpportunityChange).collect());
-            Ok(keys.iter().copied().zip(changes).collect())
+            Ok(keyed(keys, histories, OpportunityChange))
         })
     }
 }

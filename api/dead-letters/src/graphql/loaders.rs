@@ -1,7 +1,7 @@
 //! What belongs to dead letters, read once for all of an answer.
 
 use deadletters::{Attempt, Decided, LetterId};
-use face::graphql::{Fetch, Fetching, Session};
+use face::graphql::{Fetch, Fetching, Session, keyed};
 use kernel::Position;
 use sqlx::PgConnection;
 
@@ -41,9 +41,8 @@ impl Fetch for Attempts {
     ) -> Fetching<'a, LetterId, Vec<DeadLetterAttempt>> {
         let tenant = session.caller().tenant();
         Box::pin(async move {
-            let lists = Attempt::of(tables, tenant, keys).await?.into_iter();
-            let lists = lists.map(|attempts| attempts.into_iter().map(DeadLetterAttempt::from).collect());
-            Ok(keys.iter().cloned().zip(lists).collect())
+            let lists = Attempt::of(tables, tenant, keys).await?;
+            Ok(keyed(keys, lists, DeadLetterAttempt::from))
         })
     }
 }
@@ -62,9 +61,8 @@ impl Fetch for Decisions {
     ) -> Fetching<'a, LetterId, Vec<DeadLetterDecision>> {
         let tenant = session.caller().tenant();
         Box::pin(async move {
-            let lists = Decided::of(tables, tenant, keys).await?.into_iter();
-            let lists = lists.map(|decisions| decisions.into_iter().map(DeadLetterDecision::from).collect());
-            Ok(keys.iter().cloned().zip(lists).collect())
+            let lists = Decided::of(tables, tenant, keys).await?;
+            Ok(keyed(keys, lists, DeadLetterDecision::from))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{BigInt, Context, Fetch, Fetching, Page, PageRequest, Session, load, unreadable};
+use face::graphql::{BigInt, Context, Fetch, Fetching, Page, PageRequest, Session, keyed, load, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::Service;
 use sqlx::PgConnection;
@@ -185,8 +185,7 @@ impl Fetch for Deliveries {
         let tenant = session.caller().tenant();
         Box::pin(async move {
             let lists = Delivery::lists(tables, tenant, keys).await?;
-            let lists = lists.into_iter().map(|found| found.into_iter().map(WebhookDelivery::from).collect());
-            Ok(keys.iter().copied().zip(lists).collect())
+            Ok(keyed(keys, lists, WebhookDelivery::from))
         })
     }
 }

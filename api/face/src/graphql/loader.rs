@@ -31,6 +31,12 @@ pub trait Fetch: Send + Sync + 'static {
 /// Values on their way.
 pub type Fetching<'a, K, V> = BoxFuture<'a, Result<HashMap<K, V>, sqlx::Error>>;
 
+/// The lists that were read for keys, by their keys: `lists` are in the order of the keys, and `show` makes of a row what is shown of it.
+pub fn keyed<K: Clone + Eq + Hash, R, V>(keys: &[K], lists: Vec<Vec<R>>, show: impl Fn(R) -> V) -> HashMap<K, Vec<V>> {
+    let shown = lists.into_iter().map(|rows| rows.into_iter().map(&show).collect());
+    keys.iter().cloned().zip(shown).collect()
+}
+
 /// A request's dataloader of one kind; it forgets with the request.
 struct Loader<F: Fetch> {
     session: Arc<Session>,

@@ -23,7 +23,7 @@ pub use changes::changes;
 pub use connection::{PageInfo, bad_argument, few};
 pub use error::refuse;
 pub use history::{Stretch, window};
-pub use loader::{Fetch, Fetching, load};
+pub use loader::{Fetch, Fetching, keyed, load};
 pub use node::{Node, Share, deal, owners};
 pub use page::{Cursor, Page, PageRequest, page};
 pub use postal_address::PostalAddress;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, Fetch, Fetching, Session, bad_argument, few, int, load};
+use face::graphql::{BigInt, Context, Fetch, Fetching, Session, bad_argument, few, int, keyed, load};
 use jobs::{Job, Line, State};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::Service;
@@ -177,8 +177,8 @@ impl Fetch for Logs {
         let tenant = session.caller().tenant();
         Box::pin(async move {
             let line = |Line { at, attempt, message }| JobLogLine { at, attempt: int(u32::into(attempt)), message };
-            let logs = Line::lists(tables, tenant, keys).await?.into_iter();
-            Ok(keys.iter().copied().zip(logs.map(|lines| lines.into_iter().map(line).collect())).collect())
+            let logs = Line::lists(tables, tenant, keys).await?;
+            Ok(keyed(keys, logs, line))
         })
     }
 }

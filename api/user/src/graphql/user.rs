@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, Stretch, int, load, unlistable,
+    Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, Stretch, int, keyed, load, unlistable,
     unreadable,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
@@ -300,8 +300,7 @@ impl Fetch for Members {
         let tenant = session.caller().tenant();
         Box::pin(async move {
             let lists = people::members(tables, tenant, keys).await?;
-            let lists = lists.into_iter().map(|rows| rows.into_iter().map(User).collect());
-            Ok(keys.iter().cloned().zip(lists).collect())
+            Ok(keyed(keys, lists, User))
         })
     }
 }
