@@ -12,6 +12,10 @@ pub trait Example {
     fn example() -> Self;
 }
 
+/// The picture of examples, in base64: a PNG of 16 × 16 pixels.
+pub const PICTURE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII=";
+
 /// The ids of examples: `0197a8a0-0000-7000-8000-…`, with this number at the end.
 pub const fn id(number: u16) -> Uuid {
     Uuid::from_u128(0x0197_a8a0_0000_7000_8000_0000_0000_0000 + number as u128)

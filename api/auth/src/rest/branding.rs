@@ -3,7 +3,7 @@
 use auth_aggregates::Branding;
 use auth_commands::{RemoveLogo, SetLogo};
 use face::operation::{Done, Found, change};
-use face::{Authenticated, Command, Empty, Example, Resource, Runtime, form};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, example, form};
 use kernel::{Picture, PictureFormat};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ impl Brandings {
 /// A logo to be uploaded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"light": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
+#[schemars(example = serde_json::json!({"light": example::PICTURE}))]
 struct NewLogo {
     /// PNG, JPEG or WebP file of up to 64 KiB, base64-encoded; 16 to 1,024 pixels wide and high.
     #[schemars(with = "form::PictureFile")]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::operation::{Done, Target, change, id};
-use face::{Changed, Command, Empty, form};
+use face::{Changed, Command, Empty, example, form};
 use kernel::Refusal;
 use keys::{Random, SystemRandom};
 use poem_openapi::OpenApi;
@@ -30,7 +30,7 @@ impl Pictures {
 /// A picture to be uploaded.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"picture": "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}))]
+#[schemars(example = serde_json::json!({"picture": example::PICTURE}))]
 struct NewPicture {
     /// PNG, JPEG or WebP file of up to 64 KiB, base64-encoded; 16 to 1,024 pixels wide and high.
     #[schemars(with = "form::PictureFile")]
