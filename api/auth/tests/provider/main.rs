@@ -28,5 +28,7 @@ mod saml_encryption_attacks;
 mod saml_logout;
 mod saml_logout_post;
 mod second_factor;
+mod signing_keys;
 mod soft_key;
+mod userinfo;
 mod world;

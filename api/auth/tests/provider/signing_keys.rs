@@ -1,0 +1,116 @@
+//! The keys that tokens are signed with: of which algorithm, and for how long.
+
+use auth_aggregates::OurAlgorithm;
+use auth_commands::{ChangeClient, ClientFields, RetireSigningKey, SetSignInPolicy};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
+use reqwest::StatusCode;
+use sha2::{Digest, Sha256, Sha512};
+use testbed::Browser;
+
+use crate::world::{BACK, OUT, Visits, World, claims, json};
+
+#[tokio::test]
+async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_tokens_stay_as_they_are() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let alg = |token: &serde_json::Value| {
+        let header = URL_SAFE_NO_PAD.decode(token.as_str().unwrap().split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&header).unwrap()["alg"].take()
+    };
+    let keys = async || {
+        let keys = json(world.get("jwks"), StatusCode::OK).await["keys"].take();
+        keys.as_array().unwrap().iter().map(|key| key["alg"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for algorithm in OurAlgorithm::ALL {
+        let name = auth_aggregates::Algorithm::from(algorithm).as_str();
+        assert!(keys().await.iter().all(|shown| shown != "RS256"), "it is made when it is needed");
+        let fields = ClientFields {
+            name: "The App".to_owned(),
+            confidential: true,
+            redirect_uris: vec![BACK.to_owned()],
+            post_logout_redirect_uris: vec![OUT.to_owned()],
+            trusted: true,
+            id_token_signed_response_alg: algorithm,
+            ..ClientFields::default()
+        };
+        world.administers(&ChangeClient { client: app.id, fields }).await;
+        let tokens = app.tokens(&world, &mut Browser::default()).await;
+        assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
+        let access = tokens["access_token"].as_str().unwrap();
+        let half = match algorithm {
+            OurAlgorithm::EdDSA => Sha512::digest(access)[..32].to_vec(),
+            OurAlgorithm::ES256 | OurAlgorithm::RS256 => Sha256::digest(access)[..16].to_vec(),
+        };
+        assert_eq!(claims(tokens["id_token"].as_str().unwrap())["at_hash"], URL_SAFE_NO_PAD.encode(half));
+        // Whoever signs out shows it, and it is believed.
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("id_token_hint", tokens["id_token"].as_str().unwrap())
+            .append_pair("post_logout_redirect_uri", OUT)
+            .finish();
+        assert_eq!(Browser::default().visit(&world, &format!("logout?{query}")).await.leads_to().0, OUT);
+    }
+    assert_eq!(keys().await, ["EdDSA", "ES256", "RS256"], "one of each, however often it signs");
+}
+
+#[tokio::test]
+async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothing_it_signed_is_good_any_more() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let kids = async || {
+        let keys = world.http.get(format!("{}/jwks", world.issuer())).send().await.unwrap();
+        let keys: serde_json::Value = keys.json().await.unwrap();
+        let keys = keys["keys"].as_array().unwrap().iter().filter(|key| key["alg"] == "EdDSA");
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let signs = async || {
+        let mut browser = Browser::default();
+        let tokens = app.tokens(&world, &mut browser).await;
+        (browser, tokens["id_token"].as_str().unwrap().to_owned())
+    };
+    signs().await;
+    let [first] = &kids().await[..] else { panic!("one key") };
+    // Somebody takes the id beforehand that its rotation might have.
+    let executor = world.provider.authority.executor();
+    let taken = executor.unasked(&world.admin(), Some(format!("rotate-signing-key-{first}")));
+    let policy = SetSignInPolicy { session_idle_minutes: Some(14 * 24 * 60), ..SetSignInPolicy::default() };
+    executor.execute(&taken, &policy).await.unwrap();
+    world.clock.advance(TimeDelta::days(91));
+    let (mut browser, hint) = signs().await;
+    let second = testbed::eventually("another key is shown", async || {
+        let kids = kids().await;
+        (kids.len() == 2 && kids[0] == *first).then(|| kids[1].clone())
+    })
+    .await;
+    // It is retired before it ever signs: the old one gets another one to follow it.
+    world.administers(&RetireSigningKey { kid: second.clone() }).await;
+    world.clock.advance(TimeDelta::hours(1));
+    signs().await;
+    let third = testbed::eventually("a third key is shown", async || {
+        let kids = kids().await;
+        (kids.len() == 2 && kids[0] == *first && kids[1] != second).then(|| kids[1].clone())
+    })
+    .await;
+
+    // What the old one signed is good for signing out as long as a session lasts.
+    world.clock.advance(TimeDelta::days(2));
+    signs().await;
+    let query = |hint: &str| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([("id_token_hint", hint), ("post_logout_redirect_uri", OUT)]);
+        format!("logout?{}", query.append_pair("client_id", &app.id.to_string()).finish())
+    };
+    assert_eq!(kids().await, [first.clone(), third.clone()]);
+    assert_eq!(browser.visit(&world, &query(&hint)).await.leads_to().0, OUT);
+    assert_eq!(browser.visit(&world, "account").await.leads_to().0, "/t/acme/login");
+    world.clock.advance(TimeDelta::days(14));
+    let (mut browser, _) = signs().await;
+    testbed::eventually("the old one is retired", async || (kids().await == [third.clone()]).then_some(())).await;
+    // A hint that nobody can check any more is none.
+    assert_eq!(Browser::default().visit(&world, &query(&hint)).await.leads_to().0, OUT);
+    let asked = browser.visit(&world, &query(&hint)).await;
+    assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");
+}
