@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testbed::{Browser, Shown};
 
-use crate::world::{App, OUT, PASSWORD, Visits, World, claims, json};
+use crate::world::{App, OUT, PASSWORD, Visits, World, claims, json, query};
 
 const ADA: &str = "ada@example.com";
 
@@ -22,10 +22,6 @@ async fn signs_in(world: &World, app: &App, login: &str, scope: &str) -> (Browse
 
 fn text<'a>(tokens: &'a Value, name: &str) -> &'a str {
     tokens[name].as_str().unwrap()
-}
-
-fn query(path: &str, pairs: &[(&str, &str)]) -> String {
-    format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
 
-use crate::world::{BACK, OUT, PASSWORD, Visits, World, claims, json};
+use crate::world::{BACK, OUT, PASSWORD, Visits, World, claims, json, query};
 
 #[tokio::test]
 async fn somebody_signs_in_consents_and_the_client_learns_who_it_is() {
@@ -152,19 +152,14 @@ async fn a_client_that_knows_the_session_signs_out_of_it_and_a_strangers_link_as
     assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");
     assert!(browser.visit(&world, &app.asks(&[("prompt", "none")])).await.leads_to().1.contains_key("code"));
 
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([
-            ("id_token_hint", tokens["id_token"].as_str().unwrap()),
-            ("post_logout_redirect_uri", OUT),
-            ("state", "bye"),
-        ])
-        .finish();
-    let out = browser.visit(&world, &format!("logout?{query}")).await;
+    let hint = tokens["id_token"].as_str().unwrap();
+    let leaves = query("logout", &[("id_token_hint", hint), ("post_logout_redirect_uri", OUT), ("state", "bye")]);
+    let out = browser.visit(&world, &leaves).await;
     assert_eq!(out.leads_to().0, format!("{OUT}?state=bye"));
     assert!(!browser.cookies.contains_key("inopsio-acme"), "the cookie is still there");
     assert_eq!(browser.visit(&world, &app.asks(&[("prompt", "none")])).await.leads_to().1["error"], "login_required");
-    let elsewhere = query.replace("app.example.com", "evil.example.com");
-    assert_eq!(browser.visit(&world, &format!("logout?{elsewhere}")).await.status, StatusCode::BAD_REQUEST);
+    let elsewhere = leaves.replace("app.example.com", "evil.example.com");
+    assert_eq!(browser.visit(&world, &elsewhere).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -245,15 +240,8 @@ async fn a_client_says_beforehand_what_it_asks_for_and_nobody_changes_it_on_the_
     assert_eq!(world.head().await, before, "something was stored");
     let refer = |client: &str| {
         let uri = pushed["request_uri"].as_str().unwrap();
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([
-                ("client_id", client),
-                ("request_uri", uri),
-                ("scope", "api"),
-                ("redirect_uri", "https://evil"),
-            ])
-            .finish();
-        format!("authorize?{query}")
+        let named = [("client_id", client), ("request_uri", uri), ("scope", "api"), ("redirect_uri", "https://evil")];
+        query("authorize", &named)
     };
     let mut browser = Browser::default();
     let code = browser.signs_in(&world, &refer(&app.id.to_string()), "ada@example.com", PASSWORD).await.code();

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256, Sha512};
 use testbed::Browser;
 
-use crate::world::{BACK, OUT, Visits, World, claims, json};
+use crate::world::{BACK, OUT, Visits, World, claims, json, query};
 
 #[tokio::test]
 async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_tokens_stay_as_they_are() {
@@ -46,11 +46,9 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
         };
         assert_eq!(claims(tokens["id_token"].as_str().unwrap())["at_hash"], URL_SAFE_NO_PAD.encode(half));
         // Whoever signs out shows it, and it is believed.
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("id_token_hint", tokens["id_token"].as_str().unwrap())
-            .append_pair("post_logout_redirect_uri", OUT)
-            .finish();
-        assert_eq!(Browser::default().visit(&world, &format!("logout?{query}")).await.leads_to().0, OUT);
+        let hint = tokens["id_token"].as_str().unwrap();
+        let leaves = query("logout", &[("id_token_hint", hint), ("post_logout_redirect_uri", OUT)]);
+        assert_eq!(Browser::default().visit(&world, &leaves).await.leads_to().0, OUT);
     }
     assert_eq!(keys().await, ["EdDSA", "ES256", "RS256"], "one of each, however often it signs");
 }
@@ -98,19 +96,17 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     // What the old one signed is good for signing out as long as a session lasts.
     world.clock.advance(TimeDelta::days(2));
     signs().await;
-    let query = |hint: &str| {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs([("id_token_hint", hint), ("post_logout_redirect_uri", OUT)]);
-        format!("logout?{}", query.append_pair("client_id", &app.id.to_string()).finish())
-    };
+    let id = app.id.to_string();
+    let leaves =
+        |hint: &str| query("logout", &[("id_token_hint", hint), ("post_logout_redirect_uri", OUT), ("client_id", &id)]);
     assert_eq!(kids().await, [first.clone(), third.clone()]);
-    assert_eq!(browser.visit(&world, &query(&hint)).await.leads_to().0, OUT);
+    assert_eq!(browser.visit(&world, &leaves(&hint)).await.leads_to().0, OUT);
     assert_eq!(browser.visit(&world, "account").await.leads_to().0, "/t/acme/login");
     world.clock.advance(TimeDelta::days(14));
     let (mut browser, _) = signs().await;
     testbed::eventually("the old one is retired", async || (kids().await == [third.clone()]).then_some(())).await;
     // A hint that nobody can check any more is none.
-    assert_eq!(Browser::default().visit(&world, &query(&hint)).await.leads_to().0, OUT);
-    let asked = browser.visit(&world, &query(&hint)).await;
+    assert_eq!(Browser::default().visit(&world, &leaves(&hint)).await.leads_to().0, OUT);
+    let asked = browser.visit(&world, &leaves(&hint)).await;
     assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");
 }

@@ -345,8 +345,7 @@ impl App {
             parameters.retain(|(known, _)| known != name);
             parameters.push((name, value));
         }
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        format!("authorize?{query}")
+        query("authorize", &parameters)
     }
 
     /// Exchanges a code.
@@ -401,6 +400,11 @@ impl Visits for Browser {
         let pending = page.hidden("pending");
         self.fill_in(world, "login", &[("pending", &pending), ("login", login), ("password", password)]).await
     }
+}
+
+/// A path with parameters.
+pub fn query(path: &str, parameters: &[(&str, &str)]) -> String {
+    format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
 }
 
 /// The JSON of an answer with this status.
