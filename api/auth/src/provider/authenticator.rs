@@ -112,11 +112,7 @@ pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
     if let Some(wrong) = shows_code(provider, &visit, &form, &browser).await? {
         return Ok(wrong);
     }
-    let codes = recovery_codes(provider.authority.random())?;
-    let user = browser.person.id;
-    let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
-    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
-    Ok(show_codes(&visit, &codes, &own(&visit)))
+    new_codes(provider, &visit, browser.person.id, &own(&visit)).await
 }
 
 /// Whoever only sits at a browser that somebody left open changes nothing. The page that says that the code is wrong; none: it is right.
@@ -163,6 +159,14 @@ async fn show_enrol(
         secret: &authenticator.text(),
         error,
     }))
+}
+
+/// Gives somebody other recovery codes than they had, and shows them; `then`: where they go on from there.
+pub(super) async fn new_codes(provider: &Provider, visit: &Visit, user: UserId, then: &str) -> Answer {
+    let codes = recovery_codes(provider.authority.random())?;
+    let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
+    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
+    Ok(show_codes(visit, &codes, then))
 }
 
 /// Recovery codes, this once; and where somebody goes on from there.

@@ -1,7 +1,7 @@
 //! The passkeys of somebody who is signed in: making another one, calling one otherwise, doing without it.
 
 use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, MOST_PASSKEYS, SessionId};
-use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, SetRecoveryCodes, Within, protocol};
+use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, Within, protocol};
 use chrono::{DateTime, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::PasskeyRegistration;
 
 use super::account::{time, to_account};
-use super::authenticator::show_codes;
+use super::authenticator::{new_codes, show_codes};
 use super::authorize::{expired, see_other};
 use super::browser::BrowserSession;
 use super::form::Form;
@@ -153,11 +153,7 @@ pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
     if !browser.account.has_second_factor() {
         return Ok(to_account(&visit));
     }
-    let codes = recovery_codes(provider.authority.random())?;
-    let user = browser.person.id;
-    let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
-    provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &set).await?;
-    Ok(show_codes(&visit, &codes, &to(&visit)))
+    new_codes(provider, &visit, browser.person.id, &to(&visit)).await
 }
 
 /// The passkey that a form names. Somebody else's is as unknown as one that never was.
