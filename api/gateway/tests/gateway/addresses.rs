@@ -1,13 +1,12 @@
 //! Where post reaches users: as they say it themselves, as whoever looks after them does, as an identity provider does.
 
-use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::issuers::claims;
 use crate::scim::{Provider, USER};
 use crate::sign_in::{self, App};
-use crate::users::ask;
+use crate::users::{ask, member};
 use crate::world::{Answer, World};
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
@@ -28,14 +27,10 @@ async fn seen(world: &World, done: &Answer, id: &str) -> Value {
 #[tokio::test]
 async fn a_user_says_where_post_reaches_them_and_so_does_whoever_looks_after_them() {
     let world = World::start().await;
-    let body = json!({ "name": "ada", "email": "ada@example.com", "roles": ["member"] });
-    let made = world.post("/v1/user/users", body).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-    let id = made.body["id"].as_str().unwrap();
-    let ada = world.token_of(id, &[Role::Member]);
+    let (id, ada) = member(&world, "ada").await;
     let sent = json!({ "street": " 12 St James's Square\r\nFlat 3", "locality": "London", "postal_code": "SW1Y 4JH", "country": "gb" });
     let said = Answer::of(moves(&world, &ada, &sent)).await;
-    let shown = seen(&world, &said, id).await;
+    let shown = seen(&world, &said, &id).await;
     let kept = json!({ "street": "12 St James's Square\nFlat 3", "locality": "London", "postal_code": "SW1Y 4JH", "country": "GB" });
     let expected = json!({ "street": kept["street"], "locality": "London", "region": null, "postalCode": "SW1Y 4JH", "country": "GB" });
     assert_eq!(shown, expected);
@@ -73,10 +68,10 @@ async fn a_user_says_where_post_reaches_them_and_so_does_whoever_looks_after_the
 
     let path = format!("/v1/user/users/{id}/change-profile");
     let moved = world.post(&path, json!({ "name": "Ada", "address": { "locality": "Ockham" } })).await;
-    let ockham = seen(&world, &moved, id).await;
+    let ockham = seen(&world, &moved, &id).await;
     assert_eq!((&ockham["locality"], &ockham["street"]), (&json!("Ockham"), &Value::Null));
     let gone = world.post(&path, json!({ "name": "Ada" })).await;
-    assert_eq!(seen(&world, &gone, id).await, Value::Null, "what is left out is gone");
+    assert_eq!(seen(&world, &gone, &id).await, Value::Null, "what is left out is gone");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testbed::{eventually, receiver};
 
-use crate::users::ask;
+use crate::users::{ask, member};
 use crate::world::{Answer, World};
 
 const NUMBER: &str = "+4930123456";
@@ -16,11 +16,7 @@ async fn world() -> World {
 
 /// A user with a telephone number: their id, and their token.
 async fn user(world: &World, name: &str, phone: &str) -> (String, String) {
-    let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": ["member"] });
-    let answer = world.post("/v1/user/users", body).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-    let id = answer.body["id"].as_str().unwrap().to_owned();
-    let token = world.token_of(&id, &[Role::Member]);
+    let (id, token) = member(world, name).await;
     let changed = call(world, &token, "change-profile", json!({ "name": name, "phone": phone })).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
     (id, token)

@@ -2,23 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::branding::png;
-use crate::users::ask;
+use crate::users::{ask, member};
 use crate::world::{Answer, World};
-
-/// A user: their id, and their token.
-async fn user(world: &World, name: &str) -> (String, String) {
-    let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": ["member"] });
-    let answer = world.post("/v1/user/users", body).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-    let id = answer.body["id"].as_str().unwrap().to_owned();
-    let token = world.token_of(&id, &[Role::Member]);
-    (id, token)
-}
 
 fn file(colour: [u8; 3]) -> Vec<u8> {
     png(64, 64, colour)
@@ -57,7 +46,7 @@ async fn status(world: &World, path: &str) -> StatusCode {
 #[tokio::test]
 async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_it_is_for_as_long_as_they_have_it() {
     let world = World::start().await;
-    let (ada, token) = user(&world, "ada").await;
+    let (ada, token) = member(&world, "ada").await;
     let first = does(&world, &token, "set-picture", sent(&file([1, 2, 3]))).await;
     let at = address(&world, &first, &ada).await.unwrap();
     let id = at.strip_prefix(&format!("/t/{}/pictures/", world.tenant)).unwrap();
@@ -109,7 +98,7 @@ async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_i
 async fn who_is_no_user_any_more_or_erased_has_no_picture() {
     let world = World::start().await;
     for end in ["remove", "erase"] {
-        let (ada, token) = user(&world, end).await;
+        let (ada, token) = member(&world, end).await;
         let set = does(&world, &token, "set-picture", sent(&file([7, 8, 9]))).await;
         let at = address(&world, &set, &ada).await.unwrap();
         assert_eq!(status(&world, &at).await, StatusCode::OK);
@@ -123,7 +112,7 @@ async fn who_is_no_user_any_more_or_erased_has_no_picture() {
 #[tokio::test]
 async fn ones_own_data_has_the_picture_that_one_uploaded() {
     let world = World::start().await;
-    let (_, token) = user(&world, "ada").await;
+    let (_, token) = member(&world, "ada").await;
     does(&world, &token, "set-picture", sent(&file([1, 2, 3]))).await;
     let export = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(&token)).await;
     assert_eq!(export.status, StatusCode::OK, "{export:?}");
@@ -137,7 +126,7 @@ async fn ones_own_data_has_the_picture_that_one_uploaded() {
 #[tokio::test]
 async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written() {
     let world = World::start().await;
-    let ((ada, token), (grace, _)) = (user(&world, "ada").await, user(&world, "grace").await);
+    let ((ada, token), (grace, _)) = (member(&world, "ada").await, member(&world, "grace").await);
     let set = |path: &str, body: &Value| world.anonymous(Method::POST, path).bearer_auth(&token).json(body);
     let good = sent(&file([0; 3]));
     let mut cases = Vec::new();

@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::issuers::{Machine, NO_LEAD};
+use crate::users::register;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
@@ -32,10 +33,7 @@ async fn change(world: &World, name: &str, permissions: &[&str]) {
 
 /// A user with these roles, in no group.
 async fn user(world: &World, name: &str, roles: &[&str]) -> String {
-    let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": roles });
-    let made = world.post("/v1/user/users", body).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-    made.body["id"].as_str().unwrap().to_owned()
+    register(world, name, roles).await.body["id"].as_str().unwrap().to_owned()
 }
 
 /// What a token may do with leads: read one, write one, ask GraphQL for them. (No lead is written: the body has no name.)

@@ -19,11 +19,20 @@ pub async fn ask(world: &World, done: &Answer, fields: &str) -> Value {
     answer.body["data"]["user"].take()
 }
 
-async fn register(world: &World, name: &str, roles: &[&str]) -> Answer {
+/// Registers a user of this name, with an address to it, in no group.
+pub async fn register(world: &World, name: &str, roles: &[&str]) -> Answer {
     let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": roles });
     let answer = world.post("/v1/user/users", body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer
+}
+
+/// Registers a user who is a member: their id, and their token.
+pub async fn member(world: &World, name: &str) -> (String, String) {
+    let registered = register(world, name, &["member"]).await;
+    let id = registered.body["id"].as_str().unwrap().to_owned();
+    let token = world.token_of(&id, &[Role::Member]);
+    (id, token)
 }
 
 /// The link that a mail would have.
