@@ -27,6 +27,7 @@ mod browser;
 mod cluster;
 mod database;
 mod hold;
+mod http;
 pub mod lanterns;
 mod mail_server;
 mod nats;

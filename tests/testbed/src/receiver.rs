@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+
+use crate::http::{Heard, hear};
 
 /// A message as it came.
 #[derive(Clone, Debug)]
@@ -91,30 +93,8 @@ impl Receiver {
 
 async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Script) {
     let mut buffer = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end;
-            }
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        };
-        let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
-        let mut lines = text.lines();
-        let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
-        let headers: HashMap<String, String> = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
-        let length: usize = headers["content-length"].parse().unwrap();
-        while buffer.len() < head + 4 + length {
-            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
-        buffer.drain(..head + 4 + length);
+    while let Some(Heard { path, headers, body, .. }) = hear(&mut stream, &mut buffer).await {
+        assert!(headers.contains_key("content-length"), "nobody says how long a message is: {headers:?}");
         let received = Received { path, headers, body };
         let reply = {
             let mut got = got.lock().unwrap();

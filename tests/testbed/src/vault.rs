@@ -10,9 +10,11 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::http::{Heard, hear};
 
 /// The token that may do everything until a test takes that away.
 pub const VAULT_TOKEN: &str = "hvs.the-token-of-a-test";
@@ -263,32 +265,8 @@ impl VaultDouble {
 
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
-        loop {
-            let head = loop {
-                if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                    break end;
-                }
-                if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                    return;
-                }
-            };
-            let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
-            let mut lines = text.lines();
-            let mut words = lines.next().unwrap().split(' ');
-            let (method, path) =
-                (words.next().unwrap(), words.next().unwrap().strip_prefix("/v1/").unwrap_or_default());
-            let headers: HashMap<String, String> = lines
-                .filter_map(|line| line.split_once(": "))
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-                .collect();
-            let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-            while buffer.len() < head + 4 + length {
-                if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
-                    return;
-                }
-            }
-            let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
-            buffer.drain(..head + 4 + length);
+        while let Some(Heard { method, path, headers, body }) = hear(&mut stream, &mut buffer).await {
+            let path = path.strip_prefix("/v1/").unwrap_or_default();
             if self.inside().away {
                 return;
             }

@@ -1,0 +1,44 @@
+//! HTTP as doubles of servers hear it: one request after the other on a connection.
+
+use std::collections::HashMap;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// A request as it came.
+pub(crate) struct Heard {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// By their names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// The next request; none: the connection is closed. `buffer`: what was read of it already.
+pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
+    let head = loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        more(stream, buffer).await?;
+    };
+    let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
+    let mut lines = text.lines();
+    let mut words = lines.next().unwrap().split(' ');
+    let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    while buffer.len() < head + 4 + length {
+        more(stream, buffer).await?;
+    }
+    let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
+    buffer.drain(..head + 4 + length);
+    Some(Heard { method, path, headers, body })
+}
+
+async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    (stream.read_buf(buffer).await.unwrap_or(0) > 0).then_some(())
+}
