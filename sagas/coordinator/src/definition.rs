@@ -74,11 +74,13 @@ pub struct Step {
     pub(crate) act: Action,
     pub(crate) undo: Option<Action>,
     pub(crate) is_pivot: bool,
+    pub(crate) is_past_pivot: bool,
     pub(crate) retry: Retry,
     pub(crate) limits: Limits,
 }
 
-/// What happens when a step fails for reasons that may pass. A refusal is none: it is final, and the saga unwinds.
+/// What happens when a step fails for reasons that may pass. A refusal is none: it is final, and the saga unwinds, or is parked
+/// [past its pivot](Step::pivot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How often it is tried, the first time included.
@@ -129,7 +131,7 @@ impl Step {
         Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
     {
         let (retry, limits) = (Retry::default(), Limits::default());
-        Self { name, act: action(act), undo: None, is_pivot: false, retry, limits }
+        Self { name, act: action(act), undo: None, is_pivot: false, is_past_pivot: false, retry, limits }
     }
 
     /// How it is undone. It must bear that there is nothing, or only a part, to be undone: it also runs for a step of which
@@ -145,7 +147,7 @@ impl Step {
     }
 
     /// From this step on there is no way back, and what was begun has to be brought to its end: once it is begun, nobody can cancel the
-    /// saga.
+    /// saga; and a later step that is refused, or has used up its attempts or its time, parks it for a person.
     #[must_use]
     pub fn pivot(self) -> Self {
         Self { is_pivot: true, ..self }
@@ -171,6 +173,11 @@ impl Step {
     /// Whether it can be undone.
     pub fn has_undo(&self) -> bool {
         self.undo.is_some()
+    }
+
+    /// Whether it comes after a [pivot](Self::pivot).
+    pub fn is_past_pivot(&self) -> bool {
+        self.is_past_pivot
     }
 }
 
@@ -208,7 +215,7 @@ impl Definition {
         permissions: &'static [&'static str],
         starts_on: &'static [&'static str],
         start: F,
-        steps: Vec<Step>,
+        mut steps: Vec<Step>,
     ) -> Self
     where
         P: Serialize + 'static,
@@ -225,6 +232,10 @@ impl Definition {
             }
             .boxed()
         });
+        let pivot = steps.iter().position(|step| step.is_pivot).unwrap_or(steps.len());
+        for step in steps.iter_mut().skip(pivot + 1) {
+            step.is_past_pivot = true;
+        }
         Self { name, version, permissions, starts_on, start, hear: None, steps }
     }
 
@@ -257,7 +268,7 @@ impl Definition {
 
     /// The steps from which there is no way back.
     pub(crate) fn final_steps(&self) -> Vec<&'static str> {
-        self.steps.iter().skip_while(|step| !step.is_pivot).map(|step| step.name).collect()
+        self.steps.iter().filter(|step| step.is_pivot || step.is_past_pivot).map(|step| step.name).collect()
     }
 
     pub(crate) fn step(&self, name: &str) -> Option<&Step> {

@@ -65,7 +65,7 @@ pub struct Fault {
 pub enum FaultKind {
     /// It may pass: try again.
     Passing,
-    /// It was refused and will be: take everything back.
+    /// It was refused and will be: take everything back, where there is a way back.
     Refused,
     /// Only a person can help.
     Broken,

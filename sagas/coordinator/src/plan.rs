@@ -94,8 +94,8 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
         FaultKind::Passing if !over => {
             vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()]
         }
-        FaultKind::Passing if undo || step.retry.park => vec![stuck(&code, reason)],
-        FaultKind::Refused if undo => vec![stuck(&code, reason)],
+        FaultKind::Passing if step.retry.park => vec![stuck(&code, reason)],
+        FaultKind::Passing | FaultKind::Refused if undo || step.is_past_pivot => vec![stuck(&code, reason)],
         FaultKind::Passing | FaultKind::Refused => vec![Unwinding { code, reason }.into()],
         FaultKind::Broken => vec![stuck(&code, reason)],
     }
@@ -240,6 +240,45 @@ mod tests {
         assert_eq!((state.status, state.unwinding), (Status::Stuck, true));
         state.evolve(Resumed {}.into());
         assert_eq!((state.status, comes(&state)), (Status::Unwinding, Some(("one".to_owned(), true))));
+    }
+
+    #[test]
+    fn past_the_pivot_nothing_unwinds_and_what_fails_parks() {
+        let once = Retry { attempts: 1, ..Retry::default() };
+        let steps = vec![
+            Step::new("one", nothing).undo(nothing),
+            Step::new("two", nothing).pivot(),
+            Step::new("three", nothing).retry(once),
+        ];
+        let definition = Definition::new("test_plan", 1, &[], &[], start, steps);
+        assert_eq!(definition.final_steps(), ["two", "three"]);
+        let after = |done: usize, comes: Result<Next, Fault>, took: Duration| {
+            let mut state = started();
+            for step in definition.steps().iter().take(done) {
+                let (step, result) = (step.name().to_owned(), Value::Null);
+                state.evolve(StepDone { step, undo: false, result }.into());
+            }
+            let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
+            let step = definition.step(&begun.step).unwrap();
+            state.evolve(begun.into());
+            let current = state.current.clone().unwrap();
+            for fact in outcome(&current, step, comes, now() + took) {
+                state.evolve(fact);
+            }
+            state
+        };
+        for done in [0, 1] {
+            assert_eq!(after(done, refused(), Duration::zero()).status, Status::Unwinding, "after {done} steps");
+        }
+        let waits = Ok(Next::WaitUntil(now() + Duration::days(3)));
+        for (comes, took) in [(refused(), Duration::zero()), (passing(), Duration::zero()), (waits, Duration::days(2))]
+        {
+            let mut state = after(2, comes, took);
+            assert_eq!((state.status, state.unwinding), (Status::Stuck, false), "{state:?}");
+            state.evolve(Resumed {}.into());
+            let Plan::Run(begun) = next(&state, &definition, now() + took, false) else { panic!("{state:?}") };
+            assert_eq!((begun.step.as_str(), begun.undo), ("three", false));
+        }
     }
 
     #[test]
