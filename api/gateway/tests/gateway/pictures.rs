@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testbed::eventually;
 
 use crate::branding::png;
 use crate::users::ask;
@@ -83,7 +84,11 @@ async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_i
         assert_eq!(status(&world, &at.replace(id, no_id)).await, StatusCode::NOT_FOUND, "{no_id}");
     }
     let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
-    for other in [&*globex.to_string(), "globex", "0197a8a0-0000-7000-8000-000000000001"] {
+    eventually("the other tenant is there", async || {
+        (status(&world, "/t/globex/jwks").await == StatusCode::OK).then_some(())
+    })
+    .await;
+    for other in [&*globex.tenant_id.to_string(), "globex", "0197a8a0-0000-7000-8000-000000000001"] {
         let elsewhere = at.replace(&world.tenant.to_string(), other);
         assert_eq!(status(&world, &elsewhere).await, StatusCode::NOT_FOUND, "{other}");
     }
