@@ -78,6 +78,13 @@ async fn what_was_sealed_before_a_backup_is_proven_after_its_restore_with_the_pu
     let restore = ["restore", shown(&backup)];
     let said = refused(&other, &restore);
     assert!(said.contains(&first.sealed_by().id()) && said.contains("--seal-key"), "{said}");
+    // A file that is not there, or has no key, is none.
+    let (nowhere, keyless) = (other.folder().join("nowhere.pem"), other.folder().join("keyless.pem"));
+    std::fs::write(&keyless, "no key").unwrap();
+    for (file, why) in [(&nowhere, "can't read"), (&keyless, "has no Ed25519 public keys as PEM")] {
+        let said = refused(&other, &[&restore[..], &["--seal-key", shown(file)]].concat());
+        assert!(said.contains(why) && said.contains(shown(file)), "{said}");
+    }
     assert_eq!((count(&other, "log.events").await, count(&other, "log.seals").await), (0, 0));
     let ended = other.run(&["--format", "json", "backup", "drill", shown(&backup)]);
     let drilled: Value = serde_json::from_slice(&ended.stdout).unwrap();

@@ -242,6 +242,31 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         (&["saga", "list", "--tenant", "acme", "--state", "asleep"], "there is no state \"asleep\"; allowed: running"),
         (&["events", "tail", "--tenant", "acme", "--after", "7"], "one service's log; say which with --service"),
         (&["webhook", "create", "--tenant", "acme", "https://hooks.example.com"], "--service"),
+        (
+            &[
+                "webhook",
+                "create",
+                "--tenant",
+                "acme",
+                "https://hooks.example.com",
+                "--service",
+                "crm",
+                "--after",
+                "now",
+            ],
+            "allowed is a whole number from 0 to 9223372036854775807",
+        ),
+        (&["dev", "--postgres-port", "0"], "allowed is a number from 1 to 65535, also in INOPSIO_DEV_POSTGRES_PORT"),
+        (&["dev", "--port", "65536"], "allowed is a number from 0 to 65535, also in INOPSIO_PORT"),
+        // Seals are proven or left out, of a whole system, each with the command that can.
+        (&["restore", "monday", "--without-seals", "--seal-key", "seals.pem"], "cannot be used with"),
+        (&["restore", "--tenant", "acme", "--into", "copy", "--without-seals"], "cannot be used with"),
+        (&["restore", "--tenant", "acme", "--into", "copy", "--seal-key", "seals.pem"], "cannot be used with"),
+        (&["backup", "drill", "monday", "--without-seals"], "unexpected argument '--without-seals'"),
+        (&["backup", "verify", "monday", "--seal-key", "seals.pem"], "unexpected argument '--seal-key'"),
+        (&["backup", "--seal-key", "seals.pem"], "unexpected argument '--seal-key'"),
+        (&["backup", "--without-seals", "verify", "monday"], "cannot be used with"),
+        (&["backup", "--output", "tuesday", "drill", "monday"], "cannot be used with"),
         (&["webhook", "change", "--tenant", "acme", id], "<--url <URL>|--event <TYPE>|--all-events|--description"),
     ] {
         let ended = sandbox.run(asked);

@@ -187,6 +187,31 @@ async fn an_address_that_is_none_is_refused_in_scims_words() {
         provider.refused(Method::POST, "/Users", grace, BAD, Some("invalidValue")).await;
     }
     assert_eq!(provider.get(&path).await.body["addresses"], Value::Null);
+    let operations = |operation: Value| json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
+    // None is there to be changed, a path that is none names none, and of two that are called the same neither is taken.
+    for (path_of, scim_type) in
+        [("addresses[type eq \"home\"].locality", "noTarget"), ("addresses[type eq", "invalidPath")]
+    {
+        let replace = operations(json!({ "op": "replace", "path": path_of, "value": "London" }));
+        provider.refused(Method::PATCH, &path, replace, BAD, Some(scim_type)).await;
+    }
+    let twice = json!({ "userName": "ada@example.com", "addresses": [{ "locality": "London", "Locality": "Ockham" }] });
+    provider.refused(Method::PUT, &path, twice, BAD, Some("invalidSyntax")).await;
+    // One that is there stays whole, whatever is wrong with a part of another.
+    let home = json!([{ "type": "home", "locality": "London", "country": "GB", "primary": true }]);
+    let kept = provider.patch(&path, json!([{ "op": "add", "path": "addresses", "value": home }])).await;
+    assert_eq!((kept.status, &kept.body["addresses"]), (StatusCode::OK, &home), "{kept:?}");
+    let parts = json!({ "locality": "Ockham", "country": "England" });
+    for (path_of, value) in [
+        ("addresses[type eq \"home\"].country", json!("England")),
+        ("addresses[type eq \"home\"]", parts),
+        ("addresses.postalCode", json!("x".repeat(21))),
+        ("addresses", json!("London")),
+    ] {
+        let replace = operations(json!({ "op": "replace", "path": path_of, "value": value }));
+        provider.refused(Method::PATCH, &path, replace, BAD, Some("invalidValue")).await;
+    }
+    assert_eq!(provider.get(&path).await.body["addresses"], home);
     let said = provider.get(&format!("/Schemas/{USER}")).await.body;
     let addresses = said["attributes"].as_array().unwrap().iter().find(|one| one["name"] == "addresses").unwrap();
     let parts = addresses["subAttributes"].as_array().unwrap().iter();

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testbed::eventually;
 
 use crate::branding::png;
 use crate::users::{ask, member};
@@ -68,9 +69,18 @@ async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_i
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(status(&world, &at.replace(&world.tenant.to_string(), "acme")).await, StatusCode::OK);
     assert_eq!(status(&world, &format!("{at}A")).await, StatusCode::NOT_FOUND);
-    assert_eq!(status(&world, &at.replace(id, "%00")).await, StatusCode::NOT_FOUND);
-    let elsewhere = at.replace(&world.tenant.to_string(), "0197a8a0-0000-7000-8000-000000000001");
-    assert_eq!(status(&world, &elsewhere).await, StatusCode::NOT_FOUND);
+    for no_id in ["%00", "%C3%A4", "%27%20OR%20%27", &"A".repeat(2_000)] {
+        assert_eq!(status(&world, &at.replace(id, no_id)).await, StatusCode::NOT_FOUND, "{no_id}");
+    }
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    eventually("the other tenant is there", async || {
+        (status(&world, "/t/globex/jwks").await == StatusCode::OK).then_some(())
+    })
+    .await;
+    for other in [&*globex.tenant_id.to_string(), "globex", "0197a8a0-0000-7000-8000-000000000001"] {
+        let elsewhere = at.replace(&world.tenant.to_string(), other);
+        assert_eq!(status(&world, &elsewhere).await, StatusCode::NOT_FOUND, "{other}");
+    }
 
     // The profile is sent back as it was shown, with another name: the picture stays.
     let mut profile = world.get(&format!("/v1/user/users/{ada}")).await.body["profile"].take();
@@ -135,7 +145,28 @@ async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written(
     }
     let remove = format!("/v1/user/users/{grace}/remove-picture");
     cases.push((set(&remove, &json!({})), StatusCode::FORBIDDEN, "permission_missing"));
+    // Whoever looks after users has no power over those who may more, and there is nothing to be done for nobody.
+    let root = json!({ "name": "root", "email": "root@example.com", "roles": ["admin"] });
+    let root = world.post("/v1/user/users", root).await.body["id"].as_str().unwrap().to_owned();
+    let manager = world.token_of("manager", &[Role::Manager]);
+    let nobody = "0197a8a0-0000-7000-8000-000000000001";
+    for (verb, body) in [("set-picture", &good), ("remove-picture", &json!({}))] {
+        let path = |user: &str| format!("/v1/user/users/{user}/{verb}");
+        let stronger = world.anonymous(Method::POST, &path(&root)).bearer_auth(&manager).json(body);
+        cases.push((stronger, StatusCode::FORBIDDEN, "exceeds_own_permissions"));
+        let of_nobody = world.request(Method::POST, &path(nobody)).json(body);
+        cases.push((of_nobody, StatusCode::NOT_FOUND, "not_found"));
+        let of_no_id = world.request(Method::POST, &path("ada")).json(body);
+        cases.push((of_no_id, StatusCode::BAD_REQUEST, "parameter_invalid"));
+    }
+    let remove = set("/v1/user/me/remove-picture", &good);
+    cases.push((remove, StatusCode::BAD_REQUEST, "validation_failed"));
+    let url = format!("data:image/png;base64,{}", STANDARD.encode(file([0; 3])));
     for body in [
+        json!({}),
+        json!({ "picture": null }),
+        json!({ "picture": url }),
+        json!({ "picture": STANDARD.encode(file([0; 3])), "id": "mine" }),
         sent(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"),
         sent(&png(2_000, 16, [0; 3])),
         sent(&[file([0; 3]), vec![0; 65_536]].concat()),

@@ -187,6 +187,8 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
         (b"name\nAda\n\"Grace\n", "csv_unterminated_quote"),
         (b"name,shoe\nAda,1\n", "csv_unknown_column"),
         (b"name,name\nAda,Ada\n", "csv_duplicate_column"),
+        (b"name,City,locality\nAda,London,London\n", "csv_duplicate_column"),
+        (b"name,zip,postcode\nAda,SW1Y 4JH,SW1Y 4JH\n", "csv_duplicate_column"),
         (b"company\nNavy\n", "csv_missing_column"),
         (&vec![b','; 1_000_000], "csv_too_many_columns"),
         (many(100_001).as_bytes(), "csv_too_many_rows"),
@@ -200,6 +202,34 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
     let mapped = LeadImport { mapping, ..options() };
     let refusal = world.import_refused(&world.request, GOOD.as_bytes(), &mapped).await;
     assert_eq!(refusal.code(), "csv_mapping_column");
+}
+
+#[tokio::test]
+async fn a_mapping_by_which_one_field_has_two_columns_or_none_is_meant_is_refused() {
+    let world = World::new().await;
+    let csv = b"name,\"Town, as of 1840\",city\nAda,Ockham,London\n";
+    let mapped = |header: &str, field: &str| {
+        let mapping = BTreeMap::from([(header.to_owned(), field.to_owned())]);
+        LeadImport { mapping, ..options() }
+    };
+    for (header, field, code) in [
+        ("Town, as of 1840", "locality", "csv_duplicate_column"),
+        ("Town, as of 1840", "city", "csv_duplicate_column"),
+        ("Town, as of 1840", "town", "csv_mapping_field"),
+        ("Town", "locality", "csv_mapping_column"),
+        ("town, as of 1840", "ignore", "csv_mapping_column"),
+        ("city", "ignore", "csv_unknown_column"),
+    ] {
+        let mapped = mapped(header, field);
+        let refusal = world.import_refused(&world.request, csv, &mapped).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code), "{header}: {field}");
+        let dry = rehearse(&world.executor, &world.request, csv, &mapped).await.unwrap_err();
+        assert_eq!(dry.code(), code);
+    }
+    let ignored = mapped("Town, as of 1840", "ignore");
+    import_leads(&world.executor, &world.request, csv, &ignored).await.unwrap();
+    let address = world.imported().await.remove(0).details.address.unwrap();
+    assert_eq!(address.reveal().locality.as_deref(), Some("London"));
 }
 
 #[tokio::test]

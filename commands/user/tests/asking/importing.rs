@@ -179,6 +179,12 @@ async fn invitations_are_sent_and_keep_what_they_can() {
         (refusal.code(), &refusal.extra()["columns"]),
         ("csv_column_not_of_invitations", &["locale", "Time_zone"].as_slice().into())
     );
+    let columns = b"email,street,City,zip,country\nx@example.com,1 Main Street,Springfield,97477,US\n";
+    let refusal = world.import_refused(&world.request, columns, &invitations()).await;
+    assert_eq!(
+        (refusal.code(), &refusal.extra()["columns"]),
+        ("csv_column_not_of_invitations", &["street", "City", "zip", "country"].as_slice().into())
+    );
     world.import(again, &users()).await;
     let refusal = world.import_refused(&world.request, again.as_bytes(), &invitations()).await;
     let codes: Vec<_> = refusal.extra()["row_errors"].as_array().unwrap().iter().map(|error| &error["code"]).collect();
@@ -274,6 +280,8 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
         (b"ema\"il,name\na@b.cd,Ada\n", "csv_broken_header"),
         (b"email,name,shoe\na@b.cd,Ada,1\n", "csv_unknown_column"),
         (b"email,name,Email\na@b.cd,Ada,a@b.cd\n", "csv_duplicate_column"),
+        (b"email,name,state,Region\na@b.cd,Ada,Oregon,Oregon\n", "csv_duplicate_column"),
+        (b"email,name,ZIP,postal_code\na@b.cd,Ada,97477,97477\n", "csv_duplicate_column"),
         (b"name\nAda\n", "csv_missing_column"),
         (b"email\na@b.cd\n", "csv_missing_column"),
         (b"email|name\na@b.cd|Ada\n", "csv_unknown_column"),
