@@ -148,7 +148,7 @@ async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written(
     // Whoever looks after users has no power over those who may more, and there is nothing to be done for nobody.
     let root = json!({ "name": "root", "email": "root@example.com", "roles": ["admin"] });
     let root = world.post("/v1/user/users", root).await.body["id"].as_str().unwrap().to_owned();
-    let manager = world.token_of("manager", &[Role::Manager]);
+    let manager = world.token_of("manager", &[kernel::Role::Manager]);
     let nobody = "0197a8a0-0000-7000-8000-000000000001";
     for (verb, body) in [("set-picture", &good), ("remove-picture", &json!({}))] {
         let path = |user: &str| format!("/v1/user/users/{user}/{verb}");
