@@ -1,4 +1,5 @@
-//! Aggregates decide and evolve; everything else about them is machinery.
+//! The [`Aggregate`] trait: the decision logic and the state of one consistency boundary. Loading, caching and appending are the executor's
+//! work.
 
 use crate::{Event, Refusal};
 
@@ -10,38 +11,40 @@ pub trait Aggregate: Default + Clone + serde::Serialize + serde::de::Deserialize
     /// `service.aggregate`, for example `crm.lead`.
     const TYPE: &'static str;
 
-    /// The form of the state, from 1. Raise it when the state's fields change, or what an event makes of them: snapshots of
-    /// another form are ignored. A test of the gateway says when it has to be raised.
+    /// The version of the state's serialised form, from 1. Snapshots with another version are ignored, so raise it when the state's fields
+    /// change, or when an event changes them in another way. A test of the gateway (`tests/gateway/states.rs`) fails when it has to be
+    /// raised.
     const FORM: u32 = 1;
 
-    /// Whether what is [`Personal`](crate::Personal) in its events is sealed in the log, under a key of each instance's own. Then an
-    /// event that [erases](crate::personal::erases) destroys that key, in the same append.
+    /// Whether [`Personal`](crate::Personal) values in its events are stored encrypted ("sealed"), under one key for each instance. An
+    /// event that [erases](crate::personal::erases) then destroys that key in the same append.
     const SEALED: bool = false;
 
-    /// Whose personal data a [`SEALED`](Self::SEALED) instance's events have, once it is in this state: the stream of a person, as
-    /// `type/id`, under whose key it is sealed with all else that is theirs, and goes with it. None: the instance's own.
+    /// The data subject of a [`SEALED`](Self::SEALED) instance in this state, as the stream `type/id` of a person. The instance's personal
+    /// data is then sealed under that person's key, together with all other personal data of that person, and becomes unreadable when that
+    /// key is destroyed. `None`: the instance has a key of its own.
     fn person(&self, id: &str) -> Option<String> {
         _ = id;
         None
     }
 
-    /// What can be asked of it.
+    /// The commands that it accepts.
     type Command: Send;
 
-    /// What can happen to it.
+    /// The events that it records.
     type Event: Event;
 
-    /// Why it says no.
+    /// The reasons for which it rejects a command.
     type Error: std::error::Error + Into<Refusal> + Send + Sync + 'static;
 
-    /// The command's consequences, given the state. Pure: no clock, no randomness, no I/O. No events: nothing to do.
+    /// Decides which events a command causes in this state. Pure: no clock, no randomness, no I/O. An empty list: there is nothing to do.
     fn decide(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 
-    /// The state after an event. Total: what happened, happened.
+    /// Applies an event to the state. It cannot fail: the event has already happened.
     fn evolve(&mut self, event: Self::Event);
 }
 
-/// Makes a [`kernel::Aggregate`](crate::Aggregate) a `cqrs_es::Aggregate`.
+/// Implements `cqrs_es::Aggregate` for a [`kernel::Aggregate`](crate::Aggregate).
 #[macro_export]
 macro_rules! aggregate {
     ($aggregate:ty) => {

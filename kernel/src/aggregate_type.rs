@@ -1,33 +1,33 @@
-//! An aggregate as a value: what tools need that show any aggregate of any domain.
+//! [`AggregateType`]: an aggregate as a value, for tools that handle the aggregates of all domains without knowing their Rust types.
 
 use crate::{Aggregate, DecodeError, Event, EventType, RecordedEvent};
 
-/// Current events as JSON.
-type Today = Vec<serde_json::Value>;
+/// Current events (after upcasting), as JSON.
+type CurrentEvents = Vec<serde_json::Value>;
 
-/// An aggregate without its Rust type: a line of a domain's list of aggregates.
+/// An aggregate without its Rust type: one entry in a domain's list of aggregates.
 #[derive(Clone, Copy, Debug)]
 pub struct AggregateType {
     /// `service.aggregate`, for example `crm.lead`.
     pub name: &'static str,
     /// Every event type and version that its streams may hold.
     pub catalog: fn() -> Vec<EventType>,
-    /// How many current events a stored one is, by its type, version and payload; an error says why it can't be read.
+    /// How many current events a stored event decodes to. Arguments: its type, version and payload. The error says why it can't be decoded.
     pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
-    /// The current events that a stored one is, as JSON, by its type, version and payload; an error says why it can't be read.
-    pub today: fn(&str, u32, &[u8]) -> Result<Today, DecodeError>,
-    /// The state after a stream's events, from the first on, as JSON.
+    /// The current events that a stored event decodes to, as JSON. Arguments and error as in `decode`.
+    pub today: fn(&str, u32, &[u8]) -> Result<CurrentEvents, DecodeError>,
+    /// The state, as JSON, after a stream's events from the first on.
     pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
-    /// The state after further events, from the state before them.
+    /// The state, as JSON, after applying further events to an earlier state.
     pub resume: fn(serde_json::Value, &[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
-    /// The form of the state: see [`Aggregate::FORM`].
+    /// The version of the state's serialised form: see [`Aggregate::FORM`].
     pub form: u32,
     /// Whether its personal data is sealed: see [`Aggregate::SEALED`].
     pub sealed: bool,
 }
 
 impl AggregateType {
-    /// The value for `A`.
+    /// Describes the aggregate `A`.
     pub const fn of<A: Aggregate>() -> Self {
         Self {
             name: A::TYPE,
@@ -46,7 +46,7 @@ fn decode<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Resul
     A::Event::decode(event_type, version, payload).map(|today| today.into_iter().count())
 }
 
-fn today<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<Today, DecodeError> {
+fn today<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<CurrentEvents, DecodeError> {
     let today = A::Event::decode(event_type, version, payload)?.into_iter();
     today.map(|event| serde_json::to_value(&event).map_err(|error| no_json::<A>(&error))).collect()
 }

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do.
+//! The authenticated caller, the roles, and the permission checks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Refusal, TenantId};
 
-/// What a person or machine is within its tenant. Permissions hang on roles, in the domains' [`Grant`] tables.
+/// A role of a person or machine within its tenant. The [`Grant`] tables of the domains assign permissions to roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -28,13 +28,14 @@ pub enum Role {
 }
 
 impl Role {
-    /// All roles, in the order in which tables show them.
+    /// All roles, in the order in which tables list them.
     pub const ALL: [Self; 5] = [Self::Admin, Self::Manager, Self::Member, Self::Viewer, Self::Auditor];
 
-    /// How long the name of a role may be, built-in or a tenant's own, in characters.
+    /// Allowed length of a role's name (a built-in role or one that a tenant defined), in characters.
     pub const NAME_LENGTH: RangeInclusive<usize> = 2..=50;
 
-    /// Whether a text may be the name of a role, built-in or a tenant's own: lower-case letters, digits and `_`, a letter first.
+    /// Whether a text is allowed as the name of a role (built-in or defined by a tenant): lower-case letters, digits and `_`, beginning
+    /// with a letter, with a length in [`NAME_LENGTH`](Self::NAME_LENGTH).
     pub fn is_name(text: &str) -> bool {
         Self::NAME_LENGTH.contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -70,25 +71,25 @@ impl FromStr for Role {
     }
 }
 
-/// One line of the permission table: `service:resource:action`, who has it, and what it lets them do.
+/// One line of the permission table: a permission (`service:resource:action`), the roles that have it, and what it allows.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Grant {
-    /// For example `crm:lead:write`.
+    /// The permission, for example `crm:lead:write`.
     pub permission: &'static str,
     /// The roles that have it.
     pub roles: &'static [Role],
-    /// What it allows, for people.
+    /// What the permission allows, in words.
     pub meaning: &'static str,
 }
 
 impl Grant {
-    /// Whether a scope, such as `crm:lead:read`, `crm:lead:*` or `crm:*`, covers its permission.
+    /// Whether a scope such as `crm:lead:read`, `crm:lead:*` or `crm:*` covers this permission.
     pub fn is_covered_by(&self, scope: &str) -> bool {
         covers(scope, self.permission)
     }
 }
 
-/// An authenticated caller: the only thing from which commands and queries learn their tenant.
+/// An authenticated caller. Commands and queries take their tenant only from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     tenant: TenantId,
@@ -98,7 +99,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller whose token was verified: `grants` is the whole permission table, of which their roles select a part.
+    /// A caller whose token was verified. `grants` is the whole permission table; the caller gets the permissions of `roles`.
     pub fn new<'a>(
         tenant: TenantId,
         subject: impl Into<Arc<str>>,
@@ -113,25 +114,24 @@ impl Caller {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
     }
 
-    /// A caller who has just these permissions: what they rest on was looked up elsewhere.
+    /// A caller with exactly these permissions, for callers whose permissions were looked up elsewhere.
     pub fn holding(tenant: TenantId, subject: impl Into<Arc<str>>, permissions: BTreeSet<&'static str>) -> Self {
         Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
     }
 
-    /// The same caller, who showed then who they are, as their token says.
+    /// The same caller, with the time of their last authentication, as their token states it.
     #[must_use]
     pub fn who_showed_at(mut self, at: Option<DateTime<Utc>>) -> Self {
         self.shown_at = at;
         self
     }
 
-    /// When they last showed who they are; none: they are nobody who signs in, or their token does not say it.
+    /// When the caller last authenticated. `None`: the caller is not a person who signs in, or the token does not state it.
     pub const fn shown_at(&self) -> Option<DateTime<Utc>> {
         self.shown_at
     }
 
-    /// The same caller with less: only permissions that one of the `scopes` covers, and so nothing where there are none of them.
-    /// `None`: all that they have.
+    /// The same caller, reduced to the permissions that at least one of `scopes` covers: an empty list leaves none. `None`: no reduction.
     #[must_use]
     pub fn limited_to(mut self, scopes: Option<&[String]>) -> Self {
         if let Some(scopes) = scopes {
@@ -146,7 +146,7 @@ impl Caller {
         self.tenant
     }
 
-    /// The token's subject: a user or a machine.
+    /// The subject of the token: the id of a user or a machine.
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -156,7 +156,10 @@ impl Caller {
         self.permissions.contains(permission)
     }
 
-    /// Refuses unless the caller has `permission`.
+    /// Checks that the caller has `permission`.
+    ///
+    /// # Errors
+    /// `permission_missing`.
     pub fn require(&self, permission: &'static str) -> Result<(), Refusal> {
         if self.may(permission) {
             return Ok(());
@@ -168,10 +171,11 @@ impl Caller {
         .with("permission", permission))
     }
 
-    /// Refuses to give, take or hold power over somebody or something with these permissions, if they are more than the caller's own.
+    /// Checks that the caller has all of these permissions, before the caller grants or revokes them, or manages an account that has them:
+    /// nobody may act on permissions beyond their own.
     ///
     /// # Errors
-    /// `exceeds_own_permissions`, which names what exceeds.
+    /// `exceeds_own_permissions`, which lists the permissions that the caller lacks.
     pub fn reaches<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> Result<(), Refusal> {
         let exceeding: Vec<&str> = permissions.into_iter().filter(|permission| !self.may(permission)).collect();
         if exceeding.is_empty() {
@@ -186,7 +190,7 @@ impl Caller {
     }
 }
 
-/// The first of many permissions, and how many more there are.
+/// The first 20 of a list of permissions as text, and how many more there are.
 pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
     const SHOWN: usize = 20;
     let shown: Vec<&str> = permissions.iter().take(SHOWN).map(AsRef::as_ref).collect();
@@ -196,7 +200,7 @@ pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Whether a scope covers a permission: it is the permission, or ends in `:*` and the permission begins like it.
+/// Whether a scope covers a permission: they are equal, or the scope is a prefix that ends in `:*`.
 fn covers(scope: &str, permission: &str) -> bool {
     match scope.strip_suffix('*') {
         Some(beginning) => beginning.ends_with(':') && permission.starts_with(beginning),

@@ -1,8 +1,8 @@
-//! Checking what came from outside: all that is wrong is said at once, each with a JSON pointer.
+//! Validation of request bodies: collects every error, each with the JSON pointer of its value, instead of stopping at the first.
 
 use crate::{FieldError, Refusal, composed, folded};
 
-/// Collects what is wrong with a body while its values are taken over.
+/// Collects the errors of a request body while its values are validated and normalised.
 ///
 /// ```
 /// let mut checks = kernel::Checks::default();
@@ -17,24 +17,24 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Notes an error.
+    /// Adds an error.
     pub fn refuse(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
         self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
     }
 
-    /// One line of text that people type: trimmed and [composed]; no control characters, nor such as hide or reorder text; something
-    /// in it that can be seen; its length in characters within `length`.
+    /// Validates one line of text that a person typed, and returns it trimmed and [composed]. Refused are control characters, characters
+    /// that hide or reorder text ([`deceives`]), text without a visible character, and a length outside `length` (in characters).
     pub fn line(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.identifier(pointer, &composed(text), length)
     }
 
-    /// As [`line`](Self::line), for what another system says and compares byte by byte, such as a subject or an external id: its
-    /// characters are kept as they came.
+    /// As [`line`](Self::line), for a value of another system that is compared byte by byte, such as a subject or an external id: it is
+    /// trimmed, but not composed.
     pub fn identifier(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.text_without(pointer, text, length, |c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
     }
 
-    /// Text of several lines: as [`line`](Self::line), but line breaks and tabs may stand in it.
+    /// Validates text of several lines: as [`line`](Self::line), but line breaks and tabs are allowed.
     pub fn paragraph(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.text_without(pointer, &composed(text), length, |c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
     }
@@ -66,8 +66,8 @@ impl Checks {
         text.to_owned()
     }
 
-    /// An e-mail address as people have them: `local@domain`, at most 254 characters (RFC 5321), no spaces, no comments,
-    /// no quoted local parts. Comes out [folded]: in lower case, composed.
+    /// Validates an e-mail address: `local@domain`, at most 254 characters (RFC 5321), no spaces, no comments, no quoted local parts.
+    /// Returns it [folded]: in lower case, composed.
     pub fn email(&mut self, pointer: &str, text: &str) -> String {
         let text = composed(text.trim());
         if !is_email(&text) {
@@ -76,8 +76,8 @@ impl Checks {
         folded(&text)
     }
 
-    /// A telephone number in international form, E.164: `+` and 7 to 15 digits. Spaces, hyphens, dots and brackets are
-    /// dropped.
+    /// Validates a telephone number in international form, E.164: `+` and 7 to 15 digits. Returns it without spaces, hyphens, dots and
+    /// brackets.
     pub fn phone(&mut self, pointer: &str, text: &str) -> String {
         let kept: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
         let digits = kept.strip_prefix('+').unwrap_or_default();
@@ -89,7 +89,7 @@ impl Checks {
         kept
     }
 
-    /// Takes over what another check said, as an error at `pointer`.
+    /// Unwraps the result of another check; an error is added at `pointer`, and gives `None`.
     pub fn take<T>(
         &mut self,
         pointer: &str,
@@ -99,24 +99,27 @@ impl Checks {
         result.map_err(|error| self.refuse(pointer, code, error.to_string())).ok()
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there are no errors so far.
     pub fn ok(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// The errors so far, taken out.
+    /// The errors so far.
     pub fn into_errors(self) -> Vec<FieldError> {
         self.errors
     }
 
-    /// A refusal if anything is wrong.
+    /// Ends the validation.
+    ///
+    /// # Errors
+    /// `validation_failed`, with all errors, if there are any.
     pub fn finish(self) -> Result<(), Refusal> {
         if self.errors.is_empty() { Ok(()) } else { Err(Refusal::fields(self.errors)) }
     }
 }
 
-/// Characters that reorder the text around them (as in names that read backwards) or are nowhere to be seen: two texts that
-/// look the same would not be. (Joiners and variation selectors belong to words of some scripts, and to emoji; they are not among these.)
+/// Whether a character reorders the text around it (as in names that read backwards), or is invisible: two texts that look the same would
+/// differ. Joiners and variation selectors are not included: some scripts and emoji need them.
 pub fn deceives(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
@@ -124,7 +127,7 @@ pub fn deceives(c: char) -> bool {
         | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
-/// Characters that are allowed, and of which a text can't be made alone.
+/// Characters that are allowed within a text, but are invisible, so that a text can't consist of them alone.
 fn unseen(c: char) -> bool {
     c.is_whitespace()
         || matches!(c,
@@ -222,7 +225,7 @@ mod tests {
         assert_eq!(checks.paragraph("/note", "Cafe\u{301}\nZoe\u{308}", 8..=8), "Café\nZoë");
         assert_eq!(checks.email("/email", "JOSE\u{301}@Cafe\u{301}.example"), "josé@café.example");
         assert!(checks.finish().is_ok());
-        // A Greek question mark is a semicolon.
+        // The Greek question mark (U+037E) composes to a semicolon, which is not allowed.
         let mut checks = Checks::default();
         checks.email("/email", "ada\u{37e}@example.com");
         assert_eq!(checks.into_errors()[0].code, "email");

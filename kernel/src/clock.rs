@@ -1,19 +1,20 @@
-//! Time and identifiers, injected: nothing below the composition root reads a clock or rolls a die by itself.
+//! Injected time and identifiers: only the composition root uses the machine's clock and random numbers; all other code gets them through
+//! these traits.
 
 use std::sync::Mutex;
 
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use uuid::Uuid;
 
-/// Where "now" comes from. UTC, whole microseconds: what Postgres keeps of a `timestamptz`.
+/// The source of the current time, in UTC and whole microseconds, which is the precision of a Postgres `timestamptz`.
 pub trait Clock: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// Where new identifiers come from.
+/// The source of new identifiers.
 pub trait IdSource: Send + Sync + 'static {
-    /// A fresh UUID version 7 (RFC 9562): sorts by the time it was made.
+    /// A fresh UUID version 7 (RFC 9562), which sorts by its time of creation.
     fn next(&self) -> Uuid;
 }
 
@@ -28,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// UUIDs of version 7 from the machine's clock and randomness.
+/// UUIDs version 7 from the machine's clock and random numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemIds;
 
@@ -39,12 +40,12 @@ impl IdSource for SystemIds {
     }
 }
 
-/// A clock that a test moves by hand.
+/// A clock for tests, which moves only when it is told to.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     pub fn at(start: DateTime<Utc>) -> Self {
         Self(Mutex::new(to_micros(start)))
     }
@@ -61,13 +62,13 @@ impl Clock for ManualClock {
     }
 }
 
-/// Cuts a time to whole microseconds, so that what we hash is what Postgres gives back.
+/// Truncates a time to whole microseconds, so that the time that is hashed equals the one that Postgres returns.
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     time.duration_trunc(Duration::microseconds(1)).unwrap_or(time)
 }
 
-/// Whether something that was done at `since` is not to be done again at `now`: for as long as `pause` after it. What was done later than
-/// now was done by a clock that was ahead: nobody waits until it is that late.
+/// Whether `now` is within the `pause` that follows an action done at `since`: the action must not be repeated yet. A `since` in the future
+/// was recorded by a clock that ran ahead, and does not count: nobody has to wait until then.
 ///
 /// ```
 /// let (mailed, pause) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::minutes(2));
@@ -79,7 +80,8 @@ pub fn pauses(since: DateTime<Utc>, pause: Duration, now: DateTime<Utc>) -> bool
     (since..since + pause).contains(&now)
 }
 
-/// How long ago something was. None: later than now, by more than clocks `may_differ`: one was ahead, and when it really was is not known.
+/// How long ago `at` was. `None`: `at` is in the future by more than `may_differ`, the allowed clock difference, so that the real time is
+/// unknown. Within that difference the result may be negative.
 ///
 /// ```
 /// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));

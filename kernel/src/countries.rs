@@ -1,4 +1,4 @@
-//! Which countries there are.
+//! Country codes (ISO 3166-1 alpha-2) and their validation.
 
 use crate::Checks;
 
@@ -12,7 +12,7 @@ SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ
 US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
 
 impl Checks {
-    /// A country by its code of ISO 3166-1 alpha-2, in any case; upper case comes out.
+    /// Validates a country code of ISO 3166-1 alpha-2, in upper or lower case. Returns it in upper case.
     pub fn country(&mut self, pointer: &str, text: &str) -> String {
         let code = text.trim().to_ascii_uppercase();
         if code.len() != 2 || !COUNTRIES.split(' ').any(|known| known == code) {

@@ -1,15 +1,15 @@
-//! Days, read in their one form.
+//! Parsing of calendar days, strictly in the form `YYYY-MM-DD`.
 
 use chrono::NaiveDate;
 use serde::de::{Deserializer, Error, Visitor};
 
-/// A text that is no day.
+/// The text is not a calendar day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a day has the form YYYY-MM-DD, such as 2026-02-03, and has to exist in the calendar")]
 pub struct NotADay;
 
-/// Reads a day as RFC 3339 writes it (`full-date`): four digits, two, two. What chrono takes besides (`2026-2-3`, signs, years
-/// of more digits) may be another day than was meant.
+/// Parses a day as RFC 3339 writes it (`full-date`): four digits, two, two. Other forms that chrono accepts (`2026-2-3`, signs, years with
+/// more digits) are refused: they may mean another day than the sender intended.
 ///
 /// # Errors
 /// [`NotADay`], which says what is allowed.
@@ -23,7 +23,7 @@ pub fn read_day(text: &str) -> Result<NaiveDate, NotADay> {
     if form { text.parse().map_err(|_| NotADay) } else { Err(NotADay) }
 }
 
-/// As [`read_day`], for serde: `#[serde(deserialize_with = "kernel::deserialize_day")]`.
+/// [`read_day`] for serde: `#[serde(deserialize_with = "kernel::deserialize_day")]`.
 ///
 /// # Errors
 /// Those of the format, and of [`read_day`].

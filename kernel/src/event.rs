@@ -1,4 +1,4 @@
-//! Events with pinned wire names: a rename in Rust cannot break what is stored.
+//! Events with fixed wire names and versions, so that renaming a Rust type cannot make stored events unreadable.
 
 use schemars::Schema;
 
@@ -9,52 +9,55 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     /// The wire name, for example `crm.lead.qualified`.
     fn name(&self) -> &'static str;
 
-    /// The version of the payload's form, from 1.
+    /// The version of the payload's schema, from 1.
     fn version(&self) -> u32;
 
-    /// What a stored event, known by its name and version, is today. Retired forms stay decodable: they are upcast.
+    /// Decodes a stored event, given its type, version and payload, to current events. Retired versions stay decodable: they are upcast.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
     fn decode(event_type: &str, version: u32, payload: &[u8]) -> Result<Upcast<Self>, DecodeError>;
 
-    /// Every type and version that may stand in the log, with its JSON Schema.
+    /// Every type and version that the log may contain, with its JSON Schema.
     fn catalog() -> Vec<EventType>;
 }
 
-/// One line of the catalogue of events.
+/// One entry of the event catalogue: a type in one version.
 #[derive(Clone, Debug)]
 pub struct EventType {
     /// `service.aggregate`.
     pub aggregate_type: &'static str,
     /// Wire name.
     pub name: &'static str,
-    /// Version of the payload's form.
+    /// Version of the payload's schema.
     pub version: u32,
-    /// Whether it is only read any more: stored events of this form are upcast, new ones are not written.
+    /// Whether this version is only read: stored events of it are upcast, and no new ones are written.
     pub retired: bool,
     /// JSON Schema (2020-12) of the payload.
     pub schema: Schema,
 }
 
-/// A stored event that this program cannot read.
+/// A stored event that this program cannot decode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The type or version is not in the aggregate's catalogue: perhaps a newer program wrote it.
+    /// The type or version is not in the aggregate's catalogue: perhaps a newer version of the program wrote it.
     #[error("unknown event {event_type} version {version} of {aggregate_type}")]
     Unknown {
-        /// The aggregate whose catalogue was asked.
+        /// The aggregate whose catalogue was searched.
         aggregate_type: &'static str,
         /// The event's wire name.
         event_type: String,
         /// The event's version.
         version: u32,
     },
-    /// The payload does not have the form that the catalogue says.
+    /// The payload does not match the schema in the catalogue.
     #[error("event {event_type} version {version} can't be read: {reason}")]
     Payload {
         /// The event's wire name.
         event_type: String,
         /// The event's version.
         version: u32,
-        /// What serde says.
+        /// The error message of serde.
         reason: String,
     },
 }
@@ -83,9 +86,9 @@ pub enum DecodeError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The payload names its event (`"event"`), so that it can be read alone. A field that is added to an existing version must
-/// be optional (`#[serde(default)]`); any other change of form is a new version: keep the old struct in a `retired` list
-/// with what it is today, one current event or several:
+/// The payload contains its event's name (`"event"`), so that it can be read on its own. A field that is added to an existing version must
+/// be optional (`#[serde(default)]`); any other change of the schema needs a new version. Keep the old struct in the `retired` list, with a
+/// closure that upcasts it to one current event or several:
 ///
 /// ```
 /// kernel::events! {
@@ -110,8 +113,8 @@ pub enum DecodeError {
 /// # Ok::<(), kernel::DecodeError>(())
 /// ```
 ///
-/// The events of an upcast share the position, sequence, times and metadata of the stored one: they happened together, and
-/// whoever reads history sees all of them or none. An upcast goes straight to current events, and gives at least one.
+/// The events of an upcast share the position, sequence, times and metadata of the stored event: they happened together, and a reader of
+/// the history sees all of them or none. An upcast yields current events directly (not another retired version), and at least one.
 #[macro_export]
 macro_rules! events {
     (
@@ -238,7 +241,7 @@ macro_rules! events {
     };
 }
 
-/// The schema of a payload as stored: the event's own fields and the `event` member that names it.
+/// The JSON Schema of a payload as stored: the event's own fields, and the member `event` with its name.
 #[doc(hidden)]
 pub fn payload_schema<T: schemars::JsonSchema>(wire: &'static str) -> Schema {
     let mut schema = schemars::schema_for!(T);

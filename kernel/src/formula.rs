@@ -1,16 +1,15 @@
-//! Cells of CSV files that a spreadsheet would run (OWASP: CSV injection).
+//! Protection against CSV injection (OWASP): cells that a spreadsheet would run as formulas.
 
 use std::borrow::Cow;
 
-/// Whether a spreadsheet takes a cell with this text for a formula: it begins with `= + - @`, as such or in full width, after
-/// white space or none; or with a tab or line break, behind which some look again.
+/// Whether a spreadsheet takes a cell with this text for a formula: it begins with `=`, `+`, `-` or `@` (ASCII or full width), possibly
+/// after white space, or with a tab or line break, which some spreadsheets skip.
 pub fn is_formula(text: &str) -> bool {
     text.starts_with(['\t', '\r', '\n'])
         || text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
 }
 
-/// The text as it is put into a cell: what would be a formula gets an apostrophe before it, by which spreadsheets show it as
-/// text.
+/// The text as it is written into a cell: a text that would be a formula gets an apostrophe in front, so that spreadsheets show it as text.
 ///
 /// ```
 /// assert_eq!(kernel::without_formula("=1+1"), "'=1+1");

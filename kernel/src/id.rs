@@ -1,24 +1,24 @@
-//! Typed identifiers: a lead's id is not a contact's id. On the wire they have one form.
+//! Typed identifiers, such as a lead's id and a contact's id, which the compiler keeps apart. All are UUIDs in the same text form.
 
 use serde::de::{Deserializer, Error, Visitor};
 use uuid::Uuid;
 
-/// A text that is no identifier.
+/// The text is not an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id is a UUID with hyphens and without braces or spaces, such as 0197a8a0-0000-7000-8000-000000000001")]
 pub struct NotAnId;
 
-/// Reads a UUID in the form in which we write it (RFC 9562; letters in any case). Its other forms (without hyphens, in braces,
-/// as a URN) would make of one id several texts.
+/// Parses a UUID in the hyphenated form (RFC 9562; letters in any case). The other forms (without hyphens, in braces, as a URN) are
+/// refused, so that an id has only one text form.
 ///
 /// # Errors
 /// [`NotAnId`], which says what is allowed.
 pub fn read_uuid(text: &str) -> Result<Uuid, NotAnId> {
-    // Of the forms that are parsed only this one has 36 characters.
+    // Of the forms that `try_parse` accepts, only the hyphenated one has 36 characters.
     if text.len() == 36 { Uuid::try_parse(text).map_err(|_| NotAnId) } else { Err(NotAnId) }
 }
 
-/// As [`read_uuid`], for serde.
+/// [`read_uuid`] for serde.
 ///
 /// # Errors
 /// Those of the format, and of [`read_uuid`].
@@ -38,7 +38,7 @@ pub fn deserialize_uuid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uu
     deserializer.deserialize_str(Text)
 }
 
-/// Declares identifier types: UUIDs (version 7 when we make them) that do not mix.
+/// Declares identifier types: UUIDs (version 7 when we create them) that can't be mistaken for one another.
 ///
 /// ```
 /// kernel::ids! {

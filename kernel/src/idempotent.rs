@@ -1,14 +1,14 @@
-//! Requests that are carried out once, however often they are sent.
+//! Idempotent requests that write no events (commands that write events use the executor's own request type).
 
 use crate::Caller;
 
-/// Who asks, and what makes the request the same request: for what is no event. (Commands that the log takes say more.)
+/// The caller of a request and what identifies a repetition of it.
 #[derive(Clone, Debug)]
 pub struct IdempotentRequest {
-    /// Who asks; the tenant is theirs.
+    /// The caller, and through them the tenant.
     pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
+    /// `Idempotency-Key`: a repetition with the same key and the same hash gets the first answer.
     pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
+    /// SHA-256 of the parts of the request that a repetition must have in common.
     pub request_hash: [u8; 32],
 }

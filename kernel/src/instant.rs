@@ -1,25 +1,25 @@
-//! Times, read in their one form.
+//! Parsing of times, strictly in the form of RFC 3339.
 
 use chrono::{DateTime, Utc};
 use serde::de::{Deserializer, Error, Visitor};
 
-/// A text that is no time.
+/// The text is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a time has the form of RFC 3339 with its offset from UTC, such as 2026-07-01T09:30:00Z")]
 pub struct NotATime;
 
-/// Reads a time of RFC 3339 (`date-time`), to whole microseconds: what Postgres keeps of it, and what is hashed. What chrono
-/// takes besides (`2026-7-1 9:30Z`) may be another time than was meant.
+/// Parses an RFC 3339 `date-time` and truncates it to whole microseconds, which is what Postgres stores and what is hashed. Other forms
+/// that chrono accepts (`2026-7-1 9:30Z`) are refused: they may mean another time than the sender intended.
 ///
 /// # Errors
 /// [`NotATime`], which says what is allowed.
 pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
-    // By way of the count of microseconds, which has no leap seconds: 23:59:60 is the next day's midnight, as in Postgres.
+    // Converts through the count of microseconds, which has no leap seconds: 23:59:60 becomes the next day's midnight, as in Postgres.
     DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)
 }
 
-/// As [`read_time`], for serde, where it may be left out:
+/// [`read_time`] for serde, for a member that may be absent:
 /// `#[serde(default, deserialize_with = "kernel::deserialize_optional_time")]`.
 ///
 /// # Errors

@@ -1,15 +1,16 @@
-//! When something was done, and how often it may be.
+//! Rate limits in an aggregate's state: the times of the last actions, and when the next one is allowed.
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-/// When something was done, the last times.
+/// The times of the most recent actions of one kind, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LastTimes(Vec<DateTime<Utc>>);
 
 impl LastTimes {
-    /// It is done now; `limits`: how often it may be, each at most so many times within so long. What is before all of them is forgotten.
+    /// Records an action at `now`. Each limit allows a number of actions within a duration. Only as many times are kept as the largest
+    /// limit needs.
     ///
     /// ```
     /// let (second, minute) = (chrono::TimeDelta::seconds(1), chrono::TimeDelta::minutes(1));
@@ -28,10 +29,10 @@ impl LastTimes {
         self.0.drain(..self.0.len().saturating_sub(kept));
     }
 
-    /// From when it may be done again within these limits, if not now.
+    /// The time from which the next action is within all limits; `None`: it is allowed now.
     pub fn waits_until(&self, now: DateTime<Utc>, limits: &[(usize, Duration)]) -> Option<DateTime<Utc>> {
         let until = limits.iter().filter_map(|(most, within)| {
-            // In order also where a clock was set back between them.
+            // Sorted, because the clock may have been set back between two actions.
             let mut counted: Vec<_> = self.0.iter().copied().filter(|at| crate::pauses(*at, *within, now)).collect();
             counted.sort_unstable();
             Some(*counted.iter().rev().nth(most.saturating_sub(1))? + *within)

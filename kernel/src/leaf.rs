@@ -1,4 +1,5 @@
-//! The leaf of the Merkle tree over a tenant's history (RFC 6962 section 2.1), computed by the writer, checked by the auditor.
+//! The leaf hash of an event in the Merkle tree over a tenant's history (RFC 6962 section 2.1). The writer computes it, and an auditor
+//! recomputes it.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -6,11 +7,11 @@ use uuid::Uuid;
 
 use crate::{RecordedEvent, TenantId};
 
-/// A leaf's SHA-256.
+/// The SHA-256 of a leaf.
 pub type LeafHash = [u8; 32];
 
-/// The event's coordinates and bytes that a leaf hash covers. The position is not among them: an event's place in the order
-/// is proven by its place in the tree.
+/// The fields of an event that its leaf hash covers. The position is not one of them: the event's place in the order is proven by its place
+/// in the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaf<'a> {
     /// The tenant.
@@ -19,17 +20,17 @@ pub struct Leaf<'a> {
     pub aggregate_type: &'a str,
     /// The aggregate's id.
     pub aggregate_id: &'a str,
-    /// Number within the aggregate's stream.
+    /// The event's number within the aggregate's stream.
     pub sequence: u64,
     /// The event's id.
     pub event_id: Uuid,
     /// Wire name.
     pub event_type: &'a str,
-    /// Version of the payload's form.
+    /// Version of the payload's schema.
     pub event_version: u32,
-    /// When it happened.
+    /// When the event happened.
     pub occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
     /// The payload's bytes as stored.
     pub payload: &'a [u8],
@@ -38,7 +39,8 @@ pub struct Leaf<'a> {
 }
 
 impl Leaf<'_> {
-    /// SHA-256 over 0x00, then each part with its length (u32, big-endian) in front: no two events share an input.
+    /// SHA-256 over the byte 0x00 and then each field, preceded by its length (u32, big-endian), so that two different events never have
+    /// the same input.
     pub fn hash(&self) -> LeafHash {
         let mut hasher = Sha256::new();
         hasher.update([0]);

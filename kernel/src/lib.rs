@@ -10,7 +10,7 @@
 
 #![deny(missing_docs)]
 
-// The macros name this crate `::kernel`, here as everywhere.
+// The macros refer to this crate as `::kernel`, so that path has to exist in this crate too.
 extern crate self as kernel;
 
 pub mod aggregate;
@@ -35,11 +35,11 @@ pub mod personal;
 mod picture;
 mod postal_address;
 mod recent;
+mod recent_authentication;
 mod recorded;
 mod refusal;
 mod sent_links;
 mod service;
-mod sure;
 mod tenant;
 mod tree;
 mod unicode;
@@ -67,11 +67,11 @@ pub use personal::Personal;
 pub use picture::{Picture, PictureFile, PictureFormat, picture_address};
 pub use postal_address::PostalAddress;
 pub use recent::Recent;
+pub use recent_authentication::{SURE_FOR, is_sure};
 pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use sent_links::SentLinks;
 pub use service::Service;
-pub use sure::{SURE_FOR, is_sure};
 pub use tenant::{TenantId, is_slug};
 pub use tree::{Leaves, Tree, root_by_path};
 pub use unicode::{composed, folded};
@@ -85,7 +85,7 @@ ids! {
     MachineId,
 }
 
-/// What the macros expand to; not for use by hand.
+/// What the macros' expansions use; not for direct use.
 #[doc(hidden)]
 pub mod reexport {
     pub use cqrs_es::event_sink::EventSink;

@@ -1,4 +1,5 @@
-//! What machines may do now, for what is done in their name long after they asked for it.
+//! A port for looking up a machine's current roles. Work that was requested by a machine and runs much later (such as a job) uses it to
+//! check that the machine may still do it.
 
 use std::pin::Pin;
 
@@ -6,20 +7,23 @@ use uuid::Uuid;
 
 use crate::{Refusal, TenantId};
 
-/// How it stands with a machine.
+/// The current status of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineStanding {
-    /// Whether it gets tokens.
+    /// Whether the machine may get tokens.
     pub active: bool,
-    /// What it is in its tenant, by name.
+    /// The names of its roles in its tenant.
     pub roles: Vec<String>,
 }
 
-/// What a look at a machine becomes; none: there is no such machine.
+/// The result of a lookup; `None`: the tenant has no such machine.
 pub type LookedUp<'a> = Pin<Box<dyn Future<Output = Result<Option<MachineStanding>, Refusal>> + Send + 'a>>;
 
-/// Who knows the machines of tenants: one service has them in its log, others ask.
+/// A source of machines: the service that owns them reads its log, other services send it a request.
 pub trait Machines: Send + Sync {
-    /// How it stands with a machine now; a refusal says that it can't be told.
+    /// The current status of a tenant's machine.
+    ///
+    /// # Errors
+    /// When it can't be determined.
     fn standing(&self, tenant: TenantId, machine: Uuid) -> LookedUp<'_>;
 }

@@ -1,28 +1,29 @@
-//! What an event carries besides its payload: who, why, when.
+//! [`EventMetadata`]: who caused an event, why and when.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Stored beside each event as one flat JSON object of strings, which is the form that `cqrs-es` reads too.
-/// The tenant is not in it: it is a column of the log, and the log's key.
+/// Stored beside each event's payload, as a flat JSON object of strings, which `cqrs-es` can read too. The tenant is not in it: it is a
+/// column of the log, and part of the log's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMetadata {
-    /// The subject of the token in whose name the command came.
+    /// The subject of the token with which the command was sent.
     pub actor: String,
-    /// The id of the command (`Idempotency-Key`, derived by a saga or an import, or made by us).
+    /// The id of the command: the `Idempotency-Key`, an id derived by a saga or an import, or one that we generated.
     pub command_id: String,
-    /// The same through everything that one request caused.
+    /// The id that everything caused by one original request shares.
     pub correlation_id: Uuid,
-    /// What caused this: the request's id, or the event that a saga answered to.
+    /// The direct cause: the id of the request, or of the event to which a saga reacted.
     pub causation_id: Uuid,
-    /// When it happened in the caller's world; differs from the log's `recorded_at` only with the `backdate` permission.
+    /// When it happened, according to the caller. It differs from the log's `recorded_at` only with the `backdate` permission.
     pub occurred_at: DateTime<Utc>,
-    /// What the command needed and its caller had, separated by spaces: the command's permission, and `<service>:history:backdate`
-    /// where it says when it happened. None: it was written before this was kept, or not by a command.
+    /// The permissions that the command required and its caller had, separated by spaces: the command's own, and
+    /// `<service>:history:backdate` where the caller stated the time. `None`: the event was written before this was recorded, or not by a
+    /// command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<String>,
-    /// W3C trace context of the request, so that one trace goes from HTTP to the projection.
+    /// W3C trace context of the request, so that one trace spans the HTTP request and the projections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }

@@ -34,7 +34,7 @@ impl fmt::Display for Money {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency([u8; 3]);
 
-/// Active codes of ISO 4217 whose minor unit is not a hundredth, with their number of decimals.
+/// Active ISO 4217 codes whose minor unit is not a hundredth, with their number of decimals.
 const EXPONENTS: &[(&str, u8)] = &[
     ("BHD", 3),
     ("BIF", 0),
@@ -64,7 +64,7 @@ const EXPONENTS: &[(&str, u8)] = &[
     ("XPF", 0),
 ];
 
-/// Active codes of ISO 4217 with hundredths.
+/// Active ISO 4217 codes whose minor unit is a hundredth.
 const HUNDREDTHS: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY \
 COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES \
 KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB \
@@ -82,7 +82,7 @@ impl Currency {
         std::str::from_utf8(&self.0).unwrap_or("???")
     }
 
-    /// Decimals of the minor unit: 2 for EUR, 0 for JPY, 3 for KWD.
+    /// The number of decimals of the minor unit: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn exponent(&self) -> u8 {
         EXPONENTS.iter().find(|(code, _)| *code == self.code()).map_or(2, |(_, digits)| *digits)
     }

@@ -1,27 +1,30 @@
-//! Which event types somebody wants to hear of.
+//! Patterns that select event types, such as those of a webhook subscription.
 
 use std::fmt;
 
 use crate::EventType;
 
-/// Event types by name: whole ones (`crm.lead.qualified`), or all below a name (`crm.lead.*`). None at all: every type.
+/// A selection of event types: full names (`crm.lead.qualified`) or prefixes (`crm.lead.*`). An empty list selects every type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypePatterns(Vec<String>);
 
-/// A pattern that is not one, or that no event will ever match.
+/// A malformed pattern, or one that no event type matches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{pattern:?} matches no event type; allowed are names such as crm.lead.qualified, and crm.lead.* for all below one"
 )]
 pub struct PatternError {
-    /// Its place in the list, from 0.
+    /// The pattern's index in the list, from 0.
     pub index: usize,
     /// The pattern.
     pub pattern: String,
 }
 
 impl TypePatterns {
-    /// Patterns of which each matches a type of the catalogue: a slip of the pen would else wait for ever.
+    /// Validates patterns. Each has to match at least one type of the catalogue: a misspelt one would silently never match.
+    ///
+    /// # Errors
+    /// [`PatternError`], for the first pattern that matches nothing.
     pub fn new<T: AsRef<str>>(
         patterns: impl IntoIterator<Item = T>,
         catalogue: &[EventType],
@@ -39,17 +42,17 @@ impl TypePatterns {
         Ok(Self(kept))
     }
 
-    /// Patterns that were checked when they were stored.
+    /// Patterns that were validated before they were stored.
     pub const fn stored(patterns: Vec<String>) -> Self {
         Self(patterns)
     }
 
-    /// Whether events of this type are wanted.
+    /// Whether events of this type are selected.
     pub fn wants(&self, event_type: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|pattern| matches(pattern, event_type))
     }
 
-    /// The patterns; empty: every type.
+    /// The patterns; an empty list selects every type.
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Personal data, marked where it stands.
+//! [`Personal`]: personal data, which the type system marks so that it is redacted in logs and encrypted in the event log.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -11,35 +11,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value that tells something about a person: a name, an address, a number.
 ///
-/// It never shows itself in logs, traces or error texts: `Debug` is redacted and there is no `Display`; whoever needs the
-/// value says so with [`reveal`](Self::reveal).
+/// Logs, traces and error texts never show it: `Debug` is redacted and there is no `Display`. Code that needs the value calls
+/// [`reveal`](Self::reveal).
 ///
-/// In JSON it is the value itself. Where it is going to be kept for ever, in the events of an aggregate that is
-/// [`SEALED`](crate::Aggregate::SEALED), it is written [`marked`]: then the log knows what to seal under its person's key. What
-/// was sealed and can't be opened any more, because that key was destroyed, is read as a value that is
-/// [not known](Self::is_known).
+/// In JSON it is the value itself. In the events of an aggregate that is [`SEALED`](crate::Aggregate::SEALED), which are kept for ever, it
+/// is written [`marked`], which tells the log to encrypt ("seal") it under the key of its data subject. A sealed value that can't be
+/// decrypted any more, because its key was destroyed, is read as a value that is [not known](Self::is_known).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Personal<T> {
     value: T,
     known: bool,
 }
 
-/// The member of the object that a marked value is: the log replaces it by one with [`SEALED`].
+/// The member of the JSON object that represents a marked value. The log replaces this object by one with the member [`SEALED`].
 pub const MARKED: &str = "personal";
 
-/// The member of a marked value that says whose it is, where that is not its own stream's.
+/// The member of a marked value that names its data subject, if that is not the event's own stream.
 pub const OF: &str = "of";
 
-/// The member of the object that a sealed value is.
+/// The member of the JSON object that represents a sealed value.
 pub const SEALED: &str = "sealed";
 
-/// Stands for a sealed value where what was sealed is not kept.
+/// The ciphertext that is written for an unknown value: the original one is not kept.
 const GONE: &str = "";
 
-/// How values are marked.
+/// How the values that are being serialised are marked.
 #[derive(Clone)]
 struct Marking {
-    /// Whose they are; none: their own stream's.
+    /// The data subject, as `type/id`; `None`: the event's own stream.
     of: Option<Rc<str>>,
 }
 
@@ -47,20 +46,20 @@ thread_local! {
     static MARKING: RefCell<Option<Marking>> = const { RefCell::new(None) };
 }
 
-/// Writes with personal values marked: `{"personal": value}` instead of the value. (serde has no way to hand something down to
-/// what it writes, so it is said beside it, for as long as `write` runs.)
+/// Runs `write` so that it serialises personal values in marked form: `{"personal": value}` instead of the value. (serde can't pass a
+/// parameter down to nested values, so this is a thread-local setting for as long as `write` runs.)
 pub fn marked<T>(write: impl FnOnce() -> T) -> T {
     marking(Marking { of: None }, write)
 }
 
-/// The same, of a person who has a stream of their own, named as `type/id`: `{"personal": value, "of": person}`. What is theirs in many
-/// streams is sealed under one key, that of this stream.
+/// As [`marked`], for a data subject with a stream of their own, named as `type/id`: `{"personal": value, "of": person}`. Their values in
+/// all streams are sealed under one key, that of their own stream.
 pub fn marked_of<T>(person: &str, write: impl FnOnce() -> T) -> T {
     marking(Marking { of: Some(person.into()) }, write)
 }
 
 fn marking<T>(marking: Marking, write: impl FnOnce() -> T) -> T {
-    /// Says it no more, also when `write` panics.
+    /// Restores the former setting, also when `write` panics.
     struct Guard(Option<Marking>);
     impl Drop for Guard {
         fn drop(&mut self) {
@@ -71,13 +70,13 @@ fn marking<T>(marking: Marking, write: impl FnOnce() -> T) -> T {
     write()
 }
 
-/// Whether an event of this type ends what is known of its aggregate: its last name is `erased`, or ends in `_erased`.
+/// Whether an event of this type erases the personal data of its aggregate: the last part of its name is `erased`, or ends in `_erased`.
 pub fn erases(event_type: &str) -> bool {
     event_type.strip_suffix("erased").is_some_and(|before| before.ends_with(['.', '_']))
 }
 
-/// Whether an event of this type is the end of its aggregate: its last name is `erased`. What came before it is nothing that anybody
-/// decides on any more.
+/// Whether an event of this type is the last of its aggregate: the last part of its name is `erased`. No decision needs the events before
+/// it.
 pub fn ends(event_type: &str) -> bool {
     event_type.ends_with(".erased")
 }
@@ -88,29 +87,29 @@ impl<T> Personal<T> {
         Self { value, known: true }
     }
 
-    /// The value itself; where it is not known any more, an empty one.
+    /// The value; for an unknown one, the default.
     pub const fn reveal(&self) -> &T {
         &self.value
     }
 
-    /// The value itself, taken out.
+    /// The value, by move.
     pub fn into_inner(self) -> T {
         self.value
     }
 
-    /// The value itself, if it is known.
+    /// The value, if it is known.
     pub fn known(&self) -> Option<&T> {
         self.known.then_some(&self.value)
     }
 
-    /// Whether the value is known. It is not when it was sealed and its key is destroyed.
+    /// Whether the value is known. It is not if it was sealed and its key has been destroyed.
     pub const fn is_known(&self) -> bool {
         self.known
     }
 }
 
 impl<T: Default> Personal<T> {
-    /// A value that nobody knows any more.
+    /// An unknown value: its key has been destroyed.
     pub fn forgotten() -> Self {
         Self { value: T::default(), known: false }
     }
@@ -139,7 +138,7 @@ impl<T: Serialize> Serialize for Personal<T> {
         if !self.known {
             return member(serializer, SEALED, GONE, None);
         }
-        // What stands within a marked value is sealed with it: it is not marked itself.
+        // A personal value inside a marked one is not marked itself: it is sealed as part of the outer one.
         if let Some(marking) = MARKING.take() {
             let written = member(serializer, MARKED, &self.value, marking.of.as_deref());
             MARKING.set(Some(marking));
@@ -149,7 +148,7 @@ impl<T: Serialize> Serialize for Personal<T> {
     }
 }
 
-/// An object with one member, and perhaps whose that is.
+/// Writes an object with the member `name`, and the member `of` if there is a data subject.
 fn member<S: Serializer, T: Serialize + ?Sized>(
     serializer: S,
     name: &str,
@@ -164,7 +163,7 @@ fn member<S: Serializer, T: Serialize + ?Sized>(
     map.end()
 }
 
-/// How a personal value may stand in JSON.
+/// The JSON forms of a personal value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Form<T> {
@@ -188,10 +187,10 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Personal<T> {
     }
 }
 
-/// To whom may read it, it is the value itself; that it is personal, the contract says.
+/// The schema of the value itself, with a description that says that it is personal and may be sealed.
 impl<T: JsonSchema> JsonSchema for Personal<T> {
     fn schema_name() -> Cow<'static, str> {
-        // Nearly all are texts, which have no name of their own.
+        // Most personal values are plain strings, whose type has no name in the schema.
         if T::inline_schema() { "Personal".into() } else { format!("Personal{}", T::schema_name()).into() }
     }
 

@@ -1,7 +1,8 @@
-//! Pictures that somebody sends: a tenant's logo, a person's own.
+//! Uploaded pictures: the logo of a tenant, the picture of a person.
 //!
-//! As sent, a picture is a text that should be a file in base64; [`Picture::check`] makes the picture of it that is kept. It stands in the
-//! event itself, as it came: it is small ([`Picture::MOST_BYTES`]), and so it is where the history is, in backups and when the tenant moves.
+//! A request contains the picture as a base64 text; [`Picture::check`] validates it and makes the [`Picture`] that is stored. The event
+//! itself contains the file, unchanged: it is small ([`Picture::MOST_BYTES`]), and this way the history, backups and a move of the tenant
+//! include it.
 
 use std::ops::RangeInclusive;
 
@@ -60,15 +61,15 @@ impl std::fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// The most bytes of a picture. Two of them, in base64, are within what an event may be; so is one that is sealed.
+    /// The largest picture, in bytes. An event can hold two of this size in base64, or one that is sealed.
     pub const MOST_BYTES: usize = 64 << 10;
-    /// The most characters of one in base64.
+    /// The longest base64 text of a picture, in characters.
     pub const MOST_CHARACTERS: usize = Self::MOST_BYTES.div_ceil(3) * 4;
-    /// How wide and how high it may be, in pixels.
+    /// The allowed width and height, in pixels.
     pub const SIDE: RangeInclusive<usize> = 16..=1_024;
 
-    /// A picture as it was sent, a PNG, JPEG or WebP file in base64. What it is, its own bytes say, and nobody else. What is wrong is noted
-    /// at `pointer`; then the picture is an empty one.
+    /// Validates a picture as it was sent: a PNG, JPEG or WebP file in base64. The format is detected from the file's own bytes. An error
+    /// is added at `pointer`, and gives an empty picture.
     pub fn check(checks: &mut Checks, pointer: &str, base64: &str) -> Self {
         let mut refuse = |code, detail: String| {
             checks.refuse(pointer, code, detail);
@@ -98,17 +99,17 @@ impl Picture {
         Self { format, width: wide, height: high, sha256, base64: base64.to_owned() }
     }
 
-    /// The file itself; none: it can't be told any more.
+    /// The decoded file; `None`: the picture is empty or unreadable, for instance because the person was erased.
     pub fn file(&self) -> Option<PictureFile> {
         let bytes = STANDARD.decode(&self.base64).ok().filter(|bytes| !bytes.is_empty())?;
         Some(PictureFile { format: self.format, sha256: self.sha256.clone(), bytes })
     }
 }
 
-/// A picture's file, as it is shown.
+/// The file of a picture, as it is served.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PictureFile {
-    /// What sort.
+    /// The format of the picture.
     pub format: PictureFormat,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
@@ -122,14 +123,14 @@ impl std::fmt::Debug for PictureFile {
     }
 }
 
-/// Where the picture is shown that somebody of this tenant uploaded. `public_url`: where we are reached, without a slash at the end.
+/// The URL of a picture that somebody of this tenant uploaded. `public_url` is our public base URL, without a slash at the end.
 pub fn picture_address(public_url: &str, tenant: TenantId, picture: &str) -> String {
     format!("{public_url}/t/{tenant}/pictures/{picture}")
 }
 
 fn read(bytes: &[u8]) -> Option<(PictureFormat, ImageSize)> {
     let format = match imagesize::image_type(bytes).ok()? {
-        // All of its signature, and the header that has to follow.
+        // The complete PNG signature, and the IHDR chunk that has to follow it.
         ImageType::Png if bytes.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") => PictureFormat::Png,
         ImageType::Jpeg => PictureFormat::Jpeg,
         ImageType::Webp => PictureFormat::Webp,

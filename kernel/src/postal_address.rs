@@ -1,6 +1,6 @@
 //! Postal addresses.
 //!
-//! As sent, the texts of an address are anything; [`PostalAddress::check`] makes the address of them that is kept. Somebody's own stands in
+//! [`PostalAddress::check`] validates and normalises an address as it was sent. The address of a person is wrapped in
 //! [`Personal`](crate::Personal).
 
 use std::ops::RangeInclusive;
@@ -31,17 +31,17 @@ pub struct PostalAddress {
 }
 
 impl PostalAddress {
-    /// How long its street may be, in characters, line breaks among them.
+    /// Allowed length of the street in characters, line breaks included.
     pub const STREET: RangeInclusive<usize> = 1..=300;
-    /// How long its locality may be, in characters.
+    /// Allowed length of the locality in characters.
     pub const LOCALITY: RangeInclusive<usize> = 1..=100;
-    /// How long its region may be, in characters.
+    /// Allowed length of the region in characters.
     pub const REGION: RangeInclusive<usize> = 1..=100;
-    /// How long its postal code may be, in characters.
+    /// Allowed length of the postal code in characters.
     pub const POSTAL_CODE: RangeInclusive<usize> = 1..=20;
 
-    /// The address as it is kept: its texts trimmed, its street without empty lines, its country in upper case. What is wrong is noted,
-    /// each with its pointer below `at`, which points to the address.
+    /// Validates and normalises the address: texts trimmed, no empty lines in the street, the country in upper case. Errors are added with
+    /// pointers below `at`, the pointer of the address.
     pub fn check(&self, checks: &mut Checks, at: &str) -> Self {
         if self.is_empty() {
             checks.refuse(at, "empty", "give at least one of street, locality, region, postal_code and country");
@@ -58,14 +58,14 @@ impl PostalAddress {
         Self { street, locality, region, postal_code, country }
     }
 
-    /// Whether it says nothing.
+    /// Whether the address has no members.
     pub fn is_empty(&self) -> bool {
         let Self { street, locality, region, postal_code, country } = self;
         [street, locality, region, postal_code, country].into_iter().all(Option::is_none)
     }
 }
 
-/// The lines of a text that say something, with the same end whoever wrote them.
+/// The non-empty lines of a text, trimmed and separated by `\n`, whatever line ends it came with.
 fn lines(text: &str) -> String {
     text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }

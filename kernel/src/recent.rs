@@ -1,12 +1,12 @@
-//! The last of what happened, in memory: for somebody to look at.
+//! A bounded in-memory list of the most recent items, for display (such as the mails that a development server caught).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many are kept; the oldest goes first.
+/// The number of items that are kept; the oldest is dropped first.
 const KEPT: usize = 200;
 
-/// The last 200 of something, each once. Cheap to clone.
+/// The 200 most recent items, without duplicates. Clones share the list.
 #[derive(Debug)]
 pub struct Recent<T>(Arc<Mutex<VecDeque<T>>>);
 
@@ -23,7 +23,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// Keeps one, unless one is there already that is the same.
+    /// Adds an item, unless `is_same` is true for one that is already in the list.
     pub fn keep(&self, one: &T, is_same: impl Fn(&T) -> bool) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.iter().any(is_same) {
@@ -34,7 +34,7 @@ impl<T: Clone> Recent<T> {
         }
     }
 
-    /// What is kept, the last first.
+    /// The items, newest first.
     pub fn all(&self) -> Vec<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! An event as the log has it.
+//! An event as the log stores it, and its position.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::{DecodeError, Event, TenantId, Upcast};
 
-/// Where an event stands in its service's log: dense, from 1, in commit order; and its sequence in the JetStream stream.
-/// 0 means "before the first event".
+/// The position of an event in its service's log: from 1, without gaps, in commit order. It equals the message's sequence in the JetStream
+/// stream. 0 means "before the first event".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
@@ -26,12 +26,12 @@ impl Position {
         Self(self.0 + 1)
     }
 
-    /// As Postgres keeps it. One that is beyond what Postgres has is its last one, which no log reaches.
+    /// The position as a Postgres `bigint`. Values beyond `i64::MAX` become `i64::MAX`, which no log reaches.
     pub const fn as_i64(self) -> i64 {
         if self.0 > i64::MAX.cast_unsigned() { i64::MAX } else { self.0.cast_signed() }
     }
 
-    /// From a Postgres `bigint`; the log has no negative ones.
+    /// The position from a Postgres `bigint`; the log never contains negative ones.
     pub const fn from_i64(value: i64) -> Self {
         Self(value.cast_unsigned())
     }
@@ -56,7 +56,7 @@ impl FromStr for Position {
 pub struct RecordedEvent {
     /// The tenant whose history it belongs to.
     pub tenant: TenantId,
-    /// Its place in the service's log.
+    /// Its position in the service's log.
     pub position: Position,
     /// Its own id (UUIDv7); the `ce-id` on the bus.
     pub event_id: Uuid,
@@ -64,24 +64,24 @@ pub struct RecordedEvent {
     pub aggregate_type: String,
     /// The aggregate's id.
     pub aggregate_id: String,
-    /// Its number within the aggregate's stream, from 1: the aggregate's version after it.
+    /// Its number within the aggregate's stream, from 1; this is the aggregate's version after the event.
     pub sequence: u64,
     /// Wire name, for example `crm.lead.qualified`.
     pub event_type: String,
-    /// Version of the payload's form, from 1.
+    /// Version of the payload's schema, from 1.
     pub event_version: u32,
     /// JSON as stored.
     pub payload: Bytes,
     /// JSON as stored: an [`EventMetadata`](crate::EventMetadata).
     pub metadata: Bytes,
-    /// When it happened in the caller's world.
+    /// When it happened, according to the caller.
     pub occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
 }
 
 impl RecordedEvent {
-    /// What it is today, as events of `E`'s aggregate: one, or of a retired form several, which all have this one's
+    /// Decodes it to current events of `E`'s aggregate: one, or several if it is of a retired version. All of them have this event's
     /// position and sequence.
     pub fn decode<E: Event>(&self) -> Result<Upcast<E>, DecodeError> {
         E::decode(&self.event_type, self.event_version, &self.payload)

@@ -1,11 +1,11 @@
-//! The error taxonomy: every refusal has a kind, a stable code, and a sentence that says what was wrong and what is allowed.
+//! The error taxonomy: every refused request has a kind, a stable code, and a sentence that says what was wrong and what is allowed.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What sort of refusal it is. The gateway maps each kind to one HTTP status (`api/face/src/problem.rs`).
+/// The kind of a refusal. The gateway maps each kind to one HTTP status (`api/face/src/problem.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -15,29 +15,29 @@ pub enum Kind {
     Unauthenticated,
     /// The caller may not do this (403).
     Forbidden,
-    /// Unknown, or another tenant's: the two are not told apart (404).
+    /// It does not exist, or belongs to another tenant: the answer is the same for both (404).
     NotFound,
-    /// The state of things does not allow it now (409).
+    /// The current state does not allow it (409).
     Conflict,
     /// `If-Match` names a version that is not the current one (412).
     PreconditionFailed,
     /// The body or a part of it is too large (413).
     TooLarge,
-    /// The content type is not one that is read here (415).
+    /// The request's content type is not supported (415).
     UnsupportedMedia,
-    /// Well-formed, yet against a rule: an idempotency key used for another request (422).
+    /// Well-formed, but against a rule, such as an idempotency key that was used for another request (422).
     Unprocessable,
     /// Too many requests (429).
     RateLimited,
-    /// Our fault; the log says more (500).
+    /// An error of ours; the program's log says more (500).
     Internal,
-    /// A part that is needed does not answer (503).
+    /// A component that is needed does not answer (503).
     Unavailable,
     /// It took longer than allowed (504).
     Timeout,
 }
 
-/// One thing that is wrong with a request's body.
+/// One error in a request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) to the value, `""` for the whole body.
@@ -48,7 +48,7 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// A request that is not carried out: nothing was written.
+/// A request that was refused: nothing was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal(Box<Inner>);
 
@@ -83,23 +83,23 @@ impl Refusal {
         unauthenticated => Unauthenticated,
         /// The caller may not do this.
         forbidden => Forbidden,
-        /// Unknown, or another tenant's.
+        /// It does not exist, or belongs to another tenant.
         not_found => NotFound,
-        /// The state of things does not allow it now.
+        /// The current state does not allow it.
         conflict => Conflict,
-        /// The version named is not the current one.
+        /// The version in `If-Match` is not the current one.
         precondition_failed => PreconditionFailed,
         /// Too large.
         too_large => TooLarge,
-        /// A content type that is not read here.
+        /// The content type is not supported.
         unsupported_media => UnsupportedMedia,
-        /// Well-formed, yet against a rule.
+        /// Well-formed, but against a rule.
         unprocessable => Unprocessable,
         /// Too many requests.
         rate_limited => RateLimited,
-        /// Our fault.
+        /// An error of ours.
         internal => Internal,
-        /// A part that is needed does not answer.
+        /// A component that is needed does not answer.
         unavailable => Unavailable,
         /// It took longer than allowed.
         timeout => Timeout,
@@ -116,7 +116,7 @@ impl Refusal {
         refusal
     }
 
-    /// A request whose body names things that are not there (or another tenant's: the two are not told apart).
+    /// A request whose body refers to things that do not exist (or belong to another tenant: the answer is the same for both).
     pub fn references(errors: Vec<FieldError>) -> Self {
         let mut refusal =
             Self::unprocessable("reference_unknown", "the body refers to something that does not exist; see errors");
@@ -124,7 +124,7 @@ impl Refusal {
         refusal
     }
 
-    /// A request under the id of another one (`Idempotency-Key`) that was carried out.
+    /// A request with the `Idempotency-Key` of another request that was already executed.
     pub fn idempotency_key_reused(id: &str) -> Self {
         let detail = format!("the idempotency key {id:?} was used for another request; use a new key for each request");
         Self::unprocessable("idempotency_key_reused", detail)
@@ -137,7 +137,7 @@ impl Refusal {
         self
     }
 
-    /// The sort of refusal.
+    /// The kind of the refusal.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -152,7 +152,7 @@ impl Refusal {
         &self.0.detail
     }
 
-    /// The errors of single values.
+    /// The errors of single values in the body.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
@@ -171,7 +171,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Aggregates that never say no.
+/// For aggregates that never reject a command.
 impl From<std::convert::Infallible> for Refusal {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}

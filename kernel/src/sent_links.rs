@@ -1,19 +1,19 @@
-//! Links that were sent to somebody for one thing, one after another.
+//! Several links that were sent to a person one after another for the same purpose, such as accepting an invitation.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Until when each link is good that was sent for one thing, by its turn: they are counted from 1.
+/// When each link expires, by its number: links are numbered from 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SentLinks(BTreeMap<u32, DateTime<Utc>>);
 
 impl SentLinks {
-    /// Another one is sent, which is good until then, for as long as each. It takes nothing from those before it: else whoever keeps asking for
-    /// somebody would keep them out. Forgotten are those whose time is over when it is sent, and those that would be good for longer than it,
-    /// which a clock that was ahead made.
+    /// Adds the link number `turn`, which expires at `until`; `good_for` is how long every link is valid. Earlier links stay valid:
+    /// otherwise somebody who keeps requesting links for a person could lock that person out. Removed are links that had expired when this
+    /// one was sent, and links that expire later than it, which a clock that ran ahead created.
     ///
     /// ```
     /// let (mut links, good_for) = (kernel::SentLinks::default(), chrono::TimeDelta::hours(1));
@@ -32,12 +32,12 @@ impl SentLinks {
         self.0.insert(turn, until);
     }
 
-    /// Until when the link of a turn is good; none: there was none, or it is forgotten.
+    /// When the link with this number expires; `None`: there was none, or it was removed.
     pub fn until(&self, turn: u32) -> Option<DateTime<Utc>> {
         self.0.get(&turn).copied()
     }
 
-    /// None of them is good any more.
+    /// Revokes all links.
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// The name of a service, for example `crm`: of it are made the names of its database (`inopsio_crm`), its roles, its stream
-/// (`EVENTS_CRM`) and its subjects (`evt.crm.…`). Lower-case letters, digits and underscores, a letter first.
+/// The name of a service, for example `crm`. The names of its database (`inopsio_crm`), its roles, its stream (`EVENTS_CRM`) and its
+/// subjects (`evt.crm.…`) are derived from it. Lower-case letters, digits and underscores, beginning with a letter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Service(&'static str);
 
 impl Service {
-    /// A service by name. Names are constants of the program, so a bad one does not compile where it is made a `const`.
+    /// Makes a service from its name. Names are constants of the program, so an invalid one fails to compile where it is used in a `const`.
     ///
     /// # Panics
-    /// On a name with other characters than those above: it would have to be quoted in SQL and split in subjects.
+    /// On a name with other characters: it would need quoting in SQL and would split subjects.
     pub const fn new(name: &'static str) -> Self {
         let bytes = name.as_bytes();
         assert!(!bytes.is_empty() && bytes[0].is_ascii_lowercase(), "a service's name begins with a lower-case letter");

@@ -1,4 +1,4 @@
-//! The tenant: the wall that no query, command or event may cross.
+//! [`TenantId`]: the isolation boundary that no query, command or event may cross.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 /// A tenant of the platform.
 ///
-/// There is no parsing and no deserializing of a `TenantId`: whoever holds one got it from a verified token, from a row
-/// that Postgres let through row level security, or is a test. [`TenantId::vouched`] is the one constructor, and clippy
-/// (`clippy.toml`) refuses it everywhere but where the caller can say why it may be trusted.
+/// A `TenantId` can't be parsed or deserialised: it comes from a verified token, from a row that Postgres let through row level security,
+/// or from a test. [`TenantId::vouched`] is the only constructor; clippy (`clippy.toml`) forbids it except where the code states why the id
+/// can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct TenantId(Uuid);
 
 impl TenantId {
-    /// A tenant id that the caller vouches for: it was authenticated, or read from the log itself.
+    /// A tenant id that the calling code vouches for: it was authenticated, or read from the log itself.
     pub const fn vouched(id: Uuid) -> Self {
         Self(id)
     }
@@ -38,7 +38,8 @@ impl fmt::Debug for TenantId {
     }
 }
 
-/// Whether a tenant's short name may be this, and a cell's name: 2 to 40 lower-case letters, digits and hyphens, a letter first.
+/// Whether a text is allowed as the short name of a tenant or the name of a cell: 2 to 40 lower-case letters, digits and hyphens, beginning
+/// with a letter.
 pub fn is_slug(text: &str) -> bool {
     (2..=40).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())

@@ -1,11 +1,11 @@
-//! The Merkle tree over a tenant's history (RFC 6962 section 2.1): [`Tree`] is what its growing head needs, [`Leaves`] shows of each leaf
-//! that it is in it.
+//! The Merkle tree over a tenant's history (RFC 6962 section 2.1). [`Tree`] computes the root of a growing tree; [`Leaves`] computes the
+//! audit path that proves that a leaf is in a tree.
 
 use sha2::{Digest, Sha256};
 
 use crate::LeafHash;
 
-/// A tree that grows leaf by leaf and knows its root. It holds one hash for each bit of its size, not the leaves.
+/// An append-only tree that knows its root. It stores one hash for each set bit of its size, not the leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     size: u64,
@@ -19,12 +19,12 @@ impl Tree {
         Self { size: 0, peaks: Vec::new() }
     }
 
-    /// A tree of which only this was kept; none when these are not the peaks of so many leaves.
+    /// Restores a tree from its stored size and peaks; `None` if the number of peaks does not fit the size.
     pub fn resumed(size: u64, peaks: Vec<LeafHash>) -> Option<Self> {
         (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
     }
 
-    /// Roots of its complete subtrees, the largest first: one for each bit that is set in its size.
+    /// Roots of the complete subtrees, the largest first: one for each bit that is set in the size.
     pub fn peaks(&self) -> &[LeafHash] {
         &self.peaks
     }
@@ -32,7 +32,7 @@ impl Tree {
     /// Adds a leaf at the end.
     pub fn push(&mut self, leaf: LeafHash) {
         let mut node = leaf;
-        // As in counting up: each bit that carries joins two subtrees of the same size.
+        // As in binary counting: each bit that carries joins two subtrees of the same size.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 node = parent(&left, &node);
@@ -42,12 +42,12 @@ impl Tree {
         self.size += 1;
     }
 
-    /// How many leaves it has.
+    /// The number of leaves.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// The root's hash; of an empty tree the hash of nothing.
+    /// The root hash; for an empty tree, the hash of the empty string.
     pub fn root(&self) -> LeafHash {
         let mut peaks = self.peaks.iter().rev();
         let Some(last) = peaks.next() else { return Sha256::digest([]).into() };
@@ -55,15 +55,15 @@ impl Tree {
     }
 }
 
-/// A whole tree, to say of each of its leaves how it leads to the root.
+/// A complete tree with all nodes, to compute audit paths.
 #[derive(Clone, Debug)]
 pub struct Leaves {
-    /// The leaves, then the nodes above them, up to the root. A node without a sibling stands on the next level as it is.
+    /// The leaves, then the levels of nodes above them, up to the root. A node without a sibling is copied to the next level unchanged.
     levels: Vec<Vec<LeafHash>>,
 }
 
 impl Leaves {
-    /// The tree of these leaves. It takes twice their space.
+    /// Builds the tree of these leaves. It takes twice their memory.
     pub fn new(leaves: Vec<LeafHash>) -> Self {
         let mut levels = vec![leaves];
         while let Some(below) = levels.last().filter(|level| level.len() > 1) {
@@ -77,15 +77,15 @@ impl Leaves {
         Self { levels }
     }
 
-    /// The audit path of the leaf with this index, from 0 (RFC 6962 section 2.1.1): the siblings on its way up.
+    /// The audit path of the leaf with this index, from 0 (RFC 6962 section 2.1.1): the siblings of the nodes from the leaf up to the root.
     pub fn path(&self, index: usize) -> Vec<LeafHash> {
         let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
         siblings.copied().collect()
     }
 }
 
-/// The root of the tree of `size` leaves in which a leaf with this index has this audit path (RFC 9162 section 2.1.3.2); none: there is no
-/// such tree.
+/// The root hash that an audit path proves for a leaf with this index in a tree of `size` leaves (RFC 9162 section 2.1.3.2); `None`: the
+/// path does not fit the index and size.
 pub fn root_by_path(leaf: &LeafHash, index: u64, size: u64, path: &[LeafHash]) -> Option<LeafHash> {
     if index >= size {
         return None;
@@ -97,7 +97,7 @@ pub fn root_by_path(leaf: &LeafHash, index: u64, size: u64, path: &[LeafHash]) -
         }
         if at & 1 == 1 || at == last {
             node = parent(sibling, &node);
-            // It stood without a sibling on these levels.
+            // On these levels the node had no sibling.
             while at & 1 == 0 && at != 0 {
                 (at, last) = (at >> 1, last >> 1);
             }

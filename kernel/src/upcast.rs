@@ -1,9 +1,9 @@
-//! What a stored event is today: itself, or the current events that its retired form stands for.
+//! [`Upcast`]: the current events that a stored event decodes to.
 
 use crate::DecodeError;
 
-/// One current event, or several that happened together: they share the stored event's position, sequence, times and
-/// metadata, and follow one another in this order. Never none.
+/// One current event, or several that happened together: they share the stored event's position, sequence, times and metadata, and are in
+/// order. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upcast<E> {
     first: E,
@@ -17,7 +17,10 @@ impl<E> From<E> for Upcast<E> {
 }
 
 impl<E> Upcast<E> {
-    /// What a retired form gave. An empty list is an error: a stream without a gap would seem to have one.
+    /// The events that a retired version was upcast to.
+    ///
+    /// # Errors
+    /// [`DecodeError::Payload`] for an empty list: readers would see a gap in the stream.
     pub fn several(events: Vec<E>, event_type: &str, version: u32) -> Result<Self, DecodeError> {
         let mut events = events.into_iter();
         match events.next() {

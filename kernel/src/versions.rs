@@ -1,21 +1,21 @@
-//! The versions for which a request counts.
+//! [`Versions`]: the versions that an `If-Match` header names.
 
 use std::fmt;
 
 use crate::Refusal;
 
-/// What `If-Match` names (RFC 9110 section 13.1.1): the versions of a thing that its caller is content with. Empty: it names
-/// only what no version is called, so that it counts for none.
+/// The versions of `If-Match` (RFC 9110 section 13.1.1): the request is executed only if the resource has one of them. Empty: the header
+/// contained no valid version, so the condition is always false.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions(Vec<u64>);
 
 impl Versions {
-    /// Whether this version is one of them.
+    /// Whether the list contains this version.
     pub fn contains(&self, version: u64) -> bool {
         self.0.contains(&version)
     }
 
-    /// The refusal of a request that names versions of what it is to make: `header_invalid`.
+    /// The refusal of an `If-Match` on a request that creates something: `header_invalid`.
     pub fn of_something_new() -> Refusal {
         let detail = "the header if-match is not allowed here: a new resource has no version yet; omit the header";
         Refusal::invalid("header_invalid", detail).with("header", "if-match")

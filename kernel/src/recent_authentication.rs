@@ -1,12 +1,12 @@
-//! Who has shown a moment ago who they are.
+//! Recent authentication: sensitive actions need a caller who authenticated a short time ago.
 
 use chrono::{DateTime, Duration, Utc};
 
-/// How long somebody who has shown who they are may do what asks for that: what can't be undone, what gives away who they are, and what
-/// changes by what they show it. Whoever found a browser that was left open, or stole a token, comes later.
+/// How long after authenticating a person may do sensitive actions: those that can't be undone, that could hand the account over to
+/// somebody else, or that change its credentials. This stops somebody who finds an open browser or steals a token.
 pub const SURE_FOR: Duration = Duration::minutes(10);
 
-/// Whether somebody who showed who they are at this time has done so a moment ago, where clocks `may_differ`.
+/// Whether `shown_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock difference.
 ///
 /// ```
 /// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));
