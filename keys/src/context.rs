@@ -1,20 +1,20 @@
-//! What a sealed value is: authenticated with it.
+//! [`Context`]: the associated data (AAD) that is authenticated together with a sealed value.
 
 use kernel::TenantId;
 
-/// Whose and what for a sealed value is. It opens in no other context.
+/// The owner and purpose of a sealed value. The value can be decrypted only with the same context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context<'a> {
-    /// The tenant to whom it belongs.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// What it is used for, for example `auth.signing_key`.
+    /// Its purpose, for example `auth.signing_key`.
     pub purpose: &'a str,
-    /// Which of these it is: an id.
+    /// The id of the value among those with this purpose.
     pub subject: &'a str,
 }
 
 impl Context<'_> {
-    /// The context as bytes. Lengths stand in front, so that no two contexts have the same.
+    /// The context as bytes. Each text is preceded by its length, so that different contexts never have the same bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.tenant.uuid().as_bytes().to_vec();
         for part in [self.purpose, self.subject] {

@@ -1,4 +1,4 @@
-//! Data keys: what values are sealed under.
+//! Data keys: they encrypt values (AES-256-GCM) and authenticate them (HMAC).
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -8,10 +8,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Context, Error, Random, Sealed};
 
-/// Bytes of a nonce.
+/// Length of a nonce, in bytes.
 const NONCE: usize = 12;
 
-/// A key of 256 bits. Never shown, and overwritten when it is dropped.
+/// A key of 256 bits. It is not shown by `Debug`, and its memory is overwritten when it is dropped.
 #[derive(Clone)]
 pub struct DataKey([u8; 32]);
 
@@ -28,35 +28,35 @@ impl std::fmt::Debug for DataKey {
 }
 
 impl DataKey {
-    /// A fresh key.
+    /// Generates a new key.
     ///
     /// # Errors
-    /// [`Error::CanNotSeal`] without randomness.
+    /// [`Error::CanNotSeal`] if there is no randomness.
     pub fn generate(random: &dyn Random) -> Result<Self, Error> {
         let mut key = Self([0; 32]);
         random.fill(&mut key.0)?;
         Ok(key)
     }
 
-    /// The key of these bytes.
+    /// Makes a key from its bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, for a master key to wrap.
+    /// The bytes of the key, for a master key to wrap.
     pub const fn reveal(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Seals a value for a context.
+    /// Encrypts a value for a context.
     ///
     /// # Errors
-    /// [`Error::CanNotSeal`] without randomness.
+    /// [`Error::CanNotSeal`] if there is no randomness.
     pub fn seal(&self, context: Context<'_>, value: &[u8], random: &dyn Random) -> Result<Sealed, Error> {
         self.encrypt(&context.bytes(), value, random).map(|bytes| Sealed::new(&bytes))
     }
 
-    /// Opens what was sealed for this context.
+    /// Decrypts a value that was sealed for this context.
     ///
     /// # Errors
     /// [`Error::DoesNotOpen`].
@@ -64,18 +64,18 @@ impl DataKey {
         self.decrypt(&context.bytes(), &sealed.bytes()?)
     }
 
-    /// What shows that a value is of ours: HMAC-SHA-256 for a context.
+    /// A message authentication code (HMAC-SHA-256) of a value in a context, which proves later that the value comes from us.
     pub fn mac(&self, context: Context<'_>, value: &[u8]) -> [u8; 32] {
         self.hmac(context, value).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is that of a value for a context; how long it takes tells nothing of the right one.
+    /// Whether `mac` is the authentication code of a value in a context, compared in constant time.
     pub fn verifies(&self, context: Context<'_>, value: &[u8], mac: &[u8]) -> bool {
         self.hmac(context, value).verify_slice(mac).is_ok()
     }
 
     fn hmac(&self, context: Context<'_>, value: &[u8]) -> Hmac<Sha256> {
-        // A key as long as the block is taken as it is; padding a shorter one with zeros is what HMAC itself does.
+        // HMAC takes a key of one block (64 bytes) as it is; it would itself pad a shorter one with zeros.
         let mut block = Zeroizing::new([0; 64]);
         block[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&(*block).into());
@@ -86,7 +86,7 @@ impl DataKey {
         mac
     }
 
-    /// Nonce and ciphertext.
+    /// Encrypts to the nonce followed by the ciphertext.
     pub(crate) fn encrypt(&self, context: &[u8], value: &[u8], random: &dyn Random) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; NONCE];
         random.fill(&mut nonce)?;
@@ -137,7 +137,7 @@ mod tests {
             self::context(2),
             Context { purpose: "auth.totp", ..context },
             Context { subject: "k2", ..context },
-            // The same text, cut elsewhere.
+            // The same characters, divided differently between purpose and subject.
             Context { purpose: "auth.signing_keyk", subject: "1", ..context },
         ];
         for other in elsewhere {

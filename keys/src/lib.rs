@@ -31,33 +31,33 @@ pub use rsa::RsaKey;
 pub use sealed::{Envelope, Enveloped, Sealed, Wrapped};
 pub use succession::Succession;
 
-/// Why a key does not do its work.
+/// Why a key operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A master key's text is not one.
+    /// The text is not a master key.
     #[error("a master key is 64 hexadecimal digits")]
     NotAKey,
-    /// It was sealed under another key, for another context, or was changed.
+    /// The ciphertext belongs to another key or context, or was changed.
     #[error("what is sealed does not open: it is of another key or another use, or was changed")]
     DoesNotOpen,
-    /// It was wrapped by another master key.
+    /// The key was wrapped by another master key.
     #[error(
         "the key was wrapped by the master key {wrapped_by}; this is {ours}: set the other one as auth.former_master_key \
          (INOPSIO_FORMER_MASTER_KEY), and run inopsio key rewrap"
     )]
     OtherMaster {
-        /// The name of the one that is needed.
+        /// The name of the master key that is needed.
         wrapped_by: String,
-        /// The name of the one that is there.
+        /// The name of the master key that is configured.
         ours: String,
     },
-    /// The system gives no randomness, or the value is too long to be sealed.
+    /// There is no randomness, or the value is too long to be encrypted.
     #[error("nothing can be sealed: {0}")]
     CanNotSeal(&'static str),
-    /// What should be an RSA key is none, or the system gives no randomness.
+    /// The bytes are not an RSA key, or there is no randomness.
     #[error("not an RSA key, or nothing can be signed with it")]
     Rsa,
-    /// The place where the master key lives does not answer.
+    /// The system that holds the master key does not answer.
     #[error("the master key can't be asked: {0}")]
     Unavailable(String),
 }

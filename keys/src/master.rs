@@ -1,4 +1,4 @@
-//! Master keys: what data keys are wrapped by.
+//! Master keys: they wrap (encrypt) data keys.
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use crate::{Context, DataKey, Error, Random, Wrapped};
 
-/// What became of each of several keys, in their order.
+/// The results for several keys, in the order of the keys.
 pub type Each<T> = Vec<Result<T, Error>>;
 
-/// A key that wraps other keys, wherever it lives.
+/// A key that wraps data keys, in this process or in another system.
 #[async_trait]
 pub trait MasterKey: Send + Sync {
-    /// Its name, which stands before what it wraps. Nobody can tell the key from it, it has no dot, and is never `v1`.
+    /// Its name, which precedes every key that it wrapped. The name reveals nothing of the key, contains no dot, and is never `v1` (the
+    /// prefix of [`Sealed`](crate::Sealed)).
     fn name(&self) -> &str;
 
     /// Wraps a data key for a context.
@@ -22,13 +23,13 @@ pub trait MasterKey: Send + Sync {
     /// [`Error::Unavailable`], [`Error::CanNotSeal`].
     async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, Error>;
 
-    /// The data key that was wrapped for this context.
+    /// Unwraps a data key that was wrapped for this context.
     ///
     /// # Errors
     /// [`Error::OtherMaster`], [`Error::DoesNotOpen`], [`Error::Unavailable`].
     async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, Error>;
 
-    /// Wraps several data keys: at once, where it lives far away.
+    /// Wraps several data keys; a remote implementation does it in one request.
     async fn wrap_all(&self, keys: &[(Context<'_>, &DataKey)]) -> Each<Wrapped> {
         let mut each = Vec::with_capacity(keys.len());
         for (context, key) in keys {
@@ -37,7 +38,7 @@ pub trait MasterKey: Send + Sync {
         each
     }
 
-    /// Unwraps several.
+    /// Unwraps several data keys.
     async fn unwrap_all(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<DataKey> {
         let mut each = Vec::with_capacity(wrapped.len());
         for (context, wrapped) in wrapped {
@@ -46,13 +47,14 @@ pub trait MasterKey: Send + Sync {
         each
     }
 
-    /// Those that it would wrap in another way today, as it would; none for the others. Of a key that never changes: none for all.
+    /// Wraps again the keys that were not wrapped with the latest version of this master key; `None` for the others. A master key without
+    /// versions returns `None` for all.
     async fn renewed(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Option<Wrapped>> {
         wrapped.iter().map(|(_, wrapped)| wrapped.by(self.name()).map(|_| None)).collect()
     }
 }
 
-/// Has one master key wrap what another one wrapped. (They may be the same.)
+/// Unwraps keys with one master key and wraps them with another one (or the same).
 pub async fn rewrap(from: &dyn MasterKey, to: &dyn MasterKey, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Wrapped> {
     let opened = from.unwrap_all(wrapped).await;
     let found = wrapped.iter().zip(&opened);
@@ -62,7 +64,7 @@ pub async fn rewrap(from: &dyn MasterKey, to: &dyn MasterKey, wrapped: &[(Contex
     opened.iter().map(|key| key.as_ref().map_err(Clone::clone).and_then(|_| next())).collect()
 }
 
-/// A master key in this process: given by the environment or a file.
+/// A master key in this process, read from the environment or a file.
 pub struct LocalMasterKey {
     key: DataKey,
     name: String,
@@ -70,14 +72,14 @@ pub struct LocalMasterKey {
 }
 
 impl LocalMasterKey {
-    /// The master key of this text: 64 hexadecimal digits.
+    /// Parses a master key: 64 hexadecimal digits.
     ///
     /// # Errors
     /// [`Error::NotAKey`].
     pub fn parse(text: &str, random: impl Random) -> Result<Self, Error> {
         let mut key = [0; 32];
         hex::decode_to_slice(text.trim(), &mut key).map_err(|_| Error::NotAKey)?;
-        // A name by which it is told from others, and from which nobody can tell the key.
+        // A hash identifies the key without revealing it.
         let digest = Sha256::new_with_prefix("inopsio master key").chain_update(key).finalize();
         let name = format!("local-{}", hex::encode(&digest[..6]));
         Ok(Self { key: DataKey::new(key), name, random: Box::new(random) })

@@ -1,6 +1,6 @@
-//! RSA keys for which others encrypt, with OAEP. `ring` opens nothing with RSA, so the crate `rsa` does, whose time tells something of what
-//! it works on (RUSTSEC-2023-0071): each time it is blinded, so that it works on what nobody else knows; and such a key does nothing else, so
-//! that it would open what was said of a few people, and sign nothing.
+//! RSA keys for decryption with OAEP. `ring` has no RSA decryption, so this uses the crate `rsa`, whose timing depends on its input
+//! (RUSTSEC-2023-0071). Therefore each decryption is blinded, so that an attacker does not know the actual input. And such a key is used
+//! for nothing else: whoever found it out could decrypt what was sent about a few people, but not sign anything.
 
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::rand_core::OsRng;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// A hash function in OAEP. (Nothing rests on collisions there: SHA-1 is as good as others.)
+/// The hash function of OAEP. (OAEP does not depend on collision resistance, so SHA-1 is as safe as the others.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OaepHash {
     /// SHA-1.
@@ -33,7 +33,7 @@ impl OaepHash {
     }
 }
 
-/// A key that opens what was encrypted for it with RSA-OAEP.
+/// A private key that decrypts RSA-OAEP.
 pub struct OaepKey(RsaPrivateKey);
 
 impl std::fmt::Debug for OaepKey {
@@ -43,7 +43,7 @@ impl std::fmt::Debug for OaepKey {
 }
 
 impl OaepKey {
-    /// The key of PKCS #8, DER.
+    /// Reads a private key in PKCS #8, DER.
     ///
     /// # Errors
     /// [`Error::Rsa`].
@@ -51,10 +51,10 @@ impl OaepKey {
         RsaPrivateKey::from_pkcs8_der(der).map(Self).map_err(|_| Error::Rsa)
     }
 
-    /// Opens what was encrypted with these hash functions, of the message and of the mask, and no label.
+    /// Decrypts. `hash` is the hash function of the message, `mask` that of the mask (MGF1); the label is empty.
     ///
     /// # Errors
-    /// [`Error::DoesNotOpen`], whatever is wrong.
+    /// [`Error::DoesNotOpen`], for every kind of failure.
     pub fn open(&self, hash: OaepHash, mask: OaepHash, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let padding = Oaep { digest: hash.digest(), mgf_digest: mask.digest(), label: None };
         let opened = self.0.decrypt_blinded(&mut OsRng, padding, encrypted);

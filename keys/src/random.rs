@@ -1,20 +1,20 @@
-//! Where randomness comes from: injected, like time.
+//! The source of randomness, which is injected like time.
 
 use rand::RngCore;
 
 use crate::Error;
 
-/// A source of randomness that nobody can foresee.
+/// A cryptographically secure source of randomness.
 pub trait Random: Send + Sync + 'static {
     /// Fills `bytes`.
     ///
     /// # Errors
-    /// [`Error::CanNotSeal`] when there is none.
+    /// [`Error::CanNotSeal`] if there is no randomness.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Error>;
 }
 
-/// The system's, by a generator of each thread's own (ChaCha, seeded by the system, and anew after every 64 KiB): a person's key, and
-/// each value under it, would be a call of the system otherwise.
+/// A generator of each thread's own (ChaCha, seeded by the operating system and reseeded after every 64 KiB). Asking the operating system
+/// directly would cost a system call for each person's key and each value encrypted under it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 

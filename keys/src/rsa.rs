@@ -1,5 +1,5 @@
-//! RSA keys that sign, for those who verify nothing newer (ADR 27, 37). Signing is `ring`'s, whose time tells nothing of the key; only
-//! the making of it is the crate `rsa`'s, once, when nobody measures anything.
+//! RSA signing keys, for verifiers that support nothing newer (ADR 27, 37). `ring` signs, in constant time; the crate `rsa` only generates
+//! the key, once, when no attacker can measure it.
 
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// How long a modulus is.
+/// Length of the modulus, in bits.
 const BITS: usize = 2048;
 
-/// A key that signs with RSA (PKCS #1 v1.5) and SHA-256.
+/// A private key that signs with RSA (PKCS #1 v1.5) and SHA-256.
 pub struct RsaKey(RsaKeyPair);
 
 impl std::fmt::Debug for RsaKey {
@@ -23,17 +23,17 @@ impl std::fmt::Debug for RsaKey {
 }
 
 impl RsaKey {
-    /// A fresh key of 2,048 bits: PKCS #8, DER, to be sealed. Takes a good part of a second of a processor's time.
+    /// Generates a key of 2,048 bits, as PKCS #8, DER, which the caller has to seal. Takes a considerable part of a second of CPU time.
     ///
     /// # Errors
-    /// [`Error::Rsa`], if the system gives no randomness.
+    /// [`Error::Rsa`], if there is no randomness.
     pub fn generate() -> Result<Zeroizing<Vec<u8>>, Error> {
         let made = rsa::RsaPrivateKey::new(&mut OsRng, BITS).map_err(|_| Error::Rsa)?;
         let private = made.to_pkcs8_der().map_err(|_| Error::Rsa)?;
         Ok(Zeroizing::new(private.as_bytes().to_vec()))
     }
 
-    /// The key of PKCS #8, DER.
+    /// Reads a private key in PKCS #8, DER.
     ///
     /// # Errors
     /// [`Error::Rsa`].
@@ -41,22 +41,22 @@ impl RsaKey {
         RsaKeyPair::from_pkcs8(der).map(Self).map_err(|_| Error::Rsa)
     }
 
-    /// Signs.
+    /// Signs a message.
     ///
     /// # Errors
-    /// [`Error::Rsa`], if the system gives no randomness.
+    /// [`Error::Rsa`], if there is no randomness.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let mut signature = vec![0; self.0.public().modulus_len()];
         self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(|_| Error::Rsa)?;
         Ok(signature)
     }
 
-    /// What everybody may see: PKCS #1, DER.
+    /// The public key, as PKCS #1, DER.
     pub fn public_der(&self) -> &[u8] {
         self.0.public().as_ref()
     }
 
-    /// What everybody may see: the modulus and the exponent, most significant byte first.
+    /// The public key's modulus and exponent, most significant byte first.
     pub fn public(&self) -> (Vec<u8>, Vec<u8>) {
         let PublicKeyComponents { n, e } = PublicKeyComponents::from(self.0.public());
         (n, e)

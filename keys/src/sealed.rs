@@ -1,4 +1,4 @@
-//! Sealed values and wrapped keys, as they are stored.
+//! Stored forms of encrypted values ([`Sealed`]) and of wrapped keys ([`Wrapped`]).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,7 +25,7 @@ pub struct Wrapped(String);
 #[schemars(transparent)]
 pub struct Envelope(String);
 
-/// What an [`Envelope`] is.
+/// The kinds of an [`Envelope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enveloped {
     /// Sealed under another data key.
@@ -41,12 +41,12 @@ impl Sealed {
         Self(format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// The text of it, to be kept by somebody else for a while.
+    /// The sealed value as text, for another party to store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A text that somebody kept, as it is: whether it is ours, opening it says.
+    /// Takes a text that another party stored. It is checked only when it is opened.
     pub fn read(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -58,9 +58,9 @@ impl Sealed {
 }
 
 impl Envelope {
-    /// What it is.
+    /// Which kind of envelope it is.
     pub fn kind(&self) -> Enveloped {
-        // No master key has this name.
+        // No master key has the name `v1`.
         if self.0.starts_with(VERSION) {
             Enveloped::Sealed(Sealed(self.0.clone()))
         } else {
@@ -82,25 +82,25 @@ impl From<Wrapped> for Envelope {
 }
 
 impl Wrapped {
-    /// What the master key `name` made of a key. (A name has no dot.)
+    /// Combines the name of a master key and the text of a key that it wrapped. (The name contains no dot.)
     pub fn new(name: &str, text: &str) -> Self {
         Self(format!("{name}.{text}"))
     }
 
-    /// The text of it, to be kept elsewhere.
+    /// The wrapped key as text, to be stored elsewhere.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A text that was kept, as it is: whether it is ours, unwrapping it says.
+    /// Takes a stored text. It is checked only when it is unwrapped.
     pub fn read(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// What the master key `ours` made of the key.
+    /// The text of the wrapped key, if the master key `ours` wrapped it.
     ///
     /// # Errors
-    /// [`Error::OtherMaster`] when it was another one.
+    /// [`Error::OtherMaster`] if another one did.
     pub fn by(&self, ours: &str) -> Result<&str, Error> {
         match self.0.split_once('.') {
             Some((name, text)) if name == ours => Ok(text),

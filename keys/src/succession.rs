@@ -1,4 +1,4 @@
-//! One master key that follows another.
+//! [`Succession`]: the change from one master key to another.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use async_trait::async_trait;
 
 use crate::{Context, DataKey, Each, Error, MasterKey, Wrapped, rewrap};
 
-/// A master key and the one before it: what either wrapped can be opened, and what is wrapped is wrapped by the new one.
+/// A current master key and its predecessor. Both can unwrap; only the current one wraps.
 pub struct Succession {
     current: Arc<dyn MasterKey>,
     former: Arc<dyn MasterKey>,
 }
 
 impl Succession {
-    /// `current` follows `former`.
+    /// A succession in which `current` replaces `former`.
     pub fn new(current: Arc<dyn MasterKey>, former: Arc<dyn MasterKey>) -> Self {
         Self { current, former }
     }
@@ -46,30 +46,30 @@ impl MasterKey for Succession {
     }
 
     async fn unwrap_all(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<DataKey> {
-        let (former, current) = self.apart(wrapped);
+        let (former, current) = self.split(wrapped);
         let (former, current) = (self.former.unwrap_all(&former).await, self.current.unwrap_all(&current).await);
-        self.together(wrapped, former, current)
+        self.merge(wrapped, former, current)
     }
 
     async fn renewed(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Option<Wrapped>> {
-        let (former, current) = self.apart(wrapped);
+        let (former, current) = self.split(wrapped);
         let former =
             rewrap(&*self.former, &*self.current, &former).await.into_iter().map(|one| one.map(Some)).collect();
         let current = self.current.renewed(&current).await;
-        self.together(wrapped, former, current)
+        self.merge(wrapped, former, current)
     }
 }
 
-type Those<'w> = Vec<(Context<'w>, &'w Wrapped)>;
+type WrappedKeys<'w> = Vec<(Context<'w>, &'w Wrapped)>;
 
 impl Succession {
-    /// What the former one wrapped, and all else.
-    fn apart<'w>(&self, wrapped: &[(Context<'w>, &'w Wrapped)]) -> (Those<'w>, Those<'w>) {
+    /// Splits keys into those that the former master key wrapped, and all others.
+    fn split<'w>(&self, wrapped: &[(Context<'w>, &'w Wrapped)]) -> (WrappedKeys<'w>, WrappedKeys<'w>) {
         wrapped.iter().copied().partition(|(_, wrapped)| self.is_former(wrapped))
     }
 
-    /// What became of both, in the order of all.
-    fn together<T>(&self, wrapped: &[(Context<'_>, &Wrapped)], former: Each<T>, current: Each<T>) -> Each<T> {
+    /// Merges the results for both parts into the original order.
+    fn merge<T>(&self, wrapped: &[(Context<'_>, &Wrapped)], former: Each<T>, current: Each<T>) -> Each<T> {
         let (mut former, mut current) = (former.into_iter(), current.into_iter());
         let mut next = |wrapped: &Wrapped| if self.is_former(wrapped) { former.next() } else { current.next() };
         wrapped.iter().map(|(_, wrapped)| next(wrapped).unwrap_or(Err(Error::DoesNotOpen))).collect()
