@@ -1,4 +1,4 @@
-//! Asking Vault: one question, or again and again for what may pass.
+//! The HTTP client: sends requests to Vault with a token, and retries temporary failures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::meters;
 use crate::settings::{Secret, Settings};
 use crate::tokens::Tokens;
 
-/// The longest answer that is read, in bytes.
-const MOST: u64 = 4 << 20;
-/// The longest of what Vault says that is repeated, in characters.
-const SAID: usize = 200;
-/// How many questions are open at a time, each in a thread of its own: the others wait their turn.
-const AT_ONCE: usize = 16;
-/// The pause before something is asked again: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// When the token is looked after again that could not be looked after.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The longest response that is read, in bytes.
+const MAX_RESPONSE_BYTES: u64 = 4 << 20;
+/// How much of Vault's error text an error of ours quotes, in characters.
+const MAX_QUOTED_CHARS: usize = 200;
+/// The most concurrent requests, each on a thread of its own. Further ones wait for a free slot.
+const MAX_CONCURRENT: usize = 16;
+/// The pause before a retry: the first, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The pause after a failed attempt to renew the token.
+const RETRY_TOKEN_AFTER: Duration = Duration::from_secs(5);
 
-/// A Vault that is asked. Its questions block; [`ask`](Self::ask) is for who must not be blocked.
+/// A client of one Vault server. Its HTTP calls block; async code uses [`send`](Self::send), which runs them on another thread.
 pub struct Client {
     settings: Settings,
     agent: ureq::Agent,
     tokens: Tokens,
-    turns: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     answered: AtomicBool,
 }
 
@@ -43,44 +43,44 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A question.
-pub(crate) struct Ask {
-    /// What it is called where questions are counted.
+/// A request to Vault.
+pub(crate) struct Request {
+    /// The name of the operation in the metrics.
     pub(crate) operation: &'static str,
     /// The path after `/v1/`.
     pub(crate) path: String,
-    /// JSON that is posted; none: the path is read.
+    /// The JSON body of a POST; `None`: the request is a GET.
     pub(crate) body: Option<Zeroizing<String>>,
 }
 
-impl Ask {
-    /// Reads a path.
+impl Request {
+    /// A GET of a path.
     pub(crate) fn read(operation: &'static str, path: String) -> Self {
         Self { operation, path, body: None }
     }
 
-    /// Posts to a path.
+    /// A POST to a path.
     pub(crate) fn post(operation: &'static str, path: String, body: String) -> Self {
         Self { operation, path, body: Some(Zeroizing::new(body)) }
     }
 
-    /// What it is, for people.
+    /// Method and path, for error messages.
     pub(crate) fn name(&self) -> String {
         format!("{} {}", if self.body.is_some() { "POST" } else { "GET" }, self.path)
     }
 }
 
-/// What was answered. It may be a key.
-pub(crate) struct Answer(Zeroizing<Vec<u8>>);
+/// The body of a response. It may contain a key, so it is overwritten when it is dropped.
+pub(crate) struct Response(Zeroizing<Vec<u8>>);
 
-/// What stands in an answer that says no.
+/// The body of an error response.
 #[derive(Deserialize)]
 struct Errors {
     #[serde(default)]
     errors: Vec<String>,
 }
 
-/// An answer of several parts, of which some may say no while the whole of it is a 400.
+/// The response to a batch of items. Vault answers 400 if some of the items failed, although the results of the others are in it.
 #[derive(Deserialize)]
 struct Parts {
     #[expect(dead_code, reason = "only whether it is there is asked")]
@@ -94,7 +94,7 @@ struct BatchResults {
 }
 
 impl Client {
-    /// The Vault of these settings. It is not asked yet.
+    /// Makes a client. It sends no request yet.
     ///
     /// # Errors
     /// [`SetUpError`].
@@ -110,22 +110,28 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent("inopsio")
-            // The token is for Vault, whatever stands between.
+            // No proxy from the environment: the token is only for Vault.
             .proxy(None)
             .tls_config(tls)
             .build()
             .into();
         let tokens = Tokens::new(settings.credentials.clone());
         let settings = Settings { address, ..settings };
-        Ok(Self { settings, agent, tokens, turns: Arc::new(Semaphore::new(AT_ONCE)), answered: AtomicBool::new(false) })
+        Ok(Self {
+            settings,
+            agent,
+            tokens,
+            slots: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            answered: AtomicBool::new(false),
+        })
     }
 
-    /// How it is asked.
+    /// The settings of this client.
     pub const fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Whether it ever answered us.
+    /// Whether Vault has ever answered a request of ours successfully.
     pub fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
@@ -134,20 +140,20 @@ impl Client {
         Error { address: self.settings.address.clone(), fault }
     }
 
-    /// Asks with our token, and again what may pass.
-    pub(crate) async fn ask(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
-        let (ask, patience) = (Arc::new(ask), self.settings.patience);
+    /// Sends a request with our token, and retries temporary failures for as long as `settings.patience` allows.
+    pub(crate) async fn send(self: &Arc<Self>, request: Request) -> Result<Response, Error> {
+        let (request, patience) = (Arc::new(request), self.settings.patience);
         let until = Instant::now() + patience;
-        let (mut pause, longest) = PAUSES;
+        let (mut pause, longest) = BACKOFF;
         let asking = async {
             loop {
-                match self.aside(&ask).await {
+                match self.send_on_thread(&request).await {
                     Err(error) if error.passes() && Instant::now() + pause < until => {
                         tracing::debug!(%error, "asked again");
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(longest);
                     }
-                    answer => return answer,
+                    response => return response,
                 }
             }
         };
@@ -155,121 +161,121 @@ impl Client {
         tokio::time::timeout(patience, asking).await.unwrap_or_else(silent)
     }
 
-    /// Asks with our token, once.
-    pub(crate) async fn ask_once(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
-        self.aside(&Arc::new(ask)).await
+    /// Sends a request with our token, without retries.
+    pub(crate) async fn send_once(self: &Arc<Self>, request: Request) -> Result<Response, Error> {
+        self.send_on_thread(&Arc::new(request)).await
     }
 
-    /// Asks where nobody else is kept waiting.
-    async fn aside(self: &Arc<Self>, ask: &Arc<Ask>) -> Result<Answer, Error> {
+    /// Sends a request on a thread for blocking work.
+    async fn send_on_thread(self: &Arc<Self>, request: &Arc<Request>) -> Result<Response, Error> {
         let stopped = || self.error(Fault::Away("this process is stopping".to_owned()));
-        // The turn goes with the thread: who gave up waiting for it does not let another one in.
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| stopped())?;
-        let (client, ask) = (Arc::clone(self), Arc::clone(ask));
+        // The thread owns its slot: if the waiting task is cancelled, the slot stays taken until the request has ended.
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| stopped())?;
+        let (client, request) = (Arc::clone(self), Arc::clone(request));
         let asked = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            client.authorized(&ask)
+            let _slot = slot;
+            client.send_blocking(&request)
         });
         asked.await.map_err(|_| stopped())?
     }
 
-    /// Asks with our token; with another one when it is not taken any more. Blocks.
-    pub(crate) fn authorized(&self, ask: &Ask) -> Result<Answer, Error> {
+    /// Sends a request with our token. If Vault denies it because the token is invalid, gets another token and sends it again. Blocks.
+    pub(crate) fn send_blocking(&self, request: &Request) -> Result<Response, Error> {
         let token = self.tokens.current(self)?;
-        let answer = match self.exchange(ask, Some(&token)) {
-            Err(Error { fault: Fault::Denied { .. }, .. }) if !self.takes(&token)? => {
-                if !self.tokens.another(self, &token)? {
+        let response = match self.exchange(request, Some(&token)) {
+            Err(Error { fault: Fault::Denied { .. }, .. }) if !self.is_token_valid(&token)? => {
+                if !self.tokens.replace_refused(self, &token)? {
                     return Err(self.error(Fault::TokenRefused));
                 }
-                self.exchange(ask, Some(&self.tokens.current(self)?))
+                self.exchange(request, Some(&self.tokens.current(self)?))
             }
-            answer => answer,
+            response => response,
         };
-        if answer.is_ok() {
+        if response.is_ok() {
             self.answered.store(true, Ordering::Relaxed);
         }
-        answer
+        response
     }
 
-    /// Whether a token is good. Vault says 403 also to a good one that may not do what was asked.
-    fn takes(&self, token: &Secret) -> Result<bool, Error> {
-        match self.exchange(&Ask::read("lookup_self", "auth/token/lookup-self".to_owned()), Some(token)) {
+    /// Whether a token is valid. Vault answers 403 also to a valid token whose policy does not allow the request.
+    fn is_token_valid(&self, token: &Secret) -> Result<bool, Error> {
+        match self.exchange(&Request::read("lookup_self", "auth/token/lookup-self".to_owned()), Some(token)) {
             Ok(_) => Ok(true),
             Err(Error { fault: Fault::Denied { .. }, .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// One question, one answer. Blocks.
-    pub(crate) fn exchange(&self, ask: &Ask, token: Option<&Secret>) -> Result<Answer, Error> {
+    /// Sends one HTTP request, and counts and times it. Blocks.
+    pub(crate) fn exchange(&self, request: &Request, token: Option<&Secret>) -> Result<Response, Error> {
         let began = Instant::now();
-        let answer = self.sent(ask, token);
-        meters::asked(ask.operation, began.elapsed(), &answer);
-        answer
+        let response = self.transmit(request, token);
+        meters::request(request.operation, began.elapsed(), &response);
+        response
     }
 
-    fn sent(&self, ask: &Ask, token: Option<&Secret>) -> Result<Answer, Error> {
-        let url = format!("{}/v1/{}", self.settings.address, ask.path);
+    fn transmit(&self, request: &Request, token: Option<&Secret>) -> Result<Response, Error> {
+        let url = format!("{}/v1/{}", self.settings.address, request.path);
         let mut headers = vec![("X-Vault-Request", "true")];
         headers.extend(token.map(|token| ("X-Vault-Token", token.reveal())));
         headers.extend(self.settings.namespace.as_deref().map(|namespace| ("X-Vault-Namespace", namespace)));
-        let sent = match &ask.body {
+        let sent = match &request.body {
             None => headers
                 .into_iter()
-                .fold(self.agent.get(&url), |request, (name, value)| request.header(name, value))
+                .fold(self.agent.get(&url), |builder, (name, value)| builder.header(name, value))
                 .call(),
             Some(body) => {
-                let request = self.agent.post(&url).header("Content-Type", "application/json");
+                let builder = self.agent.post(&url).header("Content-Type", "application/json");
                 headers
                     .into_iter()
-                    .fold(request, |request, (name, value)| request.header(name, value))
+                    .fold(builder, |builder, (name, value)| builder.header(name, value))
                     .send(body.as_bytes())
             }
         };
         let mut response = sent.map_err(|error| self.error(Fault::Away(error.to_string())))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(MOST).read_to_vec().map(Zeroizing::new);
+        let body = response.body_mut().with_config().limit(MAX_RESPONSE_BYTES).read_to_vec().map(Zeroizing::new);
         let body = body.map_err(|error| self.error(Fault::Away(format!("its answer can't be read: {error}"))))?;
         let fault = match status {
-            200..=299 => return Ok(Answer(body)),
-            400 if serde_json::from_slice::<Parts>(&body).is_ok() => return Ok(Answer(body)),
+            200..=299 => return Ok(Response(body)),
+            400 if serde_json::from_slice::<Parts>(&body).is_ok() => return Ok(Response(body)),
             300..=399 => Fault::Elsewhere { status },
-            403 => Fault::Denied { asked: ask.name() },
-            404 => Fault::Nothing { path: ask.path.clone(), said: said(&body) },
+            403 => Fault::Denied { asked: request.name() },
+            404 => Fault::Nothing { path: request.path.clone(), said: said(&body) },
             503 => Fault::Sealed,
-            // 412: a standby has not heard yet of what the active one did. 472, 473: standbys of another cluster.
+            // 412: a standby has not yet replicated a change of the active server. 472, 473: standbys of a replication cluster.
             412 | 429 | 472 | 473 | 500..=599 => Fault::Busy { status, said: said(&body) },
-            _ => Fault::Refused { asked: ask.name(), status, said: said(&body) },
+            _ => Fault::Refused { asked: request.name(), status, said: said(&body) },
         };
         Err(self.error(fault))
     }
 
-    /// An answer, read.
-    pub(crate) fn read<T: DeserializeOwned>(&self, asked: &str, answer: &Answer) -> Result<T, Error> {
-        // What serde says of it could quote a secret.
-        serde_json::from_slice(&answer.0).map_err(|_| self.error(Fault::NotVault { asked: asked.to_owned() }))
+    /// Parses a response.
+    pub(crate) fn read<T: DeserializeOwned>(&self, asked: &str, response: &Response) -> Result<T, Error> {
+        // The error text of serde is dropped: it could quote a secret.
+        serde_json::from_slice(&response.0).map_err(|_| self.error(Fault::NotVault { asked: asked.to_owned() }))
     }
 
-    /// Keeps the token good until `shutdown`: renews it in time, or gets another.
+    /// Keeps the token valid until `shutdown`: renews it before it expires, or gets another one.
     pub async fn keep(self: Arc<Self>, shutdown: CancellationToken) {
         let mut wait = Duration::ZERO;
         while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             let client = Arc::clone(&self);
-            let tended = tokio::task::spawn_blocking(move || client.tokens.tend(&client)).await;
-            wait = match tended {
+            let attempt = tokio::task::spawn_blocking(move || client.tokens.renew_if_due(&client)).await;
+            wait = match attempt {
                 Ok(Ok(wait)) => wait,
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the token for Vault could not be looked after; it is tried again");
-                    AGAIN
+                    RETRY_TOKEN_AFTER
                 }
-                Err(_) => AGAIN,
+                Err(_) => RETRY_TOKEN_AFTER,
             };
         }
     }
 }
 
-/// The authorities of the settings' file, else those of the machine (SSL_CERT_FILE names others), as Vault's certificate is seldom from a
-/// public one.
+/// The trusted certificate authorities: those of the file in the settings, else those of the machine (or of SSL_CERT_FILE), because Vault's
+/// certificate is seldom from a public authority.
 fn authorities(settings: &Settings) -> Result<RootCerts, SetUpError> {
     let Some(path) = &settings.ca_file else {
         let trusted = rustls_native_certs::load_native_certs().certs;
@@ -289,9 +295,9 @@ fn authorities(settings: &Settings) -> Result<RootCerts, SetUpError> {
     Ok(RootCerts::from(trusted))
 }
 
-/// What Vault says is wrong, in one line. It names paths and rules, never what was sent.
+/// The error messages of a response, as one line. Vault names paths and rules in them, never the values that were sent.
 fn said(body: &[u8]) -> String {
     let errors = serde_json::from_slice(body).map_or_else(|_| Vec::new(), |Errors { errors }| errors);
     let words = errors.iter().flat_map(|error| error.split_whitespace()).collect::<Vec<_>>().join(" ");
-    words.chars().take(SAID).collect()
+    words.chars().take(MAX_QUOTED_CHARS).collect()
 }

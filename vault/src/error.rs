@@ -1,127 +1,127 @@
-//! What can be wrong with Vault, said so that a person can mend it.
+//! Errors of requests to Vault, with messages that say what an operator can do.
 
 use std::path::PathBuf;
 
-/// Vault did not do what was asked.
+/// A request to Vault failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Vault at {address} {fault}")]
 pub struct Error {
-    /// Where it is.
+    /// The address of the server.
     pub address: String,
-    /// What is wrong.
+    /// The reason.
     pub fault: Fault,
 }
 
 impl Error {
-    /// Whether the same may be answered in a while, without anybody doing anything to our settings.
+    /// Whether the failure is temporary: the same request may succeed later without a change of our settings.
     pub const fn passes(&self) -> bool {
         matches!(self.fault, Fault::Away(_) | Fault::Silent { .. } | Fault::Sealed | Fault::Busy { .. })
     }
 }
 
-/// What is wrong. `asked`: method and path, such as `POST transit/encrypt/inopsio`.
+/// Why a request failed. `asked` is its method and path, such as `POST transit/encrypt/inopsio`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// No connection, or no answer that is HTTP.
+    /// No connection, or the response is not HTTP.
     #[error("does not answer: {0}")]
     Away(String),
-    /// Too slow.
+    /// No response in time.
     #[error("does not answer within {seconds} s")]
     Silent {
-        /// How long was waited.
+        /// How long we waited, in seconds.
         seconds: u64,
     },
-    /// It has no key to open its own store.
+    /// The server is sealed (it has no key to decrypt its own store), or in maintenance.
     #[error("is sealed or in maintenance (503)")]
     Sealed,
-    /// It can't now.
+    /// The server can't answer at the moment.
     #[error("can't answer now ({status}){}", quoted(.said))]
     Busy {
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Vault's error text.
         said: String,
     },
-    /// A standby that sends others elsewhere: a token is sent to the named address only.
+    /// A redirect, such as a standby sends. It is not followed, because the token is sent only to the configured address.
     #[error(
         "sends to another address ({status}): name that of the active server, or of what stands before all of them"
     )]
     Elsewhere {
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
     },
-    /// The token is good, and may not do it.
+    /// The token is valid, but its policy does not allow the request.
     #[error("does not let the token do {asked} (403): its policy lacks that path, or the namespace is another one")]
     Denied {
-        /// What was asked.
+        /// The request.
         asked: String,
     },
-    /// The token is none, or none any more.
+    /// The token is invalid or has expired.
     #[error("does not take the token (403): it has ended, was revoked, or is of another Vault or namespace")]
     TokenRefused,
-    /// The role can't log in.
+    /// The AppRole login failed.
     #[error(
         "does not let the role log in at {asked}: vault.role_id or vault.secret_id is none of its own, used up, or has ended"
     )]
     LoginRefused {
-        /// What was asked.
+        /// The request.
         asked: String,
     },
-    /// There is no token to ask with.
+    /// There is no token.
     #[error("can't be asked: {0}")]
     NoToken(String),
-    /// Nothing there.
+    /// The path does not exist.
     #[error("has nothing at {path} (404){}", quoted(.said))]
     Nothing {
-        /// Where.
+        /// The path.
         path: String,
-        /// What it said.
+        /// Vault's error text.
         said: String,
     },
-    /// No engine is mounted there.
+    /// No transit engine is mounted at this path.
     #[error("has no transit engine at {mount}: mount it, or name the right one (transit:<mount>/<key>)")]
     NoMount {
-        /// Where.
+        /// The path of the mount.
         mount: String,
     },
-    /// The engine has no such key.
+    /// The transit engine has no such key.
     #[error(
         "has no key {key} in the transit engine at {mount}: make it, or name the right one (transit:<mount>/<key>)"
     )]
     NoKey {
-        /// Where.
+        /// The path of the mount.
         mount: String,
-        /// Which.
+        /// The name of the key.
         key: String,
     },
-    /// The key is of a sort that can't wrap keys.
+    /// The type of the key is unsuitable for wrapping keys.
     #[error("has a key {key} of the type {kind}; allowed are aes256-gcm96, chacha20-poly1305 and xchacha20-poly1305")]
     Unsuitable {
-        /// Which.
+        /// The name of the key.
         key: String,
-        /// Of which type it is.
+        /// The type of the key.
         kind: String,
     },
-    /// It said no for another reason.
+    /// The request was refused for another reason.
     #[error("refuses {asked} ({status}){}", quoted(.said))]
     Refused {
-        /// What was asked.
+        /// The request.
         asked: String,
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Vault's error text.
         said: String,
     },
-    /// An answer that is none of Vault's. What it said is not repeated: it might be a secret.
+    /// The response does not have Vault's form. Its text is not quoted: it might be a secret.
     #[error("does not answer {asked} as Vault does")]
     NotVault {
-        /// What was asked.
+        /// The request.
         asked: String,
     },
-    /// A mount of another engine, or of KV version 1.
+    /// The mount is of another engine, or of KV version 1.
     #[error("does not answer as KV version 2 does; is {mount} such a mount?")]
     NotKv {
-        /// Where.
+        /// The path of the mount.
         mount: String,
     },
 }
@@ -130,18 +130,18 @@ fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
-/// Settings with which nobody can be asked.
+/// Settings with which no client can be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetUpError {
-    /// The address is no URL.
+    /// The address is not a URL.
     #[error("the address {0:?} is no URL such as https://vault.internal:8200")]
     Address(String),
-    /// The file of authorities.
+    /// The file of certificate authorities can't be used.
     #[error("the authorities in {path} can't be used: {why}", path = .path.display())]
     Authorities {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }

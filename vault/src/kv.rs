@@ -1,11 +1,11 @@
-//! Secrets that Vault keeps: the engine KV, version 2.
+//! Reading secrets from the KV engine, version 2.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Ask, Client};
+use crate::client::{Client, Request};
 use crate::error::{Error, Fault};
 
 #[derive(Deserialize)]
@@ -15,19 +15,20 @@ struct Kept {
 
 #[derive(Deserialize)]
 struct Versioned {
-    /// None: the version was deleted.
+    /// `None`: the version was deleted.
     data: Option<BTreeMap<String, Value>>,
 }
 
 impl Client {
-    /// The secrets at a path of a mount of KV version 2, by their keys; none: the last version of them was deleted. Asked once; blocks.
+    /// Reads the key-value pairs of a secret at a path of a KV version 2 mount. `None`: its latest version was deleted. Without retries;
+    /// blocks.
     ///
     /// # Errors
-    /// When Vault does not answer, has nothing there, or does not let us read it.
+    /// When Vault does not answer, the path does not exist, or the token may not read it.
     pub fn secrets(&self, mount: &str, path: &str) -> Result<Option<BTreeMap<String, Value>>, Error> {
-        let ask = Ask::read("read_secret", format!("{mount}/data/{path}"));
-        let answer = self.authorized(&ask)?;
-        let kept = self.read::<Kept>(&ask.name(), &answer);
+        let request = Request::read("read_secret", format!("{mount}/data/{path}"));
+        let response = self.send_blocking(&request)?;
+        let kept = self.read::<Kept>(&request.name(), &response);
         kept.map(|kept| kept.data.data).map_err(|_| self.error(Fault::NotKv { mount: mount.to_owned() }))
     }
 }

@@ -10,7 +10,7 @@
 //! A failure is an [`Error`]: one sentence with the address, the request and what to do. Nothing here writes a token, a secret or
 //! a key into a log or an error.
 //!
-//! To use another engine of Vault, add a file beside `transit.rs`: it makes an `Ask`, and reads the answer.
+//! To use another engine of Vault, add a file beside `transit.rs` that makes a `Request` and parses its response.
 
 #![deny(missing_docs)]
 

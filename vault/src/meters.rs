@@ -1,4 +1,4 @@
-//! What is counted and measured.
+//! Metrics: `inopsio_vault_…`.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -23,10 +23,10 @@ fn describe() {
     });
 }
 
-/// A question was answered, or not.
-pub(crate) fn asked<T>(operation: &'static str, took: Duration, answer: &Result<T, Error>) {
+/// Counts and times a request.
+pub(crate) fn request<T>(operation: &'static str, took: Duration, response: &Result<T, Error>) {
     describe();
-    let result = match answer {
+    let result = match response {
         Ok(_) => "ok",
         Err(error) if error.passes() => "unavailable",
         Err(_) => "refused",
@@ -35,8 +35,8 @@ pub(crate) fn asked<T>(operation: &'static str, took: Duration, answer: &Result<
     metrics::histogram!("inopsio_vault_request_seconds", "operation" => operation).record(took);
 }
 
-/// The token is good for so long.
-pub(crate) fn token(left: Duration) {
+/// Records for how long the token is still valid.
+pub(crate) fn token_ttl(left: Duration) {
     describe();
     metrics::gauge!("inopsio_vault_token_seconds").set(left.as_secs_f64());
 }

@@ -1,4 +1,4 @@
-//! Where Vault is, and how a token is got.
+//! Settings of the client: address, credentials and timeout.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// A text that is never shown.
+/// A text that `Debug` does not show and whose memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// This text, without white space around it.
+    /// Takes a text without the white space around it.
     pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.trim().to_owned()))
     }
@@ -27,17 +27,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret comes from that Vault wants of us.
+/// The source of a token or of a `secret_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// It was given.
+    /// The text itself.
     Text(Secret),
-    /// It stands in a file, which is read each time: somebody else (Vault's agent, for one) writes it anew.
+    /// A file, which is read for each use because another program (such as Vault's agent) rewrites it.
     File(PathBuf),
 }
 
 impl Source {
-    /// The secret as it is now, or why it can't be had.
+    /// Reads the current secret. The error says why that is impossible.
     pub(crate) fn read(&self) -> Result<Secret, String> {
         match self {
             Self::Text(text) => Ok(text.clone()),
@@ -53,33 +53,33 @@ impl Source {
     }
 }
 
-/// How a token is got.
+/// How the client gets its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// There is one.
+    /// The token is given.
     Token(Source),
-    /// A role logs in (AppRole).
+    /// By an AppRole login.
     AppRole {
-        /// Where that way to log in is mounted: `approle`.
+        /// The mount of the AppRole auth method, such as `approle`.
         mount: String,
-        /// Which role.
+        /// The `role_id`.
         role_id: String,
-        /// What shows that it is us.
+        /// The `secret_id`, which authenticates us.
         secret_id: Source,
     },
 }
 
-/// Where Vault is, and how it is asked.
+/// Settings of a [`Client`](crate::Client).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Its URL, such as `https://vault.internal:8200`.
+    /// The server's URL, such as `https://vault.internal:8200`.
     pub address: String,
-    /// The namespace, where it has several.
+    /// The namespace, if the server has several.
     pub namespace: Option<String>,
-    /// How a token is got.
+    /// How the client gets its token.
     pub credentials: Credentials,
-    /// The authorities by whom its certificate may be signed, PEM; none: those of the machine.
+    /// A PEM file of the certificate authorities to trust; `None`: those of the machine.
     pub ca_file: Option<PathBuf>,
-    /// How long a question may take, its repetitions included.
+    /// The time limit of a request, retries included.
     pub patience: Duration,
 }

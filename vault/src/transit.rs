@@ -1,11 +1,11 @@
-//! A master key that never leaves Vault: its engine transit wraps and unwraps.
+//! A master key that never leaves Vault: Vault's transit engine wraps and unwraps data keys.
 //!
-//! What a key is wrapped for (its [`Context`]) goes along in one of two ways, by what the key in Vault is. One that is made with
-//! `derived=true` derives another key of each context; Vault can then wrap anew under the key's latest version without anybody seeing what
-//! is wrapped (`rewrap`). One that is not authenticates the context with what it encrypts (`associated_data`); there is no `rewrap` with
-//! that, in Vault or in OpenBao, so what was wrapped under an older version is decrypted and encrypted again.
+//! The [`Context`] of a wrapped key is bound to it in one of two ways, depending on the type of the key in Vault. A key that was made with
+//! `derived=true` derives another key for each context; Vault can then wrap again under the latest version without anybody seeing the
+//! plaintext (`rewrap`). A key without `derived` authenticates the context as associated data (`associated_data`); neither Vault nor
+//! OpenBao supports `rewrap` with that, so a key that was wrapped under an older version is decrypted and encrypted again.
 //!
-//! What Vault answers (`vault:v1:…`) is kept as it is, behind the name of the key.
+//! Vault's ciphertext (`vault:v1:…`) is stored unchanged, after the name of the master key.
 
 mod place;
 mod wire;
@@ -21,19 +21,19 @@ use zeroize::Zeroizing;
 
 pub use self::place::Place;
 use self::place::SCHEME;
-use self::wire::{Answered, Batch, Binding, Item, Made, Outcome, Read, version};
-use crate::client::{Ask, Client};
+use self::wire::{BatchItem, BatchRequest, BatchResponse, Binding, ItemResult, KeyProperties, KeyResponse, version};
+use crate::client::{Client, Request};
 use crate::error::{Error, Fault};
 
-/// Which types of keys can wrap: those of 256 bits that authenticate.
+/// The types of keys that can wrap: 256-bit authenticated encryption.
 const SUITABLE: [&str; 3] = ["aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305"];
 
-/// A master key in Vault.
+/// A master key in Vault's transit engine.
 pub struct Transit {
     client: Arc<Client>,
     place: Place,
     name: String,
-    /// It is said when the key is made, and stays.
+    /// How the context is bound. It is fixed when the key is made, so it is looked up once.
     binding: OnceLock<Binding>,
 }
 
@@ -44,26 +44,26 @@ impl fmt::Debug for Transit {
 }
 
 impl Transit {
-    /// The key at this place. Nobody is asked yet.
+    /// The master key at this place. No request is sent yet.
     pub fn new(client: Arc<Client>, place: Place) -> Self {
         let name = format!("{SCHEME}{}/{}", place.mount, place.key);
         Self { client, place, name, binding: OnceLock::new() }
     }
 
-    /// Whom it asks.
+    /// The client with which it sends requests.
     pub const fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
-    /// Whether the key is there, can wrap, and may be asked for; asked once.
+    /// Checks that the key exists, that its type is suitable, and that our token may read it. Without retries.
     ///
     /// # Errors
     /// What is wrong.
     pub async fn check(&self) -> Result<(), Error> {
-        let ask = self.reading();
-        let made = self.made(self.client.ask_once(ask).await)?;
-        if self.binding.set(binding(&made)).is_ok() {
-            let Made { derived, exportable, deletion_allowed, latest_version, .. } = made;
+        let request = self.read_key_request();
+        let key = self.key_properties(self.client.send_once(request).await)?;
+        if self.binding.set(binding(&key)).is_ok() {
+            let KeyProperties { derived, exportable, deletion_allowed, latest_version, .. } = key;
             tracing::info!(key = %self.name, derived, latest_version, "the master key is in Vault");
             if exportable || deletion_allowed {
                 tracing::warn!(key = %self.name, exportable, deletion_allowed, "the master key may be taken out of Vault, or deleted there");
@@ -72,89 +72,91 @@ impl Transit {
         Ok(())
     }
 
-    /// What Vault said of each when it wrapped it; what another key wrapped is not ours.
-    fn named<'w>(&self, wrapped: &[(Context<'w>, &'w Wrapped)]) -> Each<(Context<'w>, &'w str)> {
+    /// Vault's ciphertexts of wrapped keys, or an error for a key that another master key wrapped.
+    fn ciphertexts<'w>(&self, wrapped: &[(Context<'w>, &'w Wrapped)]) -> Each<(Context<'w>, &'w str)> {
         wrapped.iter().map(|(context, wrapped)| Ok((*context, wrapped.by(&self.name)?))).collect()
     }
 
-    fn reading(&self) -> Ask {
-        Ask::read("read_key", format!("{}/keys/{}", self.place.mount, self.place.key))
+    fn read_key_request(&self) -> Request {
+        Request::read("read_key", format!("{}/keys/{}", self.place.mount, self.place.key))
     }
 
-    /// How the key was made.
-    fn made(&self, answer: Result<crate::client::Answer, Error>) -> Result<Made, Error> {
+    /// Parses the response to a read of the key, and checks the type of the key.
+    fn key_properties(&self, response: Result<crate::client::Response, Error>) -> Result<KeyProperties, Error> {
         let Place { mount, key } = self.place.clone();
-        let answer = answer.map_err(|error| match error.fault {
+        let response = response.map_err(|error| match error.fault {
             Fault::Nothing { said, .. } if said.contains("no handler for route") => {
                 self.client.error(Fault::NoMount { mount })
             }
             Fault::Nothing { .. } => self.client.error(Fault::NoKey { mount, key: key.clone() }),
             _ => error,
         })?;
-        let Read { data } = self.client.read(&self.reading().name(), &answer)?;
+        let KeyResponse { data } = self.client.read(&self.read_key_request().name(), &response)?;
         if SUITABLE.contains(&data.kind.as_str()) {
             return Ok(data);
         }
         Err(self.client.error(Fault::Unsuitable { key, kind: data.kind }))
     }
 
-    async fn look(&self) -> Result<Made, Error> {
-        self.made(self.client.ask(self.reading()).await)
+    async fn read_key(&self) -> Result<KeyProperties, Error> {
+        self.key_properties(self.client.send(self.read_key_request()).await)
     }
 
     async fn binding(&self) -> Result<Binding, Error> {
         if let Some(binding) = self.binding.get() {
             return Ok(*binding);
         }
-        // Before the first thing is wrapped: with a wrong name Vault would make a new key for whoever may make keys.
-        let made = self.look().await?;
-        Ok(*self.binding.get_or_init(|| binding(&made)))
+        // Looked up before the first key is wrapped: if the configured name is wrong and our token may create keys, Vault would create a
+        // new key of that name.
+        let key = self.read_key().await?;
+        Ok(*self.binding.get_or_init(|| binding(&key)))
     }
 
-    /// Has something done to several items, in one question.
-    async fn done(&self, act: &'static str, items: Vec<Item>) -> Result<Vec<Outcome>, Error> {
+    /// Sends a batch of items in one request. `act` is `encrypt`, `decrypt` or `rewrap`.
+    async fn send_batch(&self, act: &'static str, items: Vec<BatchItem>) -> Result<Vec<ItemResult>, Error> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
         let (Place { mount, key }, count) = (&self.place, items.len());
         let asked = format!("POST {mount}/{act}/{key}");
         let not_vault = || self.client.error(Fault::NotVault { asked: asked.clone() });
-        let body = serde_json::to_string(&Batch { batch_input: items }).map_err(|_| not_vault())?;
-        let answer = self.client.ask(Ask::post(act, format!("{mount}/{act}/{key}"), body)).await;
-        let answer = answer.map_err(|error| match &error.fault {
+        let body = serde_json::to_string(&BatchRequest { batch_input: items }).map_err(|_| not_vault())?;
+        let response = self.client.send(Request::post(act, format!("{mount}/{act}/{key}"), body)).await;
+        let response = response.map_err(|error| match &error.fault {
             Fault::Refused { said, .. } if said.contains("encryption key not found") => {
                 self.client.error(Fault::NoKey { mount: mount.clone(), key: key.clone() })
             }
             Fault::Nothing { .. } => self.client.error(Fault::NoMount { mount: mount.clone() }),
             _ => error,
         })?;
-        let Answered { data } = self.client.read(&asked, &answer)?;
+        let BatchResponse { data } = self.client.read(&asked, &response)?;
         if data.batch_results.len() == count { Ok(data.batch_results) } else { Err(not_vault()) }
     }
 
     async fn encrypted(&self, keys: &[(Context<'_>, &DataKey)]) -> Result<Each<Wrapped>, Error> {
         let binding = self.binding().await?;
         let plaintext = |key: &DataKey| Some(STANDARD.encode(key.reveal()));
-        let items = keys.iter().map(|(context, key)| Item::new(binding, *context, plaintext(key), None)).collect();
-        Ok(self.done("encrypt", items).await?.iter().map(|outcome| self.wrapped(outcome)).collect())
+        let items = keys.iter().map(|(context, key)| BatchItem::new(binding, *context, plaintext(key), None)).collect();
+        Ok(self.send_batch("encrypt", items).await?.iter().map(|outcome| self.wrapped(outcome)).collect())
     }
 
     async fn decrypted(&self, items: &[(Context<'_>, &str)]) -> Result<Each<DataKey>, Error> {
         let binding = self.binding().await?;
-        let items = items.iter().map(|(context, text)| Item::new(binding, *context, None, Some(text))).collect();
-        Ok(self.done("decrypt", items).await?.iter().map(|outcome| self.opened(outcome)).collect())
+        let items = items.iter().map(|(context, text)| BatchItem::new(binding, *context, None, Some(text))).collect();
+        Ok(self.send_batch("decrypt", items).await?.iter().map(|outcome| self.opened(outcome)).collect())
     }
 
-    /// Those that are under an older version of the key, under the latest; none for the others.
-    async fn latest(&self, items: &[(Context<'_>, &str)]) -> Result<Each<Option<Wrapped>>, Error> {
-        let latest = self.look().await?.latest_version;
+    /// Wraps again, under the latest version, the items that are under an older version of the key; `None` for the others.
+    async fn rewrapped(&self, items: &[(Context<'_>, &str)]) -> Result<Each<Option<Wrapped>>, Error> {
+        let latest = self.read_key().await?.latest_version;
         let is_older = |text: &str| version(text).is_none_or(|version| version < latest);
         let older: Vec<_> = items.iter().copied().filter(|(_, text)| is_older(text)).collect();
         let anew: Each<Wrapped> = match self.binding().await? {
             Binding::Derived => {
-                let again =
-                    |(context, text): &(Context<'_>, &str)| Item::new(Binding::Derived, *context, None, Some(text));
-                let outcomes = self.done("rewrap", older.iter().map(again).collect()).await?;
+                let again = |(context, text): &(Context<'_>, &str)| {
+                    BatchItem::new(Binding::Derived, *context, None, Some(text))
+                };
+                let outcomes = self.send_batch("rewrap", older.iter().map(again).collect()).await?;
                 outcomes.iter().map(|outcome| self.wrapped(outcome)).collect()
             }
             Binding::Associated => {
@@ -168,14 +170,14 @@ impl Transit {
         Ok(renewed.collect())
     }
 
-    fn wrapped(&self, outcome: &Outcome) -> Result<Wrapped, keys::Error> {
+    fn wrapped(&self, outcome: &ItemResult) -> Result<Wrapped, keys::Error> {
         if outcome.error.is_empty() && version(&outcome.ciphertext).is_some() {
             return Ok(Wrapped::new(&self.name, &outcome.ciphertext));
         }
         Err(self.refused(&outcome.error))
     }
 
-    fn opened(&self, outcome: &Outcome) -> Result<DataKey, keys::Error> {
+    fn opened(&self, outcome: &ItemResult) -> Result<DataKey, keys::Error> {
         if !outcome.error.is_empty() || outcome.plaintext.is_empty() {
             return Err(self.refused(&outcome.error));
         }
@@ -184,29 +186,29 @@ impl Transit {
         bytes.as_slice().try_into().map(DataKey::new).map_err(|_| keys::Error::DoesNotOpen)
     }
 
-    /// Why Vault did not do one of several.
+    /// The error of one item of a batch.
     fn refused(&self, said: &str) -> keys::Error {
         if said.contains("message authentication failed") || said.contains("invalid ciphertext") {
             return keys::Error::DoesNotOpen;
         }
-        // A version that its settings forbid, for one: who looks after Vault can mend that.
+        // For instance a version that the key's settings forbid: an operator of Vault can correct that.
         let asked = format!("what {} wrapped", self.name);
         self.client.error(Fault::Refused { asked, status: 400, said: said.chars().take(200).collect() }).into()
     }
 }
 
-fn binding(made: &Made) -> Binding {
-    if made.derived { Binding::Derived } else { Binding::Associated }
+fn binding(key: &KeyProperties) -> Binding {
+    if key.derived { Binding::Derived } else { Binding::Associated }
 }
 
-/// What became of all, of what became of those that could be asked for.
-fn merged<I, T>(named: Vec<Result<I, keys::Error>>, answered: Result<Each<T>, Error>) -> Each<T> {
+/// Merges the results of the items that were sent (those that `ciphertexts` has no error for) into the order of all items.
+fn merge_results<I, T>(ciphertexts: Vec<Result<I, keys::Error>>, answered: Result<Each<T>, Error>) -> Each<T> {
     match answered {
-        Err(error) => named.into_iter().map(|one| one.and_then(|_| Err(error.clone().into()))).collect(),
+        Err(error) => ciphertexts.into_iter().map(|one| one.and_then(|_| Err(error.clone().into()))).collect(),
         Ok(answered) => {
             let mut answered = answered.into_iter();
             let mut next = || answered.next().unwrap_or(Err(keys::Error::DoesNotOpen));
-            named.into_iter().map(|one| one.and_then(|_| next())).collect()
+            ciphertexts.into_iter().map(|one| one.and_then(|_| next())).collect()
         }
     }
 }
@@ -230,21 +232,21 @@ impl MasterKey for Transit {
     }
 
     async fn wrap_all(&self, keys: &[(Context<'_>, &DataKey)]) -> Each<Wrapped> {
-        merged(keys.iter().map(Ok).collect(), self.encrypted(keys).await)
+        merge_results(keys.iter().map(Ok).collect(), self.encrypted(keys).await)
     }
 
     async fn unwrap_all(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<DataKey> {
-        let named = self.named(wrapped);
-        let ours: Vec<_> = named.iter().flatten().copied().collect();
+        let ciphertexts = self.ciphertexts(wrapped);
+        let ours: Vec<_> = ciphertexts.iter().flatten().copied().collect();
         let opened = self.decrypted(&ours).await;
-        merged(named, opened)
+        merge_results(ciphertexts, opened)
     }
 
     async fn renewed(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Option<Wrapped>> {
-        let named = self.named(wrapped);
-        let ours: Vec<_> = named.iter().flatten().copied().collect();
-        let renewed = self.latest(&ours).await;
-        merged(named, renewed)
+        let ciphertexts = self.ciphertexts(wrapped);
+        let ours: Vec<_> = ciphertexts.iter().flatten().copied().collect();
+        let renewed = self.rewrapped(&ours).await;
+        merge_results(ciphertexts, renewed)
     }
 }
 

@@ -1,24 +1,25 @@
-//! Where a master key is in Vault, as settings say it.
+//! [`Place`]: the setting that says where a master key is in Vault.
 
-/// What stands before a master key's place in settings, and before the name of what it wrapped.
+/// The prefix of a place in the settings, and of the name of the master key.
 pub(super) const SCHEME: &str = "transit:";
-/// The longest mount and name together: they stand before each wrapped key.
+/// The longest mount and key name together, in characters: they precede every wrapped key that is stored.
 const LONGEST: usize = 100;
 
-/// Where a master key is in Vault.
+/// The location of a master key in Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where the engine is mounted.
+    /// The mount of the transit engine.
     pub mount: String,
-    /// What the key is called there.
+    /// The name of the key.
     pub key: String,
 }
 
 impl Place {
-    /// What a text says that names a place in Vault; none: it names none.
+    /// Parses a setting of the form `transit:<mount>/<key>`. `None`: it has another prefix, so it is not a place in Vault. The error says
+    /// what is allowed.
     pub fn read(text: &str) -> Option<Result<Self, &'static str>> {
         let rest = text.strip_prefix(SCHEME)?;
-        // No dot: that ends the name which stands before what is wrapped.
+        // No dots: a dot separates the name of the master key from the ciphertext.
         let plain =
             |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         let place = rest.rsplit_once('/').filter(|(mount, key)| mount.split('/').all(plain) && plain(key));

@@ -1,4 +1,4 @@
-//! What is asked of the engine and what it answers, as JSON.
+//! The JSON requests and responses of the transit engine.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,23 +6,23 @@ use keys::Context;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-/// How a context goes along.
+/// How the context is bound to a wrapped key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Binding {
-    /// Another key is derived of it.
+    /// The key that encrypts is derived from the context (`context`).
     Derived,
-    /// It is authenticated.
+    /// The context is authenticated (`associated_data`).
     Associated,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Read {
-    pub(super) data: Made,
+pub(super) struct KeyResponse {
+    pub(super) data: KeyProperties,
 }
 
-/// How a key was made.
+/// The properties of a key.
 #[derive(Deserialize)]
-pub(super) struct Made {
+pub(super) struct KeyProperties {
     #[serde(rename = "type")]
     pub(super) kind: String,
     #[serde(default)]
@@ -35,12 +35,12 @@ pub(super) struct Made {
 }
 
 #[derive(Serialize)]
-pub(super) struct Batch {
-    pub(super) batch_input: Vec<Item>,
+pub(super) struct BatchRequest {
+    pub(super) batch_input: Vec<BatchItem>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Item {
+pub(super) struct BatchItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plaintext: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub(super) struct Item {
     pub(super) associated_data: Option<String>,
 }
 
-impl Item {
+impl BatchItem {
     pub(super) fn new(
         binding: Binding,
         context: Context<'_>,
@@ -67,24 +67,24 @@ impl Item {
     }
 }
 
-impl Drop for Item {
+impl Drop for BatchItem {
     fn drop(&mut self) {
         self.plaintext.zeroize();
     }
 }
 
 #[derive(Deserialize)]
-pub(super) struct Answered {
+pub(super) struct BatchResponse {
     pub(super) data: Results,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Results {
-    pub(super) batch_results: Vec<Outcome>,
+    pub(super) batch_results: Vec<ItemResult>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Outcome {
+pub(super) struct ItemResult {
     #[serde(default)]
     pub(super) plaintext: String,
     #[serde(default)]
@@ -93,13 +93,13 @@ pub(super) struct Outcome {
     pub(super) error: String,
 }
 
-impl Drop for Outcome {
+impl Drop for ItemResult {
     fn drop(&mut self) {
         self.plaintext.zeroize();
     }
 }
 
-/// Under which version of its key a text of Vault's is encrypted; none: it is none of Vault's.
+/// The version of the key with which a ciphertext was made; `None`: it is not a ciphertext of Vault.
 pub(super) fn version(ciphertext: &str) -> Option<u64> {
     ciphertext.strip_prefix("vault:v")?.split_once(':')?.0.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Over TLS, with an authority of one's own and no other.
+//! TLS with a private certificate authority.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -27,7 +27,7 @@ fn serve() -> String {
             let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream.unwrap());
             let mut head = Vec::new();
             let mut byte = [0];
-            // A client that does not trust us says no more.
+            // A client that does not trust the certificate ends the connection.
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
                 head.extend(byte);
             }

@@ -1,4 +1,4 @@
-//! What is wrong is said so that a person can mend it; what passes is asked again.
+//! Error messages that say what an operator can do, and retries of temporary failures.
 
 use keys::{Error, MasterKey};
 use testbed::{VAULT_TOKEN, VaultDouble};
@@ -22,7 +22,7 @@ async fn what_passes_is_asked_again_until_it_is_answered() {
     vault.answer_next([429, 500, 503, 502, 412]);
     key.wrap(context(1), &data_key()).await.unwrap();
     assert_eq!(vault.count(ENCRYPT), 6);
-    // What does not pass is not.
+    // A permanent failure is not retried.
     vault.answer_next([418]);
     let said = refused(&key).await;
     assert!(said.contains("418") && said.contains("as the test wants it") && vault.count(ENCRYPT) == 7, "{said}");

@@ -1,4 +1,4 @@
-//! A token is got, renewed, read anew, and never shown.
+//! Getting, renewing and rereading tokens; no log contains one.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -88,11 +88,11 @@ async fn a_role_logs_in_once_and_again_when_its_token_ended() {
     assert_eq!(vault.revoke_given(), 1);
     works(&key).await;
     assert_eq!(logins(), 2);
-    // What a policy forbids is no reason to log in.
+    // A request that the policy forbids does not cause a new login.
     vault.deny("POST transit/encrypt/inopsio");
     assert!(key.wrap(context(1), &data_key()).await.unwrap_err().to_string().contains("policy"));
     assert_eq!(logins(), 2);
-    // The secret id is another one by now.
+    // The file now holds another secret id.
     vault.role("inopsio", "another-secret-id");
     vault.revoke_given();
     let said = key.check().await.unwrap_err().to_string();
@@ -122,7 +122,7 @@ async fn a_token_that_can_not_be_renewed_is_followed_by_another_login_or_by_what
     let by_role =
         key_with(settings(&vault, role(Source::Text(Secret::new("the-secret-id")))), "transit:transit/inopsio");
     works(&by_role).await;
-    // What the login gave is good for an hour; Vault's operator ends it before.
+    // The lease of the login is one hour; an operator revokes the token earlier.
     vault.revoke_given();
     let shutdown = CancellationToken::new();
     vault.give("hvs.short", 1, false);
@@ -175,7 +175,7 @@ async fn no_token_secret_id_or_key_is_in_a_log_an_error_or_what_is_shown_for_deb
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // Of the whole test run: the questions go out in threads of their own.
+    // For the whole test process, because the requests are sent on other threads.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let vault = VaultDouble::start().await;
     vault.role("inopsio", "canary-secret-id");

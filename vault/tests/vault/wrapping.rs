@@ -19,7 +19,7 @@ async fn a_wrapped_key_comes_back_in_its_context_only_and_what_vault_said_is_kep
         let (master, data) = (key(&vault), data_key());
         let wrapped = master.wrap(context(1), &data).await.unwrap();
         assert!(wrapped.as_str().starts_with("transit:transit/inopsio.vault:v1:"), "{wrapped:?}");
-        // Another process.
+        // A new client, as after a restart.
         let master = key(&vault);
         assert_eq!(master.unwrap(context(1), &wrapped).await.unwrap().reveal(), data.reveal());
         for other in [
@@ -71,7 +71,7 @@ async fn after_a_rotation_what_is_older_is_wrapped_under_the_latest_version_and_
         assert_eq!((&renewed[0], &renewed[2]), (&Ok(None), &Err(Error::DoesNotOpen)));
         let anew = renewed[1].clone().unwrap().unwrap();
         assert!(anew.as_str().contains("vault:v2:"), "{anew:?}");
-        // Only what is wrapped anew is left over when Vault forgets the old version.
+        // After Vault has deleted the old version, only the key that was wrapped again is readable.
         vault.forget_before(2);
         assert_eq!(master.unwrap(context(1), &anew).await.unwrap().reveal(), data.reveal());
         let gone = master.unwrap(context(1), &old).await.unwrap_err();
