@@ -1,7 +1,7 @@
-//! Making and migrating a service's database: roles, the database itself, its schema.
+//! Creates and migrates a service's database: its roles, the database itself, and the log's schema.
 //!
-//! Everything is idempotent, and one migration runs at a time in a cluster (an advisory lock in the database that the admin
-//! connects to), so that every instance of a service may call it at its start.
+//! Every step is idempotent. Only one migration runs at a time in a Postgres cluster (an advisory lock in the database to which the admin
+//! connects), so every instance of a service may call [`migrate`] when it starts.
 
 mod beside;
 mod migrations;
@@ -17,20 +17,20 @@ pub use self::roles::set_password;
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey};
 
-/// One step that was applied, or in a dry run would be.
+/// One step that was applied, or that a dry run would apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// What it is: `role …`, `database …`, or a migration's file name.
+    /// The step: `role …`, `database …`, or the file name of a migration.
     pub name: String,
 }
 
-/// Creates roles and database where they are missing, sets the roles' password, and applies the migrations that were not
-/// applied yet. Answers what was new; a dry run changes nothing and answers what would be.
+/// Creates missing roles and the database, sets the roles' password, and applies the missing migrations. Returns the applied steps; a dry
+/// run changes nothing and returns the steps that would be applied.
 ///
 /// `admin` is a superuser, or a role that may create roles and databases.
 ///
 /// # Errors
-/// [`Error::MigrationChanged`] and [`Error::MigrationUnknown`] when database and program do not fit together.
+/// [`Error::MigrationChanged`] and [`Error::MigrationUnknown`] if the database's migrations are not those of this program.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Vec<Applied>, Error> {
     let mut cluster = connect(admin).await?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::Migrating.number()).execute(&mut cluster).await?;
@@ -52,12 +52,12 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
     let mut inside = connect(&admin.clone().database(&database.name)).await?;
     applied.extend(migrations::apply(&mut inside, database, dry_run).await?);
     inside.close().await?;
-    // Closing gives the lock back.
+    // Closing the connection releases the lock.
     cluster.close().await?;
     Ok(applied)
 }
 
-/// Connects as admin, quietly.
+/// Connects as admin, within 10 s and without logging statements.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
     let options = options.clone().application_name("inopsio migrate").disable_statement_logging();
     match tokio::time::timeout(Duration::from_secs(10), options.connect()).await {
@@ -66,14 +66,15 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     }
 }
 
-/// A name as SQL takes it, whatever stands in it.
+/// A name as a quoted SQL identifier.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 async fn create_database(cluster: &mut PgConnection, database: &Database) -> Result<(), Error> {
     let (name, owner) = (quoted(&database.name), quoted(&database.owner()));
-    // Byte order for keys and cursors, the same on every machine; UTF-8 rules for letters where the system has them.
+    // Collation C (byte order) sorts keys and cursors the same on every machine. The character type is UTF-8, where the system has such a
+    // locale.
     let create = |ctype: &str| {
         format!(
             "CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE '{ctype}'"

@@ -1,4 +1,4 @@
-//! What is asked of the log, and what it answers.
+//! The input, result and error types of an append.
 
 pub(crate) mod check;
 
@@ -9,21 +9,21 @@ use chrono::{DateTime, Utc};
 use kernel::{Position, RecordedEvent, TenantId};
 use uuid::Uuid;
 
-/// Events, a command id and claims that become true together, or not at all.
+/// Events, a command record and claims that are written atomically.
 #[derive(Clone, Debug)]
 pub struct Append {
     /// The authenticated caller's tenant.
     pub tenant: TenantId,
-    /// The command that this append carries out.
+    /// The command that caused this append.
     pub command: CommandRecord,
-    /// The streams that grow. May be empty: a command that changes nothing is still remembered.
+    /// The streams to which events are appended. May be empty: a command that changes nothing is recorded too.
     pub streams: Vec<StreamAppend>,
-    /// Unique keys taken, released or asked for.
+    /// Unique keys to take, release or check.
     pub claims: Vec<Claim>,
 }
 
 impl Append {
-    /// Its events as the log has them now, after what it had at `before`.
+    /// Adds its events to `page` as the log has recorded them, at the positions that follow `before`.
     pub(crate) fn record(&self, before: Position, recorded_at: DateTime<Utc>, page: &mut Vec<RecordedEvent>) {
         let mut position = before;
         for stream in &self.streams {
@@ -48,112 +48,112 @@ impl Append {
     }
 }
 
-/// A command's id and answer, stored with its events: asked again, it gets the first answer again.
+/// The id and the answer of a command, stored in the same transaction as its events. A repetition of the command gets the stored answer.
 #[derive(Clone, Debug)]
 pub struct CommandRecord {
     /// Unique within the tenant; 1 to 287 bytes without NUL.
     pub id: String,
     /// SHA-256 of the request: the same id with another hash is refused.
     pub request_hash: [u8; 32],
-    /// JSON text, given back as it is.
+    /// JSON text, which repetitions get unchanged.
     pub answer: String,
 }
 
-/// Events at the end of one aggregate's stream.
+/// Events to append to one aggregate's stream.
 #[derive(Clone, Debug)]
 pub struct StreamAppend {
     /// `service.aggregate`, for example `crm.lead`.
     pub aggregate_type: &'static str,
     /// The aggregate's id; 1 to 255 characters without NUL.
     pub aggregate_id: String,
-    /// The stream's version before these events; 0: it must not exist yet.
+    /// The expected version of the stream before these events; 0: it must not exist yet.
     pub expected: u64,
-    /// In the order in which they happened. May be empty: then the append only requires the version.
+    /// In the order in which they happened. May be empty: then only the version is checked.
     pub events: Vec<NewEvent>,
 }
 
-/// An event that the log has not yet.
+/// An event to append.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     /// UUIDv7.
     pub event_id: Uuid,
     /// Wire name, for example `crm.lead.qualified`.
     pub event_type: &'static str,
-    /// Version of the payload's form, from 1.
+    /// Version of the payload's schema, from 1.
     pub event_version: u32,
-    /// JSON, stored byte by byte.
+    /// JSON, stored byte for byte.
     pub payload: String,
-    /// JSON of a [`kernel::EventMetadata`], shared by the events of a command.
+    /// JSON of a [`kernel::EventMetadata`], shared by the events of one command.
     pub metadata: Arc<str>,
-    /// When it happened in the caller's world; cut to whole microseconds.
+    /// When it happened, according to the caller; truncated to whole microseconds.
     pub occurred_at: DateTime<Utc>,
 }
 
-/// A unique key of a tenant.
+/// An operation on a unique key of a tenant.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// What is unique, for example `crm.contact.email`.
     pub kind: &'static str,
     /// Keyed hash of the value.
     pub key: [u8; 32],
-    /// Who has it: usually an aggregate's id.
+    /// The holder of the key: usually the id of an aggregate.
     pub holder: String,
-    /// What is done with it.
+    /// The operation.
     pub act: ClaimAct,
 }
 
-/// What is done with a claim. Releases come before takes, so one append may move a claim from one holder to another.
+/// An operation on a claim. Releases are executed before takes, so one append may move a claim from one holder to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimAct {
-    /// Take it; conflicts when another holder has it.
+    /// Take the key; a conflict if another holder has it.
     Take,
-    /// Give it back; nothing happens when the holder does not have it.
+    /// Release the key; no effect if this holder does not have it.
     Release,
-    /// Note it when it is not there yet; never conflicts.
+    /// Take the key if nobody has it; never a conflict.
     Mark,
-    /// Require that nobody has it; changes nothing.
+    /// Require that nobody has the key; changes nothing.
     Absent,
 }
 
-/// A job that is asked for with an append: there when that is, and not if it is not. Its form is that of the crate `jobs`, which makes
-/// it, and the tables (schema `jobs`, same database) are that crate's.
+/// A job to enqueue in the same transaction as an append: it exists if and only if the append was written. The format is defined by the
+/// crate `jobs`, which creates these values and owns the tables (schema `jobs` of the same database).
 #[derive(Clone, Debug)]
 pub struct AskedJob {
     /// UUIDv7.
     pub id: Uuid,
-    /// What is to be done, for example `export_leads`.
+    /// The kind of the job, for example `export_leads`.
     pub kind: String,
-    /// Its queue.
+    /// The name of its queue.
     pub queue: String,
-    /// Of those that are open a tenant has one of this key.
+    /// A tenant can have only one open job with this key.
     pub unique_key: Option<String>,
-    /// Of those that were not given up a tenant has one of this key.
+    /// A tenant can have only one job with this key that was not given up.
     pub period_key: Option<String>,
-    /// JSON.
+    /// The arguments, JSON.
     pub arguments: String,
-    /// In whose name.
+    /// The subject in whose name the job runs.
     pub actor: String,
-    /// Not before then; none: at once.
+    /// The earliest start; `None`: at once.
     pub run_at: Option<DateTime<Utc>>,
-    /// How often it is begun at most.
+    /// The maximum number of attempts.
     pub max_attempts: u32,
 }
 
-/// A done append.
+/// The result of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Position of the first event; with no events the log's head.
+    /// Position of the first event; the log's last position if there are no events.
     pub first: Position,
-    /// Position of the last event; with no events the log's head.
+    /// Position of the last event; the log's last position if there are no events.
     pub last: Position,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
-    /// The first answer, when this command id was done before (nothing was written now).
+    /// The stored answer, if a command with this id was executed before (then nothing was written now).
     pub answer: Option<String>,
 }
 
-/// An append that was not done. But for `Unavailable` and `Storage`, nothing was written; after those two the same append
-/// may be sent again, because its command id makes it happen once.
+/// Why an append failed. Except for `Unavailable` and `Storage`, nothing was written. After those two, the same append may be sent again:
+/// the command id makes sure that it is executed only once.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The stream is not at the expected version.
@@ -174,12 +174,12 @@ pub enum Error {
         /// The command's id.
         id: String,
     },
-    /// Somebody else has the claim.
+    /// Another holder has the claim.
     #[error("{kind} is taken by {holder}")]
     ClaimTaken {
         /// The claim's kind.
         kind: String,
-        /// Who has it.
+        /// The current holder.
         holder: String,
     },
     /// The event is too large for the log.
@@ -190,22 +190,22 @@ pub enum Error {
         /// The largest allowed.
         allowed: usize,
     },
-    /// Something in it can't be stored.
+    /// It contains something that can't be stored.
     #[error("the append can't be stored: {0}")]
     Invalid(String),
-    /// The tenant is on its way to another cell, or lives there: nothing was written, and nothing will be here.
+    /// The tenant is being moved to another cell, or lives there: nothing was written, and a retry here will not succeed.
     #[error("the tenant {tenant} is closed here: it is being moved, or was")]
     Closed {
-        /// Whose append it was.
+        /// The tenant of the append.
         tenant: TenantId,
     },
-    /// A key that seals what is personal in it can't be had: nothing was written.
+    /// The key for encrypting its personal data is unavailable: nothing was written.
     #[error("personal data can't be sealed: {0}")]
     Keyless(keys::Error),
-    /// Too many appends wait already. It may be sent again in a while.
+    /// Too many appends are waiting already. It may be sent again later.
     #[error("the log is busy: {0}")]
     Busy(String),
-    /// The database did not answer in time, or the log is closing: it is not known whether the append was done.
+    /// The database did not answer in time, or the log is being closed: it is not known whether the append was written.
     #[error("the log is not available: {0}")]
     Unavailable(String),
     /// Postgres refused.

@@ -1,10 +1,9 @@
-//! The whole log of a service taken out, and brought in again.
+//! Export and import of the whole log of a service.
 //!
-//! [`freeze`] fixes one moment over the logs of all services while writing goes on; its [`Snapshot`]s are read at leisure, as
-//! streams. [`Restore`] fills an empty log with what they gave, positions and hashes as they were. [`Graft`] appends one
-//! tenant's history at the end of a log that is in use, under another tenant's id. What people set up beside it is taken along by
-//! table ([`Beside`]); the [seals](crate::seals) are, with the events that they are of. What is stored where, and in which form, is not
-//! decided here.
+//! [`freeze`] takes a consistent snapshot of the logs of all services while appends continue; each [`Snapshot`] is then read as a stream.
+//! [`Restore`] fills an empty log with it, with the same positions and hashes. [`Graft`] appends the history of one tenant to a log that is
+//! in use, under another tenant's id. Configuration that is stored in other tables of the database is included table by table ([`Beside`]),
+//! and so are the [seals](crate::seals), together with their events. Where a backup is stored and in which format is not decided here.
 
 mod beside;
 pub(crate) mod copied;
@@ -26,19 +25,19 @@ pub use restore::{Restore, is_empty};
 pub use seal_reader::SealReader;
 pub use snapshot::{SealedEvent, Snapshot, freeze};
 
-/// An event with the hash that its writer computed.
+/// An event with the leaf hash that its writer computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     /// The event.
     pub event: RecordedEvent,
-    /// The hash that the log has for it.
+    /// The stored leaf hash.
     pub leaf_hash: LeafHash,
 }
 
-/// What was done under an id, with the first answer.
+/// A stored command with its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// The command's id.
     pub command_id: String,
@@ -50,35 +49,35 @@ pub struct StoredAnswer {
     pub first: Position,
     /// Position of the last event.
     pub last: Position,
-    /// When it was done.
+    /// When it was executed.
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A unique key that somebody has.
+/// A unique key that is taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredClaim {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
     /// What is unique, for example `crm.contact.email`.
     pub kind: String,
     /// Keyed hash of the value.
     pub key: [u8; 32],
-    /// Who has it.
+    /// The holder.
     pub holder: String,
 }
 
 impl StoredClaim {
-    /// Of a claim that is a tenant's key: the name of the master key that wrapped it.
+    /// If the claim stores a tenant's key: the name of the master key that wrapped it.
     pub fn wrapped_by(&self) -> Option<String> {
         (self.kind == TENANT_KEY).then(|| wrapped_by(&self.holder))
     }
 }
 
-/// Where a log ends.
+/// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Position of the last event; 0: none.
+    /// Position of the last event; 0 if there is none.
     pub position: Position,
-    /// When something was written last; none: never.
+    /// When the last append was recorded; `None` if there was none.
     pub recorded_at: Option<DateTime<Utc>>,
 }

@@ -1,4 +1,4 @@
-//! Appends that go to the database together.
+//! [`Batch`]: appends that are committed together. Two appends in a batch never conflict with each other.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
@@ -10,41 +10,42 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::Settings;
 use crate::append::{Append, Appended, AskedJob, ClaimAct, Error};
 
-/// An append of more events is bulk: it is not in one batch with small ones.
+/// An append with more events is bulk: it is never in one batch with small ones.
 const BULK: usize = 50;
 
-/// An append whose caller waits for the answer.
+/// An append whose caller waits for the result.
 pub(crate) struct Waiting {
     pub(crate) append: Append,
-    /// Asked for in the same transaction.
+    /// Jobs to enqueue in the same transaction.
     pub(crate) jobs: Vec<AskedJob>,
     answer: oneshot::Sender<Result<Appended, Error>>,
     pub(crate) since: Instant,
     pub(crate) events: usize,
     bytes: usize,
     touched: Vec<(Key, Touch)>,
-    /// Its place among the bytes that may wait: given back when it is answered.
+    /// Its share of the limit on waiting bytes; released when it is answered.
     room: Option<OwnedSemaphorePermit>,
 }
 
-/// A stream, command id or claim, hashed: two that collide only wait for each other without need.
+/// The hash of a stream, command id or claim. A collision only makes one append wait for the other unnecessarily.
 type Key = u64;
 
-/// How an append touches a key.
+/// How an append accesses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Touch {
-    /// Changes it, or depends on its not being changed.
+    /// It changes the key, or depends on it not being changed.
     Exclusive,
-    /// Marks a claim; marks do not disturb each other.
+    /// It marks a claim. Marks do not conflict with each other.
     Mark,
-    /// Requires that a claim is absent; neither do these.
+    /// It requires that a claim is absent. These do not conflict with each other.
     Absent,
-    /// Requires that a stream is at a version, and adds nothing to it; nor do these: a role that many are given is one.
+    /// It requires a version of a stream to which it appends nothing. These do not conflict with each other: the stream of a role that many
+    /// users get is an example.
     Version,
 }
 
 impl Waiting {
-    /// An append that passed its checks.
+    /// An append that passed its validation.
     pub(crate) fn new(append: Append, jobs: Vec<AskedJob>, answer: oneshot::Sender<Result<Appended, Error>>) -> Self {
         let events = append.streams.iter().map(|stream| stream.events.len()).sum();
         let bytes = append.command.answer.len()
@@ -59,27 +60,27 @@ impl Waiting {
         Self { append, jobs, answer, since: Instant::now(), events, bytes, touched, room: None }
     }
 
-    /// How many bytes of payload, metadata and answer it has.
+    /// The size of its payloads, metadata, jobs' arguments and answer, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Keeps its place among the bytes that may wait until it is answered.
+    /// Attaches its share of the limit on waiting bytes.
     pub(crate) fn keep(&mut self, room: OwnedSemaphorePermit) {
         self.room = Some(room);
     }
 
-    /// Whether it takes so long to write that others should not have to wait for it.
+    /// Whether writing it takes so long that small appends should not wait for it.
     pub(crate) const fn is_bulk(&self) -> bool {
         self.events > BULK
     }
 
-    /// Whether its caller has gone.
+    /// Whether its caller has stopped waiting.
     pub(crate) fn is_forsaken(&self) -> bool {
         self.answer.is_closed()
     }
 
-    /// Answers its caller, who may have gone.
+    /// Sends the result to the caller, who may have stopped waiting.
     pub(crate) fn answer(self, answer: Result<Appended, Error>) {
         let _ = self.answer.send(answer);
     }
@@ -109,11 +110,11 @@ fn touched(append: &Append) -> Vec<(Key, Touch)> {
     keys
 }
 
-/// Appends of one statement. No two of them touch the same stream, command id or claim in ways that disturb each other.
+/// Appends that are sent in one statement. No two of them access the same stream, command id or claim in conflicting ways.
 pub(crate) struct Batch {
     pub(crate) recorded_at: DateTime<Utc>,
     pub(crate) appends: Vec<Waiting>,
-    /// One a event, in the order of the appends, their streams and events.
+    /// One leaf hash for each event, in the order of the appends, their streams and events.
     pub(crate) leaves: Vec<LeafHash>,
     events: usize,
     bytes: usize,
@@ -121,7 +122,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// An empty batch, whose events will have been recorded at this time.
+    /// An empty batch with this `recorded_at` for its events.
     pub(crate) fn new(recorded_at: DateTime<Utc>) -> Self {
         Self {
             recorded_at,
@@ -142,12 +143,12 @@ impl Batch {
         self.events
     }
 
-    /// The bytes of payloads, metadata and answers.
+    /// The size of payloads, metadata, jobs' arguments and answers, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether an append may join. An empty batch takes any.
+    /// Whether an append may join. An empty batch admits any.
     pub(crate) fn admits(&self, waiting: &Waiting, settings: &Settings) -> bool {
         self.appends.is_empty()
             || (self.appends[0].is_bulk() == waiting.is_bulk()
@@ -157,7 +158,7 @@ impl Batch {
                 && !waiting.touched.iter().any(|(key, touch)| self.disturbs(*key, *touch)))
     }
 
-    /// Whether a small append may join, unless others of the batch disturb it.
+    /// Whether a small append may join, as far as the limits are concerned.
     pub(crate) fn has_room(&self, settings: &Settings) -> bool {
         !self.appends.first().is_some_and(Waiting::is_bulk)
             && self.appends.len() < settings.batch_appends
@@ -169,7 +170,7 @@ impl Batch {
         self.touched.get(&key).is_some_and(|here| *here != touch || touch == Touch::Exclusive)
     }
 
-    /// Adds an append that [`admits`](Self::admits) let in. Its leaves are hashed here, while another batch is in flight.
+    /// Adds an append that [`admits`](Self::admits) allowed. Its leaf hashes are computed here, while another batch is in flight.
     pub(crate) fn push(&mut self, waiting: Waiting) {
         for stream in &waiting.append.streams {
             for (sequence, event) in (stream.expected + 1..).zip(&stream.events) {
@@ -195,12 +196,12 @@ impl Batch {
         self.appends.push(waiting);
     }
 
-    /// The same appends, recorded at another time.
+    /// The same appends with another `recorded_at`.
     pub(crate) fn at(self, recorded_at: DateTime<Utc>) -> Self {
         Self::of(self.appends, recorded_at)
     }
 
-    /// Those appends that are to be taken out, and a batch of the rest.
+    /// Splits off the appends that `taken` selects. Returns them and a batch of the rest.
     pub(crate) fn divide(self, taken: impl Fn(&Waiting) -> bool) -> (Vec<Waiting>, Self) {
         if !self.appends.iter().any(&taken) {
             return (Vec::new(), self);
@@ -209,7 +210,7 @@ impl Batch {
         (taken, Self::of(rest, self.recorded_at))
     }
 
-    /// Two halves of a batch that has more than one append.
+    /// Splits a batch of more than one append into two halves.
     pub(crate) fn halves(mut self) -> (Self, Self) {
         let rest = self.appends.split_off(self.appends.len() / 2);
         (Self::of(self.appends, self.recorded_at), Self::of(rest, self.recorded_at))

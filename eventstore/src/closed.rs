@@ -1,25 +1,26 @@
-//! Tenants for whom nothing may be written here: they are on their way to another cell, live there, or are deleted (`log.closed`).
+//! Closed tenants (`log.closed`): nothing may be written for them here, because they are being moved to another cell, live in one, or are
+//! deleted.
 
 use kernel::TenantId;
 use sqlx::{PgPool, Row};
 
 use crate::{Error, read};
 
-/// Why a tenant is closed here.
+/// Why a tenant is closed in this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Closure {
-    /// It is on its way out: nothing is written, all can be read.
+    /// It is being moved to another cell: no writes, reads are allowed.
     Paused,
-    /// It lives elsewhere; what is here is an old copy.
+    /// It lives in another cell; the data here is an old copy.
     Left,
-    /// It is on its way here, and not whole yet.
+    /// It is being moved here, and its data is not complete yet.
     Arriving,
-    /// It is no more.
+    /// It is deleted.
     Deleted,
 }
 
 impl Closure {
-    /// As the table has it.
+    /// The name in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Paused => "paused",
@@ -29,22 +30,22 @@ impl Closure {
         }
     }
 
-    /// The one of this name.
+    /// The closure with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::Paused, Self::Left, Self::Arriving, Self::Deleted].into_iter().find(|one| one.as_str() == name)
     }
 
-    /// Whether what is here may still be read.
+    /// Whether the tenant's data here may still be read.
     pub const fn reads(self) -> bool {
         matches!(self, Self::Paused)
     }
 }
 
-/// The tenants that are closed now.
+/// All tenants that are closed now.
 #[expect(clippy::disallowed_methods, reason = "whoever moves tenants wrote down which")]
 pub(crate) async fn all(pool: &PgPool) -> Result<Vec<(TenantId, Closure)>, Error> {
     read::patiently(|| async move {
-        // Few are: no index.
+        // There are few of them: no index.
         let rows = sqlx::query("SELECT tenant_id, state FROM log.closed WHERE until > clock_timestamp()")
             .fetch_all(pool)
             .await?;
@@ -58,8 +59,8 @@ pub(crate) async fn all(pool: &PgPool) -> Result<Vec<(TenantId, Closure)>, Error
     .await
 }
 
-/// Whether Postgres refused a row because its tenant is closed: by the policy `closed` of the table `commands`. Both names stand in
-/// what it says in any language, and nothing else in it is refused by both.
+/// Whether Postgres refused a row because its tenant is closed, that is, by the policy `closed` of the table `commands`. Both names are in
+/// the error message in every language of the server, and no other error contains both.
 pub(crate) fn refuses(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     error.code().as_deref() == Some("42501") && ["closed", "commands"].iter().all(|name| error.message().contains(name))

@@ -1,4 +1,4 @@
-//! The group committer: one task, one batch in flight, the next one being made meanwhile.
+//! The group committer: one task that sends one batch at a time, and collects the next batch while one is in flight.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::queue::Queue;
 use crate::statement::{NotWritten, Verdict};
 use crate::{Settings, closed};
 
-/// For so long a tenant that was found closed is refused without being asked about again.
+/// How long the appends of a tenant that was found closed are refused without asking the database again.
 const CLOSED: Duration = Duration::from_millis(100);
 
 /// Takes appends from the queue and commits them in batches.
@@ -34,21 +34,21 @@ pub(crate) struct Committer {
 }
 
 impl Drop for Committer {
-    /// Whatever ended it: nobody waits in vain.
+    /// However the committer ended, no caller waits for an answer that never comes.
     fn drop(&mut self) {
         self.queue.abandon();
     }
 }
 
-/// What waits for the batch in flight to land.
+/// The batch that is being collected while another one is in flight.
 struct Next {
     batch: Batch,
-    /// What does not fit in that batch, in order of arrival.
+    /// Appends that could not join the batch, in order of arrival.
     later: VecDeque<Waiting>,
 }
 
 impl Committer {
-    /// Runs until the queue is closed and empty; every append that was taken gets its answer.
+    /// Runs until the queue is closed and empty. Every append that it took gets an answer.
     pub(crate) async fn run(mut self, lane: Lane) {
         let mut flights = Flights {
             lane,
@@ -81,8 +81,8 @@ impl Committer {
                 tokio::select! {
                     biased;
                     () = &mut flight => break,
-                    // What does not fit stays in the queue, where it is its tenant's turn; and so does bulk, so that small
-                    // appends that come meanwhile get into the next batch.
+                    // An append that does not fit stays in the queue, which alternates between tenants. Bulk appends stay there too, so
+                    // that small ones that arrive meanwhile get into the next batch.
                     Some(more) = self.queue.take_small(),
                         if next.batch.has_room(&self.settings) && next.later.len() < self.settings.batch_appends =>
                     {
@@ -95,7 +95,7 @@ impl Committer {
         flights.lane.close().await;
     }
 
-    /// The next append, or none when the queue is closed and empty.
+    /// The next append; `None`: the queue is closed and empty.
     async fn receive(&mut self) -> Option<Waiting> {
         tokio::select! {
             biased;
@@ -111,7 +111,7 @@ impl Committer {
         Next { batch: Batch::new(self.clock.now().max(flights.floor)), later: VecDeque::new() }
     }
 
-    /// The next batch, from what did not fit in the last.
+    /// Begins the next batch with the appends that could not join the last one.
     fn refill(&self, floor: DateTime<Utc>, waiting: VecDeque<Waiting>) -> Next {
         let mut next = Next { batch: Batch::new(self.clock.now().max(floor)), later: VecDeque::new() };
         for waiting in waiting {
@@ -121,7 +121,7 @@ impl Committer {
     }
 
     fn admit(&self, next: &mut Next, waiting: Waiting) {
-        // Nobody waits for it any more, and nothing of it was sent yet.
+        // Its caller has stopped waiting, and it was not sent yet.
         if waiting.is_forsaken() {
             return;
         }
@@ -133,23 +133,23 @@ impl Committer {
     }
 }
 
-/// Brings batches to the database and answers to their callers.
+/// Sends batches to the database and answers their callers.
 struct Flights {
     lane: Lane,
-    /// No event is recorded before this time: the log's times do not go back.
+    /// The lower bound of the next `recorded_at`: the times in a log never decrease.
     floor: DateTime<Utc>,
     settings: Settings,
     clock: Arc<dyn Clock>,
     appended: watch::Sender<Position>,
     passing: broadcast::Sender<Page>,
     meters: Meters,
-    /// Tenants that were found closed, and until when that counts.
+    /// Tenants that were found closed, and until when that is assumed without asking again.
     closed: HashMap<TenantId, Instant>,
 }
 
 impl Flights {
-    /// Sends a batch and answers each of its callers. What the database cannot take is narrowed down by halves, so that one
-    /// append does not fail its neighbours.
+    /// Sends a batch and answers each of its callers. A batch that the database refuses is split in halves until the bad append is found,
+    /// so that it does not fail the others.
     async fn fly(&mut self, batch: Batch) {
         let deadline = Instant::now() + self.settings.append_timeout;
         let mut batches = vec![batch];
@@ -198,7 +198,7 @@ impl Flights {
         }
     }
 
-    /// Answers those whose tenants were found closed just now, so that their neighbours are not sent twice for each of them.
+    /// Answers appends of tenants that were found closed a moment ago, so that they don't cause the batch to be split again.
     fn without_closed(&mut self, batch: Batch) -> Batch {
         let now = Instant::now();
         self.closed.retain(|_, until| *until > now);
@@ -218,7 +218,7 @@ impl Flights {
         let mut refused = refusals.into_iter().peekable();
         let mut head = before;
         let mut answers = Vec::with_capacity(batch.appends.len());
-        // Nobody listens: then nothing is made ready.
+        // Without receivers no page is prepared.
         let mut page = Vec::with_capacity(if self.passing.receiver_count() > 0 { batch.events() } else { 0 });
         for (index, waiting) in batch.appends.into_iter().enumerate() {
             let answer = match refused.next_if(|(refused, _)| *refused == index) {
@@ -240,7 +240,7 @@ impl Flights {
             };
             answers.push((waiting, answer));
         }
-        // Dense positions are what everything behind the log rests on.
+        // All consumers of the log rely on positions without gaps.
         let dense = head == after;
         if !dense {
             tracing::error!(%before, %after, counted = %head, "the log's positions are not what this batch has");
@@ -252,7 +252,7 @@ impl Flights {
             moved
         });
         if dense && !page.is_empty() {
-            // A reader that left meanwhile misses nothing that it wants.
+            // An error means that no receiver is left.
             let _ = self.passing.send(Arc::new(page));
         }
         for (waiting, answer) in answers {

@@ -1,4 +1,4 @@
-//! Where a service's database is, and as whom it is used.
+//! The location of a service's database, its roles, and connections to it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use kernel::{Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Postgres, Transaction};
 
-/// A password: never shown.
+/// A password, which `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A service's database. Copies are cheap enough to pass around.
+/// A service's database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Host name or address of the server.
@@ -41,7 +41,7 @@ pub struct Database {
     pub socket: Option<PathBuf>,
     /// Name of the database, `inopsio_<service>` unless configured otherwise.
     pub name: String,
-    /// Whose database it is.
+    /// The service that owns it.
     pub service: Service,
     /// The password of all the service's roles.
     pub password: Secret,
@@ -49,7 +49,7 @@ pub struct Database {
     pub ssl_mode: PgSslMode,
 }
 
-/// As whom a program connects; each may do only what its name says.
+/// The Postgres role with which a program connects. Each role has only the privileges that its name suggests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Calls `log.append` and looks up commands; reads no table.
@@ -64,13 +64,13 @@ pub enum Role {
     Configure,
     /// Delivers to all tenants' webhooks.
     Deliver,
-    /// Asks for jobs of the tenant of `app.tenant_id`, sees and cancels them.
+    /// Enqueues, reads and cancels jobs of the tenant of `app.tenant_id`.
     Queue,
     /// Runs all tenants' jobs.
     Work,
     /// Selects the whole log of all tenants, commands and claims included: backups.
     Backup,
-    /// Selects all tenants' leaf hashes, and signs the heads of their trees.
+    /// Selects all tenants' leaf hashes, and stores the signed heads of their Merkle trees.
     Seal,
 }
 
@@ -130,7 +130,7 @@ impl Database {
         format!("inopsio_{}_owner", self.service)
     }
 
-    /// How to connect in a role.
+    /// The options for connecting as a role.
     pub fn options(&self, role: Role) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
@@ -140,7 +140,7 @@ impl Database {
             .password(self.password.reveal())
             .ssl_mode(self.ssl_mode)
             .application_name(&format!("inopsio {} {}", self.service, role.as_str()))
-            // Statements here are short and known; compiling them costs more than it gives.
+            // Statements are short and repeat; JIT compilation costs more than it saves.
             .options([("jit", "off")]);
         match &self.socket {
             Some(socket) => options.socket(socket),
@@ -148,13 +148,13 @@ impl Database {
         }
     }
 
-    /// A pool that connects when it is first used and gives up after 3 s without a connection. Connections are not
-    /// pinged before each use: a broken one shows itself.
+    /// A pool that connects when it is first used and fails after 3 s without a free connection. Connections are not pinged before each
+    /// use: a broken one is noticed when it is used.
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
         pool(self.options(role), max)
     }
 
-    /// As [`pool`](Self::pool), with settings of the server's for its sessions.
+    /// As [`pool`](Self::pool), with server settings for its sessions.
     pub fn pool_with(&self, role: Role, max: u32, settings: &[(&str, &str)]) -> PgPool {
         pool(self.options(role).options(settings.iter().copied()), max)
     }
@@ -170,8 +170,8 @@ pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Begins a transaction on a [pool](Database::pool) with this statement. Its connections are not tried out before each use: after the
-/// server was away all those that wait are broken, and each is thrown away when it shows.
+/// Begins a transaction on a [pool](Database::pool) with this statement. Since connections are not pinged before use, after a restart of
+/// the server all idle ones are broken; each of them fails once here and is replaced.
 pub async fn begin(pool: &PgPool, begin: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut broken = 0;
     loop {
@@ -182,12 +182,12 @@ pub async fn begin(pool: &PgPool, begin: &str) -> Result<Transaction<'static, Po
     }
 }
 
-/// The same as one tenant, for at most 10 s a statement.
+/// As [`begin`], with the tenant set for row level security and a limit of 10 s for each statement.
 pub async fn begin_as(pool: &PgPool, tenant: TenantId) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     begin(pool, &format!("BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SET LOCAL statement_timeout = '10s'")).await
 }
 
-/// Whether an error is about a connection that is of no use any more.
+/// Whether an error means that the connection is unusable.
 fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
@@ -196,14 +196,14 @@ fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// How much of a pool is in use.
+/// The usage of a connection pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolUse {
     /// What the pool is for.
     pub pool: &'static str,
-    /// Connections that are open and wait for work.
+    /// Open connections that are not in use.
     pub idle: u32,
-    /// Connections that work.
+    /// Connections in use.
     pub busy: u32,
     /// The most connections it may open.
     pub max: u32,

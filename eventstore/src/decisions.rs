@@ -1,56 +1,56 @@
-//! What was decided: the commands that a tenant's log holds, each with who gave it and what they needed for it.
+//! An audit view of the log: the commands that a tenant's log holds, each with its caller and the permissions that it required.
 //!
-//! A command is a run of events of one command id: an append gives all of its events positions that follow on each other, and no
-//! other append comes between. What changed nothing, was only read, or was refused, is no event and so not here.
+//! A command is a run of consecutive events with the same command id: an append gives its events consecutive positions, and no other append
+//! comes between them. Commands that changed nothing, queries, and refused requests have no events, so they are not included.
 //!
-//! These read on the caller's connection, in a transaction in which the tenant is set.
+//! These functions use the caller's connection, in a transaction in which the tenant is set.
 
 use chrono::{DateTime, Utc};
 use kernel::{Position, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-/// Along `events_tenant_position`. The event at `$2` itself is looked at for its command's id, and no more.
+/// Uses the index `events_tenant_position`. Of the event at `$2` itself only the command's id is used.
 const PAGE: &str = "SELECT e.position, e.recorded_at, e.event_type, e.metadata ->> 'command_id' AS command,
             e.metadata ->> 'actor' AS actor, e.metadata ->> 'permissions' AS permissions
      FROM log.events e
      WHERE e.tenant_id = $1 AND e.position >= $2 AND e.position <= $3
      ORDER BY e.position LIMIT $4";
 
-/// Along `events_tenant_position`.
+/// Uses the index `events_tenant_position`.
 const NEXT: &str = "SELECT e.position, e.recorded_at FROM log.events e
      WHERE e.tenant_id = $1 AND e.position > $2
      ORDER BY e.position LIMIT 1";
 
-/// A command that was carried out.
+/// A command that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Of its last event.
+    /// The position of its last event.
     pub position: Position,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
-    /// The subject in whose name it came.
+    /// The subject of the caller.
     pub actor: String,
-    /// What it needed, separated by spaces; none: that was not kept yet when it was written.
+    /// The permissions that it required, separated by spaces; `None`: it was written before they were recorded.
     pub permissions: Option<String>,
-    /// Wire names of what happened, each once.
+    /// The wire names of its events, without repetitions.
     pub events: Vec<String>,
 }
 
-/// Decisions one after another, and where they end.
+/// A page of decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {
     /// In the order of the log.
     pub decisions: Vec<Decision>,
-    /// How far the log was read for them: where the next page begins.
+    /// The position up to which the log was read, from which the next page continues.
     pub last: Position,
     /// Whether more may follow.
     pub more: bool,
 }
 
-/// The last position at which the log had something of a tenant before a moment; the start if nothing.
+/// The position of a tenant's last event before a time; 0 if there is none.
 ///
-/// Times never go back along the positions of a tenant, so this is found by halving, in a few dozen looks at an index at most.
+/// The times of a tenant's events never decrease with their positions, so this is a binary search with at most a few dozen index lookups.
 pub async fn before(tables: &mut PgConnection, tenant: TenantId, at: DateTime<Utc>) -> Result<Position, sqlx::Error> {
     let mut high: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *tables).await?;
     let mut low = 0;
@@ -66,15 +66,15 @@ pub async fn before(tables: &mut PgConnection, tenant: TenantId, at: DateTime<Ut
     Ok(Position::from_i64(low))
 }
 
-/// A tenant's decisions after the one that ends at `after`, up to `until`: those of at most `limit` events.
-/// Of a command with more events than that the first ones are told of.
+/// A tenant's decisions after the one that ends at `after`, up to `until`: those of at most `limit` events. Of a command with more events
+/// than that, only the first ones are included.
 pub async fn page(
     tables: &mut PgConnection,
     tenant: TenantId,
     (after, until): (Position, Position),
     limit: u32,
 ) -> Result<Decisions, sqlx::Error> {
-    // One more than is wanted: the last one before them.
+    // One more, for the event at `after` itself.
     let wanted = i64::from(limit) + 1;
     let query = sqlx::query(PAGE).bind(tenant.uuid()).bind(after.as_i64()).bind(until.as_i64()).bind(wanted);
     let rows = query.fetch_all(tables).await?;
@@ -99,12 +99,13 @@ pub async fn page(
                     decision.events.push(event);
                 }
             }
-            // The rest of a command that was told of already.
+            // The rest of a command that was returned with the page before.
             None if same => {}
             _ => found.decisions.push(begin(row, position)?),
         }
     }
-    // More events of the last one may follow. Where there is no other, the rest of them is passed over next time.
+    // The last decision may have more events, so it is left for the next page. If it is the only one, the rest of its events is skipped by
+    // the next page.
     if full && found.decisions.len() > 1 {
         found.decisions.pop();
         found.last = found.decisions.last().map_or(after, |decision| decision.position);

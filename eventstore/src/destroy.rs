@@ -1,4 +1,4 @@
-//! The end of a tenant in a service: what it had is destroyed, and what its history was is told.
+//! Deletion of a tenant in a service: destroys its data, and computes the proof of its history.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::backup::snapshot::hash;
 use crate::{Database, Error, Role};
 
-/// How long is waited for those that write: transactions of ours are short, and a tenant's end is tried again.
+/// How long to wait for running write transactions: ours are short, and the deletion of a tenant is retried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A tenant's history in a log, as far as it can be proven: what was signed of it, or exported, can be held against this.
+/// A summary of a tenant's history that can be compared with seals that were issued and with exported events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// How many events it has.
@@ -22,10 +22,10 @@ pub struct History {
     pub root: LeafHash,
 }
 
-/// What a tenant's history comes to.
+/// Computes the summary of a tenant's history.
 ///
 /// # Errors
-/// When the log can't be read.
+/// If the log can't be read.
 pub async fn history(database: &Database, tenant: TenantId) -> Result<History, Error> {
     let mut connection = database.options(Role::Follow).disable_statement_logging().connect().await?;
     let mut tree = Tree::new();
@@ -41,21 +41,24 @@ pub async fn history(database: &Database, tenant: TenantId) -> Result<History, E
     Ok(History { events: tree.size(), root: tree.root() })
 }
 
-/// Closes a tenant for good and destroys what the service has of it but the bytes of its history: keys, claims, answers, snapshots, read
-/// models, jobs, webhooks, dead letters, sagas. That it is at its end is noted first, so that nobody writes any more of it beside the log,
-/// and who does at that moment is waited for. Then the bulk of it goes, while others write; then, in one transaction for which they
-/// wait a moment, the rest, and the tenant is closed. Cut off in between it is to be done again; done again it changes nothing.
+/// Closes a tenant permanently and destroys all its data in the service except the stored bytes of its events: keys, claims, answers,
+/// snapshots, read models, jobs, webhooks, dead letters, sagas.
 ///
-/// `read_models`: the names of those that the program has. Others of which there is a checkpoint count only if somebody applies them.
+/// First the tenant is marked as deleted, so that no new rows of it are written next to the log, and running writers are awaited. Then the
+/// bulk of its data is deleted while other tenants' appends continue. Last, in one transaction for which others wait a moment, the rest is
+/// deleted and the tenant is closed. After an interruption it has to be repeated; a repetition after success changes nothing.
+///
+/// `read_models` are the names of the read models that this program has. Other read models with a checkpoint count only if an instance
+/// applies them.
 ///
 /// # Errors
-/// When the database does not answer, a read model has not taken in all of the tenant's history yet (it would write it down again), or
-/// somebody writes to the database for longer than half a minute.
+/// If the database does not answer, a read model has not applied all of the tenant's events yet (it would write the data again), or another
+/// transaction writes to the database for longer than half a minute.
 pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]) -> Result<(), Error> {
     let mut connection = database.options(Role::Append).disable_statement_logging().connect().await?;
     sqlx::query("SELECT log.condemn($1, $2)").bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
     writers_ended(&mut connection).await?;
-    // Each in one statement: were the end of a transaction ours to send, others would wait for us meanwhile.
+    // Each is one statement in autocommit: if we had to send the COMMIT, other writers would wait for that round trip.
     for act in ["SELECT log.empty($1, $2)", "SELECT log.destroy($1, $2)"] {
         sqlx::query(act).bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
     }
@@ -63,11 +66,11 @@ pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]
     Ok(())
 }
 
-/// Waits until all transactions are over that write to this database now. Those of them that looked for what is noted of a tenant before it
-/// was noted have written by then, and whoever looks after that sees it.
+/// Waits until all transactions that write to this database now have ended. Those that read a tenant's marks before the last change of them
+/// have written by then, and are visible to whoever reads afterwards.
 ///
 /// # Errors
-/// When the database does not answer, or one of them takes too long.
+/// If the database does not answer, or one of the transactions takes too long.
 pub(crate) async fn writers_ended(connection: &mut PgConnection) -> Result<(), Error> {
     let mut before = writers(connection).await?;
     let until = Instant::now() + PATIENCE;

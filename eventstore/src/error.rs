@@ -1,14 +1,14 @@
-//! What can go wrong when the log is read, opened or migrated.
+//! Errors of reading, opening or migrating the log.
 
 use crate::append;
 
-/// A log that can't be read, opened or migrated.
+/// Why the log can't be read, opened or migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database does not answer, or not in time.
     #[error("the log is not available: {0}")]
     Unavailable(String),
-    /// A migration that was applied before is not the one in this program.
+    /// A migration that was applied earlier differs from the one in this program.
     #[error("migration {name} was changed after it was applied; restore the released file and add a new one")]
     MigrationChanged {
         /// The migration's file name.
@@ -26,48 +26,48 @@ pub enum Error {
         /// The role's name.
         role: String,
     },
-    /// Something was written to a log that must be empty.
+    /// The log must be empty, but something was written to it.
     #[error(
         "the log of {service} is not empty: it ends at position {head}; a backup is restored into databases of its own"
     )]
     NotEmpty {
-        /// Whose log.
+        /// The service.
         service: kernel::Service,
-        /// Where it ends.
+        /// The log's last position.
         head: kernel::Position,
     },
-    /// Somebody set something up beside a log that must have nothing there.
+    /// A table next to the log must be empty, but has rows.
     #[error(
         "{table} of {service} is not empty: somebody set something up there (limits or a pause of a queue for all tenants, say), which \
          would be mixed with the backup's; a backup is restored into databases of its own"
     )]
     NotEmptyBeside {
-        /// Whose log.
+        /// The service.
         service: kernel::Service,
         /// The table that has rows.
         table: &'static str,
     },
-    /// More of a tenant's history was sealed than there is.
+    /// A seal covers more events of a tenant than there are.
     #[error(
         "the log of {service} has {events} events of the tenant {tenant}, and {sealed} were sealed: the end of its history is missing"
     )]
     CutOff {
-        /// Whose log.
+        /// The service.
         service: kernel::Service,
-        /// Whose history.
+        /// The tenant.
         tenant: kernel::TenantId,
         /// How many events there are.
         events: u64,
-        /// Of how many the last seal is.
+        /// The number of events that the last seal covers.
         sealed: u64,
     },
-    /// Personal data is sealed, and there is no master key.
+    /// Personal data is encrypted, and no master key is configured.
     #[error("personal data in the log is sealed: auth.master_key (INOPSIO_MASTER_KEY) is needed to open it")]
     NoMasterKey,
-    /// A key does not open what it should.
+    /// A key operation failed, for instance decryption.
     #[error("what is sealed in the log can't be opened: {0}")]
     Key(keys::Error),
-    /// What stands in the log is not what this program can hold.
+    /// A stored value is invalid for this program.
     #[error("a row of the log can't be read: {0}")]
     Corrupt(String),
     /// Postgres refused.

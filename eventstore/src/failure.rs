@@ -1,32 +1,32 @@
-//! What a database error means for whoever sent the statement.
+//! Classification of database errors: whether a statement may be retried.
 
-/// What to do about an error.
+/// The class of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The connection is gone, and whether the statement was carried out is not known.
+    /// The connection is lost, and it is not known whether the statement was executed.
     Lost,
-    /// Nothing was written; the same may succeed in a while (a full disk, a deadlock, a server that starts).
+    /// Nothing was written, and a retry may succeed (full disk, deadlock, starting server).
     Passing,
-    /// Nothing was written, and the same would fail again.
+    /// Nothing was written, and a retry would fail again.
     Lasting,
 }
 
-/// Whether Postgres answered with this SQLSTATE.
+/// Whether the error is from Postgres and has this SQLSTATE.
 pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
 }
 
-/// Judges an error.
+/// Classifies an error.
 pub(crate) fn judge(error: &sqlx::Error) -> Failure {
     use sqlx::Error as E;
     match error {
         E::Database(database) => match database.code().as_deref() {
-            // Shut down or crashed under us; connection exceptions; a server that became a read-only standby.
+            // The server was shut down or crashed; connection exceptions; the server became a read-only standby.
             Some("57P01" | "57P02" | "57P05" | "25006") => Failure::Lost,
             Some(code) if code.starts_with("08") => Failure::Lost,
-            // Cannot connect now, cancelled (statement timeout), lock not available, deadlock, serialization.
+            // Cannot connect now, query cancelled (statement timeout), lock not available, deadlock, serialization failure.
             Some("57P03" | "57014" | "55P03" | "40001" | "40P01") => Failure::Passing,
-            // Disk full, out of memory, too many connections; input/output errors of the server.
+            // Disk full, out of memory, too many connections; I/O errors of the server.
             Some(code) if code.starts_with("53") || code.starts_with("58") => Failure::Passing,
             _ => Failure::Lasting,
         },

@@ -1,4 +1,4 @@
-//! The one connection on which a process appends. It survives its server.
+//! The single connection on which a process appends. It reconnects when it is lost.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::batch::Batch;
 use crate::failure::{Failure, judge};
 use crate::statement::{self, Verdict};
 
-/// The pauses between attempts double from the first to the second.
+/// The pause between attempts: the first, doubled up to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// For how long the process of a lost connection is waited for at a time.
+/// How long each attempt waits for the server process of a lost connection to end.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Why a batch was not answered.
+/// Why a batch has no result.
 pub(crate) enum Undone {
     /// No answer in time: it is not known whether the batch was written.
     Unknown(String),
@@ -25,7 +25,7 @@ pub(crate) enum Undone {
     Refused(sqlx::Error),
 }
 
-/// A connection that is made again when it is lost.
+/// A connection that is reopened when it is lost.
 pub(crate) struct Lane {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
@@ -34,12 +34,12 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// A lane that connects when it is first used.
+    /// A connection that is opened when it is first used.
     pub(crate) fn new(options: PgConnectOptions) -> Self {
         Self { options, connection: None, backend: None }
     }
 
-    /// Sends a batch until there is an answer, or the deadline. Command ids make it safe to send it twice.
+    /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
     pub(crate) async fn append(&mut self, batch: &Batch, deadline: Instant) -> Result<Verdict, Undone> {
         let mut pause = PAUSES.0;
         loop {
@@ -47,7 +47,7 @@ impl Lane {
                 Ok(Ok(verdict)) => return Ok(verdict),
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    // Whatever the statement does now, nobody reads its answer.
+                    // The statement may still be running, but its result is not read any more.
                     self.connection = None;
                     return Err(Undone::Unknown("no answer in time".to_owned()));
                 }
@@ -76,8 +76,9 @@ impl Lane {
         statement::append(connection, batch).await
     }
 
-    /// Connects, and makes sure that the lost connection's process is gone: else it could write what it was sent after we
-    /// have told a caller that it was refused. While it is not (its disk hangs), nothing is sent over the new connection either.
+    /// Connects, and makes sure that the server process of the lost connection has ended: otherwise it could still write a batch after a
+    /// caller was told that it failed. As long as that process does not end (its disk hangs, for instance), nothing is sent over the new
+    /// connection.
     async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.options.connect().await?;
         if let Some((pid, started)) = self.backend {
@@ -89,7 +90,7 @@ impl Lane {
             .bind(i64::try_from(ENDING.as_millis()).unwrap_or(i64::MAX))
             .fetch_optional(&mut connection)
             .await?;
-            // Of one that is gone there is no row; one that has gone between the two is found gone by the next attempt.
+            // A process that has ended has no row. If it ends between the two steps, the next attempt finds no row.
             if ended == Some(false) {
                 let what = format!("the server's process {pid} of the lost connection does not end");
                 return Err(sqlx::Error::Io(std::io::Error::other(what)));
@@ -101,7 +102,7 @@ impl Lane {
         Ok(connection)
     }
 
-    /// Ends the connection in good order.
+    /// Closes the connection gracefully.
     pub(crate) async fn close(self) {
         if let Some(connection) = self.connection
             && let Err(error) = connection.close().await

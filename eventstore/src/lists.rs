@@ -1,13 +1,13 @@
-//! Several lists read in one query, as dataloaders do.
+//! Distribution of the rows of one query over several lists, for dataloaders.
 
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
-/// Deals rows out to the lists that were asked for: a row's column `nth` says to which, from 1. In the order of the rows; a list that has
-/// no row is empty.
+/// Distributes rows over `lists` lists, in the order of the rows: the column `nth` of a row is the number of its list, from 1. A list
+/// without rows is empty.
 ///
 /// # Errors
-/// What is wrong with a row.
+/// If a row can't be read, or has an invalid `nth`.
 pub fn dealt<T: for<'r> FromRow<'r, PgRow>>(rows: &[PgRow], lists: usize) -> Result<Vec<Vec<T>>, sqlx::Error> {
     let mut dealt: Vec<Vec<T>> = (0..lists).map(|_| Vec::new()).collect();
     for row in rows {

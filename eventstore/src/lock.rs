@@ -1,4 +1,4 @@
-//! The lock that makes one instance of something the active one: relay, sagas, webhooks, dead letters.
+//! Leader election by advisory lock: one instance of a relay, sealer, saga coordinator, … is the active one.
 
 mod keys;
 
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use crate::{Database, Role};
 pub use keys::{LockClass, LockKey};
 
-/// How long the database may take to answer before the lock counts as lost.
+/// How long the database may take to answer before the lock is considered lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often a connection that holds a lock is used: what is not used loses its lock.
+/// How often a connection that holds a lock is used: the server closes idle ones, which releases the lock.
 const OFTEN: Duration = Duration::from_secs(1);
 
-/// How to connect where a session holds a lock. The server finds out by itself when our machine is gone, or when our process
-/// hangs (the connection was not used for 4 seconds), and gives the lock to another.
+/// The connection options for a session that holds a lock. If our machine is gone or our process hangs (the connection is unused for 4
+/// seconds), the server closes the session, and another instance gets the lock.
 pub fn lock_options(database: &Database, role: Role) -> PgConnectOptions {
     database.options(role).options([
         ("tcp_keepalives_idle", "5"),
@@ -29,23 +29,23 @@ pub fn lock_options(database: &Database, role: Role) -> PgConnectOptions {
     ])
 }
 
-/// A session advisory lock on a connection of its own: it is held as long as the connection lives.
+/// A session advisory lock on a connection of its own. It is held for as long as the connection lives.
 pub struct Lock {
     options: PgConnectOptions,
     key: LockKey,
     connection: Option<PgConnection>,
-    /// Whether the lock was got on this connection.
+    /// Whether the lock was acquired on this connection.
     ours: bool,
 }
 
 impl Lock {
-    /// The lock with this key in a service's database, not taken yet; connects as `role`.
+    /// The lock with this key in a service's database. It is not acquired yet. Connects as `role`.
     pub fn new(database: &Database, role: Role, key: LockKey) -> Self {
         let options = lock_options(database, role).disable_statement_logging();
         Self { options, key, connection: None, ours: false }
     }
 
-    /// Tries to get the lock; whether it is ours now.
+    /// Tries to acquire the lock. Returns whether this instance holds it now.
     pub async fn acquire(&mut self) -> Result<bool, sqlx::Error> {
         if self.held().await {
             return Ok(true);
@@ -63,7 +63,7 @@ impl Lock {
         Ok(ours)
     }
 
-    /// Whether the lock was got, and its connection is still there.
+    /// Whether the lock was acquired and its connection still works.
     pub async fn held(&mut self) -> bool {
         if !self.ours {
             return false;
@@ -85,7 +85,7 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back, if it was got.
+    /// Releases the lock, if it is held.
     pub async fn release(&mut self) {
         self.ours = false;
         if let Some(connection) = self.connection.take()

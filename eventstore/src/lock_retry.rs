@@ -1,7 +1,7 @@
-//! Changing a table that others use, without letting them wait for longer than a moment.
+//! Altering a table that is in use, without blocking its users for longer than a moment.
 //!
-//! Whoever comes after a statement that waits for a table waits behind it, be it only to read. So the statement waits for a moment, steps
-//! back when somebody held the table for longer, and is tried again after a pause in which the others come through.
+//! A statement that waits for an exclusive table lock makes all later statements on the table wait behind it, even reads. So it waits only
+//! for a short time, gives up, and is tried again after a pause in which the others get through.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use crate::failure::has_code;
 /// SQLSTATE `lock_not_available`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// How statements that need a table for themselves are tried.
+/// How to retry statements that need an exclusive table lock.
 #[derive(Clone, Copy, Debug)]
 pub struct LockRetry {
-    /// How long others may have to wait behind them each time. While it is shorter than Postgres's `deadlock_timeout` (1 s) it is always
-    /// they that step back, never a reader.
+    /// The lock timeout of each attempt: how long other statements may have to wait behind it. Keep it below Postgres's `deadlock_timeout`
+    /// (1 s): then in a deadlock it is always this statement that gives up, never a reader.
     pub timeout: Duration,
-    /// How often they are tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// The pause after each time, in which others come through.
+    /// The pause after each attempt.
     pub pause: Duration,
 }
 
 impl LockRetry {
-    /// Carries statements out, in a transaction of their own, or in a savepoint of that in which the connection is; `what` they are, for the
-    /// log. False: each time somebody held a table for too long, and nothing was done.
+    /// Executes statements in a transaction of their own, or in a savepoint if the connection is in a transaction. `what` describes them in
+    /// log messages. Returns false if every attempt failed because the table was locked; then nothing was changed.
     ///
     /// # Errors
-    /// What else Postgres says against them.
+    /// Other errors of Postgres.
     pub async fn execute(
         self,
         connection: &mut PgConnection,
@@ -39,14 +39,14 @@ impl LockRetry {
     ) -> Result<bool, sqlx::Error> {
         let before: String =
             sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&mut *connection).await?;
-        // 0 would be for ever.
+        // 0 would disable the timeout.
         let timeout = format!("SET LOCAL lock_timeout = '{}ms'", self.timeout.as_millis().max(1));
         for attempt in 1..=self.attempts {
             let mut transaction = connection.begin().await?;
             transaction.execute(timeout.as_str()).await?;
             match transaction.execute(statements).await {
                 Ok(_) => {
-                    // A savepoint that is released leaves it: what the caller does next waits as it did before.
+                    // A released savepoint keeps `SET LOCAL` settings, so the former timeout is restored for the caller's next statements.
                     transaction.execute(format!("SET LOCAL lock_timeout = '{before}'").as_str()).await?;
                     transaction.commit().await?;
                     return Ok(true);

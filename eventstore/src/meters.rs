@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::Service;
 use metrics::{Counter, Histogram};
 
-/// Handles made once: a metric is an addition, not a look-up.
+/// Handles that are registered once, so that recording needs no lookup.
 #[derive(Clone)]
 pub(crate) struct Meters {
     seconds: Histogram,

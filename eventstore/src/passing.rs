@@ -1,21 +1,21 @@
-//! Events that pass through this process, so that nobody has to read back what was just written.
+//! In-process channels that pass events on, so that a consumer in the same process need not read back what was just written.
 //!
-//! The committer lets what it wrote pass to the relay, the active relay lets what it publishes pass to the projections of
-//! its process. Both are a shortcut only: who misses something (it came late, it was slow, another process wrote) sees a gap
-//! in the positions and reads the log.
+//! The committer sends appended events to the relay, and the active relay sends published events to the projections of its process. Both
+//! are only shortcuts: a consumer that misses events (it subscribed late, was slow, or another process wrote them) notices a gap in the
+//! positions and reads the log.
 
 use std::sync::Arc;
 
 use kernel::RecordedEvent;
 use tokio::sync::{broadcast, watch};
 
-/// Events that follow on each other, at least one, shared by all who look at them.
+/// At least one event, with consecutive positions, shared by all receivers.
 pub type Page = Arc<Vec<RecordedEvent>>;
 
-/// How many pages a reader may be behind before it misses one.
+/// How many pages a receiver may lag behind before it misses one.
 const PAGES: usize = 256;
 
-/// The two shortcuts of a process.
+/// The channels of a process.
 #[derive(Clone)]
 pub(crate) struct Passing {
     pub(crate) appended: broadcast::Sender<Page>,
@@ -33,7 +33,7 @@ impl Passing {
     }
 }
 
-/// All events of the service in order, as the relay of this process passes them on: while it is the active one.
+/// A receiver of all events of the service, in order, while the relay of this process is the active one.
 pub struct Relayed {
     pages: broadcast::Receiver<Page>,
     relaying: watch::Receiver<bool>,
@@ -44,20 +44,20 @@ impl Relayed {
         Self { pages: passing.relayed.subscribe(), relaying: passing.relaying.subscribe() }
     }
 
-    /// Whether the relay of this process is the active one.
+    /// Whether the relay of this process is active.
     pub fn active(&self) -> bool {
         *self.relaying.borrow()
     }
 
-    /// Returns when the relay of this process is the active one.
+    /// Returns when the relay of this process is active.
     pub async fn begins(&mut self) {
-        // The sender lives as long as the store, whose reader we are.
+        // The sender lives as long as the store, to which this receiver belongs.
         if self.relaying.wait_for(|relaying| *relaying).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// The next page; none when the relay of this process is not the active one any more. Pages may be missing.
+    /// The next page; `None` if the relay of this process is not active any more. Pages may be missing.
     pub async fn next(&mut self) -> Option<Page> {
         loop {
             tokio::select! {

@@ -1,8 +1,7 @@
-//! Appends that wait for the committer: in turns by tenant, and small ones before bulk.
+//! The queue of appends that wait for the committer. It is fair between tenants and prefers small appends to bulk ones.
 //!
-//! Whoever has thousands waiting gets one turn like everybody else, so what is ahead of a tenant's append does not grow with
-//! what another tenant asks for. Bulk (a chunk of an import) waits until small appends are taken, but never for more than
-//! [`PATIENCE`] of them, and goes in batches of its own.
+//! Tenants take turns (round robin), so a tenant's wait does not grow with the number of appends of another tenant. A bulk append (a chunk
+//! of an import) waits while there are small ones, but for at most [`PATIENCE`] of them, and goes into batches of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -16,28 +15,28 @@ use crate::Settings;
 use crate::append::Error;
 use crate::batch::Waiting;
 
-/// After so many small appends a bulk one is taken.
+/// After this many small appends a waiting bulk append is taken.
 const PATIENCE: usize = 64;
 
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
-    /// How many may wait, of all tenants and of each.
+    /// The most appends that may wait: of all tenants, and of one.
     room: usize,
     room_of_a_tenant: usize,
 }
 
 #[derive(Default)]
 struct State {
-    /// What waits of each tenant, in order of arrival. Tenants of whom nothing waits are not in it.
+    /// The waiting appends of each tenant, in order of arrival. Tenants without waiting appends have no entry.
     lines: HashMap<TenantId, VecDeque<Waiting>>,
-    /// Whose turn it is: tenants whose next append is small, and those whose next is bulk.
+    /// The order of the tenants: those whose next append is small, and those whose next append is bulk.
     small: VecDeque<TenantId>,
     bulk: VecDeque<TenantId>,
     waiting: usize,
-    /// Small appends taken since a bulk one waits.
+    /// The number of small appends taken while a bulk one waits.
     passed: usize,
-    /// The two tenants who last asked for small appends, and when.
+    /// The two tenants that last queued small appends, and when.
     lately: [Option<(TenantId, Instant)>; 2],
     closed: bool,
 }
@@ -52,7 +51,10 @@ impl Queue {
         }
     }
 
-    /// Lets an append wait, unless too many wait already.
+    /// Adds an append.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if too many are waiting; [`Error::Unavailable`] if the queue is closed.
     pub(crate) fn push(&self, waiting: Waiting) -> Result<(), Error> {
         let tenant = waiting.append.tenant;
         let is_bulk = waiting.is_bulk();
@@ -81,17 +83,17 @@ impl Queue {
         Ok(())
     }
 
-    /// The next append, if one waits.
+    /// Takes the next append, if there is one.
     pub(crate) fn try_take(&self) -> Option<Waiting> {
         self.with(|state| state.take(true))
     }
 
-    /// The next append; none: the queue is closed and empty. Nothing is lost when it is given up waiting for.
+    /// Waits for the next append and takes it; `None`: the queue is closed and empty. Cancellation safe.
     pub(crate) async fn take(&self) -> Option<Waiting> {
         self.wait(true).await
     }
 
-    /// The same, but for bulk, which stays until there is time for it.
+    /// As [`take`](Self::take), but leaves bulk appends in the queue.
     pub(crate) async fn take_small(&self) -> Option<Waiting> {
         self.wait(false).await
     }
@@ -106,19 +108,19 @@ impl Queue {
         }
     }
 
-    /// Takes nothing more; what waits can still be taken.
+    /// Refuses further appends; waiting ones can still be taken.
     pub(crate) fn close(&self) {
         self.with(|state| state.closed = true);
         self.arrived.notify_one();
     }
 
-    /// Closes, and forgets what waits: its callers hear that it closed.
+    /// Closes the queue and drops the waiting appends: their callers get an error.
     pub(crate) fn abandon(&self) {
         let forgotten = self.with(|state| std::mem::replace(state, State { closed: true, ..State::default() }));
         drop(forgotten);
     }
 
-    /// Whether a tenant other than this one asked for a small append so lately.
+    /// Whether another tenant queued a small append within this time.
     pub(crate) fn others_within(&self, tenant: TenantId, lately: Duration) -> bool {
         let is_other = |(asked, at): &(TenantId, Instant)| *asked != tenant && at.elapsed() < lately;
         self.with(|state| state.lately.iter().flatten().any(is_other))

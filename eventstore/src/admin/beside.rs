@@ -1,4 +1,4 @@
-//! Tables that stand beside the log in a service's database: read models, sagas, dead letters, webhooks, jobs. Their crates make them.
+//! Helpers for tables that other crates create in a service's database next to the log: read models, sagas, dead letters, webhooks, jobs.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
@@ -9,10 +9,10 @@ use crate::{Database, Error, LockKey};
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
 
-/// Connects to a service's database as admin, quietly. `name`: of the connection, as Postgres shows it.
+/// Connects to a service's database as admin, without logging statements. `name` is the application name that Postgres shows.
 ///
 /// # Errors
-/// When the database does not answer, or is not [there](is_no_such_database).
+/// If the database does not answer, or [does not exist](is_no_such_database).
 pub async fn connect_to(
     admin: &PgConnectOptions,
     database: &Database,
@@ -20,20 +20,21 @@ pub async fn connect_to(
 ) -> Result<PgConnection, sqlx::Error> {
     let options = admin.clone().database(&database.name).application_name(name).disable_statement_logging();
     let mut connection = options.connect().await?;
-    // "… already exists, skipping" is what this is for, not news.
+    // Suppresses the notices "… already exists, skipping" of idempotent statements.
     connection.execute("SET client_min_messages = warning").await?;
     Ok(connection)
 }
 
-/// Whether a database was never made, so that nothing stands in it.
+/// Whether the error says that the database does not exist.
 pub fn is_no_such_database(error: &sqlx::Error) -> bool {
     has_code(error, NO_SUCH_DATABASE)
 }
 
-/// Insufficient privilege; no such table, column or schema.
+/// SQLSTATEs: insufficient privilege; undefined table, column, schema.
 const NOT_MIGRATED: [&str; 4] = ["42501", "42P01", "42703", "3F000"];
 
-/// Whether a statement failed because the database lacks tables, columns or grants that this program expects: an earlier one migrated it.
+/// Whether a statement failed because the database lacks tables, columns or grants that this program expects: it was migrated by an older
+/// program.
 pub fn is_not_migrated(error: &(dyn std::error::Error + 'static)) -> bool {
     let storage = match error.downcast_ref() {
         Some(Error::Storage(error)) => Some(error),
@@ -42,10 +43,10 @@ pub fn is_not_migrated(error: &(dyn std::error::Error + 'static)) -> bool {
     storage.is_some_and(|error| NOT_MIGRATED.iter().any(|code| has_code(error, code)))
 }
 
-/// Begins a transaction in which tables are made as the service's owner, by one program at a time.
+/// Begins a transaction that acts as the service's owner, to create tables. The advisory lock admits one such transaction at a time.
 ///
 /// # Errors
-/// When the database does not answer, or the admin may not act as the owner.
+/// If the database does not answer, or the admin may not act as the owner.
 pub async fn begin_as_owner<'c>(
     connection: &'c mut PgConnection,
     database: &Database,

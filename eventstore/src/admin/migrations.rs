@@ -1,4 +1,4 @@
-//! The migrations of the log: forward only, each in its own transaction, remembered with its checksum.
+//! The log's migrations: forward only, each in its own transaction, recorded in `log.migrations` with its checksum.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use sqlx::{Executor, Row};
 use super::{Applied, quoted};
 use crate::{Database, Error, LockRetry};
 
-/// A migration that waits for a table lets those pass who append or read. Vacuum and backups hold tables for a while.
+/// A migration that waits for a table lock gives up after 200 ms and tries again later, so that appends and reads get through in between.
+/// (Vacuum and backups hold table locks for a while.)
 const LOCKS: LockRetry =
     LockRetry { timeout: Duration::from_millis(200), attempts: 300, pause: Duration::from_millis(800) };
 
-/// In the order in which they are applied. Released files are never edited.
+/// The migrations in the order in which they are applied. Released files are never edited.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_log.sql", include_str!("../../migrations/0001_log.sql")),
     ("0002_append.sql", include_str!("../../migrations/0002_append.sql")),
@@ -41,7 +42,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     MIGRATIONS.iter().map(|(name, _)| *name)
 }
 
-/// Applies what the database has not yet.
+/// Applies the migrations that the database lacks.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     database: &Database,
@@ -97,7 +98,7 @@ pub(super) async fn apply(
     Ok(applied)
 }
 
-/// Applies one, again and again while somebody holds a table that it has to change.
+/// Applies one migration; retries while another transaction holds a table that it has to change.
 async fn apply_one(
     connection: &mut PgConnection,
     owner: &str,
@@ -105,7 +106,7 @@ async fn apply_one(
     checksum: &[u8],
 ) -> Result<(), Error> {
     let checksum = hex::encode(checksum);
-    // One text, so that all of it is one transaction each time.
+    // Sent as one text, so that each attempt is one transaction.
     let statements = format!(
         "SET LOCAL ROLE {owner};\n{text}\n;\n\
          INSERT INTO log.migrations (name, checksum) VALUES ('{name}', decode('{checksum}', 'hex'))"

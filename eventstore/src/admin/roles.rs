@@ -1,4 +1,4 @@
-//! The roles of a service: an owner that cannot log in, and one for each way of using the database.
+//! The Postgres roles of a service: an owner that cannot log in, and one login role for each kind of access.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row};
@@ -6,7 +6,7 @@ use sqlx::{Executor, Row};
 use super::Applied;
 use crate::{Database, Error, Role};
 
-/// Creates what is missing and sets the password. Refuses roles that row level security would not bind.
+/// Creates missing roles and sets the password. Refuses superusers and roles that bypass row level security.
 pub(super) async fn create(
     cluster: &mut PgConnection,
     database: &Database,
@@ -37,7 +37,7 @@ pub(super) async fn create(
         }
     }
     if !dry_run {
-        // An admin that is no superuser must be a member of the owner to act as it.
+        // An admin that is not a superuser must be a member of the owner role to act as it.
         let member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1, 'member')")
             .bind(&owner)
             .fetch_one(&mut *cluster)
@@ -49,11 +49,11 @@ pub(super) async fn create(
     Ok(applied)
 }
 
-/// Gives a role a password, by a statement whose text does not have it: logs keep statements, ours when they are slow, and the server's.
-/// `role`: an identifier of ours.
+/// Sets a role's password, with a statement whose text does not contain it, because statements get logged (by us if they are slow, and by
+/// the server). `role` must be an identifier of ours.
 ///
 /// # Errors
-/// When Postgres refuses.
+/// If Postgres refuses.
 pub async fn set_password(connection: &mut PgConnection, role: &str, password: &str) -> Result<(), sqlx::Error> {
     const KEEP: &str = "SELECT set_config('inopsio.password', $1, false)";
     sqlx::query(KEEP).bind(password).execute(&mut *connection).await?;

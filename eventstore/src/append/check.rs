@@ -1,4 +1,4 @@
-//! What the log refuses before it reaches the database.
+//! Validation of an append before it is queued.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,12 +8,16 @@ use chrono::Datelike;
 use super::{Append, ClaimAct, Error, NewEvent};
 use crate::Settings;
 
-/// The longest id of an aggregate or a holder, in bytes: ids are parts of index keys.
+/// The longest id of an aggregate or a claim's holder, in bytes: these ids are parts of index keys.
 const ID_BYTES: usize = 255;
-/// The longest id of a command: as much, and what tells apart the parts of a command that is carried out in several.
+/// The longest id of a command, in bytes: an id of [`ID_BYTES`], and a suffix that distinguishes the parts of a command that is executed in
+/// several appends.
 const COMMAND_ID_BYTES: usize = ID_BYTES + 32;
 
-/// Refuses what Postgres would refuse (or worse, would take) later, so that an append cannot spoil its batch.
+/// Refuses what Postgres would refuse (or wrongly accept) later, so that one bad append can't fail its batch.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::EventTooLarge`], and [`Error::ClaimTaken`] if two holders take the same claim in this append.
 pub(crate) fn check(append: &Append, settings: &Settings) -> Result<(), Error> {
     within("a command id", &append.command.id, COMMAND_ID_BYTES)?;
     no_nul("an answer", &append.command.answer)?;
@@ -31,7 +35,7 @@ pub(crate) fn check(append: &Append, settings: &Settings) -> Result<(), Error> {
         }
         for event in &stream.events {
             check_event(event, settings)?;
-            // The events of a command share their metadata: once is enough.
+            // The events of a command share their metadata, so it is checked only once.
             if metadata.is_none_or(|checked| !Arc::ptr_eq(checked, &event.metadata)) {
                 json("metadata", &event.metadata)?;
                 metadata = Some(&event.metadata);
@@ -86,12 +90,12 @@ fn within(what: &str, text: &str, longest: usize) -> Result<(), Error> {
     no_nul(what, text)
 }
 
-/// NUL is the one character that Postgres's text cannot hold.
+/// Refuses NUL characters, the only ones that Postgres's `text` cannot store.
 fn no_nul(what: &str, text: &str) -> Result<(), Error> {
     if text.contains('\0') { Err(Error::Invalid(format!("{what} with a NUL character"))) } else { Ok(()) }
 }
 
-/// Well-formed JSON. (As text inside a JSON string, an escaped `\u0000` may stand: the column keeps the bytes.)
+/// Refuses text that is not well-formed JSON. (An escaped `\u0000` within a JSON string is allowed: the column is stored as text.)
 fn json(what: &str, text: &str) -> Result<(), Error> {
     serde_json::from_str::<serde::de::IgnoredAny>(text)
         .map(drop)

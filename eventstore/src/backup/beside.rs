@@ -1,5 +1,5 @@
-//! What people set up beside a log, and no event tells: rows of tables that other crates keep in its database, taken out as they are and
-//! brought in again. What is a secret in them leaves the database sealed ([`Secrets`]).
+//! Backup of configuration that no event records: rows of tables that other crates keep in the same database, exported and imported
+//! unchanged. Secrets in them are encrypted in a backup ([`Secrets`]).
 
 use std::sync::Arc;
 
@@ -13,39 +13,39 @@ use uuid::Uuid;
 use super::Snapshot;
 use crate::{Error, Sealing};
 
-/// For what the key of a backup is, and what it seals.
+/// The purpose (see [`Context`]) of the key of a backup and of the values that it encrypts.
 const PURPOSE: &str = "backup.secrets";
 
-/// A table of which backups hold the rows. It has a column `tenant_id`, and the role of backups may select from it.
+/// A table next to the log whose rows are part of backups. It has a column `tenant_id`, and the backup role may select from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Beside {
-    /// With its schema: `webhooks.endpoints`.
+    /// Its name with the schema, such as `webhooks.endpoints`.
     pub table: &'static str,
-    /// The columns of its key after the tenant.
+    /// The columns of its primary key after `tenant_id`.
     pub key: &'static [&'static str],
-    /// Which rows: a condition on the table as `t`; none: all.
+    /// A condition on the table, which is named `t`; `None`: all rows.
     pub only: Option<&'static str>,
-    /// Columns with secrets, of whatever type.
+    /// The columns that contain secrets, of any type.
     pub secrets: &'static [&'static str],
-    /// What is otherwise in a row that is restored: what was true of the moment only; and what a column holds that came later, and
-    /// may not be null, in a row that was taken before it.
+    /// Changes a row before it is restored: removes state that was valid only at the time of the backup, and fills in columns that are not
+    /// null and were added after the backup was made.
     pub restored: fn(&mut Map<String, Value>),
 }
 
-/// A row of such a table.
+/// A row of a table that is described by a [`Beside`].
 #[derive(Clone, PartialEq)]
 pub struct StoredRow {
-    /// Whose.
+    /// The tenant.
     pub tenant: TenantId,
-    /// What stands in it by its columns' names, as Postgres writes it as JSON.
+    /// The values by column name, in Postgres's JSON form.
     pub columns: Map<String, Value>,
 }
 
 impl StoredRow {
-    /// The row with these columns.
+    /// Makes a row of these columns.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it says not whose it is.
+    /// [`Error::Corrupt`] if it has no valid `tenant_id`.
     #[expect(
         clippy::disallowed_methods,
         reason = "the row is of a table, or of a backup of it, where only authenticated callers wrote"
@@ -58,9 +58,9 @@ impl StoredRow {
 }
 
 impl Snapshot {
-    /// The rows of such a table, by tenant and key. Not those of tenants that are deleted, or live elsewhere: there they are used.
+    /// All rows of a table, ordered by tenant and key, except those of tenants that are deleted or live in another cell.
     pub async fn beside(&mut self, of: &Beside) -> Result<Vec<StoredRow>, Error> {
-        // Few, and a backup reads everything: no index.
+        // There are few rows, and a backup reads all of them: no index.
         let select = format!(
             "SELECT to_jsonb(t)::text FROM {} t
              WHERE NOT EXISTS (SELECT FROM log.closed c WHERE c.tenant_id = t.tenant_id AND c.state <> 'paused') AND ({})
@@ -79,36 +79,36 @@ impl Snapshot {
     }
 }
 
-/// What seals the secrets of one backup: a key of its own, which the master key wraps.
+/// Encrypts the secrets of one backup, under a data key that is wrapped by the master key.
 pub struct Secrets {
     key: DataKey,
     random: Arc<dyn Random>,
 }
 
 impl Secrets {
-    /// For a backup that begins; and the key as it is kept with it.
+    /// Generates the key for a new backup. Returns also the wrapped key, which has to be stored with the backup.
     ///
     /// # Errors
-    /// [`Error::Key`] when the master key can't be asked.
+    /// [`Error::Key`] if the master key is unavailable.
     pub async fn make(sealing: &Sealing) -> Result<(Self, String), Error> {
         let key = DataKey::generate(&*sealing.random).map_err(Error::Key)?;
         let wrapped = sealing.master.wrap(of_backup(), &key).await.map_err(Error::Key)?;
         Ok((Self { key, random: Arc::clone(&sealing.random) }, wrapped.as_str().to_owned()))
     }
 
-    /// Of a backup that is there, by the key that was kept with it.
+    /// Unwraps the key that is stored with an existing backup.
     ///
     /// # Errors
-    /// [`Error::Key`] when it is of another master key, or that can't be asked.
+    /// [`Error::Key`] if it was wrapped by another master key, or the master key is unavailable.
     pub async fn read(sealing: &Sealing, wrapped: &str) -> Result<Self, Error> {
         let key = sealing.master.unwrap(of_backup(), &Wrapped::read(wrapped)).await.map_err(Error::Key)?;
         Ok(Self { key, random: Arc::clone(&sealing.random) })
     }
 
-    /// Seals what is a secret in a row, for this row only.
+    /// Encrypts the secrets in a row. They can be decrypted only for the same row.
     ///
     /// # Errors
-    /// [`Error::Key`] without randomness.
+    /// [`Error::Key`] if there is no randomness.
     pub fn seal(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
@@ -122,10 +122,10 @@ impl Secrets {
         Ok(())
     }
 
-    /// Opens what [`seal`](Self::seal) sealed.
+    /// Decrypts the secrets in a row, which [`seal`](Self::seal) encrypted.
     ///
     /// # Errors
-    /// [`Error::Key`] when it is another row's, or was changed.
+    /// [`Error::Key`] if a secret belongs to another row, or was changed.
     pub fn open(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
@@ -133,7 +133,7 @@ impl Secrets {
                 let context = Context { tenant, purpose: PURPOSE, subject: &subject };
                 let text = value.as_str().ok_or(Error::Key(keys::Error::DoesNotOpen))?;
                 let opened = self.key.open(context, &Sealed::read(text)).map_err(Error::Key)?;
-                // Not what serde says: it is about a secret.
+                // Without the error text of serde, which could quote a secret.
                 *value = serde_json::from_slice(&opened)
                     .map_err(|_| Error::Corrupt(format!("what is sealed in {} is no JSON", of.table)))?;
             }
@@ -142,13 +142,13 @@ impl Secrets {
     }
 }
 
-/// What the key of a backup is wrapped for: no tenant's.
+/// The context in which the key of a backup is wrapped. It belongs to no tenant.
 #[expect(clippy::disallowed_methods, reason = "nobody's: a backup is of all tenants")]
 fn of_backup() -> Context<'static> {
     Context { tenant: TenantId::vouched(Uuid::nil()), purpose: PURPOSE, subject: "" }
 }
 
-/// Which secret it is.
+/// Identifies a secret by table, column and the row's key.
 fn subject(of: &Beside, column: &str, row: &StoredRow) -> String {
     let key = of.key.iter().map(|column| row.columns.get(*column).map(Value::to_string).unwrap_or_default());
     format!("{}.{column}/{}", of.table, key.collect::<Vec<_>>().join("/"))

@@ -1,4 +1,4 @@
-//! What was brought in from elsewhere, and is not to be acted on.
+//! [`Copied`]: which events were imported (restored, moved or copied), so that consumers do not act on them again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,44 +8,43 @@ use uuid::Uuid;
 
 use crate::Error;
 
-/// Up to where history was brought in, and who is closed.
+/// The imported part of the histories of some tenants, and which of the tenants are closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Of these tenants, from others.
+    /// Tenants whose history up to a position is a copy of another tenant's.
     tenants: HashMap<Uuid, Position>,
-    /// Of these tenants, their own, from another cell.
+    /// Tenants whose history up to a position was moved here from another cell.
     moved: HashMap<Uuid, Position>,
-    /// Of all, from a backup.
+    /// The position up to which the whole log was restored from a backup.
     restored: Position,
-    /// For these nothing may be written here.
+    /// Tenants for which nothing may be written here.
     closed: HashSet<Uuid>,
-    /// Of these there is nothing here but history.
+    /// Tenants of which only the events are left here.
     gone: HashSet<Uuid>,
 }
 
 impl Copied {
-    /// Whether an event is a copy of one of another tenant: nothing that begins or goes on there is this tenant's.
+    /// Whether an event is a copy of another tenant's event. Processes that the event started belong to the other tenant.
     pub fn is_of_another(&self, event: &RecordedEvent) -> bool {
         self.tenants.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
     }
 
-    /// Whether an event was restored, or came with its tenant from another cell: what it had begun is there already.
+    /// Whether an event was restored from a backup, or was moved here with its tenant: what it started exists already.
     pub fn is_restored(&self, event: &RecordedEvent) -> bool {
         event.position <= self.restored || self.moved.get(&event.tenant.uuid()).is_some_and(|to| event.position <= *to)
     }
 
-    /// Whether the event's tenant is on its way to another cell or lives there: what it begins, it begins there.
+    /// Whether the event's tenant is being moved to another cell or lives there: consumers act on the event in that cell.
     pub fn is_closed(&self, event: &RecordedEvent) -> bool {
         self.closed.contains(&event.tenant.uuid())
     }
 
-    /// Whether the event's tenant is deleted, or a copy that was purged: there is nothing of it here but history, and nothing is made
-    /// of that.
+    /// Whether the event's tenant is deleted, or a copy that was purged: only its events are left here, and no consumer acts on them.
     pub fn is_gone(&self, event: &RecordedEvent) -> bool {
         self.gone.contains(&event.tenant.uuid())
     }
 
-    /// What there is of these tenants.
+    /// Loads this information for some tenants.
     pub(crate) async fn of(pool: &PgPool, tenants: &[Uuid]) -> Result<Self, Error> {
         let rows = sqlx::query(
             "SELECT tenant_id, position, moved, false AS gone FROM log.copied WHERE tenant_id = ANY($1)
@@ -77,7 +76,7 @@ impl Copied {
     }
 }
 
-/// Up to where a tenant's history is a copy of another's; none: it is its own.
+/// The position up to which a tenant's history is a copy of another tenant's; `None`: it is not a copy.
 pub(crate) async fn copy_of(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
     let found: Option<i64> = sqlx::query_scalar("SELECT position FROM log.copied WHERE tenant_id = $1 AND NOT moved")
         .bind(tenant.uuid())
@@ -86,18 +85,18 @@ pub(crate) async fn copy_of(connection: &mut PgConnection, tenant: TenantId) -> 
     Ok(found.map(Position::from_i64))
 }
 
-/// Whose history is brought in.
+/// The origin of imported events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whose {
-    /// All of a backup.
+    /// A backup of the whole log.
     Everybodys,
-    /// Another tenant's, for this one.
+    /// A copy of another tenant's history, for this tenant.
     CopyFor(TenantId),
-    /// This one's own, from another cell.
+    /// This tenant's own history, moved from another cell.
     Own(TenantId),
 }
 
-/// Notes it, in the transaction that brings it in.
+/// Records the import of a history up to a position, in the transaction that imports it.
 pub(crate) async fn note(connection: &mut PgConnection, whose: Whose, to: Position) -> Result<(), sqlx::Error> {
     let (tenant, moved) = match whose {
         Whose::Everybodys => (Uuid::nil(), false),

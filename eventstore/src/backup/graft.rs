@@ -1,4 +1,4 @@
-//! One tenant's history under another tenant's id, at the end of a log that is in use.
+//! [`Graft`]: appends a copy of one tenant's history, under another tenant's id, to a log that is in use.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
 
-/// How long whoever keeps others from writing may be silent: far longer than any of them computes between two statements, and shorter
-/// than appends wait.
+/// How long a transaction that blocks all writers may be idle: much longer than the computing between two of its statements, and shorter
+/// than the time that appends wait.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Appends events for a tenant that nobody else writes for.
+/// Appends events for a tenant for which nobody else writes.
 pub struct Graft {
     tenant: TenantId,
     owner: String,
     connection: PgConnection,
 }
 
-/// The id of an event in a graft: another one, for ids are unique over all tenants; the same whenever it is asked for, and
-/// of the same time (UUIDv7).
+/// The id of a copied event. It differs from the original's because event ids are unique across tenants. It is derived, so a repetition
+/// gives the same id, and it keeps the timestamp of the original (UUIDv7).
 pub fn grafted_id(tenant: TenantId, event: Uuid) -> Uuid {
     let mut hasher = Sha256::new();
     hasher.update(b"inopsio.graft.1");
@@ -40,18 +40,19 @@ pub fn grafted_id(tenant: TenantId, event: Uuid) -> Uuid {
 }
 
 impl Graft {
-    /// A graft for `tenant`, who must be new. `admin` may act as the service's owner.
+    /// Begins a graft for `tenant`, which must be new. `admin` may act as the service's owner.
     pub async fn begin(admin: &PgConnectOptions, database: &Database, tenant: TenantId) -> Result<Self, Error> {
         let connection = admin::connect(&admin.clone().database(&database.name)).await?;
         Ok(Self { tenant, owner: database.owner(), connection })
     }
 
-    /// Appends events in their order: tenant, position, id and `recorded_at` become new, all else stays. One transaction, in
-    /// which other appends wait; so rather a thousand events than a million. Gives where the log ends now.
+    /// Appends events in their order, with a new tenant, position, id and `recorded_at`; everything else is unchanged. This is one
+    /// transaction, during which other appends wait, so pass about a thousand events rather than a million. Returns the log's last
+    /// position.
     pub async fn append(&mut self, events: Vec<RecordedEvent>, clock: &dyn Clock) -> Result<Position, Error> {
         let mut transaction = self.connection.begin().await?;
         let head = lock(&mut transaction, Some(&self.owner)).await?;
-        // The log's times do not go back.
+        // `recorded_at` never decreases within a log.
         let recorded_at = head.recorded_at.map_or(clock.now(), |last| last.max(clock.now()));
         let mut position = head.position;
         let rows: Vec<StoredEvent> = events
@@ -68,7 +69,7 @@ impl Graft {
         Ok(position)
     }
 
-    /// Takes the claims that the history comes down to, and ends.
+    /// Takes the claims that result from the history, and ends the graft.
     pub async fn finish(mut self, claims: &[StoredClaim]) -> Result<(), Error> {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction, Some(&self.owner)).await?;
@@ -81,7 +82,7 @@ impl Graft {
     }
 }
 
-/// Keeps others from writing until the transaction ends, and acts as `owner`, unless as whoever is connected; where the log ends.
+/// Blocks all writers until the transaction ends, switches to the role `owner` (if given), and returns the end of the log.
 pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) -> Result<Head, Error> {
     keep_from_writing(transaction).await?;
     if let Some(owner) = owner {
@@ -90,8 +91,8 @@ pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) ->
     head(transaction).await
 }
 
-/// Keeps others from writing until the transaction ends. Whoever is suspended meanwhile, or not heard of any more, loses it: the server
-/// ends the transaction when nothing came for so long. Nor does it wait longer for a row that somebody else holds.
+/// Blocks all writers until the transaction ends. If this process hangs or disappears, the server ends the transaction after [`SILENCE`].
+/// Waiting for a row lock of another transaction is limited to the same time.
 pub(crate) async fn keep_from_writing(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
     let silence = SILENCE.as_millis();
     transaction.execute(format!("SET LOCAL idle_in_transaction_session_timeout = '{silence}ms'").as_str()).await?;
@@ -100,7 +101,7 @@ pub(crate) async fn keep_from_writing(transaction: &mut PgConnection) -> Result<
     Ok(())
 }
 
-/// Writes events at the end of the log, which is locked, as it was last written at `recorded_at`.
+/// Writes events at the end of the log. The caller holds the writers' lock and passes the log's new last `recorded_at`.
 pub(crate) async fn extend(
     transaction: &mut PgConnection,
     rows: &[StoredEvent],

@@ -1,4 +1,4 @@
-//! Filling an empty log.
+//! [`Restore`]: fills an empty log from a backup.
 
 use kernel::{Position, RecordedEvent, Service, TenantId};
 use serde_json::Value;
@@ -21,8 +21,8 @@ const LAST_TOLD: &str = concat!(
       ORDER BY tenant_id, position DESC"
 );
 
-/// Where it stands what somebody has besides history, as long as nobody destroyed it: claims, answers, and whatever is kept beside the log,
-/// but for what sagas note.
+/// The tables with data of tenants besides their events: `log.claims`, `log.commands` and the tables of other crates, except those of the
+/// sagas. A tenant that was completely destroyed has no rows in them.
 const KEPT: &str = "SELECT format('%I.%I', n.nspname, c.relname)
      FROM pg_class c
      JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -32,15 +32,14 @@ const KEPT: &str = "SELECT format('%I.%I', n.nspname, c.relname)
             OR n.nspname NOT IN ('log', 'saga') AND n.nspname !~ '^(pg_|information_schema)')
      ORDER BY 1";
 
-/// A log that is being filled: one transaction, of which nothing stays unless it is [finished](Self::finish). Appends wait
-/// meanwhile.
+/// A log that is being filled, in one transaction, which is rolled back unless it is [finished](Self::finish). Appends wait meanwhile.
 pub struct Restore {
     service: Service,
     connection: PgConnection,
 }
 
-/// Refuses a log in which anything was ever written, or beside which one of these tables has rows. A database that does not exist yet is
-/// empty.
+/// Refuses a log to which anything was ever written, or next to which one of the given tables has rows. A database that does not exist yet
+/// is empty.
 ///
 /// # Errors
 /// [`Error::NotEmpty`] and [`Error::NotEmptyBeside`].
@@ -67,7 +66,7 @@ pub async fn is_empty(admin: &PgConnectOptions, database: &Database, beside: &[&
     Ok(())
 }
 
-/// Every append, also one without events, notes its time at the head.
+/// Checks `log.head`: every append, even one without events, records its time there.
 async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<(), Error> {
     match head(connection).await? {
         Head { position: Position::START, recorded_at: None } => Ok(()),
@@ -75,14 +74,16 @@ async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<
     }
 }
 
-/// What is set up for a tenant has its event in a log; what is for all tenants, who are nobody, has none.
+/// Checks that a table has no rows that belong to no tenant (configuration for all tenants). Rows of tenants need no check: a tenant has
+/// events, and the log is empty.
 async fn check_empty_beside(connection: &mut PgConnection, service: Service, of: &Beside) -> Result<(), Error> {
     let is_there: bool =
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(of.table).fetch_one(&mut *connection).await?;
     if !is_there {
         return Ok(());
     }
-    // Row level security shows the rows of all tenants together to an admin who is no superuser.
+    // For an admin who is not a superuser, row level security shows only the rows of the tenants set here; the nil id stands for "all
+    // tenants".
     sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, false)")
         .bind([Uuid::nil()].as_slice())
         .execute(&mut *connection)
@@ -109,12 +110,12 @@ impl Restore {
         Ok(Self { service: database.service, connection })
     }
 
-    /// Whose log it is.
+    /// The service whose log it is.
     pub fn service(&self) -> Service {
         self.service
     }
 
-    /// The transaction, which acts as the service's owner: for who keeps something beside the log.
+    /// The transaction, which acts as the service's owner, for crates that restore tables of their own.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
@@ -124,7 +125,7 @@ impl Restore {
         write::events(&mut self.connection, rows).await
     }
 
-    /// Writes seals. Whoever seals the log then signs nothing that one of them is of already.
+    /// Writes seals. The sealer will not sign heads again that these cover.
     pub async fn seals(&mut self, seals: &[Seal]) -> Result<(), Error> {
         if seals.is_empty() {
             return Ok(());
@@ -143,14 +144,14 @@ impl Restore {
         write::claims(&mut self.connection, rows).await
     }
 
-    /// Writes rows of a table that stands beside the log.
+    /// Writes rows of a table next to the log.
     pub async fn beside(&mut self, of: &Beside, rows: &[StoredRow]) -> Result<(), Error> {
         self.concern(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;
         let rows: Vec<_> = rows.iter().map(|row| Value::Object(row.columns.clone()).to_string()).collect();
         write::rows(&mut self.connection, of.table, &rows).await
     }
 
-    /// Notes whose history is a copy of another tenant's, and up to where: nothing of that is acted on.
+    /// Records which tenants' histories are copies of another tenant's, and up to which position: consumers do not act on those events.
     pub async fn copies(&mut self, copies: &[(TenantId, Position)]) -> Result<(), Error> {
         for (tenant, to) in copies {
             copied::note(&mut self.connection, Whose::CopyFor(*tenant), *to).await?;
@@ -158,17 +159,17 @@ impl Restore {
         Ok(())
     }
 
-    /// Of each of these tenants, the last event that is of one of these types, if it has any; what is a copy of another tenant's was
-    /// never told of it.
+    /// The last event of one of these types for each of the tenants, if there is any. Events that are copies of another tenant's are not
+    /// considered.
     pub async fn last_told(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
         self.concern(tenants).await?;
-        // Once a restore, and most tenants have few events or none of the types: no index.
+        // Runs once in a restore, and most tenants have few or no events of these types: no index.
         let rows = sqlx::query(LAST_TOLD).bind(tenants).bind(event_types).fetch_all(&mut self.connection).await?;
         rows.iter().map(event).collect()
     }
 
-    /// Closes these tenants as deleted, of whom there is nothing but history. One who still has something is being destroyed: that goes
-    /// on where it was.
+    /// Closes those of the tenants as deleted of which only events are left. A tenant that still has other data is in the middle of being
+    /// destroyed; that continues where it was.
     pub async fn close_deleted(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
         self.concern(tenants).await?;
         let mut tenants = tenants.to_vec();
@@ -189,7 +190,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Row level security shows the rows of these.
+    /// Makes row level security admit the rows of these tenants.
     async fn concern(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
         sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")
             .bind(tenants)
@@ -198,17 +199,18 @@ impl Restore {
         Ok(())
     }
 
-    /// Says where the log ends, and up to where it was looked at for what it begins, and lets all of it become true.
+    /// Sets the end of the log, records that events up to `looked` (at most the end) were restored, so that consumers do not act on them
+    /// again, and commits.
     pub async fn finish(mut self, head: Head, looked: Position) -> Result<(), Error> {
         sqlx::query("UPDATE log.head SET position = $1, recorded_at = coalesce($2, '-infinity')")
             .bind(head.position.as_i64())
             .bind(head.recorded_at)
             .execute(&mut self.connection)
             .await?;
-        // What it had begun is in the log, too.
+        // What those events started is in the log, too.
         copied::note(&mut self.connection, Whose::Everybodys, looked.min(head.position)).await?;
         self.connection.execute("COMMIT").await?;
-        // The planner takes new tables for empty ones until somebody has counted.
+        // Without statistics the planner takes the new tables for empty.
         self.connection.execute("ANALYZE log.events, log.commands, log.claims, log.seals").await?;
         self.connection.close().await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! The seals of a log, in the order in which its events come to them.
+//! [`SealReader`]: reads the seals of a log in the order of its events.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,17 +10,17 @@ use super::snapshot::tenant;
 use crate::Error;
 use crate::seals::{Seal, rows};
 
-/// Seals that are asked for at once: of each tenant so many are in memory.
+/// Seals that are read at a time, for each tenant: so many are in memory.
 const PAGE: i64 = 20;
 
-/// Who has seals, and of how many events the last is. Of who is arriving from another cell, or has left for one, there may be seals of
-/// events that are not here yet.
+/// The tenants that have seals, and the size of the last seal of each. A tenant that is arriving from another cell, or has left for one,
+/// may have seals of events that are not in this log.
 const SEALED: &str = "SELECT s.tenant_id, count(*), max(s.size),
             EXISTS (SELECT FROM log.closed c WHERE c.tenant_id = s.tenant_id AND c.state IN ('arriving', 'left'))
      FROM log.seals s GROUP BY s.tenant_id";
 
-/// Reads the seals of a log beside its events, in the same moment. Seals name no position: where one stands is where the tenant's
-/// events are as many as it is of.
+/// Reads the seals of a log next to its events, in the same database snapshot. A seal has no position: it belongs after the event with
+/// which the tenant has as many events as the seal's size.
 pub struct SealReader {
     service: Service,
     connection: PgConnection,
@@ -28,21 +28,21 @@ pub struct SealReader {
     tenants: HashMap<TenantId, Ahead>,
 }
 
-/// A tenant's seals that its events have not come to.
+/// The seals of one tenant that the reader has not reached yet.
 struct Ahead {
-    /// How many events came.
+    /// The number of the tenant's events read so far.
     events: u64,
-    /// Of how many the last seal is.
+    /// The size of the tenant's last seal.
     last: u64,
-    /// Whether its events are to come from another cell yet.
+    /// Whether the tenant is being moved, so that events may be missing here.
     is_moving: bool,
-    /// Of how many events the last seal is that was asked for.
+    /// The size of the last seal that was loaded.
     asked: u64,
     seals: VecDeque<Seal>,
 }
 
 impl SealReader {
-    /// Begins before the first event, in a transaction of the connection's that sees the same as who reads the events.
+    /// Begins before the first event. The connection has a transaction with the same snapshot as the reader of the events.
     pub(super) async fn begin(service: Service, mut connection: PgConnection) -> Result<Self, Error> {
         let rows = sqlx::query(SEALED).fetch_all(&mut connection).await?;
         let (mut count, mut tenants) = (0, HashMap::with_capacity(rows.len()));
@@ -55,12 +55,12 @@ impl SealReader {
         Ok(Self { service, connection, count, tenants })
     }
 
-    /// How many there are.
+    /// The number of seals.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// After the next event of a tenant's: the seal of all that came, if there is one.
+    /// Advances by one event of a tenant. Returns the seal whose last event this is, if there is one.
     pub(super) async fn after(&mut self, tenant: TenantId) -> Result<Option<Seal>, Error> {
         let Some(ahead) = self.tenants.get_mut(&tenant) else { return Ok(None) };
         ahead.events += 1;
@@ -72,10 +72,10 @@ impl SealReader {
         Ok(ahead.seals.pop_front_if(|seal| seal.size == ahead.events))
     }
 
-    /// After the last event.
+    /// Ends after the last event.
     ///
     /// # Errors
-    /// [`Error::CutOff`] when more was sealed.
+    /// [`Error::CutOff`] if a seal covers more events than there are.
     pub(super) async fn finish(self) -> Result<(), Error> {
         for (tenant, Ahead { events, last, is_moving, .. }) in &self.tenants {
             if events < last && !is_moving {

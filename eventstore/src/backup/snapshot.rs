@@ -1,4 +1,4 @@
-//! One moment of the logs of all services.
+//! [`Snapshot`]: a consistent view of the logs of all services at one moment.
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use kernel::{Position, Service, TenantId};
@@ -21,30 +21,30 @@ const CLAIMS: &str = "SELECT tenant_id, kind, key, holder FROM log.claims ORDER 
 const COPIES: &str =
     "SELECT tenant_id, position FROM log.copied WHERE NOT moved AND tenant_id <> $1 ORDER BY tenant_id";
 
-/// A log as it was at the moment of [`freeze`], in a transaction that only reads. Vacuum keeps what it may still want to
-/// see until it is dropped.
+/// A log at the moment of [`freeze`], in a read-only transaction. Vacuum keeps the rows that it can see until it is dropped.
 pub struct Snapshot {
     database: Database,
     head: Head,
     connection: PgConnection,
 }
 
-/// An event, and the seal of its tenant's events up to it, if there is one.
+/// An event, and the seal that ends with it, if there is one.
 pub type SealedEvent = (StoredEvent, Option<Seal>);
 
-/// Fixes one moment over several logs: whatever is in one of them, all that it was an answer to is in the others.
+/// Takes a consistent snapshot of several logs: if an event in one of them was caused by an event of another, both are included or the
+/// cause alone.
 ///
-/// For that all of them are kept from writing while the snapshots are taken, which is a few round trips; appends wait that
-/// long and no longer: where one log can't be had for some seconds, the others are let go and it fails.
+/// For this, writers of all logs are blocked while the snapshots are taken, which takes a few round trips; appends wait for that time only.
+/// If one log can't be locked within a few seconds, all locks are released and an error is returned.
 pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     let mut locks = Vec::with_capacity(databases.len());
     let mut readers = Vec::with_capacity(databases.len());
-    // Connected before anything waits for us.
+    // All connections are opened before the first lock is taken.
     for database in databases {
         locks.push(connect(database).await?);
         readers.push(connect(database).await?);
     }
-    // In the order of the services, as everybody who takes several of them.
+    // In the order of the services: every process that locks several logs uses this order, so that there are no deadlocks.
     for lock in &mut locks {
         lock.execute("BEGIN").await?;
         keep_from_writing(lock).await?;
@@ -63,12 +63,12 @@ pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
 }
 
 async fn connect(database: &Database) -> Result<PgConnection, Error> {
-    // Along the indexes: without statistics Postgres would collect and sort the whole log first.
+    // Forces index scans: without statistics Postgres would collect and sort the whole log first.
     let options = database.options(Role::Backup).options([("enable_bitmapscan", "off"), ("enable_sort", "off")]);
     Ok(options.disable_statement_logging().connect().await?)
 }
 
-/// Where the log ends, in the transaction's eyes.
+/// The end of the log as this transaction sees it.
 pub(crate) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
     let row = sqlx::query("SELECT position, CASE WHEN isfinite(recorded_at) THEN recorded_at END FROM log.head")
         .fetch_one(connection)
@@ -77,22 +77,22 @@ pub(crate) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
 }
 
 impl Snapshot {
-    /// Whose log it is.
+    /// The service whose log it is.
     pub fn service(&self) -> Service {
         self.database.service
     }
 
-    /// Where it ends.
+    /// The end of the log.
     pub fn head(&self) -> Head {
         self.head
     }
 
-    /// The transaction, for who keeps something beside the log that belongs to the same moment.
+    /// The transaction, for crates that back up tables of their own from the same snapshot.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 
-    /// How many commands it has, and how many claims.
+    /// The numbers of commands and of claims.
     pub async fn counts(&mut self) -> Result<(u64, u64), Error> {
         let row = sqlx::query("SELECT (SELECT count(*) FROM log.commands), (SELECT count(*) FROM log.claims)")
             .fetch_one(&mut self.connection)
@@ -100,14 +100,14 @@ impl Snapshot {
         Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get::<i64, _>(1)?.cast_unsigned()))
     }
 
-    /// Whose history is a copy of another tenant's, and up to where; by tenant.
+    /// The tenants whose histories are copies of another tenant's, and up to which position; ordered by tenant.
     pub async fn copies(&mut self) -> Result<Vec<(TenantId, Position)>, Error> {
-        // Few are, and a backup reads everything: no index.
+        // There are few of them, and a backup reads everything: no index.
         let rows = sqlx::query(COPIES).bind(Uuid::nil()).fetch_all(&mut self.connection).await?;
         rows.iter().map(|row| Ok((tenant(row)?, Position::from_i64(row.try_get(1)?)))).collect()
     }
 
-    /// All events, by position. Rows come as they are taken: the log is never in memory.
+    /// All events, ordered by position, as a stream: the log is never in memory as a whole.
     pub fn events(&mut self) -> BoxStream<'_, Result<StoredEvent, Error>> {
         let rows = sqlx::query(EVENTS).bind(self.head.position.as_i64()).fetch(&mut self.connection);
         rows.map(|row| {
@@ -117,9 +117,9 @@ impl Snapshot {
         .boxed()
     }
 
-    /// The log's seals, for [`sealed_events`](Self::sealed_events): as they were at this moment.
+    /// The log's seals in the same snapshot, for [`sealed_events`](Self::sealed_events).
     pub async fn seals(&mut self) -> Result<SealReader, Error> {
-        // Events keep this connection busy: another one takes over what it sees.
+        // The stream of events occupies this connection, so a second one imports its snapshot.
         let moment: String = sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut self.connection).await?;
         let mut connection = connect(&self.database).await?;
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -127,26 +127,26 @@ impl Snapshot {
         SealReader::begin(self.database.service, connection).await
     }
 
-    /// All events, by position, each with the seal of its tenant's events up to it, if there is one; no seals: none are looked for.
+    /// All events, ordered by position, each with the seal that ends with it, if there is one. `None`: without seals.
     ///
     /// # Errors
-    /// At the end, [`Error::CutOff`] when more of a tenant's history was sealed than there is.
+    /// At the end, [`Error::CutOff`] if a seal covers more events than there are.
     pub fn sealed_events(&mut self, seals: Option<SealReader>) -> BoxStream<'_, Result<SealedEvent, Error>> {
         stream::try_unfold((self.events(), seals), next_sealed).boxed()
     }
 
-    /// All commands with their answers, by tenant and id.
+    /// All commands with their answers, ordered by tenant and id.
     pub fn commands(&mut self) -> BoxStream<'_, Result<StoredAnswer, Error>> {
         sqlx::query(COMMANDS).fetch(&mut self.connection).map(|row| command(&row?)).boxed()
     }
 
-    /// All claims, by tenant, kind and key.
+    /// All claims, ordered by tenant, kind and key.
     pub fn claims(&mut self) -> BoxStream<'_, Result<StoredClaim, Error>> {
         sqlx::query(CLAIMS).fetch(&mut self.connection).map(|row| claim(&row?)).boxed()
     }
 }
 
-/// What is read of a log with its seals, from somewhere on.
+/// The state of the stream of [`Snapshot::sealed_events`].
 type Reading<'a> = (BoxStream<'a, Result<StoredEvent, Error>>, Option<SealReader>);
 
 async fn next_sealed((mut events, mut seals): Reading<'_>) -> Result<Option<(SealedEvent, Reading<'_>)>, Error> {

@@ -1,4 +1,5 @@
-//! Rows into the log's tables, and those beside it, as they are. The connection acts as the owner, in a transaction that holds the writers' lock.
+//! Inserts rows into the log's tables and the tables next to it, unchanged. The connection acts as the owner, in a transaction that holds
+//! the writers' lock.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use super::{StoredAnswer, StoredClaim, StoredEvent};
 use crate::Error;
 
-/// The rows of these tenants may be written until the transaction ends, and no others.
+/// Makes row level security admit rows of these tenants, and no others, until the transaction ends.
 async fn scope(connection: &mut PgConnection, tenants: impl Iterator<Item = TenantId>) -> Result<(), Error> {
     let tenants: Vec<Uuid> = tenants.map(TenantId::uuid).collect::<BTreeSet<_>>().into_iter().collect();
     sqlx::query("SELECT set_config('app.tenant_ids', ($1::uuid[])::text, true)")
@@ -64,7 +65,7 @@ pub(crate) async fn commands(connection: &mut PgConnection, rows: &[StoredAnswer
     store_commands(connection, rows, COMMANDS).await
 }
 
-/// The same; those that are there already stay.
+/// Writes commands with their answers, except those that exist already.
 pub(crate) async fn missing_commands(connection: &mut PgConnection, rows: &[StoredAnswer]) -> Result<(), Error> {
     store_commands(connection, rows, &format!("{COMMANDS} ON CONFLICT DO NOTHING")).await
 }
@@ -100,7 +101,7 @@ pub(crate) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) 
     Ok(())
 }
 
-/// Writes rows of a table that is not the log's, each as JSON by the names of its columns.
+/// Writes rows of a table next to the log, each given as a JSON object by column name.
 pub(crate) async fn rows(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());

@@ -1,41 +1,41 @@
-//! The keys of all advisory locks: here and nowhere else, so that the compiler refuses two that are equal.
+//! The keys of all advisory locks, in one place, so that the compiler refuses duplicates.
 //!
-//! Whoever needs one adds a variant. Locks are per database; Postgres keeps those of one number and those of two apart. A test in
-//! `tests/layering` refuses keys that are not from here.
+//! To add a lock, add a variant. Locks are per database. Postgres keeps locks with one number (bigint) and with two numbers (int, int)
+//! apart. A test in `tests/layering` refuses keys that are defined elsewhere.
 
-/// A lock of one number.
+/// Locks that are identified by one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum LockKey {
-    /// Roles, databases and the log's tables are being made: in the database that the admin connects to.
+    /// Creation of roles, databases and the log's tables; in the database to which the admin connects.
     Migrating = 7_164_702_800,
-    /// Somebody writes to the log; `log.append` takes it too.
+    /// Writing to the log; `log.append` takes it too.
     Writing = 7_164_702_801,
     /// The active relay.
     Relay = 7_164_702_802,
-    /// The active deliverer of webhooks.
+    /// The active webhook deliverer.
     Deliverer = 7_164_702_803,
-    /// Cold streams are moved to the archive.
+    /// Moving cold streams to the archive.
     Archiving = 7_164_702_804,
     /// The active sealer.
     Sealer = 7_164_702_805,
-    /// The projector's tables are being made.
+    /// Creation of the projector's tables.
     MigratingProjections = 7_164_702_810,
-    /// The active coordinator of sagas.
+    /// The active saga coordinator.
     Coordinator = 7_164_702_820,
-    /// The coordinator's tables are being made.
+    /// Creation of the saga coordinator's tables.
     MigratingSagas = 7_164_702_821,
-    /// The tables of jobs are being made.
+    /// Creation of the tables of jobs.
     MigratingJobs = 7_164_702_830,
-    /// The tables of dead letters are being made.
+    /// Creation of the tables of dead letters.
     MigratingDeadLetters = 7_164_702_840,
-    /// Who tells of dead letters on the bus.
+    /// The active publisher of dead letters to the bus.
     DeadLetterPublisher = 7_164_702_841,
-    /// The tables of webhooks are being made.
+    /// Creation of the tables of webhooks.
     MigratingWebhooks = 7_164_702_850,
-    /// The directory of tenants is being made: in the database that the admin connects to.
+    /// Creation of the tenant directory; in the database to which the admin connects.
     MigratingDirectory = 7_164_702_860,
-    /// Where a tenant lives is being changed: in the directory's database.
+    /// Changing the cell of a tenant; in the directory's database.
     Placing = 7_164_702_861,
 }
 
@@ -46,21 +46,21 @@ impl LockKey {
     }
 }
 
-/// The first number of a lock of two; the second says which one of many: `hashtext` of a name.
+/// The first number of locks that are identified by two numbers. The second one is `hashtext` of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum LockClass {
-    /// A partition of a projection is applied.
+    /// The active instance of a projection's partition.
     Projection = 71_647,
-    /// A projection is built anew.
+    /// The rebuild of a projection.
     ProjectionBuild = 71_648,
-    /// An instance can apply a projection.
+    /// Held by every instance that can apply a projection.
     ProjectionPresent = 71_649,
-    /// A request about dead letters is carried out.
+    /// Execution of a request about dead letters.
     DeadLetterRequest = 71_650,
-    /// A tenant's webhooks are counted.
+    /// Counting a tenant's webhooks.
     WebhooksOfTenant = 71_651,
-    /// A tenant is moved to another cell, or asked to be deleted, or restored: in the directory's database.
+    /// Moving, deleting or restoring a tenant; in the directory's database.
     PlaceOfTenant = 71_652,
 }
 
