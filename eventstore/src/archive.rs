@@ -1,9 +1,9 @@
-//! Cold streams moved out of the hot table, where everything that reads the log still finds them.
+//! Archiving of inactive ("cold") streams: they are moved out of the hot table, and all readers of the log still find them.
 //!
-//! `log.archived` inherits from `log.events`: a query of the one reads both, under the same policies, so loading, replaying, following,
-//! backing up and the check of an append's expected version need not know of it. [`Archiver::run`] moves whole streams, some at a time,
-//! each time in one transaction: at any moment an event is in exactly one of the two. A stream that is written to again begins anew in the
-//! hot table, behind its archived part, and is archived again when it is cold.
+//! `log.archived` inherits from `log.events`: a query of `log.events` reads both tables, under the same policies, so loading, replaying,
+//! following, backups and the check of an append's expected version are not affected by archiving. [`Archiver::run`] moves some whole
+//! streams in one transaction: at any moment an event is in exactly one of the two tables. When events are appended to an archived stream,
+//! they go into the hot table, and are archived when the stream is cold again.
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -16,8 +16,8 @@ use crate::backup::snapshot::hash;
 use crate::read::{columns, event};
 use crate::{Database, Error, LockKey, Role, admin};
 
-/// Streams of all tenants whose last event in the hot table was recorded before a time. There is no index for it: all of the hot table is
-/// read, once a run.
+/// Streams of all tenants whose last event in the hot table was recorded before a time. No index supports this: it reads the whole hot
+/// table, once in a run.
 const COLD: &str = "
     SELECT tenant_id, aggregate_type, aggregate_id, count(*), sum(pg_column_size(e)), max(sequence)
     FROM ONLY log.events e
@@ -25,7 +25,7 @@ const COLD: &str = "
     HAVING max(recorded_at) < $1
     ORDER BY tenant_id, aggregate_type, aggregate_id";
 
-/// Up to the version at which they were found: what was appended since stays hot.
+/// Moves streams up to the version at which they were found: events appended since then stay hot.
 const MOVE: &str = "
     WITH cold AS (
         DELETE FROM ONLY log.events e
@@ -36,7 +36,7 @@ const MOVE: &str = "
     )
     INSERT INTO log.archived SELECT * FROM cold";
 
-/// What was moved just now: a stream may have been archived up to an earlier version before.
+/// Reads back the moved events. (Earlier versions of a stream may have been archived before.)
 const MOVED: &str = concat!(
     "SELECT ",
     columns!(),
@@ -45,7 +45,7 @@ const MOVED: &str = concat!(
        ON tenant_id = t AND aggregate_type = y AND aggregate_id = i AND sequence > after AND sequence <= upto"
 );
 
-/// A stream that nothing was appended to for long.
+/// A stream to which nothing was appended for a long time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdStream {
     tenant: Uuid,
@@ -53,16 +53,16 @@ pub struct ColdStream {
     aggregate_id: String,
     /// The version at which it was found.
     version: i64,
-    /// How many events it has in the hot table.
+    /// The number of its events in the hot table.
     pub events: u64,
-    /// How many bytes these take as rows, without indexes.
+    /// The size of their rows in bytes, without indexes.
     pub bytes: u64,
 }
 
-/// How much room the two tables take, indexes included, in bytes.
+/// The sizes of the two tables in bytes, including indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// The hot table. What was moved out of it is free for new events; the file shrinks only by `VACUUM FULL`.
+    /// The hot table. The space of moved rows is reused for new events; the file shrinks only with `VACUUM FULL`.
     pub hot: u64,
     /// The archive.
     pub archived: u64,
@@ -76,10 +76,10 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Makes the archive if there is none yet. `admin` may act as the service's owner. In a dry run nothing is made.
+    /// Creates the archive table if there is none. `admin` may act as the service's owner. A dry run creates nothing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when another process archives.
+    /// [`Error::Unavailable`] if another process is archiving.
     pub async fn begin(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Self, Error> {
         let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
         let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
@@ -101,7 +101,7 @@ impl Archiver {
         Ok(Self { database: database.clone(), admin: admin.clone(), connection })
     }
 
-    /// The streams to which nothing was appended since.
+    /// The streams to which nothing was appended since a time.
     pub async fn cold(&self, since: DateTime<Utc>) -> Result<Vec<ColdStream>, Error> {
         let options = self.database.options(Role::Follow).disable_statement_logging();
         let mut reader = options.connect().await?;
@@ -172,7 +172,7 @@ impl Archiver {
         Ok(moved)
     }
 
-    /// How much room the tables take.
+    /// The sizes of the tables.
     pub async fn sizes(&mut self) -> Result<Sizes, Error> {
         let row = sqlx::query(
             "SELECT pg_total_relation_size('log.events'), coalesce(pg_total_relation_size(to_regclass('log.archived')), 0)",

@@ -1,4 +1,4 @@
-//! The bus's events, held against the log: what is not in it never happened.
+//! The feed of events from the bus, checked against the log: an event that is not in the log is not delivered.
 
 use futures::{Stream, StreamExt, stream};
 use kernel::{Position, RecordedEvent};
@@ -6,25 +6,25 @@ use nats::Bus;
 
 use crate::{Error, EventStore};
 
-/// Why a feed ended. The log has everything all the same.
+/// Why a feed ended. The events are still in the log.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
     /// The bus.
     #[error(transparent)]
     Bus(#[from] nats::Error),
-    /// The log, with which it is compared, does not answer.
+    /// The log, which is needed for the check, does not answer.
     #[error("the log: {0}")]
     Log(#[from] Error),
-    /// The stream is not this log's: it is another one's, or the log was restored from a backup, or failed over to a copy that was
-    /// behind. The relay is stuck, too, and says what to do.
+    /// The stream belongs to another log, or the log was restored from a backup or failed over to a replica that lagged behind. The relay
+    /// is then stuck, too, and reports what to do.
     #[error("the stream has another event at {0} than the log, or more than the log")]
     Foreign(Position),
 }
 
 impl EventStore {
-    /// As [`Bus::feed`], and nothing that is not in this log: of each batch the last event is looked up, which a stream that has
-    /// another history does not share. One look along an index; nobody who follows may do without, for a checkpoint beyond the log, or
-    /// on what it has lost, passes over what will be there. It ends after an error.
+    /// As [`Bus::feed`], but checks that the events are in this log: of each batch it looks up the last event (one index lookup), which a
+    /// stream with another history does not share with the log. Every consumer needs this check: with a checkpoint beyond the log's end, or
+    /// on events that the log has lost, it would skip the events that get these positions later. The feed ends after an error.
     pub fn feed(
         &self,
         bus: &Bus,

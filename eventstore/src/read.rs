@@ -1,4 +1,4 @@
-//! Reading events: one stream, or all by position.
+//! Queries that read events: of one stream, or of all tenants by position.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub struct EventSlice {
     pub more: bool,
 }
 
-/// The partition of a tenant when its like are divided into so many: a power of two, at most 256. It is told by the last bits of
-/// the id, which are random.
+/// The partition of a tenant if tenants are divided into this many partitions: a power of two, at most 256. It is taken from the last bits
+/// of the id, which are random.
 pub fn partition_of(tenant: Uuid, partitions: u32) -> u32 {
     let [.., last] = *tenant.as_bytes();
     u32::from(last) & partitions.saturating_sub(1)
@@ -56,7 +56,8 @@ const AT: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position
 const OF_TENANT_AT: &str =
     concat!("SELECT ", columns!(), " FROM log.events WHERE tenant_id = $1 AND position = ANY($2)");
 
-/// Each tenant is found from the one before it, and its own stream's last event, by the primary key: however much they have written.
+/// A loose index scan of the primary key: it finds each tenant from the one before, and the last event of the tenant's own stream, so the
+/// cost does not depend on the number of events.
 const LAST_OF_TENANTS: &str = concat!(
     "WITH RECURSIVE tenants (id) AS (
          (SELECT tenant_id FROM log.events ORDER BY tenant_id LIMIT 1)
@@ -80,7 +81,7 @@ const LAST_OF_TENANTS: &str = concat!(
       ORDER BY position"
 );
 
-/// How long a read goes on trying when its connection was lost.
+/// How long a read is retried after its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Reads a row of `columns!()`.
@@ -115,8 +116,7 @@ pub(crate) fn json(row: &PgRow, column: usize) -> Result<Bytes, Error> {
     value.as_bytes().map(Bytes::copy_from_slice).map_err(|error| Error::Corrupt(error.to_string()))
 }
 
-/// Reads that change nothing may be done again: a pool whose server was restarted has broken connections, each of which
-/// shows itself once.
+/// Retries a read-only query after transient errors: after a restart of the server, each connection in the pool is broken and fails once.
 pub(crate) async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -146,7 +146,7 @@ pub(crate) async fn load(
     aggregate_id: &str,
     after: u64,
 ) -> Result<Vec<RecordedEvent>, Error> {
-    // More than a bigint holds: no stream has that many.
+    // No stream has more events than a bigint holds.
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     patiently(|| async move {
         let rows = sqlx::query(LOAD)
@@ -212,8 +212,8 @@ pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<Reco
     .await
 }
 
-/// A tenant's events at these positions, as they are stored, in no order: for whoever has a transaction of the role that may only read, in
-/// which the tenant is set, and no [`EventStore`](crate::EventStore).
+/// A tenant's events at these positions, as stored, in no particular order. For callers without an [`EventStore`](crate::EventStore), with
+/// a transaction of the read role in which the tenant is set.
 pub async fn stored_in(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -224,7 +224,7 @@ pub async fn stored_in(
     asked.fetch_all(tables).await?.iter().map(event).collect()
 }
 
-/// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position; in order.
+/// For each tenant, the last event of these types in the stream that has the tenant's own id, up to a position; ordered by position.
 pub(crate) async fn last_of_tenants(
     pool: &PgPool,
     aggregate_type: &str,
@@ -238,7 +238,7 @@ pub(crate) async fn last_of_tenants(
     .await
 }
 
-/// Whether an event is at a position.
+/// Whether the log has this event at this position.
 pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool, Error> {
     patiently(|| async move {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.events WHERE position = $1 AND event_id = $2)");

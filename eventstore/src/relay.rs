@@ -1,11 +1,10 @@
-//! The relay: puts each event of the log on the bus, at the stream sequence that is its position.
+//! The relay publishes each event of the log to the bus, so that the event's position is its sequence in the stream.
 //!
-//! One relay of a service is active (it holds an advisory lock in the service's database), others stand by. The stream
-//! itself says where to go on: what it has last is asked of the server at the start, after every refusal, and every second,
-//! so that a crash can neither skip nor repeat an event, and a stream that was deleted or lost its tail is filled again from
-//! the log. A relay that believes itself active and is not is refused by the server: each publish names the sequence that it
-//! must follow on. A stream that does not fit the log (it is ahead of it, or has other events) is never touched: the relay
-//! says [`State::Stuck`] and looks again every second.
+//! One relay of a service is active (it holds an advisory lock in the service's database), others stand by. The stream itself is the
+//! checkpoint: its last sequence is requested at the start, after every refused publish, and every second. So a crash can neither skip nor
+//! repeat an event, and a stream that was deleted or lost its tail is refilled from the log. A relay that wrongly believes to be active is
+//! refused by the server, because each publish states the last sequence that it expects. A stream that does not fit the log (it is ahead of
+//! it, or has other events) is never changed: the relay reports [`State::Stuck`] and checks again every second.
 
 mod active;
 mod source;
@@ -23,7 +22,7 @@ use active::Active;
 use status::Reporter;
 pub use status::{State, Status};
 
-/// How often an idle relay looks after lock, log and stream by itself, and one that stands by tries to take over.
+/// How often an idle relay checks the log and the stream without being woken, and a standby tries to acquire the lock.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The relay of one service.
@@ -35,25 +34,25 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay from a log to a bus; it does nothing before [`run`](Self::run). A stream that it has to make has one replica.
+    /// A relay from a log to a bus. It does nothing before [`run`](Self::run). If it creates the stream, the stream has one replica.
     pub fn new(store: EventStore, bus: Bus) -> Self {
         let reporter = Reporter::new(store.service());
         Self { store, bus, replicas: 1, reporter }
     }
 
-    /// How many servers of a cluster keep the stream.
+    /// Sets the number of replicas of the stream in the NATS cluster.
     #[must_use]
     pub fn with_replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self
     }
 
-    /// What the relay does, now and later.
+    /// The current status of the relay, and its changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.reporter.subscribe()
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile.
+    /// Runs until `shutdown`. It survives outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(self.store.database(), Role::Follow, LockKey::Relay);
         loop {

@@ -1,4 +1,4 @@
-//! Replaying a tenant's history.
+//! Replay of a tenant's history.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::read::{columns, event, head, patiently};
 /// Events of one round trip.
 const PAGE: i64 = 5_000;
 
-/// Which events of a tenant's history are wanted; what is not set does not restrict.
+/// Selects events of a tenant's history; an unset field does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayFilter {
     /// `service.aggregate`.
@@ -38,7 +38,7 @@ pub struct ReplayFilter {
 }
 
 impl ReplayFilter {
-    /// Adds the filter to a statement that ends in `WHERE true`-like conditions.
+    /// Appends the filter's conditions to a `WHERE` clause.
     fn restrict<'a>(&'a self, query: &mut QueryBuilder<'a, Postgres>) {
         let texts = [
             (" AND aggregate_type = ", &self.aggregate_type),
@@ -64,7 +64,7 @@ impl ReplayFilter {
     }
 }
 
-/// How many events a replay gives.
+/// The number of events that a replay with this filter returns.
 pub(crate) async fn count(pool: &PgPool, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
     let to = end(pool, filter).await?;
     patiently(|| async move {
@@ -82,9 +82,9 @@ pub(crate) async fn count(pool: &PgPool, tenant: TenantId, filter: &ReplayFilter
     .await
 }
 
-/// A tenant's events by position, up to where the log ends now: it only grows at its end, so its beginning up to a position
-/// is one consistent snapshot however long the reading takes. No transaction is held open meanwhile. The next page is read
-/// while the last is used.
+/// A tenant's events ordered by position, up to the end of the log when the replay begins. The log only grows at its end, so this is one
+/// consistent snapshot however long reading takes, and no transaction is held open meanwhile. The next page is read while the last one is
+/// used.
 pub(crate) fn replay(
     pool: PgPool,
     tenant: TenantId,
@@ -96,10 +96,10 @@ pub(crate) fn replay(
     ahead(pages).map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()
 }
 
-/// Where a replay is.
+/// The state of a replay.
 struct Cursor {
     after: Position,
-    /// Where it ends: known once it has begun.
+    /// The last position; set when the first page is read.
     to: Option<Position>,
     ended: bool,
 }
@@ -135,7 +135,7 @@ pub(crate) async fn stretch(
     patiently(|| page(pool, tenant, &filter, after, to, i64::from(limit))).await
 }
 
-/// Where a replay with this filter ends.
+/// The last position of a replay with this filter.
 async fn end(pool: &PgPool, filter: &ReplayFilter) -> Result<Position, Error> {
     match filter.to {
         Some(to) => Ok(to),
@@ -181,9 +181,9 @@ fn select_page<'a>(
     query.push(" ORDER BY position LIMIT ").push_bind(limit);
 }
 
-/// Makes the transaction read along the index of the order. Without statistics (a log that was filled just now) Postgres
-/// takes few rows for left, and so collects and sorts the whole rest of the log for each page: a hundred times the work.
-/// Not for one aggregate: its few events have an index of their own, from which sorting them is best.
+/// Makes the transaction use index scans in position order. Without statistics (a log that was filled just now) Postgres assumes that few
+/// rows are left, and collects and sorts the whole rest of the log for each page: a hundred times the work. Not used for a single
+/// aggregate: its few events have an index of their own, and sorting them is cheaper.
 pub(crate) async fn read_in_order(transaction: &mut sqlx::Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)")
         .execute(&mut **transaction)
@@ -202,14 +202,14 @@ pub(crate) async fn set_tenant(
         .map(drop)
 }
 
-/// Runs a stream of pages one page ahead of its reader, on a task of its own that ends when the reader goes.
+/// Reads a stream of pages one page ahead of its consumer, on a task that ends when the consumer is dropped.
 fn ahead<T: Send + 'static>(
     pages: impl Stream<Item = Result<T, Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<T, Error>> + Send {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     let mut unread = Some((Box::pin(pages), sender));
     stream::poll_fn(move |context| {
-        // At the first poll: a stream that nobody reads costs nothing.
+        // Started at the first poll: a stream that nobody reads costs nothing.
         if let Some((mut pages, sender)) = unread.take() {
             tokio::spawn(async move {
                 while let Some(page) = pages.next().await {

@@ -1,7 +1,8 @@
-//! Wrapping tenants' keys anew: because the master key follows another one, or changed.
+//! Rewrapping of tenants' keys, after the master key was replaced or has a new version.
 //!
-//! A tenant's key stands among the claims, and is changed there as claims are: what was is given back, and what is to be is taken, in one
-//! append. So a key is there before and after, whatever is killed in between; who broke off begins again, and finds what is left to do.
+//! A tenant's wrapped key is stored as a claim, and is replaced as claims are: one append releases the old claim and takes the new one. So
+//! the key exists before and after, wherever the process is killed. An interrupted run is simply started again, and finds the remaining
+//! keys.
 
 use kernel::TenantId;
 use keys::{Context, Wrapped};
@@ -12,25 +13,25 @@ use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::sealing::{TENANT_KEY, THE_ONE};
 use crate::{Error, EventStore, Role, Sealing};
 
-/// What became of the tenants' keys of a log.
+/// The progress and result of rewrapping the tenants' keys of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewrapped {
-    /// How many there are.
+    /// The number of keys.
     pub all: u64,
-    /// How many were looked at so far.
+    /// The number of keys that were checked so far.
     pub keys: u64,
-    /// How many are wrapped anew; of a rehearsal: would be.
+    /// The number of keys that were rewrapped, or in a dry run would be.
     pub renewed: u64,
-    /// Whose were left as they are, and why.
+    /// The tenants whose keys were not rewrapped although they should be, and the reasons.
     pub left: Vec<(TenantId, String)>,
 }
 
 impl EventStore {
-    /// Wraps the tenants' keys as the master key of this store wraps today, so many at once. `tell` hears how far it is.
-    /// `rehearsed`: nothing is written.
+    /// Rewraps the tenants' keys with the current master key (and its latest version), `at_once` keys at a time. `tell` is called with the
+    /// progress. With `rehearsed` (a dry run) nothing is written.
     ///
     /// # Errors
-    /// [`Error::NoMasterKey`]; when the master key or the log does not answer. What was done until then is done.
+    /// [`Error::NoMasterKey`]; when the master key or the log does not answer. Keys that were rewrapped until then stay so.
     pub async fn rewrap(
         &self,
         at_once: usize,
@@ -47,11 +48,11 @@ impl EventStore {
         Ok(done)
     }
 
-    /// All tenants' keys, as they are wrapped.
+    /// The wrapped keys of all tenants.
     #[expect(clippy::disallowed_methods, reason = "the log says that these are tenants")]
     async fn wrapped_keys(&self) -> Result<Vec<(TenantId, Wrapped)>, Error> {
         let mut connection = self.database().options(Role::Backup).disable_statement_logging().connect().await?;
-        // Once in years, and along the primary key: no index.
+        // Runs very rarely, and along the primary key: no index.
         let rows = sqlx::query("SELECT tenant_id, holder FROM log.claims WHERE kind = $1 ORDER BY tenant_id")
             .bind(TENANT_KEY)
             .fetch_all(&mut connection)
@@ -80,7 +81,7 @@ impl EventStore {
                 Err(error) => done.left.push((*tenant, error.to_string())),
             }
         }
-        // What does not open would be lost for ever with what it replaces.
+        // Verifies that the new wrapped keys can be unwrapped: otherwise the keys would be lost for ever when the old ones are replaced.
         let again: Vec<(Context<'_>, &Wrapped)> =
             anew.iter().map(|(tenant, _, wrapped)| (self.of_tenant(*tenant), wrapped)).collect();
         let opened = sealing.master.unwrap_all(&again).await;
@@ -91,7 +92,7 @@ impl EventStore {
                 Ok(_) if rehearsed => done.renewed += 1,
                 Ok(_) => match self.append(replacing(*tenant, was, wrapped)).await {
                     Ok(_) => done.renewed += 1,
-                    // Somebody else does the same, and was faster.
+                    // Another process rewraps the same keys, and was faster.
                     Err(append::Error::ClaimTaken { .. }) => {}
                     Err(error @ append::Error::Closed { .. }) => done.left.push((*tenant, error.to_string())),
                     Err(error) => return Err(error.into()),
@@ -102,13 +103,13 @@ impl EventStore {
     }
 }
 
-/// The append that puts one wrapped key in the place of another.
+/// The append that replaces one wrapped key by another.
 fn replacing(tenant: TenantId, was: &Wrapped, wrapped: &Wrapped) -> Append {
     let claim =
         |wrapped: &Wrapped, act| Claim { kind: TENANT_KEY, key: THE_ONE, holder: wrapped.as_str().to_owned(), act };
     Append {
         tenant,
-        // No caller can send such an id.
+        // Ids of callers never begin with this control character.
         command: CommandRecord {
             id: format!("\u{1}tenant key {}", hex::encode(Sha256::digest(wrapped.as_str()))),
             request_hash: [0; 32],

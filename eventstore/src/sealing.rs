@@ -1,17 +1,17 @@
-//! Personal data in the log: sealed when it is appended, opened when it is read by who may.
+//! Encryption of personal data in the log: encrypted ("sealed") when it is appended, decrypted ("opened") for readers that may see it.
 //!
-//! Each stream whose events have personal values has a key of its own (a person's), which is sealed under the tenant's key, which
-//! is wrapped by the master key. Both stand among the claims, because a claim is taken and given back in the very append that
-//! needs it: no event is ever without its key, and an event that [erases](kernel::personal::erases) takes the key with it. Claims
-//! are in backups, and what stands there is worth nothing without the master key.
+//! Each stream whose events have personal values has a key of its own (that of the data subject), which is encrypted under the tenant's
+//! key, which is wrapped by the master key. Both are stored as claims, because claims are taken and released in the same append that needs
+//! the key: no event is ever without its key, and an event that [erases](kernel::personal::erases) destroys the key with it. Claims are
+//! part of backups, but the keys in them are useless without the master key.
 //!
-//! What is a person's in many streams (each of their sessions) is sealed under one key, that of a stream which is theirs: whoever
-//! appends [says whose](kernel::personal::marked_of). Such a key is made before it is needed, by whoever is first; when that stream is
-//! erased all of it goes, and none is made again.
+//! Personal data of one person in many streams (each of their sessions, for instance) is encrypted under one key, that of the person's own
+//! stream, which the append [names](kernel::personal::marked_of). Such a key is created by the first append that needs it. When the
+//! person's stream is erased, all that data becomes unreadable, and no new key is created.
 //!
-//! A payload comes with its personal values [marked](kernel::personal::marked) and is stored with them sealed
-//! (`{"sealed":"v1.…"}`); hash, relay, feed and backup know it in that form only. What is opened has the values themselves in
-//! their places. A value whose key is gone stays as it is.
+//! Personal values in the payload of an append are [marked](kernel::personal::marked), and are stored sealed (`{"sealed":"v1.…"}`). Leaf
+//! hash, relay, feed and backup use the sealed form only. In opened events the values themselves are in their place. A value whose key was
+//! destroyed stays sealed.
 
 mod copying;
 mod finding;
@@ -36,21 +36,21 @@ use self::text::{TO_SEAL, Written};
 use crate::append::{self, Append, Claim, ClaimAct};
 use crate::{Error, Snapshot};
 
-/// The claims that are persons' keys.
+/// The kind of claims that store the keys of data subjects.
 pub const PERSON_KEY: &str = "log.person_key";
-/// The claims that say that a person is erased: they get no key any more.
+/// The kind of claims that record that a data subject was erased: no new key is created for them.
 pub const PERSON_ERASED: &str = "log.person_erased";
-/// The claim that is a tenant's key.
+/// The kind of the claim that stores a tenant's key.
 pub const TENANT_KEY: &str = "log.tenant_key";
-/// All of these: the log's own claims, of which no event tells.
+/// All of these kinds. They belong to the log itself, and no event records them.
 pub const KINDS: [&str; 3] = [PERSON_KEY, PERSON_ERASED, TENANT_KEY];
 
-/// By what keys are wrapped, and where randomness comes from.
+/// What encryption needs.
 #[derive(Clone)]
 pub struct Sealing {
     /// The master key.
     pub master: Arc<dyn MasterKey>,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub random: Arc<dyn Random>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Sealing {
     }
 }
 
-/// What the append has to remember or forget once it is done.
+/// Changes of the key cache to make after the append has succeeded.
 #[derive(Default)]
 pub(crate) struct Turned {
     made: Vec<(Subject, DataKey)>,
@@ -68,13 +68,14 @@ pub(crate) struct Turned {
 }
 
 impl Keyring {
-    /// Whether an append has anything to seal or to erase.
+    /// Whether an append has personal data to seal, or erases a data subject.
     pub(crate) fn concerns(append: &Append) -> bool {
         let mut events = append.streams.iter().flat_map(|stream| &stream.events);
         events.any(|event| event.payload.contains(TO_SEAL) || erases(event.event_type))
     }
 
-    /// Seals what is marked in an append, and adds what becomes of keys. `make` appends what makes a key.
+    /// Seals the marked values of an append, and adds the claims for new and destroyed keys. `make` executes a separate append that creates
+    /// a key.
     pub(crate) async fn seal<F>(
         &self,
         append: &mut Append,
@@ -124,8 +125,8 @@ impl Keyring {
         Ok(turned)
     }
 
-    /// JSON with its marked values sealed under these keys: of whom there is none, nothing is written. Where nothing is sealed, with the
-    /// values themselves.
+    /// Seals the marked values in JSON under these keys. A value without a key is replaced by an empty sealed value. If sealing is off, the
+    /// values are written unsealed.
     fn sealed(&self, json: &str, own: &Subject, keys: &HashMap<Subject, DataKey>) -> Result<String, Unsealed> {
         text::seal(json, |value, of| {
             let Some(sealing) = &self.sealing else { return Ok(Written::Clear) };
@@ -137,7 +138,7 @@ impl Keyring {
         })
     }
 
-    /// What gives back the key of who is erased, and sees to it that they get none any more.
+    /// The claims of an append that erases a data subject: they release the key, and prevent that a new one is created.
     async fn held<F>(
         &self,
         sealing: &Sealing,
@@ -148,7 +149,8 @@ impl Keyring {
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        // As the log has it: whoever has it gives it back. Who has none might get one before the append: then it would stay.
+        // The stored claim is released as it is. If there is none, a key is created first: otherwise another process could create one
+        // before this append, and it would remain.
         let mut held = self.holder(subject, pool).await?;
         if held.is_empty() {
             held.extend(self.shared(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)));
@@ -158,7 +160,7 @@ impl Keyring {
         Ok(released.chain([is_erased(subject, ClaimAct::Mark)]).collect())
     }
 
-    /// The append is done: its keys are those of the log.
+    /// Updates the key cache, and drops the snapshots of erased streams, after the append has succeeded.
     pub(crate) async fn done(&self, turned: Turned, pool: &PgPool) {
         for (subject, key) in turned.made {
             self.remember(subject, key);
@@ -178,17 +180,17 @@ impl Keyring {
         }
     }
 
-    /// Whether something of these is sealed, or keys are gone.
+    /// Whether events contain sealed values or destroy keys.
     pub(crate) fn is_needed(events: &[&RecordedEvent]) -> bool {
         events.iter().any(|event| is_sealed(&event.payload) || erases(&event.event_type))
     }
 
-    /// Opens what is sealed in events; what can't be opened any more stays.
+    /// Opens the sealed values in events. Values whose key was destroyed stay sealed.
     ///
     /// # Errors
-    /// Without a master key, or when the keys can't be read now.
+    /// Without a master key, or if the keys can't be read.
     pub(crate) async fn open(&self, events: &mut [RecordedEvent], pool: &PgPool) -> Result<(), Error> {
-        // First: what is opened with them may be what they took the key of.
+        // Done first: these events may have destroyed keys of values that are opened here.
         self.forget_erased(&*events);
         let sealed: Vec<usize> =
             events.iter().enumerate().filter(|(_, event)| is_sealed(&event.payload)).map(|(at, _)| at).collect();
@@ -206,7 +208,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// As events: the state of a stream, to be kept. `None`: its key is not there, so it is not to be kept.
+    /// Seals the state of a stream, for a snapshot. `None`: a key does not exist, so the snapshot must not be stored.
     pub(crate) async fn seal_state(
         &self,
         (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
@@ -230,7 +232,8 @@ impl Keyring {
         Ok(Some(Snapshot { state: sealed.into(), ..snapshot.clone() }))
     }
 
-    /// As events: a text that stands beside a stream's events. Keys are made that are not there yet; what is theirs who are erased is gone.
+    /// Seals a text that is stored next to a stream's events. Missing keys are created; values of erased data subjects are replaced by
+    /// empty sealed values.
     pub(crate) async fn seal_text<F>(
         &self,
         (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
@@ -258,7 +261,7 @@ impl Keyring {
         Ok(self.sealed(text, &own, &keys)?)
     }
 
-    /// Opens the state of a stream.
+    /// Opens the sealed values in the state of a stream.
     pub(crate) async fn open_state(
         &self,
         (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
@@ -275,20 +278,20 @@ impl Keyring {
     }
 }
 
-/// The name of the master key that wrapped a key, by how that is kept.
+/// The name of the master key that wrapped a stored key.
 pub fn wrapped_by(wrapped: &str) -> String {
     Wrapped::read(wrapped).wrapped_by().to_owned()
 }
 
-/// Whether something in a payload is sealed.
+/// Whether a payload contains a sealed value.
 pub fn is_sealed(json: &[u8]) -> bool {
     text::is_sealed(json)
 }
 
-/// Whose something in a payload is, where that is not its own stream's: the first that is named.
+/// The data subject that a payload names for a value, if it names one that is not the event's own stream; the first one.
 pub fn named(json: &[u8]) -> Option<String> {
     let mut named = None;
-    // What is no text names nobody.
+    // Invalid UTF-8 names nobody.
     let read = text::open(json, |_, of| {
         named = named.take().or_else(|| of.map(str::to_owned));
         None
@@ -296,7 +299,7 @@ pub fn named(json: &[u8]) -> Option<String> {
     read.ok().and(named)
 }
 
-/// Whose values are marked in JSON of a stream, and whether they are named there.
+/// Collects the data subjects of the marked values in JSON of a stream, each with whether it is named there explicitly.
 fn marked_as(json: &str, own: &Subject, whose: &mut BTreeSet<(Subject, bool)>) -> Result<(), Unsealed> {
     text::seal(json, |_, of| {
         whose.insert((of.map_or_else(|| own.clone(), |of| own.named(of)), of.is_some()));
@@ -305,7 +308,7 @@ fn marked_as(json: &str, own: &Subject, whose: &mut BTreeSet<(Subject, bool)>) -
     .map(drop)
 }
 
-/// Whose values are sealed in JSON of a stream.
+/// Collects the data subjects of the sealed values in JSON of a stream.
 fn sealed_for(json: &[u8], own: &Subject, subjects: &mut BTreeSet<Subject>) -> Result<(), Error> {
     text::open(json, |_, of| {
         subjects.insert(of.map_or_else(|| own.clone(), |of| own.named(of)));
@@ -334,7 +337,7 @@ fn unsealed(error: Error) -> append::Error {
     }
 }
 
-/// Why a payload is not sealed.
+/// Why a payload could not be sealed.
 #[derive(Debug, thiserror::Error)]
 enum Unsealed {
     #[error("a payload is no JSON: {0}")]

@@ -1,12 +1,13 @@
-//! Proof: the heads of each tenant's Merkle tree, signed as it grows.
+//! Seals: signed heads of each tenant's Merkle tree, which prove that its history is complete and unaltered.
 //!
-//! The writer hashes each event ([`kernel::Leaf`]). The [`Sealer`], one active of a service, follows the log in order of positions, grows a
-//! tree of each tenant's leaves ([`kernel::Tree`]) and within a second signs its head: a [`Seal`]. Nothing of it is on the write path.
-//! A seal says: of this tenant, this service's log had so many events, and these. Positions are not part of it, so that it holds in each
-//! cell in which the tenant lives; each names the one before it, so that none can be taken away unseen.
+//! The writer hashes each event ([`kernel::Leaf`]). The [`Sealer`], of which one is active in a service, reads the log in order of
+//! positions, extends a tree of each tenant's leaves ([`kernel::Tree`]), and signs its head within a second: a [`Seal`]. None of this is on
+//! the write path. A seal states how many events of a tenant the service's log had, and which ones (by the tree's root). Positions are not
+//! part of it, so it stays valid when the tenant moves to another cell. Each seal contains the digest of the one before it, so a removed
+//! seal is noticed.
 //!
-//! Whoever has the events and the public key can hold the one against the other without us: [`Audit`] goes through a history event by
-//! event, [`verify`] through one in the log. Of a part of a history, each event comes with its path in the tree ([`kernel::root_by_path`]).
+//! Anybody who has the events and the public key can verify the history without us: [`Audit`] checks a history event by event, [`verify`]
+//! checks the one in the log. In an extract of a history, each event comes with its audit path in the tree ([`kernel::root_by_path`]).
 
 mod audit;
 mod key;
@@ -30,20 +31,20 @@ pub use verify::{AuditError, Seen, verify};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// Whose history.
+    /// The tenant.
     pub tenant: Uuid,
-    /// Of which service's log.
+    /// The service.
     pub service: String,
-    /// How many events it had.
+    /// The number of events in the tree.
     pub size: u64,
     /// Root of the tree over their leaf hashes (RFC 6962).
     #[serde(with = "hex::serde")]
     pub root: LeafHash,
     /// When it was signed; whole microseconds.
     pub sealed_at: DateTime<Utc>,
-    /// Which key signed it: [`SealedBy::id`].
+    /// The id of the key that signed it: [`SealedBy::id`].
     pub key: String,
-    /// [`Seal::digest`] of the one before it; zeros: it is the first.
+    /// [`Seal::digest`] of the previous seal; zeros for the first one.
     #[serde(with = "hex::serde")]
     pub previous: [u8; 32],
     /// Ed25519 over [`Seal::statement`].
@@ -52,7 +53,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The seal of a head, after another one.
+    /// Signs a head. `previous` is the tenant's last seal.
     pub fn sign(
         key: &SealKey,
         (tenant, service): (Uuid, &str),
@@ -74,7 +75,8 @@ impl Seal {
         seal
     }
 
-    /// What is signed: each part with its length (u32, big-endian) in front, so that no two heads share a statement.
+    /// The bytes that are signed: each field, preceded by its length (u32, big-endian), so that two different heads never have the same
+    /// statement.
     pub fn statement(&self) -> Vec<u8> {
         let mut statement = Vec::with_capacity(200);
         let mut part = |bytes: &[u8]| {
@@ -92,7 +94,7 @@ impl Seal {
         statement
     }
 
-    /// What the next one names it by: SHA-256 of statement and signature.
+    /// SHA-256 of statement and signature, by which the next seal refers to this one.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update(self.statement());

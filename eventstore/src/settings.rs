@@ -1,4 +1,4 @@
-//! How the event store uses its database.
+//! Settings of the event store.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use crate::Sealing;
 /// Limits and sizes of an [`EventStore`](crate::EventStore).
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long an append may take before its caller hears `Unavailable`, the time of reconnecting included.
+    /// The time limit of an append, reconnecting included. After it the caller gets `Unavailable`.
     pub append_timeout: Duration,
-    /// How many appends may wait; more are refused at once.
+    /// The most appends that may wait; further ones are refused at once.
     pub queue: usize,
-    /// How many of them may be one tenant's.
+    /// The most appends of one tenant that may wait.
     pub queue_of_a_tenant: usize,
-    /// How many bytes of payload, metadata and answers those that are not answered yet may have together; more are refused
-    /// at once. An append that is larger by itself is taken when no other waits.
+    /// The most bytes of payload, metadata and answers that unanswered appends may have together; further appends are refused at once. A
+    /// single append that is larger is accepted if no other is waiting.
     pub queue_bytes: u32,
-    /// The most appends of a batch.
+    /// The most appends in a batch.
     pub batch_appends: usize,
-    /// The most events of a batch: what anybody may have to wait for. A single append may have more, up to `append_events`.
+    /// The most events in a batch, which bounds how long the next append has to wait. A single append may have more, up to `append_events`.
     pub batch_events: usize,
-    /// The most bytes of payload, metadata and answers of a batch.
+    /// The most bytes of payload, metadata and answers in a batch.
     pub batch_bytes: usize,
-    /// The most events of one append.
+    /// The most events in one append.
     pub append_events: usize,
-    /// The most bytes of one event: payload and metadata. Larger content goes to the object store.
+    /// The largest event (payload and metadata), in bytes. Larger content belongs in the object store.
     pub event_bytes: usize,
-    /// How personal data is sealed. None: it is not, and what is sealed can't be opened.
+    /// Keys for the encryption of personal data. `None`: it is stored unencrypted, and encrypted data can't be read.
     pub sealing: Option<Sealing>,
     /// Connections for loading streams and replaying.
     pub read_connections: u32,

@@ -1,4 +1,4 @@
-//! States of long streams: kept beside the log, read together with the events after them.
+//! Snapshots: states of long streams, stored next to the log and loaded together with the events after them.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -14,24 +14,24 @@ const RESUME: &str = concat!("SELECT ", columns!(), " FROM log.resume($1, $2, $3
 /// The state of a stream at one of its versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The stream's version that it shows: so many events made it.
+    /// The version of the stream: the number of events that are applied in the state.
     pub sequence: u64,
-    /// When the last of them happened.
+    /// When the last of these events happened.
     pub occurred_at: DateTime<Utc>,
-    /// JSON, as it was given.
+    /// The state, JSON.
     pub state: Bytes,
 }
 
-/// What a stream is loaded from.
+/// The result of loading a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resumed {
-    /// Its state at some version, if one of the wanted form is kept.
+    /// Its snapshot, if there is one with the wanted form.
     pub snapshot: Option<Snapshot>,
-    /// The events after that, in order; without a snapshot all of them.
+    /// The events after the snapshot, in order; all events if there is none.
     pub events: Vec<RecordedEvent>,
 }
 
-/// A stream's snapshot of this form and the events after it; one round trip.
+/// Loads a stream's snapshot with this form and the events after it, in one round trip.
 pub(crate) async fn resume(
     pool: &PgPool,
     tenant: TenantId,
@@ -54,7 +54,7 @@ pub(crate) async fn resume(
     .await
 }
 
-/// A row that is no event but a snapshot.
+/// Reads the row if it is a snapshot; `None` if it is an event.
 fn snapshot(row: &PgRow) -> Result<Option<Snapshot>, Error> {
     if row.try_get::<Option<&str>, _>("event_type")?.is_some() {
         return Ok(None);
@@ -66,7 +66,7 @@ fn snapshot(row: &PgRow) -> Result<Option<Snapshot>, Error> {
     }))
 }
 
-/// Keeps a snapshot, unless a later one of the same form is there.
+/// Stores a snapshot, unless there is a later one with the same form.
 pub(crate) async fn keep(
     pool: &PgPool,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! The one statement that appends: `log.append`, called with a batch as arrays.
+//! The statement that appends a batch: a call of `log.append` with one array for each column.
 
 use chrono::{DateTime, Utc};
 use kernel::Position;
@@ -12,24 +12,24 @@ use crate::batch::Batch;
 const APPEND: &str = "SELECT append, verdict, a, b, x, y, t FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
      $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
 
-/// The same with jobs that are asked for: a function of theirs, which calls `log.append` and then puts into their tables what belongs to
-/// appends that were written. Only batches that have any pay for it.
+/// As [`APPEND`], with jobs: a function of the crate `jobs` that calls `log.append` and then inserts the jobs of the appends that were
+/// written. Used only for batches with jobs, so that others don't pay for it.
 const APPEND_WITH_JOBS: &str = "SELECT append, verdict, a, b, x, y, t FROM jobs.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
      $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, \
      $36, $37, $38)";
 
-/// What an event or an append takes on the wire besides its texts, about: ids, hashes, names, and a length for each.
+/// The approximate size of an event or append in the arguments besides its texts, in bytes: ids, hashes, names, and a length for each.
 const CIRCUMSTANCES: usize = 400;
 
-/// What the database said of a batch.
+/// The result of a batch.
 pub(crate) enum Verdict {
-    /// The writer's clock is behind the log's last time: nothing was written.
+    /// The batch's `recorded_at` is before the log's last one: nothing was written.
     Behind(DateTime<Utc>),
-    /// Decided; what is not among the refusals was written.
+    /// The batch was executed; all appends without a refusal were written.
     Decided {
-        /// Position before the batch.
+        /// The log's last position before the batch.
         before: Position,
-        /// Position after the batch.
+        /// The log's last position after the batch.
         after: Position,
         /// The appends that were not written, by their index in the batch.
         refusals: Vec<(usize, NotWritten)>,
@@ -38,13 +38,13 @@ pub(crate) enum Verdict {
 
 /// Why an append of a batch was not written.
 pub(crate) enum NotWritten {
-    /// It was done before.
+    /// Its command was executed before.
     Repeated { first: Position, last: Position, recorded_at: DateTime<Utc>, answer: String },
     /// It was refused.
     Refused(Error),
 }
 
-/// The batch turned into columns, in the order of the function's parameters.
+/// The batch as columns, in the order of the function's parameters.
 #[derive(Default)]
 struct Columns<'a> {
     tenants: Vec<Uuid>,
@@ -154,10 +154,10 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Sends a batch: one statement, its own transaction, one round trip.
+/// Sends a batch: one statement in its own transaction, one round trip.
 pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<Verdict, sqlx::Error> {
     let columns = Columns::of(batch);
-    // Room for all of it at once: growing step by step copies a batch again and again.
+    // Reserves memory for the whole batch: growing step by step would copy it several times.
     let mut arguments = PgArguments::default();
     arguments.reserve(38, batch.bytes() + (batch.appends.len() + batch.events()) * CIRCUMSTANCES);
     let with_jobs = !columns.j_append.is_empty();

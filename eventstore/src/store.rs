@@ -1,4 +1,4 @@
-//! The event store of one service.
+//! [`EventStore`]: the event store of one service.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,18 +32,18 @@ use crate::{
     snapshot,
 };
 
-/// A command that was done.
+/// A command that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCommand {
     /// SHA-256 of the request.
     pub request_hash: [u8; 32],
     /// The answer, JSON.
     pub answer: String,
-    /// Position of its last event; where the log ended then, when it had none.
+    /// Position of its last event; if it had none, the log's last position at that time.
     pub last: Position,
 }
 
-/// The log of one service. Clones share everything.
+/// The log of one service. Clones share all resources.
 #[derive(Clone)]
 pub struct EventStore {
     shared: Arc<Shared>,
@@ -53,14 +53,14 @@ struct Shared {
     database: Database,
     settings: Settings,
     queue: Arc<Queue>,
-    /// As many permits as bytes may still wait.
+    /// Limits the bytes of waiting appends: one permit for each byte.
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     passing: Passing,
     keyring: Keyring,
     commands: PgPool,
     readers: PgPool,
-    /// So many read stretches of a tenant's history at a time, so that commands find a connection of the same pool.
+    /// Limits concurrent calls of [`EventStore::tenant_after`], so that commands find a free connection in the same pool.
     stretches: Semaphore,
     followers: PgPool,
     closing: CancellationToken,
@@ -104,37 +104,37 @@ impl EventStore {
         })
     }
 
-    /// Whose log it is.
+    /// The service whose log it is.
     pub fn service(&self) -> Service {
         self.shared.database.service
     }
 
-    /// Where the log is.
+    /// The database of the log.
     pub fn database(&self) -> &Database {
         &self.shared.database
     }
 
-    /// Connections that read for one tenant at a time.
+    /// The pool of connections that read for one tenant at a time.
     pub(crate) fn readers(&self) -> &PgPool {
         &self.shared.readers
     }
 
-    /// How much of each of its pools is in use.
+    /// The usage of each of its connection pools.
     pub fn pools(&self) -> [PoolUse; 3] {
         let Shared { commands, readers, followers, .. } = &*self.shared;
         [PoolUse::of("commands", commands), PoolUse::of("load", readers), PoolUse::of("follow", followers)]
     }
 
-    /// Appends, through the group committer. Personal data that is marked is sealed on the way.
+    /// Appends through the group committer. Marked personal data is sealed before.
     ///
     /// # Errors
-    /// See [`append::Error`]. Too many waiting appends, by number or by bytes, are `Busy` at once.
+    /// See [`append::Error`]. If too many appends are waiting, by number or by bytes, the result is `Busy` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
         self.append_with(append, Vec::new()).await
     }
 
-    /// The same, with jobs that are asked for in the same transaction: there when the append is, and not if it is not. Who runs jobs
-    /// is to be woken afterwards, or looks by itself within seconds.
+    /// As [`append`](Self::append), with jobs that are enqueued in the same transaction: they exist if and only if the append was written.
+    /// The caller wakes the job runner afterwards; otherwise the runner finds the jobs within seconds.
     ///
     /// # Errors
     /// As for [`append`](Self::append).
@@ -147,27 +147,28 @@ impl EventStore {
             .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
             .await?;
         let appended = self.commit(append, jobs).await?;
-        // An append that was done before wrote nothing now.
+        // A repeated command wrote nothing now.
         if appended.answer.is_none() {
             keyring.done(turned, commands).await;
         }
         Ok(appended)
     }
 
-    /// Seals a key of a tenant's under the key that the tenant has in this log, which is destroyed with the tenant; made if it has none.
+    /// Encrypts a data key under the key that the tenant has in this log, which is destroyed with the tenant; the tenant's key is created
+    /// if there is none.
     ///
     /// # Errors
-    /// [`append::Error::Keyless`] when the master key can't be asked; as [`append`](Self::append). Nothing was written then.
+    /// [`append::Error::Keyless`] if the master key is unavailable; as [`append`](Self::append). Nothing was written then.
     pub async fn seal_key(&self, context: Context<'_>, key: &DataKey) -> Result<Sealed, append::Error> {
         let Shared { keyring, commands, .. } = &*self.shared;
         let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
         keyring.seal_key(context, key, commands, make).await
     }
 
-    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
     ///
     /// # Errors
-    /// [`Error::NoMasterKey`]; [`Error::Key`] when the master key can't be asked, or the tenant's key is destroyed.
+    /// [`Error::NoMasterKey`]; [`Error::Key`] if the master key is unavailable, or the tenant's key was destroyed.
     pub async fn open_key(&self, context: Context<'_>, sealed: &Sealed) -> Result<DataKey, Error> {
         self.shared.keyring.open_key(context, sealed, &self.shared.commands).await
     }
@@ -176,12 +177,12 @@ impl EventStore {
         self.shared.keyring.sealing.as_ref()
     }
 
-    /// The keys of the log, and by what they are looked up.
+    /// The keyring of the log, and the pool for its lookups.
     pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
         (&self.shared.keyring, &self.shared.commands)
     }
 
-    /// What a tenant's key is wrapped for.
+    /// The context in which a tenant's key is wrapped.
     pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
         self.shared.keyring.of_tenant(tenant)
     }
@@ -199,17 +200,17 @@ impl EventStore {
         }
     }
 
-    /// Room for an append of so many bytes among those that wait.
+    /// Reserves a share of the limit on waiting bytes.
     fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, append::Error> {
         let most = self.shared.settings.queue_bytes;
-        // What is larger than all the room there is takes all of it.
+        // An append that is larger than the limit reserves all of it.
         let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).min(most);
         Arc::clone(&self.shared.room)
             .try_acquire_many_owned(wanted)
             .map_err(|_| append::Error::Busy(format!("of {most} bytes that may wait there is no room for {bytes}")))
     }
 
-    /// A command that was done under this id.
+    /// The stored command with this id, if it was executed.
     pub async fn command(&self, tenant: TenantId, id: &str) -> Result<Option<StoredCommand>, Error> {
         let pool = &self.shared.commands;
         read::patiently(|| async move {
@@ -231,7 +232,7 @@ impl EventStore {
         .await
     }
 
-    /// Who has these claims of a kind now, by key; those that nobody has are left out. One round trip.
+    /// The current holders of these claims of a kind, by key; claims that nobody has are left out. One round trip.
     pub async fn holders(
         &self,
         tenant: TenantId,
@@ -242,27 +243,28 @@ impl EventStore {
         holders(&self.shared.commands, tenant, kind, keys).await
     }
 
-    /// Seals what is marked in a text that is kept beside an event, as it would be in the event's stream; [`opened`](Self::opened) opens it
-    /// in a copy of the event. What is theirs who are erased is gone. Without sealing the values stand there themselves.
+    /// Seals the marked values in a text that is stored next to an event, as they would be in the event's stream. To open it, put it into a
+    /// copy of the event and call [`opened`](Self::opened). Values of erased data subjects are replaced by empty sealed values. If sealing
+    /// is off, the values are written unsealed.
     ///
     /// # Errors
-    /// [`append::Error::Keyless`] when the master key can't be asked; as [`append`](Self::append), because a key may have to be made.
+    /// [`append::Error::Keyless`] if the master key is unavailable; as [`append`](Self::append), because a key may have to be created.
     pub async fn sealed_beside(&self, event: &RecordedEvent, text: &str) -> Result<String, append::Error> {
         let Shared { keyring, commands, .. } = &*self.shared;
         let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
         keyring.seal_text((event.tenant, &event.aggregate_type, &event.aggregate_id), text, commands, make).await
     }
 
-    /// Events as they are stored, with their personal data opened: what was sealed under a key that is destroyed stays sealed.
+    /// Opens the sealed personal data in stored events; values whose key was destroyed stay sealed.
     ///
     /// # Errors
-    /// [`Error::NoMasterKey`] when something is sealed and this store has none, or when keys can't be read.
+    /// [`Error::NoMasterKey`] if something is sealed and this store has no master key; if keys can't be read.
     pub async fn opened(&self, mut events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, Error> {
         self.shared.keyring.open(&mut events, &self.shared.commands).await?;
         Ok(events)
     }
 
-    /// As [`opened`](Self::opened), of events that others want as they are stored. None: nothing of them is sealed.
+    /// As [`opened`](Self::opened), for events that are also needed as stored. `None`: nothing in them is sealed.
     pub async fn opened_copies(&self, events: &[&RecordedEvent]) -> Result<Option<Vec<RecordedEvent>>, Error> {
         if !Keyring::is_needed(events) {
             return Ok(None);
@@ -270,18 +272,18 @@ impl EventStore {
         self.opened(events.iter().map(|event| (*event).clone()).collect()).await.map(Some)
     }
 
-    /// Forgets the keys that events took with them. Every process that opens events looks at all of the feed with this: who is erased by
-    /// another process is forgotten in this one too.
+    /// Removes the keys that these events destroyed from the cache. Every process that opens events calls this for all events of the feed,
+    /// because an erasure may come from another process.
     pub fn forget_erased(&self, events: &[RecordedEvent]) {
         self.shared.keyring.forget_erased(events);
     }
 
-    /// Forgets the keys of tenants that are [closed](Self::closed) here: those of a tenant that is destroyed are nowhere else then.
+    /// Removes the keys of tenants that are [closed](Self::closed) here from the cache. For a destroyed tenant these are the last copies.
     pub fn forget_tenants(&self, tenants: &BTreeSet<TenantId>) {
         self.shared.keyring.forget_tenants(tenants);
     }
 
-    /// The events of one stream after a version, in order, opened; one round trip. Empty when there is no such stream.
+    /// The events of one stream after a version, in order, opened; one round trip. Empty if there is no such stream.
     pub async fn load(
         &self,
         tenant: TenantId,
@@ -309,8 +311,8 @@ impl EventStore {
         Ok(resumed)
     }
 
-    /// Keeps a stream's state, unless a later one of the same form is kept. Whoever loads the stream trusts it, so it has to be
-    /// what the log's events up to there make.
+    /// Stores a snapshot of a stream, unless there is a later one with the same form. Loading trusts it, so it must be the state after the
+    /// log's events up to its version.
     pub async fn keep_snapshot(
         &self,
         tenant: TenantId,
@@ -326,13 +328,13 @@ impl EventStore {
         snapshot::keep(commands, tenant, aggregate_type, aggregate_id, form, &kept).await
     }
 
-    /// The events of all tenants after a position, as they are stored, in order, at most `limit`.
+    /// The events of all tenants after a position, as stored, in order, at most `limit`.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
         read::after(&self.shared.followers, after, limit).await
     }
 
-    /// Of each tenant, the last event of these types in the stream that bears the tenant's own id, up to a position, however long ago; in
-    /// order.
+    /// For each tenant, the last event of these types in the stream that has the tenant's own id, up to a position, however old; ordered by
+    /// position.
     pub async fn last_of_tenants(
         &self,
         aggregate_type: &str,
@@ -342,23 +344,23 @@ impl EventStore {
         read::last_of_tenants(&self.shared.followers, aggregate_type, event_types, upto).await
     }
 
-    /// Whether this event is the one that the log has at its position.
+    /// Whether the log has this event at its position.
     pub async fn has(&self, event: &RecordedEvent) -> Result<bool, Error> {
         read::has(&self.shared.followers, event.position, event.event_id).await
     }
 
-    /// What was brought in of these tenants' history from elsewhere.
+    /// Which events of these tenants were imported.
     pub async fn copied(&self, tenants: &[Uuid]) -> Result<Copied, Error> {
         Copied::of(&self.shared.followers, tenants).await
     }
 
-    /// The tenants for whom nothing may be written here, and why.
+    /// The closed tenants (for which nothing may be written here), and why.
     pub async fn closed(&self) -> Result<Vec<(TenantId, Closure)>, Error> {
         closed::all(&self.shared.followers).await
     }
 
-    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order: those of the
-    /// next `limit` times as many positions as there are partitions.
+    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order. Covers the next `limit`
+    /// × `partitions` positions.
     pub async fn read_partition(
         &self,
         after: Position,
@@ -369,22 +371,23 @@ impl EventStore {
         read::partition(&self.shared.followers, after, limit, (number, partitions)).await
     }
 
-    /// The events of any tenant at these positions, opened, in order; those that are not there are left out.
+    /// The events of any tenants at these positions, opened, in order; positions without an event are left out.
     pub async fn events_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
         self.opened(read::at(&self.shared.followers, positions).await?).await
     }
 
-    /// As [`events_at`](Self::events_at), as they are stored.
+    /// As [`events_at`](Self::events_at), but as stored.
     pub async fn stored_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
         read::at(&self.shared.followers, positions).await
     }
 
-    /// How many events a replay with this filter gives. Set `filter.to` (to [`head`](Self::head)) so that both see the same.
+    /// The number of events that a replay with this filter returns. Set `filter.to` (to [`head`](Self::head)) so that both calls see the
+    /// same events.
     pub async fn count(&self, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
         replay::count(&self.shared.readers, tenant, filter).await
     }
 
-    /// A tenant's events that pass the filter, as they are stored, by position: one consistent snapshot.
+    /// A tenant's events that pass the filter, as stored, ordered by position: one consistent snapshot.
     pub fn replay(
         &self,
         tenant: TenantId,
@@ -393,8 +396,8 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, opened, by position, at most `limit`. However many ask for
-    /// such stretches, they share half of the connections: commands load their streams by the others.
+    /// A tenant's events after a position and up to another, inclusive, opened, ordered by position, at most `limit`. All concurrent calls
+    /// together use at most half of the connections; the others remain for commands that load streams.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
@@ -402,12 +405,12 @@ impl EventStore {
         to: Position,
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        // Never closed, so there is always one to come.
+        // The semaphore is never closed, so acquiring it can't fail.
         let _turn = self.shared.stretches.acquire().await;
         self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
     }
 
-    /// Whether a tenant other than this one asked this process for a small append so lately: whoever writes in bulk may give way.
+    /// Whether another tenant queued a small append in this process within this time: then a bulk writer should pause.
     pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
         self.shared.queue.others_within(tenant, lately)
     }
@@ -417,18 +420,17 @@ impl EventStore {
         read::head(&self.shared.followers).await
     }
 
-    /// Whether appends are taken: not while it closes, nor after its committer ended, which nothing but a mistake of ours does.
+    /// Whether appends are accepted. False while the store is closing, and after the committer has ended, which only a bug can cause.
     pub fn is_open(&self) -> bool {
         !self.shared.queue.is_closed()
     }
 
-    /// The last position that this process appended: wakes the relay.
+    /// The last position that this process appended; its changes wake the relay.
     pub fn appended(&self) -> watch::Receiver<Position> {
         self.shared.appended.subscribe()
     }
 
-    /// The events of all tenants, in order, while the relay of this process is the active one: for who would else read them
-    /// from the bus.
+    /// The events of all tenants, in order, while the relay of this process is active: for consumers that otherwise read them from the bus.
     pub fn relayed(&self) -> Relayed {
         Relayed::of(&self.shared.passing)
     }
@@ -437,14 +439,14 @@ impl EventStore {
         &self.shared.passing
     }
 
-    /// Takes no more appends, and finishes those that wait. Reading goes on.
+    /// Refuses further appends, and completes those that are waiting. Reading is still possible.
     pub async fn finish(&self) {
         self.shared.closing.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
 
-    /// [Finishes](Self::finish), and closes the connections: for when nobody reads any more.
+    /// [Finishes](Self::finish), and closes the connections, when nobody reads any more.
     pub async fn close(&self) {
         self.finish().await;
         futures::future::join3(
@@ -456,14 +458,14 @@ impl EventStore {
     }
 }
 
-/// Followers read by position and nothing else: along its index, also when the database has no statistics yet and would
-/// rather collect and sort the whole rest of the log for each page.
+/// Followers read by position only. This forces index scans: without statistics Postgres would collect and sort the whole rest of the log
+/// for each page.
 fn follow_options(database: &Database) -> sqlx::postgres::PgConnectOptions {
     database.options(Role::Follow).options([("enable_bitmapscan", "off"), ("enable_sort", "off")])
 }
 
-/// The append connection plans once, from indexes: a plan made while a table was empty must not become a scan of it when it
-/// is full. Its statements end by themselves before their callers give up.
+/// The append connection uses one generic plan with index scans: a plan that was made while a table was empty must not become a sequential
+/// scan of it when it is full. `statement_timeout` ends a statement before its caller gives up.
 fn append_options(database: &Database, limit: Duration) -> sqlx::postgres::PgConnectOptions {
     let limit = limit.as_millis().max(1).to_string();
     database.options(Role::Append).options([

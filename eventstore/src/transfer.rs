@@ -1,13 +1,13 @@
-//! One tenant's history out of one cell's log and into another's, as it is: ids, times, bytes and leaf hashes stay, positions are new.
+//! Moves a tenant's history from one cell's log to another's: ids, times, bytes and leaf hashes are unchanged, positions are new.
 //!
-//! A [`Transfer`] is between the two databases of a service. It copies in [rounds](Transfer::round) while the tenant writes: claims,
-//! events, and commands with their answers. What is there already, from a round before or
-//! from a move that broke off, is compared and not copied again. The first round goes through everything, later ones through what was
-//! touched since. Then the tenant is [paused](Transfer::pause) in the old cell, a last
-//! round brings the rest, and [`compare`](Transfer::compare) holds the two histories against each other. [`open`](Transfer::open) takes
-//! what stands [beside](Opening::table) the log along and lets the tenant write in the new cell, in one transaction.
+//! A [`Transfer`] connects the two databases of a service. It copies claims, events, and commands with their answers in
+//! [rounds](Transfer::round) while the tenant continues to write. Data that is already in the new cell, from an earlier round or from an
+//! interrupted move, is compared and not copied again. The first round covers everything, later ones only what was changed since. Then the
+//! tenant is [paused](Transfer::pause) in the old cell, a last round copies the rest, and [`compare`](Transfer::compare) compares the two
+//! histories. [`open`](Transfer::open) copies the tables [next to](Opening::table) the log and allows writes in the new cell, in one
+//! transaction.
 //!
-//! Both sides are used as a superuser, whom row level security does not bind: it reads and writes for one tenant in every statement.
+//! Both sides are used as a superuser, to whom row level security does not apply; every statement restricts itself to the one tenant.
 
 mod claims;
 mod commands;
@@ -33,38 +33,38 @@ use crate::backup::snapshot::head;
 use crate::destroy::writers_ended;
 use crate::{Closure, Error};
 
-/// Events of one transaction in the new cell, in which others' appends wait.
+/// Events in one transaction in the new cell, during which other appends wait.
 const CHUNK: i64 = 1_000;
 
-/// As far as the log goes.
+/// An upper bound for "all events".
 const ALL: Position = Position(i64::MAX.cast_unsigned());
 
-/// Commands or claims of one statement.
+/// Commands or claims in one statement.
 const ROWS: usize = 5_000;
 
-/// A history that can't be moved.
+/// Why a history can't be moved.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// A database can't be read or written.
     #[error(transparent)]
     Log(#[from] Error),
-    /// Whoever connects is bound by row level security.
+    /// Row level security applies to the role that connects.
     #[error(
         "the role {0} is no superuser and does not bypass row level security: it can't see all that is to be moved"
     )]
     Role(String),
-    /// The database was not migrated by this program.
+    /// The database was not migrated by this version of the program.
     #[error("the database of {0} was not prepared for moves; run inopsio migrate in its cell")]
     NotMigrated(Service),
     /// The two cells have different histories.
     #[error("{service}: the new cell has another history of the tenant: {what}; nothing was changed")]
     Differs {
-        /// Whose log.
+        /// The service.
         service: Service,
-        /// What is different.
+        /// The difference.
         what: String,
     },
-    /// The pause came to its end before the move did.
+    /// The pause ended before the move did.
     #[error("the pause of {0} ended before the rest was copied; the tenant writes again where it was")]
     PauseOver(Service),
 }
@@ -77,16 +77,16 @@ impl From<sqlx::Error> for TransferError {
 
 type Result<T> = std::result::Result<T, TransferError>;
 
-/// What of a tenant stands in a log, as far as it was compared.
+/// The compared data of a tenant in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// Events.
+    /// The number of events.
     pub events: u64,
-    /// Streams.
+    /// The number of streams.
     pub streams: usize,
-    /// Root of the tenant's tree (RFC 6962): the same on both sides.
+    /// The root of the tenant's Merkle tree (RFC 6962), which is the same on both sides.
     pub root: LeafHash,
-    /// Where the last of them stands in the new cell.
+    /// The position of the last event in the new cell.
     pub last: Position,
 }
 
@@ -96,21 +96,21 @@ pub struct Transfer {
     tenant: TenantId,
     from: Side,
     to: Side,
-    /// All that is no event was read once, and what is touched since is noted.
+    /// Whether all claims and commands were copied once, and triggers record changes since.
     noting: bool,
-    /// Commands that were touched, and stand after what was copied.
+    /// Changed commands whose events were not copied yet.
     later: BTreeSet<String>,
-    /// What the last round had to look at.
+    /// The changes that the last round copied.
     touched: Touched,
-    /// Up to where in the old cell the history is a copy of another tenant's.
+    /// The position in the old cell up to which the history is a copy of another tenant's.
     copy: Option<Position>,
 }
 
 impl Transfer {
-    /// Connects to both sides, as superusers, and compares what the new cell has already.
+    /// Connects to both sides, as superusers, and compares what the new cell already has.
     ///
     /// # Errors
-    /// When a side can't be used, or [`TransferError::Differs`].
+    /// If a side can't be used, or [`TransferError::Differs`].
     pub async fn begin(
         service: Service,
         tenant: TenantId,
@@ -134,7 +134,8 @@ impl Transfer {
         Ok(transfer)
     }
 
-    /// What is there already of a copy may have been brought there by a program that did not say so.
+    /// Events that are already in the new cell may have been copied by an older program that did not record that they are a copy of another
+    /// tenant's.
     async fn mark_copy(&mut self) -> Result<()> {
         let Some(copy) = self.copy.filter(|_| self.to.count() > 0) else { return Ok(()) };
         let to = side::place(&self.from.places, &self.to.places, copy);
@@ -142,25 +143,25 @@ impl Transfer {
         Ok(())
     }
 
-    /// Whose log it is.
+    /// The service whose log it is.
     pub fn service(&self) -> Service {
         self.service
     }
 
-    /// The new cell lets nobody in until the tenant is whole there. (Where it lived before, it is closed already.)
+    /// Closes the tenant in the new cell until its data is complete there. (If it lived there before, it is closed already.)
     pub async fn expect(&mut self, cell: &str) -> Result<()> {
         close(&mut self.to.connection, self.tenant, Closure::Arriving, cell, None).await
     }
 
-    /// From now on, and no longer than this, nothing is written for the tenant in the old cell.
+    /// Blocks writes for the tenant in the old cell, for at most this time.
     pub async fn pause(&mut self, cell: &str, at_most: Duration) -> Result<()> {
         close(&mut self.from.connection, self.tenant, Closure::Paused, cell, Some(at_most)).await
     }
 
-    /// Makes a pause one that does not end by itself.
+    /// Makes the pause permanent.
     ///
     /// # Errors
-    /// [`TransferError::PauseOver`] when it did.
+    /// [`TransferError::PauseOver`] if it has ended already.
     pub async fn hold(&mut self) -> Result<()> {
         let mut transaction = self.from.connection.begin().await?;
         lock(&mut transaction, None).await?;
@@ -175,26 +176,26 @@ impl Transfer {
         if held.rows_affected() == 1 { Ok(()) } else { Err(TransferError::PauseOver(self.service)) }
     }
 
-    /// Where the last event that was copied stands in the new cell.
+    /// The position in the new cell of the last copied event.
     pub fn last(&self) -> Position {
         self.to.last()
     }
 
-    /// What is in the old cell is an old copy from now on.
+    /// Marks the data in the old cell as an old copy.
     pub async fn leave(&mut self, cell: &str) -> Result<()> {
         close(&mut self.from.connection, self.tenant, Closure::Left, cell, None).await
     }
 
-    /// Copies what the new cell has not, as of now; how many events that were. The first round goes through all claims and commands on
-    /// both sides, each later one through those that were touched since.
+    /// Copies what the new cell lacks at this moment. Returns the number of copied events. The first round covers all claims and commands
+    /// on both sides, each later one those that were changed since.
     ///
-    /// Claims first: the keys are among them without which whoever reads the events there can't tell who they are about. Commands last,
-    /// for they stand where their events do.
+    /// Claims are copied first: among them are the keys without which readers of the events can't decrypt them. Commands are last, because
+    /// their positions are those of their events.
     pub async fn round(&mut self) -> Result<u64> {
         if !self.noting {
             touched::note(&mut self.from.connection, self.tenant).await?;
         }
-        // Asked before anything is read: what is committed later may be seen or not.
+        // Read before anything else: later commits may or may not be seen by this round.
         let end = head(&mut self.from.connection).await?.position;
         if self.noting {
             self.touched = touched::take(&mut self.from.connection, self.tenant).await?;
@@ -233,7 +234,7 @@ impl Transfer {
             }
             row.event.position = position;
         }
-        // What is appended later is not recorded earlier.
+        // `recorded_at` never decreases within a log.
         let last = rows.iter().map(|row| row.event.recorded_at).max();
         let Some(recorded_at) = last.max(head.recorded_at) else { return Ok(()) };
         extend(&mut transaction, &rows, recorded_at, Whose::Own(self.tenant)).await?;
@@ -244,9 +245,9 @@ impl Transfer {
         Ok(())
     }
 
-    /// Holds the two histories against each other, as they were read back from both sides: event by event all of them, claims and
-    /// commands those that the last round had to look at (the rounds before compared the others). To be called when nothing is written
-    /// any more, right after a round: it takes as long as that one.
+    /// Compares the two histories as read back from both sides: all events one by one, and the claims and commands of the last round (the
+    /// rounds before compared the others). To be called right after a round, when nothing is written any more. It takes as long as that
+    /// round.
     ///
     /// # Errors
     /// [`TransferError::Differs`].
@@ -256,7 +257,7 @@ impl Transfer {
         if !self.from.read(self.tenant, ALL, 1).await?.is_empty() {
             return differs("the old cell has events that were not copied".to_owned());
         }
-        // Streams and versions are in the leaves.
+        // The leaf hashes cover streams and versions, too.
         let (here, there) = (&self.from, &self.to);
         if (here.count(), here.root()) != (there.count(), there.root()) {
             return differs(format!(
@@ -281,13 +282,13 @@ impl Transfer {
         })
     }
 
-    /// What is in the new cell was purged before, or taken otherwise than was decided: its read models are not what they should be.
+    /// Whether the tenant's read models in the new cell have to be rebuilt: they were purged earlier, or were not moved as planned.
     pub async fn is_to_be_built_anew(&mut self) -> Result<bool> {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.closed WHERE tenant_id = $1 AND purged)");
         Ok(asked.bind(self.tenant.uuid()).fetch_one(&mut self.to.connection).await?)
     }
 
-    /// Its read models were built anew since.
+    /// Records that the read models were rebuilt.
     pub async fn built_anew(&mut self) -> Result<()> {
         sqlx::query("UPDATE log.closed SET purged = false WHERE tenant_id = $1")
             .bind(self.tenant.uuid())
@@ -296,23 +297,23 @@ impl Transfer {
         Ok(())
     }
 
-    /// The old cell's database, for who looks at what stands beside the log.
+    /// The connection to the old cell's database, for crates that move tables of their own.
     pub fn old(&mut self) -> &mut PgConnection {
         &mut self.from.connection
     }
 
-    /// The new cell's database.
+    /// The connection to the new cell's database.
     pub fn new_cell(&mut self) -> &mut PgConnection {
         &mut self.to.connection
     }
 
-    /// Begins to let the tenant write in the new cell.
+    /// Begins the transaction that allows the tenant to write in the new cell.
     pub async fn open(&mut self) -> Result<Opening<'_>> {
         Opening::begin(self).await
     }
 }
 
-/// Closes a tenant, under the lock of the writers: whoever reads the log after that sees all there is.
+/// Closes a tenant, under the writers' lock: whoever reads the log afterwards sees all of its events.
 async fn close(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -338,7 +339,7 @@ async fn close(
     Ok(())
 }
 
-/// A tenant writes again where it was paused, if it was.
+/// Ends a tenant's pause, if it is paused.
 pub async fn resume(connection: &mut PgConnection, tenant: TenantId) -> std::result::Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM log.closed WHERE tenant_id = $1 AND state = 'paused'")
         .bind(tenant.uuid())
@@ -347,7 +348,7 @@ pub async fn resume(connection: &mut PgConnection, tenant: TenantId) -> std::res
     Ok(())
 }
 
-/// Where a tenant stands in a log: closed and why, if it is.
+/// Why a tenant is closed in a log, if it is.
 pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<Closure>> {
     let row = sqlx::query("SELECT state FROM log.closed WHERE tenant_id = $1 AND until > clock_timestamp()")
         .bind(tenant.uuid())
@@ -358,26 +359,27 @@ pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result
     Ok(Some(Closure::named(state).ok_or_else(|| Error::Corrupt(format!("a tenant is {state:?}")))?))
 }
 
-/// What is touched of a tenant in its old cell is not noted any more: its move ended, or was taken back.
+/// Stops recording changes of a tenant in its old cell, when its move has ended or was cancelled.
 pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()> {
     Ok(touched::forget(connection, tenant).await?)
 }
 
-/// Deletes what can be deleted of a copy, of a tenant that lives elsewhere, with what stands beside the log: answers, claims with the keys
-/// of persons, snapshots, read models. Its events stay, for a log's positions are dense; what of them is sealed, nobody can open any more.
+/// Deletes the old copy of a tenant that lives in another cell, as far as possible, including the tables next to the log: answers, claims
+/// with the data subjects' keys, snapshots, read models. Its events stay, because a log's positions have no gaps; the sealed values in them
+/// can't be decrypted any more.
 ///
 /// # Errors
-/// When the tenant is not closed here, as it is where it lives, or somebody writes to the database for longer than half a minute.
-/// [`TransferError::NotMigrated`]: the cell has tables of an earlier program.
+/// If the tenant lives here (it is not closed), or another transaction writes to the database for longer than half a minute.
+/// [`TransferError::NotMigrated`]: the cell was migrated by an older program.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
-    // Before anything is noted.
+    // Checked before anything is changed.
     let migrated = "SELECT to_regprocedure('log.writers()') IS NOT NULL";
     if !sqlx::query_scalar::<_, bool>(migrated).fetch_one(&mut *connection).await? {
         return Err(TransferError::NotMigrated(service));
     }
     let copies = "UPDATE log.closed SET purged = true
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
-    // Noted first, as where a tenant is destroyed: nothing that is being written of one that has left stays behind.
+    // Marked first, as when a tenant is destroyed: rows that are being written for the tenant are not left behind.
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *connection).await?.rows_affected() == 1 {
         writers_ended(connection).await?;
     }
@@ -385,7 +387,7 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {
         sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(&mut *transaction).await?;
     } else {
-        // A move that was taken back before it came here left nothing.
+        // A move that was cancelled before it reached this service has left nothing here.
         let has = "SELECT EXISTS (SELECT FROM log.commands WHERE tenant_id = $1) OR EXISTS (SELECT FROM log.claims WHERE tenant_id = $1)";
         if sqlx::query_scalar(has).bind(tenant.uuid()).fetch_one(&mut *transaction).await? {
             let what = "what is here is no old copy".to_owned();

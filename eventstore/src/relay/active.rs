@@ -1,4 +1,4 @@
-//! Publishing what the log has and the stream has not.
+//! The active relay: publishes the events that are in the log but not yet in the stream.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::status::{Reporter, State};
 use crate::passing::Page;
 use crate::{EventStore, Lock};
 
-/// While so many events come at a time, rounds begin so far apart: a round costs much, one more event in it little. From
-/// [`FULL`] on there is a backlog, and nothing is waited for.
+/// Pacing of publishes: after one of at least this many events, the next one begins this long after it began. A publish has a high fixed
+/// cost, and each further event in it a low one. From [`FULL`] events on there is a backlog, and the next publish follows at once.
 const STRIDES: [(u64, Duration); 2] = [(64, Duration::from_millis(10)), (16, Duration::from_millis(5))];
 const FULL: u64 = 900;
 
-/// How long to wait before trying again what just failed.
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After so many rounds in a row that failed at once, another server may know better; one that went well for so long does not
-/// count.
+/// After this many consecutive failed rounds the relay connects to another server of the bus. A round that ran for at least [`SOUND`]
+/// resets the count.
 const FAILURES: u32 = 4;
 const SOUND: Duration = Duration::from_secs(10);
 
@@ -40,13 +40,13 @@ struct Ends {
     log: Position,
 }
 
-/// Why publishing stopped for now.
+/// Why publishing stopped.
 enum Trouble {
-    /// It may be gone in a moment.
+    /// A transient failure.
     Passing(String),
-    /// The bus did not answer; another of its servers may.
+    /// The bus did not answer; another one of its servers may.
     Unanswered(String),
-    /// It stays until a person does something.
+    /// A failure that only an operator can resolve.
     Lasting(String),
 }
 
@@ -70,7 +70,7 @@ impl<'a> Active<'a> {
         Self { store, bus, replicas, reporter }
     }
 
-    /// Returns when the lock is lost.
+    /// Publishes until the lock is lost.
     pub(super) async fn run(&self, lock: &mut Lock) {
         tokio::select! {
             () = lock.lost() => {}
@@ -78,7 +78,7 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// Each round begins with what the stream says of itself.
+    /// Publishes in rounds. Each one begins by reading the state of the stream.
     async fn rounds(&self) {
         let mut failures = 0;
         loop {
@@ -88,7 +88,7 @@ impl<'a> Active<'a> {
             let (state, pause) = match outcome {
                 Ok(()) => continue,
                 Err(Trouble::Passing(reason)) => {
-                    // It does not pass: perhaps it is this server, cut off from those that go on without it.
+                    // It has failed repeatedly: perhaps this server is partitioned from the rest of the cluster.
                     if failures >= FAILURES {
                         self.bus.move_on().await;
                     }
@@ -100,9 +100,9 @@ impl<'a> Active<'a> {
                 }
                 Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
             };
-            // First: where the log is what does not answer, it is asked for a while.
+            // Reported before the query below, which may take a while if it is the log that does not answer.
             self.reporter.report(state);
-            // What is written meanwhile waits as well.
+            // The lag includes events that are appended meanwhile.
             if let Ok(head) = self.store.head().await {
                 self.reporter.waits(head);
             }
@@ -110,7 +110,7 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// Publishes until something is not as it should be: the stream refuses, or is elsewhere than it was.
+    /// Publishes until a publish is refused, or the stream is not where this relay left it.
     async fn round(&self) -> Result<(), Trouble> {
         self.copies().await?;
         let Ends { stream: mut published, log: mut head } = self.ends().await?;
@@ -142,7 +142,7 @@ impl<'a> Active<'a> {
                 continue;
             }
             let count = last.0 - published.0;
-            // Whoever listens in this process need not wait for the bus: what is in the log is true.
+            // Local consumers need not wait for the bus: the events are committed in the log.
             for page in &pages {
                 let _ = self.store.passing().relayed.send(Page::clone(page));
             }
@@ -157,7 +157,7 @@ impl<'a> Active<'a> {
         StreamSettings { replicas: self.replicas, first_seq: 1 }
     }
 
-    /// As many copies of the stream as are configured. That the cluster can't keep so many is no reason not to publish.
+    /// Adjusts the number of replicas of the stream to the configured one. If the cluster refuses, publishing continues nevertheless.
     async fn copies(&self) -> Result<(), Trouble> {
         let service = self.store.service();
         let Some(copies) = self.bus.stream_copies(service).await? else { return Ok(()) };
@@ -174,19 +174,20 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// Where stream and log end; a missing stream is made. A stream that is ahead of the log is trouble.
+    /// Reads the last positions of the stream and the log; creates the stream if it is missing. A stream that is ahead of the log is an
+    /// error.
     async fn ends(&self) -> Result<Ends, Trouble> {
         let service = self.store.service();
         let stream = if let Some(stream) = self.bus.stream_state(service).await? {
             stream
         } else {
-            // A new installation has none, and nothing is missing.
+            // In a new installation there is no stream, and nothing is wrong.
             if self.store.head().await? > Position::START {
                 tracing::warn!(%service, "there is no stream; making it and filling it from the log");
             }
             self.bus.ensure_stream(service, self.settings()).await?
         };
-        // Asked after the stream, so that the log can only be further by now.
+        // Read after the stream, so the log can only be further by now.
         let log = self.store.head().await?;
         if stream.last > log.0 {
             return Err(Trouble::Lasting(format!(
@@ -198,13 +199,13 @@ impl<'a> Active<'a> {
         Ok(Ends { stream: Position(stream.last), log })
     }
 
-    /// The stream's last message must be the event that the log has there: a log that was set back and has grown again is
-    /// not the one that was published.
+    /// Checks that the last message of the stream is the event that the log has at that position: otherwise the log was reset and has grown
+    /// again, and is not the one that was published.
     async fn same_event(&self, at: Position) -> Result<(), Trouble> {
         let (Some(state), service) = (self.bus.stream_state(self.store.service()).await?, self.store.service()) else {
             return Ok(());
         };
-        // Empty, or without that message: nothing to compare.
+        // The stream is empty or does not have that message: there is nothing to compare.
         if at == Position::START || state.first > at.0 {
             return Ok(());
         }
@@ -238,12 +239,12 @@ impl<'a> Active<'a> {
                 Err(Trouble::Lasting(error.to_string()))
             }
             Err(error @ PublishError::Timeout { .. }) => Err(Trouble::Unanswered(error.to_string())),
-            // The stream is elsewhere than we thought: ask it again.
+            // The stream is not at the expected sequence: its state has to be read again.
             Err(error) => Err(Trouble::Passing(error.to_string())),
         }
     }
 
-    /// Wake-ups from other processes; none when the bus does not answer, then we look by ourselves.
+    /// Wake-ups from other processes; never any if the bus does not answer, then polling is the fallback.
     async fn wakes(&self) -> BoxStream<'static, ()> {
         match self.bus.wakes(self.store.service()).await {
             Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),

@@ -1,4 +1,4 @@
-//! Where the active relay has its events from.
+//! [`Source`]: the events for the active relay, from this process's committer or from the log.
 
 use kernel::Position;
 use tokio::sync::broadcast::{self, error::TryRecvError};
@@ -6,27 +6,27 @@ use tokio::sync::broadcast::{self, error::TryRecvError};
 use crate::passing::Page;
 use crate::{Error, EventStore};
 
-/// Events that are taken at once, from the log or from the committer.
+/// The most events taken at a time, from the log or from the committer.
 const PAGE: usize = 1_000;
 
-/// What this process has just written, while that follows on what was published; the log for everything else: what was there
-/// before, what another process wrote, what was missed.
+/// Supplies the events after a position. Events that this process has just appended are taken from the channel, if they directly follow
+/// those that were published. All others are read from the log: older ones, those of other processes, and those that the channel dropped.
 pub(super) struct Source<'a> {
     store: &'a EventStore,
     written: broadcast::Receiver<Page>,
-    /// Written here, but does not follow: something is before it that only the log has.
+    /// A page from the channel that does not directly follow: events before it are only in the log.
     beyond: Option<Page>,
-    /// Whether the log may have more than we saw.
+    /// Whether the log may have events that the channel does not have.
     look: bool,
 }
 
 impl<'a> Source<'a> {
-    /// Begins with what the log has.
+    /// Begins by reading the log.
     pub(super) fn new(store: &'a EventStore) -> Self {
         Self { store, written: store.passing().appended.subscribe(), beyond: None, look: true }
     }
 
-    /// The events after a position that are there, at least one if there are any; pages that follow on each other.
+    /// The available events after a position, as pages with consecutive positions; empty if there are none.
     pub(super) async fn after(&mut self, position: Position) -> Result<Vec<Page>, Error> {
         if !self.look {
             let pages = self.written_after(position);
@@ -39,7 +39,7 @@ impl<'a> Source<'a> {
         Ok(if events.is_empty() { Vec::new() } else { vec![Page::new(events)] })
     }
 
-    /// Returns when this process has written something.
+    /// Waits until this process has appended something.
     pub(super) async fn written(&mut self) {
         match self.written.recv().await {
             Ok(page) => self.beyond = Some(page),
@@ -49,7 +49,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Says that the log may have something that this process did not write.
+    /// Requests a look into the log, which may have events of another process.
     pub(super) fn look(&mut self) {
         self.look = true;
     }

@@ -1,4 +1,4 @@
-//! Standing by until the lock is free.
+//! Standing by until the lock can be acquired.
 
 use nats::Bus;
 use tokio::time::{MissedTickBehavior, interval};
@@ -7,7 +7,7 @@ use super::LOOK;
 use super::status::{Reporter, State};
 use crate::{EventStore, Lock};
 
-/// Returns when the lock is ours. Meanwhile what this process appends wakes the active relay, wherever it is.
+/// Returns when this relay has acquired the lock. Meanwhile, appends of this process wake the active relay in another process.
 pub(super) async fn until_active(store: &EventStore, bus: &Bus, lock: &mut Lock, reporter: &Reporter) {
     let mut appended = store.appended();
     let mut look = interval(LOOK);
@@ -19,7 +19,7 @@ pub(super) async fn until_active(store: &EventStore, bus: &Bus, lock: &mut Lock,
                 Ok(false) => reporter.report(State::Standby),
                 Err(error) => reporter.report(State::Waiting { reason: format!("the database: {error}") }),
             },
-            // The sender lives as long as the store that we hold.
+            // The sender lives as long as the store, which is borrowed here.
             Ok(()) = appended.changed() => bus.wake(store.service()).await,
         }
     }

@@ -1,13 +1,13 @@
-//! What a relay tells of itself.
+//! The status of a relay: its state, positions and metrics.
 
 use kernel::{Position, Service};
 use metrics::Gauge;
 use tokio::sync::watch;
 
-/// What a relay does at a moment.
+/// The status of a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// What it is about.
+    /// Its state.
     pub state: State,
     /// The last position that is known to be in the stream.
     pub published: Position,
@@ -16,36 +16,36 @@ pub struct Status {
 }
 
 impl Status {
-    /// How many events the stream is behind the log.
+    /// The number of events that are in the log but not in the stream.
     pub const fn lag(&self) -> u64 {
         self.head.0.saturating_sub(self.published.0)
     }
 }
 
-/// What a relay is about.
+/// The state of a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It has not begun yet.
+    /// It has not started yet.
     Starting,
     /// Another relay of the service is active.
     Standby,
-    /// It publishes what the log has.
+    /// It publishes events.
     Active,
-    /// Database or bus do not answer; it tries again.
+    /// The database or the bus does not answer; the relay retries.
     Waiting {
-        /// What is missing.
+        /// What does not answer.
         reason: String,
     },
-    /// The stream does not fit the log, or an event cannot be published: a person has to look. Nothing is published over it.
+    /// The stream does not fit the log, or an event cannot be published: an operator has to resolve it. Nothing is published until then.
     Stuck {
-        /// What does not fit, and what to do.
+        /// What is wrong, and what to do.
         reason: String,
     },
     /// It was shut down.
     Ended,
 }
 
-/// Tells the world what a relay does.
+/// Publishes the status of a relay, as a `watch` channel, in the program's log and as a metric.
 pub(super) struct Reporter {
     status: watch::Sender<Status>,
     lag: Gauge,
@@ -65,7 +65,7 @@ impl Reporter {
         self.status.subscribe()
     }
 
-    /// A new state; said once in the log however often it is reported.
+    /// Sets the state. It is logged only when it changes.
     pub(super) fn report(&self, state: State) {
         self.status.send_if_modified(|status| {
             if status.state == state {
@@ -81,7 +81,7 @@ impl Reporter {
         });
     }
 
-    /// Where stream and log end.
+    /// Sets the last positions of the stream and the log.
     pub(super) fn progress(&self, published: Position, head: Position) {
         self.status.send_if_modified(|status| {
             let moved = status.published != published || status.head != head;
@@ -91,7 +91,8 @@ impl Reporter {
         self.lag.set(head.0.saturating_sub(published.0) as f64);
     }
 
-    /// Where the log ends, while nothing can be published. Before it was asked once where the stream ends, nobody knows how much that is.
+    /// Sets the last position of the log while nothing can be published. Does nothing before the stream's position was read for the first
+    /// time, because the lag is unknown until then.
     pub(super) fn waits(&self, head: Position) {
         let Status { published, head: known, .. } = *self.status.borrow();
         if known > Position::START {
@@ -99,7 +100,8 @@ impl Reporter {
         }
     }
 
-    /// Whoever is active from now on says how much waits; what we knew of last would stand beside it for good.
+    /// Sets the lag to zero when this relay is no longer active: the relay that takes over reports the lag, and a stale value of this one
+    /// would remain beside it.
     pub(super) fn withdraw(&self) {
         let published = self.status.borrow().published;
         self.progress(published, published);

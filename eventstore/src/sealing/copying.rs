@@ -1,8 +1,8 @@
-//! What is personal in one tenant's events, sealed for another tenant.
+//! [`Copying`]: re-encrypts the personal data of a tenant's history for another tenant.
 //!
-//! What is sealed says for which tenant it is, so a history that is to be read under another tenant's id has to be sealed anew: the
-//! values that can be opened now, under the same persons' keys, which are sealed under the other tenant's. Who is erased by now stays so:
-//! their values stay as they are, which nobody opens.
+//! The tenant is part of the context of each sealed value, so a history that is to be read under another tenant's id has to be sealed
+//! again. Values that can be opened now are sealed under the same data subjects' keys, which are in turn encrypted under the other tenant's
+//! key. Values of data subjects who were erased are copied as they are, and stay unreadable.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,21 +15,21 @@ use super::{PERSON_KEY, Sealing, TENANT_KEY, THE_ONE, is_sealed, sealed_for, tex
 use crate::backup::StoredClaim;
 use crate::{Error, EventStore};
 
-/// Seals the history of one tenant for another one, who has no keys yet.
+/// Seals the history of one tenant for another, new one.
 pub struct Copying {
     sealing: Sealing,
     tenant: TenantId,
     of_tenant: DataKey,
     wrapped: Wrapped,
-    /// Whose values were sealed for the other tenant, and under which keys.
+    /// The data subjects in the other tenant, and their keys.
     persons: BTreeMap<Subject, DataKey>,
 }
 
 impl EventStore {
-    /// Begins to seal a history for a tenant who is new; none: this log seals nothing.
+    /// Begins to seal a history for a new tenant. `None`: this log does not seal personal data.
     ///
     /// # Errors
-    /// [`Error::Key`] when the master key can't be asked.
+    /// [`Error::Key`] if the master key is unavailable.
     pub async fn copying_for(&self, tenant: TenantId) -> Result<Option<Copying>, Error> {
         let Some(sealing) = self.sealing().cloned() else { return Ok(None) };
         let of_tenant = DataKey::generate(&*sealing.random).map_err(Error::Key)?;
@@ -39,11 +39,11 @@ impl EventStore {
 }
 
 impl Copying {
-    /// Seals events of one tenant of this log for the other, as far as they can be opened. Whatever bears the first tenant's own id bears
-    /// the other's afterwards, which is the caller's to see to; here it is known.
+    /// Seals events of one tenant of this log for the other tenant, as far as they can be opened. The stream that has the first tenant's id
+    /// as its own id will have the other tenant's id; the caller renames it, and the key's name is changed here accordingly.
     ///
     /// # Errors
-    /// When keys can't be read.
+    /// If keys can't be read.
     pub async fn seal(&mut self, store: &EventStore, events: &mut [RecordedEvent]) -> Result<(), Error> {
         let mut subjects = BTreeSet::new();
         for event in events.iter().filter(|event| is_sealed(&event.payload)) {
@@ -83,7 +83,7 @@ impl Copying {
         failed.map_or(Ok(sealed), |error| Err(Error::Key(error)))
     }
 
-    /// Whose it is in the other tenant.
+    /// The data subject in the other tenant that corresponds to this one.
     fn copy_of(&self, subject: &Subject) -> Subject {
         let name = match subject.name.split_once('/') {
             Some((of, id)) if id == subject.tenant.to_string() => format!("{of}/{}", self.tenant),
@@ -92,10 +92,10 @@ impl Copying {
         Subject { tenant: self.tenant, name }
     }
 
-    /// The keys as the other tenant's log has them; none when nothing was sealed.
+    /// The claims that store the keys in the other tenant's log; empty if nothing was sealed.
     ///
     /// # Errors
-    /// [`Error::Key`] without randomness.
+    /// [`Error::Key`] if there is no randomness.
     pub fn claims(&self) -> Result<Vec<StoredClaim>, Error> {
         if self.persons.is_empty() {
             return Ok(Vec::new());

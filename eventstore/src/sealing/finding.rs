@@ -1,4 +1,4 @@
-//! Where keys are found: remembered, in the log, or made when they are first needed.
+//! [`Keyring`]: finds the keys of tenants and data subjects in a cache or in the log, or creates them when they are first needed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -17,15 +17,17 @@ use super::{PERSON_ERASED, PERSON_KEY, Sealing, TENANT_KEY, keyless, unsealed};
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::{Error, read};
 
-/// The claim's key of a tenant's key: there is one.
+/// The key of the claim that stores a tenant's key: a tenant has only one.
 pub(crate) const THE_ONE: [u8; 32] = [0; 32];
-/// How many keys are remembered, and a person's for how long: an erasure by another process is seen in its event, which may be late.
+/// The size of the cache of data subjects' keys, and how long an entry is used: an erasure by another process becomes known here through
+/// its event, which may be late.
 const PERSONS: usize = 20_000;
 const REMEMBERED: Duration = Duration::from_secs(5);
-/// Tenants' are asked for where the master key lives, which may be far away: room for more of them than are at work at a time.
+/// The size of the cache of tenants' keys. Unwrapping one is a request to the master key's system, which may be remote, so the cache has
+/// room for more tenants than are active at a time.
 const TENANTS: usize = 20_000;
 
-/// The keys of a log.
+/// Access to the encryption keys of a log, with caches.
 pub(crate) struct Keyring {
     service: Service,
     pub(crate) sealing: Option<Sealing>,
@@ -38,7 +40,7 @@ impl Keyring {
         Self { service, sealing, tenants: Cache::new(TENANTS), persons: Cache::new(PERSONS) }
     }
 
-    /// What has a person's key, where it stands now and where it stood at first.
+    /// The stored key of a data subject, under its current or its former claim key.
     pub(super) async fn holder(
         &self,
         subject: &Subject,
@@ -48,8 +50,8 @@ impl Keyring {
         holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(unsealed)
     }
 
-    /// The key of a person under which what is theirs in many streams is sealed, and as what the log has it; made if it is not there
-    /// yet. None: they are erased.
+    /// The key of a data subject for values in many streams, and its stored form; created if it does not exist. `None`: the data subject
+    /// was erased.
     pub(super) async fn shared<F>(
         &self,
         sealing: &Sealing,
@@ -62,9 +64,10 @@ impl Keyring {
     {
         let of_tenant = self.tenant(sealing, subject.tenant, pool, make).await?;
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-        // Whoever is first has it; the others take theirs.
+        // The first append wins; the others then read its key.
         let mark = claim(sealing, &of_tenant, subject, &key, true)?;
-        // No caller can send such an id, and each key has its own: what was made, given back and is asked for again is asked anew.
+        // Ids of callers never begin with this control character. The id is different for each key, so the command is not taken for a
+        // repetition when a key has to be created again.
         let command = CommandRecord {
             id: format!("\u{1}person key {}", hex::encode(Sha256::digest(&mark.holder))),
             request_hash: [0; 32],
@@ -77,11 +80,11 @@ impl Keyring {
         }
         let holder = self.holder(subject, pool).await?.remove(&subject.claim());
         let key = self.persons(pool, [subject]).await.map_err(unsealed)?.pop();
-        // It may have been given back already.
+        // The key may have been released already.
         Ok(key.zip(holder).map(|((_, key), holder)| (key, holder)))
     }
 
-    /// A person's key, if it was looked up lately.
+    /// A data subject's key from the cache, if it is recent enough.
     fn remembered(&self, subject: &Subject) -> Option<DataKey> {
         let (key, at) = self.persons.get(subject)?;
         (at.elapsed() < REMEMBERED).then_some(key)
@@ -91,12 +94,12 @@ impl Keyring {
         self.persons.insert(subject, (key, Instant::now()));
     }
 
-    /// Forgets the key of who is erased.
+    /// Removes the key of an erased data subject from the cache.
     pub(super) fn forget(&self, subject: &Subject) {
         self.persons.remove(subject);
     }
 
-    /// Forgets the keys that events took with them, whoever appended them.
+    /// Removes the keys that these events destroyed from the cache, whichever process appended them.
     pub(crate) fn forget_erased<'e>(&self, events: impl IntoIterator<Item = &'e RecordedEvent>) {
         for event in events {
             if erases(&event.event_type) {
@@ -105,13 +108,13 @@ impl Keyring {
         }
     }
 
-    /// Forgets the keys of tenants, and of their people.
+    /// Removes the keys of tenants and of their data subjects from the cache.
     pub(crate) fn forget_tenants(&self, tenants: &BTreeSet<TenantId>) {
         self.tenants.retain(|tenant, _| !tenants.contains(tenant));
         self.persons.retain(|subject, _| !tenants.contains(&subject.tenant));
     }
 
-    /// The key that a stream has. One that begins has none yet.
+    /// The existing key of a stream, if there is one. A stream that begins has none yet.
     pub(super) async fn known(
         &self,
         subject: &Subject,
@@ -125,7 +128,7 @@ impl Keyring {
         Ok(self.persons(pool, [subject]).await.map_err(unsealed)?.pop().map(|(_, key)| key))
     }
 
-    /// A tenant's key; it is made when it is first needed.
+    /// A tenant's key; created when it is first needed.
     pub(super) async fn tenant<F>(
         &self,
         sealing: &Sealing,
@@ -145,10 +148,10 @@ impl Keyring {
             kind: TENANT_KEY,
             key: THE_ONE,
             holder: wrapped.as_str().to_owned(),
-            // Whoever is first has it; the others take theirs.
+            // The first append wins; the others then read its key.
             act: ClaimAct::Mark,
         };
-        // No caller can send such an id.
+        // Ids of callers never begin with this control character.
         let command =
             CommandRecord { id: "\u{1}tenant key".to_owned(), request_hash: [0; 32], answer: "null".to_owned() };
         make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }).await?;
@@ -174,7 +177,7 @@ impl Keyring {
         Ok(Some(key))
     }
 
-    /// Seals a key of a tenant's under the tenant's own.
+    /// Encrypts a data key under the tenant's key.
     pub(crate) async fn seal_key<F>(
         &self,
         context: Context<'_>,
@@ -190,7 +193,7 @@ impl Keyring {
         of_tenant.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
     }
 
-    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
     pub(crate) async fn open_key(
         &self,
         context: Context<'_>,
@@ -198,19 +201,19 @@ impl Keyring {
         pool: &PgPool,
     ) -> Result<DataKey, Error> {
         let sealing = self.sealing.as_ref().ok_or(Error::NoMasterKey)?;
-        // Whoever deleted the tenant destroyed it.
+        // A tenant without a key was deleted.
         let of_tenant =
             self.stored_tenant(sealing, context.tenant, pool).await?.ok_or(Error::Key(keys::Error::DoesNotOpen))?;
         let key = of_tenant.open(context, sealed).map_err(Error::Key)?;
         key.as_slice().try_into().map(DataKey::new).map_err(|_| Error::Corrupt("a key of another length".to_owned()))
     }
 
-    /// What a tenant's key is wrapped for.
+    /// The context in which a tenant's key is wrapped.
     pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
         Context { tenant, purpose: TENANT_KEY, subject: self.service.name() }
     }
 
-    /// The keys of these streams of one tenant, as the log has them; those that are erased, or were never there, are left out.
+    /// The stored keys of these streams of one tenant. Streams that were erased or never had a key are left out.
     async fn persons<'a>(
         &self,
         pool: &PgPool,
@@ -270,7 +273,7 @@ impl Keyring {
     }
 }
 
-/// Who has these claims.
+/// The holders of these claims, by key.
 pub(crate) async fn holders(
     pool: &PgPool,
     tenant: TenantId,
@@ -296,12 +299,12 @@ pub(crate) async fn holders(
     .await
 }
 
-/// The claim that says that a person is erased.
+/// The claim that records that a data subject was erased.
 pub(super) fn is_erased(subject: &Subject, act: ClaimAct) -> Claim {
     Claim { kind: PERSON_ERASED, key: subject.claim(), holder: "log".to_owned(), act }
 }
 
-/// The claim that a person's key is.
+/// The claim that stores the key of a data subject, encrypted under the tenant's key.
 pub(super) fn claim(
     sealing: &Sealing,
     of_tenant: &DataKey,
@@ -311,7 +314,8 @@ pub(super) fn claim(
 ) -> Result<Claim, append::Error> {
     let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
     let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
-    // A stream begins once, which its version sees to: nobody else can have made its key, and nobody has to look.
+    // A new stream is created only once, which its expected version ensures. So nobody else can have created its key, and no lookup is
+    // needed.
     let act = if begins { ClaimAct::Mark } else { ClaimAct::Take };
     Ok(Claim { kind: PERSON_KEY, key: subject.claim(), holder, act })
 }

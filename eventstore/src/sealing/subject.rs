@@ -1,11 +1,11 @@
-//! Whose key it is, and where that key stands.
+//! [`Subject`]: the data subject of personal values, and the claim that stores its key.
 
 use kernel::{RecordedEvent, TenantId};
 use keys::Context;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A stream, as far as its key is concerned.
+/// A data subject: the stream whose key encrypts its personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject {
     pub(super) tenant: TenantId,
@@ -22,12 +22,13 @@ impl Subject {
         Self::new(event.tenant, &event.aggregate_type, &event.aggregate_id)
     }
 
-    /// Whose stream is named so, in the same tenant.
+    /// The data subject with this name in the same tenant.
     pub(super) fn named(&self, name: &str) -> Self {
         Self { tenant: self.tenant, name: name.to_owned() }
     }
 
-    /// The key of the claim that its key is. Ids sort by time: so do their claims, and new ones stand side by side in their index.
+    /// The key of the claim that stores the encryption key. UUIDv7 ids are in order of time, and so are these claim keys: new ones are
+    /// adjacent in the index.
     pub(super) fn claim(&self) -> [u8; 32] {
         let Some((aggregate_type, id)) = self.name.split_once('/').and_then(|(of, id)| Some((of, uuid(id)?))) else {
             return self.former_claim();
@@ -37,7 +38,7 @@ impl Subject {
         claim
     }
 
-    /// Where keys stood at first, and those of that time still do.
+    /// The claim key of the first version of this program. Encryption keys of that time are still stored under it.
     pub(super) fn former_claim(&self) -> [u8; 32] {
         Sha256::digest(self.name.as_bytes()).into()
     }
@@ -47,7 +48,7 @@ impl Subject {
     }
 }
 
-/// The id, if this is how ids are written: each in one way.
+/// Parses an id in its canonical text form only, so that an id has only one claim key.
 fn uuid(text: &str) -> Option<Uuid> {
     let plain = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
     Uuid::try_parse(text).ok().filter(|_| plain)

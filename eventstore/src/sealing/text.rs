@@ -1,7 +1,7 @@
-//! How what is to be sealed, and what is, stands in JSON.
+//! The JSON forms of personal values that are marked to be sealed, and of sealed values.
 //!
-//! A marked value is `{"personal":value}`, and `{"personal":value,"of":"type/id"}` where it is a person's who has a stream of their own.
-//! A sealed one is `{"sealed":"v1.…"}`, and `{"sealed":"v1.…@type/id"}`.
+//! A marked value is `{"personal":value}`, or `{"personal":value,"of":"type/id"}` if its data subject has a stream of their own. A sealed
+//! value is `{"sealed":"v1.…"}`, or `{"sealed":"v1.…@type/id"}`.
 
 use std::str;
 
@@ -10,30 +10,30 @@ use serde::de::IgnoredAny;
 
 use crate::Error;
 
-/// How JSON shows that there is something to seal, and to open. (In a text a quotation mark would have a backslash.)
+/// The beginnings of marked and of sealed values in JSON. (Within a JSON string, the quotation marks would be escaped.)
 pub(super) const TO_SEAL: &str = "{\"personal\":";
 const TO_OPEN: &str = "{\"sealed\":\"v1.";
-/// What comes before a sealed value, and after it.
+/// The text before and after a sealed value.
 const OPENING: &str = "{\"sealed\":\"";
 const CLOSING: &str = "\"}";
-/// What stands for a value of who is erased.
+/// The sealed form of a value whose data subject was erased.
 const GONE: &str = "{\"sealed\":\"\"}";
-/// Whose a marked value is, before the text that says it.
+/// The text before the data subject's name in a marked value.
 const OF: &str = ",\"of\":\"";
-/// The same, of a sealed one.
+/// The separator before the data subject's name in a sealed value.
 const AT: char = '@';
 
-/// What becomes of a marked value.
+/// What a marked value is replaced by.
 pub(super) enum Written {
-    /// It stands there as it is.
+    /// The value itself.
     Clear,
-    /// Its ciphertext does.
+    /// Its ciphertext.
     Sealed(String),
-    /// Nothing does any more.
+    /// The form for erased data subjects.
     Gone,
 }
 
-/// JSON with each marked value written as `write` says, of the value and whose it is.
+/// Replaces each marked value in JSON. `write` gets the value and the name of its data subject, and decides how it is written.
 pub(super) fn seal<E: From<serde_json::Error>>(
     json: &str,
     mut write: impl FnMut(&str, Option<&str>) -> Result<Written, E>,
@@ -42,7 +42,7 @@ pub(super) fn seal<E: From<serde_json::Error>>(
     while let Some(at) = rest.find(TO_SEAL) {
         let value = &rest[at + TO_SEAL.len()..];
         let (value, after) = value.split_at(length(value)?);
-        // An object with other members is none of ours: it only begins like one.
+        // An object with other members is not one of ours; it only begins like one.
         let Some((of, after)) = end_of_mark(after) else {
             sealed.push_str(&rest[..at + TO_SEAL.len()]);
             rest = &rest[at + TO_SEAL.len()..];
@@ -60,7 +60,7 @@ pub(super) fn seal<E: From<serde_json::Error>>(
     Ok(sealed)
 }
 
-/// A sealed value as it stands in JSON: its ciphertext, and whose it is.
+/// The JSON of a sealed value: its ciphertext, and the name of its data subject.
 pub(super) fn written(text: &str, of: Option<&str>) -> String {
     let mut written = String::with_capacity(OPENING.len() + text.len() + CLOSING.len());
     written.extend([OPENING, text]);
@@ -72,7 +72,7 @@ pub(super) fn written(text: &str, of: Option<&str>) -> String {
     written
 }
 
-/// Whose a marked value is, and what comes after it.
+/// Parses the rest of a marked value after the value itself: returns the name of its data subject, and the text after it.
 fn end_of_mark(after: &str) -> Option<(Option<&str>, &str)> {
     if let Some(after) = after.strip_prefix('}') {
         return Some((None, after));
@@ -82,16 +82,17 @@ fn end_of_mark(after: &str) -> Option<(Option<&str>, &str)> {
     is_name.then_some((Some(of), after))
 }
 
-/// Whether something in JSON is sealed.
+/// Whether JSON contains a sealed value.
 pub(super) fn is_sealed(json: &[u8]) -> bool {
-    // Texts of the log are UTF-8; what is none has nothing that we sealed.
+    // The log contains UTF-8 only; other bytes contain nothing that was sealed.
     str::from_utf8(json).is_ok_and(|json| json.contains(TO_OPEN))
 }
 
-/// JSON with each sealed value opened as `open` says, of its ciphertext and whose it is; what is not opened stays.
+/// Replaces each sealed value in JSON by what `open` returns for its ciphertext and the name of its data subject. `None` leaves the value
+/// sealed.
 ///
 /// # Errors
-/// When it is no text.
+/// If the JSON is not UTF-8.
 pub(super) fn open(json: &[u8], mut open: impl FnMut(&str, Option<&str>) -> Option<Vec<u8>>) -> Result<Bytes, Error> {
     let unreadable = |error: str::Utf8Error| Error::Corrupt(format!("a payload is no text: {error}"));
     let mut rest = str::from_utf8(json).map_err(unreadable)?;
@@ -103,7 +104,7 @@ pub(super) fn open(json: &[u8], mut open: impl FnMut(&str, Option<&str>) -> Opti
             let (text, of) = text.split_once(AT).map_or((text, None), |(text, of)| (text, Some(of)));
             Some((open(text, of)?, after))
         });
-        // What was sealed under another key, or is no more than looks like it, stays.
+        // Values under a key that is not available, and text that only looks like a sealed value, stay.
         let Some((clear, after)) = value else {
             opened.push_str(OPENING);
             rest = text;
@@ -116,7 +117,7 @@ pub(super) fn open(json: &[u8], mut open: impl FnMut(&str, Option<&str>) -> Opti
     Ok(opened.into())
 }
 
-/// How long the JSON value is that a text begins with.
+/// The length of the JSON value at the beginning of a text, in bytes.
 fn length(json: &str) -> serde_json::Result<usize> {
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<IgnoredAny>();
     values.next().transpose()?;

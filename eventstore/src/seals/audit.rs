@@ -1,4 +1,4 @@
-//! Holding a history against its seals, event by event.
+//! [`Audit`]: checks a history against its seals, event by event.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -9,58 +9,58 @@ use kernel::{Leaf, LeafHash, Position, Tree};
 use super::{Seal, SealedBy};
 use crate::backup::StoredEvent;
 
-/// A history that is not what was sealed: the first thing that is wrong with it.
+/// The first difference between a history and what was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// An event's bytes do not give the hash that its writer computed.
     Altered {
-        /// Which one it is in the history, from 1.
+        /// Its number in the history, from 1.
         number: u64,
-        /// Where it stands.
+        /// Its position.
         position: Position,
         /// The aggregate's type and id.
         stream: String,
         /// Its number in the stream.
         sequence: u64,
     },
-    /// An event is not the next one of its stream: one is missing, there twice, or elsewhere.
+    /// An event is not the next one of its stream: one is missing, duplicated or misplaced.
     OutOfStream {
-        /// Which one it is in the history, from 1.
+        /// Its number in the history, from 1.
         number: u64,
-        /// Where it stands.
+        /// Its position.
         position: Position,
         /// The aggregate's type and id.
         stream: String,
-        /// The number in the stream that comes next.
+        /// The expected number in the stream.
         expected: u64,
-        /// The one that it has.
+        /// The event's number in the stream.
         found: u64,
     },
-    /// A seal is not signed by a key that is trusted.
+    /// A seal is not signed by a trusted key.
     NotSigned {
-        /// How many events it is of.
+        /// The number of events that the seal covers.
         size: u64,
-        /// The key that it names.
+        /// The id of the key in the seal.
         key: String,
     },
-    /// A seal does not name the one before it: one was taken away, or put in.
+    /// A seal does not refer to the one before it: a seal was removed or inserted.
     NotNext {
-        /// How many events it is of.
+        /// The number of events that the seal covers.
         size: u64,
     },
-    /// The events up to a seal are not those that were sealed, though each of them fits its own hash: some were replaced, moved or taken out
-    /// together with their hashes.
+    /// The events up to a seal are not those that were sealed, although each of them matches its own hash: some were replaced, moved or
+    /// removed together with their hashes.
     Replaced {
-        /// So many events from the first on are those that were sealed.
+        /// How many events from the first on match a seal.
         intact: u64,
-        /// The seal is of so many.
+        /// The number of events that the seal covers.
         size: u64,
     },
-    /// The history ends before a seal does.
+    /// The history has fewer events than a seal covers.
     CutOff {
-        /// How many events there are.
+        /// The number of events.
         events: u64,
-        /// How many were sealed.
+        /// The number of events that the seal covers.
         size: u64,
     },
 }
@@ -100,45 +100,45 @@ impl fmt::Display for Finding {
 
 impl std::error::Error for Finding {}
 
-/// What a history comes to in which nothing is wrong.
+/// The result for a history without differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many events it has.
+    /// The number of events.
     pub events: u64,
-    /// Root of the tree over all of them.
+    /// The root of the tree over all of them.
     pub root: LeafHash,
-    /// How many seals were verified.
+    /// The number of verified seals.
     pub seals: u64,
-    /// The last of them; none: nothing was sealed.
+    /// The last of them; `None` if there are none.
     pub last: Option<Seal>,
 }
 
 impl Verdict {
-    /// How many events at the end are in no seal yet.
+    /// The number of events at the end that no seal covers yet.
     pub fn unsealed(&self) -> u64 {
         self.events - self.last.as_ref().map_or(0, |seal| seal.size)
     }
 }
 
-/// A history on its way past its seals. Takes seals before the events that they are of, both in order.
+/// A running check of a history. Seals have to be passed before the events that they cover; both in order.
 pub struct Audit {
     trusted: Vec<SealedBy>,
     tree: Tree,
-    /// Of each stream, by its hash, the version that it comes to.
+    /// The version of each stream so far, by the hash of its type and id.
     streams: HashMap<u64, u64>,
-    /// Not reached yet.
+    /// Seals that were passed, and whose last event was not reached yet.
     ahead: VecDeque<Seal>,
-    /// Seals that somebody kept elsewhere and that were not reached yet, by their size.
+    /// Seals that somebody kept outside the log and whose last event was not reached yet, by size.
     kept: BTreeMap<u64, Seal>,
-    /// The last one that was taken.
+    /// The last seal that was passed.
     known: Option<Seal>,
-    /// The last one that was reached.
+    /// The last seal whose last event was reached.
     reached: Option<Seal>,
     seals: u64,
 }
 
 impl Audit {
-    /// Begins before the first event. `trusted`: whose signatures count.
+    /// Begins before the first event. `trusted` are the keys whose signatures are accepted.
     pub fn new(trusted: Vec<SealedBy>) -> Self {
         Self {
             trusted,
@@ -152,20 +152,20 @@ impl Audit {
         }
     }
 
-    /// How many events are the most that a seal was taken of: more seals have to be taken before the events after them.
+    /// The number of events that the last passed seal covers. Before events beyond it are passed, the next seals have to be.
     pub fn sealed(&self) -> u64 {
         self.known.as_ref().map_or(0, |seal| seal.size)
     }
 
-    /// How many events were taken.
+    /// The number of events that were passed.
     pub fn events(&self) -> u64 {
         self.tree.size()
     }
 
-    /// Takes the next seal.
+    /// Passes the next seal.
     ///
     /// # Errors
-    /// When it is not signed by whom we trust, or does not follow on the one before it.
+    /// If it is not signed by a trusted key, or does not refer to the previous seal.
     pub fn seal(&mut self, seal: Seal) -> Result<(), Finding> {
         if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
             return Err(Finding::NotSigned { size: seal.size, key: seal.key });
@@ -179,11 +179,12 @@ impl Audit {
         Ok(())
     }
 
-    /// Requires that the history is also the one that this seal is of, which was kept elsewhere: before its last event is taken. All seals
-    /// of a log could be made anew by who has its tables and can have it sealed again; those that were given away could not.
+    /// Also requires that the history matches this seal, which was kept outside the log. It has to be passed before the last event that it
+    /// covers. An attacker with access to the tables and to the signing could replace all seals in a log, but not those that were given
+    /// away.
     ///
     /// # Errors
-    /// When it is not signed by whom we trust.
+    /// If it is not signed by a trusted key.
     pub fn keep(&mut self, seal: Seal) -> Result<(), Finding> {
         if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
             return Err(Finding::NotSigned { size: seal.size, key: seal.key });
@@ -192,10 +193,10 @@ impl Audit {
         Ok(())
     }
 
-    /// Takes the next event.
+    /// Passes the next event.
     ///
     /// # Errors
-    /// What is wrong with it, or with all up to a seal.
+    /// If it differs from what its writer wrote, or the events up to it differ from a seal.
     pub fn event(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<(), Finding> {
         let number = self.tree.size() + 1;
         let stream = || format!("{} {}", event.aggregate_type, event.aggregate_id);
@@ -228,10 +229,10 @@ impl Audit {
         Ok(())
     }
 
-    /// After the last event.
+    /// Ends after the last event.
     ///
     /// # Errors
-    /// When more was sealed.
+    /// If a seal covers more events.
     pub fn finish(self) -> Result<Verdict, Finding> {
         match self.ahead.front().or_else(|| self.kept.values().next()) {
             Some(seal) => Err(Finding::CutOff { events: self.tree.size(), size: seal.size }),

@@ -1,4 +1,4 @@
-//! The key that signs heads, and the public one by which anybody verifies them.
+//! The key pair for seals: [`SealKey`] signs, and anybody can verify with [`SealedBy`], the public key.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::Seal;
 
-/// What stands before the key in its DER form (RFC 8410): the algorithm, and a string of 256 bits.
+/// The prefix of an Ed25519 public key in DER form (RFC 8410): the algorithm, and the header of a bit string of 256 bits.
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// An Ed25519 key that signs. Never shown.
+/// An Ed25519 signing key, which `Debug` does not show.
 #[derive(Clone)]
 pub struct SealKey(KeyPair);
 
@@ -21,14 +21,14 @@ impl fmt::Debug for SealKey {
 }
 
 impl SealKey {
-    /// The key of this seed (RFC 8032): 64 hexadecimal digits. None when it is none.
+    /// Parses the seed of a key (RFC 8032): 64 hexadecimal digits. `None` if the text is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let mut seed = [0; 32];
         hex::decode_to_slice(text.trim(), &mut seed).ok()?;
         Some(Self(KeyPair::from_seed(Seed::new(seed))))
     }
 
-    /// Its public half.
+    /// Its public key.
     pub fn sealed_by(&self) -> SealedBy {
         SealedBy(self.0.pk)
     }
@@ -38,29 +38,29 @@ impl SealKey {
     }
 }
 
-/// A public key that seals are verified by.
+/// A public key with which seals are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedBy(PublicKey);
 
 impl SealedBy {
-    /// Its id: the first 16 hexadecimal digits of the key's SHA-256.
+    /// The first 16 hexadecimal digits of the key's SHA-256.
     pub fn id(&self) -> String {
         hex::encode(&Sha256::digest(*self.0)[..8])
     }
 
-    /// Whether it signed this seal.
+    /// Whether the seal has a valid signature of this key.
     pub fn has_signed(&self, seal: &Seal) -> bool {
         seal.key == self.id() && self.0.verify(seal.statement(), &Signature::new(seal.signature)).is_ok()
     }
 
-    /// As PEM (RFC 8410), as OpenSSL reads it.
+    /// The key as PEM (RFC 8410), which OpenSSL can read.
     pub fn to_pem(&self) -> String {
         let der = [&SPKI[..], &self.0[..]].concat();
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64(&der))
     }
 
-    /// The keys of a file: as [`to_pem`](Self::to_pem) writes them, one after the other, with whatever stands between them. None when one
-    /// can't be read, or there is none.
+    /// Parses the keys in a text: PEM blocks as [`to_pem`](Self::to_pem) writes them; other text between them is ignored. `None` if one is
+    /// invalid, or there is none.
     pub fn parse(text: &str) -> Option<Vec<Self>> {
         let mut keys = Vec::new();
         for block in text.split("-----BEGIN PUBLIC KEY-----").skip(1) {

@@ -1,4 +1,4 @@
-//! The tables: leaves as they stand in the log, trees, seals.
+//! Queries for seals: of leaf hashes in the log, of trees, and of seals.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ use crate::read::{columns, event, patiently};
 use crate::replay::{read_in_order, set_tenant};
 use crate::{Error, EventStore};
 
-/// Leaves of one transaction, and seals of one.
+/// The most leaves that are added, and heads that are signed, in one transaction.
 const LEAVES: i64 = 20_000;
 const SEALS: i64 = 500;
 
-/// Events of one page of a history.
+/// Events in one page of a history.
 const PAGE: i64 = 5_000;
 
-/// Seals of one page.
+/// Seals in one page.
 pub(crate) const SEALS_OF_A_PAGE: i64 = 1_000;
 
 const HISTORY: &str = concat!(
@@ -31,8 +31,8 @@ const HISTORY: &str = concat!(
     ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
 
-/// Trees that have grown since they were sealed last, with that seal. What is only arriving from another cell is sealed when it is whole, and
-/// what is on its way out there: a seal that the other cell does not get would be a second one that names the one before it.
+/// Trees that have grown since their last seal, with that seal. Tenants that are being moved are excluded until the move has ended, in both
+/// cells: a seal that the new cell does not get would have the same predecessor as another one that is signed there.
 const UNSEALED: &str = "SELECT t.tenant_id, t.size, t.peaks, s.size, s.root, s.sealed_at, s.key, s.previous, s.signature
      FROM log.trees t
      LEFT JOIN LATERAL (SELECT * FROM log.seals s WHERE s.tenant_id = t.tenant_id ORDER BY s.size DESC LIMIT 1) s ON true
@@ -48,14 +48,14 @@ const OF_TENANT: &str = "SELECT size, root, sealed_at, key, previous, signature 
 const LAST: &str = "SELECT size, root, sealed_at, key, previous, signature FROM log.seals
      WHERE tenant_id = $1 ORDER BY size DESC LIMIT 1";
 
-/// How far the trees have grown, and how far the log.
+/// The positions up to which the trees and the log have grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     pub(super) trees: Position,
     pub(super) log: Position,
 }
 
-/// Asks for both.
+/// Reads both positions.
 pub(super) async fn reach(connection: &mut PgConnection) -> Result<Reach, Error> {
     let row = sqlx::query("SELECT s.position, h.position FROM log.sealer s CROSS JOIN log.head h")
         .fetch_one(connection)
@@ -63,17 +63,17 @@ pub(super) async fn reach(connection: &mut PgConnection) -> Result<Reach, Error>
     Ok(Reach { trees: Position::from_i64(row.try_get(0)?), log: Position::from_i64(row.try_get(1)?) })
 }
 
-/// Up to where the trees have grown; until the transaction ends nobody else grows or signs, be it a sealer that has lost its lock and does
-/// not know yet: two seals must not name the same one before them.
+/// Locks the sealer's position until the transaction ends, and returns it. This excludes other sealers, also one that has lost its advisory
+/// lock without noticing yet: two seals must not have the same predecessor.
 pub(crate) async fn turn(connection: &mut PgConnection) -> Result<i64, Error> {
     Ok(sqlx::query_scalar("SELECT position FROM log.sealer FOR UPDATE").fetch_one(connection).await?)
 }
 
-/// Adds what the log has next to the trees of those whose it is; up to where.
+/// Adds the next events of the log to their tenants' trees. Returns the new position of the trees.
 pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Error> {
     let mut transaction = connection.begin().await?;
     let before = turn(&mut transaction).await?;
-    // Along `events_position`.
+    // Uses the index `events_position`.
     let rows = sqlx::query(
         "SELECT tenant_id, position, leaf_hash FROM log.events WHERE position > $1 ORDER BY position LIMIT $2",
     )
@@ -84,7 +84,7 @@ pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Erro
     let missing = |position: i64| {
         Error::Corrupt(format!("the log has no event at position {position}: nothing after it is sealed"))
     };
-    // Only asked while the log says that it goes on.
+    // Called only if the log's end is beyond the trees.
     if rows.is_empty() {
         return Err(missing(before + 1));
     }
@@ -128,7 +128,7 @@ pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Erro
     Ok(Position::from_i64(last))
 }
 
-/// Signs the heads of trees that have grown; of how many. To be called until there is none.
+/// Signs heads of trees that have grown. Returns the number of trees that were handled; to be called again until it is 0.
 pub(super) async fn sign(
     connection: &mut PgConnection,
     key: &SealKey,
@@ -145,11 +145,11 @@ pub(super) async fn sign(
             Some(_) => Some(seal(row, 3, (tenant, service))?),
             None => None,
         };
-        // A seal that came along from another cell may be of this head already.
+        // A seal that was moved here from another cell may cover this head already.
         if previous.as_ref().is_some_and(|previous| previous.size >= tree.size()) {
             continue;
         }
-        // No seal is signed before the one that it names.
+        // `sealed_at` never decreases from one seal to the next.
         let now = previous.as_ref().map_or(now, |previous| now.max(previous.sealed_at));
         seals.push(Seal::sign(key, (tenant, service), (tree.size(), tree.root()), previous.as_ref(), now));
     }
@@ -168,7 +168,7 @@ pub(super) async fn sign(
     Ok(rows.len())
 }
 
-/// Writes seals that are not there.
+/// Inserts new seals.
 pub(crate) async fn insert(connection: &mut PgConnection, seals: &[Seal]) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO log.seals (tenant_id, size, root, sealed_at, key, previous, signature)
@@ -193,7 +193,7 @@ fn tree(row: &PgRow) -> Result<Tree, Error> {
     resumed.ok_or_else(|| Error::Corrupt("a tenant's tree has not the peaks of its size".to_owned()))
 }
 
-/// A seal whose columns begin at `at` with its size.
+/// Reads a seal from the columns that begin at `at` with its size.
 fn seal(row: &PgRow, at: usize, (tenant, service): (Uuid, &str)) -> Result<Seal, Error> {
     let signature: &[u8] = row.try_get(at + 5)?;
     Ok(Seal {
@@ -208,7 +208,7 @@ fn seal(row: &PgRow, at: usize, (tenant, service): (Uuid, &str)) -> Result<Seal,
     })
 }
 
-/// A tenant's events after a position with the hashes that the log has for them, in order: a page; none: there is no more.
+/// A page of a tenant's events after a position, with their stored hashes, in order. Empty at the end.
 pub(super) async fn history(store: &EventStore, tenant: TenantId, after: Position) -> Result<Vec<StoredEvent>, Error> {
     patiently(|| async move {
         let mut transaction = store.readers().begin().await?;
@@ -222,7 +222,7 @@ pub(super) async fn history(store: &EventStore, tenant: TenantId, after: Positio
     .await
 }
 
-/// A tenant's seals of more than so many events, the smallest first: a page; none: there is no more.
+/// A page of a tenant's seals that cover more than `after` events, in order of size. Empty at the end.
 pub(super) async fn seals(store: &EventStore, tenant: TenantId, after: u64) -> Result<Vec<Seal>, Error> {
     patiently(|| async move {
         let mut transaction = store.readers().begin().await?;
@@ -235,7 +235,7 @@ pub(super) async fn seals(store: &EventStore, tenant: TenantId, after: u64) -> R
     .await
 }
 
-/// The same on a connection that may see them, of so many seals.
+/// As [`seals`], on a given connection that may read them, at most `limit` seals.
 pub(crate) async fn page(
     connection: &mut PgConnection,
     (tenant, service): (Uuid, &str),
@@ -247,10 +247,10 @@ pub(crate) async fn page(
     rows.iter().map(|row| seal(row, 0, (tenant, service))).collect()
 }
 
-/// A tenant's last seal; none: nothing of it was sealed.
+/// A tenant's last seal; `None`: there is none.
 ///
 /// # Errors
-/// When the log can't be read.
+/// If the log can't be read.
 pub async fn last_seal(store: &EventStore, tenant: TenantId) -> Result<Option<Seal>, Error> {
     patiently(|| async move {
         let mut transaction = store.readers().begin().await?;

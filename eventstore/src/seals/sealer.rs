@@ -1,4 +1,4 @@
-//! Follows the log and signs heads: one of a service at a time, of however many run.
+//! [`Sealer`]: follows the log and signs heads. One instance in a service is active.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::SealKey;
 use super::rows::{self, Reach};
 use crate::{Database, Error, Lock, LockKey, Role};
 
-/// How often the log is looked at, and heads are signed at most: within this time of an event its tree's head is signed (the maximum
-/// merge delay of RFC 6962), but for what a statement takes.
+/// The interval between rounds. A head that includes an event is signed within this time after it (the maximum merge delay of RFC 6962),
+/// plus the time that the statements take.
 const OFTEN: Duration = Duration::from_secs(1);
 
-/// How many events of the log are in no tree yet, and so in no signed head; whichever process seals, it looks each second.
+/// The number of events of the log that are in no tree yet, and so in no signed head, whichever process is the active sealer.
 pub async fn unsealed(database: &Database) -> Result<u64, Error> {
     let mut connection = database.options(Role::Seal).disable_statement_logging().connect().await?;
     let Reach { trees, log } = rows::reach(&mut connection).await?;
@@ -26,14 +26,14 @@ pub async fn unsealed(database: &Database) -> Result<u64, Error> {
     Ok(log.0.saturating_sub(trees.0))
 }
 
-/// What a sealer is about.
+/// The state of a sealer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealerState {
-    /// It follows the log, or another one of the service does.
+    /// It follows the log, or another instance in the service does.
     Fine,
-    /// It can't go on; it tries again by itself.
+    /// It has failed, and retries.
     Waiting {
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
 }
@@ -48,7 +48,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer that signs with this key; nothing happens before [`run`](Self::run).
+    /// A sealer that signs with this key. It does nothing before [`run`](Self::run).
     pub fn new(database: &Database, key: SealKey, clock: Arc<dyn Clock>) -> Self {
         metrics::describe_gauge!("inopsio_seal_lag_events", "Events of the log that are in no signed head yet");
         metrics::describe_counter!("inopsio_seals_total", "Signed heads of tenants' trees");
@@ -56,12 +56,12 @@ impl Sealer {
         Self { database: database.clone(), key, clock, state: watch::channel(SealerState::Fine).0, lag }
     }
 
-    /// How it is doing, now and later.
+    /// The current state, and its changes.
     pub fn state(&self) -> watch::Receiver<SealerState> {
         self.state.subscribe()
     }
 
-    /// Runs until `shutdown`. The database may come and go meanwhile.
+    /// Runs until `shutdown`. It survives outages of the database.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(&self.database, Role::Seal, LockKey::Sealer);
         while !shutdown.is_cancelled() {
@@ -81,14 +81,14 @@ impl Sealer {
                 Err(error) => Err(error),
             };
             self.report(ended.err());
-            // Whoever is active from now on says how far it is.
+            // The active instance reports the lag; a stale value must not remain here.
             self.lag.set(0.0);
             shutdown.run_until_cancelled(tokio::time::sleep(OFTEN)).await;
         }
         lock.release().await;
     }
 
-    /// Grows trees and signs heads until something goes wrong.
+    /// Extends trees and signs heads until an error occurs.
     async fn follow(&self) -> Error {
         let service = self.database.service;
         let mut connection = match self.database.options(Role::Seal).disable_statement_logging().connect().await {
@@ -110,7 +110,7 @@ impl Sealer {
     async fn round(&self, connection: &mut PgConnection, service: Service) -> Result<(), Error> {
         let Reach { mut trees, log } = rows::reach(connection).await?;
         self.lag.set(log.0.saturating_sub(trees.0) as f64);
-        // A log that was not sealed before has a long way to go; its heads are signed at its end.
+        // When a log is sealed for the first time, this takes long; heads are signed when the trees have reached its end.
         while trees < log {
             trees = rows::grow(connection).await?;
             self.lag.set(log.0.saturating_sub(trees.0) as f64);

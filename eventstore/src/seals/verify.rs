@@ -1,4 +1,4 @@
-//! Going through a tenant's history in the log, past its seals.
+//! Verification of a tenant's history in the log against its seals.
 
 use kernel::{Position, TenantId};
 
@@ -6,19 +6,19 @@ use super::{Audit, Finding, Seal, SealedBy, Verdict, rows};
 use crate::backup::StoredEvent;
 use crate::{Error, EventStore};
 
-/// What is gone past on the way through a history.
+/// What [`verify`] reads, for its observer.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
-    /// A seal: its events come later.
+    /// A seal; the events that it covers come later.
     Seal(&'a Seal),
-    /// An event, and which one it is, from 1.
+    /// An event, and its number in the history, from 1.
     Event(u64, &'a StoredEvent),
 }
 
-/// Why a history was not gone through to its end.
+/// Why a verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// It is not what was sealed.
+    /// The history differs from what was sealed.
     #[error(transparent)]
     Found(#[from] Finding),
     /// The log can't be read.
@@ -26,11 +26,11 @@ pub enum AuditError {
     Log(#[from] Error),
 }
 
-/// Holds each event of a tenant against its hash, its stream and the seals that there are when this begins, and shows each to `see`, seals
-/// before their events. `kept`: seals that somebody has from before, of which the history has to be, too.
+/// Checks each event of a tenant against its hash, its stream and the seals that exist when this begins, and calls `see` for each seal and
+/// event, seals before their events. `kept` are seals that somebody kept outside the log; the history has to match them, too.
 ///
 /// # Errors
-/// With the first thing that is wrong; when the log can't be read.
+/// The first difference; if the log can't be read.
 pub async fn verify(
     store: &EventStore,
     tenant: TenantId,
@@ -42,7 +42,7 @@ pub async fn verify(
     for seal in kept {
         audit.keep(seal.clone())?;
     }
-    // What is sealed meanwhile is for the next time: its events may not be among those that are read here.
+    // Seals that are signed meanwhile are ignored: their events may not be among those that are read here.
     let until = rows::last_seal(store, tenant).await?.map_or(0, |seal| seal.size);
     let mut after = Position::START;
     loop {
@@ -60,7 +60,7 @@ pub async fn verify(
     Ok(audit.finish()?)
 }
 
-/// Takes seals until one is of so many events, or more.
+/// Passes seals until one covers at least this many events.
 async fn take_seals(
     store: &EventStore,
     tenant: TenantId,

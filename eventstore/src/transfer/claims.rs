@@ -1,4 +1,4 @@
-//! A tenant's claims, the keys of persons among them, from one cell to the other.
+//! Moves a tenant's claims, including the data subjects' keys, to the other cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use super::{ROWS, Result, Transfer};
 use crate::backup::snapshot::claim;
 use crate::backup::{StoredClaim, write};
 
-/// Claims of a tenant.
+/// A set of claims of one tenant.
 type Claims = BTreeSet<StoredClaim>;
 
 impl Transfer {
-    /// Makes all claims in the new cell those of the old one, page by page.
+    /// Makes the claims in the new cell equal to those of the old one, page by page.
     pub(super) async fn all_claims(&mut self) -> Result<()> {
         let mut kinds = kinds_of(&mut self.from.connection, self.tenant).await?;
         kinds.extend(kinds_of(&mut self.to.connection, self.tenant).await?);
@@ -22,7 +22,7 @@ impl Transfer {
             let mut after = Vec::new();
             loop {
                 let here = page(&mut self.from.connection, self.tenant, &kind, &after).await?;
-                // The last page is as long as what is left there.
+                // The last page has no upper bound: it covers all remaining claims of the new cell.
                 let to = (here.len() == ROWS).then(|| here.last().map(|claim| claim.key.to_vec())).flatten();
                 let there = between(&mut self.to.connection, self.tenant, &kind, &after, to.as_deref()).await?;
                 self.claims_become(&here, &there).await?;
@@ -35,13 +35,13 @@ impl Transfer {
         Ok(())
     }
 
-    /// The same for those that were touched.
+    /// As [`all_claims`](Self::all_claims), for the changed claims only.
     pub(super) async fn touched_claims(&mut self) -> Result<()> {
         let (here, there) = self.both_claims().await?;
         self.claims_become(&here, &there).await
     }
 
-    /// A claim that the last round looked at and that is not the same on both sides.
+    /// A claim of the last round that differs between the two sides, if there is one.
     pub(super) async fn untrue_claim(&mut self) -> Result<Option<String>> {
         let (here, there) = self.both_claims().await?;
         let untrue = here.symmetric_difference(&there).next();
@@ -93,7 +93,7 @@ async fn kinds_of(connection: &mut PgConnection, tenant: TenantId) -> Result<BTr
     Ok(kinds.fetch_all(connection).await?.into_iter().collect())
 }
 
-/// The next claims of a kind after a key, along the primary key.
+/// The next page of claims of a kind after a key, along the primary key.
 async fn page(connection: &mut PgConnection, tenant: TenantId, kind: &str, after: &[u8]) -> Result<Claims> {
     let rows = sqlx::query(
         "SELECT tenant_id, kind, key, holder FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4",
@@ -107,7 +107,7 @@ async fn page(connection: &mut PgConnection, tenant: TenantId, kind: &str, after
     Ok(rows.iter().map(claim).collect::<std::result::Result<_, _>>()?)
 }
 
-/// Those after a key, up to another one; none: to the end.
+/// The claims after a key up to another one; `None`: to the end.
 async fn between(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -128,7 +128,7 @@ async fn between(
     Ok(rows.iter().map(claim).collect::<std::result::Result<_, _>>()?)
 }
 
-/// Those of these kinds and keys.
+/// The claims with these kinds and keys.
 async fn these(connection: &mut PgConnection, tenant: TenantId, keys: &[(String, Vec<u8>)]) -> Result<Claims> {
     let rows = sqlx::query(
         "SELECT c.tenant_id, c.kind, c.key, c.holder

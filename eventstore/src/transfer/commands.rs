@@ -1,4 +1,4 @@
-//! A tenant's commands with their answers, from one cell to the other.
+//! Moves a tenant's commands with their answers to the other cell.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ macro_rules! columns {
 }
 
 impl Transfer {
-    /// Copies the commands up to a position that the new cell has not.
+    /// Copies the commands up to a position that the new cell lacks.
     ///
-    /// There is no index by position: the tenant's commands are gone through, and the new cell's counted.
+    /// There is no index by position: this reads all of the tenant's commands, and counts those in the new cell.
     pub(super) async fn all_commands(&mut self, end: Position) -> Result<()> {
         let (tenant, mut count) = (self.tenant, 0);
         let mut chunk: Vec<StoredAnswer> = Vec::new();
@@ -51,7 +51,8 @@ impl Transfer {
         Err(TransferError::Differs { service: self.service, what: format!("{count} commands are {counted}") })
     }
 
-    /// The same for those that were touched. What stands after what was copied waits for the next round.
+    /// As [`all_commands`](Self::all_commands), for the changed commands only. Commands whose events were not copied yet are left for the
+    /// next round.
     pub(super) async fn touched_commands(&mut self, end: Position) -> Result<()> {
         self.touched.commands.append(&mut self.later);
         let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
@@ -68,7 +69,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// A command that the last round looked at and that is not the same on both sides.
+    /// A command of the last round that differs between the two sides, if there is one.
     pub(super) async fn untrue_command(&mut self) -> Result<Option<String>> {
         let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
         for ids in touched.chunks(ROWS) {
@@ -90,7 +91,7 @@ async fn these(connection: &mut PgConnection, tenant: TenantId, ids: &[String]) 
     let rows = sqlx::query(concat!(
         "SELECT ",
         columns!(),
-        // One by one along the primary key, however few or many the planner takes them for.
+        // Forces one primary key lookup for each id, whatever the planner estimates.
         " FROM unnest($2::text[]) AS k (id)
           CROSS JOIN LATERAL (SELECT * FROM log.commands WHERE tenant_id = $1 AND command_id = k.id OFFSET 0) c"
     ))

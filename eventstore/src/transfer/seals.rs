@@ -1,4 +1,4 @@
-//! The seals of a tenant's history, from one cell to the other: they say nothing of positions, so they hold there as they are.
+//! Moves the seals of a tenant's history to the other cell. They contain no positions, so they are valid there unchanged.
 
 use sqlx::Connection;
 
@@ -6,11 +6,11 @@ use super::{Result, Transfer};
 use crate::seals::rows;
 
 impl Transfer {
-    /// Copies those that the new cell has not. While the tenant is arriving nobody signs there, and once it is paused nobody does here: so
-    /// the last round brings all there are.
+    /// Copies the seals that the new cell lacks. Nothing is sealed in the new cell while the tenant is arriving, and nothing in the old one
+    /// once it is paused: so the last round copies all that will exist.
     pub(super) async fn seals(&mut self) -> Result<()> {
         let (tenant, service) = (self.tenant.uuid(), self.service.name());
-        // Whoever was signing when the tenant was paused is done then.
+        // Waits for a signing transaction that began before the pause.
         let mut signing = self.from.connection.begin().await?;
         rows::turn(&mut signing).await?;
         signing.commit().await?;

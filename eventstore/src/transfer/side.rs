@@ -1,4 +1,4 @@
-//! One side of a move: a tenant's history in one database, as far as it was read.
+//! [`Side`]: one side of a move, that is, a tenant's history in one database, as far as it was read.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,19 +20,20 @@ const EVENTS: &str = concat!(
     ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4"
 );
 
-/// A side, and what was read of it.
+/// One database of a move, and the state of reading it.
 pub(super) struct Side {
     pub(super) connection: PgConnection,
     tree: Tree,
-    /// Of each event its position: 8 bytes an event.
+    /// The position of each event: 8 bytes for each.
     pub(super) places: Vec<Position>,
-    /// Of each stream, by its hash, the version that it comes to.
+    /// The version of each stream so far, by the hash of its type and id.
     pub(super) streams: HashMap<u64, u64>,
 }
 
 impl Side {
     pub(super) async fn connect(service: Service, options: &PgConnectOptions) -> Result<Self> {
-        // Along the index of the tenant's positions: see replay; and never through a whole table, whose rows are everybody's.
+        // Forces scans of the index on the tenant's positions (see `replay::read_in_order`), and never scans the whole table, which has the
+        // rows of all tenants.
         let options = options.clone().options([
             ("enable_bitmapscan", "off"),
             ("enable_seqscan", "off"),
@@ -40,7 +41,7 @@ impl Side {
             ("jit", "off"),
         ]);
         let mut connection = connect(&options).await?;
-        // Of what moves need, the migrations made the table of seals last.
+        // Of the tables that moves need, the migrations create `log.seals` last.
         let row = sqlx::query(
             "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.seals') IS NOT NULL
              FROM pg_roles WHERE rolname = current_user",
@@ -56,7 +57,7 @@ impl Side {
         Ok(Self { connection, tree: Tree::new(), places: Vec::new(), streams: HashMap::new() })
     }
 
-    /// The next events up to a position, at most so many. Each must be what its writer wrote, and the next of its stream.
+    /// Reads the next events up to a position, at most `limit`. Checks that each is what its writer wrote, and the next one of its stream.
     pub(super) async fn read(&mut self, tenant: TenantId, to: Position, limit: i64) -> Result<Vec<StoredEvent>> {
         let rows = sqlx::query(EVENTS)
             .bind(tenant.uuid())
@@ -105,13 +106,13 @@ impl Side {
     }
 }
 
-/// The place there of what stands here at a position, or is the last before it.
+/// The position on the other side of the event that has the position `old` on this side, or of the last event before it.
 pub(super) fn place(here: &[Position], there: &[Position], old: Position) -> Position {
     let index = here.partition_point(|place| *place <= old).checked_sub(1);
     index.and_then(|index| there.get(index)).copied().unwrap_or_default()
 }
 
-/// A command as it stands there.
+/// A command with the positions of the other side.
 pub(super) fn command(here: &[Position], there: &[Position], row: StoredAnswer) -> StoredAnswer {
     StoredAnswer { first: place(here, there, row.first), last: place(here, there, row.last), ..row }
 }

@@ -1,4 +1,4 @@
-//! What stands beside the log, row by row, and the moment at which the tenant lives in its new cell.
+//! [`Opening`]: copies the tables next to the log row by row, in the transaction that opens the tenant in its new cell.
 
 use futures::TryStreamExt;
 use kernel::{Position, TenantId};
@@ -10,10 +10,10 @@ use super::{Result, Transfer, side};
 use crate::Error;
 use crate::backup::write;
 
-/// Bytes of one statement.
+/// The size of one insert statement, in bytes.
 const BYTES: usize = 4 << 20;
 
-/// The transaction in which a tenant comes to live in its new cell.
+/// The transaction that makes the new cell the tenant's cell.
 pub struct Opening<'a> {
     tenant: TenantId,
     old: &'a mut PgConnection,
@@ -26,42 +26,42 @@ impl<'a> Opening<'a> {
     pub(super) async fn begin(transfer: &'a mut Transfer) -> Result<Self> {
         let Transfer { tenant, from, to, .. } = transfer;
         let mut transaction = to.connection.begin().await?;
-        // Nobody waits for it but vacuum, and the tenant: that it is let in is for whoever comes again.
+        // Only vacuum and the tenant wait for this transaction. If it times out, repeating the move opens the tenant.
         transaction.execute("SET LOCAL idle_in_transaction_session_timeout = '1min'").await?;
         Ok(Self { tenant: *tenant, old: &mut from.connection, transaction, here: &from.places, there: &to.places })
     }
 
-    /// The transaction, which is in the new cell.
+    /// The transaction, in the new cell.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
 
-    /// Whose it is.
+    /// The tenant that is moved.
     pub fn tenant(&self) -> TenantId {
         self.tenant
     }
 
-    /// Where the tenant's last event stands in the new cell; 0: it has none.
+    /// The position of the tenant's last event in the new cell; 0 if there is none.
     pub fn last(&self) -> Position {
         self.there.last().copied().unwrap_or_default()
     }
 
-    /// The position in the new cell of an event of the old one, or of the last one before it.
+    /// The position in the new cell that corresponds to a position in the old one: that of the same event, or of the last one before it.
     pub fn position(&self, old: Position) -> Position {
         side::place(self.here, self.there, old)
     }
 
-    /// The position in the old cell up to which its history is here.
+    /// The position in the old cell up to which the history was copied.
     pub fn copied_to(&self) -> Position {
         self.here.last().copied().unwrap_or_default()
     }
 
-    /// The old cell's database.
+    /// The connection to the old cell's database.
     pub fn old(&mut self) -> &mut PgConnection {
         self.old
     }
 
-    /// Notes that the tenant's read models here are not what its history makes of them: they are to be built anew before it is let in.
+    /// Records that the tenant's read models in the new cell do not match its history: they have to be rebuilt before the tenant is opened.
     pub async fn to_be_built_anew(&mut self) -> Result<()> {
         sqlx::query("UPDATE log.closed SET purged = true WHERE tenant_id = $1")
             .bind(self.tenant.uuid())
@@ -70,8 +70,9 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Makes the tenant's rows of a table those that the old cell has. `positions` are columns with positions of the old log; `change`
-    /// may alter a row on its way, as the old cell has it, and says whether it goes along. How many rows there are.
+    /// Replaces the tenant's rows of a table in the new cell by those of the old cell. `positions` are the columns that contain positions
+    /// of the old log, which are translated. `change` may modify a row (as it is in the old cell), and returns whether to copy it. Returns
+    /// the number of copied rows.
     pub async fn table(
         &mut self,
         table: &str,
@@ -113,13 +114,13 @@ impl<'a> Opening<'a> {
         Ok(count)
     }
 
-    /// Keeps what was taken along so far; the tenant is not let in yet.
+    /// Commits the copied tables without opening the tenant.
     pub async fn keep(self) -> Result<()> {
         self.transaction.commit().await?;
         Ok(())
     }
 
-    /// From now on the tenant writes here.
+    /// Commits, and opens the tenant for writes in the new cell.
     pub async fn finish(mut self) -> Result<()> {
         sqlx::query("DELETE FROM log.closed WHERE tenant_id = $1")
             .bind(self.tenant.uuid())

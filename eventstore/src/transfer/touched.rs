@@ -1,5 +1,5 @@
-//! What is touched in the old cell while a tenant's history is copied: triggers note it, for that tenant alone, as long as it is on its
-//! way. So a round reads what changed since the last one, however much there is.
+//! Change capture in the old cell while a tenant's history is copied: triggers for this tenant record its changed claims and commands. So
+//! each round reads only the changes since the last one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use sqlx::postgres::PgConnection;
 
 use crate::{Error, LockRetry};
 
-/// Everybody writes to the tables that get or lose a trigger: appends may wait only for this long behind that.
+/// All tenants write to the tables on which triggers are created and dropped: their appends may wait only this long for it.
 const LOCKS: LockRetry =
     LockRetry { timeout: Duration::from_millis(50), attempts: 50, pause: Duration::from_millis(100) };
 
-/// What was touched.
+/// Changed claims and commands.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     /// Claims, by kind and key.
@@ -29,7 +29,7 @@ impl Touched {
     }
 }
 
-/// The names of a tenant's triggers, and what they are on.
+/// A tenant's triggers: name, table, operation, and the row variable.
 fn triggers(tenant: TenantId) -> [(String, &'static str, &'static str, &'static str); 3] {
     let name = |what: &str| format!("moving_{}_{what}", tenant.uuid().simple());
     [
@@ -39,7 +39,7 @@ fn triggers(tenant: TenantId) -> [(String, &'static str, &'static str, &'static 
     ]
 }
 
-/// From now on everything is noted. What was noted before is not asked for: all is to be read once after this.
+/// Starts recording changes. Changes that were recorded earlier are discarded: the caller reads everything once after this.
 pub(super) async fn note(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
     for (name, table, when, row) in triggers(tenant) {
         let function = if table == "log.commands" { "log.touch_command" } else { "log.touch_claim" };
@@ -55,7 +55,7 @@ pub(super) async fn note(connection: &mut PgConnection, tenant: TenantId) -> Res
     Ok(())
 }
 
-/// What was touched since this was asked last.
+/// Returns and clears the recorded changes.
 pub(super) async fn take(connection: &mut PgConnection, tenant: TenantId) -> Result<Touched, Error> {
     let rows = sqlx::query("DELETE FROM log.touched WHERE tenant_id = $1 RETURNING kind, key, command_id")
         .bind(tenant.uuid())
@@ -71,7 +71,7 @@ pub(super) async fn take(connection: &mut PgConnection, tenant: TenantId) -> Res
     Ok(touched)
 }
 
-/// Nothing is noted any more.
+/// Stops recording changes.
 pub(super) async fn forget(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
     for (name, table, ..) in triggers(tenant) {
         if is_there(connection, &name).await? {
@@ -87,7 +87,7 @@ async fn is_there(connection: &mut PgConnection, name: &str) -> Result<bool, Err
     Ok(asked.fetch_one(connection).await?)
 }
 
-/// Changes a table that everybody writes to, without letting them wait for longer than a moment.
+/// Alters a table to which all tenants write, without blocking them for longer than a moment.
 async fn alter(connection: &mut PgConnection, statement: &str) -> Result<(), Error> {
     if LOCKS.execute(connection, "what notes changes of a tenant that moves", statement).await? {
         return Ok(());
