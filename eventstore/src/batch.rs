@@ -11,10 +11,10 @@ use crate::Settings;
 use crate::append::{Append, Appended, AskedJob, ClaimAct, Error};
 
 /// An append with more events is bulk: it is never in one batch with small ones.
-const BULK: usize = 50;
+const MAX_SMALL_EVENTS: usize = 50;
 
 /// An append whose caller waits for the result.
-pub(crate) struct Waiting {
+pub(crate) struct PendingAppend {
     pub(crate) append: Append,
     /// Jobs to enqueue in the same transaction.
     pub(crate) jobs: Vec<AskedJob>,
@@ -22,9 +22,9 @@ pub(crate) struct Waiting {
     pub(crate) since: Instant,
     pub(crate) events: usize,
     bytes: usize,
-    touched: Vec<(Key, Touch)>,
+    accesses: Vec<(Key, Access)>,
     /// Its share of the limit on waiting bytes; released when it is answered.
-    room: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The hash of a stream, command id or claim. A collision only makes one append wait for the other unnecessarily.
@@ -32,7 +32,7 @@ type Key = u64;
 
 /// How an append accesses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touch {
+enum Access {
     /// It changes the key, or depends on it not being changed.
     Exclusive,
     /// It marks a claim. Marks do not conflict with each other.
@@ -44,7 +44,7 @@ enum Touch {
     Version,
 }
 
-impl Waiting {
+impl PendingAppend {
     /// An append that passed its validation.
     pub(crate) fn new(append: Append, jobs: Vec<AskedJob>, answer: oneshot::Sender<Result<Appended, Error>>) -> Self {
         let events = append.streams.iter().map(|stream| stream.events.len()).sum();
@@ -56,8 +56,8 @@ impl Waiting {
                 .map(|event| event.payload.len() + event.metadata.len())
                 .sum::<usize>()
             + jobs.iter().map(|job| job.arguments.len()).sum::<usize>();
-        let touched = touched(&append);
-        Self { append, jobs, answer, since: Instant::now(), events, bytes, touched, room: None }
+        let accesses = accesses(&append);
+        Self { append, jobs, answer, since: Instant::now(), events, bytes, accesses, permit: None }
     }
 
     /// The size of its payloads, metadata, jobs' arguments and answer, in bytes.
@@ -66,17 +66,17 @@ impl Waiting {
     }
 
     /// Attaches its share of the limit on waiting bytes.
-    pub(crate) fn keep(&mut self, room: OwnedSemaphorePermit) {
-        self.room = Some(room);
+    pub(crate) fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.permit = Some(permit);
     }
 
     /// Whether writing it takes so long that small appends should not wait for it.
     pub(crate) const fn is_bulk(&self) -> bool {
-        self.events > BULK
+        self.events > MAX_SMALL_EVENTS
     }
 
     /// Whether its caller has stopped waiting.
-    pub(crate) fn is_forsaken(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.answer.is_closed()
     }
 
@@ -86,7 +86,7 @@ impl Waiting {
     }
 }
 
-fn touched(append: &Append) -> Vec<(Key, Touch)> {
+fn accesses(append: &Append) -> Vec<(Key, Access)> {
     fn key(parts: impl Hash) -> Key {
         let mut hasher = DefaultHasher::new();
         parts.hash(&mut hasher);
@@ -94,18 +94,18 @@ fn touched(append: &Append) -> Vec<(Key, Touch)> {
     }
     let tenant = append.tenant;
     let mut keys = Vec::with_capacity(1 + append.streams.len() + append.claims.len());
-    keys.push((key((tenant, "command", &append.command.id)), Touch::Exclusive));
+    keys.push((key((tenant, "command", &append.command.id)), Access::Exclusive));
     for stream in &append.streams {
-        let touch = if stream.events.is_empty() { Touch::Version } else { Touch::Exclusive };
-        keys.push((key((tenant, "stream", stream.aggregate_type, &stream.aggregate_id)), touch));
+        let access = if stream.events.is_empty() { Access::Version } else { Access::Exclusive };
+        keys.push((key((tenant, "stream", stream.aggregate_type, &stream.aggregate_id)), access));
     }
     for claim in &append.claims {
-        let touch = match claim.act {
-            ClaimAct::Take | ClaimAct::Release => Touch::Exclusive,
-            ClaimAct::Mark => Touch::Mark,
-            ClaimAct::Absent => Touch::Absent,
+        let access = match claim.act {
+            ClaimAct::Take | ClaimAct::Release => Access::Exclusive,
+            ClaimAct::Mark => Access::Mark,
+            ClaimAct::Absent => Access::Absent,
         };
-        keys.push((key((tenant, "claim", claim.kind, claim.key)), touch));
+        keys.push((key((tenant, "claim", claim.kind, claim.key)), access));
     }
     keys
 }
@@ -113,12 +113,12 @@ fn touched(append: &Append) -> Vec<(Key, Touch)> {
 /// Appends that are sent in one statement. No two of them access the same stream, command id or claim in conflicting ways.
 pub(crate) struct Batch {
     pub(crate) recorded_at: DateTime<Utc>,
-    pub(crate) appends: Vec<Waiting>,
+    pub(crate) appends: Vec<PendingAppend>,
     /// One leaf hash for each event, in the order of the appends, their streams and events.
     pub(crate) leaves: Vec<LeafHash>,
     events: usize,
     bytes: usize,
-    touched: std::collections::HashMap<Key, Touch>,
+    accesses: std::collections::HashMap<Key, Access>,
 }
 
 impl Batch {
@@ -130,7 +130,7 @@ impl Batch {
             leaves: Vec::new(),
             events: 0,
             bytes: 0,
-            touched: std::collections::HashMap::new(),
+            accesses: std::collections::HashMap::new(),
         }
     }
 
@@ -149,33 +149,33 @@ impl Batch {
     }
 
     /// Whether an append may join. An empty batch admits any.
-    pub(crate) fn admits(&self, waiting: &Waiting, settings: &Settings) -> bool {
+    pub(crate) fn admits(&self, pending: &PendingAppend, settings: &Settings) -> bool {
         self.appends.is_empty()
-            || (self.appends[0].is_bulk() == waiting.is_bulk()
+            || (self.appends[0].is_bulk() == pending.is_bulk()
                 && self.appends.len() < settings.batch_appends
-                && self.events + waiting.events <= settings.batch_events
-                && self.bytes + waiting.bytes <= settings.batch_bytes
-                && !waiting.touched.iter().any(|(key, touch)| self.disturbs(*key, *touch)))
+                && self.events + pending.events <= settings.batch_events
+                && self.bytes + pending.bytes <= settings.batch_bytes
+                && !pending.accesses.iter().any(|(key, access)| self.conflicts(*key, *access)))
     }
 
     /// Whether a small append may join, as far as the limits are concerned.
     pub(crate) fn has_room(&self, settings: &Settings) -> bool {
-        !self.appends.first().is_some_and(Waiting::is_bulk)
+        !self.appends.first().is_some_and(PendingAppend::is_bulk)
             && self.appends.len() < settings.batch_appends
             && self.events < settings.batch_events
             && self.bytes < settings.batch_bytes
     }
 
-    fn disturbs(&self, key: Key, touch: Touch) -> bool {
-        self.touched.get(&key).is_some_and(|here| *here != touch || touch == Touch::Exclusive)
+    fn conflicts(&self, key: Key, access: Access) -> bool {
+        self.accesses.get(&key).is_some_and(|here| *here != access || access == Access::Exclusive)
     }
 
     /// Adds an append that [`admits`](Self::admits) allowed. Its leaf hashes are computed here, while another batch is in flight.
-    pub(crate) fn push(&mut self, waiting: Waiting) {
-        for stream in &waiting.append.streams {
+    pub(crate) fn push(&mut self, pending: PendingAppend) {
+        for stream in &pending.append.streams {
             for (sequence, event) in (stream.expected + 1..).zip(&stream.events) {
                 let leaf = Leaf {
-                    tenant: waiting.append.tenant,
+                    tenant: pending.append.tenant,
                     aggregate_type: stream.aggregate_type,
                     aggregate_id: &stream.aggregate_id,
                     sequence,
@@ -190,19 +190,19 @@ impl Batch {
                 self.leaves.push(leaf.hash());
             }
         }
-        self.events += waiting.events;
-        self.bytes += waiting.bytes;
-        self.touched.extend(waiting.touched.iter().copied());
-        self.appends.push(waiting);
+        self.events += pending.events;
+        self.bytes += pending.bytes;
+        self.accesses.extend(pending.accesses.iter().copied());
+        self.appends.push(pending);
     }
 
     /// The same appends with another `recorded_at`.
-    pub(crate) fn at(self, recorded_at: DateTime<Utc>) -> Self {
+    pub(crate) fn with_recorded_at(self, recorded_at: DateTime<Utc>) -> Self {
         Self::of(self.appends, recorded_at)
     }
 
     /// Splits off the appends that `taken` selects. Returns them and a batch of the rest.
-    pub(crate) fn divide(self, taken: impl Fn(&Waiting) -> bool) -> (Vec<Waiting>, Self) {
+    pub(crate) fn split_off(self, taken: impl Fn(&PendingAppend) -> bool) -> (Vec<PendingAppend>, Self) {
         if !self.appends.iter().any(&taken) {
             return (Vec::new(), self);
         }
@@ -211,15 +211,15 @@ impl Batch {
     }
 
     /// Splits a batch of more than one append into two halves.
-    pub(crate) fn halves(mut self) -> (Self, Self) {
+    pub(crate) fn split_in_half(mut self) -> (Self, Self) {
         let rest = self.appends.split_off(self.appends.len() / 2);
         (Self::of(self.appends, self.recorded_at), Self::of(rest, self.recorded_at))
     }
 
-    fn of(appends: Vec<Waiting>, recorded_at: DateTime<Utc>) -> Self {
+    fn of(appends: Vec<PendingAppend>, recorded_at: DateTime<Utc>) -> Self {
         let mut batch = Self::new(recorded_at);
-        for waiting in appends {
-            batch.push(waiting);
+        for pending in appends {
+            batch.push(pending);
         }
         batch
     }
@@ -234,7 +234,7 @@ mod tests {
 
     /// An append that requires a role to be at a version, or adds an event to it.
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
-    fn append(command: &str, expected: u64, events: usize) -> Waiting {
+    fn append(command: &str, expected: u64, events: usize) -> PendingAppend {
         let event = NewEvent {
             event_id: Uuid::nil(),
             event_type: "demo.role.changed",
@@ -254,7 +254,7 @@ mod tests {
             }],
             claims: Vec::new(),
         };
-        Waiting::new(append, Vec::new(), oneshot::channel().0)
+        PendingAppend::new(append, Vec::new(), oneshot::channel().0)
     }
 
     #[test]

@@ -11,16 +11,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appended, Error};
-use crate::batch::{Batch, Waiting};
-use crate::lane::{Lane, Undone};
+use crate::append_connection::{AppendConnection, NoResult};
+use crate::batch::{Batch, PendingAppend};
+use crate::channels::Page;
 use crate::meters::Meters;
-use crate::passing::Page;
 use crate::queue::Queue;
-use crate::statement::{NotWritten, Verdict};
+use crate::statement::{NotWritten, Outcome};
 use crate::{Settings, closed};
 
 /// How long the appends of a tenant that was found closed are refused without asking the database again.
-const CLOSED: Duration = Duration::from_millis(100);
+const CLOSED_TTL: Duration = Duration::from_millis(100);
 
 /// Takes appends from the queue and commits them in batches.
 pub(crate) struct Committer {
@@ -28,7 +28,7 @@ pub(crate) struct Committer {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) appended: watch::Sender<Position>,
-    pub(crate) passing: broadcast::Sender<Page>,
+    pub(crate) pages: broadcast::Sender<Page>,
     pub(crate) meters: Meters,
     pub(crate) closing: CancellationToken,
 }
@@ -41,30 +41,30 @@ impl Drop for Committer {
 }
 
 /// The batch that is being collected while another one is in flight.
-struct Next {
+struct NextBatch {
     batch: Batch,
     /// Appends that could not join the batch, in order of arrival.
-    later: VecDeque<Waiting>,
+    later: VecDeque<PendingAppend>,
 }
 
 impl Committer {
     /// Runs until the queue is closed and empty. Every append that it took gets an answer.
-    pub(crate) async fn run(mut self, lane: Lane) {
-        let mut flights = Flights {
-            lane,
-            floor: DateTime::<Utc>::MIN_UTC,
+    pub(crate) async fn run(mut self, connection: AppendConnection) {
+        let mut sender = BatchSender {
+            connection,
+            min_recorded_at: DateTime::<Utc>::MIN_UTC,
             settings: self.settings.clone(),
             clock: Arc::clone(&self.clock),
             appended: self.appended.clone(),
-            passing: self.passing.clone(),
+            pages: self.pages.clone(),
             meters: self.meters.clone(),
             closed: HashMap::new(),
         };
-        let mut next = self.empty(&flights);
+        let mut next = self.empty(&sender);
         loop {
             if next.batch.is_empty() {
                 let Some(first) = self.receive().await else { break };
-                next = self.empty(&flights);
+                next = self.empty(&sender);
                 self.admit(&mut next, first);
             }
             while next.later.is_empty()
@@ -72,15 +72,15 @@ impl Committer {
             {
                 self.admit(&mut next, more);
             }
-            let Next { batch, later } = next;
-            let floor = flights.floor.max(batch.recorded_at);
-            let flight = flights.fly(batch);
-            tokio::pin!(flight);
-            next = self.refill(floor, later);
+            let NextBatch { batch, later } = next;
+            let min_recorded_at = sender.min_recorded_at.max(batch.recorded_at);
+            let in_flight = sender.send(batch);
+            tokio::pin!(in_flight);
+            next = self.refill(min_recorded_at, later);
             loop {
                 tokio::select! {
                     biased;
-                    () = &mut flight => break,
+                    () = &mut in_flight => break,
                     // An append that does not fit stays in the queue, which alternates between tenants. Bulk appends stay there too, so
                     // that small ones that arrive meanwhile get into the next batch.
                     Some(more) = self.queue.take_small(),
@@ -92,73 +92,73 @@ impl Committer {
                 }
             }
         }
-        flights.lane.close().await;
+        sender.connection.close().await;
     }
 
     /// The next append; `None`: the queue is closed and empty.
-    async fn receive(&mut self) -> Option<Waiting> {
+    async fn receive(&mut self) -> Option<PendingAppend> {
         tokio::select! {
             biased;
             () = self.closing.cancelled(), if !self.queue.is_closed() => {
                 self.queue.close();
                 self.queue.take().await
             }
-            waiting = self.queue.take() => waiting,
+            pending = self.queue.take() => pending,
         }
     }
 
-    fn empty(&self, flights: &Flights) -> Next {
-        Next { batch: Batch::new(self.clock.now().max(flights.floor)), later: VecDeque::new() }
+    fn empty(&self, sender: &BatchSender) -> NextBatch {
+        NextBatch { batch: Batch::new(self.clock.now().max(sender.min_recorded_at)), later: VecDeque::new() }
     }
 
     /// Begins the next batch with the appends that could not join the last one.
-    fn refill(&self, floor: DateTime<Utc>, waiting: VecDeque<Waiting>) -> Next {
-        let mut next = Next { batch: Batch::new(self.clock.now().max(floor)), later: VecDeque::new() };
-        for waiting in waiting {
-            self.admit(&mut next, waiting);
+    fn refill(&self, min_recorded_at: DateTime<Utc>, pending: VecDeque<PendingAppend>) -> NextBatch {
+        let mut next = NextBatch { batch: Batch::new(self.clock.now().max(min_recorded_at)), later: VecDeque::new() };
+        for pending in pending {
+            self.admit(&mut next, pending);
         }
         next
     }
 
-    fn admit(&self, next: &mut Next, waiting: Waiting) {
+    fn admit(&self, next: &mut NextBatch, pending: PendingAppend) {
         // Its caller has stopped waiting, and it was not sent yet.
-        if waiting.is_forsaken() {
+        if pending.is_cancelled() {
             return;
         }
-        if next.batch.admits(&waiting, &self.settings) {
-            next.batch.push(waiting);
+        if next.batch.admits(&pending, &self.settings) {
+            next.batch.push(pending);
         } else {
-            next.later.push_back(waiting);
+            next.later.push_back(pending);
         }
     }
 }
 
 /// Sends batches to the database and answers their callers.
-struct Flights {
-    lane: Lane,
+struct BatchSender {
+    connection: AppendConnection,
     /// The lower bound of the next `recorded_at`: the times in a log never decrease.
-    floor: DateTime<Utc>,
+    min_recorded_at: DateTime<Utc>,
     settings: Settings,
     clock: Arc<dyn Clock>,
     appended: watch::Sender<Position>,
-    passing: broadcast::Sender<Page>,
+    pages: broadcast::Sender<Page>,
     meters: Meters,
     /// Tenants that were found closed, and until when that is assumed without asking again.
     closed: HashMap<TenantId, Instant>,
 }
 
-impl Flights {
+impl BatchSender {
     /// Sends a batch and answers each of its callers. A batch that the database refuses is split in halves until the bad append is found,
     /// so that it does not fail the others.
-    async fn fly(&mut self, batch: Batch) {
+    async fn send(&mut self, batch: Batch) {
         let deadline = Instant::now() + self.settings.append_timeout;
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             if batch.is_empty() {
                 continue;
             }
-            if batch.recorded_at < self.floor {
-                batch = batch.at(self.floor);
+            if batch.recorded_at < self.min_recorded_at {
+                batch = batch.with_recorded_at(self.min_recorded_at);
             }
             if !self.closed.is_empty() {
                 batch = self.without_closed(batch);
@@ -166,32 +166,32 @@ impl Flights {
                     continue;
                 }
             }
-            match self.lane.append(&batch, deadline).await {
-                Ok(Verdict::Decided { before, after, refusals }) => {
-                    self.floor = batch.recorded_at;
+            match self.connection.append(&batch, deadline).await {
+                Ok(Outcome::Decided { before, after, refusals }) => {
+                    self.min_recorded_at = batch.recorded_at;
                     self.answer(batch, before, after, refusals);
                 }
-                Ok(Verdict::Behind(recorded_at)) => {
-                    self.floor = self.clock.now().max(recorded_at);
+                Ok(Outcome::Behind(recorded_at)) => {
+                    self.min_recorded_at = self.clock.now().max(recorded_at);
                     batches.push(batch);
                 }
-                Err(Undone::Unknown(reason)) => fail(batch, &reason),
-                Err(Undone::Refused(error)) if closed::refuses(&error) && batch.appends.len() == 1 => {
-                    if let Some(waiting) = batch.appends.pop() {
-                        let tenant = waiting.append.tenant;
-                        self.closed.insert(tenant, Instant::now() + CLOSED);
-                        waiting.answer(Err(Error::Closed { tenant }));
+                Err(NoResult::Unknown(reason)) => fail(batch, &reason),
+                Err(NoResult::Refused(error)) if closed::refuses(&error) && batch.appends.len() == 1 => {
+                    if let Some(pending) = batch.appends.pop() {
+                        let tenant = pending.append.tenant;
+                        self.closed.insert(tenant, Instant::now() + CLOSED_TTL);
+                        pending.answer(Err(Error::Closed { tenant }));
                     }
                 }
-                Err(Undone::Refused(error)) if batch.appends.len() > 1 => {
+                Err(NoResult::Refused(error)) if batch.appends.len() > 1 => {
                     tracing::warn!(%error, appends = batch.appends.len(), "a batch can't be stored; narrowing it down");
-                    let (first, second) = batch.halves();
+                    let (first, second) = batch.split_in_half();
                     batches.extend([second, first]);
                 }
-                Err(Undone::Refused(error)) => {
+                Err(NoResult::Refused(error)) => {
                     tracing::error!(%error, "the database refused an append");
-                    if let Some(waiting) = batch.appends.pop() {
-                        waiting.answer(Err(Error::Storage(error)));
+                    if let Some(pending) = batch.appends.pop() {
+                        pending.answer(Err(Error::Storage(error)));
                     }
                 }
             }
@@ -202,10 +202,10 @@ impl Flights {
     fn without_closed(&mut self, batch: Batch) -> Batch {
         let now = Instant::now();
         self.closed.retain(|_, until| *until > now);
-        let (closed, batch) = batch.divide(|waiting| self.closed.contains_key(&waiting.append.tenant));
-        for waiting in closed {
-            let tenant = waiting.append.tenant;
-            waiting.answer(Err(Error::Closed { tenant }));
+        let (closed, batch) = batch.split_off(|pending| self.closed.contains_key(&pending.append.tenant));
+        for pending in closed {
+            let tenant = pending.append.tenant;
+            pending.answer(Err(Error::Closed { tenant }));
         }
         batch
     }
@@ -219,8 +219,8 @@ impl Flights {
         let mut head = before;
         let mut answers = Vec::with_capacity(batch.appends.len());
         // Without receivers no page is prepared.
-        let mut page = Vec::with_capacity(if self.passing.receiver_count() > 0 { batch.events() } else { 0 });
-        for (index, waiting) in batch.appends.into_iter().enumerate() {
+        let mut page = Vec::with_capacity(if self.pages.receiver_count() > 0 { batch.events() } else { 0 });
+        for (index, pending) in batch.appends.into_iter().enumerate() {
             let answer = match refused.next_if(|(refused, _)| *refused == index) {
                 Some((_, Some(NotWritten::Repeated { first, last, recorded_at, answer }))) => {
                     Ok(Appended { first, last, recorded_at, answer: Some(answer) })
@@ -231,14 +231,14 @@ impl Flights {
                 }
                 _ => {
                     if page.capacity() > 0 {
-                        waiting.append.record(head, recorded_at, &mut page);
+                        pending.append.record(head, recorded_at, &mut page);
                     }
-                    let first = if waiting.events == 0 { head } else { head.next() };
-                    head = Position(head.0 + waiting.events as u64);
+                    let first = if pending.events == 0 { head } else { head.next() };
+                    head = Position(head.0 + pending.events as u64);
                     Ok(Appended { first, last: head, recorded_at, answer: None })
                 }
             };
-            answers.push((waiting, answer));
+            answers.push((pending, answer));
         }
         // All consumers of the log rely on positions without gaps.
         let dense = head == after;
@@ -253,19 +253,19 @@ impl Flights {
         });
         if dense && !page.is_empty() {
             // An error means that no receiver is left.
-            let _ = self.passing.send(Arc::new(page));
+            let _ = self.pages.send(Arc::new(page));
         }
-        for (waiting, answer) in answers {
-            self.meters.append(waiting.since.elapsed());
+        for (pending, answer) in answers {
+            self.meters.append(pending.since.elapsed());
             let answer = if dense { answer } else { Err(Error::Unavailable("its position is not known".to_owned())) };
-            waiting.answer(answer);
+            pending.answer(answer);
         }
     }
 }
 
 fn fail(batch: Batch, reason: &str) {
     tracing::error!(appends = batch.appends.len(), reason, "a batch was not answered in time");
-    for waiting in batch.appends {
-        waiting.answer(Err(Error::Unavailable(reason.to_owned())));
+    for pending in batch.appends {
+        pending.answer(Err(Error::Unavailable(reason.to_owned())));
     }
 }

@@ -57,7 +57,7 @@ pub async fn history(database: &Database, tenant: TenantId) -> Result<History, E
 pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]) -> Result<(), Error> {
     let mut connection = database.options(Role::Append).disable_statement_logging().connect().await?;
     sqlx::query("SELECT log.condemn($1, $2)").bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
-    writers_ended(&mut connection).await?;
+    wait_for_writers(&mut connection).await?;
     // Each is one statement in autocommit: if we had to send the COMMIT, other writers would wait for that round trip.
     for act in ["SELECT log.empty($1, $2)", "SELECT log.destroy($1, $2)"] {
         sqlx::query(act).bind(tenant.uuid()).bind(read_models).execute(&mut connection).await?;
@@ -71,7 +71,7 @@ pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]
 ///
 /// # Errors
 /// If the database does not answer, or one of the transactions takes too long.
-pub(crate) async fn writers_ended(connection: &mut PgConnection) -> Result<(), Error> {
+pub(crate) async fn wait_for_writers(connection: &mut PgConnection) -> Result<(), Error> {
     let mut before = writers(connection).await?;
     let until = Instant::now() + PATIENCE;
     let mut pause = Duration::from_millis(5);

@@ -12,10 +12,10 @@ use crate::{Database, Role};
 pub use keys::{LockClass, LockKey};
 
 /// How long the database may take to answer before the lock is considered lost.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often a connection that holds a lock is used: the server closes idle ones, which releases the lock.
-const OFTEN: Duration = Duration::from_secs(1);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The connection options for a session that holds a lock. If our machine is gone or our process hangs (the connection is unused for 4
 /// seconds), the server closes the session, and another instance gets the lock.
@@ -35,14 +35,14 @@ pub struct Lock {
     key: LockKey,
     connection: Option<PgConnection>,
     /// Whether the lock was acquired on this connection.
-    ours: bool,
+    acquired: bool,
 }
 
 impl Lock {
     /// The lock with this key in a service's database. It is not acquired yet. Connects as `role`.
     pub fn new(database: &Database, role: Role, key: LockKey) -> Self {
         let options = lock_options(database, role).disable_statement_logging();
-        Self { options, key, connection: None, ours: false }
+        Self { options, key, connection: None, acquired: false }
     }
 
     /// Tries to acquire the lock. Returns whether this instance holds it now.
@@ -54,40 +54,40 @@ impl Lock {
             Some(connection) => connection,
             None => bounded(self.options.connect()).await?,
         };
-        let ours = bounded(
+        let acquired = bounded(
             sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key.number()).fetch_one(&mut connection),
         )
         .await?;
         self.connection = Some(connection);
-        self.ours = ours;
-        Ok(ours)
+        self.acquired = acquired;
+        Ok(acquired)
     }
 
     /// Whether the lock was acquired and its connection still works.
     pub async fn held(&mut self) -> bool {
-        if !self.ours {
+        if !self.acquired {
             return false;
         }
-        self.ours = match &mut self.connection {
+        self.acquired = match &mut self.connection {
             Some(connection) => bounded(connection.ping()).await.is_ok(),
             None => false,
         };
-        if !self.ours {
+        if !self.acquired {
             self.connection = None;
         }
-        self.ours
+        self.acquired
     }
 
     /// Returns when the connection, and with it the lock, is lost.
     pub async fn lost(&mut self) {
         while self.held().await {
-            tokio::time::sleep(OFTEN).await;
+            tokio::time::sleep(PING_INTERVAL).await;
         }
     }
 
     /// Releases the lock, if it is held.
     pub async fn release(&mut self) {
-        self.ours = false;
+        self.acquired = false;
         if let Some(connection) = self.connection.take()
             && let Err(error) = bounded(connection.close()).await
         {
@@ -97,5 +97,5 @@ impl Lock {
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(PATIENCE, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    timeout(TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

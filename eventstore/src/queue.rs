@@ -1,7 +1,7 @@
 //! The queue of appends that wait for the committer. It is fair between tenants and prefers small appends to bulk ones.
 //!
 //! Tenants take turns (round robin), so a tenant's wait does not grow with the number of appends of another tenant. A bulk append (a chunk
-//! of an import) waits while there are small ones, but for at most [`PATIENCE`] of them, and goes into batches of its own.
+//! of an import) waits while there are small ones, but for at most [`SMALL_BEFORE_BULK`] of them, and goes into batches of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -13,31 +13,31 @@ use tokio::time::Instant;
 
 use crate::Settings;
 use crate::append::Error;
-use crate::batch::Waiting;
+use crate::batch::PendingAppend;
 
 /// After this many small appends a waiting bulk append is taken.
-const PATIENCE: usize = 64;
+const SMALL_BEFORE_BULK: usize = 64;
 
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
     /// The most appends that may wait: of all tenants, and of one.
-    room: usize,
-    room_of_a_tenant: usize,
+    limit: usize,
+    limit_of_a_tenant: usize,
 }
 
 #[derive(Default)]
 struct State {
     /// The waiting appends of each tenant, in order of arrival. Tenants without waiting appends have no entry.
-    lines: HashMap<TenantId, VecDeque<Waiting>>,
+    by_tenant: HashMap<TenantId, VecDeque<PendingAppend>>,
     /// The order of the tenants: those whose next append is small, and those whose next append is bulk.
     small: VecDeque<TenantId>,
     bulk: VecDeque<TenantId>,
-    waiting: usize,
+    pending: usize,
     /// The number of small appends taken while a bulk one waits.
-    passed: usize,
+    small_since_bulk: usize,
     /// The two tenants that last queued small appends, and when.
-    lately: [Option<(TenantId, Instant)>; 2],
+    recent: [Option<(TenantId, Instant)>; 2],
     closed: bool,
 }
 
@@ -46,8 +46,8 @@ impl Queue {
         Self {
             state: Mutex::default(),
             arrived: Notify::new(),
-            room: settings.queue,
-            room_of_a_tenant: settings.queue_of_a_tenant,
+            limit: settings.queue,
+            limit_of_a_tenant: settings.queue_of_a_tenant,
         }
     }
 
@@ -55,27 +55,27 @@ impl Queue {
     ///
     /// # Errors
     /// [`Error::Busy`] if too many are waiting; [`Error::Unavailable`] if the queue is closed.
-    pub(crate) fn push(&self, waiting: Waiting) -> Result<(), Error> {
-        let tenant = waiting.append.tenant;
-        let is_bulk = waiting.is_bulk();
+    pub(crate) fn push(&self, pending: PendingAppend) -> Result<(), Error> {
+        let tenant = pending.append.tenant;
+        let is_bulk = pending.is_bulk();
         self.with(|state| {
             if state.closed {
                 return Err(Error::Unavailable("it is closing".to_owned()));
             }
-            if state.waiting >= self.room {
-                return Err(Error::Busy(format!("{} appends wait already", self.room)));
+            if state.pending >= self.limit {
+                return Err(Error::Busy(format!("{} appends wait already", self.limit)));
             }
-            let line = state.lines.entry(tenant).or_default();
-            if line.len() >= self.room_of_a_tenant {
-                return Err(Error::Busy(format!("{} appends of this tenant wait already", self.room_of_a_tenant)));
+            let appends = state.by_tenant.entry(tenant).or_default();
+            if appends.len() >= self.limit_of_a_tenant {
+                return Err(Error::Busy(format!("{} appends of this tenant wait already", self.limit_of_a_tenant)));
             }
-            line.push_back(waiting);
-            if line.len() == 1 {
+            appends.push_back(pending);
+            if appends.len() == 1 {
                 if is_bulk { &mut state.bulk } else { &mut state.small }.push_back(tenant);
             }
-            state.waiting += 1;
+            state.pending += 1;
             if !is_bulk {
-                state.note(tenant);
+                state.note_recent(tenant);
             }
             Ok(())
         })?;
@@ -84,21 +84,21 @@ impl Queue {
     }
 
     /// Takes the next append, if there is one.
-    pub(crate) fn try_take(&self) -> Option<Waiting> {
+    pub(crate) fn try_take(&self) -> Option<PendingAppend> {
         self.with(|state| state.take(true))
     }
 
     /// Waits for the next append and takes it; `None`: the queue is closed and empty. Cancellation safe.
-    pub(crate) async fn take(&self) -> Option<Waiting> {
+    pub(crate) async fn take(&self) -> Option<PendingAppend> {
         self.wait(true).await
     }
 
     /// As [`take`](Self::take), but leaves bulk appends in the queue.
-    pub(crate) async fn take_small(&self) -> Option<Waiting> {
+    pub(crate) async fn take_small(&self) -> Option<PendingAppend> {
         self.wait(false).await
     }
 
-    async fn wait(&self, bulk: bool) -> Option<Waiting> {
+    async fn wait(&self, bulk: bool) -> Option<PendingAppend> {
         loop {
             let (taken, closed) = self.with(|state| (state.take(bulk), state.closed));
             if taken.is_some() || closed {
@@ -121,9 +121,9 @@ impl Queue {
     }
 
     /// Whether another tenant queued a small append within this time.
-    pub(crate) fn others_within(&self, tenant: TenantId, lately: Duration) -> bool {
-        let is_other = |(asked, at): &(TenantId, Instant)| *asked != tenant && at.elapsed() < lately;
-        self.with(|state| state.lately.iter().flatten().any(is_other))
+    pub(crate) fn others_queued_within(&self, tenant: TenantId, recent: Duration) -> bool {
+        let is_other = |(asked, at): &(TenantId, Instant)| *asked != tenant && at.elapsed() < recent;
+        self.with(|state| state.recent.iter().flatten().any(is_other))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -136,25 +136,26 @@ impl Queue {
 }
 
 impl State {
-    fn note(&mut self, tenant: TenantId) {
-        if self.lately[0].is_none_or(|(last, _)| last != tenant) {
-            self.lately[1] = self.lately[0];
+    fn note_recent(&mut self, tenant: TenantId) {
+        if self.recent[0].is_none_or(|(last, _)| last != tenant) {
+            self.recent[1] = self.recent[0];
         }
-        self.lately[0] = Some((tenant, Instant::now()));
+        self.recent[0] = Some((tenant, Instant::now()));
     }
 
-    fn take(&mut self, bulk: bool) -> Option<Waiting> {
-        let bulk_is_due = bulk && !self.bulk.is_empty() && (self.small.is_empty() || self.passed >= PATIENCE);
+    fn take(&mut self, bulk: bool) -> Option<PendingAppend> {
+        let bulk_is_due =
+            bulk && !self.bulk.is_empty() && (self.small.is_empty() || self.small_since_bulk >= SMALL_BEFORE_BULK);
         let tenant = if bulk_is_due { self.bulk.pop_front() } else { self.small.pop_front() }?;
-        self.passed = if bulk_is_due || self.bulk.is_empty() { 0 } else { self.passed + 1 };
-        let line = self.lines.get_mut(&tenant)?;
-        let taken = line.pop_front()?;
-        match line.front() {
-            None => drop(self.lines.remove(&tenant)),
+        self.small_since_bulk = if bulk_is_due || self.bulk.is_empty() { 0 } else { self.small_since_bulk + 1 };
+        let appends = self.by_tenant.get_mut(&tenant)?;
+        let taken = appends.pop_front()?;
+        match appends.front() {
+            None => drop(self.by_tenant.remove(&tenant)),
             Some(next) if next.is_bulk() => self.bulk.push_back(tenant),
             Some(_) => self.small.push_back(tenant),
         }
-        self.waiting -= 1;
+        self.pending -= 1;
         Some(taken)
     }
 }
@@ -168,7 +169,7 @@ mod tests {
     use crate::append::{Append, CommandRecord, NewEvent, StreamAppend};
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
-    fn waiting(tenant: u128, events: usize) -> Waiting {
+    fn pending(tenant: u128, events: usize) -> PendingAppend {
         let event = NewEvent {
             event_id: Uuid::nil(),
             event_type: "demo.lamp.lit",
@@ -188,13 +189,13 @@ mod tests {
             }],
             claims: Vec::new(),
         };
-        Waiting::new(append, Vec::new(), oneshot::channel().0)
+        PendingAppend::new(append, Vec::new(), oneshot::channel().0)
     }
 
     fn queue(waiting_in: &[(u128, usize)]) -> Queue {
         let queue = Queue::new(&Settings::default());
         for (tenant, events) in waiting_in {
-            queue.push(waiting(*tenant, *events)).unwrap();
+            queue.push(pending(*tenant, *events)).unwrap();
         }
         queue
     }
@@ -220,7 +221,7 @@ mod tests {
         let mut all = vec![(1, 400)];
         all.extend(vec![(2, 1); 500]);
         let at = taken(&queue(&all)).iter().position(|(tenant, _)| *tenant == 1).unwrap();
-        assert_eq!(at, PATIENCE);
+        assert_eq!(at, SMALL_BEFORE_BULK);
         // A tenant's own small ones wait behind its bulk: its appends stay in order.
         assert_eq!(taken(&queue(&[(1, 400), (1, 1)])), [(1, 400), (1, 1)]);
     }
@@ -230,13 +231,13 @@ mod tests {
         let settings = Settings { queue: 5, queue_of_a_tenant: 3, ..Settings::default() };
         let queue = Queue::new(&settings);
         for _ in 0..3 {
-            queue.push(waiting(1, 1)).unwrap();
+            queue.push(pending(1, 1)).unwrap();
         }
-        let refused = queue.push(waiting(1, 1)).unwrap_err();
+        let refused = queue.push(pending(1, 1)).unwrap_err();
         assert!(matches!(&refused, Error::Busy(why) if why.contains("3 appends of this tenant")), "{refused:?}");
-        queue.push(waiting(2, 1)).unwrap();
-        queue.push(waiting(3, 1)).unwrap();
-        let refused = queue.push(waiting(4, 1)).unwrap_err();
+        queue.push(pending(2, 1)).unwrap();
+        queue.push(pending(3, 1)).unwrap();
+        let refused = queue.push(pending(4, 1)).unwrap_err();
         assert!(matches!(&refused, Error::Busy(why) if why.contains("5 appends")), "{refused:?}");
         assert_eq!(taken(&queue), [(1, 1), (2, 1), (3, 1), (1, 1), (1, 1)]);
     }
@@ -245,23 +246,23 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
     async fn who_asked_lately_for_what_is_small_is_known() {
         let tenant = |number| TenantId::vouched(Uuid::from_u128(number));
-        let lately = Duration::from_secs(1);
+        let recent = Duration::from_secs(1);
         let queue = queue(&[(1, 1), (2, 400)]);
         // Bulk is nothing that anybody waits for.
-        assert!(!queue.others_within(tenant(1), lately));
-        assert!(queue.others_within(tenant(2), lately));
-        queue.push(waiting(2, 1)).unwrap();
-        queue.push(waiting(2, 1)).unwrap();
-        assert!(queue.others_within(tenant(1), lately) && queue.others_within(tenant(2), lately));
-        tokio::time::advance(lately).await;
-        assert!(!queue.others_within(tenant(1), lately) && !queue.others_within(tenant(3), lately));
+        assert!(!queue.others_queued_within(tenant(1), recent));
+        assert!(queue.others_queued_within(tenant(2), recent));
+        queue.push(pending(2, 1)).unwrap();
+        queue.push(pending(2, 1)).unwrap();
+        assert!(queue.others_queued_within(tenant(1), recent) && queue.others_queued_within(tenant(2), recent));
+        tokio::time::advance(recent).await;
+        assert!(!queue.others_queued_within(tenant(1), recent) && !queue.others_queued_within(tenant(3), recent));
     }
 
     #[tokio::test]
     async fn what_waits_when_it_closes_is_still_taken() {
         let queue = queue(&[(1, 1), (2, 400)]);
         queue.close();
-        assert!(matches!(queue.push(waiting(1, 1)), Err(Error::Unavailable(_))));
+        assert!(matches!(queue.push(pending(1, 1)), Err(Error::Unavailable(_))));
         assert_eq!(queue.take().await.unwrap().events, 1);
         assert!(queue.take_small().await.is_none());
         assert_eq!(queue.take().await.unwrap().events, 400);
@@ -274,7 +275,7 @@ mod tests {
         let small = async { queue.take_small().await.unwrap().append.tenant.uuid().as_u128() };
         let pushing = async {
             tokio::task::yield_now().await;
-            queue.push(waiting(2, 1)).unwrap();
+            queue.push(pending(2, 1)).unwrap();
         };
         assert_eq!(tokio::join!(small, pushing).0, 2);
         assert_eq!(taken(&queue), [(1, 400)]);

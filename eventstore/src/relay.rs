@@ -23,7 +23,7 @@ use status::Reporter;
 pub use status::{State, Status};
 
 /// How often an idle relay checks the log and the stream without being woken, and a standby tries to acquire the lock.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The relay of one service.
 pub struct Relay {
@@ -63,11 +63,11 @@ impl Relay {
             }
             tracing::info!(service = %self.store.service(), "the relay is active");
             let active = Active::new(&self.store, &self.bus, self.replicas, &self.reporter);
-            let relaying = &self.store.passing().relaying;
+            let relaying = &self.store.channels().relaying;
             relaying.send_replace(true);
             let stopped = shutdown.run_until_cancelled(active.run(&mut lock)).await;
             relaying.send_replace(false);
-            self.reporter.withdraw();
+            self.reporter.clear_lag();
             if stopped.is_none() {
                 break;
             }

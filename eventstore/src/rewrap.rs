@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, Row};
 
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
-use crate::sealing::{TENANT_KEY, THE_ONE};
+use crate::sealing::{ONLY_KEY, TENANT_KEY};
 use crate::{Error, EventStore, Role, Sealing};
 
 /// The progress and result of rewrapping the tenants' keys of a log.
@@ -106,7 +106,7 @@ impl EventStore {
 /// The append that replaces one wrapped key by another.
 fn replacing(tenant: TenantId, was: &Wrapped, wrapped: &Wrapped) -> Append {
     let claim =
-        |wrapped: &Wrapped, act| Claim { kind: TENANT_KEY, key: THE_ONE, holder: wrapped.as_str().to_owned(), act };
+        |wrapped: &Wrapped, act| Claim { kind: TENANT_KEY, key: ONLY_KEY, holder: wrapped.as_str().to_owned(), act };
     Append {
         tenant,
         // Ids of callers never begin with this control character.

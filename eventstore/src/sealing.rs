@@ -14,7 +14,7 @@
 //! destroyed stays sealed.
 
 mod copying;
-mod finding;
+mod keyring;
 mod subject;
 mod text;
 
@@ -29,10 +29,10 @@ use keys::{DataKey, MasterKey, Random, Sealed, Wrapped};
 use sqlx::postgres::PgPool;
 
 pub use self::copying::Copying;
-pub(crate) use self::finding::{Keyring, THE_ONE, holders};
-use self::finding::{claim, is_erased};
+pub(crate) use self::keyring::{Keyring, ONLY_KEY, holders};
+use self::keyring::{claim, is_erased};
 use self::subject::Subject;
-use self::text::{TO_SEAL, Written};
+use self::text::{Replacement, TO_SEAL};
 use crate::append::{self, Append, Claim, ClaimAct};
 use crate::{Error, Snapshot};
 
@@ -62,14 +62,14 @@ impl fmt::Debug for Sealing {
 
 /// Changes of the key cache to make after the append has succeeded.
 #[derive(Default)]
-pub(crate) struct Turned {
+pub(crate) struct KeyChanges {
     made: Vec<(Subject, DataKey)>,
     erased: Vec<Subject>,
 }
 
 impl Keyring {
     /// Whether an append has personal data to seal, or erases a data subject.
-    pub(crate) fn concerns(append: &Append) -> bool {
+    pub(crate) fn is_needed_for(append: &Append) -> bool {
         let mut events = append.streams.iter().flat_map(|stream| &stream.events);
         events.any(|event| event.payload.contains(TO_SEAL) || erases(event.event_type))
     }
@@ -81,23 +81,23 @@ impl Keyring {
         append: &mut Append,
         pool: &PgPool,
         make: impl Fn(Append) -> F,
-    ) -> Result<Turned, append::Error>
+    ) -> Result<KeyChanges, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        let mut turned = Turned::default();
+        let mut changes = KeyChanges::default();
         let tenant = append.tenant;
         for at in 0..append.streams.len() {
             let stream = &append.streams[at];
             let own = Subject::new(tenant, stream.aggregate_type, &stream.aggregate_id);
             let (begins, events) = (stream.expected == 0, &stream.events);
             let erased = events.iter().any(|event| erases(event.event_type));
-            let mut whose = BTreeSet::new();
+            let mut subjects = BTreeSet::new();
             for event in events.iter().filter(|event| event.payload.contains(TO_SEAL)) {
-                marked_as(&event.payload, &own, &mut whose)?;
+                marked_subjects(&event.payload, &own, &mut subjects)?;
             }
             let mut keys = HashMap::new();
-            for (subject, is_named) in whose {
+            for (subject, is_named) in subjects {
                 let key = match (self.known(&subject, begins && !is_named, pool).await?, &self.sealing) {
                     (None, Some(sealing)) if is_named => {
                         self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key)
@@ -106,7 +106,7 @@ impl Keyring {
                         let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
                         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
                         append.claims.push(claim(sealing, &of_tenant, &subject, &key, begins)?);
-                        turned.made.push((subject.clone(), key.clone()));
+                        changes.made.push((subject.clone(), key.clone()));
                         Some(key)
                     }
                     (key, _) => key,
@@ -117,29 +117,29 @@ impl Keyring {
                 event.payload = self.sealed(&event.payload, &own, &keys)?;
             }
             if let (true, Some(sealing)) = (erased, &self.sealing) {
-                let held = self.held(sealing, &own, pool, &make).await?;
+                let held = self.erasure_claims(sealing, &own, pool, &make).await?;
                 append.claims.extend(held);
-                turned.erased.push(own);
+                changes.erased.push(own);
             }
         }
-        Ok(turned)
+        Ok(changes)
     }
 
     /// Seals the marked values in JSON under these keys. A value without a key is replaced by an empty sealed value. If sealing is off, the
     /// values are written unsealed.
-    fn sealed(&self, json: &str, own: &Subject, keys: &HashMap<Subject, DataKey>) -> Result<String, Unsealed> {
+    fn sealed(&self, json: &str, own: &Subject, keys: &HashMap<Subject, DataKey>) -> Result<String, SealError> {
         text::seal(json, |value, of| {
-            let Some(sealing) = &self.sealing else { return Ok(Written::Clear) };
+            let Some(sealing) = &self.sealing else { return Ok(Replacement::Clear) };
             let named = of.map(|of| own.named(of));
             let subject = named.as_ref().unwrap_or(own);
-            let Some(key) = keys.get(subject) else { return Ok(Written::Gone) };
+            let Some(key) = keys.get(subject) else { return Ok(Replacement::Gone) };
             let value = key.seal(subject.context("personal"), value.as_bytes(), &*sealing.random)?;
-            Ok(Written::Sealed(value.as_str().to_owned()))
+            Ok(Replacement::Sealed(value.as_str().to_owned()))
         })
     }
 
     /// The claims of an append that erases a data subject: they release the key, and prevent that a new one is created.
-    async fn held<F>(
+    async fn erasure_claims<F>(
         &self,
         sealing: &Sealing,
         subject: &Subject,
@@ -161,11 +161,11 @@ impl Keyring {
     }
 
     /// Updates the key cache, and drops the snapshots of erased streams, after the append has succeeded.
-    pub(crate) async fn done(&self, turned: Turned, pool: &PgPool) {
-        for (subject, key) in turned.made {
+    pub(crate) async fn apply(&self, changes: KeyChanges, pool: &PgPool) {
+        for (subject, key) in changes.made {
             self.remember(subject, key);
         }
-        for subject in turned.erased {
+        for subject in changes.erased {
             self.forget(&subject);
             let Some((aggregate_type, aggregate_id)) = subject.name.split_once('/') else { continue };
             let dropped = sqlx::query("SELECT log.drop_snapshot($1, $2, $3)")
@@ -181,7 +181,7 @@ impl Keyring {
     }
 
     /// Whether events contain sealed values or destroy keys.
-    pub(crate) fn is_needed(events: &[&RecordedEvent]) -> bool {
+    pub(crate) fn is_needed_to_open(events: &[&RecordedEvent]) -> bool {
         events.iter().any(|event| is_sealed(&event.payload) || erases(&event.event_type))
     }
 
@@ -197,7 +197,7 @@ impl Keyring {
         if !sealed.is_empty() {
             let mut subjects = BTreeSet::new();
             for at in &sealed {
-                sealed_for(&events[*at].payload, &Subject::of(&events[*at]), &mut subjects)?;
+                sealed_subjects(&events[*at].payload, &Subject::of(&events[*at]), &mut subjects)?;
             }
             let keys = self.keys(subjects, pool).await?;
             for at in sealed {
@@ -220,11 +220,11 @@ impl Keyring {
             return Ok(Some(snapshot.clone()));
         }
         let own = Subject::new(tenant, aggregate_type, aggregate_id);
-        let mut whose = BTreeSet::new();
-        marked_as(text, &own, &mut whose).map_err(|error| Error::Corrupt(error.to_string()))?;
-        let whose: BTreeSet<Subject> = whose.into_iter().map(|(subject, _)| subject).collect();
-        let count = whose.len();
-        let keys = if self.sealing.is_some() { self.keys(whose, pool).await? } else { HashMap::new() };
+        let mut subjects = BTreeSet::new();
+        marked_subjects(text, &own, &mut subjects).map_err(|error| Error::Corrupt(error.to_string()))?;
+        let subjects: BTreeSet<Subject> = subjects.into_iter().map(|(subject, _)| subject).collect();
+        let count = subjects.len();
+        let keys = if self.sealing.is_some() { self.keys(subjects, pool).await? } else { HashMap::new() };
         if self.sealing.is_some() && keys.len() < count {
             return Ok(None);
         }
@@ -247,10 +247,10 @@ impl Keyring {
         let own = Subject::new(tenant, aggregate_type, aggregate_id);
         let mut keys = HashMap::new();
         if let Some(sealing) = &self.sealing {
-            let mut whose = BTreeSet::new();
-            marked_as(text, &own, &mut whose)?;
-            let whose: BTreeSet<Subject> = whose.into_iter().map(|(subject, _)| subject).collect();
-            for subject in whose {
+            let mut subjects = BTreeSet::new();
+            marked_subjects(text, &own, &mut subjects)?;
+            let subjects: BTreeSet<Subject> = subjects.into_iter().map(|(subject, _)| subject).collect();
+            for subject in subjects {
                 let key = match self.known(&subject, false, pool).await? {
                     None => self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key),
                     key => key,
@@ -270,7 +270,7 @@ impl Keyring {
     ) -> Result<(), Error> {
         if is_sealed(&snapshot.state) {
             let (own, mut subjects) = (Subject::new(tenant, aggregate_type, aggregate_id), BTreeSet::new());
-            sealed_for(&snapshot.state, &own, &mut subjects)?;
+            sealed_subjects(&snapshot.state, &own, &mut subjects)?;
             let keys = self.keys(subjects, pool).await?;
             snapshot.state = opened(&snapshot.state, &own, &keys)?;
         }
@@ -300,16 +300,16 @@ pub fn named(json: &[u8]) -> Option<String> {
 }
 
 /// Collects the data subjects of the marked values in JSON of a stream, each with whether it is named there explicitly.
-fn marked_as(json: &str, own: &Subject, whose: &mut BTreeSet<(Subject, bool)>) -> Result<(), Unsealed> {
+fn marked_subjects(json: &str, own: &Subject, subjects: &mut BTreeSet<(Subject, bool)>) -> Result<(), SealError> {
     text::seal(json, |_, of| {
-        whose.insert((of.map_or_else(|| own.clone(), |of| own.named(of)), of.is_some()));
-        Ok(Written::Clear)
+        subjects.insert((of.map_or_else(|| own.clone(), |of| own.named(of)), of.is_some()));
+        Ok(Replacement::Clear)
     })
     .map(drop)
 }
 
 /// Collects the data subjects of the sealed values in JSON of a stream.
-fn sealed_for(json: &[u8], own: &Subject, subjects: &mut BTreeSet<Subject>) -> Result<(), Error> {
+fn sealed_subjects(json: &[u8], own: &Subject, subjects: &mut BTreeSet<Subject>) -> Result<(), Error> {
     text::open(json, |_, of| {
         subjects.insert(of.map_or_else(|| own.clone(), |of| own.named(of)));
         None
@@ -329,7 +329,7 @@ fn keyless(error: &keys::Error) -> append::Error {
     append::Error::Keyless(error.clone())
 }
 
-fn unsealed(error: Error) -> append::Error {
+fn append_error(error: Error) -> append::Error {
     match error {
         Error::Storage(error) => append::Error::Storage(error),
         Error::Key(error) => append::Error::Keyless(error),
@@ -339,18 +339,18 @@ fn unsealed(error: Error) -> append::Error {
 
 /// Why a payload could not be sealed.
 #[derive(Debug, thiserror::Error)]
-enum Unsealed {
+enum SealError {
     #[error("a payload is no JSON: {0}")]
     NotJson(#[from] serde_json::Error),
     #[error("personal data can't be sealed: {0}")]
     Keyless(#[from] keys::Error),
 }
 
-impl From<Unsealed> for append::Error {
-    fn from(error: Unsealed) -> Self {
+impl From<SealError> for append::Error {
+    fn from(error: SealError) -> Self {
         match error {
-            Unsealed::NotJson(_) => Self::Invalid(error.to_string()),
-            Unsealed::Keyless(error) => keyless(&error),
+            SealError::NotJson(_) => Self::Invalid(error.to_string()),
+            SealError::Keyless(error) => keyless(&error),
         }
     }
 }

@@ -19,10 +19,10 @@ const APPEND_WITH_JOBS: &str = "SELECT append, verdict, a, b, x, y, t FROM jobs.
      $36, $37, $38)";
 
 /// The approximate size of an event or append in the arguments besides its texts, in bytes: ids, hashes, names, and a length for each.
-const CIRCUMSTANCES: usize = 400;
+const OVERHEAD_BYTES: usize = 400;
 
 /// The result of a batch.
-pub(crate) enum Verdict {
+pub(crate) enum Outcome {
     /// The batch's `recorded_at` is before the log's last one: nothing was written.
     Behind(DateTime<Utc>),
     /// The batch was executed; all appends without a refusal were written.
@@ -90,8 +90,8 @@ impl<'a> Columns<'a> {
     fn of(batch: &'a Batch) -> Self {
         let mut columns =
             Self { e_leaf_hash: batch.leaves.iter().map(<[u8; 32]>::as_slice).collect(), ..Self::default() };
-        for (number, waiting) in (1..).zip(&batch.appends) {
-            columns.add(number, waiting);
+        for (number, pending) in (1..).zip(&batch.appends) {
+            columns.add(number, pending);
         }
         columns.tenants = columns.a_tenant.clone();
         columns.tenants.sort_unstable();
@@ -99,13 +99,13 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    fn add(&mut self, number: i32, waiting: &'a crate::batch::Waiting) {
-        let append = &waiting.append;
+    fn add(&mut self, number: i32, pending: &'a crate::batch::PendingAppend) {
+        let append = &pending.append;
         self.a_tenant.push(append.tenant.uuid());
         self.a_command.push(&append.command.id);
         self.a_hash.push(&append.command.request_hash);
         self.a_answer.push(&append.command.answer);
-        self.a_events.push(waiting.events as i32);
+        self.a_events.push(pending.events as i32);
         for claim in &append.claims {
             self.c_append.push(number);
             self.c_kind.push(claim.kind);
@@ -118,7 +118,7 @@ impl<'a> Columns<'a> {
                 ClaimAct::Absent => "absent",
             });
         }
-        for job in &waiting.jobs {
+        for job in &pending.jobs {
             self.j_append.push(number);
             self.j_id.push(job.id);
             self.j_kind.push(&job.kind);
@@ -155,11 +155,11 @@ impl<'a> Columns<'a> {
 }
 
 /// Sends a batch: one statement in its own transaction, one round trip.
-pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<Verdict, sqlx::Error> {
+pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Result<Outcome, sqlx::Error> {
     let columns = Columns::of(batch);
     // Reserves memory for the whole batch: growing step by step would copy it several times.
     let mut arguments = PgArguments::default();
-    arguments.reserve(38, batch.bytes() + (batch.appends.len() + batch.events()) * CIRCUMSTANCES);
+    arguments.reserve(38, batch.bytes() + (batch.appends.len() + batch.events()) * OVERHEAD_BYTES);
     let with_jobs = !columns.j_append.is_empty();
     let query = sqlx::query_with(if with_jobs { APPEND_WITH_JOBS } else { APPEND }, arguments)
         .bind(&columns.tenants)
@@ -209,19 +209,19 @@ pub(crate) async fn append(connection: &mut PgConnection, batch: &Batch) -> Resu
     read(batch, &rows)
 }
 
-fn read(batch: &Batch, rows: &[PgRow]) -> Result<Verdict, sqlx::Error> {
+fn read(batch: &Batch, rows: &[PgRow]) -> Result<Outcome, sqlx::Error> {
     let mut refusals = Vec::new();
     for row in rows {
         let (number, verdict): (i32, &str) = (row.try_get(0)?, row.try_get(1)?);
         match (number, verdict) {
-            (0, "behind") => return Ok(Verdict::Behind(row.try_get(6)?)),
+            (0, "behind") => return Ok(Outcome::Behind(row.try_get(6)?)),
             (0, "head") => {
-                return Ok(Verdict::Decided { before: position(row, 2)?, after: position(row, 3)?, refusals });
+                return Ok(Outcome::Decided { before: position(row, 2)?, after: position(row, 3)?, refusals });
             }
             _ => {
                 let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-                let Some(waiting) = batch.appends.get(index) else { break };
-                refusals.push((index, not_written(row, verdict, &waiting.append.command.id)?));
+                let Some(pending) = batch.appends.get(index) else { break };
+                refusals.push((index, not_written(row, verdict, &pending.append.command.id)?));
             }
         }
     }

@@ -17,16 +17,16 @@ use uuid::Uuid;
 
 use crate::append::check::check;
 use crate::append::{self, Append, Appended, AskedJob};
+use crate::append_connection::AppendConnection;
 use crate::backup::Copied;
-use crate::batch::Waiting;
+use crate::batch::PendingAppend;
+use crate::channels::{Channels, Relayed};
 use crate::committer::Committer;
 use crate::database::pool;
-use crate::lane::Lane;
 use crate::meters::Meters;
-use crate::passing::{Passing, Relayed};
 use crate::queue::Queue;
 use crate::read::EventSlice;
-use crate::sealing::{Keyring, Turned, holders};
+use crate::sealing::{KeyChanges, Keyring, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
     snapshot,
@@ -56,7 +56,7 @@ struct Shared {
     /// Limits the bytes of waiting appends: one permit for each byte.
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
-    passing: Passing,
+    channels: Channels,
     keyring: Keyring,
     commands: PgPool,
     readers: PgPool,
@@ -72,7 +72,7 @@ impl EventStore {
     pub async fn open(database: &Database, settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let queue = Arc::new(Queue::new(&settings));
         let (appended, _) = watch::channel(Position::START);
-        let passing = Passing::new();
+        let channels = Channels::new();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let committer = Committer {
@@ -80,18 +80,18 @@ impl EventStore {
             settings: settings.clone(),
             clock,
             appended: appended.clone(),
-            passing: passing.appended.clone(),
+            pages: channels.appended.clone(),
             meters: Meters::new(database.service),
             closing: closing.clone(),
         };
-        tasks.spawn(committer.run(Lane::new(append_options(database, settings.append_timeout))));
+        tasks.spawn(committer.run(AppendConnection::new(append_options(database, settings.append_timeout))));
         Ok(Self {
             shared: Arc::new(Shared {
                 database: database.clone(),
                 queue,
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
-                passing,
+                channels,
                 keyring: Keyring::new(database.service, settings.sealing.clone()),
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
@@ -139,17 +139,17 @@ impl EventStore {
     /// # Errors
     /// As for [`append`](Self::append).
     pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
-        if !Keyring::concerns(&append) {
+        if !Keyring::is_needed_for(&append) {
             return self.commit(append, jobs).await;
         }
         let Shared { keyring, commands, .. } = &*self.shared;
-        let turned: Turned = keyring
+        let changes: KeyChanges = keyring
             .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
             .await?;
         let appended = self.commit(append, jobs).await?;
         // A repeated command wrote nothing now.
         if appended.answer.is_none() {
-            keyring.done(turned, commands).await;
+            keyring.apply(changes, commands).await;
         }
         Ok(appended)
     }
@@ -190,9 +190,9 @@ impl EventStore {
     async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
-        let mut waiting = Waiting::new(append, jobs, answer);
-        waiting.keep(self.room(waiting.bytes())?);
-        self.shared.queue.push(waiting)?;
+        let mut pending = PendingAppend::new(append, jobs, answer);
+        pending.hold(self.room(pending.bytes())?);
+        self.shared.queue.push(pending)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(append::Error::Unavailable("it closed".to_owned())),
@@ -266,7 +266,7 @@ impl EventStore {
 
     /// As [`opened`](Self::opened), for events that are also needed as stored. `None`: nothing in them is sealed.
     pub async fn opened_copies(&self, events: &[&RecordedEvent]) -> Result<Option<Vec<RecordedEvent>>, Error> {
-        if !Keyring::is_needed(events) {
+        if !Keyring::is_needed_to_open(events) {
             return Ok(None);
         }
         self.opened(events.iter().map(|event| (*event).clone()).collect()).await.map(Some)
@@ -412,7 +412,7 @@ impl EventStore {
 
     /// Whether another tenant queued a small append in this process within this time: then a bulk writer should pause.
     pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
-        self.shared.queue.others_within(tenant, lately)
+        self.shared.queue.others_queued_within(tenant, lately)
     }
 
     /// The position of the last event; 0 when there is none.
@@ -432,11 +432,11 @@ impl EventStore {
 
     /// The events of all tenants, in order, while the relay of this process is active: for consumers that otherwise read them from the bus.
     pub fn relayed(&self) -> Relayed {
-        Relayed::of(&self.shared.passing)
+        Relayed::of(&self.shared.channels)
     }
 
-    pub(crate) fn passing(&self) -> &Passing {
-        &self.shared.passing
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.shared.channels
     }
 
     /// Refuses further appends, and completes those that are waiting. Reading is still possible.

@@ -27,10 +27,10 @@ use self::side::Side;
 pub use self::table::Opening;
 use self::touched::Touched;
 use crate::backup::StoredEvent;
-use crate::backup::copied::{self, Whose};
+use crate::backup::copied::{self, Origin};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
-use crate::destroy::writers_ended;
+use crate::destroy::wait_for_writers;
 use crate::{Closure, Error};
 
 /// Events in one transaction in the new cell, during which other appends wait.
@@ -139,7 +139,7 @@ impl Transfer {
     async fn mark_copy(&mut self) -> Result<()> {
         let Some(copy) = self.copy.filter(|_| self.to.count() > 0) else { return Ok(()) };
         let to = side::place(&self.from.places, &self.to.places, copy);
-        copied::note(&mut self.to.connection, Whose::CopyFor(self.tenant), to).await?;
+        copied::record(&mut self.to.connection, Origin::CopyFor(self.tenant), to).await?;
         Ok(())
     }
 
@@ -237,9 +237,9 @@ impl Transfer {
         // `recorded_at` never decreases within a log.
         let last = rows.iter().map(|row| row.event.recorded_at).max();
         let Some(recorded_at) = last.max(head.recorded_at) else { return Ok(()) };
-        extend(&mut transaction, &rows, recorded_at, Whose::Own(self.tenant)).await?;
+        extend(&mut transaction, &rows, recorded_at, Origin::MovedFor(self.tenant)).await?;
         if let Some(to) = copy {
-            copied::note(&mut transaction, Whose::CopyFor(self.tenant), to).await?;
+            copied::record(&mut transaction, Origin::CopyFor(self.tenant), to).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -271,7 +271,7 @@ impl Transfer {
         if !self.later.is_empty() || !touched::take(&mut self.from.connection, self.tenant).await?.is_empty() {
             return differs("the old cell has claims or commands that were not copied".to_owned());
         }
-        if let Some(what) = self.untrue_claim().await?.or(self.untrue_command().await?) {
+        if let Some(what) = self.differing_claim().await?.or(self.differing_command().await?) {
             return differs(what);
         }
         Ok(Compared {
@@ -381,7 +381,7 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
     // Marked first, as when a tenant is destroyed: rows that are being written for the tenant are not left behind.
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *connection).await?.rows_affected() == 1 {
-        writers_ended(connection).await?;
+        wait_for_writers(connection).await?;
     }
     let mut transaction = connection.begin().await?;
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {

@@ -87,21 +87,21 @@ pub(crate) async fn copy_of(connection: &mut PgConnection, tenant: TenantId) -> 
 
 /// The origin of imported events.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Whose {
+pub(crate) enum Origin {
     /// A backup of the whole log.
-    Everybodys,
+    Backup,
     /// A copy of another tenant's history, for this tenant.
     CopyFor(TenantId),
     /// This tenant's own history, moved from another cell.
-    Own(TenantId),
+    MovedFor(TenantId),
 }
 
 /// Records the import of a history up to a position, in the transaction that imports it.
-pub(crate) async fn note(connection: &mut PgConnection, whose: Whose, to: Position) -> Result<(), sqlx::Error> {
-    let (tenant, moved) = match whose {
-        Whose::Everybodys => (Uuid::nil(), false),
-        Whose::CopyFor(tenant) => (tenant.uuid(), false),
-        Whose::Own(tenant) => (tenant.uuid(), true),
+pub(crate) async fn record(connection: &mut PgConnection, origin: Origin, to: Position) -> Result<(), sqlx::Error> {
+    let (tenant, moved) = match origin {
+        Origin::Backup => (Uuid::nil(), false),
+        Origin::CopyFor(tenant) => (tenant.uuid(), false),
+        Origin::MovedFor(tenant) => (tenant.uuid(), true),
     };
     sqlx::query(
         "INSERT INTO log.copied (tenant_id, position, moved) VALUES ($1, $2, $3)

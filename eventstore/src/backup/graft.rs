@@ -9,14 +9,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::{Builder, Uuid};
 
-use super::copied::Whose;
+use super::copied::Origin;
 use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
 use crate::{Database, Error, LockKey, admin};
 
 /// How long a transaction that blocks all writers may be idle: much longer than the computing between two of its statements, and shorter
 /// than the time that appends wait.
-const SILENCE: Duration = Duration::from_secs(5);
+const MAX_IDLE: Duration = Duration::from_secs(5);
 
 /// Appends events for a tenant for which nobody else writes.
 pub struct Graft {
@@ -64,7 +64,7 @@ impl Graft {
                 StoredEvent { leaf_hash: Leaf::from(&event).hash(), event }
             })
             .collect();
-        extend(&mut transaction, &rows, recorded_at, Whose::CopyFor(self.tenant)).await?;
+        extend(&mut transaction, &rows, recorded_at, Origin::CopyFor(self.tenant)).await?;
         transaction.commit().await?;
         Ok(position)
     }
@@ -84,20 +84,20 @@ impl Graft {
 
 /// Blocks all writers until the transaction ends, switches to the role `owner` (if given), and returns the end of the log.
 pub(crate) async fn lock(transaction: &mut PgConnection, owner: Option<&str>) -> Result<Head, Error> {
-    keep_from_writing(transaction).await?;
+    block_writers(transaction).await?;
     if let Some(owner) = owner {
         transaction.execute(format!("SET LOCAL ROLE {owner}").as_str()).await?;
     }
     head(transaction).await
 }
 
-/// Blocks all writers until the transaction ends. If this process hangs or disappears, the server ends the transaction after [`SILENCE`].
+/// Blocks all writers until the transaction ends. If this process hangs or disappears, the server ends the transaction after [`MAX_IDLE`].
 /// Waiting for a row lock of another transaction is limited to the same time.
-pub(crate) async fn keep_from_writing(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let silence = SILENCE.as_millis();
-    transaction.execute(format!("SET LOCAL idle_in_transaction_session_timeout = '{silence}ms'").as_str()).await?;
+pub(crate) async fn block_writers(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let idle = MAX_IDLE.as_millis();
+    transaction.execute(format!("SET LOCAL idle_in_transaction_session_timeout = '{idle}ms'").as_str()).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Writing.number()).execute(&mut *transaction).await?;
-    transaction.execute(format!("SET LOCAL lock_timeout = '{silence}ms'").as_str()).await?;
+    transaction.execute(format!("SET LOCAL lock_timeout = '{idle}ms'").as_str()).await?;
     Ok(())
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn extend(
     transaction: &mut PgConnection,
     rows: &[StoredEvent],
     recorded_at: DateTime<Utc>,
-    whose: Whose,
+    origin: Origin,
 ) -> Result<(), Error> {
     let Some(last) = rows.last().map(|row| row.event.position) else { return Ok(()) };
     write::events(&mut *transaction, rows).await?;
@@ -115,7 +115,7 @@ pub(crate) async fn extend(
         .bind(recorded_at)
         .execute(&mut *transaction)
         .await?;
-    copied::note(transaction, whose, last).await?;
+    copied::record(transaction, origin, last).await?;
     Ok(())
 }
 

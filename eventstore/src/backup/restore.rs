@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
-use super::copied::Whose;
+use super::copied::Origin;
 use super::snapshot::head;
 use super::{Beside, Head, StoredAnswer, StoredClaim, StoredEvent, StoredRow, copied, write};
 use crate::read::{columns, event};
@@ -154,7 +154,7 @@ impl Restore {
     /// Records which tenants' histories are copies of another tenant's, and up to which position: consumers do not act on those events.
     pub async fn copies(&mut self, copies: &[(TenantId, Position)]) -> Result<(), Error> {
         for (tenant, to) in copies {
-            copied::note(&mut self.connection, Whose::CopyFor(*tenant), *to).await?;
+            copied::record(&mut self.connection, Origin::CopyFor(*tenant), *to).await?;
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl Restore {
             .execute(&mut self.connection)
             .await?;
         // What those events started is in the log, too.
-        copied::note(&mut self.connection, Whose::Everybodys, looked.min(head.position)).await?;
+        copied::record(&mut self.connection, Origin::Backup, looked.min(head.position)).await?;
         self.connection.execute("COMMIT").await?;
         // Without statistics the planner takes the new tables for empty.
         self.connection.execute("ANALYZE log.events, log.commands, log.claims, log.seals").await?;

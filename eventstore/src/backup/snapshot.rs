@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use uuid::Uuid;
 
-use super::graft::keep_from_writing;
+use super::graft::block_writers;
 use super::{Head, SealReader, StoredAnswer, StoredClaim, StoredEvent};
 use crate::read::{columns, event};
 use crate::seals::Seal;
@@ -47,7 +47,7 @@ pub async fn freeze(databases: &[Database]) -> Result<Vec<Snapshot>, Error> {
     // In the order of the services: every process that locks several logs uses this order, so that there are no deadlocks.
     for lock in &mut locks {
         lock.execute("BEGIN").await?;
-        keep_from_writing(lock).await?;
+        block_writers(lock).await?;
     }
     let mut snapshots = Vec::with_capacity(databases.len());
     for (database, mut connection) in databases.iter().zip(readers) {

@@ -7,24 +7,24 @@ use kernel::{Position, RecordedEvent};
 use nats::{Bus, PublishError, StreamSettings};
 use tokio::time::{Instant, sleep};
 
-use super::LOOK;
+use super::POLL_INTERVAL;
 use super::source::Source;
 use super::status::{Reporter, State};
-use crate::passing::Page;
+use crate::channels::Page;
 use crate::{EventStore, Lock};
 
 /// Pacing of publishes: after one of at least this many events, the next one begins this long after it began. A publish has a high fixed
-/// cost, and each further event in it a low one. From [`FULL`] events on there is a backlog, and the next publish follows at once.
-const STRIDES: [(u64, Duration); 2] = [(64, Duration::from_millis(10)), (16, Duration::from_millis(5))];
-const FULL: u64 = 900;
+/// cost, and each further event in it a low one. From [`BACKLOG`] events on there is a backlog, and the next publish follows at once.
+const PACING: [(u64, Duration); 2] = [(64, Duration::from_millis(10)), (16, Duration::from_millis(5))];
+const BACKLOG: u64 = 900;
 
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// After this many consecutive failed rounds the relay connects to another server of the bus. A round that ran for at least [`SOUND`]
+/// After this many consecutive failed rounds the relay connects to another server of the bus. A round that ran for at least [`HEALTHY_AFTER`]
 /// resets the count.
-const FAILURES: u32 = 4;
-const SOUND: Duration = Duration::from_secs(10);
+const MAX_FAILURES: u32 = 4;
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// The relay that holds the lock.
 pub(super) struct Active<'a> {
@@ -41,27 +41,27 @@ struct Ends {
 }
 
 /// Why publishing stopped.
-enum Trouble {
+enum RelayError {
     /// A transient failure.
-    Passing(String),
+    Transient(String),
     /// The bus did not answer; another one of its servers may.
     Unanswered(String),
     /// A failure that only an operator can resolve.
-    Lasting(String),
+    Permanent(String),
 }
 
-impl From<nats::Error> for Trouble {
+impl From<nats::Error> for RelayError {
     fn from(error: nats::Error) -> Self {
         match error {
             nats::Error::Unavailable(_) => Self::Unanswered(error.to_string()),
-            _ => Self::Passing(error.to_string()),
+            _ => Self::Transient(error.to_string()),
         }
     }
 }
 
-impl From<crate::Error> for Trouble {
+impl From<crate::Error> for RelayError {
     fn from(error: crate::Error) -> Self {
-        Self::Passing(error.to_string())
+        Self::Transient(error.to_string())
     }
 }
 
@@ -84,40 +84,40 @@ impl<'a> Active<'a> {
         loop {
             let began = Instant::now();
             let outcome = self.round().await;
-            failures = if began.elapsed() > SOUND { 0 } else { failures + 1 };
+            failures = if began.elapsed() > HEALTHY_AFTER { 0 } else { failures + 1 };
             let (state, pause) = match outcome {
                 Ok(()) => continue,
-                Err(Trouble::Passing(reason)) => {
+                Err(RelayError::Transient(reason)) => {
                     // It has failed repeatedly: perhaps this server is partitioned from the rest of the cluster.
-                    if failures >= FAILURES {
+                    if failures >= MAX_FAILURES {
                         self.bus.move_on().await;
                     }
                     (State::Waiting { reason }, PAUSE)
                 }
-                Err(Trouble::Unanswered(reason)) => {
+                Err(RelayError::Unanswered(reason)) => {
                     self.bus.move_on().await;
                     (State::Waiting { reason }, PAUSE)
                 }
-                Err(Trouble::Lasting(reason)) => (State::Stuck { reason }, LOOK),
+                Err(RelayError::Permanent(reason)) => (State::Stuck { reason }, POLL_INTERVAL),
             };
             // Reported before the query below, which may take a while if it is the log that does not answer.
             self.reporter.report(state);
             // The lag includes events that are appended meanwhile.
             if let Ok(head) = self.store.head().await {
-                self.reporter.waits(head);
+                self.reporter.set_head(head);
             }
             sleep(pause).await;
         }
     }
 
     /// Publishes until a publish is refused, or the stream is not where this relay left it.
-    async fn round(&self) -> Result<(), Trouble> {
-        self.copies().await?;
+    async fn round(&self) -> Result<(), RelayError> {
+        self.ensure_replicas().await?;
         let Ends { stream: mut published, log: mut head } = self.ends().await?;
-        self.same_event(published).await?;
+        self.check_same_history(published).await?;
         let mut source = Source::new(self.store);
         let mut wakes = self.wakes().await;
-        let mut looked = Instant::now();
+        let mut polled = Instant::now();
         loop {
             let began = Instant::now();
             let pages = source.after(published).await?;
@@ -125,30 +125,30 @@ impl<'a> Active<'a> {
             head = head.max(last).max(*self.store.appended().borrow());
             self.reporter.progress(published, head);
             self.reporter.report(State::Active);
-            if looked.elapsed() >= LOOK {
+            if polled.elapsed() >= POLL_INTERVAL {
                 let ends = self.ends().await?;
                 if ends.stream != published {
                     return Ok(());
                 }
                 head = ends.log;
-                looked = Instant::now();
+                polled = Instant::now();
             }
             if pages.is_empty() {
                 tokio::select! {
                     () = source.written() => {}
                     Some(()) = wakes.next() => source.look(),
-                    () = sleep(LOOK) => source.look(),
+                    () = sleep(POLL_INTERVAL) => source.look(),
                 }
                 continue;
             }
             let count = last.0 - published.0;
             // Local consumers need not wait for the bus: the events are committed in the log.
             for page in &pages {
-                let _ = self.store.passing().relayed.send(Page::clone(page));
+                let _ = self.store.channels().relayed.send(Page::clone(page));
             }
             published = self.publish(&pages, published).await?;
-            if let Some((_, stride)) = STRIDES.iter().find(|(busy, _)| (*busy..FULL).contains(&count)) {
-                tokio::time::sleep_until(began + *stride).await;
+            if let Some((_, interval)) = PACING.iter().find(|(busy, _)| (*busy..BACKLOG).contains(&count)) {
+                tokio::time::sleep_until(began + *interval).await;
             }
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Active<'a> {
     }
 
     /// Adjusts the number of replicas of the stream to the configured one. If the cluster refuses, publishing continues nevertheless.
-    async fn copies(&self) -> Result<(), Trouble> {
+    async fn ensure_replicas(&self) -> Result<(), RelayError> {
         let service = self.store.service();
         let Some(copies) = self.bus.stream_copies(service).await? else { return Ok(()) };
         if copies.wanted == self.replicas {
@@ -176,7 +176,7 @@ impl<'a> Active<'a> {
 
     /// Reads the last positions of the stream and the log; creates the stream if it is missing. A stream that is ahead of the log is an
     /// error.
-    async fn ends(&self) -> Result<Ends, Trouble> {
+    async fn ends(&self) -> Result<Ends, RelayError> {
         let service = self.store.service();
         let stream = if let Some(stream) = self.bus.stream_state(service).await? {
             stream
@@ -190,7 +190,7 @@ impl<'a> Active<'a> {
         // Read after the stream, so the log can only be further by now.
         let log = self.store.head().await?;
         if stream.last > log.0 {
-            return Err(Trouble::Lasting(format!(
+            return Err(RelayError::Permanent(format!(
                 "the stream ends at {}, the log at {log}: the log lost events that were published, or this is another log's \
                  stream; restore the log, or delete the stream so that it is filled anew",
                 stream.last
@@ -201,7 +201,7 @@ impl<'a> Active<'a> {
 
     /// Checks that the last message of the stream is the event that the log has at that position: otherwise the log was reset and has grown
     /// again, and is not the one that was published.
-    async fn same_event(&self, at: Position) -> Result<(), Trouble> {
+    async fn check_same_history(&self, at: Position) -> Result<(), RelayError> {
         let (Some(state), service) = (self.bus.stream_state(self.store.service()).await?, self.store.service()) else {
             return Ok(());
         };
@@ -211,9 +211,11 @@ impl<'a> Active<'a> {
         }
         let published = match self.bus.event_at(service, at).await {
             Ok(Some(event)) => event,
-            Ok(None) => return Err(Trouble::Passing(format!("the stream does not have its message {at} any more"))),
+            Ok(None) => {
+                return Err(RelayError::Transient(format!("the stream does not have its message {at} any more")));
+            }
             Err(nats::Error::Unreadable { reason, .. }) => {
-                return Err(Trouble::Lasting(format!(
+                return Err(RelayError::Permanent(format!(
                     "the stream's message {at} is not an event of ours ({reason}); delete the stream so that it is filled anew"
                 )));
             }
@@ -223,7 +225,7 @@ impl<'a> Active<'a> {
         if logged.as_ref().is_some_and(|event| event.event_id == published.event_id) {
             return Ok(());
         }
-        Err(Trouble::Lasting(format!(
+        Err(RelayError::Permanent(format!(
             "at {at} the stream has the event {}, the log {}: they are not of one history; delete the stream so that it is \
              filled anew",
             published.event_id,
@@ -231,16 +233,16 @@ impl<'a> Active<'a> {
         )))
     }
 
-    async fn publish(&self, pages: &[Page], after: Position) -> Result<Position, Trouble> {
+    async fn publish(&self, pages: &[Page], after: Position) -> Result<Position, RelayError> {
         let events: Vec<&RecordedEvent> = pages.iter().flat_map(|page| page.iter()).collect();
         match self.bus.publish(self.store.service(), events, after).await {
             Ok(published) => Ok(published),
             Err(error @ (PublishError::WrongSequence { .. } | PublishError::Unpublishable { .. })) => {
-                Err(Trouble::Lasting(error.to_string()))
+                Err(RelayError::Permanent(error.to_string()))
             }
-            Err(error @ PublishError::Timeout { .. }) => Err(Trouble::Unanswered(error.to_string())),
+            Err(error @ PublishError::Timeout { .. }) => Err(RelayError::Unanswered(error.to_string())),
             // The stream is not at the expected sequence: its state has to be read again.
-            Err(error) => Err(Trouble::Passing(error.to_string())),
+            Err(error) => Err(RelayError::Transient(error.to_string())),
         }
     }
 

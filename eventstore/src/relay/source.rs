@@ -3,7 +3,7 @@
 use kernel::Position;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use crate::passing::Page;
+use crate::channels::Page;
 use crate::{Error, EventStore};
 
 /// The most events taken at a time, from the log or from the committer.
@@ -23,7 +23,7 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Begins by reading the log.
     pub(super) fn new(store: &'a EventStore) -> Self {
-        Self { store, written: store.passing().appended.subscribe(), beyond: None, look: true }
+        Self { store, written: store.channels().appended.subscribe(), beyond: None, look: true }
     }
 
     /// The available events after a position, as pages with consecutive positions; empty if there are none.

@@ -93,7 +93,7 @@ impl Reporter {
 
     /// Sets the last position of the log while nothing can be published. Does nothing before the stream's position was read for the first
     /// time, because the lag is unknown until then.
-    pub(super) fn waits(&self, head: Position) {
+    pub(super) fn set_head(&self, head: Position) {
         let Status { published, head: known, .. } = *self.status.borrow();
         if known > Position::START {
             self.progress(published, head);
@@ -102,7 +102,7 @@ impl Reporter {
 
     /// Sets the lag to zero when this relay is no longer active: the relay that takes over reports the lag, and a stale value of this one
     /// would remain beside it.
-    pub(super) fn withdraw(&self) {
+    pub(super) fn clear_lag(&self) {
         let published = self.status.borrow().published;
         self.progress(published, published);
     }
@@ -116,12 +116,12 @@ mod tests {
     fn what_waits_grows_with_the_log_and_is_nobodys_who_stands_by() {
         let reporter = Reporter::new(Service::new("crm"));
         let lag = || reporter.subscribe().borrow().lag();
-        reporter.waits(Position(7));
+        reporter.set_head(Position(7));
         assert_eq!(lag(), 0, "it was not asked yet where the stream ends");
         reporter.progress(Position(5), Position(7));
-        reporter.waits(Position(9));
+        reporter.set_head(Position(9));
         assert_eq!(lag(), 4);
-        reporter.withdraw();
+        reporter.clear_lag();
         assert_eq!((lag(), reporter.subscribe().borrow().published), (0, Position(5)));
     }
 }

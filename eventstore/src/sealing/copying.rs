@@ -11,7 +11,7 @@ use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, Sealed, Wrapped};
 
 use super::subject::Subject;
-use super::{PERSON_KEY, Sealing, TENANT_KEY, THE_ONE, is_sealed, sealed_for, text};
+use super::{ONLY_KEY, PERSON_KEY, Sealing, TENANT_KEY, is_sealed, sealed_subjects, text};
 use crate::backup::StoredClaim;
 use crate::{Error, EventStore};
 
@@ -47,7 +47,7 @@ impl Copying {
     pub async fn seal(&mut self, store: &EventStore, events: &mut [RecordedEvent]) -> Result<(), Error> {
         let mut subjects = BTreeSet::new();
         for event in events.iter().filter(|event| is_sealed(&event.payload)) {
-            sealed_for(&event.payload, &Subject::of(event), &mut subjects)?;
+            sealed_subjects(&event.payload, &Subject::of(event), &mut subjects)?;
         }
         if subjects.is_empty() {
             return Ok(());
@@ -106,7 +106,7 @@ impl Copying {
             key,
             holder: holder.to_owned(),
         };
-        let mut claims = vec![claim(TENANT_KEY, THE_ONE, self.wrapped.as_str())];
+        let mut claims = vec![claim(TENANT_KEY, ONLY_KEY, self.wrapped.as_str())];
         for (subject, key) in &self.persons {
             let sealed = self.of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*self.sealing.random);
             claims.push(claim(PERSON_KEY, subject.claim(), sealed.map_err(Error::Key)?.as_str()));

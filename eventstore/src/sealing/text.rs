@@ -24,7 +24,7 @@ const OF: &str = ",\"of\":\"";
 const AT: char = '@';
 
 /// What a marked value is replaced by.
-pub(super) enum Written {
+pub(super) enum Replacement {
     /// The value itself.
     Clear,
     /// Its ciphertext.
@@ -36,7 +36,7 @@ pub(super) enum Written {
 /// Replaces each marked value in JSON. `write` gets the value and the name of its data subject, and decides how it is written.
 pub(super) fn seal<E: From<serde_json::Error>>(
     json: &str,
-    mut write: impl FnMut(&str, Option<&str>) -> Result<Written, E>,
+    mut write: impl FnMut(&str, Option<&str>) -> Result<Replacement, E>,
 ) -> Result<String, E> {
     let (mut sealed, mut rest) = (String::with_capacity(json.len() * 2), json);
     while let Some(at) = rest.find(TO_SEAL) {
@@ -50,9 +50,9 @@ pub(super) fn seal<E: From<serde_json::Error>>(
         };
         sealed.push_str(&rest[..at]);
         match write(value, of)? {
-            Written::Clear => sealed.push_str(value),
-            Written::Gone => sealed.push_str(GONE),
-            Written::Sealed(text) => sealed.push_str(&written(&text, of)),
+            Replacement::Clear => sealed.push_str(value),
+            Replacement::Gone => sealed.push_str(GONE),
+            Replacement::Sealed(text) => sealed.push_str(&written(&text, of)),
         }
         rest = after;
     }

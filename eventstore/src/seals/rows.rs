@@ -50,29 +50,29 @@ const LAST: &str = "SELECT size, root, sealed_at, key, previous, signature FROM 
 
 /// The positions up to which the trees and the log have grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct Progress {
     pub(super) trees: Position,
     pub(super) log: Position,
 }
 
 /// Reads both positions.
-pub(super) async fn reach(connection: &mut PgConnection) -> Result<Reach, Error> {
+pub(super) async fn progress(connection: &mut PgConnection) -> Result<Progress, Error> {
     let row = sqlx::query("SELECT s.position, h.position FROM log.sealer s CROSS JOIN log.head h")
         .fetch_one(connection)
         .await?;
-    Ok(Reach { trees: Position::from_i64(row.try_get(0)?), log: Position::from_i64(row.try_get(1)?) })
+    Ok(Progress { trees: Position::from_i64(row.try_get(0)?), log: Position::from_i64(row.try_get(1)?) })
 }
 
 /// Locks the sealer's position until the transaction ends, and returns it. This excludes other sealers, also one that has lost its advisory
 /// lock without noticing yet: two seals must not have the same predecessor.
-pub(crate) async fn turn(connection: &mut PgConnection) -> Result<i64, Error> {
+pub(crate) async fn lock_position(connection: &mut PgConnection) -> Result<i64, Error> {
     Ok(sqlx::query_scalar("SELECT position FROM log.sealer FOR UPDATE").fetch_one(connection).await?)
 }
 
 /// Adds the next events of the log to their tenants' trees. Returns the new position of the trees.
 pub(super) async fn grow(connection: &mut PgConnection) -> Result<Position, Error> {
     let mut transaction = connection.begin().await?;
-    let before = turn(&mut transaction).await?;
+    let before = lock_position(&mut transaction).await?;
     // Uses the index `events_position`.
     let rows = sqlx::query(
         "SELECT tenant_id, position, leaf_hash FROM log.events WHERE position > $1 ORDER BY position LIMIT $2",
@@ -136,7 +136,7 @@ pub(super) async fn sign(
     now: DateTime<Utc>,
 ) -> Result<usize, Error> {
     let mut transaction = connection.begin().await?;
-    turn(&mut transaction).await?;
+    lock_position(&mut transaction).await?;
     let rows = sqlx::query(UNSEALED).bind(SEALS).fetch_all(&mut *transaction).await?;
     let mut seals = Vec::with_capacity(rows.len());
     for row in &rows {

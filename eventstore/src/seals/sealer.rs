@@ -11,17 +11,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::SealKey;
-use super::rows::{self, Reach};
+use super::rows::{self, Progress};
 use crate::{Database, Error, Lock, LockKey, Role};
 
 /// The interval between rounds. A head that includes an event is signed within this time after it (the maximum merge delay of RFC 6962),
 /// plus the time that the statements take.
-const OFTEN: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The number of events of the log that are in no tree yet, and so in no signed head, whichever process is the active sealer.
 pub async fn unsealed(database: &Database) -> Result<u64, Error> {
     let mut connection = database.options(Role::Seal).disable_statement_logging().connect().await?;
-    let Reach { trees, log } = rows::reach(&mut connection).await?;
+    let Progress { trees, log } = rows::progress(&mut connection).await?;
     let _ = connection.close().await;
     Ok(log.0.saturating_sub(trees.0))
 }
@@ -83,7 +83,7 @@ impl Sealer {
             self.report(ended.err());
             // The active instance reports the lag; a stale value must not remain here.
             self.lag.set(0.0);
-            shutdown.run_until_cancelled(tokio::time::sleep(OFTEN)).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await;
         }
         lock.release().await;
     }
@@ -103,12 +103,12 @@ impl Sealer {
                     return error;
                 }
             }
-            tokio::time::sleep(OFTEN).await;
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
     async fn round(&self, connection: &mut PgConnection, service: Service) -> Result<(), Error> {
-        let Reach { mut trees, log } = rows::reach(connection).await?;
+        let Progress { mut trees, log } = rows::progress(connection).await?;
         self.lag.set(log.0.saturating_sub(trees.0) as f64);
         // When a log is sealed for the first time, this takes long; heads are signed when the trees have reached its end.
         while trees < log {

@@ -25,7 +25,7 @@ impl Transfer {
                 // The last page has no upper bound: it covers all remaining claims of the new cell.
                 let to = (here.len() == ROWS).then(|| here.last().map(|claim| claim.key.to_vec())).flatten();
                 let there = between(&mut self.to.connection, self.tenant, &kind, &after, to.as_deref()).await?;
-                self.claims_become(&here, &there).await?;
+                self.sync_claims(&here, &there).await?;
                 match to {
                     Some(last) => after = last,
                     None => break,
@@ -38,27 +38,27 @@ impl Transfer {
     /// As [`all_claims`](Self::all_claims), for the changed claims only.
     pub(super) async fn touched_claims(&mut self) -> Result<()> {
         let (here, there) = self.both_claims().await?;
-        self.claims_become(&here, &there).await
+        self.sync_claims(&here, &there).await
     }
 
     /// A claim of the last round that differs between the two sides, if there is one.
-    pub(super) async fn untrue_claim(&mut self) -> Result<Option<String>> {
+    pub(super) async fn differing_claim(&mut self) -> Result<Option<String>> {
         let (here, there) = self.both_claims().await?;
-        let untrue = here.symmetric_difference(&there).next();
-        Ok(untrue.map(|claim| format!("the claim {} of {} is not the same", hex::encode(claim.key), claim.kind)))
+        let differing = here.symmetric_difference(&there).next();
+        Ok(differing.map(|claim| format!("the claim {} of {} is not the same", hex::encode(claim.key), claim.kind)))
     }
 
     async fn both_claims(&mut self) -> Result<(Claims, Claims)> {
         let touched: Vec<_> = self.touched.claims.iter().cloned().collect();
         let (mut here, mut there) = (Claims::new(), Claims::new());
         for keys in touched.chunks(ROWS) {
-            here.extend(these(&mut self.from.connection, self.tenant, keys).await?);
-            there.extend(these(&mut self.to.connection, self.tenant, keys).await?);
+            here.extend(by_keys(&mut self.from.connection, self.tenant, keys).await?);
+            there.extend(by_keys(&mut self.to.connection, self.tenant, keys).await?);
         }
         Ok((here, there))
     }
 
-    async fn claims_become(&mut self, here: &Claims, there: &Claims) -> Result<()> {
+    async fn sync_claims(&mut self, here: &Claims, there: &Claims) -> Result<()> {
         let mut stale: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
         for StoredClaim { kind, key, .. } in there.difference(here) {
             stale.entry(kind).or_default().push(key.as_slice());
@@ -129,7 +129,7 @@ async fn between(
 }
 
 /// The claims with these kinds and keys.
-async fn these(connection: &mut PgConnection, tenant: TenantId, keys: &[(String, Vec<u8>)]) -> Result<Claims> {
+async fn by_keys(connection: &mut PgConnection, tenant: TenantId, keys: &[(String, Vec<u8>)]) -> Result<Claims> {
     let rows = sqlx::query(
         "SELECT c.tenant_id, c.kind, c.key, c.holder
          FROM unnest($2::text[], $3::bytea[]) AS k (kind, key)

@@ -57,7 +57,7 @@ impl Transfer {
         self.touched.commands.append(&mut self.later);
         let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
         for ids in touched.chunks(ROWS) {
-            let mut rows = these(&mut self.from.connection, self.tenant, ids).await?;
+            let mut rows = by_ids(&mut self.from.connection, self.tenant, ids).await?;
             for row in rows.extract_if(.., |row| row.last > end) {
                 self.touched.commands.remove(&row.command_id);
                 self.later.insert(row.command_id);
@@ -70,11 +70,11 @@ impl Transfer {
     }
 
     /// A command of the last round that differs between the two sides, if there is one.
-    pub(super) async fn untrue_command(&mut self) -> Result<Option<String>> {
+    pub(super) async fn differing_command(&mut self) -> Result<Option<String>> {
         let touched: Vec<_> = self.touched.commands.iter().cloned().collect();
         for ids in touched.chunks(ROWS) {
-            let here = these(&mut self.from.connection, self.tenant, ids).await?;
-            let there = these(&mut self.to.connection, self.tenant, ids).await?;
+            let here = by_ids(&mut self.from.connection, self.tenant, ids).await?;
+            let there = by_ids(&mut self.to.connection, self.tenant, ids).await?;
             let mut there: BTreeMap<_, _> = there.into_iter().map(|row| (row.command_id.clone(), row)).collect();
             for row in here {
                 let row = side::command(&self.from.places, &self.to.places, row);
@@ -87,7 +87,7 @@ impl Transfer {
     }
 }
 
-async fn these(connection: &mut PgConnection, tenant: TenantId, ids: &[String]) -> Result<Vec<StoredAnswer>> {
+async fn by_ids(connection: &mut PgConnection, tenant: TenantId, ids: &[String]) -> Result<Vec<StoredAnswer>> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         columns!(),

@@ -12,7 +12,7 @@ impl Transfer {
         let (tenant, service) = (self.tenant.uuid(), self.service.name());
         // Waits for a signing transaction that began before the pause.
         let mut signing = self.from.connection.begin().await?;
-        rows::turn(&mut signing).await?;
+        rows::lock_position(&mut signing).await?;
         signing.commit().await?;
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(size), 0) FROM log.seals WHERE tenant_id = $1")
             .bind(tenant)

@@ -13,12 +13,12 @@ use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use super::subject::Subject;
-use super::{PERSON_ERASED, PERSON_KEY, Sealing, TENANT_KEY, keyless, unsealed};
+use super::{PERSON_ERASED, PERSON_KEY, Sealing, TENANT_KEY, append_error, keyless};
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::{Error, read};
 
 /// The key of the claim that stores a tenant's key: a tenant has only one.
-pub(crate) const THE_ONE: [u8; 32] = [0; 32];
+pub(crate) const ONLY_KEY: [u8; 32] = [0; 32];
 /// The size of the cache of data subjects' keys, and how long an entry is used: an erasure by another process becomes known here through
 /// its event, which may be late.
 const PERSONS: usize = 20_000;
@@ -47,7 +47,7 @@ impl Keyring {
         pool: &PgPool,
     ) -> Result<HashMap<[u8; 32], String>, append::Error> {
         let keys = [subject.claim(), subject.former_claim()].map(|key| key.to_vec()).to_vec();
-        holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(unsealed)
+        holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(append_error)
     }
 
     /// The key of a data subject for values in many streams, and its stored form; created if it does not exist. `None`: the data subject
@@ -79,7 +79,7 @@ impl Keyring {
             made => made?,
         }
         let holder = self.holder(subject, pool).await?.remove(&subject.claim());
-        let key = self.persons(pool, [subject]).await.map_err(unsealed)?.pop();
+        let key = self.persons(pool, [subject]).await.map_err(append_error)?.pop();
         // The key may have been released already.
         Ok(key.zip(holder).map(|((_, key), holder)| (key, holder)))
     }
@@ -125,7 +125,7 @@ impl Keyring {
         if key.is_some() || begins || self.sealing.is_none() {
             return Ok(key);
         }
-        Ok(self.persons(pool, [subject]).await.map_err(unsealed)?.pop().map(|(_, key)| key))
+        Ok(self.persons(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, key)| key))
     }
 
     /// A tenant's key; created when it is first needed.
@@ -139,14 +139,14 @@ impl Keyring {
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        if let Some(key) = self.stored_tenant(sealing, tenant, pool).await.map_err(unsealed)? {
+        if let Some(key) = self.stored_tenant(sealing, tenant, pool).await.map_err(append_error)? {
             return Ok(key);
         }
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
         let wrapped = sealing.master.wrap(self.of_tenant(tenant), &key).await.map_err(|error| keyless(&error))?;
         let mark = Claim {
             kind: TENANT_KEY,
-            key: THE_ONE,
+            key: ONLY_KEY,
             holder: wrapped.as_str().to_owned(),
             // The first append wins; the others then read its key.
             act: ClaimAct::Mark,
@@ -157,7 +157,7 @@ impl Keyring {
         make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }).await?;
         self.stored_tenant(sealing, tenant, pool)
             .await
-            .map_err(unsealed)?
+            .map_err(append_error)?
             .ok_or_else(|| append::Error::Unavailable("the tenant's key was made, and is not there".to_owned()))
     }
 
@@ -170,7 +170,7 @@ impl Keyring {
         if let Some(key) = self.tenants.get(&tenant) {
             return Ok(Some(key));
         }
-        let found = holders(pool, tenant, TENANT_KEY, vec![THE_ONE.to_vec()]).await?;
+        let found = holders(pool, tenant, TENANT_KEY, vec![ONLY_KEY.to_vec()]).await?;
         let Some(wrapped) = found.into_values().next() else { return Ok(None) };
         let key = sealing.master.unwrap(self.of_tenant(tenant), &Wrapped::read(&wrapped)).await.map_err(Error::Key)?;
         self.tenants.insert(tenant, key.clone());
@@ -188,7 +188,7 @@ impl Keyring {
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        let sealing = self.sealing.as_ref().ok_or_else(|| unsealed(Error::NoMasterKey))?;
+        let sealing = self.sealing.as_ref().ok_or_else(|| append_error(Error::NoMasterKey))?;
         let of_tenant = self.tenant(sealing, context.tenant, pool, make).await?;
         of_tenant.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
     }

@@ -13,21 +13,21 @@ use tokio::sync::{broadcast, watch};
 pub type Page = Arc<Vec<RecordedEvent>>;
 
 /// How many pages a receiver may lag behind before it misses one.
-const PAGES: usize = 256;
+const CAPACITY: usize = 256;
 
 /// The channels of a process.
 #[derive(Clone)]
-pub(crate) struct Passing {
+pub(crate) struct Channels {
     pub(crate) appended: broadcast::Sender<Page>,
     pub(crate) relayed: broadcast::Sender<Page>,
     pub(crate) relaying: watch::Sender<bool>,
 }
 
-impl Passing {
+impl Channels {
     pub(crate) fn new() -> Self {
         Self {
-            appended: broadcast::channel(PAGES).0,
-            relayed: broadcast::channel(PAGES).0,
+            appended: broadcast::channel(CAPACITY).0,
+            relayed: broadcast::channel(CAPACITY).0,
             relaying: watch::channel(false).0,
         }
     }
@@ -40,8 +40,8 @@ pub struct Relayed {
 }
 
 impl Relayed {
-    pub(crate) fn of(passing: &Passing) -> Self {
-        Self { pages: passing.relayed.subscribe(), relaying: passing.relaying.subscribe() }
+    pub(crate) fn of(channels: &Channels) -> Self {
+        Self { pages: channels.relayed.subscribe(), relaying: channels.relaying.subscribe() }
     }
 
     /// Whether the relay of this process is active.

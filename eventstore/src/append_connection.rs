@@ -9,16 +9,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::batch::Batch;
 use crate::failure::{Failure, judge};
-use crate::statement::{self, Verdict};
+use crate::statement::{self, Outcome};
 
 /// The pause between attempts: the first, doubled up to the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// How long each attempt waits for the server process of a lost connection to end.
-const ENDING: Duration = Duration::from_secs(1);
+const TERMINATION_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a batch has no result.
-pub(crate) enum Undone {
+pub(crate) enum NoResult {
     /// No answer in time: it is not known whether the batch was written.
     Unknown(String),
     /// Nothing was written, and sending it again would not help.
@@ -26,22 +26,22 @@ pub(crate) enum Undone {
 }
 
 /// A connection that is reopened when it is lost.
-pub(crate) struct Lane {
+pub(crate) struct AppendConnection {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
     /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
     backend: Option<(i32, DateTime<Utc>)>,
 }
 
-impl Lane {
+impl AppendConnection {
     /// A connection that is opened when it is first used.
     pub(crate) fn new(options: PgConnectOptions) -> Self {
         Self { options, connection: None, backend: None }
     }
 
     /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
-    pub(crate) async fn append(&mut self, batch: &Batch, deadline: Instant) -> Result<Verdict, Undone> {
-        let mut pause = PAUSES.0;
+    pub(crate) async fn append(&mut self, batch: &Batch, deadline: Instant) -> Result<Outcome, NoResult> {
+        let mut pause = BACKOFF.0;
         loop {
             let error = match timeout_at(deadline, self.attempt(batch)).await {
                 Ok(Ok(verdict)) => return Ok(verdict),
@@ -49,24 +49,24 @@ impl Lane {
                 Err(_) => {
                     // The statement may still be running, but its result is not read any more.
                     self.connection = None;
-                    return Err(Undone::Unknown("no answer in time".to_owned()));
+                    return Err(NoResult::Unknown("no answer in time".to_owned()));
                 }
             };
             match judge(&error) {
-                Failure::Lasting => return Err(Undone::Refused(error)),
+                Failure::Lasting => return Err(NoResult::Refused(error)),
                 Failure::Lost => self.connection = None,
                 Failure::Passing => {}
             }
             tracing::warn!(%error, "the append did not get through; trying again");
             if Instant::now() + pause >= deadline {
-                return Err(Undone::Unknown(error.to_string()));
+                return Err(NoResult::Unknown(error.to_string()));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 
-    async fn attempt(&mut self, batch: &Batch) -> Result<Verdict, sqlx::Error> {
+    async fn attempt(&mut self, batch: &Batch) -> Result<Outcome, sqlx::Error> {
         let connection = if let Some(connection) = self.connection.take() {
             self.connection.insert(connection)
         } else {
@@ -87,7 +87,7 @@ impl Lane {
             )
             .bind(pid)
             .bind(started)
-            .bind(i64::try_from(ENDING.as_millis()).unwrap_or(i64::MAX))
+            .bind(i64::try_from(TERMINATION_WAIT.as_millis()).unwrap_or(i64::MAX))
             .fetch_optional(&mut connection)
             .await?;
             // A process that has ended has no row. If it ends between the two steps, the next attempt finds no row.
