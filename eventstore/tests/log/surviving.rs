@@ -139,6 +139,13 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     sqlx::query("SELECT pg_advisory_lock(7164702801)").execute(&mut stuck).await.unwrap();
     let refused = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    // The server gives up by itself as well, at about the same time.
+    eventually("the server gave up", async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        (!sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser(&database).await).await.unwrap()).then_some(())
+    })
+    .await;
     sqlx::query("SELECT pg_advisory_unlock(7164702801)").execute(&mut stuck).await.unwrap();
     eventually("appends are taken again", async || {
         store.append(append(tenant, vec![stream("after", 0, 1)])).await.ok()
