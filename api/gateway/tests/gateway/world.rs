@@ -13,6 +13,10 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgPoolOptions;
 use testbed::{Database, Nats, eventually};
 
+/// Within this it is heard everywhere what somebody may not do any more: a second, and some for a machine on which other tests run. (What was
+/// checked is remembered for ten minutes, so whoever is told of nothing lets them in for longer.)
+pub const HEARD: Duration = Duration::from_secs(4);
+
 /// All that a test needs.
 pub struct World {
     pub server: Option<Server>,
