@@ -251,7 +251,10 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     directory.note_standing(acme.tenant_id, TenantStanding::Active).await.unwrap();
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
-    assert_eq!(Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code(), "tenant_suspended");
+    testbed::eventually("the later one knows", || async {
+        (Answer::of(world.client.get(&url).bearer_auth(&ours)).await.code() == "tenant_suspended").then_some(())
+    })
+    .await;
     later.shutdown().await;
     // What the directory is told of something that was long before the log's end, who runs hears of in a while.
     let others = world.token(&[Role::Admin]);
