@@ -118,7 +118,7 @@ impl World {
         let server = Server::start(config.clone(), Services::All).await.unwrap();
         let url = format!("http://{}", server.addr());
         let token = token(&config, tenant, &[Role::Admin]);
-        let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let client = Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         Self {
             server: Some(server),
             behind,
