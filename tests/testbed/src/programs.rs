@@ -1,7 +1,12 @@
 //! Finding the servers' programs, and running them as somebody who may.
 
+use std::fs::File;
+use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use kernel::{IdSource, SystemIds};
 
 /// The directory with `initdb`, `pg_ctl` and `postgres`, version 15 or newer: on PATH, in Debian's place, or where
 /// `make db-setup` put it.
@@ -109,9 +114,26 @@ pub(crate) fn run(command: &mut Command) {
     );
 }
 
-/// A TCP port of 127.0.0.1 on which nobody listens now.
+/// The ports that are given to tests: none that the system gives to whoever connects, or listens on any (on Linux from 32768 on).
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A TCP port of 127.0.0.1 on which nobody listens now. It is this process's as long as that lives: no other test is given it meanwhile,
+/// be it that its server is made later, or is away for a while.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    let locks = crate::shared::directory().join("ports");
+    std::fs::create_dir_all(&locks).expect("a directory for the locks of ports");
+    // Each time it is begun elsewhere.
+    let [.., high, low] = *SystemIds.next().as_bytes();
+    let begin = usize::from(u16::from_be_bytes([high, low])) % PORTS.len();
+    let is_ours = |port: &u16| {
+        let lock = File::create(locks.join(port.to_string())).expect("the lock of a port");
+        let free = lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        if free {
+            std::mem::forget(lock);
+        }
+        free
+    };
+    PORTS.cycle().skip(begin).take(PORTS.len()).find(is_ours).expect("a free port")
 }
 
 /// A new temporary directory.

@@ -1,6 +1,7 @@
 //! The servers of the testbed serve, die and come back.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
 use std::future::ready;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -103,4 +104,11 @@ async fn a_killed_nats_server_comes_back_on_its_port() {
     nats.restart().await;
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     assert_eq!(nats.port(), port);
+}
+
+#[test]
+fn a_port_is_given_to_one_and_to_nobody_who_connects() {
+    let ports: Vec<u16> = (0..100).map(|_| testbed::free_port()).collect();
+    assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len(), "{ports:?}");
+    assert!(ports.iter().all(|port| *port < 32_768), "{ports:?}");
 }
