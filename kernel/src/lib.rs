@@ -48,7 +48,7 @@ mod versions;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
-pub use caller::{Caller, Grant, Role, some_of};
+pub use caller::{Caller, Grant, Role, covers, some_of};
 pub use checks::{Checks, deceives};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
