@@ -64,7 +64,7 @@ pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
 pub use patterns::{PatternError, TypePatterns};
 pub use personal::Personal;
-pub use picture::{Picture, PictureFile, PictureFormat, picture_address};
+pub use picture::{Picture, PictureFile, PictureFormat, is_picture_address, is_picture_id, picture_address};
 pub use postal_address::PostalAddress;
 pub use recent::Recent;
 pub use recorded::{Position, RecordedEvent};
