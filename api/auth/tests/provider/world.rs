@@ -9,7 +9,7 @@ use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
 use auth_api::trust::Trust;
-use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
+use auth_commands::{ClientFields, GRANTS, Reach, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -238,10 +238,14 @@ impl World {
             id_token_signed_response_alg: OurAlgorithm::EdDSA,
         };
         let authority = &self.provider.authority;
-        let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
+        let id: ClientId =
+            authority.run(&self.admin(), &RegisterClient { fields, reach: Reach::Everything }).await.unwrap().answer;
         let secret = "a secret of the application".to_owned();
         let secret_hash = hex::encode(Sha256::digest(&secret));
-        authority.run(&self.admin(), &SetClientSecret { client: id, secret_hash }).await.unwrap();
+        authority
+            .run(&self.admin(), &SetClientSecret { client: id, secret_hash, reach: Reach::Everything })
+            .await
+            .unwrap();
         App { id, secret }
     }
 
