@@ -113,7 +113,7 @@ async fn a_killed_server_loses_nothing_and_doubles_nothing() {
 async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all_is_well() {
     let mut postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(500), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     postgres.kill();
@@ -131,7 +131,7 @@ async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all
 #[tokio::test]
 async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     let database = Database::fresh("crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(300), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     // A writer that hangs inside its transaction holds the log's lock.
@@ -159,7 +159,7 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
 async fn while_the_process_of_a_lost_connection_does_not_end_nothing_is_written_over_another() {
     let postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(1_500), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     let appender: i32 = sqlx::query_scalar(

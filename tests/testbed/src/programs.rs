@@ -2,11 +2,8 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use kernel::{IdSource, SystemIds};
 
 /// The directory with `initdb`, `pg_ctl` and `postgres`, version 15 or newer: on PATH, in Debian's place, or where
 /// `make db-setup` put it.
@@ -114,26 +111,33 @@ pub(crate) fn run(command: &mut Command) {
     );
 }
 
-/// The ports that are given to tests: none that the system gives to whoever connects, or listens on any (on Linux from 32768 on).
-const PORTS: Range<u16> = 20_000..32_000;
-
-/// A TCP port of 127.0.0.1 on which nobody listens now. It is this process's as long as that lives: no other test is given it meanwhile,
-/// be it that its server is made later, or is away for a while.
+/// A TCP port of 127.0.0.1 that nobody else has for as long as this process lives, also while a server that had it is dead: no other
+/// test gets it, and no connection, for whose ends the system takes ports of another range.
 pub fn free_port() -> u16 {
-    let locks = crate::shared::directory().join("ports");
-    std::fs::create_dir_all(&locks).expect("a directory for the locks of ports");
-    // Each time it is begun elsewhere.
-    let [.., high, low] = *SystemIds.next().as_bytes();
-    let begin = usize::from(u16::from_be_bytes([high, low])) % PORTS.len();
-    let is_ours = |port: &u16| {
-        let lock = File::create(locks.join(port.to_string())).expect("the lock of a port");
-        let free = lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        if free {
-            std::mem::forget(lock);
-        }
-        free
-    };
-    PORTS.cycle().skip(begin).take(PORTS.len()).find(is_ours).expect("a free port")
+    let places = crate::shared::directory().join("ports");
+    std::fs::create_dir_all(&places).expect("a directory for the ports");
+    // Below, browsers refuse some, and other servers stand by custom.
+    let ports = 12_000..connections().max(14_000);
+    let begin = std::process::id() as usize % ports.len();
+    let mut ports = ports.clone().cycle().skip(begin).take(ports.len());
+    ports.find(|port| take_port(&places.join(port.to_string()), *port)).expect("a free port")
+}
+
+/// Takes a port, if nobody has it; whoever has it has this file locked.
+fn take_port(place: &Path, port: u16) -> bool {
+    let Ok(place) = File::create(place) else { return false };
+    let taken = place.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+    if taken {
+        // Held as long as this process lives.
+        std::mem::forget(place);
+    }
+    taken
+}
+
+/// Where the range begins from which the system takes a port for a connection.
+fn connections() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
 }
 
 /// A new temporary directory.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_aggregates::{Account, ClientId, OurAlgorithm, Session, SessionId};
@@ -123,7 +124,8 @@ impl World {
         let provider = Provider {
             authority,
             trust,
-            attempts: Arc::new(Attempts::default()),
+            // No time passes for it: how long so many guesses take is about the machine.
+            attempts: Arc::new(Attempts::by(|| Duration::ZERO)),
             polls: Arc::default(),
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),
@@ -409,6 +411,12 @@ impl Visits for Browser {
 /// A path with parameters.
 pub fn query(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
+}
+
+/// How long processors have worked for this test so far, which does not grow while they work for others.
+pub fn worked() -> Duration {
+    let worked = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    worked.try_into().unwrap()
 }
 
 /// The JSON of an answer with this status.
