@@ -181,7 +181,7 @@ impl<K: Hash + Eq + Clone> Failures<K> {
 
     fn check(&self, key: &K, now: Duration) -> Result<(), OAuthError> {
         match self.held.get(key) {
-            Some(until) if now < until => Err(OAuthError::slow_down((until - now).as_secs() + 1)),
+            Some(until) if now < until => Err(OAuthError::slow_down(until.saturating_sub(now).as_secs() + 1)),
             _ => Ok(()),
         }
     }
