@@ -129,13 +129,19 @@ async fn who_is_no_user_any_more_or_erased_has_no_picture() {
 async fn ones_own_data_has_the_picture_that_one_uploaded() {
     let world = World::start().await;
     let (_, token) = member(&world, "ada").await;
-    does(&world, &token, "set-picture", sent(&file([1, 2, 3]))).await;
+    for rgb in [[1, 2, 3], [4, 5, 6]] {
+        does(&world, &token, "set-picture", sent(&file(rgb))).await;
+    }
     let export = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(&token)).await;
     assert_eq!(export.status, StatusCode::OK, "{export:?}");
     let history = export.body["history"].as_array().unwrap();
-    let set = history.iter().find(|told| told["event"] == "user.user.picture_set").unwrap();
-    let picture = &set["data"]["uploaded"]["picture"];
-    assert_eq!((&picture["base64"], &picture["width"]), (&sent(&file([1, 2, 3]))["picture"], &json!(64)));
+    let set = history.iter().filter(|told| told["event"] == "user.user.picture_set");
+    let pictures: Vec<_> = set.map(|set| &set["data"]["uploaded"]["picture"]).collect();
+    let base64 = |nth: usize| &pictures[nth]["base64"];
+    let [first, second] = [[1, 2, 3], [4, 5, 6]].map(|rgb| sent(&file(rgb))["picture"].clone());
+    assert_eq!((pictures.len(), base64(0), base64(1)), (2, &first, &second));
+    assert_eq!(pictures[0]["width"], json!(64));
+    assert!(history.is_sorted_by_key(|told| told["position"].as_u64()), "oldest first: {history:?}");
     assert!(export.body["user"]["profile"]["picture"].as_str().unwrap().contains("/pictures/"), "{export:?}");
 }
 

@@ -45,6 +45,29 @@ async fn a_rebuild_equals_the_live_tables_row_by_row() {
 }
 
 #[tokio::test]
+async fn a_rebuild_takes_all_events_though_large_ones_come_fewer_at_a_time() {
+    let road = Road::new(Lamps::new()).await;
+    let large = format!(r#"{{"photo":"{}"}}"#, "x".repeat(200 << 10));
+    for nth in 0..60 {
+        road.append(nth % 3, &format!("lamp {nth}"), "demo.lamp.lit", &large).await;
+    }
+    road.append_many(100).await;
+    let running = road.start();
+    road.visible(&running.models).await;
+    let live = road.rows().await;
+    assert_eq!(live, road.expected(&[]).await);
+    running.stop().await;
+
+    let (database, mut seen) = (&road.database, Vec::new());
+    projector::rebuild(&database.admin(), database, &road.store, &Lamps::new(), |step| seen.push(step.position))
+        .await
+        .unwrap();
+    assert!(seen.iter().any(|position| position.0 < 60), "12 MB are more than one batch: {seen:?}");
+    assert_eq!(seen.last(), Some(&road.store.head().await.unwrap()));
+    assert_eq!(road.rows().await, live);
+}
+
+#[tokio::test]
 async fn events_go_on_while_a_projection_is_rebuilt() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
