@@ -328,8 +328,14 @@ impl EventStore {
         snapshot::keep(commands, tenant, aggregate_type, aggregate_id, form, &kept).await
     }
 
-    /// The events of all tenants after a position, as stored, in order, at most `limit`.
+    /// The events of all tenants after a position, as stored, in order, at most `limit`; fewer if they are large, as in
+    /// [`slice_after`](Self::slice_after). For callers that go on until the result is empty.
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+        Ok(self.slice_after(after, limit).await?.events)
+    }
+
+    /// The same, and whether there is more.
+    pub async fn slice_after(&self, after: Position, limit: u32) -> Result<EventSlice, Error> {
         read::after(&self.shared.followers, after, limit).await
     }
 
@@ -359,8 +365,8 @@ impl EventStore {
         closed::all(&self.shared.followers).await
     }
 
-    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order. Covers the next `limit`
-    /// × `partitions` positions.
+    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order. Covers at most the next
+    /// `limit` × `partitions` positions.
     pub async fn read_partition(
         &self,
         after: Position,
@@ -396,18 +402,20 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, opened, ordered by position, at most `limit`. All concurrent calls
-    /// together use at most half of the connections; the others remain for commands that load streams.
+    /// A tenant's events after a position and up to another one (inclusive) that the log has reached: opened, ordered by position, at most
+    /// `limit`. If there are no more of them, the slice reaches up to the end. All concurrent calls together use at most half of the
+    /// connections; the others remain for commands that load streams.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
         after: Position,
         to: Position,
         limit: u32,
-    ) -> Result<Vec<RecordedEvent>, Error> {
+    ) -> Result<EventSlice, Error> {
         // The semaphore is never closed, so acquiring it can't fail.
         let _turn = self.shared.stretches.acquire().await;
-        self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
+        let slice = replay::stretch(&self.shared.readers, tenant, after, to, limit).await?;
+        Ok(EventSlice { events: self.opened(slice.events).await?, ..slice })
     }
 
     /// Whether another tenant queued a small append in this process within this time: then a bulk writer should pause.

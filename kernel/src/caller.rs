@@ -201,7 +201,7 @@ pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
 }
 
 /// Whether a scope covers a permission: they are equal, or the scope is a prefix that ends in `:*`.
-fn covers(scope: &str, permission: &str) -> bool {
+pub fn covers(scope: &str, permission: &str) -> bool {
     match scope.strip_suffix('*') {
         Some(beginning) => beginning.ends_with(':') && permission.starts_with(beginning),
         None => scope == permission,

@@ -1,12 +1,12 @@
 //! [`Source`]: the events for the active relay, from this process's committer or from the log.
 
-use kernel::Position;
+use kernel::{Position, RecordedEvent};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 use crate::channels::Page;
-use crate::{Error, EventStore};
+use crate::{Error, EventSlice, EventStore, PAGE_BYTES};
 
-/// The most events taken at a time, from the log or from the committer.
+/// The most events taken at a time, from the log or from the committer. Of large events, fewer are taken: about [`PAGE_BYTES`].
 const PAGE: usize = 1_000;
 
 /// Supplies the events after a position. Events that this process has just appended are taken from the channel, if they directly follow
@@ -34,8 +34,8 @@ impl<'a> Source<'a> {
                 return Ok(pages);
             }
         }
-        let events = self.store.read_after(position, PAGE as u32).await?;
-        self.look = events.len() == PAGE;
+        let EventSlice { events, more, .. } = self.store.slice_after(position, PAGE as u32).await?;
+        self.look = more;
         Ok(if events.is_empty() { Vec::new() } else { vec![Page::new(events)] })
     }
 
@@ -55,8 +55,8 @@ impl<'a> Source<'a> {
     }
 
     fn written_after(&mut self, position: Position) -> Vec<Page> {
-        let (mut pages, mut count, mut reached) = (Vec::new(), 0, position);
-        while count < PAGE {
+        let (mut pages, mut count, mut bytes, mut reached) = (Vec::new(), 0, 0, position);
+        while count < PAGE && bytes < PAGE_BYTES {
             let page = match self.beyond.take().map_or_else(|| self.written.try_recv(), Ok) {
                 Ok(page) => page,
                 Err(TryRecvError::Lagged(_)) => {
@@ -76,6 +76,7 @@ impl<'a> Source<'a> {
             }
             reached = last.position;
             count += page.len();
+            bytes += page.iter().map(RecordedEvent::bytes).sum::<usize>();
             pages.push(page);
         }
         pages
