@@ -1,13 +1,13 @@
-//! Events that are read at once, bounded by number and by bytes.
+//! [`Bounded`]: pages of events that are limited by number and by bytes.
 //!
-//! Most events have a few hundred bytes, but one may hold a picture: thousands of those at once would take hundreds of MiB. So whatever reads
-//! many events reads them as [`Bounded`], which keeps a budget of [`PAGE_BYTES`] beside the number. Rows are taken over one by one as they
-//! arrive, and none once the budget is spent; what Postgres sends beyond that is dropped by the connection, row by row. So that this is
-//! little, the first statement asks for few events, and the second for as many as there is room for if they are of the same size.
+//! Most events have a few hundred bytes, but one may contain a picture: thousands of those in one page would take hundreds of MiB. So
+//! everything that reads many events reads them as [`Bounded`], which has a budget of [`PAGE_BYTES`] besides the number. Rows are read one
+//! by one, and none after the budget is used up; the connection then discards the rows that Postgres has still sent. To keep these few, the
+//! first statement requests few events, and the second one as many as the rest of the budget allows if they have the same average size.
 //!
-//! Postgres could cut a page by itself, with a running sum over it. But then each page would pay for what few of them need: a window
-//! function first copies all rows into a store of its own. Here a page of small events costs one short statement more, and not even that
-//! where the page before told the size.
+//! Postgres could limit a page by itself, with a running sum. But a window function first copies all rows into a tuple store, so every page
+//! would pay for what few of them need. Here a page of small events costs one more short statement, and not even that if the page before
+//! has shown the average size.
 
 use futures::{Stream, TryStreamExt};
 use kernel::{Position, RecordedEvent};
@@ -18,16 +18,16 @@ use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
 use crate::read::{EventSlice, event};
 
-/// Bytes of payload and metadata after which no more events are read at once: the event that reaches it is the last one. So there is always
-/// one, however large it is. Ten thousand events of the usual size have half of that.
+/// The budget of a page, in bytes of payload and metadata: the event that reaches it is the last one of the page. So a page has at least
+/// one event, however large it is. Ten thousand events of the usual size have half of that.
 pub const PAGE_BYTES: usize = 8 << 20;
 
-/// How many events are asked for while nothing is known of their size.
+/// The number of events to request while their average size is unknown.
 const FIRST: u32 = 64;
 
-/// What a row is read as.
+/// The type that rows are read as.
 pub(crate) trait Entry: Sized {
-    /// Reads a row of `columns!()`, and of what the statement has beside them.
+    /// Reads a row of `columns!()`, and of further columns of the statement.
     fn read(row: &PgRow) -> Result<Self, Error>;
 
     /// The event.
@@ -45,7 +45,7 @@ impl Entry for RecordedEvent {
 }
 
 impl Entry for StoredEvent {
-    /// The hash is behind the columns.
+    /// The leaf hash is in the column after those.
     fn read(row: &PgRow) -> Result<Self, Error> {
         Ok(Self { leaf_hash: hash(row, 12)?, event: event(row)? })
     }
@@ -55,36 +55,36 @@ impl Entry for StoredEvent {
     }
 }
 
-/// Events that follow on each other, read by at most two statements: while [`wanted`](Self::wanted) says a number, one asks for so many
-/// behind the [last](Self::last), and [`take`](Self::take) takes them over.
+/// A page of consecutive events, read by at most two statements: while [`wanted`](Self::wanted) returns a number, execute a statement for
+/// this many events after the [last](Self::last) one, and pass its rows to [`take`](Self::take).
 pub(crate) struct Bounded<E> {
     entries: Vec<E>,
     bytes: usize,
     first: u32,
-    /// How many more may be asked for.
+    /// The number of events that may still be requested.
     left: u32,
     statements: u8,
-    /// Whether there is nothing behind what was taken.
+    /// Whether there are no events after those that were read.
     pub(crate) ended: bool,
 }
 
 impl<E: Entry> Bounded<E> {
-    /// At most so many events, of which nothing is known.
+    /// A page of at most `limit` events of unknown size.
     pub(crate) fn new(limit: u32) -> Self {
         Self::expecting(None, limit)
     }
 
-    /// At most `limit` events, of which most likely so many [fit](Self::fits), if that is known.
+    /// A page of at most `limit` events. `fits` is the number of events that are expected to [fit](Self::fits), if that is known.
     pub(crate) fn expecting(fits: Option<u32>, limit: u32) -> Self {
         let first = fits.unwrap_or(FIRST);
         Self { entries: Vec::new(), bytes: 0, first, left: limit, statements: 0, ended: false }
     }
 
-    /// How many events the next statement is to ask for; none: this is all.
+    /// The number of events that the next statement has to request; `None`: the page is complete.
     pub(crate) fn wanted(&mut self) -> Option<u32> {
         let room = match self.statements {
             0 => self.first,
-            1 if !self.ended => self.such(PAGE_BYTES.saturating_sub(self.bytes)),
+            1 if !self.ended => self.events_in(PAGE_BYTES.saturating_sub(self.bytes)),
             _ => 0,
         };
         let wanted = room.min(self.left);
@@ -93,7 +93,7 @@ impl<E: Entry> Bounded<E> {
         (wanted > 0).then_some(wanted)
     }
 
-    /// Takes over what a statement gives that asks for so many, until the budget is spent.
+    /// Reads the rows of a statement that requested `wanted` events, until the budget is used up.
     pub(crate) async fn take<S>(&mut self, wanted: u32, mut rows: S) -> Result<(), Error>
     where
         S: Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
@@ -112,35 +112,35 @@ impl<E: Entry> Bounded<E> {
         Ok(())
     }
 
-    /// Whether the budget is spent.
+    /// Whether the budget is used up.
     pub(crate) const fn is_full(&self) -> bool {
         self.bytes >= PAGE_BYTES
     }
 
-    /// How many events of this size the budget is for.
+    /// The number of events of the average size that fit the budget.
     pub(crate) fn fits(&self) -> u32 {
-        self.such(PAGE_BYTES).max(1)
+        self.events_in(PAGE_BYTES).max(1)
     }
 
-    /// How many events of this size have so many bytes.
-    fn such(&self, bytes: usize) -> u32 {
+    /// The number of events of the average size that have this many bytes.
+    fn events_in(&self, bytes: usize) -> u32 {
         let size = self.bytes / self.entries.len().max(1);
         u32::try_from(bytes / size.max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Where the last one stands.
+    /// The position of the last event.
     pub(crate) fn last(&self) -> Option<Position> {
         self.entries.last().map(|entry| entry.event().position)
     }
 
-    /// What was read.
+    /// The events.
     pub(crate) fn into_entries(self) -> Vec<E> {
         self.entries
     }
 }
 
 impl Bounded<RecordedEvent> {
-    /// What was read after a position.
+    /// The events as a slice of the log after a position.
     pub(crate) fn into_slice(self, after: Position) -> EventSlice {
         EventSlice { last: self.last().unwrap_or(after), more: !self.ended, events: self.entries }
     }

@@ -26,7 +26,8 @@ const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4
 
 const AFTER: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position > $1 ORDER BY position LIMIT $2");
 
-/// As [`partition_of`] says it. Positions are dense, so a stretch of them bounds the work, however few of its events are wanted.
+/// Selects a partition as [`partition_of`] does. Positions have no gaps, so a range of positions bounds the work, however few of its events
+/// are in the partition.
 const PARTITION: &str = concat!(
     "SELECT ",
     columns!(),
@@ -34,15 +35,15 @@ const PARTITION: &str = concat!(
       ORDER BY position"
 );
 
-/// Events of a stretch of the log: at most as many as were asked for, and at most one after they have [`PAGE_BYTES`](crate::PAGE_BYTES). So
-/// fewer than were asked for may be there although there are more; whether there are, `more` says.
+/// Events of a range of the log. It has at most as many events as were requested, and ends with the one that reaches
+/// [`PAGE_BYTES`](crate::PAGE_BYTES). So it may have fewer events than were requested although there are more: `more` says whether.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSlice {
-    /// Those that were asked for, in order.
+    /// The requested events, in order.
     pub events: Vec<RecordedEvent>,
-    /// There is no other one up to here.
+    /// The end of the range: there are no other matching events up to this position.
     pub last: Position,
-    /// Whether the log goes on after that, as far as was seen.
+    /// Whether the log had more events after it when it was read.
     pub more: bool,
 }
 
@@ -177,8 +178,8 @@ pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Resu
     .await
 }
 
-/// The events of a partition's tenants after a position: those of the next `limit` times `partitions` positions, or of as many of them as
-/// the budget of bytes lets through.
+/// The events of a partition's tenants after a position. Covers the next `limit` × `partitions` positions, or as many of them as the budget
+/// of bytes allows.
 pub(crate) async fn partition(
     pool: &PgPool,
     after: Position,
@@ -203,7 +204,7 @@ pub(crate) async fn partition(
                 .bind(number.cast_signed())
                 .fetch(pool);
             page.take(wanted, rows).await?;
-            // Others' events are between ours: that these were few says nothing of what comes behind them.
+            // Events of other partitions are between ours: a short page does not mean that there are no more.
             page.ended = false;
             last = if page.is_full() { page.last().unwrap_or(to) } else { to };
         }

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::bounded::Bounded;
 use crate::read::{EventSlice, columns, head, patiently};
 
-/// Events of one page.
+/// Events in one page.
 const PAGE: u32 = 5_000;
 
 /// Selects events of a tenant's history; an unset field does not restrict.
@@ -102,7 +102,7 @@ struct Cursor {
     after: Position,
     /// The last position; set when the first page is read.
     to: Option<Position>,
-    /// How many events a page has room for, as the last one told: so this costs a replay nothing.
+    /// The number of events that fit a page, according to the last one: so the budget costs a replay no further statements.
     fits: Option<u32>,
     ended: bool,
 }
@@ -127,7 +127,7 @@ async fn next_page(
     Ok(Some((page.into_entries(), cursor)))
 }
 
-/// The first events of a tenant after a position and up to another, at most `limit`: for whoever goes on by itself.
+/// The first events of a tenant after a position and up to another, at most `limit`, for callers that page by themselves.
 pub(crate) async fn stretch(
     pool: &PgPool,
     tenant: TenantId,
@@ -172,7 +172,7 @@ async fn page(
 
 const SELECT: &str = concat!("SELECT ", columns!());
 
-/// Adds which events a page has.
+/// Adds the conditions, order and limit of a page.
 fn select_page<'a>(
     query: &mut QueryBuilder<'a, Postgres>,
     tenant: TenantId,

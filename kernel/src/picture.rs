@@ -128,13 +128,13 @@ pub fn picture_address(public_url: &str, tenant: TenantId, picture: &str) -> Str
     format!("{public_url}/t/{tenant}/pictures/{picture}")
 }
 
-/// Whether this is where a picture is shown, or was, that somebody of this tenant uploaded, by whichever name we were reached.
+/// Whether this is the URL of a picture that somebody of this tenant uploaded (or was before its removal), whatever its host name.
 pub fn is_picture_address(tenant: TenantId, address: &str) -> bool {
     let here = picture_address("", tenant, "");
     address.trim().rsplit_once(here.as_str()).is_some_and(|(_, id)| is_picture_id(id))
 }
 
-/// Whether a text may be the id of an uploaded picture: it is base64url.
+/// Whether a text is allowed as the id of an uploaded picture: base64url.
 pub fn is_picture_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

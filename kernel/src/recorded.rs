@@ -87,7 +87,7 @@ impl RecordedEvent {
         E::decode(&self.event_type, self.event_version, &self.payload)
     }
 
-    /// How many bytes payload and metadata have: nearly all that an event takes.
+    /// The size of payload and metadata in bytes, which is nearly all of an event.
     pub const fn bytes(&self) -> usize {
         self.payload.len() + self.metadata.len()
     }
