@@ -1,7 +1,7 @@
 //! Measures the append path: `cargo run --release -p eventstore --example append_rate [seconds]`.
 //!
-//! Clients that each append one event to a new stream at a time, so that a batch has about as many events as there are
-//! clients; then the rates of following and replaying what they wrote.
+//! Each client appends one event to a new stream at a time, so a batch has about as many events as there are clients. Afterwards it
+//! measures the rates of reading by position and of replaying one tenant.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement may fail loudly")]
 

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::batch::Batch;
-use crate::failure::{Failure, judge};
+use crate::failure::{Failure, classify};
 use crate::statement::{self, Outcome};
 
 /// The pause between attempts: the first, doubled up to the longest.
@@ -52,10 +52,10 @@ impl AppendConnection {
                     return Err(NoResult::Unknown("no answer in time".to_owned()));
                 }
             };
-            match judge(&error) {
-                Failure::Lasting => return Err(NoResult::Refused(error)),
+            match classify(&error) {
+                Failure::Permanent => return Err(NoResult::Refused(error)),
                 Failure::Lost => self.connection = None,
-                Failure::Passing => {}
+                Failure::Transient => {}
             }
             tracing::warn!(%error, "the append did not get through; trying again");
             if Instant::now() + pause >= deadline {

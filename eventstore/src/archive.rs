@@ -91,7 +91,7 @@ impl Archiver {
             return Err(Error::Unavailable("another process archives at this time".to_owned()));
         }
         if !dry_run {
-            // "… already exists, skipping" is what this is for, not news.
+            // Suppresses the notices "… already exists, skipping" of idempotent statements.
             connection.execute("SET client_min_messages = warning").await?;
             let mut transaction = connection.begin().await?;
             transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
@@ -121,10 +121,10 @@ impl Archiver {
         Ok(rows.iter().map(stream).collect::<Result<_, _>>()?)
     }
 
-    /// Moves these streams into the archive, in one transaction; nobody waits for it. How many events that were.
+    /// Moves these streams into the archive in one transaction, without blocking anybody. Returns the number of moved events.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when an event is not what its writer wrote; then none is moved.
+    /// [`Error::Corrupt`] if an event is not what its writer wrote; then nothing is moved.
     pub async fn run(&mut self, streams: &[ColdStream]) -> Result<u64, Error> {
         let tenants: Vec<_> = streams.iter().map(|stream| stream.tenant).collect();
         let types: Vec<_> = streams.iter().map(|stream| stream.aggregate_type.as_str()).collect();
@@ -144,8 +144,8 @@ impl Archiver {
             .execute(&mut *transaction)
             .await?
             .rows_affected();
-        // As they stand there now: what can't be proven any more is not moved.
-        // One after the other: a stream may be longer than memory is large.
+        // The moved events are read back and verified: events that can't be proven any more are not moved. They are read one by one,
+        // because a stream may be larger than the memory.
         let before: Vec<_> = streams.iter().map(|stream| stream.version - stream.events.cast_signed()).collect();
         let mut rows = sqlx::query(MOVED)
             .bind(&tenants)
@@ -186,7 +186,7 @@ impl Archiver {
         })
     }
 
-    /// Ends, and lets Postgres count anew what is where; with `compact` the hot table is written anew, while all who read or write wait.
+    /// Ends, and updates the tables' statistics. With `compact`, also rewrites the hot table, which blocks all readers and writers.
     pub async fn finish(self, compact: bool) -> Result<(), Error> {
         let vacuum = if compact { "VACUUM (FULL, ANALYZE) log.events" } else { "VACUUM (ANALYZE) log.events" };
         let mut connection = admin::connect(&self.admin.clone().database(&self.database.name)).await?;
@@ -200,7 +200,7 @@ impl Archiver {
 }
 
 impl ColdStream {
-    /// Whose it is, as its row says.
+    /// The tenant.
     #[expect(
         clippy::disallowed_methods,
         reason = "the tenant is read from the log, where only authenticated callers wrote"
@@ -209,7 +209,7 @@ impl ColdStream {
         TenantId::vouched(self.tenant)
     }
 
-    /// Of which aggregate.
+    /// The type of the aggregate.
     pub fn aggregate_type(&self) -> &str {
         &self.aggregate_type
     }

@@ -200,7 +200,7 @@ mod tests {
         queue
     }
 
-    /// Whose appends come out in which order, with their size.
+    /// The tenants in the order in which their appends are taken, with the size of each append.
     fn taken(queue: &Queue) -> Vec<(u128, usize)> {
         let all = std::iter::from_fn(|| queue.try_take());
         all.map(|one| (one.append.tenant.uuid().as_u128(), one.events)).collect()
@@ -222,7 +222,7 @@ mod tests {
         all.extend(vec![(2, 1); 500]);
         let at = taken(&queue(&all)).iter().position(|(tenant, _)| *tenant == 1).unwrap();
         assert_eq!(at, SMALL_BEFORE_BULK);
-        // A tenant's own small ones wait behind its bulk: its appends stay in order.
+        // The small appends of the same tenant wait behind its bulk append: the order of its appends is kept.
         assert_eq!(taken(&queue(&[(1, 400), (1, 1)])), [(1, 400), (1, 1)]);
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let tenant = |number| TenantId::vouched(Uuid::from_u128(number));
         let recent = Duration::from_secs(1);
         let queue = queue(&[(1, 1), (2, 400)]);
-        // Bulk is nothing that anybody waits for.
+        // Bulk appends are not counted.
         assert!(!queue.others_queued_within(tenant(1), recent));
         assert!(queue.others_queued_within(tenant(2), recent));
         queue.push(pending(2, 1)).unwrap();

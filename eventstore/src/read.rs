@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::bounded::Bounded;
-use crate::failure::{Failure, judge};
+use crate::failure::{Failure, classify};
 
 /// The columns that [`event`] reads, in its order.
 macro_rules! columns {
@@ -128,7 +128,7 @@ where
     let mut pause = Duration::from_millis(2);
     loop {
         match read().await {
-            Err(Error::Storage(error)) if judge(&error) != Failure::Lasting => {
+            Err(Error::Storage(error)) if classify(&error) != Failure::Permanent => {
                 if Instant::now() + pause >= deadline {
                     return Err(Error::Unavailable(error.to_string()));
                 }

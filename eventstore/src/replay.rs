@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    /// A log that nobody has counted yet, and that is taken for a big one.
+    /// A log without statistics, which the planner takes for a large one.
     const FILL: &str = "
         ALTER TABLE log.events SET (autovacuum_enabled = false);
         INSERT INTO log.events (tenant_id, position, event_id, aggregate_type, aggregate_id, sequence, event_type,
