@@ -1,4 +1,4 @@
-//! The log against a real Postgres, and its relay against a real nats-server: one binary, a test a rule.
+//! Tests of the log with a real Postgres, and of its relay with a real nats-server: one binary, one test for each rule.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 

@@ -1,4 +1,4 @@
-//! Appends: versions, several streams, batches, what can't be stored.
+//! Appends: expected versions, several streams, batches, and input that can't be stored.
 
 use eventstore::append::Error;
 use eventstore::{NewEvent, Settings, StreamAppend};
@@ -152,7 +152,7 @@ async fn what_can_not_be_stored_is_refused_and_nothing_is_written() {
 async fn one_append_that_the_database_refuses_does_not_fail_its_neighbours() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();
-    // Deeper than Postgres parses, which no check of ours counts.
+    // Nested more deeply than Postgres parses, which our own validation does not check.
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let appends = (0..40).map(|n| {
         let mut stream = stream(&format!("lead {n}"), 0, 1);
@@ -216,14 +216,14 @@ async fn what_waits_is_bounded_by_its_bytes_and_room_comes_back_with_the_answers
         stream.events[0].payload = format!("\"{}\"", "x".repeat(bytes));
         append(tenant, vec![stream])
     };
-    // Polled in turn before any is answered: three of 3,000 bytes fit, and a small one beside them.
+    // Polled in order before any is answered: three of 3,000 bytes fit, and a small one besides.
     let appends = [("a", 3_000), ("b", 3_000), ("c", 3_000), ("d", 3_000), ("e", 20_000), ("f", 200)];
     let results = join_all(appends.map(|(name, bytes)| store.append(of(name, bytes)))).await;
     let done: Vec<bool> = results.iter().map(Result::is_ok).collect();
     assert_eq!(done, [true, true, true, false, false, true], "{results:?}");
     assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(Error::Busy(_)))), "{results:?}");
     assert_eq!(contents(&database).await, [4, 4, 0], "what was refused is not written");
-    // Nothing waits any more: also what is larger than all the room is taken.
+    // Nothing is waiting any more, so an append that is larger than the whole limit is accepted.
     store.append(of("e", 20_000)).await.unwrap();
     store.append(of("d", 3_000)).await.unwrap();
     assert_eq!(whole_log(&database, &store).await.len(), 6);

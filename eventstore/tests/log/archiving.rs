@@ -1,4 +1,4 @@
-//! Cold streams in the archive: read as before, written to as before, nobody else's.
+//! Archived streams: they are read and written as before, and stay isolated by tenant.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use testbed::Database;
 
 use super::support::*;
 
-/// Archives all streams that are there now; how many events that were.
+/// Archives all current streams; returns the number of events.
 async fn archive_all(database: &Database) -> u64 {
     let mut archiver = Archiver::begin(&database.admin(), database, false).await.unwrap();
     let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
@@ -26,12 +26,12 @@ async fn archive_all(database: &Database) -> u64 {
     moved
 }
 
-/// How many events are hot, and how many archived.
+/// The numbers of hot and of archived events.
 async fn places(database: &Database) -> [i64; 2] {
     [count(database, "ONLY log.events").await, count(database, "log.archived").await]
 }
 
-/// All that the log's readers say of it.
+/// The results of all ways of reading the log.
 async fn read_in_every_way(database: &Coordinates, store: &EventStore, tenant: TenantId) -> Vec<Vec<RecordedEvent>> {
     let mut snapshot = freeze(std::slice::from_ref(database)).await.unwrap().remove(0);
     let saved: Vec<_> = snapshot.events().try_collect().await.unwrap();
@@ -64,7 +64,7 @@ async fn what_is_archived_is_read_in_every_way_as_before_and_stays_whole() {
     assert_eq!(places(&database).await, [0, 6]);
     assert_eq!(read_in_every_way(&database, &store, ours).await, before);
     whole_log(&database, &store).await;
-    // Nothing is left to do.
+    // A second run has nothing to do.
     assert_eq!(archive_all(&database).await, 0);
 }
 
@@ -98,7 +98,7 @@ async fn what_is_moved_is_checked_and_what_was_moved_before_is_not_read_again() 
     store.append(append(tenant, vec![stream("a", 0, 3)])).await.unwrap();
     archive_all(&database).await;
     let mut superuser = superuser(&database).await;
-    // Were all of the stream read at once, one that grows for years could not be moved any more. Whoever audits finds this.
+    // If the whole stream were read at once, one that grows for years could not be archived any more. An audit finds this event.
     superuser.execute("UPDATE log.archived SET payload = '{}' WHERE sequence = 2").await.unwrap();
     store.append(append(tenant, vec![stream("a", 3, 2)])).await.unwrap();
     assert_eq!(archive_all(&database).await, 2);
@@ -126,7 +126,7 @@ async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() 
     let made = "SELECT to_regclass('log.archived') IS NOT NULL";
     let made: bool = sqlx::query_scalar(made).fetch_one(&mut superuser(&database).await).await.unwrap();
     assert!(!made);
-    // While one is at it, another is not.
+    // Only one archiver can run at a time.
     assert!(Archiver::begin(&database.admin(), &database, true).await.is_err());
     drop(archiver);
 
@@ -135,7 +135,7 @@ async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() 
     })
     .await;
     assert_eq!(archiver.cold(SystemClock.now() - TimeDelta::days(1)).await.unwrap(), []);
-    // What was appended since a stream was found cold stays hot.
+    // Events that were appended after a stream was found cold stay hot.
     let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
     store.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
     assert_eq!(archiver.run(&cold).await.unwrap(), 3);
@@ -143,7 +143,7 @@ async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() 
     assert_eq!(store.load(tenant, "crm.lead", "a", 0).await.unwrap().len(), 4);
 }
 
-/// The SQLSTATE of a refusal; empty: there was none.
+/// The SQLSTATE of an error; empty if there was none.
 async fn refusal(connection: &mut PgConnection, statement: &str) -> String {
     let error = connection.execute(statement).await.err();
     let code = error.as_ref().and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);

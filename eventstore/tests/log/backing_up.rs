@@ -1,4 +1,4 @@
-//! One moment of the log while writing goes on; an empty log filled again; a history appended for another tenant.
+//! Snapshots while appends continue; restoring into an empty log; grafting a history for another tenant.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::support::*;
 
-/// All that a snapshot holds.
+/// The whole contents of a snapshot.
 struct Taken {
     head: Head,
     events: Vec<StoredEvent>,
@@ -38,8 +38,8 @@ async fn take(database: &Database) -> Taken {
     read(freeze(&[(**database).clone()]).await.unwrap().remove(0)).await
 }
 
-/// Appends one event, one command and one claim at a time to the first log, and when that is acknowledged to the next, until
-/// told to stop.
+/// Appends one event, one command and one claim at a time to the first log, and after each acknowledgement to the next log, until told to
+/// stop.
 fn write(stores: Vec<EventStore>, tenant: TenantId, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     let stop = Arc::clone(stop);
     tokio::spawn(async move {
@@ -74,12 +74,12 @@ async fn under_concurrent_writing_a_backup_is_one_moment_of_all_logs() {
         for taken in [&earlier, &later] {
             let positions: Vec<u64> = taken.events.iter().map(|stored| stored.event.position.0).collect();
             assert_eq!(positions, (1..=taken.head.position.0).collect::<Vec<_>>(), "a prefix, without a gap");
-            // What became true together is there together.
+            // Events, commands and claims of one append are in the snapshot together.
             assert_eq!((taken.commands.len(), taken.claims.len()), (taken.events.len(), taken.events.len()));
             assert!(taken.commands.iter().all(|command| command.last <= taken.head.position));
             assert_eq!(taken.events.last().map(|stored| stored.event.recorded_at), taken.head.recorded_at);
         }
-        // What the second log has was written after the first acknowledged its cause.
+        // Events in the second log were appended after the first log acknowledged their causes.
         let leads = |taken: &Taken| taken.events.iter().map(|s| s.event.aggregate_id.clone()).collect::<HashSet<_>>();
         let (causes, effects) = (leads(&earlier), leads(&later));
         assert!(effects.is_subset(&causes), "an effect without its cause");
@@ -113,7 +113,7 @@ async fn who_takes_backups_sees_everything_and_changes_nothing() {
     assert_eq!(contents(&database).await, before);
 }
 
-/// Some history: two tenants, claims, a command without events.
+/// A history with two tenants, claims, and a command without events.
 async fn fill(store: &EventStore) -> TenantId {
     let (ours, theirs) = (testbed::tenant(), testbed::tenant());
     for lead in 0..30 {
@@ -122,7 +122,7 @@ async fn fill(store: &EventStore) -> TenantId {
         store.append(one).await.unwrap();
         store.append(append(theirs, vec![stream(&format!("l{lead}"), 0, 1)])).await.unwrap();
     }
-    // Bytes stay bytes: spaces, order, escapes.
+    // JSON is stored byte for byte: spaces, order, escapes.
     let mut odd = append(ours, vec![stream("odd", 0, 1)]);
     " {\"b\" : 1.50,\n\"a\":\"\\u00e9 \u{e9}\"} ".clone_into(&mut odd.streams[0].events[0].payload);
     store.append(odd).await.unwrap();
@@ -130,7 +130,7 @@ async fn fill(store: &EventStore) -> TenantId {
     ours
 }
 
-/// Every row of the log's tables, as Postgres writes it.
+/// All rows of the log's tables, as Postgres prints them.
 async fn rows(database: &Database) -> Vec<String> {
     let mut all = Vec::new();
     for table in ["events", "commands", "claims", "head"] {
@@ -180,7 +180,7 @@ async fn what_is_not_finished_leaves_nothing() {
     let fresh = Database::fresh("crm").await;
     drop(restore(&fresh, &taken).await);
     assert_eq!(contents(&fresh).await, [0, 0, 0]);
-    // The connection that was dropped has let go of the lock.
+    // The dropped connection has released its lock.
     restore(&fresh, &taken).await.finish(taken.head, taken.head.position).await.unwrap();
     assert_eq!(rows(&fresh).await, rows(&database).await);
 }
@@ -189,7 +189,7 @@ async fn what_is_not_finished_leaves_nothing() {
 async fn a_log_in_which_anything_was_written_is_not_restored_into() {
     let (database, store) = store().await;
     is_empty(&database.admin(), &database, &[]).await.unwrap();
-    // Without an event: only the command was noted.
+    // Without events: only the command was recorded.
     store.append(append(testbed::tenant(), Vec::new())).await.unwrap();
     let before = contents(&database).await;
     let refused = [
@@ -207,10 +207,10 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
     is_empty(&database.admin(), &missing, &[&LAMPS]).await.unwrap();
 }
 
-/// A table beside the log.
+/// A table next to the log.
 const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], only: None, secrets: &[], restored: |_| {} };
 
-/// Makes it.
+/// Creates it.
 async fn lamps(database: &Database) {
     let make = "CREATE SCHEMA demo AUTHORIZATION inopsio_crm_owner;
                 CREATE TABLE demo.lamps (tenant_id uuid, lamp_id int);
@@ -281,7 +281,7 @@ async fn a_graft_appends_a_history_for_another_tenant_while_others_write() {
     stop.store(true, Ordering::Relaxed);
     writer.await.unwrap();
 
-    // Dense, in order of time, every hash that of its event.
+    // Positions without gaps, times in order, every leaf hash that of its event.
     let log = whole_log(&database, &store).await;
     let grafted: Vec<_> = log.into_iter().filter(|event| event.tenant == tenant).collect();
     assert_eq!(grafted.len(), history.len());
@@ -295,7 +295,7 @@ async fn a_graft_appends_a_history_for_another_tenant_while_others_write() {
         };
         assert_eq!(*new, expected);
     }
-    // It is a tenant like any other: streams go on, claims hold.
+    // The new tenant is a normal one: streams continue, claims are effective.
     store.append(append(tenant, vec![stream("l1", 2, 1)])).await.unwrap();
     let mut taken = append(tenant, vec![stream("late", 0, 1)]);
     taken.claims.push(claim(ClaimAct::Take, 9, "late"));
@@ -311,7 +311,7 @@ async fn a_backup_that_waits_for_one_log_lets_the_others_be_written_after_some_s
     sqlx::query("SELECT pg_advisory_lock($1)").bind(lock).execute(&mut holder).await.unwrap();
     let databases = [(*first).clone(), (*second).clone()];
     let freezing = tokio::spawn(async move { freeze(&databases).await.map(drop) });
-    // It has the first one, and waits for the second.
+    // It holds the first lock, and waits for the second one.
     eventually("the second log is waited for", async || {
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";

@@ -31,7 +31,7 @@ async fn a_claim_is_free_after_its_holder_released_it() {
     let (_database, store) = store().await;
     let tenant = testbed::tenant();
     store.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
-    // Somebody else's release does nothing.
+    // A release by another holder has no effect.
     store.append(with(tenant, "b", vec![claim(ClaimAct::Release, 1, "b")])).await.unwrap();
     store.append(with(tenant, "c", vec![claim(ClaimAct::Take, 1, "c")])).await.unwrap_err();
     store.append(with(tenant, "d", vec![claim(ClaimAct::Release, 1, "a")])).await.unwrap();

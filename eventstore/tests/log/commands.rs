@@ -1,4 +1,4 @@
-//! Commands are done once.
+//! Commands are executed only once.
 
 use eventstore::ClaimAct;
 use eventstore::append::Error;
@@ -14,7 +14,7 @@ async fn a_command_asked_again_gets_the_first_answer_and_nothing_is_written() {
     let mut first = append(tenant, vec![stream("l1", 0, 2)]);
     first.command = command("key");
     let done = store.append(first.clone()).await.unwrap();
-    // Decided anew, so with other ids and another answer.
+    // Decided again, so with other event ids and another answer.
     let mut again = append(tenant, vec![stream("l2", 0, 2)]);
     again.command = command("key");
     again.command.answer = r#"{"ok":"again"}"#.to_owned();
@@ -81,7 +81,7 @@ async fn of_appends_that_are_decided_together_each_gets_its_own_verdict() {
     let before = contents(&database).await;
     assert_eq!(before, [3, 3, 1]);
 
-    // The first one's stream is elsewhere too: that it was done before comes first.
+    // The stream's version has changed as well: the repetition of the command is detected first.
     let together = [named("a", "again"), named("n", "new"), named("s", "first"), taken, reused, named("m", "more")];
     let verdicts = join_all(together.map(|append| store.append(append))).await;
     let [again, new, stale, taken, reused, more] = verdicts.try_into().unwrap();

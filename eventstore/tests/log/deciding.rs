@@ -1,4 +1,4 @@
-//! What was decided: commands told from their events.
+//! Decisions: commands reconstructed from their events.
 
 use chrono::{DateTime, Utc};
 use eventstore::decisions::{self, Decision};
@@ -7,7 +7,7 @@ use kernel::{Position, TenantId};
 
 use super::support::*;
 
-/// A command of `actor` that makes so many events.
+/// A command of `actor` with this many events.
 fn decided(tenant: TenantId, id: &str, permissions: Option<&str>, events: usize) -> Append {
     let metadata = match permissions {
         Some(permissions) => format!(r#"{{"actor":"ada","command_id":"{id}","permissions":"{permissions}"}}"#),
@@ -23,7 +23,7 @@ fn decided(tenant: TenantId, id: &str, permissions: Option<&str>, events: usize)
     Append { tenant, command: command(id), streams: vec![stream], claims: Vec::new() }
 }
 
-/// All decisions of a tenant in a stretch of the log, read page by page.
+/// All decisions of a tenant in a range of the log, read page by page.
 async fn all(database: &Database, tenant: TenantId, stretch: (Position, Position), limit: u32) -> Vec<Decision> {
     let pool = database.pool(Role::Read, 1);
     let mut tables = eventstore::database::begin_as(&pool, tenant).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_command_is_told_once_however_many_events_it_made_and_wherever_pages_e
     assert_eq!(all(&database, testbed::tenant(), (Position::START, Position(99)), 10).await, [], "another tenant's");
 }
 
-/// When the log took a tenant's events, in order.
+/// The recording times of a tenant's events, in order.
 async fn times(store: &EventStore, tenant: TenantId) -> Vec<(Position, DateTime<Utc>)> {
     let events = store.read_after(Position::START, 1_000).await.unwrap();
     let ours = events.into_iter().filter(|event| event.tenant == tenant);

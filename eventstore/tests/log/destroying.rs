@@ -1,4 +1,4 @@
-//! A tenant's end in a log: closed for good, with nothing left of it but its history.
+//! Deletion of a tenant in a log: it is closed permanently, and only its events are left.
 
 use eventstore::append::Error;
 use eventstore::{ClaimAct, Closure, History, Role, destroy, history};
@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Executor};
 
 use super::support::*;
 
-/// What the log has of a tenant besides its events.
+/// The rows that the log has of a tenant besides its events.
 async fn beside(database: &testbed::Database, tenant: TenantId) -> i64 {
     let count = "SELECT (SELECT count(*) FROM log.commands WHERE tenant_id = $1)
                       + (SELECT count(*) FROM log.claims WHERE tenant_id = $1)
@@ -32,7 +32,7 @@ async fn a_destroyed_tenant_is_closed_for_good_and_keeps_its_history_and_nothing
     assert!(beside(&database, tenant).await > 0);
     let neighbours = beside(&database, neighbour).await;
 
-    // Once, and again.
+    // The deletion, and a repetition of it.
     for _ in 0..2 {
         destroy(&database, tenant, &["lamps"]).await.unwrap();
         assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Deleted)]);
@@ -106,7 +106,7 @@ async fn a_tenant_is_not_destroyed_before_read_models_have_all_of_it_nor_while_o
     assert_eq!(beside(&database, tenant).await, 0);
 }
 
-/// A read model that is at this position, as the projector has it.
+/// A read model at this position, as the projector stores it.
 async fn lamps(database: &testbed::Database, position: i64) -> sqlx::PgConnection {
     let mut superuser = superuser(database).await;
     superuser
@@ -130,7 +130,7 @@ async fn a_read_model_that_the_program_dropped_holds_nobody_up_unless_another_pr
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
     let mut superuser = lamps(&database, 1).await;
-    // Of one partition, and of several.
+    // Read models with one partition and with several.
     for (partitions, lock) in [(1, "lamps"), (4, "lamps/0/4")] {
         let divided = format!("UPDATE projector.checkpoints SET partitions = {partitions}");
         superuser.execute(divided.as_str()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_read_model_that_the_program_dropped_holds_nobody_up_unless_another_pr
         superuser.execute(format!("SELECT pg_advisory_unlock(71647, hashtext('{lock}'))").as_str()).await.unwrap();
     }
     assert!(store.closed().await.unwrap().is_empty() && beside(&database, tenant).await > 0, "nothing was done");
-    // As a program asks that was before this: it counts.
+    // As an older program calls it, without names: every read model counts.
     let before = superuser.execute(format!("SELECT log.empty('{tenant}')").as_str()).await.unwrap_err().to_string();
     assert!(before.contains("not taken in"), "{before}");
     destroy(&database, tenant, &["lanterns"]).await.unwrap();

@@ -1,11 +1,11 @@
-//! What each role may not do; what row level security keeps apart.
+//! The limits of each role's privileges, and row level security.
 
 use eventstore::Role;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use super::support::*;
 
-/// The SQLSTATE of a refusal.
+/// The SQLSTATE of an error.
 async fn refusal(connection: &mut PgConnection, statement: &str) -> String {
     let error = connection.execute(statement).await.expect_err(statement);
     let database = error.as_database_error().unwrap_or_else(|| panic!("{statement}: {error}"));
@@ -55,7 +55,7 @@ async fn attack_126_a_pooled_connection_that_served_one_tenant_is_dropped_midway
     sqlx::query(set).bind(ours.to_string()).execute(&mut *transaction).await.unwrap();
     let pid: i32 = sqlx::query_scalar(backend).fetch_one(&mut *transaction).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *transaction).await.unwrap(), 3);
-    // In the middle of a statement whoever asked goes away.
+    // The caller is dropped in the middle of a statement.
     let mut asked = Box::pin(sqlx::query("SELECT pg_sleep(0.2)").execute(&mut *transaction));
     assert!(futures::poll!(&mut asked).is_pending());
     drop(asked);

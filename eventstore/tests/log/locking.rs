@@ -1,4 +1,4 @@
-//! One has a lock, and knows it; the others know that they have not.
+//! Advisory locks: one instance holds a lock and knows it; the others know that they don't.
 
 use eventstore::{Lock, LockKey, Role};
 use testbed::eventually;
@@ -15,7 +15,7 @@ async fn who_did_not_get_the_lock_does_not_believe_to_have_it_later() {
         assert!(!second.acquire().await.unwrap());
         assert!(first.held().await && !second.held().await);
     }
-    // Asked for again it is got once, and so given back at once.
+    // Acquiring it again has no effect, so one release is enough.
     assert!(first.acquire().await.unwrap());
     first.release().await;
     assert!(!first.held().await);

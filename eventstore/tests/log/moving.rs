@@ -1,4 +1,4 @@
-//! A tenant is closed for a while, or for good, and its history goes to another cell.
+//! Pausing, closing and moving tenants to another cell.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use super::support::*;
 
 const CRM: Service = Service::new("crm");
 
-/// Two cells' databases, and what is between them.
+/// The databases of two cells, and a transfer between them.
 async fn between(tenant: TenantId, from: &Database, to: &Database) -> Transfer {
     Transfer::begin(CRM, tenant, &from.superuser(), &to.superuser()).await.unwrap()
 }
@@ -31,7 +31,7 @@ async fn refused(store: &EventStore, tenant: TenantId) -> bool {
     }
 }
 
-/// All that a log has of a tenant but positions, in order.
+/// All data of a tenant in a log except positions, in order.
 async fn rows(database: &Database, tenant: TenantId) -> Vec<(String, String, String)> {
     let mut superuser = superuser(database).await;
     let row = |row: PgRow| (row.get(0), row.get(1), row.get(2));
@@ -99,7 +99,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     assert_eq!(transfer.round().await.unwrap(), 4);
     drop(transfer);
 
-    // It writes on, gives a claim back, and does something that changes nothing; whoever moves it begins anew.
+    // The tenant continues to write, releases a claim, and sends a command that changes nothing; the move starts again.
     let repeated = id().to_string();
     let mut second = append(tenant, vec![stream("a", 3, 2)]);
     second.claims = vec![claim(ClaimAct::Release, 1, "a contact"), claim(ClaimAct::Take, 3, "a contact")];
@@ -120,7 +120,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     assert!(refused(&here, tenant).await);
     let mut again = append(tenant, vec![stream("a", 3, 2)]);
     again.command = command(&repeated);
-    // Who was refused just now may be so for another moment.
+    // A tenant that was refused a moment ago may be refused for another moment.
     let done = testbed::eventually("the tenant is let in", async || match there.append(again.clone()).await {
         Err(Error::Closed { .. }) => None,
         done => Some(done.unwrap()),
@@ -131,7 +131,7 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     assert_eq!(there.load(tenant, "crm.lead", "a", 0).await.unwrap().len(), 6);
     assert_eq!(there.read_after(Position(0), 100).await.unwrap().len(), 10);
 
-    // What can be deleted of the old copy is; what is alive can't be.
+    // The old copy is deleted as far as possible; live data can't be purged.
     let mut old = superuser(&from).await;
     let mut alive = superuser(&to).await;
     assert!(transfer::purge(&mut alive, CRM, tenant).await.is_err());
@@ -154,21 +154,21 @@ async fn a_history_of_large_events_moves_a_few_at_a_time() {
     let mut transfer = between(tenant, &from, &to).await;
     assert_eq!(transfer.round().await.unwrap(), 240);
     drop(transfer);
-    // Whoever begins anew compares what is there.
+    // A new transfer compares the existing data.
     let mut transfer = between(tenant, &from, &to).await;
     assert_eq!(transfer.round().await.unwrap(), 0);
     assert_eq!(transfer.compare().await.unwrap().events, 240);
     assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
 }
 
-/// Rows that all sessions have read of the log's tables and indexes, as Postgres counts them.
+/// The numbers of rows that all sessions have read from the log's tables and indexes, by Postgres's statistics.
 async fn rows_read(database: &Database) -> i64 {
     let read = "SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = 'log')::bigint
                      + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'log')::bigint";
     sqlx::query_scalar(read).fetch_one(&mut superuser(database).await).await.unwrap()
 }
 
-/// Lets Postgres count what the mover has read so far.
+/// Makes Postgres flush the statistics of the transfer's session.
 async fn counted(transfer: &mut Transfer) {
     for flush in ["SELECT pg_stat_force_next_flush()", "SELECT 1"] {
         transfer.old().execute(flush).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_pause_reads_what_was_touched_since_the_last_round_however_much_there_
             here.append(new).await.unwrap();
         }
         here.append(append(tenant, Vec::new())).await.unwrap();
-        // Whoever wrote has gone, and been counted.
+        // The writing sessions have ended, and their statistics were flushed.
         here.close().await;
         testbed::eventually("only the mover is connected", async || {
             let others =
@@ -245,14 +245,14 @@ async fn what_is_touched_is_noted_for_the_tenant_that_moves_until_its_move_ends(
     here.append(taken).await.unwrap();
     assert_eq!(count(&from, "log.touched").await, 2, "a command and a claim of the tenant");
     transfer.round().await.unwrap();
-    // Given back and taken by somebody else: it is theirs there, too.
+    // Released and taken by another holder: that holder has it in the new cell, too.
     let mut given = append(tenant, vec![stream("a", 2, 1)]);
     given.claims = vec![claim(ClaimAct::Release, 1, "a")];
     here.append(given).await.unwrap();
     let mut taken = append(tenant, vec![stream("b", 0, 1)]);
     taken.claims = vec![claim(ClaimAct::Take, 1, "b")];
     here.append(taken).await.unwrap();
-    // Until that was copied the two sides are not the same, and that is found.
+    // Until this was copied, the two sides differ, and the comparison finds it.
     let mut another = between(tenant, &from, &to).await;
     assert!(matches!(another.compare().await, Err(TransferError::Differs { .. })));
     transfer.round().await.unwrap();
@@ -278,7 +278,7 @@ async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_la
     let mut there = superuser(&to).await;
     transfer::purge(&mut there, CRM, tenant).await.unwrap();
     assert_eq!(rows(&to, tenant).await.len(), 2, "the events are left");
-    // Where it lives nothing is purged.
+    // A tenant is not purged in the cell where it lives.
     let before = rows(&from, tenant).await;
     assert!(transfer::purge(transfer.old(), CRM, tenant).await.is_err());
     assert_eq!(rows(&from, tenant).await, before);
@@ -380,13 +380,13 @@ async fn a_closed_tenant_is_listed_only_as_long_as_it_is_closed() {
     let mut transfer = between(tenant, &database, &elsewhere).await;
     transfer.leave("east").await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Left)]);
-    // Only a pause is taken back so.
+    // Only a pause can be ended in this way.
     transfer::resume(transfer.old(), tenant).await.unwrap();
     assert_eq!(store.closed().await.unwrap(), [(tenant, Closure::Left)]);
     assert!(open(&elsewhere, Settings::default()).await.closed().await.unwrap().is_empty());
 }
 
-/// Whether somebody keeps others from writing.
+/// Whether a transaction blocks the writers.
 async fn kept_from_writing(database: &Database) -> bool {
     let kept = "SELECT EXISTS (
                     SELECT FROM pg_locks
@@ -402,7 +402,7 @@ async fn whoever_is_suspended_while_it_keeps_others_from_writing_loses_that_afte
     let elsewhere = Database::fresh("crm").await;
     let (moving, other) = (testbed::tenant(), testbed::tenant());
     let mut transfer = between(moving, &database, &elsewhere).await;
-    // However many answers of the server it finds at once, it gets no further than to what it has to write.
+    // This table lock stops it at its write, however far one poll gets.
     let mut ahead = superuser(&database).await;
     let mut holding = ahead.begin().await.unwrap();
     holding.execute("LOCK TABLE log.closed IN SHARE MODE").await.unwrap();
@@ -411,7 +411,7 @@ async fn whoever_is_suspended_while_it_keeps_others_from_writing_loses_that_afte
         while !kept_from_writing(&database).await {
             assert!(futures::poll!(pausing.as_mut()).is_pending(), "it wrote though it could not");
         }
-        // From here on nobody asks it to go on.
+        // From here on it is not polled any more.
         holding.rollback().await.unwrap();
         let appended = tokio::time::timeout(Duration::from_mins(1), async { while refused(&store, other).await {} });
         appended.await.expect("others write");
@@ -437,7 +437,7 @@ async fn what_is_a_copy_of_another_tenants_history_is_one_in_the_new_cell_too() 
     let mut transfer = between(copy, &from, &to).await;
     transfer.expect("west").await.unwrap();
     transfer.round().await.unwrap();
-    // What comes later is its own.
+    // Later events are the tenant's own.
     here.append(append(copy, vec![stream("c", 0, 1)])).await.unwrap();
     transfer.round().await.unwrap();
     let copied = there.copied(&[copy.uuid()]).await.unwrap();

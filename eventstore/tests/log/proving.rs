@@ -1,4 +1,4 @@
-//! Heads are signed as the log grows, and whatever is done to a history behind their back is named.
+//! Seals: heads are signed as the log grows, and every manipulation of a history is found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::*;
 
-/// The longest that anything here may take; only reached when something is broken.
+/// The time limit of all waits; reached only if something is broken.
 const BOUND: Duration = Duration::from_secs(30);
 
 pub fn key(byte: &str) -> SealKey {
@@ -27,7 +27,7 @@ pub fn seal(database: &Database, key: SealKey) -> (JoinHandle<()>, CancellationT
     (tokio::spawn(sealer.run(shutdown.clone())), shutdown)
 }
 
-/// Waits until so many events of a tenant are sealed; the seal.
+/// Waits until this many events of a tenant are sealed; returns the seal.
 pub async fn sealed(store: &EventStore, tenant: TenantId, events: u64) -> Seal {
     let began = Instant::now();
     loop {
@@ -71,7 +71,7 @@ async fn heads_of_all_tenants_are_signed_as_they_grow_and_a_new_sealer_goes_on_w
     stop.cancel();
     first.await.unwrap();
 
-    // Nobody seals for a while.
+    // No sealer is running for a while.
     store.append(append(ours, vec![stream("l1", 3, 5)])).await.unwrap();
     assert_eq!(verified(&store, ours).await.unwrap().unsealed(), 5);
     let (second, stop) = seal(&database, key("11"));
@@ -127,7 +127,7 @@ async fn seals_go_along_to_another_cell_and_back_and_the_chain_goes_on_there() {
         transfer.leave("new").await.unwrap();
         transfer.open().await.unwrap().finish().await.unwrap();
     };
-    // What was appended a moment ago may be in no seal yet: it is then sealed there.
+    // Events that were appended a moment ago may not be sealed yet: they are sealed in the new cell.
     here.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
     moved(&west, &east, 4).await;
     sealed(&there, tenant, 4).await;
@@ -184,7 +184,7 @@ async fn who_seals_sees_no_payload_and_changes_no_seal() {
     assert_eq!(verified(&store, tenant).await.unwrap().events, 3);
 }
 
-/// A history of two streams and eight events, sealed at four and at eight, to which something is done.
+/// A history of two streams and eight events, sealed at four and at eight, which is then manipulated.
 async fn tampered(with: &str) -> Finding {
     let (database, store) = store().await;
     let tenant = testbed::tenant();
@@ -245,7 +245,7 @@ async fn an_event_that_was_replaced_together_with_its_hash_shows_in_the_first_se
     sealed(&store, tenant, 4).await;
     stop.cancel();
     task.await.unwrap();
-    // Who can write to the tables can also compute hashes.
+    // An attacker who can write to the tables can also compute hashes.
     let mut event = store.read_after(kernel::Position(1), 1).await.unwrap().remove(0);
     event.payload = br#"{"n":7}"#.to_vec().into();
     sqlx::query("UPDATE log.events SET payload = $1::json, leaf_hash = $2 WHERE position = 2")
@@ -292,7 +292,7 @@ async fn seals_that_were_made_anew_are_not_ours() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("l1", 0, 4)])).await.unwrap();
-    // Somebody who has the tables and not the key.
+    // An attacker with access to the tables, but not to the key.
     let (task, stop) = seal(&database, key("22"));
     sealed(&store, tenant, 4).await;
     stop.cancel();

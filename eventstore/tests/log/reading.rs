@@ -1,4 +1,4 @@
-//! Loading, following, replaying.
+//! Loading streams, following positions, replaying a tenant.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,6 @@ async fn followers_read_all_tenants_by_position() {
     assert_eq!(*store.appended().borrow(), Position(20));
 }
 
-/// Two tenants, each with leads of four events; more than a page.
 /// Events of these types in the stream of the tenant itself, after a version.
 fn own(tenant: TenantId, expected: u64, types: &[&'static str]) -> StreamAppend {
     let events = types.iter().map(|event_type| NewEvent { event_type, ..event("{}") }).collect();
@@ -58,7 +57,7 @@ async fn the_last_event_of_each_tenants_own_stream_is_found_however_much_came_af
         .await
         .unwrap();
     store.append(append(second, vec![stream("l1", 0, 20), own(second, 0, &["lit"])])).await.unwrap();
-    // A stream of somebody else's name.
+    // A stream with another id than the tenant's.
     store
         .append(append(third, vec![StreamAppend { aggregate_id: first.to_string(), ..own(third, 0, &["lit"]) }]))
         .await
@@ -75,6 +74,7 @@ async fn the_last_event_of_each_tenants_own_stream_is_found_however_much_came_af
     assert!(store.last_of_tenants("crm.contact", &["lit"], head).await.unwrap().is_empty());
 }
 
+/// Two tenants, each with leads of four events, which is more than a page.
 async fn history(store: &eventstore::EventStore) -> (TenantId, TenantId) {
     let (ours, theirs) = (testbed::tenant(), testbed::tenant());
     for n in 0..15 {
@@ -139,7 +139,7 @@ async fn a_replay_of_a_server_that_is_gone_fails_instead_of_ending() {
     let mut replay = Box::pin(store.replay(ours, ReplayFilter::default()));
     replay.try_next().await.unwrap().unwrap();
     postgres.kill();
-    // Of five pages at most three were read ahead; then comes the error, not the end.
+    // At most three of five pages were read ahead; then the stream ends with the error.
     assert!(replay.try_collect::<Vec<_>>().await.is_err());
 }
 
@@ -156,7 +156,7 @@ async fn albums(store: &EventStore) -> [TenantId; 2] {
     tenants
 }
 
-/// What slices have that are read one behind the other, until there is no more: none has two events too many, or nothing.
+/// The contents of consecutive slices until there are no more: no slice exceeds the budget by two events, or is empty.
 async fn sliced<F>(mut read: impl FnMut(Position) -> F) -> (Vec<RecordedEvent>, usize)
 where
     F: Future<Output = Result<EventSlice, eventstore::Error>>,

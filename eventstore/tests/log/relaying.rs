@@ -1,4 +1,4 @@
-//! The relay: stream sequence = position, whatever happens to stream, log, lock and servers.
+//! The relay: stream sequence = position, whatever happens to the stream, the log, the lock and the servers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::*;
 
-/// A relay that runs, and how to end it.
+/// A running relay, and the token that stops it.
 struct Running {
     status: watch::Receiver<Status>,
     shutdown: CancellationToken,
@@ -63,7 +63,7 @@ async fn stream_ends(bus: &Bus, store: &EventStore, at: Position) {
     .await;
 }
 
-/// The stream is the log, event by event.
+/// Checks that the stream equals the log, event by event.
 async fn verify(bus: &Bus, database: &Database, store: &EventStore) {
     let log = whole_log(database, store).await;
     let mut feed = Box::pin(bus.feed(store.service(), Position(1)));
@@ -90,7 +90,7 @@ async fn each_event_is_published_at_its_position() {
     relay.end().await;
 }
 
-/// The committer's shortcut knows only what its own process wrote; the rest has to come from the log, in its place.
+/// The committer's channel has only events of its own process; the others have to be read from the log, in order.
 #[tokio::test]
 async fn what_two_processes_write_in_turn_passes_on_in_order_and_reaches_the_stream() {
     let ((database, store), nats) = (store().await, Nats::start().await);
@@ -128,7 +128,7 @@ async fn a_second_relay_stands_by_and_takes_over() {
     first.is("the first is active", |status| status.state == State::Active).await;
     let second = Running::start(&second_store, &bus);
     second.is("the second stands by", |status| status.state == State::Standby).await;
-    // What the second one's process appends reaches the stream through the first.
+    // Events that the second process appends are published by the first one's relay.
     let last = grow(&second_store, testbed::tenant(), 10).await;
     stream_ends(&bus, &store, last).await;
     first.end().await;
@@ -145,7 +145,7 @@ async fn a_relay_whose_lock_connection_died_does_not_publish_before_it_has_the_l
     let bus = bus(&nats).await;
     let relay = Running::start(&store, &bus);
     relay.is("it is active", |status| status.state == State::Active).await;
-    // Somebody else waits for it, who has it as soon as that connection is dead.
+    // Another session waits for the lock, and gets it when that connection is dead.
     let mut other = superuser(&database).await;
     let taking = tokio::spawn(async move {
         sqlx::query("SELECT pg_advisory_lock(7164702802)").execute(&mut other).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_second_publisher_is_refused_by_the_server() {
     let relay = Running::start(&store, &bus);
     let last = grow(&store, testbed::tenant(), 20).await;
     relay.is("all is published", |status| status.published == last).await;
-    // A zombie that believes that the stream ends at 10.
+    // A zombie relay that believes that the stream ends at 10.
     let events = store.read_after(Position(10), 10).await.unwrap();
     let refused = bus.publish(store.service(), &events, Position(10)).await.unwrap_err();
     assert!(matches!(refused, PublishError::WrongLastSequence { reached: Position(10), .. }), "{refused}");
@@ -219,7 +219,7 @@ async fn a_stream_that_lost_its_tail_is_filled_again_though_nothing_is_appended(
     nats.restart().await;
     let last = grow(&store, testbed::tenant(), 100).await;
     relay.is("all is published", |status| status.published == last).await;
-    // The machine crashed, and what was not synced is gone.
+    // The machine crashed, and data that was not synced is lost.
     nats.kill();
     std::fs::remove_dir_all(nats.store()).unwrap();
     std::fs::rename(&saved, nats.store()).unwrap();
@@ -246,7 +246,7 @@ fn copy(from: &Path, to: &Path) {
 async fn a_stream_that_is_ahead_of_the_log_is_not_touched_and_the_relay_says_so() {
     let ((database, store), nats) = (store().await, Nats::start().await);
     let bus = bus(&nats).await;
-    // Another log's stream.
+    // The stream of another log.
     let (_other, other_store) = super::support::store().await;
     grow(&other_store, testbed::tenant(), 20).await;
     bus.ensure_stream(store.service(), StreamSettings::default()).await.unwrap();
@@ -263,7 +263,7 @@ async fn a_stream_that_is_ahead_of_the_log_is_not_touched_and_the_relay_says_so(
         .await;
     assert_eq!(status.published, Position::START);
     assert_eq!(bus.stream_state(store.service()).await.unwrap().unwrap().last, 40);
-    // What the status told to do.
+    // The action that the status recommended.
     bus.delete_stream(store.service()).await.unwrap();
     relay.is("the log is published", |status| status.published == last && status.state == State::Active).await;
     verify(&bus, &database, &store).await;
@@ -274,7 +274,7 @@ async fn a_stream_that_is_ahead_of_the_log_is_not_touched_and_the_relay_says_so(
 async fn a_feed_gives_nothing_that_is_not_in_the_log() {
     let ((_database, store), nats) = (store().await, Nats::start().await);
     let bus = bus(&nats).await;
-    // What the log was before it was restored.
+    // The events that the log had before it was restored.
     let (_other, other_store) = super::support::store().await;
     grow(&other_store, testbed::tenant(), 20).await;
     bus.ensure_stream(store.service(), StreamSettings::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tenants' keys are wrapped anew by a master key that follows another one; and what becomes of them while no master key answers.
+//! Rewrapping of tenants' keys after a change of the master key, and outages of the master key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn local(digit: &str) -> Arc<dyn MasterKey> {
     Arc::new(LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap())
 }
 
-/// The master key `b`, which follows `a`.
+/// The master key `b`, which replaces `a`.
 fn followed() -> Arc<dyn MasterKey> {
     Arc::new(Succession::new(local("b"), local("a")))
 }
@@ -37,7 +37,7 @@ async fn add(store: &EventStore, tenant: TenantId) -> Result<(), append::Error> 
     store.append(append(tenant, vec![stream])).await.map(drop)
 }
 
-/// So many tenants, each with somebody whose name is sealed.
+/// This many tenants, each with a sealed name.
 async fn tenants(store: &EventStore, count: usize) -> Vec<TenantId> {
     let tenants: Vec<_> = (0..count).map(|_| testbed::tenant()).collect();
     for tenant in &tenants {
@@ -46,7 +46,7 @@ async fn tenants(store: &EventStore, count: usize) -> Vec<TenantId> {
     tenants
 }
 
-/// How many tenants' keys each master key wrapped.
+/// The number of tenants' keys that each master key wrapped.
 async fn wrapped_by(database: &Database) -> BTreeMap<String, usize> {
     let holders: Vec<String> = sqlx::query_scalar("SELECT holder FROM log.claims WHERE kind = $1")
         .bind(TENANT_KEY)
@@ -67,7 +67,7 @@ async fn opens_all(database: &Database, master: Arc<dyn MasterKey>) {
     }
 }
 
-/// A master key that answers so many questions, and then none.
+/// A master key that answers this many requests, and then none.
 struct Answering(Arc<dyn MasterKey>, AtomicUsize);
 
 impl Answering {
@@ -117,7 +117,7 @@ async fn all_keys_are_wrapped_by_the_one_that_follows_and_the_history_stays_as_i
     assert_eq!(told, [3, 6, 7]);
     assert_eq!(wrapped_by(&database).await, [(local("b").name().to_owned(), 7)].into());
     assert_eq!(whole_log(&database, &both).await, before);
-    // The former one is needed no more; who has it in memory goes on.
+    // The former master key is not needed any more; a process that still uses it continues to work.
     opens_all(&database, local("b")).await;
     for event in store.opened(before).await.unwrap() {
         assert_eq!(event.payload, r#"{"name":"Ada Lovelace"}"#);
@@ -130,7 +130,7 @@ async fn all_keys_are_wrapped_by_the_one_that_follows_and_the_history_stays_as_i
 async fn what_broke_off_goes_on_where_it_was() {
     let database = Database::fresh("crm").await;
     tenants(&wrapping(&database, local("a")).await, 6).await;
-    // Each key is unwrapped by the former one, wrapped by this one, and opened with it to see whether it can be.
+    // Each key is unwrapped with the former master key, wrapped with the current one, and unwrapped again to verify it.
     let failing = Arc::new(Succession::new(Answering::so_often(local("b"), 5), local("a")));
     let broken = wrapping(&database, failing).await.rewrap(1, false, |_| ()).await.unwrap_err();
     assert!(matches!(&broken, Error::Key(keys::Error::Unavailable(_))), "{broken}");
@@ -180,7 +180,7 @@ async fn while_no_master_key_answers_opened_keys_go_on_and_a_tenant_without_one_
     let database = Database::fresh("crm").await;
     let master = Answering::so_often(local("a"), 2);
     let store = wrapping(&database, master.clone()).await;
-    // One question wraps its key, another unwraps what the log has.
+    // One request wraps the key, another one unwraps the stored key.
     let [known] = tenants(&store, 1).await[..] else { panic!("one") };
     assert_eq!(master.1.load(Ordering::SeqCst), 0);
     add(&store, known).await.unwrap();
@@ -197,7 +197,7 @@ async fn while_no_master_key_answers_opened_keys_go_on_and_a_tenant_without_one_
     for (table, before) in counts {
         assert_eq!(count(&database, table).await, before, "{table}");
     }
-    // Another process has opened none.
+    // Another process has no keys in its cache.
     let other = wrapping(&database, Answering::so_often(local("a"), 0)).await;
     let error = other.opened(events).await.unwrap_err();
     assert!(matches!(&error, Error::Key(keys::Error::Unavailable(_))), "{error}");

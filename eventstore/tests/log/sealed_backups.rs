@@ -1,4 +1,4 @@
-//! Seals leave a log with the events that they are of, and hold in the log that is filled with both.
+//! Seals in backups: they are exported with the events that they cover, and are valid in the restored log.
 
 use eventstore::Settings;
 use eventstore::backup::{Restore, SealedEvent, freeze};
@@ -12,20 +12,20 @@ use testbed::Database;
 use super::proving::{key, seal, sealed, verified};
 use super::support::*;
 
-/// The whole log with its seals, as a backup takes it.
+/// The whole log with its seals, as a backup reads it.
 async fn taken(database: &Database) -> Result<Vec<SealedEvent>, Error> {
     let mut snapshot = freeze(&[(**database).clone()]).await.unwrap().remove(0);
     let seals = snapshot.seals().await?;
     snapshot.sealed_events(Some(seals)).try_collect().await
 }
 
-/// Every seal, as Postgres writes it.
+/// All seals, as Postgres prints them.
 async fn seals(database: &Database) -> Vec<String> {
     let rows = "SELECT s::text FROM log.seals s ORDER BY tenant_id, size";
     sqlx::query_scalar(rows).fetch_all(&mut superuser(database).await).await.unwrap()
 }
 
-/// A log of two tenants: of one five events in two seals, of the other three events in one, which come in between.
+/// A log of two tenants: one with five events in two seals, the other with three events in one, interleaved.
 async fn filled(database: &Database, store: &EventStore) -> (TenantId, TenantId) {
     let (ours, theirs) = (testbed::tenant(), testbed::tenant());
     let (task, stop) = seal(database, key("11"));
@@ -44,7 +44,7 @@ async fn filled(database: &Database, store: &EventStore) -> (TenantId, TenantId)
 async fn a_seal_comes_with_the_last_event_that_it_is_of_and_the_chain_goes_on_in_the_restored_log() {
     let (database, store) = store().await;
     let (ours, theirs) = filled(&database, &store).await;
-    // What is appended later is in no seal, and who never had one is not asked about.
+    // Events that are appended later are in no seal, and a tenant without seals is not queried.
     store.append(append(ours, vec![stream("l3", 0, 1)])).await.unwrap();
     store.append(append(testbed::tenant(), vec![stream("l1", 0, 1)])).await.unwrap();
     let log = taken(&database).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_seal_comes_with_the_last_event_that_it_is_of_and_the_chain_goes_on_in
     let before = seals(&database).await;
     assert_eq!((seals(&fresh).await, before.len()), (before, 3));
 
-    // Proven before anybody signs there; then only what no seal was of is signed, after the one that was last.
+    // Verified before the sealer runs; then only events without a seal are signed, after the last seal.
     let restored = open(&fresh, Settings::default()).await;
     let verdict = verified(&restored, ours).await.unwrap();
     assert_eq!((verdict.events, verdict.seals, verdict.unsealed()), (6, 2, 1));
@@ -88,7 +88,7 @@ async fn more_seals_than_a_page_come_each_in_its_place() {
         store.append(append(ours, vec![stream("l1", n, 1)])).await.unwrap();
         store.append(append(theirs, vec![stream("l1", n, 1)])).await.unwrap();
     }
-    // As if each event had been sealed by itself; that roots and signatures fit is not looked at here.
+    // As if each event had been sealed separately; roots and signatures are not checked here.
     let each = "INSERT INTO log.seals (tenant_id, size, root, sealed_at, key, previous, signature)
                 SELECT tenant_id, sequence, decode(repeat('07', 32), 'hex'), now(), 'k', decode(repeat('00', 32), 'hex'),
                        decode(repeat('00', 64), 'hex')

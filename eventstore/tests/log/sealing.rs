@@ -1,4 +1,4 @@
-//! Personal data: sealed in the log, opened for who reads, gone with its key.
+//! Personal data: sealed in the log, opened for readers, unreadable without its key.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const ADA: &str =
     r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
 const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
 
-/// A store whose keys are wrapped by the master key of this digit.
+/// A store whose master key consists of this digit.
 async fn sealing(database: &Database, digit: &str) -> EventStore {
     let master = LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap();
     let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
@@ -49,13 +49,13 @@ fn texts(events: &[RecordedEvent]) -> Vec<String> {
     events.iter().map(|event| String::from_utf8(event.payload.to_vec()).unwrap()).collect()
 }
 
-/// How many claims of a kind there are.
+/// The number of claims of a kind.
 async fn claims(database: &Database, kind: &str) -> i64 {
     let count = "SELECT count(*) FROM log.claims WHERE kind = $1";
     sqlx::query_scalar(count).bind(kind).fetch_one(&mut superuser(database).await).await.unwrap()
 }
 
-/// All that stands in the log's tables, as text.
+/// The contents of all tables of the log, as text.
 async fn raw(database: &Database) -> String {
     let mut connection = superuser(database).await;
     let mut all = String::new();
@@ -75,7 +75,7 @@ async fn what_is_marked_is_sealed_in_the_log_and_opened_for_who_reads_the_stream
     assert!(!raw.contains("Lovelace") && !raw.contains("30123456"), "{raw}");
     assert!(raw.contains("Countess"), "what is not personal stands as it was: {raw}");
     assert_eq!(loaded(&store, tenant, "ada").await, [OPENED]);
-    // The hash is that of the bytes that are stored; who follows the log gets these.
+    // The hash covers the stored bytes; followers of the log get these.
     let [stored] = &whole_log(&database, &store).await[..] else { panic!("one event") };
     let stored_text = String::from_utf8(stored.payload.to_vec()).unwrap();
     assert!(stored_text.starts_with(r#"{"name":{"sealed":"v1."#), "{stored_text}");
@@ -94,7 +94,7 @@ async fn each_stream_has_one_key_and_each_tenant_one() {
         add(&store, tenant, id, 0, ADA).await;
         add(&store, tenant, id, 1, ADA).await;
     }
-    // Another process, which has nothing in memory.
+    // Another process, with empty caches.
     let other = sealing(&database, "a").await;
     add(&other, tenant, "ada", 2, ADA).await;
     add(&other, testbed::tenant(), "ada", 0, ADA).await;
@@ -133,7 +133,7 @@ async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
     assert_eq!(claims(&database, PERSON_KEY).await, 1, "grace's");
     for process in [&store, &other, &sealing(&database, "a").await] {
         let events = process.read_after(Position::START, 10).await.unwrap();
-        // At once, although the key was remembered there.
+        // Immediately, although the key was cached there.
         let opened = texts(&process.opened(events).await.unwrap());
         assert!(
             !opened[0].contains("Lovelace") && opened[1].contains("Lovelace"),
@@ -254,7 +254,7 @@ async fn a_key_that_stands_where_keys_stood_at_first_is_found_and_goes_like_any_
 async fn a_key_is_looked_for_by_itself_however_many_there_are_and_before_anybody_counted_them() {
     let (database, _store, tenant) = fresh().await;
     let mut connection = superuser(&database).await;
-    // As those who append plan, and without statistics, as in a log that grows faster than it is analyzed.
+    // With the planner settings of the append connection, and without statistics, as in a log that grows faster than it is analyzed.
     for (setting, value) in
         [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_bitmapscan", "off")]
     {
@@ -292,14 +292,14 @@ async fn a_key_is_looked_for_by_itself_however_many_there_are_and_before_anybody
     assert_eq!((found, read), (2, 2));
 }
 
-/// The person whose stream `crm.lead/ada` is, in another stream.
+/// The data subject whose stream is `crm.lead/ada`, in another stream.
 const VISIT: &str = r#"{"from":{"personal":"192.0.2.7","of":"crm.lead/ada"},"own":{"personal":"a note"},"at":7}"#;
 const VISIT_OPENED: &str = r#"{"from":"192.0.2.7","own":"a note","at":7}"#;
 
 #[tokio::test]
 async fn what_is_somebodys_in_many_streams_has_their_key_and_goes_with_it() {
     let (database, store, tenant) = fresh().await;
-    // Before anything is in their own stream, and after.
+    // Before there is anything in their own stream, and after.
     add(&store, tenant, "first visit", 0, VISIT).await;
     add(&store, tenant, "ada", 0, r#"{"name":{"personal":"Ada Lovelace","of":"crm.lead/ada"}}"#).await;
     let other = sealing(&database, "a").await;
@@ -396,7 +396,7 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
         let [event] = &loaded(&fresh, other, id).await[..] else { panic!("{id} has one event") };
         assert_eq!(event == OPENED, known, "{id}: {event}");
     }
-    // Each under keys of its own: one is erased and the other is not.
+    // Each has its own keys: one is erased and the other is not.
     erase(&fresh, other, "ada", 1).await;
     let again = sealing(&database, "a").await;
     assert!(loaded(&again, other, "ada").await[0].contains("sealed"));

@@ -1,4 +1,4 @@
-//! What the tests are written with.
+//! Helpers of these tests.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use testbed::Database;
 use uuid::Uuid;
 
-/// An opened store on a database of its own.
+/// An open store on a fresh database.
 pub async fn store() -> (Database, EventStore) {
     let database = Database::fresh("crm").await;
     let store = open(&database, Settings::default()).await;
@@ -48,7 +48,7 @@ pub fn stream(aggregate_id: &str, expected: u64, events: usize) -> StreamAppend 
     }
 }
 
-/// A payload of so many bytes, and some more.
+/// A payload of about this many bytes.
 pub fn picture(bytes: usize) -> String {
     format!(r#"{{"picture":"{}"}}"#, "x".repeat(bytes))
 }
@@ -59,7 +59,7 @@ pub fn album(aggregate_id: &str, events: usize) -> StreamAppend {
     StreamAppend { events, ..stream(aggregate_id, 0, 0) }
 }
 
-/// A command of its own that appends to streams.
+/// An append with a fresh command id to these streams.
 pub fn append(tenant: TenantId, streams: Vec<StreamAppend>) -> Append {
     Append { tenant, command: command(&id().to_string()), streams, claims: Vec::new() }
 }
@@ -76,7 +76,7 @@ pub async fn superuser(database: &Database) -> PgConnection {
     database.superuser().connect().await.unwrap()
 }
 
-/// The rows of a table, whoever's they are.
+/// The number of rows in a table, of all tenants.
 pub async fn count(database: &Database, table: &str) -> i64 {
     sqlx::query_scalar(&format!("SELECT count(*) FROM {table}"))
         .fetch_one(&mut superuser(database).await)
@@ -84,12 +84,12 @@ pub async fn count(database: &Database, table: &str) -> i64 {
         .unwrap()
 }
 
-/// How much is in the log: events, commands, claims.
+/// The numbers of events, commands and claims in the log.
 pub async fn contents(database: &Database) -> [i64; 3] {
     [count(database, "log.events").await, count(database, "log.commands").await, count(database, "log.claims").await]
 }
 
-/// All events, checked: positions are dense from 1, times do not go back, each leaf hash is that of its event.
+/// All events, after checking that positions have no gaps from 1, times never decrease, and each leaf hash is that of its event.
 pub async fn whole_log(database: &Database, store: &EventStore) -> Vec<RecordedEvent> {
     let events = store.read_after(kernel::Position::START, u32::MAX).await.unwrap();
     let leaves: Vec<Vec<u8>> = sqlx::query_scalar("SELECT leaf_hash FROM log.events ORDER BY position")

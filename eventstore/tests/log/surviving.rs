@@ -1,4 +1,4 @@
-//! The log outlives its connections and its server.
+//! The log survives the loss of connections and crashes of its server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use super::support::*;
 
-/// What a client under load saw: command ids with what they were told.
+/// The results that clients under load got, by command id.
 type Seen = Vec<(String, Result<Appended, Error>)>;
 
-/// Clients that append until told to stop, each one event to a new lead at a time.
+/// Clients that each append one event to a new lead at a time, until told to stop.
 fn load(store: &EventStore, tenant: TenantId, clients: usize, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Seen>> {
     (0..clients)
         .map(|_| {
@@ -40,7 +40,8 @@ async fn grows(store: &EventStore) {
     eventually("the log grows", async || (store.appended().borrow().0 > before.0 + 100).then_some(())).await;
 }
 
-/// Every acknowledged append is in the log exactly once, at the position that it was told; nothing else but unknowns is.
+/// Checks that every acknowledged append is in the log exactly once, at the position in its answer, and that nothing else is there except
+/// appends with an unknown result.
 async fn verify(database: &Database, store: &EventStore, clients: Vec<Seen>) {
     let log = whole_log(database, store).await;
     let mut by_lead = std::collections::HashMap::new();
@@ -55,7 +56,7 @@ async fn verify(database: &Database, store: &EventStore, clients: Vec<Seen>) {
                     acknowledged += 1;
                     assert_eq!(by_lead.remove(&lead), Some(appended.last), "{lead} where it was told to be");
                 }
-                // Not known: it may be there.
+                // Unknown: it may be there.
                 Err(Error::Unavailable(_)) => drop(by_lead.remove(&lead)),
                 Err(other) => panic!("{lead}: {other}"),
             }
@@ -139,7 +140,7 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     sqlx::query("SELECT pg_advisory_lock(7164702801)").execute(&mut stuck).await.unwrap();
     let refused = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
-    // The server gives up by itself as well, at about the same time.
+    // At about the same time, the server ends the transaction by itself.
     eventually("the server gave up", async || {
         let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
@@ -169,7 +170,7 @@ async fn while_the_process_of_a_lost_connection_does_not_end_nothing_is_written_
     .fetch_one(&mut superuser(&database).await)
     .await
     .unwrap();
-    // It has what it was sent, and would write it whenever it goes on: nobody knows what becomes of it.
+    // It has received the statement, and would execute it whenever it continues: the result is unknown.
     postgres.signal(appender.cast_unsigned(), "STOP");
     let unknown = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
     assert!(matches!(unknown, Error::Unavailable(_)), "{unknown}");
@@ -185,7 +186,7 @@ async fn while_the_process_of_a_lost_connection_does_not_end_nothing_is_written_
     whole_log(&database, &store).await;
 }
 
-/// A clock that is set to another time every sixteen looks, by up to a day, forwards and backwards.
+/// A clock that jumps after every sixteen reads, by up to a day, forwards or backwards.
 #[derive(Default)]
 struct Jumping(AtomicU64);
 
