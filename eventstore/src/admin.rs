@@ -3,17 +3,17 @@
 //! Every step is idempotent. Only one migration runs at a time in a Postgres cluster (an advisory lock in the database to which the admin
 //! connects), so every instance of a service may call [`migrate`] when it starts.
 
-mod beside;
 mod migrations;
 mod roles;
+mod tables;
 
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-pub use self::beside::{begin_as_owner, connect_to, is_no_such_database, is_not_migrated};
 pub use self::roles::set_password;
+pub use self::tables::{begin_as_owner, connect_to, is_no_such_database, is_not_migrated};
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey};
 

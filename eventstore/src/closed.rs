@@ -44,7 +44,7 @@ impl Closure {
 /// All tenants that are closed now.
 #[expect(clippy::disallowed_methods, reason = "whoever moves tenants wrote down which")]
 pub(crate) async fn all(pool: &PgPool) -> Result<Vec<(TenantId, Closure)>, Error> {
-    read::patiently(|| async move {
+    read::with_retries(|| async move {
         // There are few of them: no index.
         let rows = sqlx::query("SELECT tenant_id, state FROM log.closed WHERE until > clock_timestamp()")
             .fetch_all(pool)

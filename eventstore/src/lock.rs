@@ -52,9 +52,9 @@ impl Lock {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => bounded(self.options.connect()).await?,
+            None => with_timeout(self.options.connect()).await?,
         };
-        let acquired = bounded(
+        let acquired = with_timeout(
             sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key.number()).fetch_one(&mut connection),
         )
         .await?;
@@ -69,7 +69,7 @@ impl Lock {
             return false;
         }
         self.acquired = match &mut self.connection {
-            Some(connection) => bounded(connection.ping()).await.is_ok(),
+            Some(connection) => with_timeout(connection.ping()).await.is_ok(),
             None => false,
         };
         if !self.acquired {
@@ -89,13 +89,13 @@ impl Lock {
     pub async fn release(&mut self) {
         self.acquired = false;
         if let Some(connection) = self.connection.take()
-            && let Err(error) = bounded(connection.close()).await
+            && let Err(error) = with_timeout(connection.close()).await
         {
             tracing::debug!(%error, "a lock's connection did not close in good order");
         }
     }
 }
 
-async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+async fn with_timeout<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     timeout(TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -120,7 +120,7 @@ pub(crate) fn json(row: &PgRow, column: usize) -> Result<Bytes, Error> {
 }
 
 /// Retries a read-only query after transient errors: after a restart of the server, each connection in the pool is broken and fails once.
-pub(crate) async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, Error>
+pub(crate) async fn with_retries<T, F>(mut read: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -151,7 +151,7 @@ pub(crate) async fn load(
 ) -> Result<Vec<RecordedEvent>, Error> {
     // No stream has more events than a bigint holds.
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    patiently(|| async move {
+    with_retries(|| async move {
         let rows = sqlx::query(LOAD)
             .bind(tenant.uuid())
             .bind(aggregate_type)
@@ -166,7 +166,7 @@ pub(crate) async fn load(
 
 /// The events of all tenants after a position.
 pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Result<EventSlice, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut page = Bounded::<RecordedEvent>::new(limit);
         while let Some(wanted) = page.wanted() {
             let after = page.last().unwrap_or(position);
@@ -190,7 +190,7 @@ pub(crate) async fn partition(
         return self::after(pool, after, limit).await;
     }
     let head = head(pool).await?;
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut page = Bounded::<RecordedEvent>::new(limit);
         let mut last = after;
         while last < head
@@ -217,7 +217,7 @@ pub(crate) async fn partition(
 pub(crate) async fn at(pool: &PgPool, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
     let positions: Vec<i64> = positions.iter().map(|position| position.as_i64()).collect();
     let positions = &positions;
-    patiently(|| async move {
+    with_retries(|| async move {
         let rows = sqlx::query(AT).bind(positions).fetch_all(pool).await?;
         rows.iter().map(event).collect()
     })
@@ -243,7 +243,7 @@ pub(crate) async fn last_of_tenants(
     event_types: &[&str],
     upto: Position,
 ) -> Result<Vec<RecordedEvent>, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let asked = sqlx::query(LAST_OF_TENANTS).bind(aggregate_type).bind(event_types).bind(upto.as_i64());
         asked.fetch_all(pool).await?.iter().map(event).collect()
     })
@@ -252,7 +252,7 @@ pub(crate) async fn last_of_tenants(
 
 /// Whether the log has this event at this position.
 pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.events WHERE position = $1 AND event_id = $2)");
         Ok(asked.bind(at.as_i64()).bind(event).fetch_one(pool).await?)
     })
@@ -261,7 +261,7 @@ pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool
 
 /// The position of the last event.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let position = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(pool).await?;
         Ok(Position::from_i64(position))
     })

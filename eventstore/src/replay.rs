@@ -10,7 +10,7 @@ use sqlx::{QueryBuilder, Row};
 
 use crate::Error;
 use crate::bounded::Bounded;
-use crate::read::{EventSlice, columns, head, patiently};
+use crate::read::{EventSlice, columns, head, with_retries};
 
 /// Events in one page.
 const PAGE: u32 = 5_000;
@@ -68,7 +68,7 @@ impl ReplayFilter {
 /// The number of events that a replay with this filter returns.
 pub(crate) async fn count(pool: &PgPool, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
     let to = end(pool, filter).await?;
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut transaction = pool.begin().await?;
         set_tenant(&mut transaction, tenant).await?;
         let mut query = QueryBuilder::new("SELECT count(*) FROM log.events WHERE tenant_id = ");
@@ -121,7 +121,7 @@ async fn next_page(
         None => end(&pool, &filter).await?,
     };
     let begin = || Bounded::expecting(cursor.fits, PAGE);
-    let page = patiently(|| page(&pool, tenant, &filter, (cursor.after, to), begin())).await?;
+    let page = with_retries(|| page(&pool, tenant, &filter, (cursor.after, to), begin())).await?;
     let (after, ended) = (page.last().unwrap_or(cursor.after), page.ended);
     let cursor = Cursor { after, to: Some(to), fits: Some(page.fits()), ended };
     Ok(Some((page.into_entries(), cursor)))
@@ -136,7 +136,7 @@ pub(crate) async fn stretch(
     limit: u32,
 ) -> Result<EventSlice, Error> {
     let filter = ReplayFilter::default();
-    let page = patiently(|| page(pool, tenant, &filter, (after, to), Bounded::new(limit))).await?;
+    let page = with_retries(|| page(pool, tenant, &filter, (after, to), Bounded::new(limit))).await?;
     let slice = page.into_slice(after);
     Ok(if slice.more { slice } else { EventSlice { last: to.max(after), ..slice } })
 }

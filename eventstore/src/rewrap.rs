@@ -69,7 +69,7 @@ impl EventStore {
         done: &mut Rewrapped,
     ) -> Result<(), Error> {
         let asked: Vec<(Context<'_>, &Wrapped)> =
-            some.iter().map(|(tenant, wrapped)| (self.of_tenant(*tenant), wrapped)).collect();
+            some.iter().map(|(tenant, wrapped)| (self.tenant_key_context(*tenant), wrapped)).collect();
         let renewed = sealing.master.renewed(&asked).await;
         let mut anew = Vec::new();
         for ((tenant, was), renewed) in some.iter().zip(renewed) {
@@ -83,7 +83,7 @@ impl EventStore {
         }
         // Verifies that the new wrapped keys can be unwrapped: otherwise the keys would be lost for ever when the old ones are replaced.
         let again: Vec<(Context<'_>, &Wrapped)> =
-            anew.iter().map(|(tenant, _, wrapped)| (self.of_tenant(*tenant), wrapped)).collect();
+            anew.iter().map(|(tenant, _, wrapped)| (self.tenant_key_context(*tenant), wrapped)).collect();
         let opened = sealing.master.unwrap_all(&again).await;
         for ((tenant, was, wrapped), opened) in anew.iter().zip(opened) {
             match opened {

@@ -63,7 +63,7 @@ impl fmt::Debug for Sealing {
 /// Changes of the key cache to make after the append has succeeded.
 #[derive(Default)]
 pub(crate) struct KeyChanges {
-    made: Vec<(Subject, DataKey)>,
+    created: Vec<(Subject, DataKey)>,
     erased: Vec<Subject>,
 }
 
@@ -98,15 +98,15 @@ impl Keyring {
             }
             let mut keys = HashMap::new();
             for (subject, is_named) in subjects {
-                let key = match (self.known(&subject, begins && !is_named, pool).await?, &self.sealing) {
+                let key = match (self.existing_key(&subject, begins && !is_named, pool).await?, &self.sealing) {
                     (None, Some(sealing)) if is_named => {
-                        self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key)
+                        self.subject_key(sealing, &subject, pool, &make).await?.map(|(key, _)| key)
                     }
                     (None, Some(sealing)) => {
-                        let of_tenant = self.tenant(sealing, tenant, pool, &make).await?;
+                        let tenant_key = self.tenant_key(sealing, tenant, pool, &make).await?;
                         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-                        append.claims.push(claim(sealing, &of_tenant, &subject, &key, begins)?);
-                        changes.made.push((subject.clone(), key.clone()));
+                        append.claims.push(claim(sealing, &tenant_key, &subject, &key, begins)?);
+                        changes.created.push((subject.clone(), key.clone()));
                         Some(key)
                     }
                     (key, _) => key,
@@ -153,7 +153,9 @@ impl Keyring {
         // before this append, and it would remain.
         let mut held = self.holder(subject, pool).await?;
         if held.is_empty() {
-            held.extend(self.shared(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)));
+            held.extend(
+                self.subject_key(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)),
+            );
         }
         let released =
             held.into_iter().map(|(key, holder)| Claim { kind: PERSON_KEY, key, holder, act: ClaimAct::Release });
@@ -162,7 +164,7 @@ impl Keyring {
 
     /// Updates the key cache, and drops the snapshots of erased streams, after the append has succeeded.
     pub(crate) async fn apply(&self, changes: KeyChanges, pool: &PgPool) {
-        for (subject, key) in changes.made {
+        for (subject, key) in changes.created {
             self.remember(subject, key);
         }
         for subject in changes.erased {
@@ -251,8 +253,8 @@ impl Keyring {
             marked_subjects(text, &own, &mut subjects)?;
             let subjects: BTreeSet<Subject> = subjects.into_iter().map(|(subject, _)| subject).collect();
             for subject in subjects {
-                let key = match self.known(&subject, false, pool).await? {
-                    None => self.shared(sealing, &subject, pool, &make).await?.map(|(key, _)| key),
+                let key = match self.existing_key(&subject, false, pool).await? {
+                    None => self.subject_key(sealing, &subject, pool, &make).await?.map(|(key, _)| key),
                     key => key,
                 };
                 keys.extend(key.map(|key| (subject, key)));

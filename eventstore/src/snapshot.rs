@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 
 use crate::Error;
-use crate::read::{self, columns, patiently};
+use crate::read::{self, columns, with_retries};
 
 const RESUME: &str = concat!("SELECT ", columns!(), " FROM log.resume($1, $2, $3, $4)");
 
@@ -39,7 +39,7 @@ pub(crate) async fn resume(
     aggregate_id: &str,
     form: &str,
 ) -> Result<Resumed, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let rows = sqlx::query(RESUME)
             .bind(tenant.uuid())
             .bind(aggregate_type)

@@ -183,8 +183,8 @@ impl EventStore {
     }
 
     /// The context in which a tenant's key is wrapped.
-    pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
-        self.shared.keyring.of_tenant(tenant)
+    pub(crate) fn tenant_key_context(&self, tenant: TenantId) -> Context<'_> {
+        self.shared.keyring.tenant_key_context(tenant)
     }
 
     async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
@@ -213,7 +213,7 @@ impl EventStore {
     /// The stored command with this id, if it was executed.
     pub async fn command(&self, tenant: TenantId, id: &str) -> Result<Option<StoredCommand>, Error> {
         let pool = &self.shared.commands;
-        read::patiently(|| async move {
+        read::with_retries(|| async move {
             let found = sqlx::query("SELECT request_hash, answer, last_position FROM log.command($1, $2)")
                 .bind(tenant.uuid())
                 .bind(id)

@@ -97,7 +97,7 @@ pub struct Transfer {
     from: Side,
     to: Side,
     /// Whether all claims and commands were copied once, and triggers record changes since.
-    noting: bool,
+    capturing: bool,
     /// Changed commands whose events were not copied yet.
     later: BTreeSet<String>,
     /// The changes that the last round copied.
@@ -120,7 +120,7 @@ impl Transfer {
         let (mut from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
         let (later, touched) = (BTreeSet::new(), Touched::default());
         let copy = copied::copy_of(&mut from.connection, tenant).await?;
-        let mut transfer = Self { service, tenant, from, to, noting: false, later, touched, copy };
+        let mut transfer = Self { service, tenant, from, to, capturing: false, later, touched, copy };
         loop {
             let there = transfer.to.read(tenant, ALL, CHUNK).await?;
             let Some(count) = u32::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
@@ -138,7 +138,7 @@ impl Transfer {
     /// tenant's.
     async fn mark_copy(&mut self) -> Result<()> {
         let Some(copy) = self.copy.filter(|_| self.to.count() > 0) else { return Ok(()) };
-        let to = side::place(&self.from.places, &self.to.places, copy);
+        let to = side::translate(&self.from.positions, &self.to.positions, copy);
         copied::record(&mut self.to.connection, Origin::CopyFor(self.tenant), to).await?;
         Ok(())
     }
@@ -192,13 +192,13 @@ impl Transfer {
     /// Claims are copied first: among them are the keys without which readers of the events can't decrypt them. Commands are last, because
     /// their positions are those of their events.
     pub async fn round(&mut self) -> Result<u64> {
-        if !self.noting {
-            touched::note(&mut self.from.connection, self.tenant).await?;
+        if !self.capturing {
+            touched::start_capture(&mut self.from.connection, self.tenant).await?;
         }
         // Read before anything else: later commits may or may not be seen by this round.
         let end = head(&mut self.from.connection).await?.position;
-        if self.noting {
-            self.touched = touched::take(&mut self.from.connection, self.tenant).await?;
+        if self.capturing {
+            self.touched = touched::drain(&mut self.from.connection, self.tenant).await?;
             self.touched_claims().await?;
         } else {
             self.all_claims().await?;
@@ -213,13 +213,13 @@ impl Transfer {
             self.append(rows).await?;
             self.to.read(self.tenant, ALL, CHUNK).await?;
         }
-        if self.noting {
+        if self.capturing {
             self.touched_commands(end).await?;
         } else {
             self.all_commands(end).await?;
         }
         self.seals().await?;
-        self.noting = true;
+        self.capturing = true;
         Ok(copied)
     }
 
@@ -268,7 +268,7 @@ impl Transfer {
                 hex::encode(there.root())
             ));
         }
-        if !self.later.is_empty() || !touched::take(&mut self.from.connection, self.tenant).await?.is_empty() {
+        if !self.later.is_empty() || !touched::drain(&mut self.from.connection, self.tenant).await?.is_empty() {
             return differs("the old cell has claims or commands that were not copied".to_owned());
         }
         if let Some(what) = self.differing_claim().await?.or(self.differing_command().await?) {
@@ -361,7 +361,7 @@ pub async fn standing(connection: &mut PgConnection, tenant: TenantId) -> Result
 
 /// Stops recording changes of a tenant in its old cell, when its move has ended or was cancelled.
 pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()> {
-    Ok(touched::forget(connection, tenant).await?)
+    Ok(touched::stop_capture(connection, tenant).await?)
 }
 
 /// Deletes the old copy of a tenant that lives in another cell, as far as possible, including the tables next to the log: answers, claims
@@ -395,5 +395,5 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
         }
     }
     transaction.commit().await?;
-    Ok(touched::forget(connection, tenant).await?)
+    Ok(touched::stop_capture(connection, tenant).await?)
 }

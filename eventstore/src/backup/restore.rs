@@ -23,7 +23,7 @@ const LAST_TOLD: &str = concat!(
 
 /// The tables with data of tenants besides their events: `log.claims`, `log.commands` and the tables of other crates, except those of the
 /// sagas. A tenant that was completely destroyed has no rows in them.
-const KEPT: &str = "SELECT format('%I.%I', n.nspname, c.relname)
+const TENANT_TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname)
      FROM pg_class c
      JOIN pg_namespace n ON n.oid = c.relnamespace
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
@@ -130,7 +130,7 @@ impl Restore {
         if seals.is_empty() {
             return Ok(());
         }
-        self.concern(&seals.iter().map(|seal| seal.tenant).collect::<Vec<_>>()).await?;
+        self.scope(&seals.iter().map(|seal| seal.tenant).collect::<Vec<_>>()).await?;
         rows::insert(&mut self.connection, seals).await
     }
 
@@ -146,7 +146,7 @@ impl Restore {
 
     /// Writes rows of a table next to the log.
     pub async fn beside(&mut self, of: &Beside, rows: &[StoredRow]) -> Result<(), Error> {
-        self.concern(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;
+        self.scope(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;
         let rows: Vec<_> = rows.iter().map(|row| Value::Object(row.columns.clone()).to_string()).collect();
         write::rows(&mut self.connection, of.table, &rows).await
     }
@@ -162,7 +162,7 @@ impl Restore {
     /// The last event of one of these types for each of the tenants, if there is any. Events that are copies of another tenant's are not
     /// considered.
     pub async fn last_told(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
-        self.concern(tenants).await?;
+        self.scope(tenants).await?;
         // Runs once in a restore, and most tenants have few or no events of these types: no index.
         let rows = sqlx::query(LAST_TOLD).bind(tenants).bind(event_types).fetch_all(&mut self.connection).await?;
         rows.iter().map(event).collect()
@@ -171,9 +171,9 @@ impl Restore {
     /// Closes those of the tenants as deleted of which only events are left. A tenant that still has other data is in the middle of being
     /// destroyed; that continues where it was.
     pub async fn close_deleted(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
-        self.concern(tenants).await?;
+        self.scope(tenants).await?;
         let mut tenants = tenants.to_vec();
-        let tables: Vec<String> = sqlx::query_scalar(KEPT).fetch_all(&mut self.connection).await?;
+        let tables: Vec<String> = sqlx::query_scalar(TENANT_TABLES).fetch_all(&mut self.connection).await?;
         for table in tables {
             let select = format!("SELECT DISTINCT tenant_id FROM {table} WHERE tenant_id = ANY ($1)");
             let having: Vec<Uuid> = sqlx::query_scalar(&select).bind(&tenants).fetch_all(&mut self.connection).await?;
@@ -191,7 +191,7 @@ impl Restore {
     }
 
     /// Makes row level security admit the rows of these tenants.
-    async fn concern(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
+    async fn scope(&mut self, tenants: &[Uuid]) -> Result<(), Error> {
         sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")
             .bind(tenants)
             .execute(&mut self.connection)

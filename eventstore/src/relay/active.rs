@@ -135,9 +135,9 @@ impl<'a> Active<'a> {
             }
             if pages.is_empty() {
                 tokio::select! {
-                    () = source.written() => {}
-                    Some(()) = wakes.next() => source.look(),
-                    () = sleep(POLL_INTERVAL) => source.look(),
+                    () = source.wait_for_append() => {}
+                    Some(()) = wakes.next() => source.request_read(),
+                    () = sleep(POLL_INTERVAL) => source.request_read(),
                 }
                 continue;
             }

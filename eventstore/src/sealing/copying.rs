@@ -19,7 +19,7 @@ use crate::{Error, EventStore};
 pub struct Copying {
     sealing: Sealing,
     tenant: TenantId,
-    of_tenant: DataKey,
+    tenant_key: DataKey,
     wrapped: Wrapped,
     /// The data subjects in the other tenant, and their keys.
     persons: BTreeMap<Subject, DataKey>,
@@ -32,9 +32,9 @@ impl EventStore {
     /// [`Error::Key`] if the master key is unavailable.
     pub async fn copying_for(&self, tenant: TenantId) -> Result<Option<Copying>, Error> {
         let Some(sealing) = self.sealing().cloned() else { return Ok(None) };
-        let of_tenant = DataKey::generate(&*sealing.random).map_err(Error::Key)?;
-        let wrapped = sealing.master.wrap(self.of_tenant(tenant), &of_tenant).await.map_err(Error::Key)?;
-        Ok(Some(Copying { sealing, tenant, of_tenant, wrapped, persons: BTreeMap::new() }))
+        let tenant_key = DataKey::generate(&*sealing.random).map_err(Error::Key)?;
+        let wrapped = sealing.master.wrap(self.tenant_key_context(tenant), &tenant_key).await.map_err(Error::Key)?;
+        Ok(Some(Copying { sealing, tenant, tenant_key, wrapped, persons: BTreeMap::new() }))
     }
 }
 
@@ -108,7 +108,7 @@ impl Copying {
         };
         let mut claims = vec![claim(TENANT_KEY, ONLY_KEY, self.wrapped.as_str())];
         for (subject, key) in &self.persons {
-            let sealed = self.of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*self.sealing.random);
+            let sealed = self.tenant_key.seal(subject.context(PERSON_KEY), key.reveal(), &*self.sealing.random);
             claims.push(claim(PERSON_KEY, subject.claim(), sealed.map_err(Error::Key)?.as_str()));
         }
         Ok(claims)

@@ -52,7 +52,7 @@ impl Keyring {
 
     /// The key of a data subject for values in many streams, and its stored form; created if it does not exist. `None`: the data subject
     /// was erased.
-    pub(super) async fn shared<F>(
+    pub(super) async fn subject_key<F>(
         &self,
         sealing: &Sealing,
         subject: &Subject,
@@ -62,10 +62,10 @@ impl Keyring {
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        let of_tenant = self.tenant(sealing, subject.tenant, pool, make).await?;
+        let tenant_key = self.tenant_key(sealing, subject.tenant, pool, make).await?;
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
         // The first append wins; the others then read its key.
-        let mark = claim(sealing, &of_tenant, subject, &key, true)?;
+        let mark = claim(sealing, &tenant_key, subject, &key, true)?;
         // Ids of callers never begin with this control character. The id is different for each key, so the command is not taken for a
         // repetition when a key has to be created again.
         let command = CommandRecord {
@@ -79,7 +79,7 @@ impl Keyring {
             made => made?,
         }
         let holder = self.holder(subject, pool).await?.remove(&subject.claim());
-        let key = self.persons(pool, [subject]).await.map_err(append_error)?.pop();
+        let key = self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop();
         // The key may have been released already.
         Ok(key.zip(holder).map(|((_, key), holder)| (key, holder)))
     }
@@ -115,7 +115,7 @@ impl Keyring {
     }
 
     /// The existing key of a stream, if there is one. A stream that begins has none yet.
-    pub(super) async fn known(
+    pub(super) async fn existing_key(
         &self,
         subject: &Subject,
         begins: bool,
@@ -125,11 +125,11 @@ impl Keyring {
         if key.is_some() || begins || self.sealing.is_none() {
             return Ok(key);
         }
-        Ok(self.persons(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, key)| key))
+        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, key)| key))
     }
 
     /// A tenant's key; created when it is first needed.
-    pub(super) async fn tenant<F>(
+    pub(super) async fn tenant_key<F>(
         &self,
         sealing: &Sealing,
         tenant: TenantId,
@@ -139,11 +139,12 @@ impl Keyring {
     where
         F: Future<Output = Result<(), append::Error>>,
     {
-        if let Some(key) = self.stored_tenant(sealing, tenant, pool).await.map_err(append_error)? {
+        if let Some(key) = self.stored_tenant_key(sealing, tenant, pool).await.map_err(append_error)? {
             return Ok(key);
         }
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-        let wrapped = sealing.master.wrap(self.of_tenant(tenant), &key).await.map_err(|error| keyless(&error))?;
+        let wrapped =
+            sealing.master.wrap(self.tenant_key_context(tenant), &key).await.map_err(|error| keyless(&error))?;
         let mark = Claim {
             kind: TENANT_KEY,
             key: ONLY_KEY,
@@ -155,13 +156,13 @@ impl Keyring {
         let command =
             CommandRecord { id: "\u{1}tenant key".to_owned(), request_hash: [0; 32], answer: "null".to_owned() };
         make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }).await?;
-        self.stored_tenant(sealing, tenant, pool)
+        self.stored_tenant_key(sealing, tenant, pool)
             .await
             .map_err(append_error)?
             .ok_or_else(|| append::Error::Unavailable("the tenant's key was made, and is not there".to_owned()))
     }
 
-    async fn stored_tenant(
+    async fn stored_tenant_key(
         &self,
         sealing: &Sealing,
         tenant: TenantId,
@@ -172,7 +173,11 @@ impl Keyring {
         }
         let found = holders(pool, tenant, TENANT_KEY, vec![ONLY_KEY.to_vec()]).await?;
         let Some(wrapped) = found.into_values().next() else { return Ok(None) };
-        let key = sealing.master.unwrap(self.of_tenant(tenant), &Wrapped::read(&wrapped)).await.map_err(Error::Key)?;
+        let key = sealing
+            .master
+            .unwrap(self.tenant_key_context(tenant), &Wrapped::read(&wrapped))
+            .await
+            .map_err(Error::Key)?;
         self.tenants.insert(tenant, key.clone());
         Ok(Some(key))
     }
@@ -189,8 +194,8 @@ impl Keyring {
         F: Future<Output = Result<(), append::Error>>,
     {
         let sealing = self.sealing.as_ref().ok_or_else(|| append_error(Error::NoMasterKey))?;
-        let of_tenant = self.tenant(sealing, context.tenant, pool, make).await?;
-        of_tenant.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
+        let tenant_key = self.tenant_key(sealing, context.tenant, pool, make).await?;
+        tenant_key.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
     }
 
     /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
@@ -202,19 +207,19 @@ impl Keyring {
     ) -> Result<DataKey, Error> {
         let sealing = self.sealing.as_ref().ok_or(Error::NoMasterKey)?;
         // A tenant without a key was deleted.
-        let of_tenant =
-            self.stored_tenant(sealing, context.tenant, pool).await?.ok_or(Error::Key(keys::Error::DoesNotOpen))?;
-        let key = of_tenant.open(context, sealed).map_err(Error::Key)?;
+        let tenant_key =
+            self.stored_tenant_key(sealing, context.tenant, pool).await?.ok_or(Error::Key(keys::Error::DoesNotOpen))?;
+        let key = tenant_key.open(context, sealed).map_err(Error::Key)?;
         key.as_slice().try_into().map(DataKey::new).map_err(|_| Error::Corrupt("a key of another length".to_owned()))
     }
 
     /// The context in which a tenant's key is wrapped.
-    pub(crate) fn of_tenant(&self, tenant: TenantId) -> Context<'_> {
+    pub(crate) fn tenant_key_context(&self, tenant: TenantId) -> Context<'_> {
         Context { tenant, purpose: TENANT_KEY, subject: self.service.name() }
     }
 
     /// The stored keys of these streams of one tenant. Streams that were erased or never had a key are left out.
-    async fn persons<'a>(
+    async fn subject_keys<'a>(
         &self,
         pool: &PgPool,
         subjects: impl IntoIterator<Item = &'a Subject>,
@@ -229,12 +234,12 @@ impl Keyring {
             if found.is_empty() {
                 continue;
             }
-            let Some(of_tenant) = self.stored_tenant(sealing, tenant, pool).await? else {
+            let Some(tenant_key) = self.stored_tenant_key(sealing, tenant, pool).await? else {
                 return Err(Error::Corrupt(format!("the key of the tenant {tenant} is not there")));
             };
             for (claim, holder) in &found {
                 let Some(subject) = keys.get(claim) else { continue };
-                let key = of_tenant.open(subject.context(PERSON_KEY), &Sealed::read(holder)).map_err(Error::Key)?;
+                let key = tenant_key.open(subject.context(PERSON_KEY), &Sealed::read(holder)).map_err(Error::Key)?;
                 let key: [u8; 32] = key
                     .as_slice()
                     .try_into()
@@ -267,7 +272,7 @@ impl Keyring {
             }
         }
         for subjects in missing.values() {
-            keys.extend(self.persons(pool, subjects).await?);
+            keys.extend(self.subject_keys(pool, subjects).await?);
         }
         Ok(keys)
     }
@@ -281,7 +286,7 @@ pub(crate) async fn holders(
     keys: Vec<Vec<u8>>,
 ) -> Result<HashMap<[u8; 32], String>, Error> {
     let keys = &keys;
-    read::patiently(|| async move {
+    read::with_retries(|| async move {
         let rows = sqlx::query("SELECT key, holder FROM log.holders($1, $2, $3)")
             .bind(tenant.uuid())
             .bind(kind)
@@ -307,12 +312,12 @@ pub(super) fn is_erased(subject: &Subject, act: ClaimAct) -> Claim {
 /// The claim that stores the key of a data subject, encrypted under the tenant's key.
 pub(super) fn claim(
     sealing: &Sealing,
-    of_tenant: &DataKey,
+    tenant_key: &DataKey,
     subject: &Subject,
     key: &DataKey,
     begins: bool,
 ) -> Result<Claim, append::Error> {
-    let sealed = of_tenant.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
+    let sealed = tenant_key.seal(subject.context(PERSON_KEY), key.reveal(), &*sealing.random);
     let holder = sealed.map_err(|error| keyless(&error))?.as_str().to_owned();
     // A new stream is created only once, which its expected version ensures. So nobody else can have created its key, and no lookup is
     // needed.

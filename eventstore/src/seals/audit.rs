@@ -127,7 +127,7 @@ pub struct Audit {
     /// The version of each stream so far, by the hash of its type and id.
     streams: HashMap<u64, u64>,
     /// Seals that were passed, and whose last event was not reached yet.
-    ahead: VecDeque<Seal>,
+    pending: VecDeque<Seal>,
     /// Seals that somebody kept outside the log and whose last event was not reached yet, by size.
     kept: BTreeMap<u64, Seal>,
     /// The last seal that was passed.
@@ -144,7 +144,7 @@ impl Audit {
             trusted,
             tree: Tree::new(),
             streams: HashMap::new(),
-            ahead: VecDeque::new(),
+            pending: VecDeque::new(),
             kept: BTreeMap::new(),
             known: None,
             reached: None,
@@ -175,7 +175,7 @@ impl Audit {
             return Err(Finding::NotNext { size: seal.size });
         }
         self.known = Some(seal.clone());
-        self.ahead.push_back(seal);
+        self.pending.push_back(seal);
         Ok(())
     }
 
@@ -219,7 +219,7 @@ impl Audit {
         {
             return Err(Finding::Replaced { intact: 0, size: seal.size });
         }
-        if let Some(seal) = self.ahead.pop_front_if(|seal| seal.size == number) {
+        if let Some(seal) = self.pending.pop_front_if(|seal| seal.size == number) {
             if seal.root != self.tree.root() {
                 return Err(Finding::Replaced { intact, size: seal.size });
             }
@@ -234,7 +234,7 @@ impl Audit {
     /// # Errors
     /// If a seal covers more events.
     pub fn finish(self) -> Result<Verdict, Finding> {
-        match self.ahead.front().or_else(|| self.kept.values().next()) {
+        match self.pending.front().or_else(|| self.kept.values().next()) {
             Some(seal) => Err(Finding::CutOff { events: self.tree.size(), size: seal.size }),
             None => {
                 Ok(Verdict { events: self.tree.size(), root: self.tree.root(), seals: self.seals, last: self.reached })

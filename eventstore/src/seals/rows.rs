@@ -12,7 +12,7 @@ use super::{Seal, SealKey};
 use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
 use crate::bounded::Bounded;
-use crate::read::{columns, patiently};
+use crate::read::{columns, with_retries};
 use crate::replay::{read_in_order, set_tenant};
 use crate::{Error, EventStore};
 
@@ -211,7 +211,7 @@ fn seal(row: &PgRow, at: usize, (tenant, service): (Uuid, &str)) -> Result<Seal,
 
 /// A page of a tenant's events after a position, with their stored hashes, in order. Empty at the end.
 pub(super) async fn history(store: &EventStore, tenant: TenantId, after: Position) -> Result<Vec<StoredEvent>, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
         read_in_order(&mut transaction).await?;
@@ -229,7 +229,7 @@ pub(super) async fn history(store: &EventStore, tenant: TenantId, after: Positio
 
 /// A page of a tenant's seals that cover more than `after` events, in order of size. Empty at the end.
 pub(super) async fn seals(store: &EventStore, tenant: TenantId, after: u64) -> Result<Vec<Seal>, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
         let whose = (tenant.uuid(), store.service().name());
@@ -257,7 +257,7 @@ pub(crate) async fn page(
 /// # Errors
 /// If the log can't be read.
 pub async fn last_seal(store: &EventStore, tenant: TenantId) -> Result<Option<Seal>, Error> {
-    patiently(|| async move {
+    with_retries(|| async move {
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
         let row = sqlx::query(LAST).bind(tenant.uuid()).fetch_optional(&mut *transaction).await?;

@@ -24,8 +24,8 @@ impl Transfer {
     pub(super) async fn all_commands(&mut self, end: Position) -> Result<()> {
         let (tenant, mut count) = (self.tenant, 0);
         let mut chunk: Vec<StoredAnswer> = Vec::new();
-        let (places, here, there) = (&self.from.places, &self.to.places, &mut self.to.connection);
-        let moved = |row: StoredAnswer| side::command(places, here, row);
+        let (positions, here, there) = (&self.from.positions, &self.to.positions, &mut self.to.connection);
+        let moved = |row: StoredAnswer| side::command(positions, here, row);
         let mut rows = sqlx::query(concat!(
             "SELECT ",
             columns!(),
@@ -63,7 +63,7 @@ impl Transfer {
                 self.later.insert(row.command_id);
             }
             let rows: Vec<_> =
-                rows.into_iter().map(|row| side::command(&self.from.places, &self.to.places, row)).collect();
+                rows.into_iter().map(|row| side::command(&self.from.positions, &self.to.positions, row)).collect();
             write::missing_commands(&mut self.to.connection, &rows).await?;
         }
         Ok(())
@@ -77,7 +77,7 @@ impl Transfer {
             let there = by_ids(&mut self.to.connection, self.tenant, ids).await?;
             let mut there: BTreeMap<_, _> = there.into_iter().map(|row| (row.command_id.clone(), row)).collect();
             for row in here {
-                let row = side::command(&self.from.places, &self.to.places, row);
+                let row = side::command(&self.from.positions, &self.to.positions, row);
                 if there.remove(&row.command_id).as_ref() != Some(&row) {
                     return Ok(Some(format!("the command {} is not the same", row.command_id)));
                 }

@@ -25,7 +25,7 @@ pub(super) struct Side {
     pub(super) connection: PgConnection,
     tree: Tree,
     /// The position of each event: 8 bytes for each.
-    pub(super) places: Vec<Position>,
+    pub(super) positions: Vec<Position>,
     /// The version of each stream so far, by the hash of its type and id.
     pub(super) streams: HashMap<u64, u64>,
 }
@@ -54,7 +54,7 @@ impl Side {
         if !row.try_get::<bool, _>(2)? {
             return Err(TransferError::NotMigrated(service));
         }
-        Ok(Self { connection, tree: Tree::new(), places: Vec::new(), streams: HashMap::new() })
+        Ok(Self { connection, tree: Tree::new(), positions: Vec::new(), streams: HashMap::new() })
     }
 
     /// Reads the next events up to a position, at most `limit`, fewer if they are large: as many as the other side returns of the same ones.
@@ -90,12 +90,12 @@ impl Side {
             return Err(corrupt("is not the next one of its stream").into());
         }
         self.tree.push(*leaf_hash);
-        self.places.push(event.position);
+        self.positions.push(event.position);
         Ok(())
     }
 
     pub(super) fn last(&self) -> Position {
-        self.places.last().copied().unwrap_or_default()
+        self.positions.last().copied().unwrap_or_default()
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -108,12 +108,12 @@ impl Side {
 }
 
 /// The position on the other side of the event that has the position `old` on this side, or of the last event before it.
-pub(super) fn place(here: &[Position], there: &[Position], old: Position) -> Position {
+pub(super) fn translate(here: &[Position], there: &[Position], old: Position) -> Position {
     let index = here.partition_point(|place| *place <= old).checked_sub(1);
     index.and_then(|index| there.get(index)).copied().unwrap_or_default()
 }
 
 /// A command with the positions of the other side.
 pub(super) fn command(here: &[Position], there: &[Position], row: StoredAnswer) -> StoredAnswer {
-    StoredAnswer { first: place(here, there, row.first), last: place(here, there, row.last), ..row }
+    StoredAnswer { first: translate(here, there, row.first), last: translate(here, there, row.last), ..row }
 }

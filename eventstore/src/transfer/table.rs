@@ -28,7 +28,13 @@ impl<'a> Opening<'a> {
         let mut transaction = to.connection.begin().await?;
         // Only vacuum and the tenant wait for this transaction. If it times out, repeating the move opens the tenant.
         transaction.execute("SET LOCAL idle_in_transaction_session_timeout = '1min'").await?;
-        Ok(Self { tenant: *tenant, old: &mut from.connection, transaction, here: &from.places, there: &to.places })
+        Ok(Self {
+            tenant: *tenant,
+            old: &mut from.connection,
+            transaction,
+            here: &from.positions,
+            there: &to.positions,
+        })
     }
 
     /// The transaction, in the new cell.
@@ -48,7 +54,7 @@ impl<'a> Opening<'a> {
 
     /// The position in the new cell that corresponds to a position in the old one: that of the same event, or of the last one before it.
     pub fn position(&self, old: Position) -> Position {
-        side::place(self.here, self.there, old)
+        side::translate(self.here, self.there, old)
     }
 
     /// The position in the old cell up to which the history was copied.
@@ -97,7 +103,7 @@ impl<'a> Opening<'a> {
                 if let Some(value) = row.get_mut(*column)
                     && let Some(old) = value.as_u64()
                 {
-                    *value = side::place(self.here, self.there, Position(old)).0.into();
+                    *value = side::translate(self.here, self.there, Position(old)).0.into();
                 }
             }
             let text = Value::Object(row).to_string();

@@ -40,7 +40,7 @@ fn triggers(tenant: TenantId) -> [(String, &'static str, &'static str, &'static 
 }
 
 /// Starts recording changes. Changes that were recorded earlier are discarded: the caller reads everything once after this.
-pub(super) async fn note(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
+pub(super) async fn start_capture(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
     for (name, table, when, row) in triggers(tenant) {
         let function = if table == "log.commands" { "log.touch_command" } else { "log.touch_claim" };
         let make = format!(
@@ -56,7 +56,7 @@ pub(super) async fn note(connection: &mut PgConnection, tenant: TenantId) -> Res
 }
 
 /// Returns and clears the recorded changes.
-pub(super) async fn take(connection: &mut PgConnection, tenant: TenantId) -> Result<Touched, Error> {
+pub(super) async fn drain(connection: &mut PgConnection, tenant: TenantId) -> Result<Touched, Error> {
     let rows = sqlx::query("DELETE FROM log.touched WHERE tenant_id = $1 RETURNING kind, key, command_id")
         .bind(tenant.uuid())
         .fetch_all(connection)
@@ -72,7 +72,7 @@ pub(super) async fn take(connection: &mut PgConnection, tenant: TenantId) -> Res
 }
 
 /// Stops recording changes.
-pub(super) async fn forget(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
+pub(super) async fn stop_capture(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
     for (name, table, ..) in triggers(tenant) {
         if is_there(connection, &name).await? {
             alter(connection, &format!("DROP TRIGGER IF EXISTS {name} ON {table}")).await?;
