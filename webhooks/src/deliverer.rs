@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use eventstore::{EventStore, Lock, LockKey, Role};
 use futures::stream::{BoxStream, StreamExt};
-use kernel::{Position, TenantId, TypePatterns};
+use kernel::{ANSWER_RETENTION, Position, TenantId, TypePatterns};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
@@ -22,8 +21,6 @@ use crate::{Secret, Webhooks};
 
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// For so long a request that comes again gets its first answer.
-const ANSWERED: TimeDelta = TimeDelta::days(30);
 
 /// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
 pub struct Deliverer {
@@ -155,7 +152,7 @@ impl Deliverer {
     async fn forget_requests(&self) -> Result<(), sqlx::Error> {
         let parts = self.webhooks.parts();
         sqlx::query("DELETE FROM webhooks.commands WHERE recorded_at < $1")
-            .bind(parts.clock.now() - ANSWERED)
+            .bind(parts.clock.now() - ANSWER_RETENTION)
             .execute(parts.deliver)
             .await
             .map(drop)
