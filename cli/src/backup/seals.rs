@@ -70,15 +70,15 @@ impl Trust {
     }
 }
 
-/// The seals of a log that its events have not come to.
-pub struct Ahead<'a> {
+/// The seals of a log in an archive, read beside its events: those that the events have not come to.
+pub struct ArchivedSeals<'a> {
     service: &'a str,
     trust: &'a Trust,
     rows: Option<Receiver<Result<Vec<Seal>>>>,
     seals: VecDeque<Seal>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> ArchivedSeals<'a> {
     /// Begins before the first event.
     pub fn begin(archive: &Archive, log: &'a ServicePart, trust: &'a Trust) -> Self {
         let part = log.seals.as_ref().filter(|_| !matches!(trust, Trust::LeftOut));
