@@ -73,7 +73,7 @@ impl Restore {
         }
         let archive = archive.context("give the backup's folder")?;
         let trust = if self.without_seals {
-            Trust::LeftOut
+            Trust::NoSeals
         } else {
             Trust::of(Some(&context.config), &self.seal_key, &archive.manifest)?
         };

@@ -83,7 +83,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         let keys = if keys.is_empty() { "it has no seals".to_owned() } else { keys.join(", ") };
         Ok((trust, keys))
     });
-    let trust = known.await.unwrap_or(Trust::LeftOut);
+    let trust = known.await.unwrap_or(Trust::NoSeals);
     let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
