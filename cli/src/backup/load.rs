@@ -18,7 +18,7 @@ use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 use super::pour::pour;
 use super::seals::Trust;
 use crate::context;
@@ -41,7 +41,7 @@ type Poured = (Restore, Head, Position);
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    left: &LeftOut,
+    left: &ExcludedTenants,
     trust: &Trust,
     rehearsed: bool,
     bar: &ProgressBar,
@@ -94,7 +94,7 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn looked(log: &ServicePart, left: &LeftOut) -> Looked {
+fn looked(log: &ServicePart, left: &ExcludedTenants) -> Looked {
     let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
     let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
     let but = but.filter(|(tenant, ..)| !left.has(*tenant)).collect();
@@ -134,7 +134,7 @@ fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
 /// model shows them.
 async fn close_deleted(
     told: &[RecordedEvent],
-    left: &LeftOut,
+    left: &ExcludedTenants,
     bare: BTreeSet<Uuid>,
     poured: &mut [Poured],
 ) -> Result<()> {

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow};
 use super::archive::{Archive, Ledger, ServicePart};
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 use super::seals::{ArchivedSeals, Trust};
 
 /// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
@@ -14,7 +14,7 @@ pub async fn pour(
     archive: &Archive,
     log: &ServicePart,
     trust: &Trust,
-    mut into: Option<(&mut Restore, &LeftOut)>,
+    mut into: Option<(&mut Restore, &ExcludedTenants)>,
     bar: &ProgressBar,
 ) -> Result<()> {
     let mut ledger = Ledger::default();
@@ -62,7 +62,7 @@ async fn history(
     log: &ServicePart,
     trust: &Trust,
     ledger: &mut Ledger,
-    into: &mut Option<(&mut Restore, &LeftOut)>,
+    into: &mut Option<(&mut Restore, &ExcludedTenants)>,
     bar: &ProgressBar,
 ) -> Result<()> {
     let mut archived = ArchivedSeals::begin(archive, log, trust);
