@@ -6,7 +6,7 @@ use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
 use crate::passed_over::Stretch;
-use crate::rows::{Hearing, InstanceKey};
+use crate::rows::{InstanceKey, SagaKey};
 use crate::state::State;
 
 /// What a batch of events means.
@@ -17,7 +17,7 @@ pub(crate) struct Findings {
     /// Instances that were just begun, as they stand.
     pub(crate) begun: Vec<(InstanceKey, State)>,
     /// Who has to hear of something, and where the last of it is.
-    pub(crate) pokes: HashMap<Hearing, Position>,
+    pub(crate) pokes: HashMap<SagaKey, Position>,
     /// Events of which a saga could not say whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
     /// Of tenants that are closed, the events that were passed over.

@@ -46,13 +46,13 @@ fn touched(event: &RecordedEvent) -> Option<String> {
 }
 
 async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since, policy.escalate_after_days);
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since, policy.escalate_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: quiet.since };
-    unless_touched(&context, context.execute_at(Some(quiet.version), &escalate).await)
+    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: unattended.since };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
 }
 
 async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
@@ -61,13 +61,13 @@ async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Para
 }
 
 async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since.max(quiet.escalated_at), policy.reassign_after_days);
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since.max(unattended.escalated_at), policy.reassign_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let hand_over = HandLeadOver { lead, from: quiet.owner, to: policy.reassign_to };
-    unless_touched(&context, context.execute_at(Some(quiet.version), &hand_over).await)
+    let hand_over = HandLeadOver { lead, from: unattended.owner, to: policy.reassign_to };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
 
 /// To whom it was before, if it is still with whom we gave it to.
@@ -99,7 +99,7 @@ fn after(since: DateTime<Utc>, days: u32) -> DateTime<Utc> {
 }
 
 /// A qualified lead that waits for somebody.
-struct Quiet {
+struct UnattendedLead {
     version: u64,
     owner: String,
     /// When it was last touched, as the log knows: what was told late counts from when it was told.
@@ -108,22 +108,22 @@ struct Quiet {
     escalated_at: DateTime<Utc>,
 }
 
-impl Quiet {
+impl UnattendedLead {
     async fn of(context: &StepContext, lead: LeadId) -> Result<Option<Self>, Fault> {
         let (since, escalated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-        let mut quiet = Self { version: 0, owner: String::new(), since, escalated_at };
+        let mut unattended = Self { version: 0, owner: String::new(), since, escalated_at };
         let mut state = Lead::default();
         for event in context.history::<Lead>(lead).await? {
-            quiet.version = event.sequence;
+            unattended.version = event.sequence;
             if context.did(&event, "escalate") {
-                quiet.escalated_at = event.recorded_at;
+                unattended.escalated_at = event.recorded_at;
             } else if !context.did(&event, REASSIGN) {
-                quiet.since = event.recorded_at;
+                unattended.since = event.recorded_at;
             }
             fold(&mut state, &event)?;
         }
-        quiet.owner = state.owner.unwrap_or_default();
-        Ok((state.status == LeadStatus::Qualified).then_some(quiet))
+        unattended.owner = state.owner.unwrap_or_default();
+        Ok((state.status == LeadStatus::Qualified).then_some(unattended))
     }
 }
 
