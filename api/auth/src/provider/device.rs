@@ -160,9 +160,9 @@ pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, clie
 fn polled(refusal: Refusal) -> OAuthError {
     let detail = refusal.detail().to_owned();
     match refusal.code() {
-        "authorization_pending" => OAuthError::unaskable("authorization_pending", detail),
-        "access_denied" => OAuthError::unaskable("access_denied", detail),
-        "expired_token" => OAuthError::unaskable("expired_token", detail),
+        "authorization_pending" => OAuthError::with_code("authorization_pending", detail),
+        "access_denied" => OAuthError::with_code("access_denied", detail),
+        "expired_token" => OAuthError::with_code("expired_token", detail),
         "not_found" => OAuthError::invalid_grant("there is no such device code"),
         _ => refusal.into(),
     }

@@ -87,7 +87,7 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let goal = match Goal::read(provider, &visit, then.clone()).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let pending = match asked {
         Asked::Anybody(_) => None,

@@ -83,7 +83,7 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     let Some(pending) = kept else { return Ok(expired(&visit)) };
     let goal = match Goal::read(provider, &visit, pending.then.clone()).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let Some((person, account)) = still(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {

@@ -21,7 +21,7 @@ const WRONG: &str = "This name and password do not belong together, or you may n
 const LONGEST_NAME: usize = 254;
 
 /// Somebody who knows a person's password.
-pub(super) struct Knows {
+pub(super) struct PasswordHolder {
     pub(super) person: Person,
     /// The hash of the password, as it is stored.
     pub(super) shown: Sealed,
@@ -36,7 +36,7 @@ impl Provider {
         visit: &Visit,
         name: &str,
         password: &str,
-    ) -> Result<Result<Knows, &'static str>, OAuthError> {
+    ) -> Result<Result<PasswordHolder, &'static str>, OAuthError> {
         let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or_default();
         let Some(people) = self.authority.people() else { return Ok(Err(WRONG)) };
         let person = if name.is_empty() || password.len() > LONGEST {
@@ -59,7 +59,7 @@ impl Provider {
                 // Asked again: that took a while, and they may have been locked meanwhile.
                 let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
                 match (now.filter(|person| person.may_sign_in), kept) {
-                    (Some(person), Some((shown, since))) => return Ok(Ok(Knows { person, shown, since })),
+                    (Some(person), Some((shown, since))) => return Ok(Ok(PasswordHolder { person, shown, since })),
                     _ => "may_not_sign_in",
                 }
             }

@@ -53,7 +53,7 @@ const NOT_THIS: &str = "You are signed in otherwise than your organization says"
 
 /// What became of the session of a browser that brings a request to end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Became {
+enum SessionOutcome {
     /// It ended.
     Ended,
     /// There was none by that provider.
@@ -114,12 +114,14 @@ fn parting<'c>(provider: &Provider, connection: &'c Connection, key: Option<&'c 
 
 /// Does what a provider is believed about signing out.
 async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farewell: Farewell) -> Answer {
-    let (id, meant, relay_state) = match farewell {
+    let (id, target, relay_state) = match farewell {
         Farewell::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
-        Farewell::Asked { id, at, name, sessions, relay_state } => (id, Meant { at, name, sessions }, relay_state),
+        Farewell::Asked { id, at, name, sessions, relay_state } => {
+            (id, LogoutTarget { at, name, sessions }, relay_state)
+        }
     };
-    let became = end(provider, visit, connection, &meant).await?;
-    let done = became != Became::GoesOn;
+    let outcome = end(provider, visit, connection, &target).await?;
+    let done = outcome != SessionOutcome::GoesOn;
     let answer = answered(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
     let mut response = match answer {
         Some(Delivery::Redirect(url)) => see_other(&url),
@@ -130,7 +132,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farew
         None if done => signed_out(visit, true),
         None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
     };
-    if became == Became::Ended {
+    if outcome == SessionOutcome::Ended {
         provider.no_session(visit).set(&mut response);
     }
     Ok(response)
@@ -165,7 +167,7 @@ async fn answered(
 }
 
 /// Whom a provider means.
-struct Meant {
+struct LogoutTarget {
     /// When it said so.
     at: DateTime<Utc>,
     name: NameId,
@@ -178,22 +180,24 @@ async fn end(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
-    Meant { at, name, sessions }: &Meant,
-) -> Result<Became, OAuthError> {
-    let Some(browser) = provider.any_browser_session(visit).await? else { return Ok(Became::Nothing) };
-    let Some((saml, began)) = signed_in_by(provider, visit, browser.id).await? else { return Ok(Became::Nothing) };
+    LogoutTarget { at, name, sessions }: &LogoutTarget,
+) -> Result<SessionOutcome, OAuthError> {
+    let Some(browser) = provider.any_browser_session(visit).await? else { return Ok(SessionOutcome::Nothing) };
+    let Some((saml, began)) = signed_in_by(provider, visit, browser.id).await? else {
+        return Ok(SessionOutcome::Nothing);
+    };
     if saml.connection != connection.id {
-        return Ok(Became::Nothing);
+        return Ok(SessionOutcome::Nothing);
     }
     // Somebody else's request is no way to sign these out, nor is one of before that was kept.
     let is_theirs = saml.name.as_ref().is_some_and(|known| *known.value.reveal() == name.value);
     let is_meant = sessions.is_empty() || saml.session.as_ref().is_some_and(|session| sessions.contains(session));
     if !is_theirs || !is_meant || began > *at + provider.authority.settings().leeway {
-        return Ok(Became::GoesOn);
+        return Ok(SessionOutcome::GoesOn);
     }
     let end = EndSession { session: browser.id, reason: EndReason::SignedOut };
     provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
-    Ok(Became::Ended)
+    Ok(SessionOutcome::Ended)
 }
 
 /// By what an identity provider signed somebody in, and when the session began; none: they showed it to us.
