@@ -7,7 +7,7 @@ use auth_commands::{EndSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::Response;
 use poem::http::{Method, StatusCode};
-use saml::{Answering, DecryptionKey, Delivery, Farewell, Fault, Leaving, NameId, Parting, Posted};
+use saml::{Answering, DecryptionKey, Delivery, Fault, Leaving, LogoutContext, LogoutMessage, NameId, Posted};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ const ON_LEAVING: &str = "auth.saml.leaving";
 const LEAVING: &str = "inopsio-saml-out";
 
 /// For what that is sealed which a form brought.
-const ON_FAREWELL: &str = "auth.saml.farewell";
+const ON_LOGOUT: &str = "auth.saml.logout";
 
 /// The most bytes of a form that a provider has a browser send.
 const LONGEST_FORM: usize = 64 << 10;
@@ -42,7 +42,7 @@ struct Left {
 #[derive(Serialize, Deserialize)]
 struct Heard {
     connection: SamlConnectionId,
-    farewell: Farewell,
+    message: LogoutMessage,
     /// When it was believed.
     at: DateTime<Utc>,
 }
@@ -66,9 +66,9 @@ enum SessionOutcome {
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
-    let heard = provider.saml.hear(&visit.query, &parting(provider, &connection, key.as_deref()));
+    let heard = provider.saml.hear(&visit.query, &logout_context(provider, &connection, key.as_deref()));
     match heard {
-        Ok(farewell) => heed(provider, &visit, &connection, farewell).await,
+        Ok(message) => heed(provider, &visit, &connection, message).await,
         Err(fault) => refuse(provider, &visit, &fault).await,
     }
 }
@@ -84,13 +84,13 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
         response: form.get("SAMLResponse"),
         relay_state: form.get("RelayState"),
     };
-    let heard = provider.saml.hear_posted(&posted, &parting(provider, &connection, key.as_deref()));
-    let farewell = match heard {
-        Ok(farewell) => farewell,
+    let heard = provider.saml.hear_posted(&posted, &logout_context(provider, &connection, key.as_deref()));
+    let message = match heard {
+        Ok(message) => message,
         Err(fault) => return refuse(provider, &visit, &fault).await,
     };
-    let heard = Heard { connection: connection.id, farewell, at: provider.authority.now() };
-    let sealed = provider.keep(&visit, ON_FAREWELL, heard).await?;
+    let heard = Heard { connection: connection.id, message, at: provider.authority.now() };
+    let sealed = provider.keep(&visit, ON_LOGOUT, heard).await?;
     Ok(see_other(&format!("/t/{}/saml/{}/slo/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
@@ -98,25 +98,29 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn finish_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let heard: Option<Heard> = provider.kept(&visit, ON_FAREWELL, form.need("said")?).await?;
+    let heard: Option<Heard> = provider.kept(&visit, ON_LOGOUT, form.need("said")?).await?;
     let now = provider.authority.now();
     match heard.filter(|heard| heard.connection == connection.id && now - heard.at < SENT_ON) {
-        Some(heard) => heed(provider, &visit, &connection, heard.farewell).await,
+        Some(heard) => heed(provider, &visit, &connection, heard.message).await,
         None => Ok(expired(&visit)),
     }
 }
 
 /// What a message of a provider has to fit.
-fn parting<'c>(provider: &Provider, connection: &'c Connection, key: Option<&'c DecryptionKey>) -> Parting<'c> {
+fn logout_context<'c>(
+    provider: &Provider,
+    connection: &'c Connection,
+    key: Option<&'c DecryptionKey>,
+) -> LogoutContext<'c> {
     let (now, skew) = (provider.authority.now(), provider.authority.settings().leeway);
-    Parting { own: &connection.own, provider: &connection.provider, key, now, skew }
+    LogoutContext { own: &connection.own, provider: &connection.provider, key, now, skew }
 }
 
 /// Does what a provider is believed about signing out.
-async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farewell: Farewell) -> Answer {
-    let (id, target, relay_state) = match farewell {
-        Farewell::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
-        Farewell::Asked { id, at, name, sessions, relay_state } => {
+async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
+    let (id, target, relay_state) = match message {
+        LogoutMessage::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
+        LogoutMessage::Asked { id, at, name, sessions, relay_state } => {
             (id, LogoutTarget { at, name, sessions }, relay_state)
         }
     };
