@@ -29,7 +29,7 @@ const DELETED: &str = "user.tenant.deleted";
 const OF_TENANTS: &str = "user";
 
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
-type Poured = (Restore, Head, Position);
+type LoadedLog = (Restore, Head, Position);
 
 /// Fills empty databases. Hashes and seals are checked on the way, and nothing is committed before all of them are. Of who is left out,
 /// there is history and nothing else, as of a deleted tenant. `trust`: whose seals are written. `rehearsed`: what people set up beside the
@@ -108,7 +108,7 @@ fn looked(log: &ServicePart, left: &ExcludedTenants) -> Looked {
 }
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
-async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec<RecordedEvent>> {
+async fn told_of_tenants(archive: &Archive, poured: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
     let types: Vec<_> = TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect();
     let mut told = Vec::new();
     for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
@@ -136,7 +136,7 @@ async fn close_deleted(
     told: &[RecordedEvent],
     left: &ExcludedTenants,
     bare: BTreeSet<Uuid>,
-    poured: &mut [Poured],
+    poured: &mut [LoadedLog],
 ) -> Result<()> {
     let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
     let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).chain(bare).collect();
