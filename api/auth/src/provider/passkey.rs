@@ -15,7 +15,7 @@ use poem::http::header;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::DiscoverableAuthentication;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, show_login};
 use super::browser::ShownBy;
 use super::form::Form;
@@ -148,7 +148,7 @@ impl Provider {
             Err(wrong) => wrong,
         };
         let at = person.as_ref().map_or_else(|| "a passkey".to_owned(), |person| format!("passkey of {}", person.id));
-        self.attempts.refused(&Aim::new(visit.tenant.id, at, visit.address))?;
+        self.attempts.refused(&AttemptTarget::new(visit.tenant.id, at, visit.address))?;
         let user = person.map(|person| person.id);
         self.note_refused(visit, user, wrong.0).await?;
         Ok(None)

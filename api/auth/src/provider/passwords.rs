@@ -10,7 +10,7 @@ use keys::Context;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::enter;
 use super::browser::{Cookies, ShownBy, unavailable};
 use super::error::sentence;
@@ -33,8 +33,9 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     // Whoever knows many addresses must not have us mail to all of them, nor keep their neighbours from asking.
     let browser = provider.known_to(&visit).await?;
-    let aim = Aim { browser, ..Aim::new(visit.tenant.id, "a forgotten password", visit.address) };
-    provider.attempts.begin(&aim)?;
+    let target =
+        AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, "a forgotten password", visit.address) };
+    provider.attempts.begin(&target)?;
     let form = Form::read(&visit.form_text().await?)?;
     let login = form.get("login").unwrap_or_default().trim().to_owned();
     let answer = pages::message(

@@ -6,7 +6,7 @@ use kernel::UserId;
 use keys::{Context, Sealed};
 use zeroize::Zeroizing;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::browser::unavailable;
 use super::form::Form;
 use super::passwords::advice;
@@ -46,9 +46,10 @@ impl Provider {
         };
         let known = self.known_to(visit).await?;
         let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
-        let aim = Aim { browser, ..Aim::new(visit.tenant.id, kernel::folded(name), visit.address) };
+        let target =
+            AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, kernel::folded(name), visit.address) };
         // A guess that comes too soon is not even compared.
-        self.attempts.begin(&aim)?;
+        self.attempts.begin(&target)?;
         // Who is nobody is looked up all the same: how long it takes would tell that they are.
         let user = person.as_ref().map_or_else(|| self.authority.executor().new_id(), |person| person.id);
         let (kept, phc) = self.password_of(visit, user).await?.unzip();
@@ -67,7 +68,7 @@ impl Provider {
             Some(_) => "password_missing",
             None => "unknown",
         };
-        self.attempts.failed(&aim);
+        self.attempts.failed(&target);
         let user = person.map(|person| person.id);
         self.note_refused(visit, user, reason).await?;
         Ok(Err(WRONG))

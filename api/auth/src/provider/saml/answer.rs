@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST, SENT_ON};
 use crate::authority::{Opaque, Use};
-use crate::provider::attempts::Aim;
+use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{enter, expired, see_other};
 use crate::provider::browser::{Cookies, ShownBy, unavailable};
 use crate::provider::form::Form;
@@ -222,7 +222,7 @@ impl Provider {
 /// Tells somebody that they are not signed in, and why; there is one record of it.
 async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason: &'static str, text: &str) -> Answer {
     // Nobody guesses a signature. But who sends nonsense all day shall not fill the log with it.
-    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed in", &text))

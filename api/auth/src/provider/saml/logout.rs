@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Connection, PATIENCE, SENT_ON, unusable};
 use crate::authority::{Opaque, Use};
-use crate::provider::attempts::Aim;
+use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{expired, see_other};
 use crate::provider::browser::Cookies;
 use crate::provider::form::Form;
@@ -144,7 +144,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, messa
 
 /// Tells somebody that nothing comes of what they brought, and why; there is one record of it.
 async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
-    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, None, fault.code()).await?;
     let text = format!("{} ({})", crate::provider::error::sentence(&fault.to_string()), fault.code());
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
