@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use face::operation::{self, Done};
 use face::{
-    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, Plain, Problem, Told, example, log_unreadable,
+    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, PersonEvent, Plain, Problem, example, log_unreadable,
 };
 use kernel::{Aggregate, Caller, Personal, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
@@ -30,7 +30,7 @@ pub struct OwnData {
 
 /// A group or organization that the user belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Belonging {
+struct OwnMembership {
     /// Id of the group or organization.
     id: Uuid,
     /// Name of the group or organization.
@@ -51,15 +51,15 @@ struct OwnDataExport {
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<OwnLabels>,
     /// Groups of the user.
-    groups: Vec<Belonging>,
+    groups: Vec<OwnMembership>,
     /// Organizations of the user.
-    organizations: Vec<Belonging>,
+    organizations: Vec<OwnMembership>,
     /// Permissions of the user.
     permissions: Vec<&'static str>,
     /// Preferences that the user chose.
     preferences: BTreeMap<String, Value>,
     /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
-    history: Vec<Told>,
+    history: Vec<PersonEvent>,
     /// Data about how the user signs in.
     signing_in: KnownWhereSignedIn,
 }
@@ -156,17 +156,17 @@ fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
 
 impl Example for OwnDataExport {
     fn example() -> Self {
-        let belonging = |number, name: &str| Belonging { id: example::id(number), name: name.to_owned() };
+        let membership = |number, name: &str| OwnMembership { id: example::id(number), name: name.to_owned() };
         Self {
             exported_at: example::time(120),
             user: UserResource::example(),
             external_id: None,
             labels: None,
-            groups: vec![belonging(2, "Sales")],
-            organizations: vec![belonging(4, "Sales, northern region")],
+            groups: vec![membership(2, "Sales")],
+            organizations: vec![membership(4, "Sales, northern region")],
             permissions: vec!["crm:lead:read", "crm:lead:write"],
             preferences: BTreeMap::from([("theme".to_owned(), Value::from("dark"))]),
-            history: vec![Told::example()],
+            history: vec![PersonEvent::example()],
             signing_in: KnownWhereSignedIn::example(),
         }
     }
@@ -195,13 +195,13 @@ impl OwnData {
         let mut groups = Vec::new();
         for group in &state.groups {
             if let Some(found) = self.load::<Group>(&caller, group.uuid()).await? {
-                groups.push(Belonging { id: group.uuid(), name: found.name.clone() });
+                groups.push(OwnMembership { id: group.uuid(), name: found.name.clone() });
             }
         }
         let mut organizations = Vec::new();
         for organization in &state.organizations {
             if let Some(found) = self.load::<Organization>(&caller, organization.uuid()).await? {
-                organizations.push(Belonging { id: organization.uuid(), name: found.name.clone() });
+                organizations.push(OwnMembership { id: organization.uuid(), name: found.name.clone() });
             }
         }
         let preferences = self.load::<Preferences>(&caller, user).await?;
@@ -217,7 +217,7 @@ impl OwnData {
             organizations,
             permissions: standing.permissions.into_iter().collect(),
             preferences: chosen.map(|(key, value)| (key.clone(), serde_json::json!(value))).collect(),
-            history: history.iter().map(Told::from).collect(),
+            history: history.iter().map(PersonEvent::from).collect(),
             signing_in: self.service.runtime.signing_in.known(caller.tenant(), UserId::new(user)).await?,
         }))
     }
