@@ -27,6 +27,7 @@ mod idempotent;
 mod instant;
 mod last_times;
 mod leaf;
+mod listed;
 mod machines;
 mod metadata;
 mod money;
@@ -59,6 +60,7 @@ pub use idempotent::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, IdempotentRequest}
 pub use instant::{NotATime, deserialize_optional_time, read_time};
 pub use last_times::LastTimes;
 pub use leaf::{Leaf, LeafHash};
+pub use listed::listed;
 pub use machines::{LookedUp, MachineStanding, Machines};
 pub use metadata::EventMetadata;
 pub use money::{Currency, Money};

@@ -87,6 +87,11 @@ impl RecordedEvent {
         E::decode(&self.event_type, self.event_version, &self.payload)
     }
 
+    /// What happened to the aggregate: the last part of the wire name, for example `qualified`.
+    pub fn change(&self) -> &str {
+        self.event_type.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Decodes the metadata.
     pub fn decode_metadata(&self) -> Result<crate::EventMetadata, DecodeError> {
         serde_json::from_slice(&self.metadata).map_err(|error| DecodeError::Payload {
