@@ -49,7 +49,7 @@ mod versions;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
-pub use caller::{Caller, Grant, Role, some_of};
+pub use caller::{Caller, Grant, Role, covers, some_of};
 pub use checks::{Checks, deceives};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
@@ -66,7 +66,7 @@ pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
 pub use patterns::{PatternError, TypePatterns};
 pub use personal::Personal;
-pub use picture::{Picture, PictureFile, PictureFormat, picture_address};
+pub use picture::{Picture, PictureFile, PictureFormat, is_picture_address, is_picture_id, picture_address};
 pub use postal_address::PostalAddress;
 pub use recent::Recent;
 pub use recorded::{Position, RecordedEvent};

@@ -92,6 +92,11 @@ impl RecordedEvent {
         self.event_type.rsplit('.').next().unwrap_or_default()
     }
 
+    /// How many bytes payload and metadata have: nearly all that an event takes.
+    pub const fn bytes(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
+
     /// Decodes the metadata.
     pub fn decode_metadata(&self) -> Result<crate::EventMetadata, DecodeError> {
         serde_json::from_slice(&self.metadata).map_err(|error| DecodeError::Payload {

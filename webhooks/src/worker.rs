@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::EventStore;
+use eventstore::{EventSlice, EventStore};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
@@ -171,9 +171,8 @@ impl Worker {
                 return self.store_position().await;
             }
             let (tenant, after) = (self.target.tenant, self.target.position);
-            let page = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
-            let last = page.len() < PAGE as usize;
-            for event in page {
+            let EventSlice { events, more, .. } = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
+            for event in events {
                 if self.stop.is_cancelled() {
                     return Err(Trouble::Over);
                 }
@@ -186,7 +185,7 @@ impl Worker {
                 }
                 self.at(event.position);
             }
-            if last {
+            if !more {
                 self.at(head);
                 return self.store_position().await;
             }

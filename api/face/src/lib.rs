@@ -3,7 +3,8 @@
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]).
 //!
 //! - A REST handler takes a [`Command`] (caller, headers and body, all checked), a [`PublicCommand`] (without a token) or an
-//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]).
+//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]); [`Streamed`], if
+//!   what is asked for may be long.
 //! - Every refusal becomes one [`Problem`] document (RFC 9457).
 //! - A GraphQL resolver gets a [`graphql::Context`]: the caller, one transaction for each service, dataloaders, live events.
 //! - What a service needs from another service, it asks through a port (`ports/`).
@@ -38,6 +39,7 @@ mod position;
 mod postal_address;
 mod problem;
 pub mod schema;
+mod streamed;
 mod uploads;
 mod whole;
 
@@ -67,5 +69,6 @@ pub use ports::{
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;
 pub use problem::{Problem, challenge, log_unreadable, status};
+pub use streamed::Streamed;
 pub use uploads::Uploads;
 pub use whole::Whole;

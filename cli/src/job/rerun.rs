@@ -122,8 +122,8 @@ async fn is_copy(context: &Context, copy: TenantId, of: TenantId) -> Result<bool
 /// Whether a log has the first event of a tenant once more as the first one of its copy: the id of that is made of the first one's.
 async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<bool> {
     let head = store.head().await?;
-    let copied = store.tenant_after(copy, Position::START, head, 1).await?;
-    let first = store.tenant_after(of, Position::START, head, 1).await?;
+    let copied = store.tenant_after(copy, Position::START, head, 1).await?.events;
+    let first = store.tenant_after(of, Position::START, head, 1).await?.events;
     Ok(copied.iter().zip(&first).any(|(copied, first)| copied.event_id == grafted_id(copy, first.event_id)))
 }
 

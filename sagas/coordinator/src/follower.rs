@@ -5,7 +5,7 @@ mod starting;
 use std::collections::{HashMap, HashSet};
 
 use eventstore::backup::Copied;
-use eventstore::{FeedError, Relayed};
+use eventstore::{EventSlice, FeedError, Relayed};
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::Bus;
@@ -183,7 +183,8 @@ impl Follower<'_> {
             // What is known of others may be of before these events.
             let known = Known::default();
             while stretch.after < stretch.to {
-                let events = shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
+                let EventSlice { events, last, .. } =
+                    shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
                 let mut found = Findings::default();
                 // Instances have their rows, whoever was closed. That it came from another cell is why it is looked at here.
                 let occasions = events.iter().filter(|event| {
@@ -194,11 +195,9 @@ impl Follower<'_> {
                     known.forget(event);
                 }
                 self.begin(occasions, &known, &mut found).await?;
-                let whole = events.len() < limit as usize;
-                let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(stretch.to);
-                found.made_up = Some((stretch, to));
+                found.made_up = Some((stretch, last));
                 self.write(found).await?;
-                stretch.after = to;
+                stretch.after = last;
             }
         }
         Ok(())

@@ -14,11 +14,11 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use kernel::TenantId;
@@ -27,9 +27,7 @@ use uuid::Uuid;
 
 use super::OAuthError;
 
-type Instant = <DefaultClock as Clock>::Instant;
-
-type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
+type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Passed, NoOpMiddleware<Duration>>;
 
 /// How many are held at the same time, of each kind.
 const HELD: usize = 10_000;
@@ -47,9 +45,21 @@ pub struct AttemptTarget {
     pub browser: Option<Uuid>,
 }
 
+/// How much time has passed since some beginning.
+#[derive(Clone)]
+struct Passed(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Clock for Passed {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
 /// Counts attempts.
 pub struct Attempts {
-    clock: DefaultClock,
+    clock: Passed,
     tries: Limiter<AttemptTarget>,
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
@@ -62,7 +72,7 @@ pub struct Attempts {
 struct Failures<K: Hash + Eq + Clone> {
     limiter: Limiter<K>,
     /// Until when.
-    held: Cache<K, Instant>,
+    held: Cache<K, Duration>,
 }
 
 impl AttemptTarget {
@@ -74,19 +84,28 @@ impl AttemptTarget {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self {
-            clock: DefaultClock::default(),
-            tries: RateLimiter::keyed(quota(10, Duration::from_secs(30))),
-            networks: Failures::new(quota(100, Duration::from_secs(3))),
-            accounts: Failures::new(quota(50, Duration::from_mins(1))),
-            tenants: Failures::new(quota(1_000, Duration::from_millis(500))),
-            asking: RateLimiter::keyed(quota(30, Duration::from_secs(5))),
-            asked: RateLimiter::keyed(quota(1_000, Duration::from_millis(500))),
-        }
+        // One that nobody sets: by the time of day they would be forgotten, or held for longer, when that is corrected.
+        let clock = DefaultClock::default();
+        let began = clock.now();
+        Self::by(move || clock.now().duration_since(began).into())
     }
 }
 
 impl Attempts {
+    /// Counts them by a clock that says how much time has passed since some beginning, and never goes back.
+    pub fn by(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let clock = Passed(Arc::new(passed));
+        Self {
+            tries: limiter(10, Duration::from_secs(30), &clock),
+            networks: Failures::new(limiter(100, Duration::from_secs(3), &clock)),
+            accounts: Failures::new(limiter(50, Duration::from_mins(1), &clock)),
+            tenants: Failures::new(limiter(1_000, Duration::from_millis(500), &clock)),
+            asking: limiter(30, Duration::from_secs(5), &clock),
+            asked: limiter(1_000, Duration::from_millis(500), &clock),
+            clock,
+        }
+    }
+
     /// Begins an attempt, before anything is compared.
     ///
     /// # Errors
@@ -156,23 +175,20 @@ impl Attempts {
 }
 
 impl<K: Hash + Eq + Clone> Failures<K> {
-    fn new(quota: Quota) -> Self {
-        Self { limiter: RateLimiter::keyed(quota), held: Cache::new(HELD) }
+    fn new(limiter: Limiter<K>) -> Self {
+        Self { limiter, held: Cache::new(HELD) }
     }
 
-    fn check(&self, key: &K, now: Instant) -> Result<(), OAuthError> {
+    fn check(&self, key: &K, now: Duration) -> Result<(), OAuthError> {
         match self.held.get(key) {
-            Some(until) if now < until => {
-                let wait = Duration::from(until.duration_since(now));
-                Err(OAuthError::slow_down(wait.as_secs() + 1))
-            }
+            Some(until) if now < until => Err(OAuthError::slow_down(until.saturating_sub(now).as_secs() + 1)),
             _ => Ok(()),
         }
     }
 
-    fn count(&self, key: &K, now: Instant) {
+    fn count(&self, key: &K, now: Duration) {
         if let Err(until) = self.limiter.check_key(key) {
-            self.held.insert(key.clone(), now + Nanos::from(until.wait_time_from(now)));
+            self.held.insert(key.clone(), now + until.wait_time_from(now));
         }
     }
 }
@@ -190,13 +206,16 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// So many at once, and another one after each `pause`.
-fn quota(burst: u32, pause: Duration) -> Quota {
+fn limiter<K: Hash + Eq + Clone>(burst: u32, pause: Duration, clock: &Passed) -> Limiter<K> {
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-    Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst)
+    let quota = Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+    RateLimiter::new(quota, DashMapStateStore::default(), clock.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
@@ -205,9 +224,14 @@ mod tests {
         AttemptTarget::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
     }
 
+    /// While they come no time passes, however long that takes.
+    fn at_once() -> Attempts {
+        Attempts::by(|| Duration::ZERO)
+    }
+
     #[test]
     fn who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
-        let attempts = Attempts::default();
+        let attempts = at_once();
         let guess = |host| {
             let target = target("ada", host);
             attempts.begin(&target).map(|()| attempts.failed(&target)).is_ok()
@@ -222,7 +246,7 @@ mod tests {
 
     #[test]
     fn who_sprays_from_one_network_is_held_and_those_who_succeed_from_there_do_not_count() {
-        let attempts = Attempts::default();
+        let attempts = at_once();
         for person in 0..500 {
             attempts.begin(&target(&format!("person {person}"), 1)).expect("a whole office signs in");
         }
@@ -242,7 +266,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_codes_from_one_network_is_slowed_down_and_others_are_not() {
-        let (attempts, tenant) = (Attempts::default(), target("", 1).tenant);
+        let (attempts, tenant) = (at_once(), target("", 1).tenant);
         let from = |host| attempts.asks(tenant, Some(IpAddr::from([192, 0, 2, host])));
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
@@ -251,6 +275,23 @@ mod tests {
         let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
         let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
         assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");
+    }
+
+    #[test]
+    fn who_waited_is_listened_to_again() {
+        let passed = Arc::new(AtomicU64::new(0));
+        let (clock, pass) = (passed.clone(), |seconds| passed.fetch_add(seconds, Ordering::Relaxed));
+        let attempts = Attempts::by(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+        let tries = || (0..20).filter(|_| attempts.begin(&target("ada", 1)).is_ok()).count();
+        assert_eq!(tries(), 10);
+        pass(29);
+        assert_eq!(tries(), 0);
+        pass(31);
+        assert_eq!(tries(), 2, "one each half minute");
+        (1..=51).for_each(|host| attempts.failed(&target("bob", host)));
+        assert!(attempts.begin(&target("bob", 52)).is_err());
+        pass(60);
+        assert!(attempts.begin(&target("bob", 52)).is_ok());
     }
 
     #[test]
