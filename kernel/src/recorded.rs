@@ -87,6 +87,11 @@ impl RecordedEvent {
         E::decode(&self.event_type, self.event_version, &self.payload)
     }
 
+    /// The last part of the wire name, which says what happened to the aggregate, for example `qualified`.
+    pub fn change(&self) -> &str {
+        self.event_type.rsplit('.').next().unwrap_or_default()
+    }
+
     /// The size of payload and metadata in bytes, which is nearly all of an event.
     pub const fn bytes(&self) -> usize {
         self.payload.len() + self.metadata.len()

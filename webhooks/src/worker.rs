@@ -274,7 +274,7 @@ impl Worker {
         let parts = webhooks.parts();
         let (at, outcome) = (attempt.at, attempt.outcome);
         let since = *self.target.failing_since.get_or_insert(at);
-        let pause = parts.settings.pause(self.target.attempts, &**parts.dice);
+        let pause = parts.settings.pause(self.target.attempts, &**parts.random);
         let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_pause());
         self.target.next_attempt_at = Some(at + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
         let theirs = note::failed(parts.deliver, &self.target, delivery, attempt).await?;

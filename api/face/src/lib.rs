@@ -33,13 +33,13 @@ mod live;
 mod nullable;
 pub mod operation;
 mod parameter;
+mod person_event;
 mod ports;
 mod position;
 mod postal_address;
 mod problem;
 pub mod schema;
 mod streamed;
-mod told;
 mod uploads;
 mod whole;
 
@@ -59,6 +59,7 @@ pub use job::job_request;
 pub use live::{Live, Missed};
 pub use nullable::{Nullable, nullable};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
+pub use person_event::PersonEvent;
 pub use ports::{
     ActiveTenants, Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey,
     KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions, NoSigningKeys,
@@ -69,6 +70,5 @@ pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;
 pub use problem::{Problem, challenge, log_unreadable, status};
 pub use streamed::Streamed;
-pub use told::Told;
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -62,7 +62,7 @@ struct Pair {
 }
 
 /// A job that was not repeated.
-struct LeftOut {
+struct SkippedJob {
     service: Service,
     job: Job,
     why: String,
@@ -89,7 +89,7 @@ impl Rerun {
             for job in asked(&here, self.from, until).await? {
                 match obstacle(&there, &job) {
                     None => wanted.push(job),
-                    Some(why) => left_out.push(LeftOut { service: domain.service, job, why }),
+                    Some(why) => left_out.push(SkippedJob { service: domain.service, job, why }),
                 }
             }
             if !wanted.is_empty() {
@@ -272,7 +272,7 @@ async fn file(open: &Open, job: &Job) -> Result<Option<[u8; 32]>> {
     Ok(Some(hasher.finalize().into()))
 }
 
-fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[LeftOut]) -> Result<()> {
+fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[SkippedJob]) -> Result<()> {
     if format == Format::Json {
         let jobs = pairs.iter().map(|pair| {
             json!({

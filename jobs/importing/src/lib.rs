@@ -1,7 +1,7 @@
 //! The common part of jobs that import large CSV files, for any kind of rows.
 //!
 //! A handler makes the [`Import`] and the caller from its arguments, and calls [`run`]. This goes through the file chunk by
-//! chunk, as fast as the read models follow ([`Keeping`]), and writes errors to the job's own file (CSV: line, column, code,
+//! chunk, as fast as the read models follow ([`ReadModelPace`]), and writes errors to the job's own file (CSV: line, column, code,
 //! detail). After an interruption it continues where it was, and each chunk is imported exactly once.
 //!
 //! To add one: a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
@@ -37,19 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(12);
 
 /// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
-pub struct Keeping<'a> {
+pub struct ReadModelPace<'a> {
     read_models: &'a ReadModels,
     tenant: TenantId,
 }
 
-impl<'a> Keeping<'a> {
+impl<'a> ReadModelPace<'a> {
     /// With these read models.
     pub fn with(read_models: &'a ReadModels, tenant: TenantId) -> Self {
         Self { read_models, tenant }
     }
 }
 
-impl Pace for Keeping<'_> {
+impl Pace for ReadModelPace<'_> {
     async fn reached(&self, position: Position) {
         // Behind or not: it goes on.
         let _ = self.read_models.wait_for(self.tenant, position, PATIENCE).await;
@@ -83,7 +83,7 @@ pub async fn run<I: Import>(
             .map_err(refused)?;
     let total = importing.rows();
     let mut header = !begun;
-    let pace = Keeping::with(read_models, work.tenant());
+    let pace = ReadModelPace::with(read_models, work.tenant());
     work.log(&format!("{total} rows, {} of them imported earlier", importing.report().taken)).await?;
     loop {
         if work.is_cancelled() {

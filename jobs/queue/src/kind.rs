@@ -75,16 +75,16 @@ pub struct Kind {
     pub(crate) queue: &'static str,
     offer: Option<Offer>,
     once: bool,
-    tenant: Whose,
+    tenants: Tenants,
     pub(crate) handler: Handler,
 }
 
-/// Whose jobs they may be.
+/// Which tenants may have such jobs.
 #[derive(Clone, Copy)]
-enum Whose {
-    /// Any tenant's.
-    Anybodys,
-    /// The operators'; none: nobody's.
+enum Tenants {
+    /// All of them.
+    Any,
+    /// The operators'; none: no tenant.
     Operators(Option<TenantId>),
 }
 
@@ -121,8 +121,8 @@ impl Kind {
     {
         let handler: Handler = Arc::new(move |work| handler(work).boxed());
         let time_limit = Duration::from_hours(1);
-        let (queue, tenant) = ("default", Whose::Anybodys);
-        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenant, handler }
+        let (queue, tenants) = ("default", Tenants::Any);
+        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenants, handler }
     }
 
     /// How often it is begun at most; 8 unless said.
@@ -178,7 +178,7 @@ impl Kind {
     /// Only this tenant may ask for it by name: it touches what is all tenants'. None: nobody may.
     #[must_use]
     pub fn of_operators(self, tenant: Option<TenantId>) -> Self {
-        Self { tenant: Whose::Operators(tenant), ..self }
+        Self { tenants: Tenants::Operators(tenant), ..self }
     }
 
     /// Its name.
@@ -227,7 +227,7 @@ impl Kinds {
             return Err(Refusal::invalid("job_kind_unknown", detail));
         };
         caller.require(offer.permission)?;
-        if let Whose::Operators(tenant) = kind.tenant
+        if let Tenants::Operators(tenant) = kind.tenants
             && tenant != Some(caller.tenant())
         {
             let detail = format!("{name} jobs affect all tenants: only operators may request them (operators.tenant)");

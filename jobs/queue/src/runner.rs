@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, claim, is_left, next, rescue};
-use crate::wakes::{Ears, Word};
+use crate::wakes::{Wake, WakeListener};
 use crate::{Jobs, firing, leases, running, sweep};
 
 /// How long to wait when another process was faster at claiming.
@@ -35,11 +35,11 @@ impl Runner {
         let mut keeping = JoinSet::new();
         keeping.spawn(leases::keep(self.jobs.clone()));
         let mut running = JoinSet::new();
-        let mut ears = Ears::new(inner.bus.clone(), inner.service);
+        let mut listener = WakeListener::new(inner.bus.clone(), inner.service);
         let mut swept: Option<Instant> = None;
         while !shutdown.is_cancelled() {
             // Both before looking: what is asked for meanwhile is not missed.
-            ears.listen().await;
+            listener.listen().await;
             let told = inner.wakes.due.notified();
             let wait = match self.look(&mut running, &mut swept, &shutdown).await {
                 Ok(wait) => wait.min(inner.settings.look),
@@ -51,7 +51,7 @@ impl Runner {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = told => {}
-                word = ears.hear() => if let Word::Stop = word { inner.wakes.stop.notify_one(); },
+                wake = listener.hear() => if let Wake::Stop = wake { inner.wakes.stop.notify_one(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }

@@ -26,7 +26,8 @@ pub struct Settings {
     pub look: Duration,
     /// How often what is over for long is removed, and the rest is counted.
     pub sweep: Duration,
-    /// How long what is over is kept, with its log and what it made; and under which id it was asked for.
+    /// How long what is over is kept, with its log and what it made; and under which id it was asked for, since the answer to a repeated
+    /// request names the job.
     pub keep: Duration,
     /// How long what failed for good is kept, with what it was asked for and its log: a person may mend the cause and retry it.
     pub keep_discarded: Duration,

@@ -30,23 +30,23 @@ impl Wakes {
     }
 }
 
-/// What one hears.
-pub(crate) enum Word {
+/// What woke a runner.
+pub(crate) enum Wake {
     /// Something may be due.
     Due,
     /// Something that runs may be to stop.
     Stop,
 }
 
-/// Hears word from other processes, as long as the bus carries it. Runners look by themselves meanwhile.
-pub(crate) struct Ears {
+/// Hears wakes from other processes, as long as the bus carries it. Runners look by themselves meanwhile.
+pub(crate) struct WakeListener {
     bus: Option<Bus>,
     service: Service,
     due: Option<BoxStream<'static, ()>>,
     stop: Option<BoxStream<'static, ()>>,
 }
 
-impl Ears {
+impl WakeListener {
     pub(crate) fn new(bus: Option<Bus>, service: Service) -> Self {
         Self { bus, service, due: None, stop: None }
     }
@@ -62,16 +62,16 @@ impl Ears {
         }
     }
 
-    /// The next word. Nothing is lost when it is given up waiting for.
-    pub(crate) async fn hear(&mut self) -> Word {
+    /// The next wake. Nothing is lost when it is given up waiting for.
+    pub(crate) async fn hear(&mut self) -> Wake {
         loop {
             tokio::select! {
-                word = next(&mut self.due) => match word {
-                    Some(()) => return Word::Due,
+                wake = next(&mut self.due) => match wake {
+                    Some(()) => return Wake::Due,
                     None => self.due = None,
                 },
-                word = next(&mut self.stop) => match word {
-                    Some(()) => return Word::Stop,
+                wake = next(&mut self.stop) => match wake {
+                    Some(()) => return Wake::Stop,
                     None => self.stop = None,
                 },
             }

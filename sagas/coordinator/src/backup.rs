@@ -8,7 +8,7 @@ use eventstore::backup::{Restore, Snapshot};
 use kernel::{Position, TenantId};
 
 use crate::letters::CONSUMERS;
-use crate::passed_over::{self, Stretch};
+use crate::passed_over::{self, PassedOver};
 
 /// How far a service's events were looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Err
     let up_to: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(snapshot.connection()).await?;
     let but = passed_over::all(snapshot.connection()).await?;
-    let but = but.into_iter().map(|Stretch { tenant, after, to }| (tenant, after, to)).collect();
+    let but = but.into_iter().map(|PassedOver { tenant, after, to }| (tenant, after, to)).collect();
     let letters = deadletters::backup::waiting(snapshot, CONSUMERS).await?;
     Ok(Some(Looked { up_to: Position::from_i64(up_to), but, letters }))
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
-use crate::passed_over::Stretch;
-use crate::rows::{Hearing, InstanceKey};
+use crate::passed_over::PassedOver;
+use crate::rows::{InstanceKey, SagaKey};
 use crate::state::State;
 
 /// What a batch of events means.
@@ -17,13 +17,13 @@ pub(crate) struct Findings {
     /// Instances that were just begun, as they stand.
     pub(crate) begun: Vec<(InstanceKey, State)>,
     /// Who has to hear of something, and where the last of it is.
-    pub(crate) pokes: HashMap<Hearing, Position>,
+    pub(crate) pokes: HashMap<SagaKey, Position>,
     /// Events of which a saga could not say whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
     /// Of tenants that are closed, the events that were passed over.
-    pub(crate) passed: HashMap<TenantId, Stretch>,
+    pub(crate) passed: HashMap<TenantId, PassedOver>,
     /// What was passed over and is looked at now, and up to where.
-    pub(crate) made_up: Option<(Stretch, Position)>,
+    pub(crate) made_up: Option<(PassedOver, Position)>,
 }
 
 impl Findings {
@@ -35,7 +35,7 @@ impl Findings {
     /// An event of a closed tenant was passed over.
     pub(crate) fn pass(&mut self, event: &RecordedEvent) {
         let (tenant, before) = (event.tenant, Position(event.position.0.saturating_sub(1)));
-        let stretch = self.passed.entry(tenant).or_insert(Stretch { tenant, after: before, to: event.position });
+        let stretch = self.passed.entry(tenant).or_insert(PassedOver { tenant, after: before, to: event.position });
         stretch.to = event.position;
     }
 

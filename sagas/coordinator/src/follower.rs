@@ -16,7 +16,7 @@ use crate::findings::Findings;
 use crate::known::Known;
 use crate::letters::{self, Letters};
 use crate::meters::dead_letters;
-use crate::rows::{self, Hearing, InstanceKey};
+use crate::rows::{self, InstanceKey, SagaKey};
 use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
@@ -299,7 +299,7 @@ impl Follower<'_> {
 
     /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with
     /// this batch has no row yet), only those are asked for whom somebody waits.
-    async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<Hearing, Position>, Error> {
+    async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<SagaKey, Position>, Error> {
         let hearing: Vec<_> =
             self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.hear?))).collect();
         let tenants: HashSet<_> = events.iter().map(|event| event.tenant).collect();
@@ -316,7 +316,7 @@ impl Follower<'_> {
                 if waiting.contains(&(event.tenant, *saga))
                     && let Some(key) = hear(event)
                 {
-                    pokes.insert(Hearing { tenant: event.tenant, saga, key }, event.position);
+                    pokes.insert(SagaKey { tenant: event.tenant, saga, key }, event.position);
                 }
             }
         }
@@ -345,15 +345,15 @@ impl Follower<'_> {
             }
         }
         let instances = || found.begun.iter().chain(&current);
-        let poked = found.pokes.keys().map(|hearing| hearing.tenant);
+        let poked = found.pokes.keys().map(|key| key.tenant);
         let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(poked).collect();
         let mut transaction = shared.pool.begin().await?;
         rows::hold(&mut transaction, &tenants).await?;
         for (key, state) in instances() {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
-        for (hearing, at) in &found.pokes {
-            rows::poke(&mut transaction, hearing, *at, now).await?;
+        for (key, at) in &found.pokes {
+            rows::poke(&mut transaction, key, *at, now).await?;
         }
         letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
         for stretch in found.passed.values() {

@@ -31,7 +31,6 @@
 pub mod backup;
 mod coordinator;
 mod definition;
-mod doing;
 pub mod driver;
 mod error;
 pub mod facts;
@@ -56,11 +55,11 @@ mod sagas;
 mod settings;
 mod state;
 mod status;
+mod step_context;
 mod turns;
 
 pub use coordinator::Coordinator;
-pub use definition::{Definition, Limits, Occasion, Retry, Start, Step, steps};
-pub use doing::{Doing, Fault, Next};
+pub use definition::{Definition, Limits, Retry, Start, StartContext, Step, steps};
 pub use error::Error;
 pub use instance::{Instance, InstanceCommand, InstanceError};
 pub use instances::{Instances, Listed, Listing};
@@ -74,6 +73,7 @@ pub use sagas::Sagas;
 pub use settings::Settings;
 pub use state::{Current, DoneStep, Phase, State, Status};
 pub use status::{CoordinatorState, CoordinatorStatus};
+pub use step_context::{Fault, Next, StepContext};
 
 /// What the macro expands to; not for use by hand.
 #[doc(hidden)]

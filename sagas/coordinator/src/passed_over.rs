@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection, PgExecutor, Row};
 
 /// Events of one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct PassedOver {
     pub(crate) tenant: TenantId,
     /// The position before the first of them.
     pub(crate) after: Position,
@@ -43,7 +43,7 @@ pub async fn is_there(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Err
 }
 
 /// Notes that a closed tenant's events were passed over; whether it is closed still.
-pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> Result<bool, sqlx::Error> {
+pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: PassedOver) -> Result<bool, sqlx::Error> {
     // Whoever lets the tenant in waits, or has done it before: then they are looked at now. Of who is deleted nothing ever is.
     sqlx::query_scalar(
         "WITH closed AS (
@@ -64,7 +64,7 @@ pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> R
 }
 
 /// What was passed over of tenants who are let in. A row stays only of who has left: few, so no index.
-pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
+pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<PassedOver>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT tenant_id, after, upto FROM saga.passed_over p
          WHERE NOT EXISTS (
@@ -76,7 +76,7 @@ pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>
 }
 
 /// What was passed over of anybody.
-pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
+pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<PassedOver>, sqlx::Error> {
     let rows = sqlx::query("SELECT tenant_id, after, upto FROM saga.passed_over ORDER BY tenant_id")
         .fetch_all(connection)
         .await?;
@@ -84,8 +84,8 @@ pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that was written from the log")]
-fn stretch(row: &PgRow) -> Result<Stretch, sqlx::Error> {
-    Ok(Stretch {
+fn stretch(row: &PgRow) -> Result<PassedOver, sqlx::Error> {
+    Ok(PassedOver {
         tenant: TenantId::vouched(row.try_get(0)?),
         after: Position::from_i64(row.try_get(1)?),
         to: Position::from_i64(row.try_get(2)?),
@@ -95,7 +95,7 @@ fn stretch(row: &PgRow) -> Result<Stretch, sqlx::Error> {
 /// A stretch was looked at up to here; whether nobody else did that meanwhile.
 pub(crate) async fn looked_at(
     connection: &mut PgConnection,
-    stretch: Stretch,
+    stretch: PassedOver,
     to: Position,
 ) -> Result<bool, sqlx::Error> {
     let tenant = stretch.tenant.uuid();

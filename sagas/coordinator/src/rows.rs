@@ -17,9 +17,9 @@ pub(crate) struct InstanceKey {
     pub(crate) id: Uuid,
 }
 
-/// The instances of a saga that are about a key.
+/// A saga and a key: what its instances with that key are found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Hearing {
+pub(crate) struct SagaKey {
     pub(crate) tenant: TenantId,
     pub(crate) saga: &'static str,
     pub(crate) key: String,
@@ -162,12 +162,12 @@ pub(crate) async fn waiting(
 /// Of those that have to hear of something, the ones for whom an instance waits. One statement for all, that looks each up by its key.
 pub(crate) async fn awaited(
     connection: impl PgExecutor<'_>,
-    mut pokes: HashMap<Hearing, Position>,
-) -> Result<HashMap<Hearing, Position>, sqlx::Error> {
+    mut pokes: HashMap<SagaKey, Position>,
+) -> Result<HashMap<SagaKey, Position>, sqlx::Error> {
     if pokes.is_empty() {
         return Ok(pokes);
     }
-    let hearings: Vec<Hearing> = pokes.keys().cloned().collect();
+    let keys: Vec<SagaKey> = pokes.keys().cloned().collect();
     let found: Vec<i64> = sqlx::query_scalar(
         "SELECT p.nth FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS p (tenant_id, saga, key, nth)
          CROSS JOIN LATERAL (
@@ -175,15 +175,15 @@ pub(crate) async fn awaited(
              WHERE i.tenant_id = p.tenant_id AND i.saga = p.saga AND i.key = p.key AND i.wake_at IS NOT NULL LIMIT 1
          ) waiting",
     )
-    .bind(hearings.iter().map(|hearing| hearing.tenant.uuid()).collect::<Vec<_>>())
-    .bind(hearings.iter().map(|hearing| hearing.saga).collect::<Vec<_>>())
-    .bind(hearings.iter().map(|hearing| hearing.key.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.tenant.uuid()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.saga).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.key.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let found: HashSet<i64> = found.into_iter().collect();
-    for (nth, hearing) in (1..).zip(&hearings) {
+    for (nth, key) in (1..).zip(&keys) {
         if !found.contains(&nth) {
-            pokes.remove(hearing);
+            pokes.remove(key);
         }
     }
     Ok(pokes)
@@ -192,7 +192,7 @@ pub(crate) async fn awaited(
 /// Wakes the instances of a saga that wait and are about this key.
 pub(crate) async fn poke(
     connection: &mut PgConnection,
-    Hearing { tenant, saga, key }: &Hearing,
+    SagaKey { tenant, saga, key }: &SagaKey,
     at: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {

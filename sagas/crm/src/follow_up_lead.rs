@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use crm_aggregates::{FollowUp, FollowUpPolicy, Lead, LeadEvent, LeadId, LeadStatus};
 use crm_commands::{EscalateLead, HandLeadOver, WithdrawLeadEscalation};
 use kernel::{Aggregate, RecordedEvent};
@@ -32,8 +32,8 @@ pub(crate) fn definition() -> Definition {
     Definition::new("follow_up_lead", 1, &["crm:lead:write"], &["crm.lead.qualified"], start, steps).hears(touched)
 }
 
-async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let Some((follow_up, _)) = occasion.load::<FollowUp>(&occasion.tenant()).await? else { return Ok(None) };
+async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((follow_up, _)) = context.load::<FollowUp>(&context.tenant()).await? else { return Ok(None) };
     let Some(policy) = follow_up.policy.clone() else { return Ok(None) };
     let lead = event.aggregate_id.parse().map_err(|_| Fault::refused("lead_id", "the lead's id is no UUID"))?;
     Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { lead, policy } }))
@@ -45,39 +45,39 @@ fn touched(event: &RecordedEvent) -> Option<String> {
     touch.then(|| event.aggregate_id.clone())
 }
 
-async fn escalate(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since, policy.escalate_after_days);
-    if doing.now() < due {
+async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since, policy.escalate_after_days);
+    if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: quiet.since };
-    unless_touched(&doing, doing.execute_at(Some(quiet.version), &escalate).await)
+    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: unattended.since };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
 }
 
-async fn withdraw_escalation(doing: Doing, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
-    doing.execute(&WithdrawLeadEscalation { lead }).await?;
+async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
+    context.execute(&WithdrawLeadEscalation { lead }).await?;
     Ok(Next::done())
 }
 
-async fn reassign(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since.max(quiet.escalated_at), policy.reassign_after_days);
-    if doing.now() < due {
+async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since.max(unattended.escalated_at), policy.reassign_after_days);
+    if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let hand_over = HandLeadOver { lead, from: quiet.owner, to: policy.reassign_to };
-    unless_touched(&doing, doing.execute_at(Some(quiet.version), &hand_over).await)
+    let hand_over = HandLeadOver { lead, from: unattended.owner, to: policy.reassign_to };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
 
 /// To whom it was before, if it is still with whom we gave it to.
-async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+async fn give_back(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let mut before = Lead::default();
-    for event in doing.history::<Lead>(lead).await? {
-        if doing.did(&event, REASSIGN)
+    for event in context.history::<Lead>(lead).await? {
+        if context.did(&event, REASSIGN)
             && let Some(to) = before.owner.take()
         {
-            doing.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
+            context.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
             break;
         }
         fold(&mut before, &event)?;
@@ -86,10 +86,10 @@ async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Res
 }
 
 /// Touched between our look and our command: look again.
-fn unless_touched<T>(doing: &Doing, outcome: Result<T, Fault>) -> Result<Next, Fault> {
+fn unless_touched<T>(context: &StepContext, outcome: Result<T, Fault>) -> Result<Next, Fault> {
     match outcome {
         Ok(_) => Ok(Next::done()),
-        Err(fault) if fault.code == "version_differs" => Ok(Next::WaitUntil(doing.now())),
+        Err(fault) if fault.code == "version_differs" => Ok(Next::WaitUntil(context.now())),
         Err(fault) => Err(fault),
     }
 }
@@ -99,7 +99,7 @@ fn after(since: DateTime<Utc>, days: u32) -> DateTime<Utc> {
 }
 
 /// A qualified lead that waits for somebody.
-struct Quiet {
+struct UnattendedLead {
     version: u64,
     owner: String,
     /// When it was last touched, as the log knows: what was told late counts from when it was told.
@@ -108,22 +108,22 @@ struct Quiet {
     escalated_at: DateTime<Utc>,
 }
 
-impl Quiet {
-    async fn of(doing: &Doing, lead: LeadId) -> Result<Option<Self>, Fault> {
+impl UnattendedLead {
+    async fn of(context: &StepContext, lead: LeadId) -> Result<Option<Self>, Fault> {
         let (since, escalated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-        let mut quiet = Self { version: 0, owner: String::new(), since, escalated_at };
+        let mut unattended = Self { version: 0, owner: String::new(), since, escalated_at };
         let mut state = Lead::default();
-        for event in doing.history::<Lead>(lead).await? {
-            quiet.version = event.sequence;
-            if doing.did(&event, "escalate") {
-                quiet.escalated_at = event.recorded_at;
-            } else if !doing.did(&event, REASSIGN) {
-                quiet.since = event.recorded_at;
+        for event in context.history::<Lead>(lead).await? {
+            unattended.version = event.sequence;
+            if context.did(&event, "escalate") {
+                unattended.escalated_at = event.recorded_at;
+            } else if !context.did(&event, REASSIGN) {
+                unattended.since = event.recorded_at;
             }
             fold(&mut state, &event)?;
         }
-        quiet.owner = state.owner.unwrap_or_default();
-        Ok((state.status == LeadStatus::Qualified).then_some(quiet))
+        unattended.owner = state.owner.unwrap_or_default();
+        Ok((state.status == LeadStatus::Qualified).then_some(unattended))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use coordinator::{Doing, Fault, Limits, Next, Retry, Start};
+use coordinator::{Fault, Limits, Next, Retry, Start, StepContext};
 use kernel::{Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
@@ -55,13 +55,17 @@ pub fn asked<E: Event>(
 /// `mail_not_taken` may pass; `mail_refused` does not.
 pub async fn send(
     mailer: &dyn Mailer,
-    doing: &Doing,
+    context: &StepContext,
     to: &Personal<String>,
     subject: &str,
     text: String,
 ) -> Result<Next, Fault> {
-    let mail =
-        Mail { id: doing.saga_id().to_string(), to: to.clone(), subject: subject.to_owned().into(), text: text.into() };
+    let mail = Mail {
+        id: context.saga_id().to_string(),
+        to: to.clone(),
+        subject: subject.to_owned().into(),
+        text: text.into(),
+    };
     match mailer.send(&mail).await {
         Ok(()) => Ok(Next::done()),
         Err(MailError::Passing(reason)) => Err(Fault::passing("mail_not_taken", reason)),

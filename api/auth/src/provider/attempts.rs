@@ -34,7 +34,7 @@ const HELD: usize = 10_000;
 
 /// What an attempt is aimed at, and from where it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Aim {
+pub struct AttemptTarget {
     /// In which tenant.
     pub tenant: TenantId,
     /// At what: a client, or an account by the name that was typed.
@@ -60,7 +60,7 @@ impl Clock for Passed {
 /// Counts attempts.
 pub struct Attempts {
     clock: Passed,
-    tries: Limiter<Aim>,
+    tries: Limiter<AttemptTarget>,
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
     tenants: Failures<TenantId>,
@@ -75,7 +75,7 @@ struct Failures<K: Hash + Eq + Clone> {
     held: Cache<K, Duration>,
 }
 
-impl Aim {
+impl AttemptTarget {
     /// At `at`, from an address.
     pub fn new(tenant: TenantId, at: impl Into<String>, address: Option<IpAddr>) -> Self {
         Self { tenant, at: at.into(), network: address.map(network), browser: None }
@@ -110,31 +110,31 @@ impl Attempts {
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn begin(&self, aim: &Aim) -> Result<(), OAuthError> {
+    pub fn begin(&self, target: &AttemptTarget) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        if aim.browser.is_none() {
-            if let Some(network) = aim.network {
+        if target.browser.is_none() {
+            if let Some(network) = target.network {
                 self.networks.check(&network, now)?;
             }
-            self.accounts.check(&(aim.tenant, aim.at.clone()), now)?;
-            self.tenants.check(&aim.tenant, now)?;
+            self.accounts.check(&(target.tenant, target.at.clone()), now)?;
+            self.tenants.check(&target.tenant, now)?;
         }
         // A browser's cookie counts as one thing wherever it is sent from: it could have been stolen.
-        let aim = Aim { network: aim.network.filter(|_| aim.browser.is_none()), ..aim.clone() };
-        self.tries.check_key(&aim).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
+        let target = AttemptTarget { network: target.network.filter(|_| target.browser.is_none()), ..target.clone() };
+        self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
     }
 
     /// Counts that somebody showed a secret of 256 random bits and it was wrong. Nobody guesses it, so nothing is held.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn refused(&self, aim: &Aim) -> Result<(), OAuthError> {
+    pub fn refused(&self, target: &AttemptTarget) -> Result<(), OAuthError> {
         let now = self.clock.now();
         let wait = |until: governor::NotUntil<_>| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1);
-        if let Some(network) = aim.network {
+        if let Some(network) = target.network {
             self.networks.limiter.check_key(&network).map_err(wait)?;
         }
-        self.tries.check_key(aim).map_err(wait)
+        self.tries.check_key(target).map_err(wait)
     }
 
     /// Counts that somebody who showed nothing asks for something that is kept.
@@ -152,14 +152,14 @@ impl Attempts {
     }
 
     /// Counts that an attempt failed.
-    pub fn failed(&self, aim: &Aim) {
+    pub fn failed(&self, target: &AttemptTarget) {
         let now = self.clock.now();
-        if aim.browser.is_none() {
-            if let Some(network) = aim.network {
+        if target.browser.is_none() {
+            if let Some(network) = target.network {
                 self.networks.count(&network, now);
             }
-            self.accounts.count(&(aim.tenant, aim.at.clone()), now);
-            self.tenants.count(&aim.tenant, now);
+            self.accounts.count(&(target.tenant, target.at.clone()), now);
+            self.tenants.count(&target.tenant, now);
         }
     }
 
@@ -219,9 +219,9 @@ mod tests {
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
-    fn aim(at: &str, host: u8) -> Aim {
+    fn target(at: &str, host: u8) -> AttemptTarget {
         let tenant = TenantId::vouched(Uuid::from_u128(1));
-        Aim::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
+        AttemptTarget::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
     }
 
     /// While they come no time passes, however long that takes.
@@ -233,31 +233,31 @@ mod tests {
     fn who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
         let attempts = at_once();
         let guess = |host| {
-            let aim = aim("ada", host);
-            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+            let target = target("ada", host);
+            attempts.begin(&target).map(|()| attempts.failed(&target)).is_ok()
         };
         let guessed = (1..=200).filter(|host| guess(*host)).count();
         assert!((50..=52).contains(&guessed), "{guessed} guesses from as many networks");
-        assert!(attempts.begin(&aim("ada", 201)).is_err(), "a new browser waits");
-        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("ada", 202) };
+        assert!(attempts.begin(&target("ada", 201)).is_err(), "a new browser waits");
+        let own = AttemptTarget { browser: Some(Uuid::from_u128(7)), ..target("ada", 202) };
         assert!(attempts.begin(&own).is_ok(), "the person is locked out");
-        assert!(attempts.begin(&aim("bob", 203)).is_ok(), "somebody else is locked out");
+        assert!(attempts.begin(&target("bob", 203)).is_ok(), "somebody else is locked out");
     }
 
     #[test]
     fn who_sprays_from_one_network_is_held_and_those_who_succeed_from_there_do_not_count() {
         let attempts = at_once();
         for person in 0..500 {
-            attempts.begin(&aim(&format!("person {person}"), 1)).expect("a whole office signs in");
+            attempts.begin(&target(&format!("person {person}"), 1)).expect("a whole office signs in");
         }
         let tried = (0..500).filter(|person| {
-            let aim = aim(&format!("victim {person}"), 1);
-            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+            let target = target(&format!("victim {person}"), 1);
+            attempts.begin(&target).map(|()| attempts.failed(&target)).is_ok()
         });
         let tried = tried.count();
         assert!((100..=103).contains(&tried), "{tried} accounts were tried");
-        assert!(attempts.begin(&aim("victim 1", 2)).is_ok(), "another network is held");
-        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("victim 1", 1) };
+        assert!(attempts.begin(&target("victim 1", 2)).is_ok(), "another network is held");
+        let own = AttemptTarget { browser: Some(Uuid::from_u128(7)), ..target("victim 1", 1) };
         assert!(
             attempts.begin(&own).is_ok(),
             "whoever has signed in there before is locked out by a stranger beside them"
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_codes_from_one_network_is_slowed_down_and_others_are_not() {
-        let (attempts, tenant) = (at_once(), aim("", 1).tenant);
+        let (attempts, tenant) = (at_once(), target("", 1).tenant);
         let from = |host| attempts.asks(tenant, Some(IpAddr::from([192, 0, 2, host])));
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
@@ -282,16 +282,16 @@ mod tests {
         let passed = Arc::new(AtomicU64::new(0));
         let (clock, pass) = (passed.clone(), |seconds| passed.fetch_add(seconds, Ordering::Relaxed));
         let attempts = Attempts::by(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
-        let tries = || (0..20).filter(|_| attempts.begin(&aim("ada", 1)).is_ok()).count();
+        let tries = || (0..20).filter(|_| attempts.begin(&target("ada", 1)).is_ok()).count();
         assert_eq!(tries(), 10);
         pass(29);
         assert_eq!(tries(), 0);
         pass(31);
         assert_eq!(tries(), 2, "one each half minute");
-        (1..=51).for_each(|host| attempts.failed(&aim("bob", host)));
-        assert!(attempts.begin(&aim("bob", 52)).is_err());
+        (1..=51).for_each(|host| attempts.failed(&target("bob", host)));
+        assert!(attempts.begin(&target("bob", 52)).is_err());
         pass(60);
-        assert!(attempts.begin(&aim("bob", 52)).is_ok());
+        assert!(attempts.begin(&target("bob", 52)).is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::SecretText;
+use config::{Partitions, SecretText};
 use directory::Directory;
 use gateway::auth::{KeyPair, mint};
 use gateway::{Config, Server, Services};
@@ -289,7 +289,7 @@ async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
         _ => config.database(database.service).name,
     });
     let as_named = names.eq(databases.iter().map(|database| database.name.clone()));
-    if !as_named || !config.directory.url.is_empty() || config.projections.partitions.is_some() {
+    if !as_named || !config.directory.url.is_empty() || config.projections.partitions != Partitions::default() {
         gateway::migrate(config, false).await.unwrap();
         return;
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use eventstore::ReplayFilter;
 use face::operation::{self, Done};
 use face::{
-    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, Plain, Problem, Streamed, Told, example,
+    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, PersonEvent, Plain, Problem, Streamed, example,
     log_unreadable,
 };
 use futures::stream::{self, BoxStream, Peekable, Stream, StreamExt, TryStreamExt};
@@ -37,7 +37,7 @@ pub struct OwnData {
 
 /// A group or organization that the user belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Belonging {
+struct OwnMembership {
     /// Id of the group or organization.
     id: Uuid,
     /// Name of the group or organization.
@@ -58,9 +58,9 @@ struct OwnDataExport {
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<OwnLabels>,
     /// Groups of the user.
-    groups: Vec<Belonging>,
+    groups: Vec<OwnMembership>,
     /// Organizations of the user.
-    organizations: Vec<Belonging>,
+    organizations: Vec<OwnMembership>,
     /// Permissions of the user.
     permissions: Vec<&'static str>,
     /// Preferences that the user chose.
@@ -69,7 +69,7 @@ struct OwnDataExport {
     signing_in: KnownWhereSignedIn,
     /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
     // The last one: it is read while it is sent.
-    history: Vec<Told>,
+    history: Vec<PersonEvent>,
 }
 
 /// Data from an identity provider that is stored but not used here.
@@ -209,18 +209,18 @@ fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
 
 impl Example for OwnDataExport {
     fn example() -> Self {
-        let belonging = |number, name: &str| Belonging { id: example::id(number), name: name.to_owned() };
+        let membership = |number, name: &str| OwnMembership { id: example::id(number), name: name.to_owned() };
         Self {
             exported_at: example::time(120),
             user: UserResource::example(),
             external_id: None,
             labels: None,
-            groups: vec![belonging(2, "Sales")],
-            organizations: vec![belonging(4, "Sales, northern region")],
+            groups: vec![membership(2, "Sales")],
+            organizations: vec![membership(4, "Sales, northern region")],
             permissions: vec!["crm:lead:read", "crm:lead:write"],
             preferences: BTreeMap::from([("theme".to_owned(), Value::from("dark"))]),
             signing_in: KnownWhereSignedIn::example(),
-            history: vec![Told::example()],
+            history: vec![PersonEvent::example()],
         }
     }
 }
@@ -248,13 +248,13 @@ impl OwnData {
         let mut groups = Vec::new();
         for group in &state.groups {
             if let Some(found) = self.load::<Group>(&caller, group.uuid()).await? {
-                groups.push(Belonging { id: group.uuid(), name: found.name.clone() });
+                groups.push(OwnMembership { id: group.uuid(), name: found.name.clone() });
             }
         }
         let mut organizations = Vec::new();
         for organization in &state.organizations {
             if let Some(found) = self.load::<Organization>(&caller, organization.uuid()).await? {
-                organizations.push(Belonging { id: organization.uuid(), name: found.name.clone() });
+                organizations.push(OwnMembership { id: organization.uuid(), name: found.name.clone() });
             }
         }
         let preferences = self.load::<Preferences>(&caller, user).await?;
@@ -273,7 +273,7 @@ impl OwnData {
             history: Vec::new(),
         };
         let history = self.history(&caller, &streams(user, &state)).await?;
-        let told = |events: Vec<RecordedEvent>| events.iter().map(Told::from).collect::<Vec<_>>();
+        let told = |events: Vec<RecordedEvent>| events.iter().map(PersonEvent::from).collect::<Vec<_>>();
         Ok(Streamed::new(export, history.map_ok(told)))
     }
 

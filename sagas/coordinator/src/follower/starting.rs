@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Follower;
-use crate::definition::{Definition, Occasion};
-use crate::doing::{Fault, FaultKind, request};
+use crate::definition::{Definition, StartContext};
 use crate::facts::Started;
 use crate::findings::Findings;
 use crate::known::Known;
 use crate::rows::{self, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::State;
+use crate::step_context::{Fault, FaultKind, request};
 use crate::{Error, Point, letters, turns};
 
 impl Follower<'_> {
@@ -88,11 +88,11 @@ impl Follower<'_> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.repository.executor().clone();
-        let occasion = Occasion { caller, executor, known: known.clone() };
+        let context = StartContext { caller, executor, known: known.clone() };
         // The feed has personal data as it is stored: sealed.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
         // A mistake of one saga must not end the following for all of them.
-        let said = AssertUnwindSafe((definition.start)(occasion, opened)).catch_unwind().await;
+        let said = AssertUnwindSafe((definition.start)(context, opened)).catch_unwind().await;
         let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),

@@ -3,7 +3,7 @@
 use rand::RngCore;
 
 /// Where random bytes come from: secrets, and how long to wait.
-pub trait Dice: Send + Sync + 'static {
+pub trait RandomSource: Send + Sync + 'static {
     /// Fills these bytes so that nobody can guess them.
     fn fill(&self, bytes: &mut [u8]);
 
@@ -17,9 +17,9 @@ pub trait Dice: Send + Sync + 'static {
 
 /// The machine's own randomness.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemDice;
+pub struct SystemRandomSource;
 
-impl Dice for SystemDice {
+impl RandomSource for SystemRandomSource {
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }
