@@ -150,7 +150,7 @@ impl Bounded<RecordedEvent> {
 mod tests {
     use super::*;
 
-    /// What was read so far: so many events of a size.
+    /// A page after reading this many events of one size.
     fn read(events: usize, size: usize, limit: u32) -> Bounded<RecordedEvent> {
         let mut bounded = Bounded::new(limit);
         assert_eq!(bounded.wanted(), Some(limit.min(FIRST)));

@@ -17,8 +17,8 @@
 //! one stream or one tenant. Readers of all events get it as stored, and [decrypt](EventStore::opened) what they decode.
 //!
 //! To change the schema, add a file to `migrations/` (forward only; never edit a released one) and a line to
-//! `admin/migrations.rs`. To add a way of reading, add a function beside those in `read.rs`; one that may give
-//! many events reads them as `bounded.rs` says.
+//! `admin/migrations.rs`. To add a query of events, add a function to `read.rs`; one that may return
+//! many events reads them as bounded pages (`bounded.rs`).
 
 #![deny(missing_docs)]
 

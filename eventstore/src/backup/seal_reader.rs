@@ -10,7 +10,7 @@ use super::snapshot::tenant;
 use crate::Error;
 use crate::seals::{Seal, rows};
 
-/// Seals that are read at a time, for each tenant: so many are in memory.
+/// Seals that are read at a time for each tenant, which bounds their memory.
 const PAGE: i64 = 20;
 
 /// The tenants that have seals, and the size of the last seal of each. A tenant that is arriving from another cell, or has left for one,
@@ -37,7 +37,7 @@ struct TenantSeals {
     /// Whether the tenant is being moved, so that events may be missing here.
     is_moving: bool,
     /// The size of the last seal that was loaded.
-    asked: u64,
+    loaded: u64,
     seals: VecDeque<Seal>,
 }
 
@@ -49,7 +49,7 @@ impl SealReader {
         for row in &rows {
             count += row.try_get::<i64, _>(1)?.cast_unsigned();
             let last = row.try_get::<i64, _>(2)?.cast_unsigned();
-            let sealed = TenantSeals { events: 0, last, is_moving: row.try_get(3)?, asked: 0, seals: VecDeque::new() };
+            let sealed = TenantSeals { events: 0, last, is_moving: row.try_get(3)?, loaded: 0, seals: VecDeque::new() };
             tenants.insert(tenant(row)?, sealed);
         }
         Ok(Self { service, connection, count, tenants })
@@ -64,10 +64,10 @@ impl SealReader {
     pub(super) async fn after(&mut self, tenant: TenantId) -> Result<Option<Seal>, Error> {
         let Some(sealed) = self.tenants.get_mut(&tenant) else { return Ok(None) };
         sealed.events += 1;
-        if sealed.seals.is_empty() && sealed.asked < sealed.last {
+        if sealed.seals.is_empty() && sealed.loaded < sealed.last {
             let whose = (tenant.uuid(), self.service.name());
-            sealed.seals = rows::page(&mut self.connection, whose, sealed.asked, PAGE).await?.into();
-            sealed.asked = sealed.seals.back().map_or(sealed.last, |seal| seal.size);
+            sealed.seals = rows::page(&mut self.connection, whose, sealed.loaded, PAGE).await?.into();
+            sealed.loaded = sealed.seals.back().map_or(sealed.last, |seal| seal.size);
         }
         Ok(sealed.seals.pop_front_if(|seal| seal.size == sealed.events))
     }

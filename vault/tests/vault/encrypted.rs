@@ -12,7 +12,7 @@ use super::*;
 const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ca.pem");
 const ANOTHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/other-ca.pem");
 
-/// What says over TLS of each key that it is one. Its certificate is signed by the authority of the fixtures.
+/// A TLS server that answers every request like a transit key. Its certificate is signed by the authority in the fixtures.
 fn serve() -> String {
     let certificate =
         CertificateDer::pem_slice_iter(include_bytes!("../fixtures/server.pem")).map(Result::unwrap).collect();

@@ -1,4 +1,4 @@
-//! A client and a master key, held against a double of Vault: [`testbed::VaultDouble`] says what that is.
+//! Tests of the client and the master key with a test double of Vault, [`testbed::VaultDouble`].
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,9 +16,9 @@ use testbed::{VAULT_TOKEN, VaultDouble};
 use uuid::Uuid;
 use vault::{Client, Credentials, Place, Secret, Settings, Source, Transit};
 
-/// Longer than any answer takes that comes.
+/// Longer than any response takes.
 const LONG: Duration = Duration::from_secs(30);
-/// For what does not come.
+/// For responses that never come.
 const SHORT: Duration = Duration::from_secs(1);
 
 fn given(token: &str) -> Credentials {
@@ -33,7 +33,7 @@ fn key_with(settings: Settings, place: &str) -> Transit {
     Transit::new(Arc::new(Client::open(settings).unwrap()), Place::read(place).unwrap().unwrap())
 }
 
-/// The key of the double, asked for with its token.
+/// The transit key of the double, used with the double's token.
 fn key(vault: &VaultDouble) -> Transit {
     key_with(settings(vault, given(VAULT_TOKEN)), "transit:transit/inopsio")
 }
