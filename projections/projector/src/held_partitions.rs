@@ -21,7 +21,7 @@ impl HeldPartitions {
     }
 
     /// Whether a partition is beyond this instance's share: the last ones are given to others first.
-    pub(crate) fn is_beyond(&self, partition: Partition, assignment: &Assignment) -> bool {
+    pub(crate) fn is_over_share(&self, partition: Partition, assignment: &Assignment) -> bool {
         self.with(|taken| taken.iter().position(|one| *one == partition)).is_some_and(|at| at >= assignment.share())
     }
 
@@ -63,7 +63,7 @@ mod tests {
         let beyond = |instances| {
             let assignment = assignment(4, instances);
             Partition::all(4)
-                .filter(|partition| held.is_beyond(*partition, &assignment))
+                .filter(|partition| held.is_over_share(*partition, &assignment))
                 .map(Partition::number)
                 .collect::<Vec<_>>()
         };

@@ -19,7 +19,7 @@ pub(crate) enum Retried {
     /// Nothing was due.
     Nothing,
     /// The checkpoint was not where we thought: another instance, or a rebuild. Nothing is written.
-    Overtaken,
+    CheckpointConflict,
     /// A letter was tried.
     Tried { taken: Taken, settled: Settled },
 }
@@ -38,7 +38,7 @@ pub(crate) async fn retry(
     let (name, consumer) = (projection.name(), parking::consumer(projection.name()));
     let mut transaction = connection.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     if !checkpoint.advance(&mut transaction, name, at).await? {
-        return Ok(Retried::Overtaken);
+        return Ok(Retried::CheckpointConflict);
     }
     let Some(taken) =
         deadletters::take(&mut transaction, &consumer, parking::share(checkpoint.partition), TOGETHER).await?
