@@ -1,4 +1,4 @@
-//! A connection that is not answered goes to another server, and not to the same.
+//! A connection whose requests are not answered moves to another server, not to the same one.
 
 use nats::{Bus, Credentials, Settings};
 use testbed::Nats;

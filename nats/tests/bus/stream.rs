@@ -1,4 +1,4 @@
-//! Streams are made once, by whoever is first.
+//! Streams are created once, also by concurrent processes.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
