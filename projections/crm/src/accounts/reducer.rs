@@ -8,7 +8,7 @@ use super::row::AccountRow;
 use folding::change::Change;
 use folding::fold::Current;
 use folding::table::Key;
-use folding::words::{Found, words};
+use folding::words::{Searchable, words};
 
 impl Current for AccountRow {
     type Event = AccountEvent;
@@ -65,7 +65,7 @@ impl AccountRow {
 }
 
 /// By name and web address.
-impl Found for AccountRow {
+impl Searchable for AccountRow {
     const WORDS: (&'static str, &'static str) = ("account_word", "account_id");
 
     fn words(&self) -> BTreeSet<String> {

@@ -8,9 +8,9 @@ use sqlx::types::Json;
 
 use super::row::ContactRow;
 use folding::change::Change;
-use folding::fold::{Current, Telling};
+use folding::fold::{Current, Erasable};
 use folding::table::Key;
-use folding::words::{Found, words};
+use folding::words::{Searchable, words};
 
 impl Current for ContactRow {
     type Event = ContactEvent;
@@ -64,7 +64,7 @@ impl Current for ContactRow {
     }
 }
 
-impl Telling for ContactRow {
+impl Erasable for ContactRow {
     fn forget(&mut self) {
         (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
     }
@@ -83,7 +83,7 @@ impl ContactRow {
 }
 
 /// By name, e-mail address, telephone number.
-impl Found for ContactRow {
+impl Searchable for ContactRow {
     const WORDS: (&'static str, &'static str) = ("contact_word", "contact_id");
 
     fn words(&self) -> BTreeSet<String> {

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use super::row::{LeadHistoryRow, LeadRow};
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{self, Current, Telling, fold};
+use folding::fold::{self, Current, Erasable, fold};
 use folding::history::History;
 use folding::named::{Named, name};
 use folding::table::{self, Key};
@@ -191,7 +191,7 @@ impl Current for LeadRow {
     }
 }
 
-impl Telling for LeadRow {
+impl Erasable for LeadRow {
     fn forget(&mut self) {
         (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
         // Why it was disqualified is a word of ours.

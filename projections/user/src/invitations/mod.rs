@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
-use folding::fold::{self, Current, Telling, fold};
+use folding::fold::{self, Current, Erasable, fold};
 use folding::list::{Filter, Order, of_tenant};
 pub use folding::list::{count, list};
 use folding::named::Named;
@@ -60,7 +60,7 @@ async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), 
     fold::forget::<InvitationRow>(event, tables).await.map(drop)
 }
 
-impl Telling for InvitationRow {
+impl Erasable for InvitationRow {
     fn forget(&mut self) {
         (self.email, self.name) = (String::new(), None);
     }

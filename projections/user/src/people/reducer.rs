@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{Current, Telling, fold};
+use folding::fold::{Current, Erasable, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
-use folding::words::{self, Found, Place, WordChanges, words};
+use folding::words::{self, ListPosition, Searchable, WordChanges, words};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
@@ -165,7 +165,7 @@ impl Current for PersonRow {
     }
 }
 
-impl Telling for PersonRow {
+impl Erasable for PersonRow {
     fn forget(&mut self) {
         self.name = String::new();
         (self.email, self.user_name, self.external_id) = (None, None, None);
@@ -244,9 +244,9 @@ pub(super) fn status_word(status: UserStatus) -> Option<String> {
 }
 
 /// By name, e-mail address, the name that they sign in with, telephone number; by what they belong to, and where they stand.
-impl Found for PersonRow {
+impl Searchable for PersonRow {
     const WORDS: (&'static str, &'static str) = ("person_word", "user_id");
-    const PLACED: bool = true;
+    const HAS_LIST_POSITION: bool = true;
 
     fn words(&self) -> BTreeSet<String> {
         let texts = [Some(&self.name), self.email.as_ref(), self.user_name.as_ref(), self.phone.as_ref()];
@@ -261,8 +261,8 @@ impl Found for PersonRow {
         found
     }
 
-    fn place(&self) -> Place {
+    fn list_position(&self) -> ListPosition {
         let (name, registered_at) = (self.name.clone(), self.registered_at);
-        Place { present: self.status.0.is_present(), name, registered_at }
+        ListPosition { present: self.status.0.is_present(), name, registered_at }
     }
 }
