@@ -1,4 +1,4 @@
-//! From account events to rows and words.
+//! Applies account events to rows and words.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ impl AccountRow {
     }
 }
 
-/// By name and web address.
+/// Accounts are found by name and web address.
 impl Searchable for AccountRow {
     const WORDS: (&'static str, &'static str) = ("account_word", "account_id");
 

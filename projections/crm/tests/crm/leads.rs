@@ -121,7 +121,7 @@ async fn a_lead_stands_as_of_a_day_as_it_was_known_on_another() {
     let mut tables = stage.read(story.tenant).await;
     let mut standing = async |at: i64, known: Option<i64>| {
         let as_of = AsOf { at: Some(day(at)), known: known.map(day) };
-        leads::standing(&mut tables, story.tenant, lead, as_of).await.unwrap().map(|row| row.status.0)
+        leads::version_as_of(&mut tables, story.tenant, lead, as_of).await.unwrap().map(|row| row.status.0)
     };
     assert_eq!(standing(0, None).await, None, "not captured yet");
     assert_eq!(standing(1, None).await, Some(LeadStatus::Assigned));
