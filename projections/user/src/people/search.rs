@@ -5,8 +5,8 @@
 //!
 //! - Exact words, list by name: the entries of one word are stored in the order of names, so a page is read directly. Several words are
 //!   merged, between the names where all have entries.
-//! - All words are common, but a prefix matches several words, or the list has another order: the first users of the list are checked, since
-//!   many of them match.
+//! - All words are common, but a prefix matches several words, or the list has another order: the first users of the list are checked,
+//!   since many of them match.
 //! - Otherwise, or if too few of those match: the entries of the rarest word are read and checked for the other words.
 //!
 //! Complete rows are read only for the users of the page.
