@@ -274,7 +274,7 @@ mod tests {
             let headers = encode(CRM, &event).unwrap();
             let decoded = decode(CRM, event.position, Some(&headers), event.payload.clone()).unwrap();
             prop_assert_eq!(&decoded, &event);
-            // A reader trims what stands around a value; nothing of ours may be lost by that, nor look like a new line.
+            // Readers trim white space around a value, and a line break would end the header, so values must have neither.
             for (_, values) in headers.iter() {
                 let value = values[0].as_str();
                 prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic()));

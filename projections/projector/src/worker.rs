@@ -84,7 +84,7 @@ enum Stop {
     OverShare,
 }
 
-/// What was applied of the feed's batches.
+/// The result of applying batches of the feed.
 struct AppliedBatches {
     /// False when the batches have a gap. The events in the gap have to be read from the log.
     contiguous: bool,
