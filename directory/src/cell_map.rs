@@ -1,4 +1,4 @@
-//! Which tenant lives in which cell, as a front knows it: looked up once, then told of every change.
+//! A cache of which tenant is in which cell, for the front process of several cells. A tenant is looked up once; later changes are polled.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,85 +9,85 @@ use uuid::Uuid;
 
 use crate::placements::{PlacementChange, Placements};
 
-/// How often it is asked what changed.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often changes are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many tenants are remembered.
-const REMEMBERED: usize = 100_000;
+/// The number of tenants in the cache.
+const CACHE_SIZE: usize = 100_000;
 
-/// How long it is remembered that there is no such tenant: strangers may ask for any.
-const UNKNOWN: Duration = Duration::from_secs(2);
+/// How long it is cached that a tenant does not exist, because anyone may send requests with any name.
+const UNKNOWN_TTL: Duration = Duration::from_secs(2);
 
-/// What a request says of whose it is. It is not verified: it only chooses the cell, and the cell verifies.
+/// The tenant that a request names. It is not verified here: it only selects the cell, and the cell verifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantHint {
-    /// Its token says an id.
+    /// The id in its token.
     Id(Uuid),
-    /// Its path says a short name.
+    /// The short name in its path.
     Slug(String),
-    /// Nothing does: any cell will answer the same.
+    /// The request names no tenant: all cells give the same answer.
     Absent,
 }
 
-/// Where a request is sent.
+/// The tenant and cell of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
-    /// The tenant, as far as it is known.
+    /// The tenant.
     pub tenant: Uuid,
-    /// Its cell; none: none was ever noted.
+    /// Its cell; `None` if none was ever recorded.
     pub cell: Option<String>,
 }
 
-/// The map, as far as it was asked for. It holds what [`Placements`] say.
+/// The cache of cells by tenant, filled from [`Placements`].
 pub struct CellMap {
     placements: Placements,
-    /// Where tenants live.
+    /// The cells of tenants.
     known: Cache<Uuid, Option<String>>,
-    /// Whose short names are.
+    /// The tenants of short names.
     names: Cache<String, Uuid>,
-    /// What is nobody's id or short name, since when.
+    /// Ids and short names of no tenant, and when they were looked up.
     unknown: Cache<String, Instant>,
-    /// How many changes were taken over; negative: it is not known how many there are.
+    /// The position up to which changes of placements are applied; negative before the first query.
     head: AtomicI64,
 }
 
 impl CellMap {
-    /// One that knows nothing yet.
+    /// An empty cache.
     pub fn new(placements: Placements) -> Self {
-        let (known, names, unknown) = (Cache::new(REMEMBERED), Cache::new(REMEMBERED), Cache::new(REMEMBERED / 10));
+        let (known, names, unknown) = (Cache::new(CACHE_SIZE), Cache::new(CACHE_SIZE), Cache::new(CACHE_SIZE / 10));
         Self { placements, known, names, unknown, head: AtomicI64::new(-1) }
     }
 
-    /// Takes changes over until `shutdown`.
+    /// Polls and applies changes until `shutdown`.
     pub async fn follow(&self, shutdown: CancellationToken) {
-        let mut complained = false;
+        let mut warned = false;
         while !shutdown.is_cancelled() {
             match self.catch_up().await {
-                Ok(()) => complained = false,
+                Ok(()) => warned = false,
                 Err(error) => {
-                    if !complained {
+                    if !warned {
                         tracing::warn!(%error, "the directory does not say who moved; requests go where tenants were last known");
                     }
-                    complained = true;
+                    warned = true;
                 }
             }
-            shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await;
         }
     }
 
-    /// Takes over what changed.
+    /// Applies the changes since the last call. The first call only reads the current position.
     ///
     /// # Errors
-    /// When the directory can't be asked.
+    /// When the directory can't be queried.
     pub async fn catch_up(&self) -> Result<(), sqlx::Error> {
         let known = self.head.load(Ordering::Acquire);
         if known < 0 {
-            // Before the first look-up: what changes from then on is seen.
+            // No tenant is cached before this, so only later changes matter.
             self.head.store(self.placements.head().await?, Ordering::Release);
             return Ok(());
         }
         let (changes, head) = self.placements.changes(known).await?;
-        // First of all: whoever looks up meanwhile then knows that their answer may be old.
+        // Stored first, so that concurrent look-ups notice that their answer may be outdated.
         self.head.store(head, Ordering::Release);
         for change in changes {
             match change {
@@ -104,7 +104,7 @@ impl CellMap {
         Ok(())
     }
 
-    /// Forgets a name, and whose it was: whoever asks next looks it up.
+    /// Removes a name and its tenant from the cache.
     fn forget(&self, name: &str, tenant: Option<Uuid>) {
         self.names.remove(name);
         if let Some(tenant) = tenant {
@@ -112,15 +112,15 @@ impl CellMap {
         }
     }
 
-    /// Whether the directory was ever heard of.
+    /// Whether the directory has ever been queried successfully.
     pub fn is_known(&self) -> bool {
         self.head.load(Ordering::Acquire) >= 0
     }
 
-    /// Where a request leads; none: there is no such tenant, and any cell can say so.
+    /// The destination of a request; `None` if there is no such tenant, which any cell can answer.
     ///
     /// # Errors
-    /// When the directory has to be asked, and can't be.
+    /// When the directory has to be queried and does not answer.
     pub async fn find(&self, hint: &TenantHint) -> Result<Option<Destination>, sqlx::Error> {
         let (name, tenant) = match hint {
             TenantHint::Absent => return Ok(None),
@@ -132,14 +132,14 @@ impl CellMap {
         {
             return Ok(Some(Destination { tenant, cell }));
         }
-        if self.unknown.get(&name).is_some_and(|since| since.elapsed() < UNKNOWN) {
+        if self.unknown.get(&name).is_some_and(|since| since.elapsed() < UNKNOWN_TTL) {
             return Ok(None);
         }
         let mut tenant = tenant;
         loop {
             let head = self.head.load(Ordering::Acquire);
             let Some((found, cell)) = self.placements.find(&name).await? else {
-                // Gone while it was asked for, it may have been remembered just now.
+                // The tenant may have been deleted, and cached by another request just before.
                 self.forget(&name, tenant);
                 self.unknown.insert(name, Instant::now());
                 return Ok(None);
@@ -150,12 +150,12 @@ impl CellMap {
                 self.names.insert(slug.clone(), tenant);
             }
             self.known.insert(tenant, cell.clone());
-            // What changed while it was asked may have been overwritten just now: then the next answer is newer.
+            // If changes were applied during the query, the insertions above may have overwritten newer entries: query again.
             if head >= 0 && head == self.head.load(Ordering::Acquire) {
                 return Ok(Some(Destination { tenant, cell }));
             }
             if head < 0 {
-                // Nobody follows yet: this answer holds for this request only.
+                // Changes are not polled yet, so the answer must not be cached.
                 self.known.remove(&tenant);
                 return Ok(Some(Destination { tenant, cell }));
             }

@@ -1,4 +1,4 @@
-//! What the services hold of their tenants.
+//! What each service stores for its tenants.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use coordinator::Sagas;
 use kernel::Service;
 use projector::Projection;
 
-/// The service in whose log tenants themselves are.
+/// The service whose log has the tenants themselves as aggregates.
 pub(crate) const OF_TENANTS: Service = Service::new("user");
 
-/// What a service holds of its tenants besides its log: destroyed with a tenant, and made again where one moves.
+/// What a service stores for its tenants in addition to its log. It is destroyed with a tenant, and rebuilt in the new cell when one moves.
 #[derive(Clone)]
 pub struct Holdings {
-    /// Which.
+    /// The service.
     pub service: Service,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,

@@ -1,4 +1,5 @@
-//! Where a tenant's place is made, and where it ends: the directory, the databases, the streams.
+//! The sagas' port [`Places`], implemented for this installation: creates and destroys a tenant's place in the directory, the databases and
+//! the streams.
 
 use std::sync::Arc;
 
@@ -16,32 +17,32 @@ use crate::place::{DeletedHistory, Placed};
 use crate::placements::{Placements, PlacementsError};
 use crate::tenants::{Directory, DirectoryError};
 
-/// Who has the keys that sign tenants' tokens.
+/// The port to the keys that sign tenants' tokens.
 pub trait KeyRings: Send + Sync + 'static {
-    /// Gives a tenant its keys; one that has them keeps them.
+    /// Creates the keys of a tenant, unless it has some.
     fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    /// Revokes the keys of a tenant that is not created after all. Does nothing if it has none.
     fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
-/// The places of this installation.
+/// The places of tenants in this installation.
 pub struct Installation {
     config: Config,
     directory: Directory,
     bus: Bus,
-    /// Of each service.
+    /// What each service stores.
     holdings: Vec<Holdings>,
     rings: Arc<dyn KeyRings>,
 }
 
 impl Installation {
-    /// Those that the configuration names; `holdings`: of each service.
+    /// Uses the databases and streams of the configuration. `holdings` has an entry for each service.
     pub fn new(config: Config, bus: Bus, holdings: Vec<Holdings>, rings: Arc<dyn KeyRings>) -> Self {
         Self { directory: Directory::open(&config), config, bus, holdings, rings }
     }
 
-    /// Every service has its tables, and no row of them can be read but under a tenant's name.
+    /// Checks that every service has its tables, and that all tables with tenants in them have row level security.
     async fn databases(&self) -> Result<(), PlaceError> {
         for service in self.holdings.iter().map(|held| held.service) {
             let passing = |error: sqlx::Error| PlaceError::Passing(format!("the database of {service}: {error}"));
@@ -68,7 +69,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Every service has its stream. Where nothing was written yet it is made, as the service's relay would.
+    /// Checks that every service has its stream, and creates missing ones, as the service's relay would.
     async fn streams(&self) -> Result<(), PlaceError> {
         for service in self.holdings.iter().map(|held| held.service) {
             let passing = |error: nats::Error| PlaceError::Passing(format!("the stream of {service}: {error}"));
@@ -80,16 +81,16 @@ impl Installation {
         Ok(())
     }
 
-    /// What is left of a tenant: that it was deleted, when, under which name, and what its history was. Its name is free again.
+    /// Records a deletion: when, the tenant's short name, which is then free, and the size and root hash of its history in each service.
     async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
         let passing = |error: PlacementsError| PlaceError::Passing(error.to_string());
         let placements = Placements::of(&self.directory);
         let place = placements.place(tenant).await.map_err(passing)?;
         let slug = match self.directory.find(&tenant.to_string()).await {
-            // A backup from before brought it back, and it is deleted once more.
+            // It was deleted before; a restore from an older backup brought it back, and it is deleted again.
             Ok(found) => found.slug,
             Err(DirectoryError::Unknown(_)) if place.deleted => return Ok(()),
-            // It never had a place.
+            // It never had an entry in the directory.
             Err(DirectoryError::Unknown(_)) => String::new(),
             Err(error) => return Err(failed(error)),
         };

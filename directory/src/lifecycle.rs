@@ -1,4 +1,4 @@
-//! Making tenants, suspending and deleting them, for whoever operates the platform: the command line.
+//! Creating, suspending and deleting tenants, for operators of the platform (the command line).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,53 +21,53 @@ use crate::placements::{Placements, PlacementsError};
 use crate::tenants::{Directory, DirectoryError, Tenant};
 use crate::write_side::{WriteSideError, write_side};
 
-/// How long is waited until a tenant's place is made. The saga goes on after that, where a server runs.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long to wait until a new tenant is ready. After that the saga continues if a server runs.
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What whoever operates the platform may do with tenants. No role of a tenant has it.
+/// The permission of operators. No role of a tenant has it.
 const OPERATE: &[Grant] = &[Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" }];
 
-/// A tenant that can't be made, or changed.
+/// The reason why a tenant can't be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// The user service can't be used.
+    /// The write side of the user service can't be opened.
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
-    /// The bus is not configured well.
+    /// The bus is not configured correctly.
     #[error(transparent)]
     Bus(#[from] nats::Error),
-    /// What the sagas need is not configured well.
+    /// A setting that the sagas need is missing or invalid.
     #[error("{0}")]
     Sagas(String),
-    /// The directory of tenants.
+    /// An error of the directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// It was refused.
+    /// The command was refused.
     #[error("{0}")]
     Refused(Refusal),
-    /// The tenant's keys can't be wrapped now.
+    /// The master key can't wrap the tenant's keys at the moment.
     #[error("no tenant can be made now, and nothing was written: {0}")]
     Keyless(keys::Error),
-    /// Where it is.
+    /// An error of the placements.
     #[error(transparent)]
     Placements(#[from] PlacementsError),
-    /// It is being moved.
+    /// Another process moves or deletes the tenant.
     #[error("the tenant {0} is being moved, or deleted, by another process at this moment; look again")]
     Busy(String),
-    /// Its place could not be made, and what was made of it is taken back.
+    /// The tenant could not be created, and the steps that were done are compensated.
     #[error("the tenant {0} could not be made; `inopsio saga list` of its tenant says why")]
     Abandoned(String),
-    /// It takes longer than is waited for.
+    /// The tenant is not ready within a minute.
     #[error("the tenant {slug} is not ready yet; it is made as soon as what it needs answers: {reason}")]
     NotYet {
         /// Its short name.
         slug: String,
-        /// What it waits for.
+        /// How to find out what it waits for.
         reason: String,
     },
 }
 
-/// The user service's write side, for as long as an operator's command takes.
+/// The user service's write side, opened for one command of an operator.
 struct UserWriteSide {
     config: Config,
     directory: Directory,
@@ -92,8 +92,8 @@ impl UserWriteSide {
         Ok(found.map(|(state, _)| state.status).unwrap_or_default())
     }
 
-    /// Executes what brings a tenant to where it shall stand; whether it did not stand there before.
-    async fn turn<C: executor::Command>(
+    /// Executes a command that brings a tenant to the status `to`. Returns whether it had another status before.
+    async fn transition<C: executor::Command>(
         &self,
         tenant: TenantId,
         command: &C,
@@ -104,8 +104,8 @@ impl UserWriteSide {
         Ok(before != to)
     }
 
-    /// Runs the sagas here, unless a server does, until the tenant's place is made or taken back.
-    async fn carry_through(
+    /// Runs the sagas in this process, unless a server runs them, until the tenant is ready or its creation has failed.
+    async fn run_sagas_until_ready(
         &self,
         tenant: TenantId,
         slug: &str,
@@ -119,21 +119,22 @@ impl UserWriteSide {
         let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, repository, clock, settings);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(coordinator.run(shutdown.clone()));
-        let ended = self.until_made(tenant, slug).await;
+        let ended = self.wait_until_ready(tenant, slug).await;
         shutdown.cancel();
-        // It ends in any case; that it was cut off is no news.
+        // The task ends after the cancellation; its result does not matter.
         let _ = running.await;
         let _ = bus.close().await;
         ended
     }
 
-    async fn until_made(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    /// Polls until the tenant is ready, or its creation has failed.
+    async fn wait_until_ready(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
+        let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
         loop {
             match self.status(tenant).await? {
                 TenantStatus::Deleted => return Ok(()),
                 TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
-                // Its place is opened a moment after it is said to be active.
+                // The saga opens the entry in the directory a moment after the log has the status.
                 TenantStatus::Active | TenantStatus::Suspended | TenantStatus::Deleting
                     if self.is_open(tenant).await? =>
                 {
@@ -157,10 +158,11 @@ impl UserWriteSide {
     }
 }
 
-/// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it. `sagas` gives those of the user service.
+/// Creates a tenant by the saga `provision_tenant`, which runs in this process unless a server runs it. `sagas` returns the sagas of the
+/// user service.
 ///
 /// # Errors
-/// When its short name is taken, something is wrong with it, or what it needs does not answer.
+/// When the short name is taken or invalid, or something that the saga needs does not answer.
 pub async fn provision(
     config: &Config,
     slug: &str,
@@ -169,17 +171,17 @@ pub async fn provision(
     sagas: impl FnOnce(&Bus) -> Result<Option<Sagas>, ProvisionError>,
 ) -> Result<Tenant, ProvisionError> {
     let directory = Directory::open(config);
-    // Said at once; the saga reserves it, and has the last word.
+    // An early check for a better error. The saga reserves the short name, which decides.
     directory.check_free(slug).await?;
     let users = UserWriteSide::open(config).await?;
     let tenant = directory.new_id(&SystemIds);
-    if let Err(error) = may_wrap(config, tenant).await {
+    if let Err(error) = check_master_key(config, tenant).await {
         users.store.close().await;
         return Err(error);
     }
     let made = async {
         users.execute(tenant, &RequestTenant { slug: slug.to_owned(), name: name.to_owned(), owner }).await?;
-        users.carry_through(tenant, slug, sagas).await
+        users.run_sagas_until_ready(tenant, slug, sagas).await
     };
     let made = made.await;
     users.store.close().await;
@@ -187,16 +189,17 @@ pub async fn provision(
     Ok(directory.find(slug).await?)
 }
 
-/// That the master key can wrap a tenant's keys now: else the tenant would be asked for, and nobody could say when it is made.
-async fn may_wrap(config: &Config, tenant: TenantId) -> Result<(), ProvisionError> {
+/// Checks that the master key can wrap a tenant's keys now. Otherwise the tenant would be requested and remain unfinished for an unknown
+/// time.
+async fn check_master_key(config: &Config, tenant: TenantId) -> Result<(), ProvisionError> {
     let master = config.master_key().ok_or(WriteSideError::MasterKey)?;
     let context = Context { tenant, purpose: "provision", subject: "" };
     let key = DataKey::generate(&SystemRandom).map_err(ProvisionError::Keyless)?;
     master.wrap(context, &key).await.map(drop).map_err(ProvisionError::Keyless)
 }
 
-/// A copy of another tenant stands as that one did when its history was brought in: suspended, or to be deleted. From now on it stands by
-/// itself, and is active.
+/// Activates a copy of another tenant. After its history was imported, the copy has the other tenant's status, such as suspended or being
+/// deleted.
 ///
 /// # Errors
 /// As [`suspend`].
@@ -206,7 +209,7 @@ pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), Provisio
         if users.status(copy).await? == TenantStatus::Deleting {
             users.execute(copy, &RestoreTenant).await?;
         }
-        // As the first one was before it was to be deleted.
+        // A restored tenant is suspended again if it was before its deletion was requested.
         if users.status(copy).await? == TenantStatus::Suspended {
             users.execute(copy, &ResumeTenant).await?;
         }
@@ -217,63 +220,65 @@ pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), Provisio
     stood
 }
 
-/// Nobody of the tenant may do anything until it is resumed. False: so it was before this was asked, and nothing was changed.
+/// Suspends a tenant: all requests of its users and machines are refused until it is resumed. False if it was suspended already.
 ///
 /// # Errors
 /// When there is no such tenant, or the log can't be written.
 pub async fn suspend(config: &Config, tenant: &Tenant, reason: &str) -> Result<bool, ProvisionError> {
     let users = UserWriteSide::open(config).await?;
     let done =
-        users.turn(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }, TenantStatus::Suspended).await;
+        users.transition(tenant.tenant_id, &SuspendTenant { reason: reason.to_owned() }, TenantStatus::Suspended).await;
     users.store.close().await;
     done
 }
 
-/// The tenant can be used again. False: so it could before this was asked, and nothing was changed.
+/// Resumes a suspended tenant. False if it was active already.
 ///
 /// # Errors
 /// As [`suspend`].
 pub async fn resume(config: &Config, tenant: &Tenant) -> Result<bool, ProvisionError> {
     let users = UserWriteSide::open(config).await?;
-    let done = users.turn(tenant.tenant_id, &ResumeTenant, TenantStatus::Active).await;
+    let done = users.transition(tenant.tenant_id, &ResumeTenant, TenantStatus::Active).await;
     users.store.close().await;
     done
 }
 
-/// That a tenant is to be deleted.
+/// A requested deletion of a tenant.
 #[derive(Clone, Debug)]
 pub struct Deletion {
-    /// Which.
+    /// The tenant.
     pub tenant: Tenant,
-    /// When.
+    /// When the tenant will be deleted.
     pub due_at: DateTime<Utc>,
-    /// It was to be deleted before this was asked, and nothing was changed.
+    /// Whether the deletion had been requested before, and nothing was changed.
     pub before: bool,
 }
 
-/// The tenant is shut out at once, and deleted in so many days, by the saga `delete_tenant` of the server; until then it can be
-/// [restored](restore). Asked for again, its time and its reason stay as they were.
+/// Requests the deletion of a tenant. It is closed at once, and deleted after `grace_days` days by the saga `delete_tenant` of the server.
+/// Until then it can be [restored](restore). If the deletion was requested before, its time and reason do not change.
 ///
 /// # Errors
-/// When it is not here, is on its way to another cell, or there is an old copy of it in one; as [`suspend`].
+/// When the tenant is not in this cell, is being moved, or has an old copy in another cell; otherwise as [`suspend`].
 pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) -> Result<Deletion, ProvisionError> {
     let directory = Directory::open(config);
     let tenant = directory.find_here(slug).await?;
-    // Whoever moves it takes the same turn, so it is not on its way when its deletion is asked for, nor sets out afterwards.
-    let turn = directory.turn(tenant.tenant_id).await?;
-    let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
+    // A move takes the same lock, so no move is in progress or begins while the deletion is requested.
+    let lock = directory.lock_place(tenant.tenant_id).await?;
+    let _lock = lock.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     Placements::of(&directory).place(tenant.tenant_id).await?.delete().map_err(PlacementsError::from)?;
     let before = directory.is_being_deleted(tenant.tenant_id).await?;
     let users = UserWriteSide::open(config).await?;
-    // Before it is: were this killed in between, nobody moves a tenant away from its deletion. Asked for again, or restored, it is settled.
+    // Recorded in the directory before the command: if this process is killed in between, the tenant can't be moved away from its deletion.
+    // Requesting the deletion again, or restoring the tenant, makes both agree.
     let asked = async {
         directory.note_standing(tenant.tenant_id, TenantStanding::Deleting).await?;
         let asked = RequestTenantDeletion { reason: reason.to_owned(), grace_days };
         match users.execute(tenant.tenant_id, &asked).await {
             Ok(due_at) => Ok(due_at),
             Err(refused) => {
-                // As the log has it: what was not answered may have been done. Where that can't be told, it stays as noted.
-                if let Some(standing) = users.status(tenant.tenant_id).await.ok().and_then(undeleted) {
+                // Records the status of the log, because a command without an answer may have been executed. If the log can't be read, the
+                // directory keeps the status "deleting".
+                if let Some(standing) = users.status(tenant.tenant_id).await.ok().and_then(standing_if_kept) {
                     directory.note_standing(tenant.tenant_id, standing).await?;
                 }
                 Err(refused)
@@ -283,13 +288,13 @@ pub async fn delete(config: &Config, slug: &str, reason: &str, grace_days: u32) 
     let asked: Result<_, ProvisionError> = asked.await;
     users.store.close().await;
     let due_at = asked?;
-    // The saga that notes what was before may have come in between.
+    // Recorded again, because the saga that records earlier status changes may have overwritten it meanwhile.
     directory.note_standing(tenant.tenant_id, TenantStanding::Deleting).await?;
     Ok(Deletion { tenant, due_at, before })
 }
 
-/// How a tenant stands of which the log does not say that it is to be deleted.
-const fn undeleted(status: TenantStatus) -> Option<TenantStanding> {
+/// The directory's status for a tenant that is not being deleted by the log; `None` if it is, or never became active.
+const fn standing_if_kept(status: TenantStatus) -> Option<TenantStanding> {
     match status {
         TenantStatus::Requested | TenantStatus::Active => Some(TenantStanding::Active),
         TenantStatus::Suspended => Some(TenantStanding::Suspended),
@@ -297,27 +302,27 @@ const fn undeleted(status: TenantStatus) -> Option<TenantStanding> {
     }
 }
 
-/// That a tenant is not to be deleted any more.
+/// A restored tenant.
 #[derive(Clone, Debug)]
 pub struct Restored {
-    /// Which.
+    /// The tenant.
     pub tenant: Tenant,
-    /// It is suspended, as it was before.
+    /// Whether it is suspended, as before the deletion was requested.
     pub suspended: bool,
-    /// It was to be deleted; else nothing was changed.
+    /// Whether its deletion had been requested; otherwise nothing was changed.
     pub changed: bool,
 }
 
-/// The tenant is not deleted after all, and is what it was before.
+/// Cancels a requested deletion. The tenant gets the status that it had before.
 ///
 /// # Errors
-/// When it is deleted already; as [`suspend`].
+/// When it is deleted already; otherwise as [`suspend`].
 pub async fn restore(config: &Config, slug: &str) -> Result<Restored, ProvisionError> {
     let directory = Directory::open(config);
     let tenant = directory.find_here(slug).await?;
-    // So that how it stands is noted in the order in which it came about.
-    let turn = directory.turn(tenant.tenant_id).await?;
-    let _turn = turn.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
+    // The lock keeps the order of status changes in the directory the same as in the log.
+    let lock = directory.lock_place(tenant.tenant_id).await?;
+    let _lock = lock.ok_or_else(|| ProvisionError::Busy(tenant.slug.clone()))?;
     let users = UserWriteSide::open(config).await?;
     let restored = async {
         let before = users.status(tenant.tenant_id).await?;

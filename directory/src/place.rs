@@ -1,96 +1,96 @@
-//! Where a tenant lives, as what happened to it says: the domain of the map of cells, without any I/O.
+//! The aggregate of a tenant's place (the cell in which it lives): events, state and rules, without I/O.
 
 use serde::{Deserialize, Serialize};
 
-/// Something that happened to a tenant's place.
+/// An event of a tenant's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Placed {
-    /// Its history is being copied to a cell.
+    /// A move has begun: the history is being copied to another cell.
     MoveBegun {
-        /// From where.
+        /// The old cell.
         from: String,
-        /// To where.
+        /// The new cell.
         to: String,
     },
-    /// It stays where it is after all; what was copied is left in the other cell.
+    /// The move was cancelled. The copied data remains in the other cell.
     MoveUndone,
-    /// It lives in the other cell: from here on there is no way back but another move.
+    /// The cutover: the tenant lives in the new cell. It can only go back by another move.
     Moved,
-    /// It is whole there, and writes there.
+    /// The move is complete: all services of the new cell accept writes.
     MoveEnded,
-    /// What could be deleted of the old copy is.
+    /// The old copy was deleted, as far as possible.
     OldCopyPurged,
-    /// It was open for a moment, and is not made after all. Final.
+    /// The tenant was open for a moment, but its creation failed. Final.
     Released {
-        /// The short name that it had, which is free since.
+        /// Its former short name, which is free since then.
         slug: String,
     },
-    /// It is no more. Final.
+    /// The tenant was deleted. Final.
     Deleted {
-        /// The short name that it had, which is free since.
+        /// Its former short name, which is free since then.
         slug: String,
-        /// What its history was in each service.
+        /// Its history in each service.
         services: Vec<DeletedHistory>,
     },
 }
 
-/// What a deleted tenant's history was in a service: what was signed of it, exported or backed up can be held against this.
+/// A summary of a deleted tenant's history in a service. Signed heads, exports and backups can be compared with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedHistory {
-    /// Whose.
+    /// The service.
     pub service: String,
-    /// How many events it had.
+    /// The number of events.
     pub events: u64,
-    /// Root of the tenant's tree over these; hexadecimal.
+    /// The root of the tenant's Merkle tree over these, in hexadecimal digits.
     pub root: String,
 }
 
-/// A move that is under way.
+/// A move in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moving {
-    /// From where.
+    /// The old cell.
     pub from: String,
-    /// To where.
+    /// The new cell.
     pub to: String,
-    /// Whether the tenant lives in the new cell already, and only has to be let in there.
+    /// Whether the cutover has happened, so that only the new cell has to be opened.
     pub moved: bool,
 }
 
-/// Where a tenant lives.
+/// The state of a tenant's place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// How many things happened.
+    /// The number of events.
     pub version: u32,
-    /// The move that is under way.
+    /// The move in progress.
     pub moving: Option<Moving>,
-    /// The cell that has a copy in which the tenant does not live: from before its last move, or of one that was taken back.
+    /// The cell with a copy that the tenant does not use: that of before its last move, or that of a cancelled move.
     pub old_copy: Option<String>,
-    /// Whether it is no more.
+    /// Whether the tenant is deleted.
     pub deleted: bool,
 }
 
-/// A wish that can't be fulfilled.
+/// The reason why a change of a tenant's place is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlacingError {
-    /// It lives there.
+    /// The tenant lives in that cell already.
     #[error("the tenant lives in the cell {0} already")]
     There(String),
-    /// It is on its way to another cell.
+    /// The tenant is being moved to another cell.
     #[error("the tenant is on its way to the cell {0}; go on with `--to {0}`, or take that back with `--undo`")]
     OnItsWay(String),
-    /// It is not on its way.
+    /// The tenant is not being moved.
     #[error("the tenant is not being moved")]
     NotMoving,
-    /// It lives in the new cell already.
+    /// The cutover has happened.
     #[error("the tenant lives in the cell {0} already; go on with `--to {0}`, then move it back")]
     TooLate(String),
-    /// There would be two old copies.
+    /// There is an old copy in another cell, and only one old copy is recorded.
     #[error(
         "there is an old copy of the tenant in the cell {0}; purge it first: `inopsio tenant move <tenant> --purge`"
     )]
     OldCopy(String),
-    /// It is no more.
+    /// The tenant is deleted.
     #[error("the tenant is deleted")]
     Deleted,
     /// There is no old copy.
@@ -99,7 +99,7 @@ pub enum PlacingError {
 }
 
 impl Place {
-    /// What is so after something happened.
+    /// Applies an event to the state.
     pub fn apply(&mut self, event: &Placed) {
         self.version += 1;
         match event {
@@ -118,10 +118,11 @@ impl Place {
         }
     }
 
-    /// Begins a move, or goes on with the one to the same cell: then nothing happens. `lives`: the cell in which the tenant is.
+    /// The event that begins a move; `None` if a move to the same cell is in progress, which then continues. `lives` is the cell in which
+    /// the tenant lives.
     ///
     /// # Errors
-    /// When it is there, or on its way elsewhere, or a third cell still has an old copy.
+    /// When the tenant lives there already, is being moved elsewhere, is deleted, or a third cell still has an old copy.
     pub fn begin(&self, lives: &str, to: &str) -> Result<Option<Placed>, PlacingError> {
         match &self.moving {
             _ if self.deleted => Err(PlacingError::Deleted),
@@ -135,10 +136,10 @@ impl Place {
         }
     }
 
-    /// Takes a move back.
+    /// The event that cancels a move.
     ///
     /// # Errors
-    /// When there is none, or it is too late.
+    /// When there is no move, or the cutover has happened.
     pub fn undo(&self) -> Result<Placed, PlacingError> {
         match &self.moving {
             None => Err(PlacingError::NotMoving),
@@ -147,10 +148,10 @@ impl Place {
         }
     }
 
-    /// Whether the tenant may be deleted: it is nowhere but where it lives.
+    /// Checks that the tenant may be deleted: its data is only in the cell in which it lives.
     ///
     /// # Errors
-    /// When it is on its way, or another cell has an old copy: nobody else would think of that later.
+    /// When it is being moved, or another cell has an old copy, which would never be deleted.
     pub fn delete(&self) -> Result<(), PlacingError> {
         match (&self.moving, &self.old_copy) {
             (Some(moving), _) => Err(PlacingError::OnItsWay(moving.to.clone())),
@@ -159,10 +160,10 @@ impl Place {
         }
     }
 
-    /// Purges the old copy.
+    /// The cell of the old copy, and the event that records that it was purged.
     ///
     /// # Errors
-    /// When there is none, or the tenant is on its way.
+    /// When there is no old copy, or the tenant is being moved.
     pub fn purge(&self) -> Result<(&str, Placed), PlacingError> {
         if let Some(moving) = &self.moving {
             return Err(PlacingError::OnItsWay(moving.to.clone()));
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(ended.begin("b", "b"), Err(PlacingError::There("b".to_owned())));
         let back = Placed::MoveBegun { from: "b".to_owned(), to: "a".to_owned() };
         assert_eq!(ended.begin("b", "a"), Ok(Some(back)));
-        // One old copy is kept in mind, so there is one.
+        // Only one old copy is recorded, so there may be only one.
         assert_eq!(ended.begin("b", "c"), Err(PlacingError::OldCopy("a".to_owned())));
         let purged = given(&[begun(), Placed::Moved, Placed::MoveEnded, Placed::OldCopyPurged]);
         assert!(purged.begin("b", "c").is_ok());

@@ -1,4 +1,4 @@
-//! The placements in the directory of tenants: what happened to each tenant's place, in order, and in which cell it lives by that.
+//! The placements: the store of the events of tenants' places in the directory, in order, and of the cell in which each tenant lives.
 
 use chrono::{DateTime, Utc};
 use eventstore::LockKey;
@@ -10,19 +10,19 @@ use uuid::Uuid;
 use crate::place::{DeletedHistory, Place, Placed, PlacingError};
 use crate::tenants::{Directory, DirectoryError};
 
-/// A place that can't be changed.
+/// The reason why a place can't be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlacementsError {
-    /// The directory.
+    /// An error of the directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The wish.
+    /// The change is refused by the place's rules.
     #[error(transparent)]
     Placing(#[from] PlacingError),
-    /// Somebody else changed it.
+    /// A version conflict: another process changed the place meanwhile.
     #[error("the tenant's place was changed by somebody else meanwhile; look at it again")]
     Meanwhile,
-    /// What stands in the directory is of another program.
+    /// The directory has an event that this version of the program does not know.
     #[error("the directory has an event about a tenant's place that this program does not know: {0}")]
     Unknown(String),
 }
@@ -33,50 +33,50 @@ impl From<sqlx::Error> for PlacementsError {
     }
 }
 
-/// Over the directory's table of placements. Cheap to clone.
+/// The directory's table of placements. Cheap to clone.
 #[derive(Clone)]
 pub struct Placements(PgPool);
 
-/// A placement that changes where requests go.
+/// A change of a placement that affects the routing of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlacementChange {
-    /// A tenant came to live in a cell.
+    /// A tenant lives in another cell now.
     Arrived {
-        /// Which.
+        /// The tenant.
         tenant: Uuid,
-        /// In which cell.
+        /// The cell.
         cell: String,
     },
-    /// A tenant is no more.
+    /// A tenant was deleted or released.
     Gone {
-        /// Which.
+        /// The tenant.
         tenant: Uuid,
-        /// The short name that it had, which may be another's by now.
+        /// Its former short name, which another tenant may have by now.
         slug: String,
     },
 }
 
-/// A tenant that is no more.
+/// A deleted tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeletedTenant {
     /// Its id.
     pub tenant_id: Uuid,
-    /// The short name that it had.
+    /// Its former short name.
     pub slug: String,
-    /// When what it had was destroyed.
+    /// When its data was destroyed.
     pub deleted_at: DateTime<Utc>,
-    /// What its history was in each service.
+    /// Its history in each service.
     pub services: Vec<DeletedHistory>,
 }
 
 impl Placements {
-    /// That of the directory.
+    /// The placements of a directory.
     pub fn of(directory: &Directory) -> Self {
         Self(directory.pool().clone())
     }
 
-    /// The cell in which a tenant lives, by id or short name, and its id; none: there is no such tenant. The inner none: no cell was
-    /// ever noted for it.
+    /// The id of a tenant, given by id or short name, and the cell in which it lives. `None` if there is no such tenant; the inner `None`
+    /// if no cell was ever recorded for it.
     pub async fn find(&self, tenant: &str) -> Result<Option<(Uuid, Option<String>)>, sqlx::Error> {
         let row = sqlx::query(
             "SELECT tenant_id, cell FROM tenants WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
@@ -88,7 +88,7 @@ impl Placements {
         row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
-    /// What is so of a tenant's place.
+    /// The state of a tenant's place.
     pub async fn place(&self, tenant: TenantId) -> Result<Place, PlacementsError> {
         let rows = sqlx::query("SELECT event FROM placements WHERE tenant_id = $1 ORDER BY sequence")
             .bind(tenant.uuid())
@@ -103,10 +103,10 @@ impl Placements {
         Ok(place)
     }
 
-    /// Notes what happened, if nothing else did meanwhile, and where the tenant lives by it. Gives what is so then.
+    /// Appends an event to a tenant's place, if its version is still that of `place`, and updates the tenant's cell. Returns the new state.
     ///
     /// # Errors
-    /// [`PlacementsError::Meanwhile`].
+    /// [`PlacementsError::Meanwhile`] on a version conflict.
     pub async fn note(
         &self,
         tenant: TenantId,
@@ -128,17 +128,17 @@ impl Placements {
                 .bind(tenant.uuid())
                 .execute(&mut *transaction)
                 .await?;
-            give_domains_back(&mut transaction, tenant).await?;
+            delete_domains(&mut transaction, tenant).await?;
         }
         transaction.commit().await?;
         Ok(place)
     }
 
-    /// Gives back what a tenant had that is not made after all. Of one that was open already that is noted: fronts may know its name, which
-    /// can be another's from now on. Nothing happens when there is none, and to one that is suspended or to be deleted.
+    /// Removes a tenant that is not created after all, and frees its short name. If it was open already, an event is recorded, because
+    /// front processes may have cached its name. Does nothing if there is no such tenant, or if it is suspended or being deleted.
     ///
     /// # Errors
-    /// [`PlacementsError::Meanwhile`].
+    /// [`PlacementsError::Meanwhile`] on a version conflict.
     pub async fn release(&self, tenant: TenantId, clock: &dyn Clock) -> Result<(), PlacementsError> {
         let place = self.place(tenant).await?;
         let mut transaction = self.begin().await?;
@@ -152,13 +152,14 @@ impl Placements {
             && status == "active"
         {
             append(&mut transaction, tenant, place, &Placed::Released { slug }, clock).await?;
-            give_domains_back(&mut transaction, tenant).await?;
+            delete_domains(&mut transaction, tenant).await?;
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// A transaction in which something is noted: one after the other, so that who follows the positions misses none.
+    /// Begins a transaction that appends events. Only one can run at a time, so that positions are visible in order and followers miss
+    /// none.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let mut transaction = self.0.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -168,9 +169,9 @@ impl Placements {
         Ok(transaction)
     }
 
-    /// The tenants that were deleted, the first one first.
+    /// The deleted tenants, in the order of deletion.
     pub async fn deleted(&self) -> Result<Vec<DeletedTenant>, PlacementsError> {
-        // Deletions are few, and whoever asks is a person: no index.
+        // No index, because deletions are few and this is only used interactively.
         let rows = sqlx::query(
             "SELECT tenant_id, event, recorded_at FROM placements WHERE event->>'event' = 'deleted' ORDER BY position",
         )
@@ -192,12 +193,12 @@ impl Placements {
         Ok(gone)
     }
 
-    /// How many things happened to places so far.
+    /// The position of the last event of all places.
     pub async fn head(&self) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM placements").fetch_one(&self.0).await
     }
 
-    /// Who came to live where, or is no more, after so many things had happened; and how many they are now.
+    /// The changes after a position, and the position of the last event.
     pub async fn changes(&self, after: i64) -> Result<(Vec<PlacementChange>, i64), sqlx::Error> {
         let rows = sqlx::query(
             "SELECT position, tenant_id, cell, CASE WHEN event->>'event' IN ('deleted', 'released') THEN event->>'slug' END
@@ -221,7 +222,7 @@ impl Placements {
     }
 }
 
-/// Appends an event to a tenant's; what is so then.
+/// Appends an event to a tenant's place, and returns the new state.
 async fn append(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -248,8 +249,9 @@ async fn append(
     if noted.rows_affected() == 1 { Ok(place) } else { Err(PlacementsError::Meanwhile) }
 }
 
-/// Nobody could release the domains any more of who is no more. Ends are few, and so are verified domains: no index.
-async fn give_domains_back(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+/// Deletes the verified domains of a tenant that is deleted or released, since nobody could release them later. There is no index, because
+/// this is rare and there are few verified domains.
+async fn delete_domains(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM domains WHERE tenant_id = $1").bind(tenant.uuid()).execute(connection).await?;
     Ok(())
 }

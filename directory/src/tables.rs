@@ -1,4 +1,4 @@
-//! The directory's database: its role and its tables, and who may do what with them.
+//! Creating the directory's database, its role, its tables and their grants.
 
 use std::str::FromStr;
 
@@ -12,13 +12,14 @@ use crate::tenants::{DirectoryError, ROLE};
 
 const TABLES: &str = include_str!("tables.sql");
 
-/// Makes the directory's database, role and tables where they are missing. Safe to run again. True: there was no table yet.
+/// Creates the directory's database, role and tables if they are missing. It can be run repeatedly. Returns whether the tables were
+/// missing.
 pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
-    // Another cell's, which makes it.
+    // The directory belongs to another cell, which migrates it.
     if !config.directory.url.is_empty() {
         return Ok(false);
     }
-    // The password of the role stands in a statement.
+    // A statement contains the password of the role, so statements must not be logged.
     let admin = admin_options(config)?.disable_statement_logging();
     let name = &config.postgres.directory;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
@@ -31,7 +32,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
         server.close().await?;
         return Ok(true);
     }
-    // Two programs that start together make the role and the database once.
+    // The lock serializes programs that start at the same time.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
     if !dry_run {
         make_role(&mut server, config.postgres.password.reveal()).await?;
@@ -60,6 +61,7 @@ async fn exists(server: &mut PgConnection, database: &str) -> Result<bool, sqlx:
         .await
 }
 
+/// Creates the role of the directory, or updates its attributes and password.
 async fn make_role(server: &mut PgConnection, password: &str) -> Result<(), sqlx::Error> {
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
         .bind(ROLE)
@@ -71,7 +73,7 @@ async fn make_role(server: &mut PgConnection, password: &str) -> Result<(), sqlx
     set_password(server, ROLE, password).await
 }
 
-/// How to connect as the administrator of this configuration.
+/// The connection options of the administrator (`postgres.admin_url`).
 pub fn admin_options(config: &Config) -> Result<PgConnectOptions, DirectoryError> {
     let url = config.postgres.admin_url.reveal();
     if url.is_empty() {

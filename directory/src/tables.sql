@@ -1,6 +1,6 @@
--- The tables of the directory, as {{role}} uses them. All of it may run again.
+-- The tables of the directory, which {{role}} uses. All statements can be run repeatedly.
 
--- "… already exists, skipping" is what this is for, not news.
+-- Suppresses the notices "… already exists, skipping".
 SET client_min_messages = warning;
 
 CREATE TABLE IF NOT EXISTS tenants (
@@ -13,9 +13,9 @@ ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status text NOT NULL DEFAULT 'activ
 ALTER TABLE tenants DROP CONSTRAINT IF EXISTS tenants_status_check;
 ALTER TABLE tenants ADD CONSTRAINT tenants_status_check
     CHECK (status IN ('reserved', 'active', 'suspended', 'deleting'));
--- In which cell it lives; null: there was only one.
+-- The cell in which the tenant lives; null if there was only one.
 ALTER TABLE tenants ADD COLUMN IF NOT EXISTS cell text;
--- What happened to tenants' places, in order; `cell`: where it lives from then on, if that changed.
+-- The events of tenants' places, in order; `cell` is the tenant's new cell, if the event changes it.
 CREATE TABLE IF NOT EXISTS placements (
     position    bigint PRIMARY KEY,
     tenant_id   uuid NOT NULL,
@@ -26,8 +26,7 @@ CREATE TABLE IF NOT EXISTS placements (
     UNIQUE (tenant_id, sequence)
 );
 GRANT SELECT, INSERT ON placements TO {{role}};
--- Domains that tenants have shown to be their own; claim_id: what the record of the claim says. One tenant each in all of the
--- installation.
+-- The verified domains of tenants; `claim_id` is the claim in the DNS record. A domain belongs to only one tenant of the installation.
 CREATE TABLE IF NOT EXISTS domains (
     domain      text PRIMARY KEY,
     tenant_id   uuid NOT NULL,

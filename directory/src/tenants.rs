@@ -1,4 +1,4 @@
-//! The table of tenants: which there are, under which names, and which domains they have shown to be their own.
+//! The table of tenants with their names and status, and the table of their verified domains.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,24 +18,24 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
-    /// In which cell tenants are made.
+    /// The cell in which new tenants are created.
     cell: Option<String>,
 }
 
-/// A tenant, as the directory has it.
+/// A tenant in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tenant {
-    /// Its id, in every key.
+    /// Its id, which is part of every key.
     pub tenant_id: TenantId,
     /// Its short name, unique: `demo`.
     pub slug: String,
-    /// Its name, for people.
+    /// Its display name.
     pub name: String,
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A tenant, and how it stands.
+/// A tenant with its status and cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
     /// Which.
@@ -43,30 +43,30 @@ pub struct Listed {
     pub tenant: Tenant,
     /// `active`, `suspended` or `deleting`.
     pub status: String,
-    /// In which cell it lives, where there are several.
+    /// The cell in which it lives, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
-    /// To which cell it is on its way, while a move of it has begun and not ended.
+    /// The cell to which it is being moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moving_to: Option<String>,
 }
 
-/// A directory that can't be used, or a tenant that can't be created.
+/// The reason why the directory can't be used, or a tenant can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// A slug that is not one.
+    /// The slug is invalid.
     #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
     Slug(String),
-    /// A tenant of another cell.
+    /// The tenant lives in another cell.
     #[error("the tenant lives in the cell {0}")]
     Elsewhere(String),
-    /// A name that is empty or too long.
+    /// The name is empty, too long, or has control characters.
     #[error("a tenant's name has 1 to 200 characters and no control characters")]
     Name,
     /// The slug is taken.
     #[error("the tenant {0} exists already")]
     Exists(String),
-    /// Tenants of a backup can't have their places.
+    /// A tenant of a backup conflicts with another one in the directory.
     #[error(
         "the directory has the tenant {slug} ({tenant_id}) already, and the backup has another one under that name or id"
     )]
@@ -87,7 +87,7 @@ pub enum DirectoryError {
     Storage(sqlx::Error),
 }
 
-/// What Postgres said, or that it said nothing.
+/// The message of an error of Postgres, with advice when it gives no connection.
 fn by_postgres(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::PoolTimedOut => {
@@ -97,22 +97,22 @@ fn by_postgres(error: &sqlx::Error) -> String {
     }
 }
 
-// By hand, so that what Postgres said is part of the text, and not said a second time as its source.
+// Not derived by `#[from]`, because the message contains the error of Postgres, which must not be reported again as its source.
 impl From<sqlx::Error> for DirectoryError {
     fn from(error: sqlx::Error) -> Self {
         Self::Storage(error)
     }
 }
 
-/// The role that reads and writes it.
+/// The role that reads and writes the directory.
 pub(crate) const ROLE: &str = "inopsio_directory";
 
-/// How a tenant stands, once its place is open.
+/// Updates the status of a tenant, unless it is reserved.
 const NOTE_STANDING: &str =
     "UPDATE tenants SET status = CASE status WHEN 'reserved' THEN status ELSE $2 END WHERE tenant_id = $1";
 
 impl Directory {
-    /// The directory of this configuration; connects when first used.
+    /// The directory of this configuration. It connects when first used.
     pub fn open(config: &Config) -> Self {
         let postgres = &config.postgres;
         let options = PgConnectOptions::new_without_pgpass()
@@ -127,23 +127,27 @@ impl Directory {
             Some(socket) => options.socket(socket),
             None => options,
         };
-        // One that several cells share; the URL was checked when it was read.
+        // The URL of a directory that several cells share. It was checked when the configuration was read.
         let shared = config.directory.url.reveal();
         let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
-        // An unreachable server is soon said to be one.
+        // A short timeout, to report an unreachable server soon.
         let pool = PgPoolOptions::new().max_connections(2).min_connections(0).acquire_timeout(Duration::from_secs(3));
         Self { pool: pool.connect_lazy_with(options), cell: config.directory.cell.clone() }
     }
 
-    /// That nobody else changes where a tenant is, or whether it is, meanwhile: held as long as the connection is. None: somebody does.
-    pub(crate) async fn turn(&self, tenant: TenantId) -> Result<Option<PoolConnection<Postgres>>, DirectoryError> {
+    /// Locks a tenant's place, so that no other process moves or deletes the tenant. The lock is held as long as the returned connection.
+    /// `None` if another process holds it.
+    pub(crate) async fn lock_place(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Option<PoolConnection<Postgres>>, DirectoryError> {
         let mut connection = self.pool.acquire().await?;
         let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
             .bind(LockClass::PlaceOfTenant.number())
             .bind(tenant.to_string())
             .fetch_one(&mut *connection)
             .await?;
-        // Not back into the pool: closed, it gives the lock back.
+        // The connection is closed when dropped, which releases the lock, instead of being returned to the pool.
         connection.close_on_drop();
         Ok(ours.then_some(connection))
     }
@@ -152,7 +156,8 @@ impl Directory {
         &self.pool
     }
 
-    /// Adds a tenant without making its place: for tests, and what is made of a backup. (`provision` makes one.)
+    /// Adds a tenant to the directory only: for tests, and for tenants that are created from a backup. (`provision` creates a complete
+    /// one.)
     pub async fn create(
         &self,
         slug: &str,
@@ -179,16 +184,16 @@ impl Directory {
         row.as_ref().map_or_else(|| Err(DirectoryError::Exists(slug.to_owned())), |row| Ok(tenant(row)?))
     }
 
-    /// The id of a tenant that is to be.
+    /// An id for a new tenant.
     #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
     pub fn new_id(&self, ids: &dyn IdSource) -> TenantId {
         TenantId::vouched(ids.next())
     }
 
-    /// Reserves a slug for a tenant whose place is being made. Reserved again by the same tenant it stays.
+    /// Reserves a slug for a tenant that is being created. Reserving it again for the same tenant changes nothing.
     ///
     /// # Errors
-    /// [`DirectoryError::Exists`] when another has it.
+    /// [`DirectoryError::Exists`] when another tenant has it.
     pub async fn reserve(
         &self,
         tenant: TenantId,
@@ -215,7 +220,7 @@ impl Directory {
         if holder == Some(tenant.uuid()) { Ok(()) } else { Err(DirectoryError::Exists(slug.to_owned())) }
     }
 
-    /// From now on a reserved slug leads to its tenant.
+    /// Activates a reserved tenant, so that it can be found by its slug.
     pub async fn open_place(&self, tenant: TenantId) -> Result<(), DirectoryError> {
         sqlx::query("UPDATE tenants SET status = 'active' WHERE tenant_id = $1 AND status = 'reserved'")
             .bind(tenant.uuid())
@@ -224,7 +229,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes how a tenant stands. False: its place is not open yet, and nothing was noted.
+    /// Records the status of a tenant. False if the tenant is still reserved; nothing is recorded then.
     pub async fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> Result<bool, DirectoryError> {
         let reserved: Option<bool> = sqlx::query_scalar(&format!("{NOTE_STANDING} RETURNING status = 'reserved'"))
             .bind(tenant.uuid())
@@ -234,16 +239,16 @@ impl Directory {
         Ok(reserved != Some(true))
     }
 
-    /// Whether a tenant is to be deleted.
+    /// Whether the deletion of a tenant was requested.
     pub async fn is_being_deleted(&self, tenant: TenantId) -> Result<bool, DirectoryError> {
         let asked = "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1 AND status = 'deleting')";
         Ok(sqlx::query_scalar(asked).bind(tenant.uuid()).fetch_one(&self.pool).await?)
     }
 
-    /// The tenants that are suspended, or are to be deleted: nobody of them may do anything.
+    /// The tenants that are suspended or being deleted. All their requests are refused.
     #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
     pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
-        // Few tenants are, and this is asked once a process: no index.
+        // No index, because this is queried once per process.
         let ids: Vec<Uuid> =
             sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')")
                 .fetch_all(&self.pool)
@@ -256,10 +261,10 @@ impl Directory {
         Ok(tenant(&self.row(slug_or_id).await?)?)
     }
 
-    /// The same, of those who live in this cell, where there are several.
+    /// Like [`find`](Self::find), but the tenant has to live in this cell, if there are several.
     ///
     /// # Errors
-    /// As for [`find`](Self::find); [`DirectoryError::Elsewhere`].
+    /// As [`find`](Self::find); [`DirectoryError::Elsewhere`] if it lives in another cell.
     pub async fn find_here(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
         let row = self.row(slug_or_id).await?;
         let lives: Option<String> = row.try_get("cell")?;
@@ -281,7 +286,7 @@ impl Directory {
         row.ok_or_else(|| DirectoryError::Unknown(slug_or_id.to_owned()))
     }
 
-    /// Checks a slug that somebody wants.
+    /// Checks that a slug is valid and free.
     ///
     /// # Errors
     /// [`DirectoryError::Slug`] and [`DirectoryError::Exists`].
@@ -294,11 +299,11 @@ impl Directory {
         }
     }
 
-    /// Puts tenants back where they were, and notes how they stood; those that are there already stay, and of those who live in another
-    /// cell this one's backup knows no better than the directory how they stand.
+    /// Restores tenants of a backup with their status. Existing tenants are kept; their status is updated unless they live in another cell,
+    /// because then the directory knows it better than this cell's backup.
     ///
     /// # Errors
-    /// [`DirectoryError::Differs`] when another tenant has the name or the id of one of them; then none is put back.
+    /// [`DirectoryError::Differs`] when another tenant has the slug or the id of one of them; then none is restored.
     pub async fn restore(&self, tenants: &[(Tenant, TenantStanding)]) -> Result<(), DirectoryError> {
         let mut transaction = self.pool.begin().await?;
         for (tenant, standing) in tenants {
@@ -334,8 +339,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes that a tenant has shown, by what its record says, that a domain is its own. False: another tenant has, whose record is
-    /// among those that are `shown`.
+    /// Records that a tenant has verified a domain, where `proof` is the claim in its DNS record. False if another tenant holds the domain
+    /// and its claim is among those found in DNS (`shown`).
     pub async fn hold(
         &self,
         domain: &str,
@@ -360,7 +365,7 @@ impl Directory {
         Ok(held.is_some())
     }
 
-    /// Notes that a tenant does not have a domain any more, which it has by one of these records.
+    /// Removes a domain of a tenant, if it was verified by one of these claims.
     pub async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
         sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = ANY ($3)")
             .bind(domain)
@@ -371,7 +376,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether a tenant has a domain.
+    /// Whether a tenant holds a domain.
     pub async fn holds(&self, domain: &str, tenant: TenantId) -> Result<bool, DirectoryError> {
         let holds = sqlx::query_scalar("SELECT EXISTS (SELECT FROM domains WHERE domain = $1 AND tenant_id = $2)")
             .bind(domain)
@@ -386,7 +391,7 @@ impl Directory {
         Ok(self.listed().await?.into_iter().map(|listed| listed.tenant).collect())
     }
 
-    /// The same, each with how it stands.
+    /// All tenants with their status and cell, by slug.
     pub async fn listed(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
             "SELECT t.tenant_id, t.slug, t.name, t.created_at, t.status, t.cell,

@@ -1,4 +1,4 @@
-//! A service's write side, for as long as an operator's command takes.
+//! Opening a service's write side (log and executor) for an operator's command.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use eventstore::EventStore;
 use executor::{Executor, Settings};
 use kernel::{Service, SystemClock, SystemIds};
 
-/// How much of the log an operator's command keeps in memory, in bytes.
+/// The size of the aggregate cache of an operator's command, in bytes.
 const CACHE: u64 = 1 << 20;
 
-/// A log that can't be written.
+/// The reason why a write side can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteSideError {
     /// `postgres.claim_key` is missing.
@@ -22,17 +22,17 @@ pub enum WriteSideError {
          transit:transit/inopsio"
     )]
     MasterKey,
-    /// It can't be opened.
+    /// The log can't be opened.
     #[error("the service {service}: {error}")]
     Log {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What is wrong.
+        /// The error.
         error: eventstore::Error,
     },
 }
 
-/// Opens the log of a service that seals who people are, to carry out a few commands and close it again.
+/// Opens the log of a service that encrypts personal data, to execute a few commands. The caller closes the store.
 ///
 /// # Errors
 /// Without the master key or the claim key; when the log can't be opened.

@@ -1,4 +1,4 @@
-//! The connection.
+//! The connection to nats-server, its settings, and the change to another server of the cluster.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -12,33 +12,33 @@ use async_nats::jetstream::context::ContextBuilder;
 
 use crate::Error;
 
-/// Where the bus is and how to get in.
+/// The addresses and credentials of the bus.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// For example `nats://127.0.0.1:4222`; several servers of one cluster with commas between.
+    /// The server, for example `nats://127.0.0.1:4222`; several servers of one cluster are separated by commas.
     pub url: String,
-    /// How to get in.
+    /// The credentials.
     pub credentials: Credentials,
-    /// What the server shows as this connection's name.
+    /// The name of this connection, which the server shows in its monitoring.
     pub name: String,
-    /// How long one request, publish or confirmation may take.
+    /// The timeout of one request, publish or confirmation.
     pub timeout: Duration,
-    /// Whether [`Bus::connect`] returns although the server does not answer yet; it then connects in the background.
+    /// Whether [`Bus::connect`] returns even if no server answers yet. It then connects in the background.
     pub connect_later: bool,
 }
 
 impl Settings {
-    /// Settings with a time limit of 5 seconds that insist on a connection at the start.
+    /// Settings with a timeout of 5 seconds, for which [`Bus::connect`] fails if no server answers.
     pub fn new(url: impl Into<String>, credentials: Credentials, name: impl Into<String>) -> Self {
         Self { url: url.into(), credentials, name: name.into(), timeout: Duration::from_secs(5), connect_later: false }
     }
 
-    /// Each server by itself.
+    /// The URLs of the servers.
     fn servers(&self) -> Vec<&str> {
         self.url.split(',').map(str::trim).filter(|url| !url.is_empty()).collect()
     }
 
-    /// The servers, without what a URL says of how to get in.
+    /// The URLs of the servers without credentials, for messages.
     fn shown(&self) -> String {
         let plain = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, server))) => format!("{scheme}://{server}"),
@@ -49,17 +49,17 @@ impl Settings {
     }
 }
 
-/// How to get in. Never shown.
+/// Credentials. `Debug` does not show them.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// The server asks nothing, or the URL says it.
+    /// None are needed, or they are in the URL.
     #[default]
     None,
     /// User and password.
     Password {
         /// The user's name.
         user: String,
-        /// Their password.
+        /// The user's password.
         password: String,
     },
     /// A token.
@@ -79,31 +79,31 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A connection to the bus that mends itself. Cheap to clone.
+/// A connection to the bus, which reconnects by itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: Context,
     pub(crate) timeout: Duration,
-    /// The servers that it left by itself; none: there is no other to go to.
-    left: Option<Arc<Mutex<Left>>>,
+    /// The servers that the connection has left on purpose; `None` when there is only one server.
+    left: Option<Arc<Mutex<LeftServers>>>,
 }
 
-/// A connection stays at a server for so long at least, before it leaves it by itself.
+/// After leaving a server on purpose, the connection stays at the next one for at least this long.
 const STAY: Duration = Duration::from_secs(3);
 
-/// So long it does not come back to a server that it left, unless it has left them all.
+/// For this long the connection avoids a server that it left, unless it has left all of them.
 const AVOID: Duration = Duration::from_mins(1);
 
-/// So often it tries to come to a server that it did not leave: the library takes any, also the one that was left.
-const TRIES: usize = 24;
+/// The most reconnects until the connection is at a server that was not left. The client library picks any server, also one that was left.
+const MAX_RECONNECTS: usize = 24;
 
-/// Servers that were left, by their ids, and when; the last one last.
+/// The ids of the servers that were left on purpose, and when, in that order.
 #[derive(Debug, Default)]
-struct Left(Vec<(String, Instant)>);
+struct LeftServers(Vec<(String, Instant)>);
 
-impl Left {
-    /// Leaves a server, unless another one was left a moment ago.
+impl LeftServers {
+    /// Records that a server is left. False, and nothing is recorded, when another one was left less than [`STAY`] ago.
     fn leave(&mut self, server: &str, now: Instant) -> bool {
         if self.0.last().is_some_and(|(_, left)| now.duration_since(*left) < STAY) {
             return false;
@@ -113,12 +113,13 @@ impl Left {
         true
     }
 
+    /// Whether the server was left and is still avoided.
     fn has(&self, server: &str) -> bool {
         self.0.iter().any(|(left, _)| left == server)
     }
 
-    /// All were left: the one that was left first may be well again.
-    fn forgive(&mut self) {
+    /// Stops avoiding the server that was left first, unless it is the only one. For when all servers were left: that one may work again.
+    fn forget_oldest(&mut self) {
         if self.0.len() > 1 {
             self.0.remove(0);
         }
@@ -126,9 +127,9 @@ impl Left {
 }
 
 impl Bus {
-    /// Connects. Later losses of the connection are mended in the background, for as long as it takes.
+    /// Connects. If the connection is lost later, it reconnects in the background without a time limit.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
-        // The library looks for one of none for ever, and lets nobody else have its thread.
+        // With an empty list of servers the client library would loop for ever and block its thread.
         if settings.servers().is_empty() {
             return Err(Error::Settings(format!("{:?} names no nats-server", settings.url)));
         }
@@ -146,9 +147,9 @@ impl Bus {
             .name(&settings.name)
             .request_timeout(Some(settings.timeout))
             .connection_timeout(settings.timeout)
-            // A server that hangs, or is cut off, is left after three of these.
+            // The client disconnects from a server that hangs or is cut off after three unanswered pings.
             .ping_interval(Duration::from_secs(2))
-            // A dead server is found again fast, a dead network not stormed.
+            // Short delays at first, for a server that restarts; at most 1 s, so as not to flood a network that is down.
             .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1_000)));
         if settings.connect_later {
             options = options.retry_on_initial_connect();
@@ -163,13 +164,14 @@ impl Bus {
         Ok(Self { client, jetstream, timeout: settings.timeout, left })
     }
 
-    /// Whether the connection stands at this moment.
+    /// Whether the connection is established at this moment.
     pub fn connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// Leaves the server for another one of the cluster, if there are several: this one may be cut off from the others, and still
-    /// take what it can't keep. For who was not answered though the connection stands. Returns when it stands elsewhere.
+    /// Moves the connection to another server of the cluster, if there are several. Call it when requests are not answered although the
+    /// connection is established: the server may be cut off from the others, and accept messages that it can't store. Returns when the
+    /// connection is at another server, or after the timeout of the settings.
     pub async fn move_on(&self) {
         let Some(left) = &self.left else { return };
         let left = || left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,15 +179,15 @@ impl Bus {
             return;
         }
         tracing::info!("the bus does not answer; the connection goes to another of its servers");
-        // Nobody waits longer than for an answer: where no other server can be reached it is of no use.
+        // Limited by the timeout of a request, since it is useless when no other server can be reached.
         let moving = tokio::time::timeout(self.timeout, async {
-            for attempt in 1..=TRIES {
+            for attempt in 1..=MAX_RECONNECTS {
                 self.reconnect().await;
                 if !left().has(&self.server_id()) {
                     return;
                 }
-                if attempt % (TRIES / 2) == 0 {
-                    left().forgive();
+                if attempt % (MAX_RECONNECTS / 2) == 0 {
+                    left().forget_oldest();
                 }
             }
         });
@@ -194,12 +196,12 @@ impl Bus {
         }
     }
 
-    /// The id of the server at which the connection stands, or stood last; empty before the first one.
+    /// The id of the server of the current connection, or of the last one; empty before the first connection.
     pub fn server_id(&self) -> String {
         self.client.server_info().server_id
     }
 
-    /// Returns when there is a new connection, to whichever server.
+    /// Reconnects to any server, and returns when there is a new connection.
     async fn reconnect(&self) {
         let statistics = self.client.statistics();
         let connects = || statistics.connects.load(Ordering::Relaxed);
@@ -213,14 +215,14 @@ impl Bus {
         }
     }
 
-    /// Asks JetStream whether it is there; how long the answer took.
+    /// Sends a request to JetStream and returns how long the answer took.
     pub async fn ping(&self) -> Result<Duration, Error> {
         let start = Instant::now();
         self.jetstream.query_account().await.map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(start.elapsed())
     }
 
-    /// Sends what is still waiting to be sent and ends the connection, for all clones.
+    /// Sends all queued messages and closes the connection, also for all clones.
     pub async fn close(&self) -> Result<(), Error> {
         self.client.drain().await.map_err(|error| Error::Unavailable(error.to_string()))
     }
@@ -251,14 +253,14 @@ mod tests {
 
     #[test]
     fn a_server_that_was_left_is_avoided_for_a_while_and_the_first_one_comes_again_when_all_were() {
-        let (mut left, begin) = (Left::default(), Instant::now());
+        let (mut left, begin) = (LeftServers::default(), Instant::now());
         assert!(left.leave("a", begin) && left.has("a") && !left.has("b"));
         assert!(!left.leave("b", begin + STAY / 2), "it stays for a while");
         assert!(!left.has("b"));
         assert!(left.leave("b", begin + STAY) && left.has("a") && left.has("b"));
-        left.forgive();
+        left.forget_oldest();
         assert!(!left.has("a") && left.has("b"));
-        left.forgive();
+        left.forget_oldest();
         assert!(left.has("b"), "not back to the one that was left a moment ago");
         assert!(left.leave("c", begin + STAY + AVOID) && left.has("c") && !left.has("b"));
     }

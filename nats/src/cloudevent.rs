@@ -1,11 +1,11 @@
-//! An event as a message: CloudEvents 1.0 in binary mode, attributes as headers, the payload as stored as the body.
+//! The message format of events: CloudEvents 1.0 in binary mode. Attributes are headers, and the body is the payload as stored.
 //!
-//! What CloudEvents has no name for are extension attributes (lower-case letters and digits only, as its specification
-//! wants): `tenant`, `aggregatetype`, `sequence`, `typeversion`, `recordedtime`. The metadata go along as stored, in a header of
-//! our own; the trace context in them stands in `traceparent` too, where tracing tools look. The position is not in the
-//! message: it is the message's sequence in the stream.
+//! Attributes that CloudEvents does not define are extension attributes (lower-case letters and digits only, as its specification
+//! demands): `tenant`, `aggregatetype`, `sequence`, `typeversion`, `recordedtime`. The metadata is sent as stored, in a header of our own.
+//! Its trace context is also in the header `traceparent`, where tracing tools look. The position is not in the message: it is the message's
+//! sequence in the stream.
 //!
-//! Outside the bus, where there are no headers to rely on, an event travels as one JSON document ([`structured`]).
+//! Outside the bus, where headers may not be available, an event is sent as one JSON document ([`structured`]).
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ static CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 static METADATA: HeaderName = HeaderName::from_static("inopsio-metadata");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The headers that carry everything of an event but its position and payload. An error says what no header can hold.
+/// The headers with everything of an event except its position and payload. An error says which value no header can contain.
 pub fn encode(service: Service, event: &RecordedEvent) -> Result<HeaderMap, String> {
     let metadata = std::str::from_utf8(&event.metadata).map_err(|error| format!("its metadata: {error}"))?;
     let mut headers = HeaderMap::new();
@@ -58,7 +58,7 @@ pub fn encode(service: Service, event: &RecordedEvent) -> Result<HeaderMap, Stri
     Ok(headers)
 }
 
-/// The event that a message at a sequence of the service's stream carries. An error says which header is missing or wrong.
+/// The event of a message of the service's stream; `position` is the message's sequence. An error says which header is missing or invalid.
 pub fn decode(
     service: Service,
     position: Position,
@@ -91,7 +91,7 @@ pub fn decode(
 
 /// An event as a CloudEvent in structured mode: one line of JSON with the payload as stored under `data`. Beside the attributes
 /// of the binary mode it has `position` (in its service's log), `actor`, `correlationid` and `causationid`. Numbers that may
-/// need more than 32 bits are strings, as the specification wants. An error says what is no JSON in what is stored.
+/// need more than 32 bits are strings, as the specification demands. An error says whether payload or metadata is not valid JSON.
 pub fn structured(service: Service, event: &RecordedEvent) -> Result<Vec<u8>, String> {
     let data: &RawValue = serde_json::from_slice(&event.payload).map_err(|error| format!("its payload: {error}"))?;
     let who: Who<'_> = serde_json::from_slice(&event.metadata).map_err(|error| format!("its metadata: {error}"))?;
@@ -113,7 +113,7 @@ pub fn structured(service: Service, event: &RecordedEvent) -> Result<Vec<u8>, St
         data,
     };
     let mut json = serde_json::to_vec(&document).map_err(|error| error.to_string())?;
-    // Between tokens only: within strings JSON escapes them.
+    // Line breaks occur only between tokens: within strings JSON escapes them.
     json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     Ok(json)
 }
@@ -138,7 +138,7 @@ struct Structured<'a> {
     data: &'a RawValue,
 }
 
-/// Of the metadata, what is of use to others.
+/// The parts of the metadata that are useful outside.
 #[derive(Serialize, Deserialize)]
 struct Who<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,8 @@ struct Who<'a> {
     causation_id: Option<Uuid>,
 }
 
-/// The stream is filled from the log alone, on the condition of the sequence before; so what it says is the log's word.
+/// The tenant of an event. It can be trusted as in the log: the stream is filled only from the log, each message on the condition of the
+/// previous sequence.
 #[expect(clippy::disallowed_methods, reason = "the tenant of an event of the log, as its relay published it")]
 const fn tenant(id: Uuid) -> TenantId {
     TenantId::vouched(id)
@@ -159,10 +160,10 @@ fn parse<T: FromStr<Err: std::fmt::Display>>(name: &HeaderName, text: &str) -> R
     text.parse().map_err(|error| format!("{name} is {text:?}: {error}"))
 }
 
-/// RFC 3339 in UTC with microseconds, which is all that the log keeps.
+/// RFC 3339 in UTC with microseconds, which is the precision of the log.
 fn time(time: DateTime<Utc>) -> Result<String, String> {
     let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    // Years beyond four digits have no RFC 3339 form.
+    // RFC 3339 has no form for years with more than four digits.
     if text.len() == "2026-01-01T00:00:00.000000Z".len() { Ok(text) } else { Err(format!("the time {text}")) }
 }
 
@@ -170,13 +171,13 @@ fn parse_time(name: &HeaderName, text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text).map(Into::into).map_err(|error| format!("{name} is {text:?}: {error}"))
 }
 
-/// As the CloudEvents bindings have it for headers: percent-encoded are spaces, quotes, percent signs and all that is not
-/// printable ASCII.
+/// Percent-encodes spaces, quotes, percent signs and all characters that are not printable ASCII, as the CloudEvents bindings demand for
+/// headers.
 fn escape(text: &str) -> String {
     escape_where(text, |byte| matches!(byte, b'"' | b'%') || !byte.is_ascii_graphic())
 }
 
-/// As [`escape`], but quotes stay: JSON is full of them, and the metadata header is no attribute of CloudEvents.
+/// Like [`escape`], but leaves quotes, since JSON has many and the metadata header is not an attribute of CloudEvents.
 fn escape_json(text: &str) -> String {
     escape_where(text, |byte| byte == b'%' || !byte.is_ascii_graphic())
 }
@@ -218,8 +219,8 @@ fn unescape(name: &HeaderName, text: &str) -> Result<String, String> {
     String::from_utf8(out).map_err(|error| format!("{name}: {error}"))
 }
 
-/// The W3C trace context in metadata, found without decoding them: this runs for every event. A context is 55 characters of
-/// which none can be escaped in JSON.
+/// The W3C trace context in metadata. It is found without decoding the JSON, because this runs for every event. A context has 55
+/// characters, none of which JSON escapes.
 fn traceparent(metadata: &str) -> Option<&str> {
     const KEY: &str = r#""traceparent":""#;
     let start = metadata.find(KEY)? + KEY.len();
@@ -273,7 +274,7 @@ mod tests {
             let headers = encode(CRM, &event).unwrap();
             let decoded = decode(CRM, event.position, Some(&headers), event.payload.clone()).unwrap();
             prop_assert_eq!(&decoded, &event);
-            // A reader trims what stands around a value; nothing of ours may be lost by that, nor look like a new line.
+            // Readers trim white space around a value, and a line break would end the header, so values must have neither.
             for (_, values) in headers.iter() {
                 let value = values[0].as_str();
                 prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic()));

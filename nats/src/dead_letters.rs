@@ -1,5 +1,5 @@
-//! The stream of dead letters, of all services: a message for each that was parked, and for each change of one. The tables of the
-//! services are the truth; this is for alerts and tools.
+//! The stream of dead letters of all services: one message for each dead letter that is parked, and one for each change of its state. The
+//! services' tables are the source of truth; the stream serves alerts and tools.
 
 use std::time::Duration;
 
@@ -18,27 +18,28 @@ use crate::{Bus, Error, subject};
 pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
 
 /// How long a message is kept.
-const KEPT: Duration = Duration::from_hours(30 * 24);
-/// How long the server knows what it has, by id, so that a message that is sent again is there once.
-const KNOWN: Duration = Duration::from_mins(10);
+const MAX_AGE: Duration = Duration::from_hours(30 * 24);
+/// How long the server remembers message ids, so that a message that is sent again within this time is stored once.
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(10);
 
-/// A dead letter that was parked, or is not any more. It quotes neither the event nor an error: they may name a person.
+/// A message about a dead letter that was parked, or is no longer parked. It contains neither the payload of the event nor an error, since
+/// both may contain personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetterNews {
     /// The message's id.
     #[serde(skip)]
     pub message: Uuid,
-    /// Whose it is.
+    /// The tenant of the event.
     #[serde(skip)]
     pub tenant: TenantId,
-    /// When it changed.
+    /// When the state changed.
     #[serde(skip)]
     pub at: DateTime<Utc>,
-    /// The letter's id: consumer and position.
+    /// The dead letter's id: consumer and position.
     pub id: String,
-    /// Who could not take it: kind and name.
+    /// The consumer that could not process the event: kind and name.
     pub consumer: String,
-    /// Where the event stands in the log.
+    /// The event's position in the log.
     pub position: u64,
     /// The aggregate's type.
     pub aggregate_type: String,
@@ -48,12 +49,12 @@ pub struct DeadLetterNews {
     pub event_type: String,
     /// `parked`, `applied` or `discarded`.
     pub state: String,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: u32,
 }
 
 impl Bus {
-    /// Makes the stream `DEAD_LETTERS` if it is missing.
+    /// Creates the stream `DEAD_LETTERS` if it is missing.
     pub async fn ensure_dead_letters(&self, replicas: usize) -> Result<(), Error> {
         let config = Config {
             name: DEAD_LETTERS.to_owned(),
@@ -63,8 +64,8 @@ impl Bus {
             discard: DiscardPolicy::Old,
             storage: StorageType::File,
             num_replicas: replicas,
-            max_age: KEPT,
-            duplicate_window: KNOWN,
+            max_age: MAX_AGE,
+            duplicate_window: DUPLICATE_WINDOW,
             allow_direct: true,
             ..Config::default()
         };
@@ -72,7 +73,8 @@ impl Bus {
         made.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
     }
 
-    /// Tells of a dead letter; when this returns it is stored, once, however often it is sent within ten minutes.
+    /// Publishes a message about a dead letter and waits until it is stored. If it is sent again within ten minutes, it is stored only
+    /// once.
     pub async fn publish_dead_letter(&self, service: Service, news: &DeadLetterNews) -> Result<(), Error> {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, news.message.to_string());

@@ -1,30 +1,30 @@
-//! What can go wrong on the bus.
+//! Errors of the bus.
 
 use kernel::{Position, Service};
 
-/// A failure of the bus. Nothing of it is about a single event but [`Unreadable`](Self::Unreadable).
+/// A failure of the bus. Only [`Unreadable`](Self::Unreadable) is about a single event.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings can't be used: an unreadable URL, a token file that is none.
+    /// The settings are invalid, for example the URL or the text of a `.creds` file.
     #[error("the bus is not configured well: {0}")]
     Settings(String),
     /// The server does not answer, or refused the connection. Try again later.
     #[error("the bus does not answer: {0}")]
     Unavailable(String),
-    /// The server answered, with a refusal that trying again will not change.
+    /// The server refused; trying again will not help.
     #[error("the bus refused: {0}")]
     Refused(String),
-    /// The stream begins after the wanted position: what is missing must come from the log.
+    /// The stream begins after the wanted position: read the missing events from the log.
     #[error("the stream of {service} begins at {first}, after {wanted}: read the log up to there")]
     Gap {
-        /// Whose stream.
+        /// The service of the stream.
         service: Service,
-        /// The position that was to come.
+        /// The position that the reader wants next.
         wanted: Position,
-        /// The first that the stream has.
+        /// The first position in the stream.
         first: Position,
     },
-    /// A message of the stream is not an event as we publish them: somebody else wrote into the stream.
+    /// A message of the stream is not an event in our format: another program wrote into the stream.
     #[error("the message at {position} can't be read: {reason}")]
     Unreadable {
         /// Its sequence in the stream.
@@ -34,21 +34,21 @@ pub enum Error {
     },
 }
 
-/// Why publishing stopped. `reached` is the last position whose storing the server confirmed; whether those after it are
-/// stored is not known, so read the stream's state and go on from there.
+/// The reason why publishing stopped. `reached` is the last position that the server confirmed as stored. Later ones may be stored too, so
+/// read the stream's state and continue from there.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The stream's last message is another one: a second publisher, or a stream that lost its tail.
+    /// The stream's last sequence is not the expected one: there is a second publisher, or the stream has lost its last messages.
     #[error("the stream does not end with {expected} as it should")]
     WrongLastSequence {
         /// The last position that was confirmed.
         reached: Position,
-        /// What the stream should have ended with before the run of events that was refused.
+        /// The expected last position of the stream, before the run of events that was refused.
         expected: Position,
-        /// What it ends with; `None` when the server does not say.
+        /// The actual last position; `None` when the server does not report it.
         actual: Option<Position>,
     },
-    /// The server stored the event at another sequence than its position: the stream is not the one that we filled.
+    /// The server stored the event at a sequence that is not its position: the stream was not filled from this log.
     #[error("the event at {position} was stored as {sequence}")]
     WrongSequence {
         /// The last position that was confirmed.
@@ -58,7 +58,7 @@ pub enum PublishError {
         /// Its sequence in the stream.
         sequence: u64,
     },
-    /// There is no such stream.
+    /// The stream does not exist.
     #[error("there is no stream to publish to")]
     NoStream {
         /// The last position that was confirmed.
@@ -69,11 +69,11 @@ pub enum PublishError {
     Timeout {
         /// The last position that was confirmed.
         reached: Position,
-        /// What was waited for.
+        /// The operation that timed out, or the error.
         reason: String,
     },
-    /// This event can't be published as it is, whenever it is tried: its names don't make a subject, it is too large, or it
-    /// does not follow on the one before it.
+    /// This event can't be published, however often it is tried: its names are not valid in a subject, it is too large, or its position
+    /// does not follow the previous one.
     #[error("the event at {position} can't be published: {reason}")]
     Unpublishable {
         /// The last position that was confirmed.
@@ -83,18 +83,18 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The server refused for another reason: storage full, a limit.
+    /// The server refused for another reason, for example full storage or a limit.
     #[error("the bus refused: {reason}")]
     Refused {
         /// The last position that was confirmed.
         reached: Position,
-        /// What the server said.
+        /// The server's message.
         reason: String,
     },
 }
 
 impl PublishError {
-    /// The last position whose storing was confirmed.
+    /// The last position that the server confirmed as stored.
     pub const fn reached(&self) -> Position {
         match self {
             Self::WrongLastSequence { reached, .. }
@@ -106,7 +106,7 @@ impl PublishError {
         }
     }
 
-    /// The same, with what was confirmed since.
+    /// The same error with another last confirmed position.
     pub(crate) fn at(mut self, confirmed: Position) -> Self {
         match &mut self {
             Self::WrongLastSequence { reached, .. }

@@ -10,42 +10,42 @@ use tokio::time::Instant;
 
 use crate::{Bus, Error, cloudevent, subject};
 
-/// Events handed over at once, at most: so many, or those that have so many bytes of payload and metadata. Readers keep some dozens of
-/// batches for who is slow.
+/// The most events in one batch of a feed, and the bytes of payload and metadata after which a batch ends. Readers keep some dozens of
+/// batches for a slow subscriber.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
-/// Events asked for in advance, so that the server never waits for us, and the most bytes of them. A message that is larger than that would
-/// never come; no event is, by far.
-const AHEAD: usize = 2_000;
-const AHEAD_BYTES: usize = 8 << 20;
-/// How often the server says that it is there although it has nothing; twice as long without a word, and we ask anew.
+/// How many messages, and how many bytes, are requested from the server in advance, so that it never waits for us. A message that is
+/// larger than this would never be delivered; events are far smaller.
+const PREFETCH: usize = 2_000;
+const PREFETCH_BYTES: usize = 8 << 20;
+/// The interval of heartbeats while the server has no messages. After twice this time without one, the consumer is created again.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long one request for events stands.
+/// How long one request for messages is valid.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// When the server forgets a reader that went away.
-const FORGOTTEN: Duration = Duration::from_secs(30);
-/// A stream that is not there yet is about to be made by the relay; after so many looks in vain (some seconds) nobody seems to
-/// make it.
-const LOOKS: u32 = 12;
-/// A consumer that lived for so long was of use, although it brought nothing: it is made again at once.
-const LIVED: Duration = HEARTBEAT.saturating_mul(2);
-/// So many in a row that were of no use are nothing to speak of: the stream was deleted, or its server went away.
-const USELESS: u32 = 2;
+/// After how long without a reader the server deletes the consumer.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
+/// The number of failed attempts (some seconds) after which a missing stream is logged. A new stream is created by the relay, so it may be
+/// missing for a moment.
+const QUIET_WHILE_MISSING: u32 = 12;
+/// A consumer that lasted at least this long does not count as failed, even if it delivered nothing. It is created again without a pause.
+const MIN_LIFETIME: Duration = HEARTBEAT.saturating_mul(2);
+/// The number of short-lived consumers in a row that are not logged. They are normal after the stream was deleted or its server stopped.
+const QUIET_SHORT_LIVED: u32 = 2;
 
 impl Bus {
-    /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500; large ones fewer at a time.
+    /// The events of a service from `start` (inclusive), in batches of those that are available: at most 500, fewer if they are large.
     ///
-    /// Positions are dense: none is skipped, repeated or out of order, through lost connections, restarts of the server, and
-    /// streams that were deleted and filled again; all that only takes time, and so does a stream that does not exist yet. It
-    /// ends after an error, which is [`Error::Gap`] (the stream begins after the wanted position) or [`Error::Unreadable`].
+    /// Positions have no gaps: none is skipped, repeated or out of order. Lost connections, restarts of the server, and a stream that is
+    /// missing, or was deleted and filled again, only cause delays. The feed ends after an error, which is [`Error::Gap`] (the stream
+    /// begins after the wanted position) or [`Error::Unreadable`].
     pub fn feed(
         &self,
         service: Service,
         start: Position,
     ) -> impl Stream<Item = Result<Vec<RecordedEvent>, Error>> + Send + use<> {
-        // Position 0 is before the first event; reading "from 0" is reading from the first.
+        // Position 0 is before the first event, so a feed from 0 begins at 1.
         let next = Position(start.0.max(1));
-        let feed = Feed { bus: self.clone(), service, next, messages: None, made: Instant::now(), failures: 0 };
+        let feed = Feed { bus: self.clone(), service, next, messages: None, created: Instant::now(), failures: 0 };
         stream::unfold(Some(feed), |feed| async {
             let mut feed = feed?;
             match feed.batch().await {
@@ -56,7 +56,7 @@ impl Bus {
     }
 }
 
-/// Events that are handed over at once.
+/// A batch that is being filled.
 #[derive(Default)]
 struct Batch {
     events: Vec<RecordedEvent>,
@@ -74,32 +74,37 @@ impl Batch {
     }
 }
 
+/// The state of a feed.
 struct Feed {
     bus: Bus,
     service: Service,
     /// The position that comes next.
     next: Position,
-    /// The consumer that delivers from there; none: it has to be made.
+    /// The messages of the current consumer; `None` when a consumer has to be created.
     messages: Option<pull::Stream>,
-    /// When the last one was made.
-    made: Instant,
-    /// Attempts in a row that failed.
+    /// When the current consumer was created.
+    created: Instant,
+    /// The number of failed attempts in a row.
     failures: u32,
 }
 
 impl Feed {
-    /// The next events, at least one. Waits for them, however long it takes.
+    /// The next events, at least one. Waits for them without a time limit.
     async fn batch(&mut self) -> Result<Vec<RecordedEvent>, Error> {
         loop {
             let mut messages = match self.messages.take() {
                 Some(messages) => messages,
                 None => match self.consume().await {
                     Ok(Some(messages)) => {
-                        self.made = Instant::now();
+                        self.created = Instant::now();
                         messages
                     }
                     Ok(None) => {
-                        self.pause(&Error::Unavailable("the stream does not exist yet".to_owned()), LOOKS).await;
+                        self.pause(
+                            &Error::Unavailable("the stream does not exist yet".to_owned()),
+                            QUIET_WHILE_MISSING,
+                        )
+                        .await;
                         continue;
                     }
                     Err(error @ Error::Gap { .. }) => return Err(error),
@@ -110,10 +115,10 @@ impl Feed {
                 },
             };
             let mut batch = Batch::default();
-            let mut intact = self.take(messages.next().await, &mut batch)?;
+            let mut intact = self.accept(messages.next().await, &mut batch)?;
             while intact && !batch.is_full() {
                 let Some(ready) = messages.next().now_or_never() else { break };
-                intact = self.take(ready, &mut batch)?;
+                intact = self.accept(ready, &mut batch)?;
             }
             if intact {
                 self.messages = Some(messages);
@@ -122,16 +127,16 @@ impl Feed {
                 self.failures = 0;
                 return Ok(batch.events);
             }
-            if !intact && self.made.elapsed() < LIVED {
-                self.pause(&Error::Unavailable("its consumers end at once".to_owned()), USELESS).await;
+            if !intact && self.created.elapsed() < MIN_LIFETIME {
+                self.pause(&Error::Unavailable("its consumers end at once".to_owned()), QUIET_SHORT_LIVED).await;
             } else if !intact {
                 self.failures = 0;
             }
         }
     }
 
-    /// Takes over a message. False: this consumer is of no use any more, go on with a new one.
-    fn take(
+    /// Adds the event of a message to the batch. False: the consumer is lost or has skipped a message, so create a new one.
+    fn accept(
         &mut self,
         message: Option<Result<jetstream::Message, pull::MessagesError>>,
         batch: &mut Batch,
@@ -146,11 +151,11 @@ impl Feed {
         };
         let Ok(position) = message.info().map(|info| Position(info.stream_sequence)) else { return Ok(true) };
         if position < self.next {
-            // A stream that is filled again delivers what we had; it is the same log.
+            // A stream that is filled again delivers events that we had. They are the same, because they come from the same log.
             return Ok(true);
         }
         if position > self.next {
-            // Lost on the way. The new consumer begins where we are, or finds that the stream does not reach back so far.
+            // Messages were lost. A new consumer begins at `next`, or reports a gap if the stream begins later.
             tracing::debug!(service = %self.service, expected = %self.next, got = %position, "the feed lost messages");
             return Ok(false);
         }
@@ -161,14 +166,14 @@ impl Feed {
                 batch.push(event);
                 Ok(true)
             }
-            // What came before it is whole; it shows itself again when it is the first.
+            // First return the events before it. The message is delivered again, and is then the first of its batch.
             Err(_) if !batch.events.is_empty() => Ok(false),
             Err(reason) => Err(Error::Unreadable { position, reason }),
         }
     }
 
-    /// A consumer that delivers from the next position on; none while there is no stream. The server keeps nothing of it on
-    /// disk.
+    /// Creates a consumer that delivers from the next position on. `None` when there is no stream. The server keeps the consumer in memory
+    /// only.
     async fn consume(&self) -> Result<Option<pull::Stream>, Error> {
         let Some(state) = self.bus.stream_state(self.service).await? else { return Ok(None) };
         let first = Position(state.first);
@@ -178,7 +183,7 @@ impl Feed {
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next.0 },
             ack_policy: AckPolicy::None,
-            inactive_threshold: FORGOTTEN,
+            inactive_threshold: INACTIVE_THRESHOLD,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
@@ -192,8 +197,8 @@ impl Feed {
             .map_err(|error| unavailable(&error))?;
         consumer
             .stream()
-            .max_messages_per_batch(AHEAD)
-            .max_bytes_per_batch(AHEAD_BYTES)
+            .max_messages_per_batch(PREFETCH)
+            .max_bytes_per_batch(PREFETCH_BYTES)
             .heartbeat(HEARTBEAT)
             .expires(EXPIRES)
             .messages()
@@ -202,9 +207,9 @@ impl Feed {
             .map_err(|error| unavailable(&error))
     }
 
-    /// Rests after a failure; `quiet`: how many are nothing to speak of.
+    /// Pauses after a failure, with backoff. The failure after `quiet` ones in a row is logged.
     async fn pause(&mut self, error: &Error, quiet: u32) {
-        // Once is enough to know; a bus that is away for an hour shows in `/ready`, not in an hour of log lines.
+        // Logged once only: a long outage of the bus is visible in `/ready` and should not fill the log.
         if self.failures == quiet {
             tracing::warn!(service = %self.service, position = %self.next, %error, "the feed waits for the bus");
         }

@@ -1,4 +1,4 @@
-//! Publishing events in the log's order.
+//! Publishing events in the log's order, with `Nats-Expected-Last-Sequence` and pipelined confirmations.
 
 use std::collections::VecDeque;
 
@@ -13,16 +13,16 @@ use tokio::time::timeout;
 
 use crate::{Bus, PublishError, cloudevent, subject};
 
-/// So many events share one confirmation.
+/// The number of events in a run. Only the last event of a run is confirmed.
 const RUN: usize = 256;
 
-/// So many confirmations may be waited for, so that the server is busy over the round trip.
+/// The most runs that wait for a confirmation, so that the server is busy during the round trip.
 const RUNS_IN_FLIGHT: usize = 4;
 
-/// The longest header block of an event that is not its metadata, well rounded up.
-const HEADERS: usize = 4 << 10;
+/// An upper bound for the headers of an event without its metadata, in bytes.
+const MAX_HEADER_BYTES: usize = 4 << 10;
 
-/// An event as it is sent.
+/// The message of an event.
 struct Message {
     position: Position,
     subject: String,
@@ -31,14 +31,14 @@ struct Message {
 }
 
 impl Bus {
-    /// Publishes events that follow on `after`, in the log's order, many in flight; returns the last position stored, which is
+    /// Publishes the events that follow `after`, in the log's order, with many in flight. Returns the last stored position, which is
     /// `after` when there are no events.
     ///
-    /// Each event is published on the condition that the one before it is the stream's last message. So whatever happens on
-    /// the way (a second publisher, a lost message, a stream that was deleted), the stream stays a copy of a beginning of the
-    /// log, and nothing that follows on a message that was not stored is stored either. That is why only the last of a run
-    /// needs a confirmation: if it is stored at its own position, so are all before it. At the first refusal this stops;
-    /// `reached` then says what was confirmed, and the stream may have a little more.
+    /// Each event is published on the condition that the one before it is the stream's last message. So whatever happens (a second
+    /// publisher, a lost message, a deleted stream), the stream remains a prefix of the log: after a message that was not stored, no later
+    /// one is stored either. Therefore only the last event of a run needs a confirmation: if it is stored at its own position, so are all
+    /// before it. This stops at the first refusal. The error's `reached` is the last confirmed position; the stream may have a few more
+    /// events.
     pub async fn publish<'e, E>(&self, service: Service, events: E, after: Position) -> Result<Position, PublishError>
     where
         E: IntoIterator<Item = &'e RecordedEvent>,
@@ -65,7 +65,7 @@ impl Bus {
             if run.is_empty() {
                 break;
             }
-            // Confirmations come in order, so the oldest is the one to wait for.
+            // Confirmations come in order, so this waits for the oldest.
             if waiting.len() >= RUNS_IN_FLIGHT
                 && let Some((position, ack)) = waiting.pop_front()
             {
@@ -76,14 +76,14 @@ impl Bus {
                 Err(reason) => stop = Some(PublishError::Timeout { reached, reason }),
             }
         }
-        // What is in flight may have been stored yet; the caller wants to know how far.
+        // Runs in flight may be stored, so wait for their confirmations to find the last stored position.
         while let Some((position, ack)) = waiting.pop_front() {
             reached = confirmed(position, ack, reached).await?;
         }
         stop.map_or(Ok(reached), |error| Err(error.at(reached)))
     }
 
-    /// Sends a run of messages, at least one; the confirmation of the last.
+    /// Sends a run of at least one message. Returns the last one's position and the future of its confirmation.
     async fn send(&self, mut run: Vec<Message>) -> Result<(Position, PublishAckFuture), String> {
         let last = run.pop().ok_or("nothing was to be sent")?;
         let sending = async {
@@ -99,7 +99,7 @@ impl Bus {
     }
 }
 
-/// An event as a message on the condition that it follows on `after`. An error says why it can't be one.
+/// The message of an event, with the condition that the stream's last sequence is `after`. An error says why the event can't be published.
 fn message(service: Service, event: &RecordedEvent, after: Position, limit: usize) -> Result<Message, String> {
     if event.position != after.next() {
         return Err(format!("it does not follow on {after}"));
@@ -107,15 +107,15 @@ fn message(service: Service, event: &RecordedEvent, after: Position, limit: usiz
     let subject = subject::event(service, event)?;
     let mut headers = cloudevent::encode(service, event)?;
     headers.insert(NATS_EXPECTED_LAST_SEQUENCE, after.to_string());
-    // Metadata are at most three times as long when they are escaped. Before the first connection there is no limit yet.
-    let most = event.payload.len() + 3 * event.metadata.len() + HEADERS;
+    // Escaping makes metadata at most three times as long. The limit is 0 before the first connection.
+    let most = event.payload.len() + 3 * event.metadata.len() + MAX_HEADER_BYTES;
     if limit > 0 && most > limit {
         return Err(format!("with its headers it may take {most} bytes; the bus takes {limit}"));
     }
     Ok(Message { position: event.position, subject, headers, payload: event.payload.clone() })
 }
 
-/// Waits for a confirmation; the position it confirms. `reached` is what the run before it ended with.
+/// Waits for the confirmation of a run and returns its last position. `reached` is the last position of the run before.
 async fn confirmed(position: Position, ack: PublishAckFuture, reached: Position) -> Result<Position, PublishError> {
     let error = match ack.await {
         Ok(ack) if ack.sequence == position.0 => return Ok(position),
@@ -131,7 +131,7 @@ async fn confirmed(position: Position, ack: PublishAckFuture, reached: Position)
             PublishError::Timeout { reached, reason: error.to_string() }
         }
         _ => match std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>()) {
-            // How a clustered server says it.
+            // A clustered server answers with this error code.
             Some(cause) if cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
                 PublishError::WrongLastSequence { reached, expected: reached, actual: None }
             }

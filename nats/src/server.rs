@@ -1,11 +1,11 @@
-//! Configuration files of nats-server: the private one of `inopsio dev` and of tests, and the hub of a deployment.
+//! Configuration files of nats-server: for the private server of `inopsio dev` and of tests, and for the hub of a deployment.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The largest message that the server takes: the largest event (256 KiB) with its headers, and room.
+/// The largest message that the server accepts, in bytes: room for the largest event (256 KiB) with its headers, and more.
 pub const MAX_PAYLOAD: usize = 1024 * 1024;
 
 /// A nats-server with JetStream and one user.
@@ -13,27 +13,27 @@ pub const MAX_PAYLOAD: usize = 1024 * 1024;
 pub struct Server {
     /// Its name, unique in a cluster.
     pub name: String,
-    /// Where it listens for clients.
+    /// The address for clients.
     pub listen: SocketAddr,
-    /// Where it shows `/healthz` and `/varz`; `None`: nowhere.
+    /// The address of its HTTP endpoints `/healthz` and `/varz`; `None`: no endpoints.
     pub monitor: Option<SocketAddr>,
-    /// Where JetStream keeps its files.
+    /// The folder of JetStream's files.
     pub store_dir: PathBuf,
-    /// The user.
+    /// The user's name.
     pub user: String,
-    /// Their password, or its bcrypt hash.
+    /// The user's password, or its bcrypt hash.
     pub password: String,
-    /// How often files are synced to disk. The log in Postgres is the truth and refills what a power cut took, so there is no
-    /// need to sync at each message, which costs 30 times as much.
+    /// How often files are synced to disk. After a power cut the stream is refilled from the log in Postgres, so there is no need to sync
+    /// after each message, which costs 30 times as much.
     pub sync_interval: Duration,
-    /// Where it writes its process id; `None`: nowhere.
+    /// The file for its process id; `None`: no file.
     pub pid_file: Option<PathBuf>,
-    /// Where it logs; `None`: to standard error.
+    /// The log file; `None`: standard error.
     pub log_file: Option<PathBuf>,
 }
 
 impl Server {
-    /// A server of this machine alone, with JetStream's files in `store_dir`.
+    /// A server without a cluster, with JetStream's files in `store_dir`.
     pub fn local(listen: SocketAddr, store_dir: PathBuf, user: impl Into<String>, password: impl Into<String>) -> Self {
         Self {
             name: "inopsio".to_owned(),
@@ -48,7 +48,7 @@ impl Server {
         }
     }
 
-    /// The text of its configuration file. It holds the password: keep the file to its owner.
+    /// The text of its configuration file. It contains the password, so only the file's owner should be able to read it.
     pub fn render(&self) -> String {
         let mut text = String::from("# Written by inopsio; changes are lost at the next start.\n");
         let mut line = |key: &str, value: &str| {
@@ -61,7 +61,7 @@ impl Server {
             line("http", &quote(&monitor.to_string()));
         }
         line("max_payload", &MAX_PAYLOAD.to_string());
-        // A reader that is slow for a moment is not thrown out: our feeds ask for a bounded number of messages.
+        // Enough that the server does not disconnect a reader that is slow for a moment: our feeds request a bounded number of messages.
         line("max_pending", "64MB");
         line("write_deadline", &quote("10s"));
         if let Some(file) = &self.pid_file {
@@ -79,7 +79,7 @@ impl Server {
     }
 }
 
-/// A string of the configuration language. Within double quotes, `\` escapes and `$` is no variable.
+/// Quotes a string for the configuration language. Within double quotes `\` escapes, and `$` does not begin a variable.
 fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

@@ -1,4 +1,4 @@
-//! A service's stream: created with the number at which it is to begin, inspected, deleted.
+//! Creating, inspecting and deleting a service's stream.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind};
@@ -8,16 +8,16 @@ use tokio::time::timeout;
 
 use crate::{Bus, Error, cloudevent, subject};
 
-/// In a cluster that has lost the stream's leader nobody answers, and whoever becomes the new one does not answer what was
-/// asked before: so it is asked again this often.
-const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// The timeout of one request about a stream, after which it is sent again. While a cluster elects a new leader of the stream, requests are
+/// not answered, and the new leader does not answer earlier ones.
+const REQUEST_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How a service's stream is made.
+/// The settings with which a service's stream is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
-    /// Copies in a cluster: 1, 3 or 5.
+    /// The number of replicas in a cluster: 1, 3 or 5.
     pub replicas: usize,
-    /// The sequence of its first message, when it is created: the position from which it is filled. At least 1.
+    /// The sequence of the first message of a new stream: the position from which it is filled. At least 1.
     pub first_seq: u64,
 }
 
@@ -27,12 +27,12 @@ impl Default for StreamSettings {
     }
 }
 
-/// What a stream holds. Sequences are positions.
+/// The first and last sequence of a stream. Sequences are positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamState {
-    /// The first sequence that it has; `last + 1` when it is empty.
+    /// The first sequence in the stream; `last + 1` when it is empty.
     pub first: u64,
-    /// The last sequence that it has or had; the next message must be the one after it.
+    /// The last sequence that the stream has, or had before messages were removed. The next message gets the sequence after it.
     pub last: u64,
 }
 
@@ -44,14 +44,14 @@ impl From<&Info> for StreamState {
     }
 }
 
-/// How many servers of a cluster keep a stream.
+/// The replicas of a stream in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamCopies {
-    /// How many shall.
+    /// The configured number of replicas.
     pub wanted: usize,
-    /// How many have all of it at this moment.
+    /// The number of replicas that are up to date at this moment.
     pub current: usize,
-    /// The name of the server that takes what is published; `None`: none does now, or there is no cluster.
+    /// The name of the server that leads the stream; `None` when there is no leader at this moment, or no cluster.
     pub leader: Option<String>,
 }
 
@@ -66,8 +66,7 @@ impl From<&Info> for StreamCopies {
 }
 
 impl Bus {
-    /// The stream of a service, created if it is missing; the number of copies is adjusted if it differs. An existing stream
-    /// keeps its first sequence.
+    /// Creates the stream of a service if it is missing. Adjusts the number of replicas of an existing stream, but not its first sequence.
     pub async fn ensure_stream(&self, service: Service, settings: StreamSettings) -> Result<StreamState, Error> {
         if let Some(mut info) = self.stream_info(service).await? {
             if info.config.num_replicas != settings.replicas {
@@ -85,14 +84,14 @@ impl Bus {
             storage: StorageType::File,
             num_replicas: settings.replicas,
             first_sequence: (settings.first_seq > 1).then_some(settings.first_seq),
-            // One message taken out would be a gap that no reader could tell from a loss.
+            // Readers could not tell a deleted message from a lost one.
             deny_delete: true,
             allow_direct: true,
             ..Config::default()
         };
         match self.jetstream.create_stream(config).await {
             Ok(stream) => Ok(StreamState::from(stream.cached_info())),
-            // Another process was faster, with another first sequence.
+            // Another process has just created it, with another first sequence.
             Err(error) if is_code(&error, ErrorCode::STREAM_NAME_EXIST) => self
                 .stream_state(service)
                 .await?
@@ -101,18 +100,18 @@ impl Bus {
         }
     }
 
-    /// What the stream of a service holds; `None` when there is none.
+    /// The first and last sequence of the stream of a service; `None` when there is no stream.
     pub async fn stream_state(&self, service: Service) -> Result<Option<StreamState>, Error> {
         Ok(self.stream_info(service).await?.as_ref().map(StreamState::from))
     }
 
-    /// How many servers keep the stream of a service; `None` when there is no stream.
+    /// The replicas of the stream of a service; `None` when there is no stream.
     pub async fn stream_copies(&self, service: Service) -> Result<Option<StreamCopies>, Error> {
         Ok(self.stream_info(service).await?.as_ref().map(StreamCopies::from))
     }
 
-    /// Deletes a service's stream, whose events stay in the log. For administrators and tests: the relay makes it anew.
-    /// Whether there was one.
+    /// Deletes a service's stream; its events stay in the log, and the relay creates the stream again. For administrators and tests.
+    /// Returns whether there was a stream.
     pub async fn delete_stream(&self, service: Service) -> Result<bool, Error> {
         match self.jetstream.delete_stream(subject::stream(service)).await {
             Ok(status) => Ok(status.success),
@@ -123,10 +122,10 @@ impl Bus {
         }
     }
 
-    /// The event that a service's stream has at a position; `None`: it has none there. The server that leads the stream answers
-    /// it: a feed would need a consumer, which the cluster may well place at a server that is cut off from the others.
+    /// The event at a position of a service's stream; `None` when there is no message. The server that leads the stream answers this. A
+    /// feed would need a consumer, which the cluster might place on a server that is cut off from the others.
     pub async fn event_at(&self, service: Service, position: Position) -> Result<Option<RecordedEvent>, Error> {
-        let answered = self.ask("it does not show what the stream has", || async {
+        let answered = self.request("it does not show what the stream has", || async {
             let stream = self.jetstream.get_stream_no_info(subject::stream(service)).await;
             let stream = stream.map_err(|error| from_get(&error))?;
             match stream.get_raw_message(position.0).await {
@@ -144,21 +143,22 @@ impl Bus {
             .map_err(|reason| Error::Unreadable { position, reason })
     }
 
-    /// Asks until there is an answer, for as long as one may take.
-    async fn ask<T, F: Future<Output = T>>(&self, silence: &str, question: impl Fn() -> F) -> Result<T, Error> {
-        let asking = async {
+    /// Repeats a request until it is answered, or until the timeout of the settings. `silence` is the error text in that case.
+    async fn request<T, F: Future<Output = T>>(&self, silence: &str, send: impl Fn() -> F) -> Result<T, Error> {
+        let requesting = async {
             loop {
-                if let Ok(answered) = timeout(ASK_AGAIN, question()).await {
+                if let Ok(answered) = timeout(REQUEST_RETRY, send()).await {
                     return answered;
                 }
             }
         };
-        timeout(self.timeout, asking).await.map_err(|_| Error::Unavailable(silence.to_owned()))
+        timeout(self.timeout, requesting).await.map_err(|_| Error::Unavailable(silence.to_owned()))
     }
 
+    /// The configuration and state of the stream of a service; `None` when there is no stream.
     async fn stream_info(&self, service: Service) -> Result<Option<Info>, Error> {
-        let question = || self.jetstream.get_stream(subject::stream(service));
-        match self.ask("it does not say what the stream has", question).await? {
+        let send = || self.jetstream.get_stream(subject::stream(service));
+        match self.request("it does not say what the stream has", send).await? {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),

@@ -1,6 +1,6 @@
-//! Telling others, across processes, that there is something to do: a service's relay, its webhooks.
+//! Wake-ups: messages to other processes that there is work, for example for a service's relay or its webhooks.
 //!
-//! Nothing depends on the arrival of these: whoever waits for them also looks by itself.
+//! They only shorten delays. A wake-up may be lost, so every receiver also polls.
 
 use futures::{Stream, StreamExt};
 use kernel::{Service, TenantId};
@@ -8,67 +8,67 @@ use kernel::{Service, TenantId};
 use crate::{Bus, Error, subject};
 
 impl Bus {
-    /// Tells the relay of a service, wherever it runs, that events were appended.
+    /// Wakes the relay of a service, in whichever process it runs, because events were appended.
     pub async fn wake(&self, service: Service) {
-        self.tell(subject::wake(service)).await;
+        self.send_wake(subject::wake(service)).await;
     }
 
-    /// The wake-ups of a service's relay, from when this returns.
+    /// Subscribes to the wake-ups of a service's relay. Those sent after this returns are received.
     pub async fn wakes(&self, service: Service) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        self.hear(subject::wake(service)).await
+        self.subscribe_wakes(subject::wake(service)).await
     }
 
-    /// Tells whoever delivers a service's webhooks that one was changed.
+    /// Wakes the deliverers of a service's webhooks, because a webhook was changed.
     pub async fn wake_webhooks(&self, service: Service) {
-        self.tell(subject::wake_webhooks(service)).await;
+        self.send_wake(subject::wake_webhooks(service)).await;
     }
 
-    /// The wake-ups of a service's webhooks, from when this returns.
+    /// Subscribes to the wake-ups of [`wake_webhooks`](Self::wake_webhooks). Those sent after this returns are received.
     pub async fn webhook_wakes(
         &self,
         service: Service,
     ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        self.hear(subject::wake_webhooks(service)).await
+        self.subscribe_wakes(subject::wake_webhooks(service)).await
     }
 
-    /// Tells whoever runs a service's jobs that one may be due.
+    /// Wakes the runners of a service's jobs, because a job may be due.
     pub async fn wake_jobs(&self, service: Service) {
-        self.tell(subject::wake_jobs(service)).await;
+        self.send_wake(subject::wake_jobs(service)).await;
     }
 
-    /// The wake-ups of a service's jobs, from when this returns.
+    /// Subscribes to the wake-ups of [`wake_jobs`](Self::wake_jobs). Those sent after this returns are received.
     pub async fn job_wakes(&self, service: Service) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        self.hear(subject::wake_jobs(service)).await
+        self.subscribe_wakes(subject::wake_jobs(service)).await
     }
 
-    /// Tells whoever runs a service's jobs that one that runs may be to stop.
+    /// Wakes the runners of a service's jobs, because a running job may have been cancelled.
     pub async fn wake_cancelled_jobs(&self, service: Service) {
-        self.tell(subject::wake_cancelled_jobs(service)).await;
+        self.send_wake(subject::wake_cancelled_jobs(service)).await;
     }
 
-    /// The same, from when this returns.
+    /// Subscribes to the wake-ups of [`wake_cancelled_jobs`](Self::wake_cancelled_jobs). Those sent after this returns are received.
     pub async fn cancelled_job_wakes(
         &self,
         service: Service,
     ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        self.hear(subject::wake_cancelled_jobs(service)).await
+        self.subscribe_wakes(subject::wake_cancelled_jobs(service)).await
     }
 
-    /// Tells the consumers of a service's events that somebody decided about a dead letter.
+    /// Wakes the consumers of a service's events, because an operator decided about a dead letter.
     pub async fn wake_dead_letters(&self, service: Service) {
-        self.tell(subject::wake_dead_letters(service)).await;
+        self.send_wake(subject::wake_dead_letters(service)).await;
     }
 
-    /// The same, from when this returns.
+    /// Subscribes to the wake-ups of [`wake_dead_letters`](Self::wake_dead_letters). Those sent after this returns are received.
     pub async fn dead_letter_wakes(
         &self,
         service: Service,
     ) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
-        self.hear(subject::wake_dead_letters(service)).await
+        self.subscribe_wakes(subject::wake_dead_letters(service)).await
     }
 
-    /// Ends when the relay publishes the next event of a tenant after this returned: for who reads the log then. It may end
-    /// without one, and is deaf while the connection is lost.
+    /// Returns a future that completes when the relay publishes the next event of a tenant, so that the caller reads the log then. It may
+    /// complete without an event, and misses events while the connection is lost.
     pub async fn next_event(
         &self,
         service: Service,
@@ -76,15 +76,15 @@ impl Bus {
     ) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
         let subject = subject::tenant_events(service, tenant);
         let mut subscriber = self.client.subscribe(subject).await.map_err(unavailable)?;
-        // One will do; the server sends no more.
+        // One message is enough; the server then ends the subscription.
         subscriber.unsubscribe_after(1).await.map_err(unavailable)?;
         Ok(async move {
             subscriber.next().await;
         })
     }
 
-    async fn tell(&self, subject: String) {
-        // Sent into a lost connection, wakes would pile up and mean nothing when they arrive.
+    async fn send_wake(&self, subject: String) {
+        // While the connection is lost, wake-ups would queue up in the client and be useless when they arrive.
         if !self.connected() {
             return;
         }
@@ -93,7 +93,7 @@ impl Bus {
         }
     }
 
-    async fn hear(&self, subject: String) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
+    async fn subscribe_wakes(&self, subject: String) -> Result<impl Stream<Item = ()> + Send + Unpin + use<>, Error> {
         let subscriber = self.client.subscribe(subject).await.map_err(unavailable)?;
         Ok(subscriber.map(|_| ()))
     }

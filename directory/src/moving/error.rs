@@ -1,80 +1,80 @@
-//! Why a tenant can't be moved.
+//! Errors of moving a tenant.
 
 use eventstore::transfer::TransferError;
 
 use crate::placements::PlacementsError;
 use crate::tenants::DirectoryError;
 
-/// A tenant that can't be moved.
+/// The reason why a tenant can't be moved.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
-    /// The map.
+    /// An error of the placements.
     #[error(transparent)]
     Placements(#[from] PlacementsError),
-    /// The directory.
+    /// An error of the directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A cell that is not configured.
+    /// The cell is not configured.
     #[error(
         "the cell {name} is not in the configuration file; a section [cells.<name>] says how it is reached, and {known}"
     )]
     UnknownCell {
         /// Its name.
         name: String,
-        /// Those that are.
+        /// The configured cells, as part of the message.
         known: String,
     },
-    /// How a cell's Postgres is reached is not configured, or can't be read.
+    /// The URL of a cell's Postgres is missing or invalid.
     #[error("cells.{0}.admin_url is needed to move a tenant from or to it: the URL of its Postgres, as a superuser")]
     AdminUrl(String),
-    /// Two names of one cell.
+    /// Both cells are the same Postgres cluster.
     #[error("the cells {0} and {1} are the same Postgres: see admin_url of each")]
     Same(String, String),
-    /// Somebody else is at it.
+    /// Another process moves or deletes the tenant.
     #[error("the tenant {0} is being moved by another process")]
     Busy(String),
-    /// A database.
+    /// An error while copying a log between cells.
     #[error("the log of {service} in the cell {cell}: {error}")]
     Transfer {
-        /// Whose.
+        /// The service.
         service: &'static str,
-        /// Where.
+        /// The cell.
         cell: String,
-        /// What.
+        /// The error.
         error: TransferError,
     },
-    /// Something about the tenant has to be settled first.
+    /// The tenant is not in a state to be moved, for example because it has dead letters.
     #[error("{0}")]
     Unsettled(String),
-    /// Each time before the tenant was to live in its new cell somebody decided about a dead letter.
+    /// In every attempt an operator decided about a dead letter just before the cutover.
     #[error(
         "while the tenant was moved somebody decided about dead letters of {0}, again and again; it goes on where it was: move it once more"
     )]
     Decided(&'static str),
-    /// A read model, or rows of sagas, that lack what was purged, or decided, can't be built anew.
+    /// A read model, or the rows of sagas, can't be rebuilt. They lack purged events, or events about which operators decided.
     #[error(
         "the read models and sagas of {service} in the cell {cell} lack what was purged there, or decided, and can't be built anew: {error}"
     )]
     NotBuilt {
-        /// Whose.
+        /// The service.
         service: &'static str,
-        /// Where.
+        /// The cell.
         cell: String,
-        /// Why.
+        /// The reason.
         error: String,
     },
-    /// The new cell's read models do not follow.
+    /// The new cell's read models did not catch up in time.
     #[error(
         "the read models of {service} in the cell {cell} are at position {reached}, not at {wanted}: does `inopsio serve` run there?"
     )]
     Behind {
-        /// Whose.
+        /// The service.
         service: &'static str,
-        /// Where.
+        /// The cell.
         cell: String,
-        /// Where they are.
+        /// The position that they reached.
         reached: u64,
-        /// Where they should be.
+        /// The position that was waited for.
         wanted: u64,
     },
 }
@@ -87,7 +87,7 @@ impl From<sqlx::Error> for MoveError {
 
 pub(super) type Result<T> = std::result::Result<T, MoveError>;
 
-/// Says in which cell it was.
+/// Adds the service and the cell to an error.
 pub(super) fn at<T>(cell: &str, done: std::result::Result<T, TransferError>, service: &'static str) -> Result<T> {
     done.map_err(|error| MoveError::Transfer { service, cell: cell.to_owned(), error })
 }

@@ -1,4 +1,4 @@
-//! A service of a tenant on its way: its history between the two cells, and what rests on it there.
+//! One leg of a move: copies the tenant's log of one service to the new cell, and brings the read models and sagas there up to date.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,28 +13,28 @@ use nats::Bus;
 use projector::ReadModels;
 use sqlx::postgres::PgConnectOptions;
 
-use super::beside;
 use super::error::{MoveError, Result, at};
+use super::side_tables;
 use crate::holdings::Holdings;
 use crate::place::Moving;
 
-/// How often it is looked whether nothing is parked any more.
-const OFTEN: Duration = Duration::from_millis(50);
+/// How often to check whether dead letters remain.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A service on its way.
+/// The move of one service's data.
 pub(super) struct Leg {
     pub(super) holdings: Holdings,
     pub(super) transfer: Transfer,
     tenant: TenantId,
     moving: Moving,
-    /// The new cell's database, as a superuser and by its roles.
+    /// The new cell's database: the connection as a superuser, and the one for its roles.
     admin: PgConnectOptions,
     database: Database,
     read_models: ReadModels,
 }
 
 impl Leg {
-    /// Connects to both cells and compares what the new one has.
+    /// Connects to both cells, and finds out what the new one already has.
     pub(super) async fn begin(
         holdings: Holdings,
         config: &Config,
@@ -46,7 +46,7 @@ impl Leg {
         let begun = Transfer::begin(holdings.service, tenant, from, &to).await;
         let mut transfer = at(&moving.to, begun, holdings.service.name())?;
         if holdings.sagas.is_some() {
-            // What has yet to be looked at is asked for after the turning point, when it is too late for that.
+            // Checked now, because these tables are needed after the cutover, when the move can no longer be undone.
             for cell in [&moving.from, &moving.to] {
                 let there = if *cell == moving.from { transfer.old() } else { transfer.new_cell() };
                 if !passed_over::is_migrated(there).await? {
@@ -62,7 +62,7 @@ impl Leg {
         Ok(Self { holdings, transfer, tenant, moving: moving.clone(), admin: to, database, read_models })
     }
 
-    /// Copies what the new cell has not; how many events that were.
+    /// Copies the events that the new cell lacks, and returns their number.
     pub(super) async fn round(&mut self, bus: Option<&Bus>) -> Result<u64> {
         let service = self.holdings.service;
         let copied = at(&self.moving.to, self.transfer.round().await, service.name())?;
@@ -72,8 +72,8 @@ impl Leg {
         Ok(copied)
     }
 
-    /// Waits until the new cell's read models have what was copied.
-    pub(super) async fn follow(&self, patience: Duration) -> Result<()> {
+    /// Waits until the new cell's read models have applied the copied events.
+    pub(super) async fn wait_for_read_models(&self, patience: Duration) -> Result<()> {
         let wanted = self.transfer.last();
         self.read_models.wait_for(self.tenant, wanted, patience).await.map_err(|behind| MoveError::Behind {
             service: self.holdings.service.name(),
@@ -83,9 +83,9 @@ impl Leg {
         })
     }
 
-    /// Builds the new cell's read models, and the rows of sagas, anew where they lack what was purged before it came back, or what people
-    /// decided about dead letters; whether that was so.
-    pub(super) async fn build_anew(&mut self, config: &Config, news: &dyn Fn(&str)) -> Result<bool> {
+    /// Rebuilds the new cell's read models and the rows of sagas, if they lack events of a copy that was purged before, or were built
+    /// without operators' decisions about dead letters. Returns whether that was necessary.
+    pub(super) async fn rebuild_if_needed(&mut self, config: &Config, news: &dyn Fn(&str)) -> Result<bool> {
         let (service, cell) = (self.holdings.service.name(), self.moving.to.clone());
         if !at(&cell, self.transfer.is_to_be_built_anew().await, service)? {
             return Ok(false);
@@ -120,30 +120,31 @@ impl Leg {
         Ok(true)
     }
 
-    /// Takes along what people decided about dead letters until now; whether read models of the new cell have taken events otherwise, and are
-    /// to be built anew. They have to have all that was copied.
-    pub(super) async fn decided(&mut self) -> Result<bool> {
+    /// Copies operators' decisions about dead letters to the new cell. Returns whether read models there have applied events without such a
+    /// decision and have to be rebuilt. The read models must have applied all copied events.
+    pub(super) async fn copy_decisions(&mut self) -> Result<bool> {
         let (cell, service) = (self.moving.to.clone(), self.holdings.service.name());
         let mut opening = at(&cell, self.transfer.open().await, service)?;
-        let overruled = at(&cell, beside::decisions(&mut opening, &self.holdings.read_models()).await, service)?;
+        let overruled =
+            at(&cell, side_tables::copy_decisions(&mut opening, &self.holdings.read_models()).await, service)?;
         at(&cell, opening.keep().await, service)?;
         Ok(overruled)
     }
 
-    /// That nothing of the tenant is parked where it lives.
-    pub(super) async fn settled_here(&mut self) -> Result<()> {
-        let reason = beside::unsettled(self.transfer.old(), self.tenant).await?;
+    /// Fails if the tenant has dead letters in the old cell.
+    pub(super) async fn check_old_settled(&mut self) -> Result<()> {
+        let reason = side_tables::unsettled(self.transfer.old(), self.tenant).await?;
         reason.map_or(Ok(()), |reason| Err(self.unsettled(&reason, &self.moving.from)))
     }
 
-    /// Waits until nothing of the tenant is parked in the new cell.
-    pub(super) async fn settled_there(&mut self, patience: Duration) -> Result<()> {
+    /// Waits until the tenant has no dead letters in the new cell; fails at the timeout.
+    pub(super) async fn wait_until_new_settled(&mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
-        while let Some(reason) = beside::unsettled(self.transfer.new_cell(), self.tenant).await? {
+        while let Some(reason) = side_tables::unsettled(self.transfer.new_cell(), self.tenant).await? {
             if Instant::now() >= deadline {
                 return Err(self.unsettled(&reason, &self.moving.to));
             }
-            tokio::time::sleep(OFTEN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }

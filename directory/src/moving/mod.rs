@@ -1,10 +1,11 @@
-//! How a tenant comes from one cell to another: [`Mover`] does it, a `leg` for each service, with what stands `beside` its log.
+//! Moving a tenant from one cell to another. [`Mover`] runs the move; it has a `leg` for each service, which copies the log, and the other
+//! tables of a service are moved by `side_tables`.
 
-mod beside;
 mod error;
 mod leg;
 mod mover;
+mod side_tables;
 
-pub use beside::{CARRIED, MADE_AGAIN};
 pub use error::MoveError;
 pub use mover::{Moved, MovedService, Mover};
+pub use side_tables::{CARRIED, MADE_AGAIN};

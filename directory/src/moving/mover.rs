@@ -1,15 +1,16 @@
-//! Moves a tenant from one cell to another, while it works.
+//! Moves a tenant from one cell to another while it stays in use.
 //!
-//! 1. The map notes that a move has begun; the new cell lets nobody in.
-//! 2. History is copied in rounds while the tenant writes, until a round is short; the new cell's read models follow.
-//! 3. The tenant's writes, and nobody else's, are paused in the old cell, for a time that ends by itself. The rest is copied, both
-//!    sides are read back and compared, the read models have all of it.
-//! 4. The pause is made one that does not end by itself, and the map says that the tenant lives in the new cell: the turning point.
-//! 5. What is in the old cell is closed for good; what stands beside the log goes along, and the tenant is let in, in one transaction a
-//!    service.
+//! 1. The placements record that a move has begun. The new cell accepts no requests of the tenant.
+//! 2. The log is copied in rounds while the tenant writes, until a round is short. The new cell's read models apply the copied events.
+//! 3. The tenant's writes, and only these, are paused in the old cell, for a limited time. The rest is copied, both copies are read and
+//!    compared, and the read models catch up.
+//! 4. The pause is made permanent, and the placements record that the tenant lives in the new cell. This is the cutover (in the command
+//!    line's help, the turning point).
+//! 5. For each service, the old copy is closed permanently. Then, in one transaction, the side tables are copied and the tenant may write
+//!    in the new cell.
 //!
-//! Killed before the turning point, the tenant goes on where it was (during a pause: as soon as that ends); after it, it is let in by
-//! whoever runs the move again. Either way the same command goes on where it stopped.
+//! If the process is killed before the cutover, the tenant continues in the old cell (during a pause, as soon as it ends). If it is killed
+//! later, running the command again opens the new cell. In both cases the same command continues where it stopped.
 
 use std::time::{Duration, Instant};
 
@@ -24,67 +25,68 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Postgres};
 
-use super::beside;
 use super::error::{MoveError, Result, at};
 use super::leg::Leg;
+use super::side_tables;
 use crate::holdings::Holdings;
 use crate::place::{Moving, Place, Placed};
 use crate::placements::{Placements, PlacementsError};
 use crate::tenants::{Directory, Tenant};
 
-/// The longest that a tenant's writes are paused by somebody who is not heard of any more.
+/// The longest pause of a tenant's writes if this process is killed.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// A round that took no longer is short enough to be the last one, or nearly.
+/// A round that takes no longer than this is the last one before the pause.
 const SHORT: Duration = Duration::from_millis(250);
 
-/// So many rounds at most: a tenant that writes faster than it is copied is paused all the same, for as long as the rest takes.
+/// The most rounds. After these, a tenant that writes faster than it is copied is paused all the same, for as long as the rest takes.
 const ROUNDS: usize = 20;
 
-/// How long the read models of the new cell may take for a round, and for the rest.
-const FOLLOW: Duration = Duration::from_mins(10);
-const FOLLOW_IN_PAUSE: Duration = Duration::from_secs(6);
+/// How long the new cell's read models may take to catch up before the pause.
+const CATCH_UP: Duration = Duration::from_mins(10);
+/// How long they may take to catch up during the pause.
+const CATCH_UP_IN_PAUSE: Duration = Duration::from_secs(6);
 
-/// How long consumers of the new cell may take to heed what was decided in the last moment.
+/// How long the new cell's consumers may take during the pause to apply operators' last decisions.
 const SETTLE_IN_PAUSE: Duration = Duration::from_secs(2);
 
-/// How often it is begun before it is given up, where people decide about dead letters meanwhile.
+/// The most attempts, if operators keep deciding about dead letters meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// What was moved of a service.
+/// What was moved of one service.
 #[derive(Clone, Debug, Serialize)]
 pub struct MovedService {
     /// Its name.
     pub service: &'static str,
-    /// Events.
+    /// The number of events.
     pub events: u64,
-    /// Streams.
+    /// The number of event streams.
     pub streams: usize,
-    /// Root of the tenant's tree, the same in both cells; hexadecimal.
+    /// The root of the tenant's Merkle tree, the same in both cells, in hexadecimal digits.
     pub root: String,
 }
 
-/// A move that ended.
+/// A completed move.
 #[derive(Clone, Debug, Serialize)]
 pub struct Moved {
-    /// From where.
+    /// The old cell.
     pub from: String,
-    /// To where.
+    /// The new cell.
     pub to: String,
-    /// What, where it was compared by this run.
+    /// What was moved; empty if an earlier run compared it.
     pub services: Vec<MovedService>,
-    /// How many rounds it took while the tenant wrote.
+    /// The number of rounds while the tenant could write.
     pub rounds: usize,
-    /// How long the tenant's writes were paused, in seconds; none: the pause was another run's.
+    /// How long the tenant's writes were paused, in seconds; `None` if the pause was in an earlier run.
     pub paused_seconds: Option<f64>,
-    /// How long all of it took, in seconds.
+    /// How long this run took, in seconds.
     pub seconds: f64,
 }
 
 /// Moves tenants.
 pub struct Mover<'a> {
     config: &'a Config,
-    /// Of each service.
+    /// What each service stores.
     holdings: Vec<Holdings>,
     directory: Directory,
     placements: Placements,
@@ -92,29 +94,29 @@ pub struct Mover<'a> {
 }
 
 impl<'a> Mover<'a> {
-    /// By this configuration, which names the cells; `holdings`: of each service.
+    /// Uses the cells of the configuration. `holdings` has an entry for each service.
     pub fn new(config: &'a Config, holdings: Vec<Holdings>, clock: &'a dyn Clock) -> Self {
         let directory = Directory::open(config);
         Self { config, holdings, placements: Placements::of(&directory), directory, clock }
     }
 
-    /// Moves a tenant, or goes on with its move. `news` is told what is done.
+    /// Moves a tenant, or continues its move. `news` is called with messages about the progress.
     ///
     /// # Errors
-    /// When it can't be moved; then it goes on where it is, unless the error came after the turning point.
+    /// When the tenant can't be moved. It then continues in the old cell, unless the error came after the cutover.
     pub async fn go(&self, tenant: &str, to: &str, news: &dyn Fn(&str)) -> Result<Moved> {
         let began = Instant::now();
         self.cell(to)?;
         let tenant = self.directory.find(tenant).await?;
-        let _turn = self.turn(&tenant).await?;
+        let _lock = self.lock_place(&tenant).await?;
         if self.directory.is_being_deleted(tenant.tenant_id).await? {
             let what = "the tenant is to be deleted; take that back first (inopsio tenant undelete)";
             return Err(MoveError::Unsettled(what.to_owned()));
         }
         let mut place = self.placements.place(tenant.tenant_id).await?;
-        let lives = self.lives(&tenant).await?;
+        let lives = self.current_cell(&tenant).await?;
         if let Some(event) = place.begin(&lives, to).map_err(PlacementsError::from)? {
-            self.look_at(&lives, to).await?;
+            self.check_cells(&lives, to).await?;
             place = self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         }
         let Some(moving) = place.moving.clone() else { return Err(PlacementsError::Meanwhile.into()) };
@@ -128,7 +130,7 @@ impl<'a> Mover<'a> {
         };
         if moving.moved {
             news("the tenant lives in the new cell already and is let in");
-            self.let_in(tenant.tenant_id, &moving).await?;
+            self.finish_interrupted(tenant.tenant_id, &moving).await?;
         } else {
             let mut legs = self.legs(tenant.tenant_id, &moving).await?;
             let bus = self.bus(&moving).await;
@@ -138,14 +140,14 @@ impl<'a> Mover<'a> {
                 news("the tenant's writes are paused");
                 let paused = Instant::now();
                 attempts.next();
-                match self.turn_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), &place).await {
+                match self.cut_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), &place).await {
                     Ok((after, compared)) => {
                         place = after;
                         moved.services = compared;
                         break paused;
                     }
                     Err(error) => {
-                        self.stay(tenant.tenant_id, &mut legs).await;
+                        self.resume_in_old(tenant.tenant_id, &mut legs).await;
                         if !matches!(error, MoveError::Decided(_)) || attempts.is_empty() {
                             return Err(error);
                         }
@@ -153,21 +155,21 @@ impl<'a> Mover<'a> {
                     }
                 }
             };
-            self.open(tenant.tenant_id, &moving, &mut legs).await?;
+            self.open_new_cell(tenant.tenant_id, &moving, &mut legs).await?;
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
-        self.forget(&moving, tenant.tenant_id).await;
+        self.stop_tracking(&moving, tenant.tenant_id).await;
         self.placements.note(tenant.tenant_id, place, Placed::MoveEnded, self.clock).await?;
         moved.seconds = began.elapsed().as_secs_f64();
         Ok(moved)
     }
 
-    /// After an error the tenant goes on where it was, unless it is past the turning point.
-    async fn stay(&self, tenant: TenantId, legs: &mut [Leg]) {
+    /// Ends the pause in the old cell after an error, unless the cutover has happened.
+    async fn resume_in_old(&self, tenant: TenantId, legs: &mut [Leg]) {
         match self.placements.place(tenant).await {
-            Ok(place) if past(&place) => return,
+            Ok(place) if is_past_cutover(&place) => return,
             Ok(_) => {}
-            // Let in where it was, it might be in both cells.
+            // The cutover may have happened, and the tenant must not write in both cells.
             Err(error) => {
                 tracing::error!(
                     %tenant, %error,
@@ -178,16 +180,16 @@ impl<'a> Mover<'a> {
             }
         }
         for leg in legs {
-            // Each, whatever becomes of the others; what was wrong first is what is told.
-            if let Err(error) = beside::resume(leg.transfer.old(), tenant).await {
+            // Resumes every service, even if one fails. The caller reports the original error.
+            if let Err(error) = side_tables::resume(leg.transfer.old(), tenant).await {
                 let service = leg.holdings.service.name();
                 tracing::error!(service, %error, "the tenant is still paused: undo the move");
             }
         }
     }
 
-    /// What is touched in the old cell is not noted any more. Where it still is, it costs a little, and the next move goes on with it.
-    async fn forget(&self, moving: &Moving, tenant: TenantId) {
+    /// Stops the tracking of changed streams in the old cell. A failure is harmless: tracking costs little, and the next move uses it.
+    async fn stop_tracking(&self, moving: &Moving, tenant: TenantId) {
         for held in &self.holdings {
             let service = held.service.name();
             let forgotten = match self.connect(held.service, &moving.from).await {
@@ -200,35 +202,35 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// The tenant stays where it is. What was copied stays, too, until it is [purged](Self::purge) or moved to after all.
+    /// Cancels a move. The copied data remains in the new cell until it is [purged](Self::purge) or the tenant is moved there after all.
     ///
     /// # Errors
-    /// When it is not on its way, or past the turning point.
+    /// When the tenant is not being moved, or the cutover has happened.
     pub async fn undo(&self, tenant: &str) -> Result<Tenant> {
         let tenant = self.directory.find(tenant).await?;
-        let _turn = self.turn(&tenant).await?;
+        let _lock = self.lock_place(&tenant).await?;
         let place = self.placements.place(tenant.tenant_id).await?;
         let event = place.undo().map_err(PlacementsError::from)?;
         if let Some(moving) = &place.moving {
             for held in &self.holdings {
                 let mut old = self.connect(held.service, &moving.from).await?;
-                beside::resume(&mut old, tenant.tenant_id).await?;
+                side_tables::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
-            self.forget(moving, tenant.tenant_id).await;
+            self.stop_tracking(moving, tenant.tenant_id).await;
         }
         self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(tenant)
     }
 
-    /// Deletes what can be deleted of a copy in which the tenant does not live: an old one, or that of a move that was taken back; in
-    /// which cell that was.
+    /// Deletes a copy that the tenant does not use, as far as possible: that of before its last move, or that of a cancelled move. Returns
+    /// the cell of the copy.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such copy.
     pub async fn purge(&self, tenant: &str) -> Result<String> {
         let tenant = self.directory.find(tenant).await?;
-        let _turn = self.turn(&tenant).await?;
+        let _lock = self.lock_place(&tenant).await?;
         let place = self.placements.place(tenant.tenant_id).await?;
         let (cell, event) = place.purge().map_err(PlacementsError::from)?;
         let cell = cell.to_owned();
@@ -242,13 +244,13 @@ impl<'a> Mover<'a> {
         Ok(cell)
     }
 
-    /// Whether both cells answer, and are two: before anything is noted that would have to be taken back.
-    async fn look_at(&self, from: &str, to: &str) -> Result<()> {
+    /// Checks that both cells answer and are different clusters, before the beginning of the move is recorded.
+    async fn check_cells(&self, from: &str, to: &str) -> Result<()> {
         for held in &self.holdings {
             let mut clusters = Vec::new();
             for cell in [from, to] {
                 let mut there = self.connect(held.service, cell).await?;
-                // A cluster made of a copy of another's files has its identifier, too, but its server began by itself.
+                // A cluster that was copied as files has the same identifier, but its server has another start time.
                 let asked = sqlx::query_as(
                     "SELECT system_identifier, pg_postmaster_start_time()::text FROM pg_control_system()",
                 );
@@ -263,14 +265,14 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// A service's database of a cell, as a superuser.
+    /// Connects to a service's database in a cell, as a superuser.
     async fn connect(&self, service: Service, cell: &str) -> Result<sqlx::PgConnection> {
         let connected = self.admin(service, cell)?.disable_statement_logging().connect().await;
         at(cell, connected.map_err(Into::into), service.name())
     }
 
     /// The cell in which a tenant lives.
-    async fn lives(&self, tenant: &Tenant) -> Result<String> {
+    async fn current_cell(&self, tenant: &Tenant) -> Result<String> {
         let found = self.placements.find(&tenant.tenant_id.to_string()).await?;
         let noted = found.and_then(|(_, cell)| cell);
         let home = || self.config.home_cell().map(str::to_owned);
@@ -288,7 +290,7 @@ impl<'a> Mover<'a> {
         MoveError::UnknownCell { name: name.to_owned(), known }
     }
 
-    /// How a service's database of a cell is reached, as a superuser.
+    /// The connection options of a service's database in a cell, as a superuser.
     fn admin(&self, service: Service, name: &str) -> Result<PgConnectOptions> {
         let url = self.cell(name)?.admin_url.reveal();
         let options: PgConnectOptions = url.parse().map_err(|_| MoveError::AdminUrl(name.to_owned()))?;
@@ -298,12 +300,13 @@ impl<'a> Mover<'a> {
         Ok(options.database(&self.config.database(service).name))
     }
 
-    /// That nobody else moves the tenant meanwhile: held as long as the connection is.
-    async fn turn(&self, tenant: &Tenant) -> Result<PoolConnection<Postgres>> {
-        let turn = self.directory.turn(tenant.tenant_id).await?;
-        turn.ok_or_else(|| MoveError::Busy(tenant.slug.clone()))
+    /// Locks the tenant's place, so that no other process moves or deletes the tenant as long as the connection is open.
+    async fn lock_place(&self, tenant: &Tenant) -> Result<PoolConnection<Postgres>> {
+        let lock = self.directory.lock_place(tenant.tenant_id).await?;
+        lock.ok_or_else(|| MoveError::Busy(tenant.slug.clone()))
     }
 
+    /// Begins all legs, and closes the tenant in the new cell until it is complete there.
     async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {
         let mut legs = Vec::new();
         for held in &self.holdings {
@@ -319,49 +322,49 @@ impl<'a> Mover<'a> {
         Leg::begin(held.clone(), self.config, tenant, moving, &from, to).await
     }
 
-    /// Copies while the tenant writes.
+    /// Copies in rounds while the tenant writes, until the new cell is nearly up to date and has all decisions about dead letters.
     async fn copy(&self, legs: &mut [Leg], bus: Option<&Bus>, news: &dyn Fn(&str), rounds: &mut usize) -> Result<()> {
         loop {
             *rounds += 1;
             let began = Instant::now();
             for leg in legs.iter_mut() {
-                leg.settled_here().await?;
+                leg.check_old_settled().await?;
             }
             let copied: u64 = try_join_all(legs.iter_mut().map(|leg| leg.round(bus))).await?.into_iter().sum();
             let took = began.elapsed();
             news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
             let mut built = false;
             for leg in legs.iter_mut() {
-                built |= leg.build_anew(self.config, news).await?;
+                built |= leg.rebuild_if_needed(self.config, news).await?;
             }
             if (took > SHORT || built) && *rounds < ROUNDS {
                 continue;
             }
-            // What people decided about dead letters holds there too, before anything rests on it: also where a program there could take
-            // what could not be taken here.
-            try_join_all(legs.iter().map(|leg| leg.follow(FOLLOW))).await?;
+            // Copies operators' decisions about dead letters. They must hold in the new cell before the tenant uses it, even if the program
+            // there can apply events that the old cell's program could not.
+            try_join_all(legs.iter().map(|leg| leg.wait_for_read_models(CATCH_UP))).await?;
             let mut overruled = false;
             for leg in legs.iter_mut() {
-                overruled |= leg.decided().await?;
+                overruled |= leg.copy_decisions().await?;
             }
             if !overruled {
                 break;
             }
             if *rounds >= ROUNDS {
                 for leg in legs.iter_mut() {
-                    leg.build_anew(self.config, news).await?;
+                    leg.rebuild_if_needed(self.config, news).await?;
                 }
                 break;
             }
         }
         for leg in legs.iter_mut() {
-            leg.settled_there(FOLLOW_IN_PAUSE).await?;
+            leg.wait_until_new_settled(CATCH_UP_IN_PAUSE).await?;
         }
         Ok(())
     }
 
-    /// The pause, up to the turning point.
-    async fn turn_over(
+    /// Pauses the tenant, copies and compares the rest, and records the cutover.
+    async fn cut_over(
         &self,
         tenant: TenantId,
         moving: &Moving,
@@ -375,17 +378,18 @@ impl<'a> Mover<'a> {
         let compared = try_join_all(legs.iter_mut().map(async |leg| {
             leg.round(bus).await?;
             let compared = at(&moving.to, leg.transfer.compare().await, leg.holdings.service.name())?;
-            leg.follow(FOLLOW_IN_PAUSE).await?;
+            leg.wait_for_read_models(CATCH_UP_IN_PAUSE).await?;
             Ok::<_, MoveError>((leg.holdings.service.name(), compared))
         }))
         .await?;
         for leg in legs.iter_mut() {
-            leg.settled_here().await?;
-            // Nobody decides any more. What is parked there, too, is tried once more; what was taken otherwise takes longer than a pause may.
-            if leg.decided().await? {
+            leg.check_old_settled().await?;
+            // During the pause no more decisions can be made. Events parked in the new cell are retried with them. If a read model there
+            // has to be rebuilt, that takes longer than the pause, so the move starts another attempt.
+            if leg.copy_decisions().await? {
                 return Err(MoveError::Decided(leg.holdings.service.name()));
             }
-            leg.settled_there(SETTLE_IN_PAUSE).await?;
+            leg.wait_until_new_settled(SETTLE_IN_PAUSE).await?;
         }
         for leg in legs.iter_mut() {
             at(&moving.from, leg.transfer.hold().await, leg.holdings.service.name())?;
@@ -400,14 +404,14 @@ impl<'a> Mover<'a> {
         Ok((place, services.collect()))
     }
 
-    /// Closes the old copy for good, and lets the tenant in.
-    async fn open(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
+    /// After the cutover: closes the old copy permanently, copies the side tables, and lets the tenant write in the new cell.
+    async fn open_new_cell(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
         let all = legs.iter_mut().map(async |leg| {
             let name = leg.holdings.service.name();
             at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
-            let looked = beside::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
+            let looked = side_tables::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
             let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
-            let carried = beside::carry(&mut opening, looked).await;
+            let carried = side_tables::carry(&mut opening, looked).await;
             at(&moving.to, carried, name)?;
             at(&moving.to, opening.finish().await, name)
         });
@@ -415,8 +419,8 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// The same for a move that broke off after the turning point: where the tenant was let in already, it writes.
-    async fn let_in(&self, tenant: TenantId, moving: &Moving) -> Result<()> {
+    /// Continues a move that was interrupted after the cutover: opens the services in which the tenant can't write yet.
+    async fn finish_interrupted(&self, tenant: TenantId, moving: &Moving) -> Result<()> {
         let mut legs = Vec::new();
         for held in &self.holdings {
             let name = held.service.name();
@@ -427,10 +431,10 @@ impl<'a> Mover<'a> {
                 legs.push(self.leg(held, tenant, moving).await?);
             }
         }
-        self.open(tenant, moving, &mut legs).await
+        self.open_new_cell(tenant, moving, &mut legs).await
     }
 
-    /// The new cell's bus, to wake its relays; none: they look by themselves, a second later.
+    /// The new cell's bus, to wake its relays. Without it (`None`) they find the events by polling, a second later.
     async fn bus(&self, moving: &Moving) -> Option<Bus> {
         let url = self.config.cells.get(&moving.to)?.nats_url.reveal();
         if url.is_empty() {
@@ -447,8 +451,8 @@ impl<'a> Mover<'a> {
     }
 }
 
-/// Whether the tenant lives in its new cell.
-fn past(place: &Place) -> bool {
+/// Whether the cutover has happened, so that the tenant lives in its new cell.
+fn is_past_cutover(place: &Place) -> bool {
     place.moving.as_ref().is_none_or(|moving| moving.moved)
 }
 

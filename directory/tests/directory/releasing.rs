@@ -1,4 +1,4 @@
-//! What a tenant had that is not made after all is given back, and whoever was led to it is told.
+//! A tenant that is not created after all is removed, and front processes that cached it are informed.
 
 use directory::cell_map::{CellMap, Destination, TenantHint};
 use directory::{Directory, DirectoryError, TenantStanding};

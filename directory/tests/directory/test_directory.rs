@@ -1,20 +1,20 @@
-//! A directory of its own.
+//! A directory in a database of its own.
 
 use config::{Config, SecretText};
 use directory::{Directory, Placements};
 use sqlx::ConnectOptions;
 use testbed::Database;
 
-/// A directory, and what follows it.
+/// A directory and its placements.
 pub struct TestDirectory {
     pub directory: Directory,
     pub placements: Placements,
-    /// Kept as long as it is used.
+    /// Dropping it deletes the database.
     _database: Database,
 }
 
 impl TestDirectory {
-    /// A new one.
+    /// Creates an empty directory.
     pub async fn new() -> Self {
         let database = Database::named("directory");
         let mut config = Config::default();

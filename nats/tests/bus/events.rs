@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 pub(crate) const CRM: Service = Service::new("crm");
 
-/// A bus on a server of the test's own, with an empty stream.
+/// A bus on a private server, with an empty stream.
 pub(crate) async fn bus_with_stream() -> (Nats, Bus) {
     let server = Nats::start().await;
     let bus = connect(&server).await;
@@ -17,7 +17,7 @@ pub(crate) async fn bus_with_stream() -> (Nats, Bus) {
     (server, bus)
 }
 
-/// A connection that gives up soon, for tests in which the server is away.
+/// A connection with a short timeout, for tests in which the server is down.
 pub(crate) async fn connect(server: &Nats) -> Bus {
     let mut settings = Settings::new(server.url(), Credentials::None, "test");
     settings.timeout = std::time::Duration::from_secs(2);

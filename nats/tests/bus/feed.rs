@@ -1,4 +1,4 @@
-//! A feed has no gap, whatever happens to server and stream.
+//! A feed has no gaps, whatever happens to the server and the stream.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ async fn a_feed_goes_on_after_the_server_was_killed() {
 
     server.kill();
     server.restart().await;
-    // Both the reader and the writer come back by themselves; a refusal while they do is not the end.
+    // Reader and writer reconnect by themselves; requests that are refused meanwhile do not end the feed.
     let last =
         testbed::eventually("the stream is back", async || bus.stream_state(CRM).await.ok().flatten()).await.last;
     bus.publish(CRM, &log(last + 1..=600), Position(last)).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_stream_that_lost_its_tail_delivers_the_tail_once() {
     let mut feed = Box::pin(bus.feed(CRM, Position(1)));
     let mut events = take(&mut feed, 100).await;
 
-    // The reader is at 100; the stream is back at 60, then filled from there, as a relay does it.
+    // The reader is at 100. The stream is created again and refilled from 41, first up to 60, as a relay does.
     let refill = async {
         bus.delete_stream(CRM).await.unwrap();
         bus.ensure_stream(CRM, StreamSettings { first_seq: 41, ..StreamSettings::default() }).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_consumer_that_is_of_no_use_is_made_again_after_pauses_that_grow() {
     bus.delete_stream(CRM).await.unwrap();
     let client = async_nats::connect(server.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client.clone());
-    // A stream that lost a message in the middle: no consumer of it brings what comes next.
+    // The stream has lost a message in the middle, so no consumer can deliver the next position.
     let config = async_nats::jetstream::stream::Config {
         name: "EVENTS_CRM".to_owned(),
         subjects: vec!["evt.crm.>".to_owned()],
@@ -167,6 +167,6 @@ async fn a_consumer_that_is_of_no_use_is_made_again_after_pauses_that_grow() {
         batch = feed.next() => panic!("{batch:?}"),
         () = six => {}
     }
-    // 50, 100, 200, 400 and 400 ms are between them at least, however busy the machine is.
+    // At least 50, 100, 200, 400 and 400 ms are between the attempts, however busy the machine is.
     assert!(began.elapsed() >= Duration::from_secs(1), "six within {:?}", began.elapsed());
 }

@@ -1,4 +1,4 @@
-//! A connection that is not answered goes to another server, and not to the same.
+//! A connection whose requests are not answered moves to another server, not to the same one.
 
 use nats::{Bus, Credentials, Settings};
 use testbed::Nats;
@@ -7,7 +7,7 @@ use testbed::Nats;
 async fn a_connection_that_moves_on_comes_to_another_server_and_stays_there_for_a_while() {
     let servers = [Nats::start().await, Nats::start().await, Nats::start().await];
     let url = servers.each_ref().map(Nats::url).join(",");
-    // Any one of them would be another by chance.
+    // Repeated, because a random choice could be another server by chance.
     for _ in 0..12 {
         let bus = Bus::connect(&Settings::new(&url, Credentials::None, "test")).await.unwrap();
         let before = bus.server_id();

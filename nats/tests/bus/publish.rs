@@ -1,4 +1,4 @@
-//! The stream is a copy of a beginning of the log, whoever publishes and whatever happens meanwhile.
+//! The stream is always a prefix of the log, also with several publishers and failures.
 
 use kernel::Position;
 use nats::{PublishError, StreamSettings, StreamState};
@@ -46,7 +46,7 @@ async fn two_publishers_at_once_leave_one_log() {
     let (server, bus) = bus_with_stream().await;
     let other = connect(&server).await;
     let events = log(1..=2_000);
-    // Each goes on from what the stream says, as relays do.
+    // Each publisher continues from the stream's last sequence, as relays do.
     let run = async |bus: &nats::Bus| {
         loop {
             let last = bus.stream_state(CRM).await.unwrap().unwrap().last;

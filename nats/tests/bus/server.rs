@@ -1,4 +1,4 @@
-//! The configuration that we write is one that nats-server takes.
+//! nats-server accepts the configuration that we write.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use nats::{Bus, Credentials, Error, Settings, StreamSettings};
 
 use crate::events::CRM;
 
-/// A server with our configuration; ends with the test.
+/// A server with our configuration, which is stopped at the end of the test.
 struct Running {
     child: Child,
     dir: PathBuf,

@@ -1,4 +1,4 @@
-//! Streams are made once, by whoever is first.
+//! Streams are created once, also by concurrent processes.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ async fn a_stream_has_as_many_copies_as_are_wanted_and_outlives_the_loss_of_a_se
         assert!(begun.elapsed() < Duration::from_secs(30), "nothing was taken after {reached}");
         match bus.publish(CRM, &all[reached.0 as usize..], reached).await {
             Ok(published) => reached = published,
-            // As the relay does: the stream says where to go on.
+            // Continues from the stream's last sequence, as the relay does.
             Err(_) => {
                 reached = bus.stream_state(CRM).await.ok().flatten().map_or(reached, |state| Position(state.last));
             }

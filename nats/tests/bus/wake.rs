@@ -1,4 +1,4 @@
-//! A relay in another process hears that there is something to do.
+//! A relay in another process receives wake-ups.
 
 use futures::StreamExt;
 use kernel::Service;

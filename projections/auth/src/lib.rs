@@ -1,4 +1,4 @@
-//! The auth service's read models, for lists only. Whether somebody is let in is decided from the log itself, never from these.
+//! The auth service's read models, for lists only. Authentication and authorization are decided from the log itself, never from these.
 //!
 //! Each read model is a folder: its `tables.sql`, its row, its reducer, its queries. To add one, see `crm-projections`; then add its
 //! `mod` line and its line in [`projections`].
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use projector::Projection;
 
-/// All read models of signing in.
+/// All read models of the auth service.
 pub fn projections() -> Vec<Arc<dyn Projection>> {
     vec![
         Arc::new(machines::Machines),

@@ -1,19 +1,19 @@
-//! From where people came, and with what: as far as it is known, and until they are erased.
+//! Client addresses and user agents of people (a `Place`). They are personal data and are removed when the account is erased.
 
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The event that says it. Its aggregate's id is the user's.
+/// The type of the event that erases an account. The id of its aggregate is the user's.
 pub(crate) const ERASED: &str = "auth.account.erased";
 
-/// A personal text, as far as it is known.
+/// A personal text; `None` if it is missing or can no longer be decrypted.
 pub(crate) fn known(text: Option<&Personal<String>>) -> Option<String> {
     text.and_then(Personal::known).cloned()
 }
 
-/// Forgets in `table` the place of those whom these events erase. What is told of them later names none.
+/// Removes addresses and user agents from the rows in `table` of the users whom these events erase. Later events of these users have none.
 pub(crate) async fn forget(
     table: &str,
     events: &[&RecordedEvent],
@@ -29,7 +29,7 @@ pub(crate) async fn forget(
     if users.is_empty() {
         return Ok(());
     }
-    // By the index on (tenant_id, user_id, …).
+    // Uses the index on (tenant_id, user_id, …).
     let sql = format!(
         "UPDATE {table} t SET address = NULL, agent = NULL
          FROM unnest($1::uuid[], $2::uuid[]) AS e (tenant_id, user_id)

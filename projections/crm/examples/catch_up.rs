@@ -1,4 +1,4 @@
-//! How fast each read model of CRM takes up a history: `cargo run --release -p crm-projections --example catch_up [events]`.
+//! Measures how fast each read model of CRM applies a history: `cargo run --release -p crm-projections --example catch_up [events]`.
 //!
 //! Events are made in memory and applied in batches of 5,000, each in one transaction under row level security, as the
 //! projector does when it catches up. What is measured is decoding, folding and writing, not the reading of the log.
@@ -25,7 +25,7 @@ use crate::story::{Story, day, id};
 
 /// The projector's batch when it reads the log.
 const BATCH: usize = 5_000;
-/// So many aggregates live at a time, so that an aggregate's events lie apart, most of them in different batches.
+/// The number of aggregates whose events are interleaved, so that most events of an aggregate are in different batches.
 const ALIVE: usize = 4_000;
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn main() {
     }
 }
 
-/// Runs `steps` steps of each of a crowd of aggregates, step by step through the crowd.
+/// Runs `steps` steps of each of a set of aggregates: the first step of all, then the second, and so on.
 fn crowd(events: u32, steps: usize, mut step: impl FnMut(&mut Story, uuid::Uuid, usize)) -> Story {
     let mut story = Story::new();
     while story.events.len() < events as usize {

@@ -1,4 +1,4 @@
-//! The two axes of time: when something was so, and when the log knew it.
+//! The two time axes of history rows: when something was true (valid time), and when the log recorded it (known time).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::encode::IsNull;
@@ -6,31 +6,31 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
 
-/// The moment that a question is asked about.
+/// The moment, on both time axes, that a query asks about.
 ///
-/// A version of something is the answer if it began by then and was known by then, and the next version had not begun or was
-/// not known: `valid_from <= at AND known_from <= known AND (valid_to > at OR known_to > known)`. As both times never go
-/// back along a stream, that picks exactly one version.
+/// A version is selected if it had begun and was known by then, and the next version had not begun or was not known:
+/// `valid_from <= at AND known_from <= known AND (valid_to > at OR known_to > known)`. Both times never decrease along a stream, so
+/// exactly one version is selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AsOf {
-    /// How the world was at this time; `None`: how it is. (That is not the same as the time of some clock, which may be
-    /// behind the clock that dated the last event.)
+    /// The state that was true at this time; `None`: the current state. (The current time of a clock is not the same, since that clock may
+    /// be behind the one that dated the last event.)
     pub at: Option<DateTime<Utc>>,
-    /// As far as the log knew at this time; `None`: as far as it knows.
+    /// Only what the log had recorded by this time; `None`: everything that it has recorded.
     pub known: Option<DateTime<Utc>>,
 }
 
 impl AsOf {
-    /// The world as it is, as it is known.
+    /// The current state, with everything that is recorded.
     pub const TODAY: Self = Self { at: None, known: None };
 
-    /// The world at a time, as it is known today.
+    /// The state at a time, with everything that is recorded today.
     pub const fn at(at: DateTime<Utc>) -> Self {
         Self { at: Some(at), known: None }
     }
 
-    /// The condition on a history row, with `at` as `$2` and `known` as `$3`, each of which every form mentions, so that
-    /// Postgres knows its type. Without `known` it asks for one range of validity, for which the indexes are made.
+    /// The SQL condition on a history row, with `at` as `$2` and `known` as `$3`. Every form uses both parameters, so that Postgres can
+    /// infer their types. Without `known` it is a condition on the range of valid time, which the indexes serve.
     pub const fn condition(self) -> &'static str {
         match (self.at, self.known) {
             (None, None) => "valid_to = 'infinity' AND coalesce($2::timestamptz, $3::timestamptz) IS NULL",
@@ -43,13 +43,14 @@ impl AsOf {
     }
 }
 
-/// The end of a validity: a time, or still open (`infinity` in Postgres, so that range conditions need no NULL case).
+/// The end of a range of time: a time, or open (`infinity` in Postgres, so that range conditions need no case for NULL).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End(pub Option<DateTime<Utc>>);
 
-/// On the wire a `timestamptz` is microseconds since 2000-01-01, and `infinity` the greatest number.
+/// In the binary protocol a `timestamptz` is the number of microseconds since 2000-01-01, and `infinity` is the largest number.
 const INFINITY: i64 = i64::MAX;
 
+/// 2000-01-01, the epoch of Postgres.
 fn epoch() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(10_957)
 }

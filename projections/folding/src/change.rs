@@ -1,4 +1,4 @@
-//! Events on their way into a fold: decoded, with their coordinates.
+//! Decoded events with their aggregate, version and times, as input of a fold.
 
 use std::borrow::Cow;
 
@@ -9,24 +9,24 @@ use serde::Deserialize;
 
 use crate::table::Key;
 
-/// One event, decoded.
+/// One decoded event.
 pub struct Change<'a, E> {
-    /// Whose it is.
+    /// The tenant and aggregate.
     pub key: Key,
-    /// The aggregate's version after it.
+    /// The aggregate's version after this event.
     pub version: i64,
-    /// Its place among the events that one stored event stands for (an upcast), from 0: they share the version.
+    /// The index among the events into which one stored event was upcast, from 0. They have the same version.
     pub part: usize,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// When the log took it.
+    /// When the log recorded it.
     pub recorded_at: DateTime<Utc>,
-    /// What happened.
+    /// The event.
     pub event: E,
     recorded: &'a RecordedEvent,
 }
 
-/// All that a reducer needs of the metadata, without taking the rest apart.
+/// The part of the metadata that reducers need; the rest is not decoded.
 #[derive(Deserialize)]
 struct Actor<'a> {
     #[serde(borrow)]
@@ -34,31 +34,31 @@ struct Actor<'a> {
 }
 
 impl<E> Change<'_, E> {
-    /// Its last name on the wire: `qualified` of `crm.lead.qualified`.
+    /// The last part of the event type: `qualified` of `crm.lead.qualified`.
     pub fn name(&self) -> String {
         let wire = &self.recorded.event_type;
         wire.rsplit_once('.').map_or(wire.as_str(), |(_, name)| name).to_owned()
     }
 
-    /// The subject in whose name it happened.
+    /// The subject that caused the event.
     pub fn actor(&self) -> Result<String, ApplyError> {
         serde_json::from_slice::<Actor<'_>>(&self.recorded.metadata)
             .map(|metadata| metadata.actor.into_owned())
             .map_err(|error| self.poison(format!("its metadata can't be read: {error}")))
     }
 
-    /// Whether it makes the version that follows on `version`, or goes on making that one, as a further part.
+    /// Whether this change comes next after `version`: it has the next version, or is a further part of the same one.
     pub fn follows(&self, version: i64) -> bool {
         if self.part == 0 { self.version == version + 1 } else { self.version == version }
     }
 
-    /// This event can't be applied, and why.
+    /// The error for an event that can't be applied, with the reason.
     pub fn poison(&self, reason: impl Into<String>) -> ApplyError {
         poison(self.recorded, reason)
     }
 }
 
-/// Decodes a batch of one aggregate type's events; of a retired form, as all that it stands for today.
+/// Decodes a batch of events of one aggregate type. Retired event types are upcast, possibly to several events.
 pub fn decode<'a, E: Event>(events: &'a [&'a RecordedEvent]) -> Result<Vec<Change<'a, E>>, ApplyError> {
     let mut changes = Vec::with_capacity(events.len());
     for recorded in events {

@@ -1,4 +1,4 @@
-//! Folding a batch: load each touched row once, apply the events in memory, give the rows back to be written.
+//! Folding a batch: loads each affected row once, applies the events in memory, and returns the rows, which the caller writes.
 
 use std::collections::HashMap;
 
@@ -9,39 +9,39 @@ use sqlx::PgConnection;
 use crate::change::Change;
 use crate::table::{self, Key, Table};
 
-/// The current state of an aggregate as a read model keeps it: one row.
+/// The row of a read model that has the current state of an aggregate.
 pub trait Current: Table + Clone {
     /// The aggregate's events.
     type Event;
 
-    /// Which of an aggregate's rows is the current one, where the table has several.
+    /// A further SQL condition (` AND …`) that selects the current row, if the table has several rows per aggregate.
     const CONDITION: &'static str = "";
 
-    /// Whose row it is.
+    /// The tenant and aggregate of the row.
     fn key(&self) -> Key;
 
-    /// The version that the row shows.
+    /// The aggregate's version in the row.
     fn version(&self) -> i64;
 
-    /// The row after a stream's first event; `None`: no stream begins with this one.
+    /// The row after the first event of a stream; `None` when no stream can begin with this event.
     fn begin(change: &Change<'_, Self::Event>) -> Option<Self>;
 
-    /// The row after a further event, version and time of change included.
+    /// Applies a later event to the row. Sets version and time of change, too.
     fn evolve(&mut self, change: &Change<'_, Self::Event>);
 }
 
-/// A row that tells who somebody is.
-pub trait Telling: Current {
-    /// Empties what does: then the row is as if it had been made of events whose personal values nobody can open.
+/// A row with personal data in clear text, which an erasure has to remove.
+pub trait Erasable: Current {
+    /// Removes the personal data. The row is then as if it had been made from events whose personal values can no longer be decrypted.
     fn forget(&mut self);
 }
 
-/// Empties the row of whoever an event erases.
+/// Removes the personal data from the row of the aggregate that an event erases.
 ///
 /// # Errors
-/// What the database says.
-pub async fn forget<C: Telling>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<Folded<C>, ApplyError> {
-    // Another id has no row here.
+/// Errors of the database.
+pub async fn forget<C: Erasable>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<Folded<C>, ApplyError> {
+    // An id that is not a UUID has no row here.
     let key = event.aggregate_id.parse().map(|id| (event.tenant.uuid(), id));
     let keys: Vec<Key> = key.into_iter().collect();
     let before = table::load_where::<C>(&keys, C::CONDITION, tables).await?;
@@ -51,16 +51,16 @@ pub async fn forget<C: Telling>(event: &RecordedEvent, tables: &mut PgConnection
     Ok(Folded { before, after })
 }
 
-/// Applies the changes in order and returns the rows they touched, as they are at the end.
+/// Applies the changes in order and returns the affected rows, as they were before and as they are after the batch.
 ///
-/// `each` sees every change with the row after it, for the tables that keep more than the current state.
-/// A change whose stream has a gap before it is poison: its place is behind the missing one.
+/// `each` is called for every change with the row after it, for tables that keep more than the current state.
+/// A change whose stream has a gap before it is poison: it has to wait for the missing event.
 pub async fn fold<C: Current>(
     changes: &[Change<'_, C::Event>],
     tables: &mut PgConnection,
     mut each: impl FnMut(&Change<'_, C::Event>, &C) -> Result<(), ApplyError> + Send,
 ) -> Result<Folded<C>, ApplyError> {
-    // Streams that begin within the batch have no row yet; a rebuild, where most do, so reads next to nothing.
+    // Streams that begin within the batch have no row yet. In a rebuild that is true of most, so it loads almost no rows.
     let mut begun: HashMap<Key, bool> = HashMap::new();
     for change in changes {
         begun.entry(change.key).or_insert(change.version == 1);
@@ -88,16 +88,16 @@ pub async fn fold<C: Current>(
         each(change, row)?;
     }
     let mut after: Vec<C> = rows.into_values().collect();
-    // In key order the indexes are written page by page.
+    // Sorted by key, so that neighbouring index entries are written together.
     after.sort_unstable_by_key(Current::key);
     Ok(Folded { before, after })
 }
 
-/// The rows that a batch touched.
+/// The rows that a batch affected.
 pub struct Folded<C> {
-    /// As they were; those that began in the batch are not among them.
+    /// The rows before the batch, without those that begin in it.
     pub before: Vec<C>,
-    /// As they are, in the order of their keys.
+    /// The rows after the batch, in the order of their keys.
     pub after: Vec<C>,
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use crate::table;
 
     table! {
-        /// A lantern as it is.
+        /// The current state of a lantern.
         pub struct LanternRow in "lantern" key ("tenant_id", "lantern_id") {
             pub tenant_id: Uuid = "uuid",
             pub lantern_id: Uuid = "uuid",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     table! {
-        /// A lantern as it was.
+        /// A version of a lantern.
         pub struct LanternHistoryRow in "lantern_history" key ("tenant_id", "lantern_id", "version") {
             pub tenant_id: Uuid = "uuid",
             pub lantern_id: Uuid = "uuid",
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Applies a history in batches of this size; the rows as they are and as they were.
+    /// Applies a history in batches of this size. Returns the current rows and the history rows.
     async fn applied(history: &[RecordedEvent], batch: usize) -> (Vec<LanternRow>, Vec<LanternHistoryRow>) {
         let mut tables = PgConnection::connect_with(&testbed::postgres()).await.unwrap();
         tables.execute(TABLES).await.unwrap();
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!((row.lantern_id.to_string().as_str(), &row.state.0), (id, &lantern));
             assert_eq!(row.version, version.cast_signed());
         }
-        // A version is as after the last part, and closed by the next one.
+        // A version has the state after its last part, and is closed by the next version.
         assert_eq!(was.len(), history.len());
         for pair in was.windows(2).filter(|pair| pair[0].lantern_id == pair[1].lantern_id) {
             assert_eq!(pair[0].version + 1, pair[1].version);

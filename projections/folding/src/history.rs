@@ -1,4 +1,4 @@
-//! History rows: one a version of an aggregate, each closed by the next on both axes of time.
+//! History rows: one for each version of an aggregate, closed by the next version on both time axes.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,20 @@ use crate::as_of::End;
 use crate::change::Change;
 use crate::table::{self, Key, Table};
 
-/// A row that says how something was from one version to the next.
+/// A history row: the state of an aggregate from one version to the next.
 pub trait Version: Table {
-    /// Sets when the next version began and when that was known.
+    /// Sets when the next version began, and when the log recorded it.
     fn close(&mut self, valid_to: End, known_to: End);
 }
 
-/// The versions that a batch adds.
+/// The versions that a batch adds and closes.
 pub struct History<V> {
     added: Vec<V>,
     last: HashMap<Key, usize>,
     closed: Vec<Closed>,
 }
 
-/// A version of an earlier batch that one of this batch closes.
+/// A version of an earlier batch that a version of this batch closes.
 struct Closed {
     key: Key,
     version: i64,
@@ -33,13 +33,13 @@ struct Closed {
 }
 
 impl<V: Version> History<V> {
-    /// Nothing added yet, room for `capacity` versions.
+    /// An empty history with room for `capacity` versions.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { added: Vec::with_capacity(capacity), last: HashMap::with_capacity(capacity), closed: Vec::new() }
     }
 
-    /// Adds the version that `change` made and closes the one before it. A further part of the same change makes the same
-    /// version, which is then as after the last part.
+    /// Adds the version that `change` makes and closes the one before it. A further part of an upcast event replaces the version that its
+    /// earlier parts made.
     pub fn add<E>(&mut self, change: &Change<'_, E>, version: V) {
         if change.part > 0
             && let Some(same) = self.last.get(&change.key).and_then(|last| self.added.get_mut(*last))
@@ -58,7 +58,7 @@ impl<V: Version> History<V> {
         self.added.push(version);
     }
 
-    /// Writes what was added and closed.
+    /// Writes the added versions, and the ends of the closed ones.
     pub async fn write(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.write_closed(tables).await?;
         table::insert(&self.added, tables).await
@@ -68,8 +68,8 @@ impl<V: Version> History<V> {
         if self.closed.is_empty() {
             return Ok(());
         }
-        // Found row by row along the index and then by their place: a plain join may become a scan of all history of these
-        // tenants while the table has no statistics.
+        // Finds the rows one by one in the index, then updates them by `ctid`. A plain join may become a scan of the tenants' whole history
+        // while the table has no statistics.
         let sql = format!(
             "UPDATE {table} h SET valid_to = c.valid_to, known_to = c.known_to \
              FROM (SELECT f.place, k.valid_to, k.known_to \
@@ -94,15 +94,15 @@ impl<V: Version> History<V> {
     }
 }
 
-/// The versions of these aggregates that the log knew at some time between two, in the order of each history; without an end: until
-/// now.
+/// The versions of these aggregates that the log knew at some time between `from` and `until`, in the order of versions. `until` is `None`
+/// for now.
 pub async fn during<V: Version>(
     tables: &mut PgConnection,
     tenant: TenantId,
     ids: &[Uuid],
     (from, until): (DateTime<Utc>, Option<DateTime<Utc>>),
 ) -> Result<Vec<V>, sqlx::Error> {
-    // One by one along the primary key: each has few versions. OFFSET 0 keeps the planner from turning this round.
+    // Looked up one by one by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
     let sql = format!(
         "SELECT s.* FROM UNNEST($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
              {} WHERE t.tenant_id = $1 AND t.{} = k.id AND t.known_to >= $3

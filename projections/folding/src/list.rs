@@ -1,4 +1,4 @@
-//! Lists: the rows that a filter lets through, in an order, page by page; how many they are; and rows by their ids.
+//! Lists of rows: filtered, ordered and paged; their number; and rows by their ids.
 
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -7,30 +7,30 @@ use uuid::Uuid;
 use crate::paging::{Keyset, ListError, Seek};
 use crate::table::{self, Table, select};
 
-/// Which rows of a read model are wanted.
+/// A filter of the rows of a read model.
 pub trait Filter: Send + Sync {
-    /// What is listed.
+    /// The rows.
     type Row: Table;
-    /// In which orders it is.
+    /// The possible orders.
     type Order: Order<Self::Row>;
 
-    /// Adds the condition, which begins with `WHERE t.tenant_id = …`, to a query over the rows' table under the alias `t`.
+    /// Adds the condition, beginning with `WHERE t.tenant_id = …`, to a query of the rows' table with the alias `t`.
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId);
 }
 
 /// An order in which rows are listed.
 pub trait Order<R>: Copy + Send + Sync {
-    /// The columns that give it.
+    /// The columns of the order.
     fn keyset(self) -> Keyset;
 
-    /// Where a page that ends with `row` ends.
+    /// The cursor of a page whose last row is `row`.
     fn seek(self, row: &R) -> Seek;
 }
 
-/// At most `limit` rows after `after`.
+/// At most `limit` rows after the cursor `after`.
 ///
 /// # Errors
-/// [`ListError::Cursor`] for a place of another order; what Postgres says.
+/// [`ListError::Cursor`] for a cursor of another order; errors of the database.
 pub async fn list<F: Filter>(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -46,17 +46,17 @@ pub async fn list<F: Filter>(
     Ok(query.build_query_as().fetch_all(tables).await?)
 }
 
-/// How many rows the filter lets through.
+/// The number of rows that match the filter.
 ///
 /// # Errors
-/// What Postgres says.
+/// Errors of the database.
 pub async fn count<F: Filter>(tables: &mut PgConnection, tenant: TenantId, filter: &F) -> Result<i64, sqlx::Error> {
     let mut query = QueryBuilder::new(format!("SELECT count(*) FROM {} t ", F::Row::NAME));
     filter.push(&mut query, tenant);
     query.build_query_scalar().fetch_one(tables).await
 }
 
-/// Adds `WHERE t.tenant_id = …` to a query, from where it goes on.
+/// Adds `WHERE t.tenant_id = …` to a query and returns the query, for further conditions.
 pub fn of_tenant<'q, 'a>(
     query: &'q mut QueryBuilder<'a, Postgres>,
     tenant: TenantId,
@@ -64,11 +64,11 @@ pub fn of_tenant<'q, 'a>(
     query.push("WHERE t.tenant_id = ").push_bind(tenant.uuid())
 }
 
-/// The first rows of each of these `owners`, at most `limit` of each: the column `owner` names whose a row is, the column `by`
-/// orders those of one. An index over tenant, owner, that column and the row's id serves it.
+/// The first rows of each of these `owners`, at most `limit` for each. The column `owner` has the owner of a row, and the column `by`
+/// orders the rows of one owner. An index on tenant, owner, that column and the row's id serves the query.
 ///
 /// # Errors
-/// What Postgres says.
+/// Errors of the database.
 pub async fn first_of_each<R: Table>(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -86,10 +86,10 @@ pub async fn first_of_each<R: Table>(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(owners).bind(limit).fetch_all(tables).await
 }
 
-/// The rows with these ids, in no order; unknown ids are left out. For tables with one row an aggregate.
+/// The rows with these ids, in no particular order, without unknown ids. For tables with one row per aggregate.
 ///
 /// # Errors
-/// What Postgres says.
+/// Errors of the database.
 pub async fn find<R: Table>(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<R>, sqlx::Error> {
     let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
     table::load(&keys, tables).await

@@ -1,4 +1,4 @@
-//! Enumerations in text columns, by their names on the wire.
+//! Enumerations in text columns, stored by the names that serde gives them.
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
@@ -7,7 +7,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
 
-/// A value that stands in its column as serde names it: an enum's variant (`in_process`), a currency (`EUR`).
+/// A value that is stored as the text to which serde serializes it, for example an enum's variant (`in_process`) or a currency (`EUR`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Named<T>(pub T);
 
@@ -44,7 +44,7 @@ impl<T: DeserializeOwned> Decode<'_, Postgres> for Named<T> {
     }
 }
 
-/// The name by which serde writes a variant; empty for what is no name.
+/// The text to which serde serializes a value; empty if it is not serialized as a string.
 pub fn name(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,

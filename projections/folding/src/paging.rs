@@ -1,11 +1,11 @@
-//! Pages by keyset: the next page begins after the last row of this one, however many rows came or went meanwhile.
+//! Keyset paging: the next page begins after the last row of this one, even if rows were added or removed meanwhile.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-/// Where a page ended: the value of the column that orders the list, and the id that breaks ties.
+/// A cursor, the end of a page: its last row's value of the ordering column, and the row's id, which breaks ties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seek {
     /// The ordering column's value.
@@ -14,7 +14,7 @@ pub struct Seek {
     pub id: Uuid,
 }
 
-/// A value of the column that orders a list. The names are short because cursors travel in URLs.
+/// A value of the ordering column. The serialized names are short because cursors are sent in URLs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeekKey {
     /// A moment.
@@ -31,18 +31,18 @@ pub enum SeekKey {
     Text(String),
 }
 
-/// Why a list can't be read.
+/// The reason why a list can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The cursor is of a list in another order.
+    /// The cursor belongs to another order.
     #[error("this cursor belongs to a list in another order")]
     Cursor,
-    /// What Postgres says.
+    /// An error of the database.
     #[error(transparent)]
     Storage(#[from] sqlx::Error),
 }
 
-/// What orders a list.
+/// The type of the ordering column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
     /// A moment.
@@ -60,16 +60,16 @@ pub enum KeyType {
 pub struct Keyset {
     /// The column that orders the list.
     pub column: &'static str,
-    /// What it holds.
+    /// Its type.
     pub ty: KeyType,
     /// The column with the row's id, which breaks ties.
     pub id: &'static str,
-    /// Last first.
+    /// Whether the order is descending.
     pub descending: bool,
 }
 
 impl Keyset {
-    /// Adds the condition that a row stands after `seek`.
+    /// Adds the condition that a row comes after `seek`.
     pub fn after(self, query: &mut QueryBuilder<'_, Postgres>, seek: Option<Seek>) -> Result<(), ListError> {
         let Some(Seek { key, id }) = seek else { return Ok(()) };
         let than = if self.descending { "<" } else { ">" };
@@ -85,13 +85,13 @@ impl Keyset {
         Ok(())
     }
 
-    /// Adds order and length.
+    /// Adds the order and the limit.
     pub fn limit(self, query: &mut QueryBuilder<'_, Postgres>, limit: i64) {
         self.order(query);
         query.push(" LIMIT ").push_bind(limit);
     }
 
-    /// Adds the order alone.
+    /// Adds the order without a limit.
     pub fn order(self, query: &mut QueryBuilder<'_, Postgres>) {
         let way = if self.descending { "DESC" } else { "ASC" };
         query.push(format_args!(" ORDER BY t.{} {way}, t.{} {way}", self.column, self.id));

@@ -1,15 +1,15 @@
-//! What every read model says of itself to the projector.
+//! The macro that declares a projection.
 
 use kernel::RecordedEvent;
 use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Declares a projection of one aggregate's events: its tables stand in `tables.sql` beside the declaration; what
-/// stands after `by` writes them. `and` names single events of other aggregates that it wants, too. `counts` names the id and the
-/// tables whose rows know the version of their aggregate: without it an event that follows on a discarded one looks as if it came
-/// too early. What stands after `forgets by` empties the rows of whoever is erased while their events wait
-/// ([`projector::Projection::forget`]). Raise the version with any change of tables or of what past events mean.
+/// Declares a projection of the events of one aggregate type. Its DDL is in `tables.sql` beside the declaration. The function after `by`
+/// applies a batch of events. `and` lists single event types of other aggregates that it wants, too. `counts` names the id column and the
+/// tables whose rows have the version of their aggregate; without it, the event after a discarded one is refused because of the gap. The
+/// function after `forgets by` removes personal data while the erasing event is parked ([`projector::Projection::forget`]). Raise the
+/// version with every change of the tables or of the way in which past events are applied.
 #[macro_export]
 macro_rules! projection {
     (
@@ -55,7 +55,7 @@ macro_rules! projection {
                 event: &'a kernel::RecordedEvent,
                 tables: &'a mut sqlx::PgConnection,
             ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
-                Box::pin($crate::projection::pass_over(event, $id, &$counting, tables))
+                Box::pin($crate::projection::skip_version(event, $id, &$counting, tables))
             })?
 
             $(fn forget<'a>(
@@ -69,18 +69,18 @@ macro_rules! projection {
     };
 }
 
-/// An event that was discarded: the rows stay as they are, but for the version, on which the next event follows. Rows of history
-/// go on standing for what they stood for, under the version that was passed over.
+/// Skips a discarded event: sets the version of the rows to the event's, so that the next event follows without a gap, and changes nothing
+/// else. The last history row gets that version, too, and keeps its state.
 ///
 /// # Errors
-/// What the database says.
-pub async fn pass_over(
+/// Errors of the database.
+pub async fn skip_version(
     event: &RecordedEvent,
     id: &str,
     counting: &[&str],
     tables: &mut PgConnection,
 ) -> Result<(), ApplyError> {
-    // Another id has no rows here.
+    // An id that is not a UUID has no rows here.
     let Ok(aggregate) = event.aggregate_id.parse::<Uuid>() else { return Ok(()) };
     for table in counting {
         sqlx::query(&format!(

@@ -1,4 +1,4 @@
-//! From when to when somebody had which roles, as the log knew it: what they were let do rested on that.
+//! The roles that a subject had over time, by when the log recorded them. Past authorization decisions were based on these.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,21 @@ use uuid::Uuid;
 
 use crate::as_of::AsOf;
 
-/// A stretch of time in which somebody had the same roles.
+/// A period in which a subject had the same roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolePeriod {
-    /// The subject of their tokens.
+    /// The subject, as in its tokens.
     pub subject: Uuid,
-    /// When the log took what began it.
+    /// When the log recorded the event that began the period.
     pub from: DateTime<Utc>,
-    /// When the log took what ended it; none: it goes on.
+    /// When the log recorded the event that ended it; `None` while it lasts.
     pub to: Option<DateTime<Utc>>,
-    /// Their own roles, by name; none while they are let in nowhere.
+    /// The names of the roles that the subject has directly; empty while it has no access.
     pub roles: BTreeSet<String>,
 }
 
 impl RolePeriod {
-    /// Whether it held as of a moment: what the log took of it, it took when it was so.
+    /// Whether the period includes a moment. Valid and known time are the same here, so the earlier of the two counts.
     pub fn held(&self, as_of: AsOf) -> bool {
         match [as_of.at, as_of.known].into_iter().flatten().min() {
             Some(moment) => self.from <= moment && self.to.is_none_or(|to| to > moment),
@@ -29,13 +29,13 @@ impl RolePeriod {
         }
     }
 
-    /// Whether it held just before a moment: what was decided then was decided by what the log had before.
+    /// Whether the period includes the time just before `at`: a decision at that moment was based on what the log had before.
     pub fn held_before(&self, at: DateTime<Utc>) -> bool {
         held_before(self.from, self.to, at)
     }
 }
 
-/// Whether what the log knew from one time to another held just before a moment.
+/// Whether the known time from `from` to `to` includes the time just before `at`.
 pub fn held_before(from: DateTime<Utc>, to: Option<DateTime<Utc>>, at: DateTime<Utc>) -> bool {
     from < at && to.is_none_or(|to| at <= to)
 }

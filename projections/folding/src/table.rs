@@ -1,14 +1,14 @@
-//! Tables written in bulk: a row's columns are named once; loading and writing many rows is one statement each.
+//! Bulk access to tables. A row's columns are declared once; loading or writing many rows is one statement.
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Arguments, FromRow, PgConnection, Postgres};
 use uuid::Uuid;
 
-/// What a value takes on the wire, about: its length and a UUID, a time or a short text.
-const BYTES: usize = 20;
+/// The approximate size of a bound value in bytes: its length field, and a UUID, a time or a short text.
+const BYTES_PER_VALUE: usize = 20;
 
-/// Tenant and aggregate: what every row here belongs to.
+/// The tenant and aggregate of a row.
 pub type Key = (Uuid, Uuid);
 
 /// A column's name and its Postgres type.
@@ -19,16 +19,16 @@ pub struct Column(pub &'static str, pub &'static str);
 pub trait Table: for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin {
     /// The table's name.
     const NAME: &'static str;
-    /// The primary key: `tenant_id`, the aggregate's id, perhaps more.
+    /// The columns of the primary key: `tenant_id`, the aggregate's id, and further ones if the table has several rows per aggregate.
     const KEY: &'static [&'static str];
     /// All columns, in the order in which `bind` binds them.
     const COLUMNS: &'static [Column];
 
-    /// Binds one array a column.
+    /// Binds one array for each column.
     fn bind<'q>(rows: &'q [Self], query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>;
 }
 
-/// Declares a row: the struct, how it is read, and how many of them are written at once.
+/// Declares a row type of a table: the struct, its `FromRow`, and its [`Table`](crate::table::Table) for bulk writes.
 #[macro_export]
 macro_rules! table {
     (
@@ -66,23 +66,24 @@ fn columns<T: Table>(prefix: &str) -> String {
     T::COLUMNS.iter().map(|Column(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The arrays side by side in the list of columns, where they are taken apart row by row; in FROM they would be copied first.
+/// The `UNNEST` expressions of the columns' arrays, for the select list. There Postgres expands them row by row; in FROM it would copy them
+/// first.
 fn arrays<T: Table>() -> String {
     let arrays = T::COLUMNS.iter().enumerate().map(|(n, Column(_, ty))| format!("UNNEST(${}::{ty}[])", n + 1));
     arrays.collect::<Vec<_>>().join(", ")
 }
 
-/// `SELECT` of a row's columns from its table under the alias `t`; the condition is to follow.
+/// `SELECT` of a row's columns from its table with the alias `t`, without a condition.
 pub fn select<T: Table>() -> String {
     format!("SELECT {} FROM {} t ", columns::<T>("t."), T::NAME)
 }
 
-/// The rows of these aggregates; for tables with one row an aggregate.
+/// The rows of these aggregates, for tables with one row per aggregate.
 pub async fn load<T: Table>(keys: &[Key], tables: &mut PgConnection) -> Result<Vec<T>, sqlx::Error> {
     load_where(keys, "", tables).await
 }
 
-/// The rows of these aggregates for which the condition holds.
+/// The rows of these aggregates that meet the condition, which is empty or begins with `AND`.
 pub async fn load_where<T: Table>(
     keys: &[Key],
     condition: &str,
@@ -91,8 +92,8 @@ pub async fn load_where<T: Table>(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    // OFFSET 0 keeps the planner from turning this round: key by key along the index, and not all rows of these tenants,
-    // as it would while the table has no statistics.
+    // OFFSET 0 makes the planner look up each key in the index. Otherwise it would read all rows of these tenants while the table has no
+    // statistics.
     let sql = format!(
         "SELECT t.* FROM UNNEST($1::uuid[], $2::uuid[]) AS k (tenant_id, id) CROSS JOIN LATERAL (\
          {} WHERE t.tenant_id = k.tenant_id AND t.{} = k.id {condition} OFFSET 0) t",
@@ -103,12 +104,12 @@ pub async fn load_where<T: Table>(
     sqlx::query_as(&sql).bind(tenants).bind(ids).fetch_all(tables).await
 }
 
-/// Writes new rows.
+/// Inserts new rows.
 pub async fn insert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
     write(rows, "", tables).await
 }
 
-/// Writes rows, whether they were there or not.
+/// Inserts or updates rows.
 pub async fn upsert<T: Table>(rows: &[T], tables: &mut PgConnection) -> Result<(), sqlx::Error> {
     let rest = T::COLUMNS.iter().filter(|Column(name, _)| !T::KEY.contains(name));
     let set = rest.map(|Column(name, _)| format!("{name} = EXCLUDED.{name}")).collect::<Vec<_>>().join(", ");
@@ -120,9 +121,9 @@ async fn write<T: Table>(rows: &[T], on_conflict: &str, tables: &mut PgConnectio
         return Ok(());
     }
     let sql = format!("INSERT INTO {} ({}) SELECT {}{on_conflict}", T::NAME, columns::<T>(""), arrays::<T>());
-    // Room for all of it at once: growing step by step copies large batches again and again.
+    // Reserves the whole buffer: growing it step by step would copy large batches repeatedly.
     let mut arguments = PgArguments::default();
-    arguments.reserve(T::COLUMNS.len(), rows.len() * T::COLUMNS.len() * BYTES);
+    arguments.reserve(T::COLUMNS.len(), rows.len() * T::COLUMNS.len() * BYTES_PER_VALUE);
     T::bind(rows, sqlx::query_with(&sql, arguments)).execute(tables).await?;
     Ok(())
 }

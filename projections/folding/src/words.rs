@@ -1,9 +1,9 @@
-//! Words by which a directory is searched: every word of a record's texts, in lower case and Unicode's composed form, found by its
-//! beginning.
+//! The search index of a directory: every word of a record's texts, in lower case and Unicode's composed form, which can be searched by
+//! prefix.
 //!
-//! Kept in a table (tenant, word, id) in the byte order of `COLLATE "C"`, so that "begins with" is a range of the primary
-//! key, which row level security lets Postgres use (see the crate's documentation). A directory that is to answer for any words,
-//! however common, keeps each record's [`Place`] in its lists beside them.
+//! The words are in a table (tenant, word, id) with `COLLATE "C"`, so that a prefix is a range of the primary key, which Postgres can use
+//! under row level security (see the crate's documentation). A directory that has to answer fast even for common words also stores each
+//! record's [`ListPosition`] beside them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::change::decode;
-use crate::fold::{self, Current, Folded, Telling, fold};
+use crate::fold::{self, Current, Erasable, Folded, fold};
 use crate::{list, table};
 
-/// Longer words are cut: nobody types more, and the key stays small.
-const LONGEST: usize = 40;
-/// A search looks at so many words at most.
-const MOST_TERMS: usize = 8;
+/// Words are cut to this many characters, to keep the key small.
+const MAX_WORD_CHARS: usize = 40;
+/// The most words of a search text that are used.
+const MAX_TERMS: usize = 8;
 
-/// The words of some texts.
+/// The words of texts.
 pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for text in texts {
-        // A mark that stands for itself is no letter: it would part the word.
+        // Composed first: a combining mark by itself is not alphanumeric and would split the word.
         let text = composed(text);
         let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
-        found.extend(parts.map(|part| folded(part).chars().take(LONGEST).collect::<String>()));
+        found.extend(parts.map(|part| folded(part).chars().take(MAX_WORD_CHARS).collect::<String>()));
     }
     found
 }
@@ -47,35 +47,36 @@ pub struct WordChanges {
 struct Entry {
     tenant: Uuid,
     word: String,
-    place: Arc<Place>,
+    position: Arc<ListPosition>,
     id: Uuid,
 }
 
-/// Where a record stands in its lists. Kept beside each of its words, so that those who have one can be read in a list's order.
+/// A record's values of the columns by which its lists are ordered. They are stored with each of its words, so that the records with a word
+/// can be read in a list's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Whether it is among those who are listed unless others are asked for.
+pub struct ListPosition {
+    /// Whether the record is listed by default.
     pub present: bool,
-    /// The name by which they are ordered.
+    /// The name, for lists that are ordered by it.
     pub name: String,
-    /// When it began. It never changes.
+    /// When the record was registered. It never changes.
     pub registered_at: DateTime<Utc>,
 }
 
 impl WordChanges {
-    /// Those of the records that a batch touched.
-    pub fn of<R: Found>(folded: &Folded<R>) -> Self {
+    /// The changes for the records that a batch affected.
+    pub fn of<R: Searchable>(folded: &Folded<R>) -> Self {
         Self {
             gone: folded.before.iter().flat_map(entries).collect(),
             new: folded.after.iter().flat_map(entries).collect(),
         }
     }
 
-    /// Writes the difference to the table of these records' words.
-    pub async fn write<R: Found>(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// Writes the changes to the table of words: deletes words that are gone and inserts new ones.
+    pub async fn write<R: Searchable>(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (table, id) = R::WORDS;
-        let (columns, arrays, same) = if R::PLACED {
-            (", present, name, registered_at", ", $4::boolean[], $5::text[], $6::timestamptz[]", PLACED_SAME)
+        let (columns, arrays, same) = if R::HAS_LIST_POSITION {
+            (", present, name, registered_at", ", $4::boolean[], $5::text[], $6::timestamptz[]", SAME_POSITION)
         } else {
             ("", "", "")
         };
@@ -89,24 +90,24 @@ impl WordChanges {
              WHERE t.ctid = w.place"
         );
         let insert = format!("INSERT INTO {table} (tenant_id, word, {id}{columns}) SELECT * FROM {arrays}");
-        execute(&delete, self.gone.difference(&self.new), R::PLACED, tables).await?;
-        execute(&insert, self.new.difference(&self.gone), R::PLACED, tables).await
+        execute(&delete, self.gone.difference(&self.new), R::HAS_LIST_POSITION, tables).await?;
+        execute(&insert, self.new.difference(&self.gone), R::HAS_LIST_POSITION, tables).await
     }
 }
 
-/// What else an entry that is placed is found by, in the order of the key.
-const PLACED_SAME: &str = " AND o.present = k.present AND o.name = k.name";
+/// The further key columns of an entry with a list position, in the order of the key.
+const SAME_POSITION: &str = " AND o.present = k.present AND o.name = k.name";
 
-fn entries<R: Found>(row: &R) -> Vec<Entry> {
-    let ((tenant, id), place) = (row.key(), Arc::new(row.place()));
-    let entry = |word| Entry { tenant, word, place: Arc::clone(&place), id };
+fn entries<R: Searchable>(row: &R) -> Vec<Entry> {
+    let ((tenant, id), position) = (row.key(), Arc::new(row.list_position()));
+    let entry = |word| Entry { tenant, word, position: Arc::clone(&position), id };
     row.words().into_iter().map(entry).collect()
 }
 
 async fn execute<'a>(
     sql: &str,
     entries: impl Iterator<Item = &'a Entry>,
-    placed: bool,
+    has_position: bool,
     tables: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
     let entries: Vec<_> = entries.collect();
@@ -117,35 +118,35 @@ async fn execute<'a>(
     let words: Vec<_> = entries.iter().map(|entry| entry.word.as_str()).collect();
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
     let mut query = sqlx::query(sql).bind(tenants).bind(words).bind(ids);
-    if placed {
-        let present: Vec<_> = entries.iter().map(|entry| entry.place.present).collect();
-        let names: Vec<_> = entries.iter().map(|entry| entry.place.name.as_str()).collect();
-        let times: Vec<_> = entries.iter().map(|entry| entry.place.registered_at).collect();
+    if has_position {
+        let present: Vec<_> = entries.iter().map(|entry| entry.position.present).collect();
+        let names: Vec<_> = entries.iter().map(|entry| entry.position.name.as_str()).collect();
+        let times: Vec<_> = entries.iter().map(|entry| entry.position.registered_at).collect();
         query = query.bind(present).bind(names).bind(times);
     }
     query.execute(tables).await?;
     Ok(())
 }
 
-/// A record of a directory: what is found by its words.
-pub trait Found: Current {
-    /// The table of its words, whose key is (`tenant_id`, `word`, the record's id): its name, and that of its last column.
+/// A record of a directory that can be searched by words.
+pub trait Searchable: Current {
+    /// The name of the table of words, and of its column with the record's id. The key of the table is (`tenant_id`, `word`, id).
     const WORDS: (&'static str, &'static str);
 
-    /// Whether that table has the columns of a [`Place`] too, `present` and `name` in its key between word and id.
-    const PLACED: bool = false;
+    /// Whether that table also has the columns of a [`ListPosition`]. Then `present` and `name` are in its key between word and id.
+    const HAS_LIST_POSITION: bool = false;
 
-    /// The words by which it is found.
+    /// The words by which the record can be found.
     fn words(&self) -> BTreeSet<String>;
 
-    /// Where it stands, if its words are placed.
-    fn place(&self) -> Place {
-        Place::default()
+    /// The list position, if [`HAS_LIST_POSITION`](Self::HAS_LIST_POSITION).
+    fn list_position(&self) -> ListPosition {
+        ListPosition::default()
     }
 }
 
-/// Applies a batch of events to a directory: its records and their words.
-pub async fn apply<R: Found>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
+/// Applies a batch of events to the records of a directory and their words.
+pub async fn apply<R: Searchable>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
 where
     R::Event: Event,
 {
@@ -155,32 +156,35 @@ where
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 
-/// Empties the record of whoever an event erases, and forgets the words by which they were found.
+/// Removes the personal data from the record that an event erases, and the words that come from it.
 ///
 /// # Errors
-/// What the database says.
-pub async fn forget<R: Found + Telling>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+/// Errors of the database.
+pub async fn forget<R: Searchable + Erasable>(
+    event: &RecordedEvent,
+    tables: &mut PgConnection,
+) -> Result<(), ApplyError> {
     let folded = fold::forget::<R>(event, tables).await?;
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 
-/// A word that a record is to have.
+/// A search term: a condition on a word of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {
-    /// One that begins so.
+    /// The word begins with this prefix.
     Begins(String),
-    /// This very one.
+    /// The word is exactly this one.
     Is(String),
 }
 
-/// What is searched for: each word of `search` begins a word of the record.
+/// The terms of a search text: each of its words has to be a prefix of a word of the record.
 pub fn terms(search: &str) -> Vec<Term> {
-    words([search]).into_iter().take(MOST_TERMS).map(Term::Begins).collect()
+    words([search]).into_iter().take(MAX_TERMS).map(Term::Begins).collect()
 }
 
 impl Term {
-    /// Adds the query of the ids of those who have it, along the key of the table of words.
-    pub fn ids<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
+    /// Adds the query of the ids of all records that match, by the key of the table of words.
+    pub fn ids<R: Searchable>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
         let (table, id) = R::WORDS;
         query
             .push(format_args!("SELECT w.{id} FROM {table} w WHERE w.tenant_id = (SELECT "))
@@ -189,34 +193,35 @@ impl Term {
         self.range(query, "w");
     }
 
-    /// Adds the condition that `t` has it, looked up record by record: for a table of words with an index by record.
-    pub fn of_each<R: Found>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
+    /// Adds the condition that record `t` matches, looked up for each record. The table of words needs an index by record.
+    pub fn of_each<R: Searchable>(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: Uuid) {
         let (table, id) = R::WORDS;
         query.push(format_args!(" AND EXISTS (SELECT 1 FROM {table} w WHERE w.tenant_id = ")).push_bind(tenant);
         query.push(format_args!(" AND w.{id} = t.{id}"));
         self.range(query, "w");
-        // OFFSET 0 keeps the planner from turning this round: all who have the word would be read first.
+        // OFFSET 0 keeps the planner from reading all records with the word first.
         query.push(" OFFSET 0)");
     }
 
-    /// Adds the condition that `words`, an alias of the table of words, shows it: along the key, after the tenant.
+    /// Adds the condition that a row of the table of words, with the alias `words`, matches. It continues a condition on the key after the
+    /// tenant.
     pub fn range(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str) {
         match self {
             Self::Is(word) => query.push(format_args!(" AND {words}.word = ")).push_bind(word.clone()),
             Self::Begins(word) => {
                 query.push(format_args!(" AND {words}.word >= ")).push_bind(word.clone());
-                // The greatest character there is ends the range of all that begins with the word.
+                // The largest code point ends the range of all words with this prefix.
                 query.push(format_args!(" AND {words}.word < ")).push_bind(format!("{word}\u{10FFFF}"))
             }
         };
     }
 }
 
-/// Adds `WHERE t.tenant_id = …`, and the condition that a record has all of this.
+/// Adds `WHERE t.tenant_id = …`, and the condition that a record matches all terms.
 ///
-/// Beside words the tenant stands in a sub-select, whose value the planner does not see: else it takes a tenant that came since Postgres
-/// gathered statistics for one without rows, and compares each record with each word.
-pub fn of_tenant_having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, terms: &[Term]) {
+/// With terms, the tenant is in a sub-select, so that the planner does not see its value. Otherwise it would assume that a tenant newer
+/// than the statistics has no rows, and compare each record with each word.
+pub fn of_tenant_having<R: Searchable>(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, terms: &[Term]) {
     if terms.is_empty() {
         list::of_tenant(query, tenant);
         return;
@@ -230,8 +235,12 @@ pub fn of_tenant_having<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant
     }
 }
 
-/// Adds `WHERE t.tenant_id = …`, and the condition that a record has, for each word of `search`, a word that begins with it.
-pub fn of_tenant_matching<R: Found>(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, search: Option<&str>) {
+/// Adds `WHERE t.tenant_id = …`, and the condition that each word of `search` is a prefix of a word of the record.
+pub fn of_tenant_matching<R: Searchable>(
+    query: &mut QueryBuilder<'_, Postgres>,
+    tenant: TenantId,
+    search: Option<&str>,
+) {
     of_tenant_having::<R>(query, tenant, &search.map(terms).unwrap_or_default());
 }
 
@@ -256,6 +265,6 @@ mod tests {
 
     #[test]
     fn a_word_longer_than_the_key_is_cut() {
-        assert_eq!(words([&*"x".repeat(100)]).first().map(String::len), Some(LONGEST));
+        assert_eq!(words([&*"x".repeat(100)]).first().map(String::len), Some(MAX_WORD_CHARS));
     }
 }

@@ -1,4 +1,4 @@
-//! Applying events within a transaction, and finding the one that is to blame when that fails.
+//! Applying events within a transaction, and finding the event that causes a failure.
 
 use std::panic::AssertUnwindSafe;
 
@@ -12,13 +12,13 @@ use crate::{ApplyError, Projection};
 /// Why a projection did not apply its events.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nothing is known to be wrong with the events; try again.
+    /// The database failed for a reason that has nothing to do with the events: try again.
     Database(sqlx::Error),
-    /// An event is to blame; which one, if the projection could tell; and why, the outermost reason first.
+    /// An event caused the failure: its position, if the projection knows it, and the chain of reasons, the outermost first.
     Events { position: Option<Position>, errors: Vec<String> },
 }
 
-/// Applies events together. After a failure the transaction is of no use any more, unless the caller made a savepoint.
+/// Applies events together. After a failure the caller has to roll the transaction back, or its savepoint if it made one.
 pub(crate) async fn apply(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
@@ -27,7 +27,7 @@ pub(crate) async fn apply(
     guarded(async { projection.apply(events, connection).await }).await
 }
 
-/// Passes over an event that its projection is never to see, within a savepoint; if that fails, where and why.
+/// Skips a discarded event, within a savepoint. Returns its position and the reasons if that fails.
 pub(crate) async fn skip_within(
     projection: &dyn Projection,
     event: &RecordedEvent,
@@ -38,7 +38,7 @@ pub(crate) async fn skip_within(
     Ok(settle(savepoint, skipped).await?.map(|errors| (event.position, errors)))
 }
 
-/// Ends a savepoint as what was done in it deserves: if an event is to blame, nothing of it stays, and the answer says why.
+/// Ends a savepoint according to the outcome: commits it, or rolls it back and returns the reasons if an event caused a failure.
 pub(crate) async fn settle(
     savepoint: Transaction<'_, Postgres>,
     outcome: Result<(), Failure>,
@@ -50,7 +50,7 @@ pub(crate) async fn settle(
     }
 }
 
-/// Lets a projection forget whoever these events erase, which can't be applied yet: an erasure waits for nothing.
+/// Lets a projection remove the personal data that these events erase, although the events can't be applied yet: an erasure must not wait.
 pub(crate) async fn forget(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
@@ -62,7 +62,8 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-/// The same for events that are about to be parked. That it fails, nobody may pass over: what comes later waits with them.
+/// Calls [`forget`] for events that are about to be parked. If it fails, the batch fails, and so the projection stops: an erasure must not
+/// be skipped.
 async fn forget_or_stop(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
@@ -78,7 +79,8 @@ async fn forget_or_stop(
     }
 }
 
-/// What a projection's work came to. One that panics on an event fails on that event; it must not end the others.
+/// Runs a call of a projection and classifies its error. A panic counts as a failure of the events, so that it does not stop the
+/// projection.
 async fn guarded(work: impl Future<Output = Result<(), ApplyError>>) -> Result<(), Failure> {
     match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(())) => Ok(()),
@@ -97,8 +99,9 @@ async fn guarded(work: impl Future<Output = Result<(), ApplyError>>) -> Result<(
     }
 }
 
-/// Applies what can be applied, in order, and returns what has to be parked: the events that fail, each found by halving, and
-/// all that follow them in their aggregates; whoever these erase is forgotten all the same. Slower than [`apply`], by a savepoint for each attempt.
+/// Applies the events that can be applied, in order, and returns those that have to be parked: the events that fail, each found by
+/// bisection, and all later events of their aggregates. Personal data that the parked events erase is removed all the same. Slower than
+/// [`apply`], because each attempt has a savepoint.
 pub(crate) async fn apply_or_park(
     projection: &dyn Projection,
     events: &[&RecordedEvent],
@@ -107,7 +110,7 @@ pub(crate) async fn apply_or_park(
 ) -> Result<Vec<ParkedEvent>, sqlx::Error> {
     let mut held = parked.clone();
     let mut found: Vec<ParkedEvent> = Vec::new();
-    // What is still to be done, the next on top.
+    // A stack of the runs of events that are still to be applied; the next one is on top.
     let mut runs: Vec<Vec<&RecordedEvent>> = vec![events.to_vec()];
     while let Some(run) = runs.pop() {
         let (waiting, run): (Vec<_>, Vec<_>) = run.into_iter().partition(|event| held.holds(event));
@@ -122,7 +125,7 @@ pub(crate) async fn apply_or_park(
             Err(Failure::Events { errors, .. }) if run.len() == 1 => {
                 savepoint.rollback().await?;
                 forget_or_stop(projection, &run, connection).await?;
-                // Not the reason: it may quote the event, and so a person. It stands in the table.
+                // Without the reason, which may quote personal data of the event. It is stored with the dead letter.
                 tracing::error!(
                     projection = projection.name(), position = %first.position, tenant = %first.tenant,
                     aggregate_type = first.aggregate_type, aggregate_id = first.aggregate_id,
@@ -144,8 +147,8 @@ pub(crate) async fn apply_or_park(
     Ok(found)
 }
 
-/// Cuts a run so that the culprit stands alone, or in halves when nobody knows who it is. The part that comes first is last,
-/// which is the top of the stack.
+/// Splits a run of events so that the culprit is alone, or in halves when the culprit is unknown. The parts are in reverse order, so that
+/// the first one is on top of the stack.
 fn split<'a>(run: &[&'a RecordedEvent], culprit: Option<usize>) -> Vec<Vec<&'a RecordedEvent>> {
     let parts = match culprit {
         Some(at) => [&run[at + 1..], &run[at..=at], &run[..at]],
@@ -154,8 +157,8 @@ fn split<'a>(run: &[&'a RecordedEvent], culprit: Option<usize>) -> Vec<Vec<&'a R
     parts.into_iter().filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect()
 }
 
-/// Whether an error of the database is about what was written. Connections, locks, space, and a schema or grants that are not
-/// what the program expects are about the database: parking every event would make nothing better.
+/// Whether an error of the database is about the values that were written. Errors about connections, locks, disk space, or an unexpected
+/// schema or missing grants are about the database: parking every event would not help.
 fn is_about_events(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
@@ -164,7 +167,7 @@ fn is_about_events(error: &sqlx::Error) -> bool {
             !matches!(class, "08" | "25" | "28" | "40" | "53" | "55" | "57" | "58" | "XX")
                 && !matches!(&*code, "42501" | "42P01" | "42703" | "3F000" | "3D000")
         }
-        // Written or read with another type than the column has, which may hang on the value.
+        // A value was written or read as another type than the column's. This may depend on the value.
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Decode(_)
         | sqlx::Error::Encode(_)

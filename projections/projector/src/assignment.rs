@@ -1,5 +1,6 @@
 //! The assignment of partitions to instances: how many partitions each projection has, which of them are taken, and how many instances
-//! share them. Nobody assigns them: a partition is taken by an advisory lock, and each instance watches the locks and keeps to its share.
+//! share them. There is no leader that assigns them. An instance takes a partition by an advisory lock, watches the locks of the others,
+//! and keeps to its share.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
 
-/// What the database says of a projection: its partitions, and who shares them.
+/// The partitions of a projection, and the number of instances that share them, as the database shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Assignment {
-    /// The version that its tables have; none: it has no tables.
+    /// The version of its tables; `None` when it has no tables.
     pub(crate) version: Option<u32>,
-    /// Whether each of its partitions is applied by some instance.
+    /// For each partition, whether an instance applies it.
     pub(crate) taken: Vec<bool>,
     /// How many instances can apply it, this one included.
     pub(crate) instances: u32,
@@ -30,44 +31,47 @@ impl Assignment {
         self.taken.len() as u32
     }
 
-    /// How many partitions an instance takes, so that all get some.
+    /// How many partitions each instance takes: an equal share, rounded up.
     pub(crate) fn share(&self) -> usize {
         self.taken.len().div_ceil(self.instances.max(1) as usize)
     }
 }
 
-/// What the database says of each projection, in the order of the program's list. Empty until it was asked once.
+/// The assignment of each projection, in the order of the program's list. Empty until the first query.
 pub(crate) type Assignments = Arc<Vec<Assignment>>;
 
-/// The lock of a partition, as text that is hashed to a key. A projection that is not divided is locked by its name.
+/// SQL for the name of a partition's advisory lock, which is hashed to the lock's key. A projection with one partition is locked by its own
+/// name.
 pub(crate) const LOCK_NAME: &str =
     "projection || CASE partitions WHEN 1 THEN '' ELSE '/' || partition || '/' || partitions END";
 
-/// Asks the database for the assignments again and again, and tells all workers each time; shows others that this instance is here.
+/// Queries the assignments at an interval and publishes them to all workers. It also announces this instance to the others, by a shared
+/// advisory lock for each projection that has several partitions.
 pub(crate) struct AssignmentWatcher {
     database: Database,
     projections: Vec<Arc<dyn Projection>>,
     every: Duration,
-    /// Projections for which we are present, on the present connection.
-    present: HashSet<&'static str>,
+    /// Projections for which the current connection holds the lock that announces this instance.
+    announced: HashSet<&'static str>,
     assignments: watch::Sender<Assignments>,
 }
 
 impl AssignmentWatcher {
     pub(crate) fn new(database: &Database, projections: Vec<Arc<dyn Projection>>, every: Duration) -> Self {
         let assignments = watch::Sender::new(Assignments::default());
-        Self { database: database.clone(), projections, every, present: HashSet::new(), assignments }
+        Self { database: database.clone(), projections, every, announced: HashSet::new(), assignments }
     }
 
-    /// What it finds, from the next time on.
+    /// A receiver of the assignments, which is updated after each query.
     pub(crate) fn assignments(&self) -> watch::Receiver<Assignments> {
         self.assignments.subscribe()
     }
 
+    /// Runs until `shutdown`; after an error it connects again.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let running = async {
             loop {
-                let Err(error) = self.follow().await else { continue };
+                let Err(error) = self.watch().await else { continue };
                 tracing::warn!(service = %self.database.service, %error, "who applies which projection is not known; asking again");
                 tokio::time::sleep(self.every).await;
             }
@@ -75,22 +79,24 @@ impl AssignmentWatcher {
         shutdown.run_until_cancelled(running).await;
     }
 
-    async fn follow(&mut self) -> Result<(), sqlx::Error> {
-        self.present.clear();
+    /// Queries and publishes the assignments on one connection until an error.
+    async fn watch(&mut self) -> Result<(), sqlx::Error> {
+        self.announced.clear();
         let mut connection = options(&self.database).connect().await?;
         loop {
-            let mut assignments = self.ask(&mut connection).await?;
-            if self.appear(&mut connection, &assignments).await? {
-                assignments = self.ask(&mut connection).await?;
+            let mut assignments = self.query(&mut connection).await?;
+            if self.announce(&mut connection, &assignments).await? {
+                assignments = self.query(&mut connection).await?;
             }
             self.assignments.send_replace(Arc::new(assignments));
             tokio::time::sleep(self.every).await;
         }
     }
 
-    async fn ask(&self, connection: &mut PgConnection) -> Result<Vec<Assignment>, sqlx::Error> {
+    /// Queries the assignments.
+    async fn query(&self, connection: &mut PgConnection) -> Result<Vec<Assignment>, sqlx::Error> {
         let names: Vec<&str> = self.projections.iter().map(|projection| projection.name()).collect();
-        // The locks of this database, once; their keys are shown as unsigned numbers.
+        // MATERIALIZED, so that pg_locks is read once. It shows the keys as unsigned numbers.
         let query = format!(
             "WITH held AS MATERIALIZED (
                  SELECT l.classid::bigint AS class, l.objid::bigint AS key FROM pg_locks l
@@ -123,23 +129,27 @@ impl AssignmentWatcher {
         Ok(assignments)
     }
 
-    /// Shows others for which divided projections we are here, and for which no more. Whether that changed.
-    async fn appear(&mut self, connection: &mut PgConnection, assignments: &[Assignment]) -> Result<bool, sqlx::Error> {
+    /// Takes or releases the shared locks that announce this instance for projections with several partitions. Returns whether any changed.
+    async fn announce(
+        &mut self,
+        connection: &mut PgConnection,
+        assignments: &[Assignment],
+    ) -> Result<bool, sqlx::Error> {
         let mut changed = false;
         for (projection, assignment) in self.projections.iter().zip(assignments) {
-            // Alone with one partition there is nothing to share.
+            // A single partition cannot be shared.
             let able = assignment.version == Some(projection.version()) && assignment.partitions() > 1;
             let name = projection.name();
-            let act = match (able, self.present.contains(name)) {
+            let act = match (able, self.announced.contains(name)) {
                 (true, false) => "SELECT pg_advisory_lock_shared($1, hashtext($2))",
                 (false, true) => "SELECT pg_advisory_unlock_shared($1, hashtext($2))",
                 _ => continue,
             };
             sqlx::query(act).bind(LockClass::ProjectionPresent.number()).bind(name).execute(&mut *connection).await?;
             if able {
-                self.present.insert(name);
+                self.announced.insert(name);
             } else {
-                self.present.remove(name);
+                self.announced.remove(name);
             }
             changed = true;
         }
@@ -147,7 +157,8 @@ impl AssignmentWatcher {
     }
 }
 
-/// A connection that the server gives up soon when our machine is gone, or our process hangs, so that its locks go to another.
+/// Connection options with which the server soon notices that our machine is gone or our process hangs. It then closes the connection, and
+/// another instance can take its locks.
 pub(crate) fn options(database: &Database) -> PgConnectOptions {
     lock_options(database, Role::Project).disable_statement_logging().options([
         ("tcp_keepalives_idle", "2"),

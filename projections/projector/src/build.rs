@@ -1,4 +1,4 @@
-//! Tables that are filled from the log in a shadow schema, beside the live ones.
+//! Building a projection's tables from the log in a shadow schema, beside the live ones. Rebuilds and comparisons use it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,36 +17,37 @@ use crate::parking::{self, Parked, ParkedEvent};
 use crate::partition::{Partition, Reached};
 use crate::{Error, Projection, tables, writing};
 
-/// Events read from the log, and applied in one transaction, at once, fewer of them if they are large. Larger batches gain nothing (the time
-/// goes into the rows).
+/// The number of events that are read from the log at once and applied in one transaction; fewer if they are large. Larger batches gain
+/// nothing, because the rows take the time.
 const BATCH: u32 = 10_000;
-/// The tables are analyzed when they have seen so many events, and again at each fourfold.
+/// The tables are analyzed after this many events, and again at each fourfold number.
 const FIRST_ANALYZE: u64 = 20_000;
-/// So long it is tried again whether nobody else builds the same.
-const A_MOMENT: Duration = Duration::from_secs(1);
-/// As far as the log goes.
+/// How long to try to get the lock before another build is reported as running.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Stands for the end of the log.
 pub(crate) const END: Position = Position(i64::MAX as u64);
 
-/// The new tables, and how far they are.
+/// The state of a build: its tables, position and parked events.
 pub(crate) struct Build<'p> {
     pub(crate) projection: &'p dyn Projection,
-    /// What people decided about events that once were parked: it holds here too.
+    /// Operators' decisions about events that were parked. They are respected in the build.
     decisions: Decisions,
     pub(crate) schema: String,
     pub(crate) parked: Parked,
-    /// What is parked, to be written down with the swap.
+    /// The parked events, which are stored with the swap.
     pub(crate) found: Vec<ParkedEvent>,
     pub(crate) position: Position,
     pub(crate) events: u64,
-    /// Whose events there were.
+    /// The tenants that have events.
     pub(crate) tenants: BTreeSet<TenantId>,
-    /// Tenants that are deleted: what their history says of them is shown to nobody any more.
+    /// Deleted tenants: their events, which are still in the log, are not applied.
     deleted: BTreeSet<Uuid>,
-    /// What makes the plain indexes, once the tables are filled.
+    /// The statements that create the plain indexes, for after the tables are filled.
     indexes: Vec<String>,
 }
 
-async fn is_alone(connection: &mut PgConnection, projection: &dyn Projection) -> Result<bool, sqlx::Error> {
+/// Tries to take the advisory lock of builds of this projection, which the connection then holds.
+async fn try_lock(connection: &mut PgConnection, projection: &dyn Projection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))")
         .bind(LockClass::ProjectionBuild.number())
         .bind(projection.name())
@@ -55,8 +56,8 @@ async fn is_alone(connection: &mut PgConnection, projection: &dyn Projection) ->
 }
 
 impl<'p> Build<'p> {
-    /// Empty tables in a shadow schema; what an earlier attempt left there is dropped. The connection acts as the owner from
-    /// now on. One at a time for each projection: asked for rather than waited for, since two are a mistake.
+    /// Creates empty tables in a shadow schema, and drops those of an earlier attempt. The connection acts as the owner from now on. Only
+    /// one build of a projection can run at a time. A second one fails rather than waits, because it is a mistake.
     pub(crate) async fn begin(
         connection: &mut PgConnection,
         database: &Database,
@@ -64,18 +65,18 @@ impl<'p> Build<'p> {
         schema: String,
     ) -> Result<Self, Error> {
         let asked = Instant::now();
-        while !is_alone(connection, projection).await? {
-            // Who has just ended may have it a moment longer, until the server sees that their connection is gone.
-            if asked.elapsed() > A_MOMENT {
+        while !try_lock(connection, projection).await? {
+            // A build that has just ended may hold the lock until the server notices that its connection is closed.
+            if asked.elapsed() > LOCK_TIMEOUT {
                 return Err(Error::AlreadyRebuilding { projection: projection.name().to_owned() });
             }
-            tokio::time::sleep(A_MOMENT / 20).await;
+            tokio::time::sleep(LOCK_TIMEOUT / 20).await;
         }
         connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
         if Checkpoint::load(connection, projection.name()).await?.is_empty() {
             return Err(Error::NotMigrated { projection: projection.name().to_owned() });
         }
-        // Nobody is deleted while a read model is built: that waits for the lock.
+        // No tenant can be deleted during the build, because deleting waits for the lock.
         let deleted: Vec<Uuid> = sqlx::query_scalar("SELECT tenant_id FROM log.closed WHERE state = 'deleted'")
             .fetch_all(&mut *connection)
             .await?;
@@ -99,8 +100,8 @@ impl<'p> Build<'p> {
         })
     }
 
-    /// Fills the tables up to a position: in bulk first, then with their indexes and statistics, then with what came
-    /// meanwhile, so that little is left to do for whoever has to wait.
+    /// Fills the tables up to a position: first in bulk, then it creates indexes and statistics, then it applies the events that were
+    /// appended meanwhile. So little is left for the swap, during which others wait.
     pub(crate) async fn fill(
         &mut self,
         connection: &mut PgConnection,
@@ -118,13 +119,13 @@ impl<'p> Build<'p> {
         self.load(connection, store, to, on_progress).await
     }
 
-    /// Applies the log from where the tables are to its end, within the caller's transaction. Ends early behind a batch after
-    /// which there was no more: what comes after it is new.
+    /// Applies the rest of the log within the caller's transaction. Stops after the batch that reached the end of the log: later events
+    /// were appended during this call.
     pub(crate) async fn catch_up(&mut self, transaction: &mut PgConnection, store: &EventStore) -> Result<(), Error> {
         self.apply_within(transaction, store, END, |_| true).await
     }
 
-    /// Applies what the live tables have already, within the caller's transaction.
+    /// Applies the events that the live tables have, within the caller's transaction.
     pub(crate) async fn follow(
         &mut self,
         transaction: &mut PgConnection,
@@ -134,6 +135,7 @@ impl<'p> Build<'p> {
         self.apply_within(transaction, store, live.highest(), |event| live.has(event)).await
     }
 
+    /// Applies the log up to a position, only the events that `admitted` accepts, within the caller's transaction.
     async fn apply_within(
         &mut self,
         transaction: &mut PgConnection,
@@ -171,7 +173,7 @@ impl<'p> Build<'p> {
         Ok(())
     }
 
-    /// Applies the log from where the tables are to a position or its end. Reading is one batch ahead of applying.
+    /// Applies the log from the current position up to `to` or its end. Reading is one batch ahead of applying.
     async fn load(
         &mut self,
         connection: &mut PgConnection,
@@ -193,17 +195,17 @@ impl<'p> Build<'p> {
             self.events += count;
             on_progress(last);
             if self.events >= analyze_at {
-                // Until then the planner takes the tables for nearly empty, and reads them whole.
+                // Without statistics the planner assumes nearly empty tables and scans them sequentially.
                 self.analyze(connection).await?;
                 analyze_at *= 4;
             }
         }
-        // It has ended: the channel is closed.
+        // The reader has ended, because the channel is closed.
         drop(reader);
         Ok(())
     }
 
-    /// A batch as the projection is to see it.
+    /// Applies operators' decisions to a batch: events are edited, and discarded ones are separated.
     async fn parts(&self, store: &EventStore, batch: Vec<RecordedEvent>) -> Result<Vec<Part>, Error> {
         Ok(match (batch.first(), batch.last()) {
             (Some(first), Some(last)) if !self.decisions.silent_on(first.position, last.position) => {
@@ -227,7 +229,7 @@ impl<'p> Build<'p> {
         }
     }
 
-    /// Passes over an event that was discarded, in a transaction that is set for it.
+    /// Skips a discarded event, in a transaction whose search path and tenants are set.
     async fn skip(&mut self, transaction: &mut PgConnection, event: &RecordedEvent) -> Result<(), Error> {
         self.tenants.insert(event.tenant);
         let found = if !self.projection.wants(&event.event_type) {
@@ -245,6 +247,7 @@ impl<'p> Build<'p> {
         Ok(())
     }
 
+    /// The events that the projection wants, without those of deleted tenants.
     fn wanted<'e>(&mut self, batch: &'e [RecordedEvent]) -> Vec<&'e RecordedEvent> {
         self.tenants.extend(batch.iter().map(|event| event.tenant));
         let shown = |event: &&RecordedEvent| !self.deleted.contains(&event.tenant.uuid());
@@ -280,13 +283,13 @@ impl<'p> Build<'p> {
         Ok(())
     }
 
-    /// Whether somebody decided about events since it began: they may be in the tables in another way by now.
-    pub(crate) async fn is_overruled(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    /// Whether operators decided about dead letters since the build began. The tables may then contain events in their old form.
+    pub(crate) async fn decisions_changed(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         let now = Decisions::load(connection, &parking::consumer(self.projection.name())).await?;
         Ok(now != self.decisions)
     }
 
-    /// Writes down what is parked, in place of what was.
+    /// Replaces the stored parked events by those of the build.
     pub(crate) async fn store_parked(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let name = self.projection.name();
         parking::clear(connection, name).await?;
@@ -295,12 +298,12 @@ impl<'p> Build<'p> {
     }
 }
 
-/// How many events are read at once after one position and up to another: positions are dense.
+/// How many events to read at once between two positions. Positions have no gaps.
 fn limit(after: Position, to: Position) -> u32 {
     u32::try_from(to.0 - after.0).unwrap_or(u32::MAX).min(BATCH)
 }
 
-/// Reads the log up to a position, or its end, into a channel.
+/// Reads the log up to a position or its end, and sends the batches into a channel.
 async fn read(
     store: EventStore,
     mut after: Position,

@@ -1,4 +1,5 @@
-//! A partition's checkpoint: what its tenants' rows in the tables hold, moved only by compare-and-set.
+//! The checkpoint of a partition: the position up to which the events of its tenants are in the tables. It is moved only by
+//! compare-and-set.
 
 use kernel::{Position, RecordedEvent};
 use sqlx::{PgConnection, Row};
@@ -9,24 +10,24 @@ use crate::partition::{Partition, Reached};
 /// A row of `projector.checkpoints`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
-    /// Whose it is.
+    /// The partition.
     pub(crate) partition: Partition,
-    /// The version of the projection that made the tables.
+    /// The version of the tables.
     pub(crate) version: u32,
-    /// The last position that is in the tables.
+    /// The last position whose event is in the tables.
     pub(crate) position: Position,
-    /// What is in the tables beyond that, since partitions that were joined or divided stood at different positions.
+    /// Later events that are in the tables already, because partitions had different positions when they were joined or divided.
     pub(crate) reached: Reached,
-    /// How often the tables were replaced or divided anew.
+    /// How often the tables were replaced or the number of partitions was changed.
     pub(crate) generation: i64,
-    /// The tables, by the names they have.
+    /// The names of the tables.
     pub(crate) tables: Vec<String>,
     /// Events that wait because they, or an earlier one of their aggregate, can't be applied.
     pub(crate) parked_events: u64,
 }
 
 impl Checkpoint {
-    /// The checkpoints of a projection's partitions, in their order; none: it has no tables.
+    /// The checkpoints of a projection's partitions, in their order; empty when it has no tables.
     pub(crate) async fn load(connection: &mut PgConnection, projection: &str) -> Result<Vec<Self>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT partition, partitions, version, position, reached, generation, tables, parked_events
@@ -35,7 +36,7 @@ impl Checkpoint {
         rows.bind(projection).fetch_all(connection).await?.iter().map(Self::read).collect()
     }
 
-    /// The same, and nobody moves them before the transaction ends.
+    /// Like [`load`](Self::load), and locks the rows, so that nobody moves the checkpoints before the transaction ends.
     pub(crate) async fn lock(connection: &mut PgConnection, projection: &str) -> Result<Vec<Self>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT partition, partitions, version, position, reached, generation, tables, parked_events
@@ -57,12 +58,12 @@ impl Checkpoint {
         })
     }
 
-    /// Whether an event is for this partition, and not in the tables yet although its position is after the checkpoint.
+    /// Whether an event after the checkpoint is of this partition and not in the tables yet.
     pub(crate) fn awaits(&self, event: &RecordedEvent) -> bool {
         self.partition.holds(event.tenant.uuid()) && !self.reached.has(event)
     }
 
-    /// The checkpoint of tables that were just made.
+    /// Inserts the checkpoint of tables that were just created.
     pub(crate) async fn create(connection: &mut PgConnection, projection: &dyn Projection) -> Result<(), sqlx::Error> {
         sqlx::query("INSERT INTO projector.checkpoints (projection, version, position, tables) VALUES ($1, $2, 0, $3)")
             .bind(projection.name())
@@ -73,8 +74,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Moves the checkpoint, unless it is not where this says. False: somebody else moved it, and what the transaction did
-    /// must not be committed.
+    /// Moves the checkpoint by compare-and-set. False: another instance or a rebuild has moved it, and the transaction must not be
+    /// committed.
     pub(crate) async fn advance(
         &self,
         connection: &mut PgConnection,
@@ -98,7 +99,7 @@ impl Checkpoint {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// The checkpoints of tables that take the place of the old ones, which were locked. What is parked is counted by the caller.
+    /// Updates the checkpoints, which the caller has locked, for tables that replace the old ones. The caller recounts the parked events.
     pub(crate) async fn replace(
         connection: &mut PgConnection,
         projection: &dyn Projection,
@@ -118,8 +119,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// As many checkpoints as there shall be partitions, in the place of the old ones, which were locked. Each event stays
-    /// applied once: see [`Reached::divided`]. What is parked is counted by the caller.
+    /// Replaces the old checkpoints, which the caller has locked, by those of `into` partitions. Each event is still applied once: see
+    /// [`Reached::divided`]. The caller recounts the parked events.
     pub(crate) async fn divide(
         connection: &mut PgConnection,
         projection: &str,
@@ -128,7 +129,7 @@ impl Checkpoint {
     ) -> Result<(), sqlx::Error> {
         let Some(first) = old.first() else { return Ok(()) };
         let reached = Reached::of(old);
-        // Raised above all, so that whoever applies by the old division notices.
+        // Higher than all old ones, so that workers with the old partitions fail to move their checkpoints.
         let generation = old.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or_default() + 1;
         sqlx::query("DELETE FROM projector.checkpoints WHERE projection = $1")
             .bind(projection)

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use crate::Projection;
 use crate::drift::{ColumnDifference, Difference, DifferenceKind};
 
-/// A comparison that is under way.
+/// A running comparison.
 pub(crate) struct Comparison<'p> {
     projection: &'p dyn Projection,
-    /// The schemas of what is there and of what the log says.
+    /// The schema of the live tables, and the one of the tables that were built from the log.
     live: String,
     expected: String,
-    /// How many differing rows are kept.
+    /// At most this many differing rows are kept in `differences`; all are counted.
     limit: usize,
-    /// The primary keys of the tables, once they are known.
+    /// The primary keys of the tables; empty until they are loaded.
     keys: Vec<Vec<String>>,
     pub(crate) rows: u64,
     pub(crate) differing: u64,
@@ -53,7 +53,7 @@ impl<'p> Comparison<'p> {
     ) -> Result<(), sqlx::Error> {
         let key = &self.keys[nth];
         let columns = key.join(", ");
-        // Both sides by their primary keys, which begin with the tenant. As JSON, because not every type has an equality.
+        // Joined by the primary keys, which begin with the tenant. Compared as JSON, because not every type has an equality operator.
         let both = format!(
             "FROM (SELECT * FROM {live}.{table} WHERE tenant_id = $1) l
              FULL JOIN (SELECT * FROM {expected}.{table} WHERE tenant_id = $1) e USING ({columns})",
@@ -87,7 +87,7 @@ impl<'p> Comparison<'p> {
         Ok(())
     }
 
-    /// Looks for rows of tenants that have no event in the log, in the role of the session. False: it would not see them.
+    /// Looks, as the role of the session, for rows of tenants that have no event in the log. False: the role can't see such rows.
     pub(crate) async fn strangers(
         &mut self,
         connection: &mut PgConnection,
@@ -101,7 +101,7 @@ impl<'p> Comparison<'p> {
         let known: Vec<Uuid> = known.iter().map(|tenant| tenant.uuid()).collect();
         let mut strangers = BTreeSet::new();
         for table in self.projection.tables() {
-            // Every row is looked at: whom they belong to is what is asked.
+            // A full scan: no index serves this question.
             let query = format!("SELECT DISTINCT tenant_id FROM {}.{table} WHERE tenant_id <> ALL ($1)", self.live);
             strangers.extend(sqlx::query_scalar::<_, Uuid>(&query).bind(&known).fetch_all(&mut *connection).await?);
         }
@@ -112,7 +112,7 @@ impl<'p> Comparison<'p> {
     }
 }
 
-/// What differs between two versions of a row, of which one may not be there.
+/// The difference between the live and the expected version of a row. One of them may be missing.
 fn difference(table: &'static str, key: &[String], live: Option<Value>, expected: Option<Value>) -> Difference {
     let row = |side: Option<Value>| match side {
         Some(Value::Object(row)) => Some(row),

@@ -1,4 +1,4 @@
-//! Dividing a projection's tenants into another number of partitions.
+//! Changing the number of partitions of a projection.
 
 use eventstore::Database;
 use sqlx::postgres::PgConnectOptions;
@@ -8,17 +8,17 @@ use crate::checkpoint::Checkpoint;
 use crate::partition::{self, MAX_PARTITIONS};
 use crate::{Error, migrate, parking};
 
-/// How a projection was divided.
+/// How a projection's number of partitions changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Divided {
     /// How many partitions there were.
     pub from: u32,
-    /// How many there are.
+    /// How many there are now.
     pub into: u32,
 }
 
-/// Divides a projection's tenants into so many partitions: 1, 2, 4, … [`MAX_PARTITIONS`]. Those who apply it go on with the new
-/// ones a moment later, and each event stays applied once. With `dry_run` only says what would be done.
+/// Divides a projection's tenants into `into` partitions: 1, 2, 4, … [`MAX_PARTITIONS`]. The running instances switch to the new partitions
+/// a moment later, and each event is still applied once. With `dry_run` it changes nothing and only returns what it would do.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn divide(
@@ -35,12 +35,12 @@ pub async fn divide(
     let mut connection = migrate::connect(admin, database).await?;
     let mut transaction = connection.begin().await?;
     transaction.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
-    // As JSON, because the tables of before had no such column.
+    // Read as JSON, because the table of older programs has no column `partitions`.
     let query = "SELECT max(coalesce((to_jsonb(c) ->> 'partitions')::integer, 1)) FROM projector.checkpoints c WHERE projection = $1";
     let from: Option<i32> = sqlx::query_scalar(query).bind(projection).fetch_one(&mut *transaction).await?;
     let from = from.ok_or_else(|| Error::NotMigrated { projection: projection.to_owned() })?.cast_unsigned();
     if from != into && !dry_run {
-        // Waits for batches that are being written: who writes has its checkpoint's row locked.
+        // Waits for batches that are being written, because each has locked the row of its checkpoint.
         let old = Checkpoint::lock(&mut transaction, projection).await?;
         Checkpoint::divide(&mut transaction, projection, &old, into).await?;
         parking::recount(&mut transaction, projection).await?;

@@ -1,4 +1,5 @@
-//! Whether a projection's live tables are what the log says: it is built beside them, as of one position, and each row compared.
+//! Checking a projection's live tables against the log: the projection is built beside them as of the same position, and every row is
+//! compared.
 
 use std::time::{Duration, Instant};
 
@@ -14,29 +15,29 @@ use crate::compare::Comparison;
 use crate::partition::Reached;
 use crate::{Error, Projection, Rebuilding, migrate, tables};
 
-/// What a comparison with the log found.
+/// The result of a comparison with the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drift {
-    /// The position as of which rows were compared; the lowest, where partitions stand at different ones.
+    /// The position as of which rows were compared; the lowest one, if partitions have different positions.
     pub position: Position,
     /// Tenants whose rows were compared.
     pub tenants: u64,
-    /// Rows that were compared, of either side.
+    /// Rows that were compared, whether they are in the live tables, in the rebuilt ones, or in both.
     pub rows: u64,
-    /// Rows that are not what the log says.
+    /// Rows that differ from those built from the log.
     pub differing: u64,
     /// The first of them, by table, tenant and key.
     pub differences: Vec<Difference>,
-    /// Events that the live tables lack because they are parked: their rows are among those that differ if they could be
-    /// applied now.
+    /// Events that the live tables lack because they are parked. Their rows are among the differing ones if the events could be applied
+    /// now.
     pub parked_events: u64,
-    /// Whether rows of tenants that have no event were looked for too, which only a role that bypasses row level security sees.
+    /// Whether rows of tenants without any event in the log were looked for too. Only a role that bypasses row level security can see them.
     pub strangers: bool,
     /// How long it took.
     pub took: Duration,
 }
 
-/// A row that is not what the log says.
+/// A row that differs from the one built from the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// The table.
@@ -45,18 +46,18 @@ pub struct Difference {
     pub kind: DifferenceKind,
     /// Its primary key.
     pub key: Map<String, Value>,
-    /// The columns that differ; none when the row is on one side only.
+    /// The columns that differ; empty when the row is missing or unexpected.
     pub columns: Vec<ColumnDifference>,
 }
 
 /// How a row differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DifferenceKind {
-    /// The log says that it should be there.
+    /// The live table lacks a row that the log gives.
     Missing,
-    /// The log says nothing of it.
+    /// The live table has a row that the log does not give.
     Unexpected,
-    /// It is there with other values.
+    /// Both have the row, with different values.
     Changed,
 }
 
@@ -76,18 +77,19 @@ impl DifferenceKind {
 pub struct ColumnDifference {
     /// Its name.
     pub name: String,
-    /// What the live table has.
+    /// The value in the live table.
     pub live: Value,
-    /// What the log says.
+    /// The value that the log gives.
     pub expected: Value,
 }
 
-/// Compares a projection's live tables, as of one position, with what the log says, and returns the first `limit` rows that
-/// differ. Nothing that is live is changed or waits, but for a rebuild's swap. `admin` connects to any database of the cluster
-/// and may act as the service's owner.
+/// Compares a projection's live tables, as of one position, with tables built from the log, and returns the first `limit` rows that differ.
+/// The live tables are not changed and the live projection does not wait; only a rebuild's swap waits for it. `admin` connects to any
+/// database of the cluster and may act as the service's owner.
 ///
 /// # Errors
-/// Also when the tables are of another version than the projection.
+/// Errors of the database and the log; also when the tables are of another version than the projection, when another build of it is
+/// running, or when its checkpoint went back.
 pub async fn drift(
     admin: &PgConnectOptions,
     database: &Database,
@@ -103,8 +105,8 @@ pub async fn drift(
     let head = Reached::of(&checkpoints(&mut connection, projection).await?).lowest();
     build.fill(&mut connection, store, head, |position| on_progress(Rebuilding { position, head })).await?;
 
-    // Rows and checkpoint are written together, so in one snapshot the live tables are as of the checkpoints. The lock is the
-    // one that readers have: no swap until the end.
+    // Rows and checkpoints are written together, so in one snapshot the live tables match the checkpoints. The lock is the one that
+    // readers take; it prevents a swap until the end.
     let mut snapshot = connection
         .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE projector.swaps IN ACCESS SHARE MODE")
         .await?;
@@ -137,6 +139,7 @@ pub async fn drift(
     })
 }
 
+/// The checkpoints of a projection, whose tables must exist and have the version of the program.
 async fn checkpoints(connection: &mut PgConnection, projection: &dyn Projection) -> Result<Vec<Checkpoint>, Error> {
     let name = projection.name();
     let found = Checkpoint::load(connection, name).await?;

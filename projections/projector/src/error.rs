@@ -1,15 +1,15 @@
-//! What can go wrong around read models.
+//! Errors of the runtime.
 
-/// A failure of the runtime itself. Events that can't be applied are none: they are parked.
+/// A failure of the runtime itself. An event that can't be applied is not an error here: it is parked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database refused or does not answer.
+    /// The database refused a statement or does not answer.
     #[error("the read models' database: {0}")]
     Storage(#[from] sqlx::Error),
     /// The log can't be read.
     #[error("the log: {0}")]
     Log(#[from] eventstore::Error),
-    /// The projection is not as a projection has to be.
+    /// The projection breaks a rule, for example for names, or the number of partitions is not possible.
     #[error("the projection {projection} can't be used: {reason}")]
     Unfit {
         /// Its name.
@@ -17,7 +17,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tables are not of the program's version, so what they hold can't be compared with what it would make of the log.
+    /// The tables are of another version than the program, so their rows can't be compared with those that the program builds from the log.
     #[error(
         "the tables of {projection} are of version {stored}, the program's is {program}: run `inopsio projection rebuild` first"
     )]
@@ -35,7 +35,7 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
-    /// Other work holds the tables for too long.
+    /// Other transactions held locks on the tables for too long.
     #[error(
         "the tables of {projection} were in use for too long to be swapped; the rebuild was given up, nothing changed"
     )]
@@ -43,7 +43,7 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
-    /// While the tables were built somebody decided about an event, each time.
+    /// In every attempt an operator decided about a dead letter while the tables were built.
     #[error(
         "while {projection} was built somebody decided about its dead letters, again and again; nothing changed: begin once more"
     )]
@@ -51,13 +51,13 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
-    /// The projection's tables were never made.
+    /// The projection's tables do not exist yet.
     #[error("the projection {projection} has no checkpoint: run `inopsio migrate` first")]
     NotMigrated {
         /// Its name.
         projection: String,
     },
-    /// One rebuild or comparison of a projection at a time.
+    /// Another rebuild or comparison of the projection is running.
     #[error("the projection {projection} is being rebuilt, or compared with the log, already")]
     AlreadyRebuilding {
         /// Its name.

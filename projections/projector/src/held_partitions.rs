@@ -1,4 +1,4 @@
-//! The partitions of a projection that this instance holds: its share, as the present [`Assignment`] has it.
+//! The partitions of a projection that this instance holds, compared with its share by the current [`Assignment`].
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,26 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::assignment::Assignment;
 use crate::partition::Partition;
 
-/// Which partitions of a projection this instance applies.
+/// The set of partitions of a projection that this instance applies.
 #[derive(Clone, Default)]
 pub(crate) struct HeldPartitions {
     taken: Arc<Mutex<BTreeSet<Partition>>>,
-    /// Workers ask for a partition one after another, so that they don't take more than their share together.
+    /// Workers acquire partitions one at a time, so that together they do not exceed the share.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl HeldPartitions {
-    /// Whether another partition would still be within this instance's share.
+    /// Whether this instance may take one more partition within its share.
     pub(crate) fn has_room(&self, assignment: &Assignment) -> bool {
         self.with(|taken| taken.len()) < assignment.share()
     }
 
-    /// Whether a partition is beyond this instance's share: the last ones are given to others first.
-    pub(crate) fn is_beyond(&self, partition: Partition, assignment: &Assignment) -> bool {
+    /// Whether a held partition is beyond this instance's share. Those with the highest numbers are given up first.
+    pub(crate) fn is_over_share(&self, partition: Partition, assignment: &Assignment) -> bool {
         self.with(|taken| taken.iter().position(|one| *one == partition)).is_some_and(|at| at >= assignment.share())
     }
 
-    /// Takes a partition, until what this gives is dropped.
+    /// Adds a partition to the set until the returned guard is dropped.
     pub(crate) fn take(&self, partition: Partition) -> HeldPartition {
         self.with(|taken| taken.insert(partition));
         HeldPartition { all: self.clone(), partition }
@@ -36,7 +36,7 @@ impl HeldPartitions {
     }
 }
 
-/// A partition that this instance applies.
+/// A guard for a partition that this instance applies.
 pub(crate) struct HeldPartition {
     all: HeldPartitions,
     partition: Partition,
@@ -63,7 +63,7 @@ mod tests {
         let beyond = |instances| {
             let assignment = assignment(4, instances);
             Partition::all(4)
-                .filter(|partition| held.is_beyond(*partition, &assignment))
+                .filter(|partition| held.is_over_share(*partition, &assignment))
                 .map(Partition::number)
                 .collect::<Vec<_>>()
         };

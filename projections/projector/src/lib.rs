@@ -3,11 +3,11 @@
 //! A [`Projection`] says which tables it has, which events it wants, and how a batch of events changes the tables. The [`Projector`]
 //! takes the service's feed from the bus once, and gives each batch to every projection. Each applies it in one transaction, which also
 //! moves its checkpoint by compare-and-set. A projection that is behind the feed reads the log until it has caught up. An event that
-//! cannot be applied is parked with all later events of its aggregate, and the others continue
-//! (`applying.rs`); it is retried with growing pauses (`retrying.rs`).
+//! cannot be applied is parked with all later events of its aggregate, and all other events continue (`applying.rs`). Parked events are
+//! retried with exponential backoff (`retrying.rs`).
 //!
 //! [`rebuild()`] builds a projection again beside the live one and swaps them; [`drift()`] builds it to compare the two row by row
-//! (`build.rs` is what both share). Queries use [`ReadModels`], which reads as one tenant, and can wait for a position.
+//! (both use `build.rs`). Queries use [`ReadModels`], which reads as one tenant, and can wait for a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
 //! [`migrate()`] creates its tables. When you change its tables or the way it applies past events, raise its version: it then
@@ -17,14 +17,14 @@
 
 mod applying;
 mod assignment;
+mod batches;
 mod build;
 mod checkpoint;
 mod compare;
 mod divide;
 mod drift;
 mod error;
-mod fan;
-mod following;
+mod feed;
 mod held_partitions;
 mod migrate;
 mod parking;

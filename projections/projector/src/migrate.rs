@@ -1,4 +1,4 @@
-//! Making the projector's own tables and the projections' live ones.
+//! Creating the projector's own tables and the live tables of projections.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Projection, tables};
 
-/// What [`migrate`] found and did.
+/// What [`migrate`] created, and which projections need a rebuild.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
-    /// Projections whose tables were made.
+    /// Projections whose tables were created.
     pub created: Vec<&'static str>,
-    /// Projections whose stored version is another than the program's: they stand still until they are rebuilt.
+    /// Projections whose stored version differs from the program's. They are not updated until they are rebuilt.
     pub needs_rebuild: Vec<&'static str>,
 }
 
-/// Makes what is missing: the schema `projector`, and the tables of projections that have no checkpoint yet, in the schema
-/// named after the service. Run [`eventstore::admin::migrate`] before it. Safe to run again and at the same time.
+/// Creates what is missing: the schema `projector`, and the tables of projections that have no checkpoint yet, in the schema named
+/// after the service. Run [`eventstore::admin::migrate`] before it. It can be run repeatedly and concurrently.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(
@@ -56,7 +56,7 @@ pub async fn migrate(
     Ok(migrated)
 }
 
-/// What [`migrate`] would do. Changes nothing; the database need not exist yet.
+/// Returns what [`migrate`] would do, and changes nothing. The database does not have to exist yet.
 pub async fn plan(
     admin: &PgConnectOptions,
     database: &Database,
@@ -87,7 +87,7 @@ pub async fn plan(
     Ok(planned)
 }
 
-/// The version that each projection's tables have. Asks for nothing that tables of before lack.
+/// The version of each projection's tables. The query uses only columns that the tables of older programs have, too.
 async fn versions(connection: &mut PgConnection) -> Result<HashMap<String, i64>, Error> {
     let rows = sqlx::query_as("SELECT projection, max(version) FROM projector.checkpoints GROUP BY projection");
     Ok(rows.fetch_all(connection).await?.into_iter().collect())

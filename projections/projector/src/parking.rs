@@ -1,5 +1,5 @@
-//! Events that wait because they, or an earlier one of their aggregate, can't be applied: what a worker knows of them, and how
-//! they are written down. They are dead letters of the projection ([`deadletters`]).
+//! Parked events: those that can't be applied, and the later events of their aggregates. They are stored as dead letters of the projection
+//! ([`deadletters`]); a worker keeps in memory which aggregates have some.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::partition::Partition;
 /// An event to be parked.
 pub(crate) use deadletters::Entry as ParkedEvent;
 
-/// The letters of a partition's tenants.
+/// The part of the dead letters that belongs to a partition's tenants.
 pub(crate) fn share(partition: Partition) -> Share {
     Share { number: partition.number(), of: partition.of() }
 }
 
-/// What is parked of one partition of a projection.
+/// The parked events of one partition of a projection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parked {
     held: Held,
     events: u64,
-    /// When the first of them may be due. Nothing is parked: never.
+    /// When to look for a dead letter that is due; `None` while nothing is parked.
     due: Option<Instant>,
     pub(crate) backoff: Backoff,
 }
 
-/// How a projection is called among those who can't take events.
+/// The name of a projection as a consumer in the tables of dead letters.
 pub(crate) fn consumer(projection: &str) -> Consumer {
     Consumer::new(Kind::Projection, projection)
 }
 
 impl Parked {
-    /// What the database has of a projection's partition that was just taken over. All of it is tried soon: this program may be able to apply
-    /// what another could not.
+    /// Loads the parked events of a partition that was just acquired. All are retried soon, because this version of the program may be able
+    /// to apply events that another one could not.
     pub(crate) async fn load(
         connection: &mut PgConnection,
         projection: &str,
@@ -54,7 +54,7 @@ impl Parked {
         Ok(parked)
     }
 
-    /// Which of them the database has by now: what a tenant had parked goes with it, whoever destroys it, and then waits for nobody here.
+    /// Loads again which events are parked in the database. The dead letters of a tenant are deleted with it, by another process.
     pub(crate) async fn look(
         &mut self,
         connection: &mut PgConnection,
@@ -73,12 +73,12 @@ impl Parked {
         Ok(())
     }
 
-    /// Whether an event has to wait.
+    /// Whether an event has to be parked, because an earlier one of its aggregate is.
     pub(crate) fn holds(&self, event: &RecordedEvent) -> bool {
         self.held.holds(event)
     }
 
-    /// Counts in events that are parked.
+    /// Adds events that were parked.
     pub(crate) fn add(&mut self, events: &[ParkedEvent]) {
         self.events += events.len() as u64;
         for event in events {
@@ -89,7 +89,7 @@ impl Parked {
         }
     }
 
-    /// Counts out events that wait no more.
+    /// Removes the events that are no longer parked after an attempt.
     pub(crate) fn settle(&mut self, taken: &Taken, settled: Settled) {
         self.events = self.events.saturating_sub(settled.events);
         if settled.drained {
@@ -97,28 +97,28 @@ impl Parked {
         }
     }
 
-    /// When to look for one that is due.
+    /// When to look for a dead letter that is due; `None` while nothing is parked.
     pub(crate) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Looks again after this time; `None`: nothing is parked, as the database has it.
+    /// Sets when to look for a dead letter that is due. `None`: nothing is parked in the database.
     pub(crate) fn look_in(&mut self, pause: Option<Duration>) {
         self.due = pause.map(|pause| Instant::now() + pause);
     }
 
-    /// How many events wait.
+    /// The number of parked events.
     pub(crate) const fn events(&self) -> u64 {
         self.events
     }
 
-    /// How many aggregates they belong to.
+    /// The number of aggregates with parked events.
     pub(crate) fn aggregates(&self) -> u64 {
         self.held.len() as u64
     }
 }
 
-/// Takes over what a program of before 2026-12 parked in tables of the projector's own.
+/// Moves events that a program from before 2026-12 parked in the projector's own tables to the tables of dead letters.
 async fn adopt(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "WITH a AS (DELETE FROM projector.parked_aggregates WHERE projection = $1),
@@ -137,7 +137,7 @@ async fn adopt(connection: &mut PgConnection, projection: &str) -> Result<(), sq
     Ok(())
 }
 
-/// Writes down what a partition has to park, in the transaction that applies the rest.
+/// Stores the events that a partition has to park, in the transaction that applies the other events.
 pub(crate) async fn store(
     connection: &mut PgConnection,
     projection: &str,
@@ -153,7 +153,7 @@ pub(crate) async fn store(
     count(connection, projection, partition, events.len() as i64, aggregates as i64).await
 }
 
-/// Counts what is parked in the checkpoint, where everybody may see how many there are.
+/// Adds to the numbers of parked events and aggregates in the partition's checkpoint, which readers of all tenants may see.
 pub(crate) async fn count(
     connection: &mut PgConnection,
     projection: &str,
@@ -175,8 +175,8 @@ pub(crate) async fn count(
     .map(drop)
 }
 
-/// Counts what is parked of a projection for each of its partitions, after these or the parked events were written anew. A
-/// tenant's partition is that of `eventstore::partition_of`. (`log.purge` counts in the same way when a tenant goes.)
+/// Recounts the parked events of a projection for each of its partitions, after the partitions or the parked events were replaced. The
+/// tenant's partition is computed as in `eventstore::partition_of`. (`log.purge` counts in the same way when a tenant is deleted.)
 pub(crate) async fn recount(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE projector.checkpoints c SET
@@ -195,7 +195,7 @@ pub(crate) async fn recount(connection: &mut PgConnection, projection: &str) -> 
     Ok(())
 }
 
-/// Forgets what is parked of a projection; its checkpoints are written anew by the caller.
+/// Deletes the parked events of a projection. The caller recounts them in the checkpoints.
 pub(crate) async fn clear(connection: &mut PgConnection, projection: &str) -> Result<(), sqlx::Error> {
     for table in ["parked_events", "parked_aggregates"] {
         sqlx::query(&format!("DELETE FROM projector.{table} WHERE projection = $1"))

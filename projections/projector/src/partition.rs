@@ -1,4 +1,4 @@
-//! Which tenants are applied together, and how far each of them is when that changes.
+//! Partitions of the tenants of a projection, and the bookkeeping of positions when the number of partitions changes.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::checkpoint::Checkpoint;
 
-/// The most partitions of a projection.
+/// The largest number of partitions of a projection.
 pub const MAX_PARTITIONS: u32 = 64;
 
-/// One of the partitions into which the tenants of a projection are divided: each is applied by itself, in the log's order.
+/// One of the partitions into which the tenants of a projection are divided. Each is applied independently, in the log's order.
 ///
-/// There are 1, 2, 4, … [`MAX_PARTITIONS`], so that a change of their number divides or joins whole ones.
+/// Their number is a power of two, at most [`MAX_PARTITIONS`], so that a change of the number splits or joins whole partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
     number: u32,
@@ -20,20 +20,20 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// All tenants.
+    /// The only partition, with all tenants.
     pub(crate) const WHOLE: Self = Self { number: 0, of: 1 };
 
     pub(crate) const fn new(number: u32, of: u32) -> Self {
         Self { number, of }
     }
 
-    /// All partitions when there are so many.
+    /// All partitions when there are `of`.
     pub(crate) fn all(of: u32) -> impl Iterator<Item = Self> {
         (0..of).map(move |number| Self { number, of })
     }
 
-    /// The partition of a tenant when there are so many. Identifiers are random in their last bits, so these are as good as a
-    /// hash; `log.events` is asked for them in the same way (`EventStore::read_partition`).
+    /// The partition of a tenant when there are `of`: the last bits of its id. They are random, so they serve as a hash. Queries of
+    /// `log.events` compute it in the same way (`EventStore::read_partition`).
     pub(crate) fn of_tenant(tenant: Uuid, of: u32) -> Self {
         Self { number: eventstore::partition_of(tenant, of), of }
     }
@@ -43,7 +43,7 @@ impl Partition {
         self.number
     }
 
-    /// How many there are.
+    /// The number of partitions.
     pub const fn of(self) -> u32 {
         self.of
     }
@@ -52,7 +52,7 @@ impl Partition {
         self.number as usize
     }
 
-    /// Whether a tenant's events are applied by it.
+    /// Whether a tenant belongs to this partition.
     pub(crate) fn holds(self, tenant: Uuid) -> bool {
         self.of == 1 || Self::of_tenant(tenant, self.of) == self
     }
@@ -64,21 +64,21 @@ impl fmt::Display for Partition {
     }
 }
 
-/// Whether a projection can be divided into so many partitions.
+/// Whether a projection can have this number of partitions.
 pub(crate) const fn is_possible(partitions: u32) -> bool {
     partitions.is_power_of_two() && partitions <= MAX_PARTITIONS
 }
 
-/// Up to where each tenant's events are applied, by the partition that the tenant would have among as many as there are
-/// positions. None: not recorded, because the checkpoint says it for all.
+/// The position up to which each tenant's events are applied, by classes of tenants. There is one position for each class; the class of a
+/// tenant is its partition if there were as many partitions as classes. Empty when the checkpoint's position holds for all tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reached(Vec<Position>);
 
 impl Reached {
-    /// What the checkpoints of a projection's partitions say together.
+    /// Combines the checkpoints of a projection's partitions.
     pub(crate) fn of(checkpoints: &[Checkpoint]) -> Self {
         let classes = checkpoints.iter().map(|one| one.reached.0.len()).max().unwrap_or(0).max(checkpoints.len());
-        // Powers of two, so the partition of a class is its number's last bits.
+        // The numbers of classes and partitions are powers of two, so the partition of a class is the last bits of its number.
         let position = |class: usize| {
             let checkpoint = &checkpoints[class % checkpoints.len()];
             let further = checkpoint.reached.0.get(class % checkpoint.reached.0.len().max(1)).copied();
@@ -87,7 +87,7 @@ impl Reached {
         Self(if checkpoints.is_empty() { Vec::new() } else { (0..classes).map(position).collect() })
     }
 
-    /// Whether an event is applied already, although its partition's checkpoint is before it.
+    /// Whether an event is applied already, although it is after its partition's checkpoint.
     pub(crate) fn has(&self, event: &RecordedEvent) -> bool {
         !self.0.is_empty() && event.position <= self.at(event.tenant.uuid())
     }
@@ -96,20 +96,20 @@ impl Reached {
         self.0[eventstore::partition_of(tenant, self.0.len() as u32) as usize]
     }
 
-    /// The position that all have reached.
+    /// The position that all classes have reached.
     pub(crate) fn lowest(&self) -> Position {
         self.0.iter().copied().min().unwrap_or_default()
     }
 
-    /// The position that the furthest has reached.
+    /// The highest position that a class has reached.
     pub(crate) fn highest(&self) -> Position {
         self.0.iter().copied().max().unwrap_or_default()
     }
 
-    /// Where a partition begins, and what it passes over from there because it is applied already.
+    /// The checkpoint's position of a new partition, and the later events that it has to skip because they are applied already.
     ///
-    /// It begins where the last of its tenants is: what the others have applied beyond that is remembered by class, so that
-    /// each event is applied once.
+    /// The position is the lowest of its tenants. How far the others are beyond that is kept by class, so that each event is applied
+    /// once.
     pub(crate) fn divided(&self, partition: Partition) -> (Position, Self) {
         let classes = self.0.len().max(partition.of as usize);
         let known: Vec<Position> = (0..classes).map(|class| self.0[class % self.0.len()]).collect();
@@ -118,7 +118,7 @@ impl Reached {
         if own().all(|position| position == begins) { (begins, Self::default()) } else { (begins, Self(known)) }
     }
 
-    /// As it is stored; none when there is nothing to remember.
+    /// The value of the column `reached`; `None` when it is empty.
     pub(crate) fn stored(&self) -> Option<Vec<i64>> {
         (!self.0.is_empty()).then(|| self.0.iter().map(|position| position.as_i64()).collect())
     }

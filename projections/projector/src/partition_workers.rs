@@ -1,4 +1,5 @@
-//! The workers of one projection: one for each of its partitions, of which this instance applies its share ([`held_partitions`](crate::held_partitions)).
+//! The workers of one projection: one for each of its partitions. Each instance runs all of them, and applies only its share of the
+//! partitions ([`held_partitions`](crate::held_partitions)).
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::{Assignment, Assignments};
-use crate::fan::Batch;
+use crate::feed::Batch;
 use crate::held_partitions::HeldPartitions;
 use crate::partition::Partition;
 use crate::progress::ProgressWriter;
@@ -19,18 +20,18 @@ pub(crate) struct PartitionWorkers {
     pub(crate) database: Database,
     pub(crate) store: EventStore,
     pub(crate) projection: Arc<dyn Projection>,
-    /// The projection's place in the program's list.
+    /// The projection's index in the program's list.
     pub(crate) index: usize,
     pub(crate) progress: ProgressWriter,
     pub(crate) feed: broadcast::Sender<Batch>,
-    /// Changes when somebody decided about a dead letter.
+    /// Changes when an operator has decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
     pub(crate) assignments: watch::Receiver<Assignments>,
     pub(crate) settings: Settings,
 }
 
 impl PartitionWorkers {
-    /// Works until `shutdown`, with as many workers as there are partitions; with others when their number changes.
+    /// Runs one worker for each partition until `shutdown`. When the number of partitions changes, it stops them and starts new ones.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut partitions = 1;
         while !shutdown.is_cancelled() {
@@ -63,7 +64,7 @@ impl PartitionWorkers {
         }
     }
 
-    /// Waits until the projection has another number of partitions.
+    /// Waits until the number of partitions differs from `partitions`, and returns the new number.
     async fn divided(&mut self, partitions: u32) -> u32 {
         loop {
             let found = self.assignments.borrow_and_update().get(self.index).map_or(0, Assignment::partitions);

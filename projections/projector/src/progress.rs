@@ -1,4 +1,4 @@
-//! How far the projections of this process are, without asking the database.
+//! The positions that this process's projections have reached, kept in memory so that queries can wait without asking the database.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use tokio::sync::watch;
 
 use crate::partition::Partition;
 
-/// How far one partition of a projection is in this process.
+/// The progress of one partition of a projection in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartitionProgress {
-    /// Everything up to here is visible to queries.
+    /// The events up to this position are visible to queries.
     pub(crate) position: Position,
-    /// Whether this process is the one that applies. If not, only the database knows how far the projection is.
+    /// Whether this process applies the partition. If not, only its checkpoint in the database tells its position.
     pub(crate) active: bool,
-    /// Whether applying it here failed and was not taken up again since.
+    /// Whether applying failed in this process, and has not been resumed since.
     pub(crate) failing: bool,
 }
 
-/// Of each projection its partitions.
+/// The partitions of each projection, by its index.
 type Partitions = Vec<Vec<PartitionProgress>>;
 
-/// How far this process's projections are. Cheap to clone.
+/// The positions that this process's projections have reached. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Progress {
     names: Arc<[&'static str]>,
@@ -29,8 +29,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The position that every projection has reached for a tenant; `None` while another process applies the tenant's events to
-    /// one of them, or none does.
+    /// The position that every projection has reached for a tenant. `None` while this process does not apply the tenant's partition of each
+    /// projection.
     pub fn reached(&self, tenant: TenantId) -> Option<Position> {
         let of_tenant = |partitions: &Vec<PartitionProgress>| {
             let partition = partitions[Partition::of_tenant(tenant.uuid(), partitions.len() as u32).index()];
@@ -39,12 +39,12 @@ impl Progress {
         self.partitions.borrow().iter().map(of_tenant).min().flatten()
     }
 
-    /// Where a partition of a projection is; `None` while this process does not apply it.
+    /// The position of a partition of a projection; `None` while this process does not apply it.
     pub(crate) fn of(&self, projection: &str, partition: Partition) -> Option<Position> {
         self.find(projection, partition).filter(|known| known.active).map(|known| known.position)
     }
 
-    /// Whether applying a partition fails here, again and again, for reasons that are not about single events.
+    /// Whether applying a partition fails in this process for a reason that is not a single event.
     pub(crate) fn failing(&self, projection: &str, partition: Partition) -> bool {
         self.find(projection, partition).is_some_and(|known| known.failing)
     }
@@ -56,7 +56,7 @@ impl Progress {
         partitions.get(partition.index()).copied()
     }
 
-    /// Returns after the next change. Never, once the projector has ended.
+    /// Waits for the next change. Once the projector has ended it never returns.
     pub(crate) async fn changed(&mut self) {
         if self.partitions.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -64,7 +64,7 @@ impl Progress {
     }
 }
 
-/// Where workers write down how far they are.
+/// The sending side of [`Progress`]: workers record their positions here.
 #[derive(Clone, Debug)]
 pub(crate) struct ProgressWriter {
     names: Arc<[&'static str]>,
@@ -81,7 +81,7 @@ impl ProgressWriter {
         Progress { names: Arc::clone(&self.names), partitions: self.partitions.subscribe() }
     }
 
-    /// Makes room for the partitions of the `index`th projection, of which none is applied yet.
+    /// Sets the number of partitions of the `index`th projection; none is applied yet.
     pub(crate) fn divide(&self, index: usize, partitions: u32) {
         self.partitions.send_modify(|all| {
             if let Some(known) = all.get_mut(index) {
@@ -90,7 +90,7 @@ impl ProgressWriter {
         });
     }
 
-    /// Writes down how far a partition of the `index`th projection is.
+    /// Records the progress of a partition of the `index`th projection.
     pub(crate) fn set(&self, index: usize, partition: Partition, progress: PartitionProgress) {
         self.partitions.send_if_modified(|all| {
             match all.get_mut(index).and_then(|partitions| partitions.get_mut(partition.index())) {
@@ -103,7 +103,7 @@ impl ProgressWriter {
         });
     }
 
-    /// A partition of the `index`th projection is not applied here for now; where it was stays known.
+    /// Records that a partition of the `index`th projection is no longer applied here. Its last position is kept.
     pub(crate) fn stop(&self, index: usize, partition: Partition, failing: bool) {
         let all = self.partitions.borrow();
         let known = all.get(index).and_then(|partitions| partitions.get(partition.index())).copied();
@@ -111,7 +111,7 @@ impl ProgressWriter {
         self.set(index, partition, PartitionProgress { active: false, failing, ..known.unwrap_or_default() });
     }
 
-    /// The partitions that are, or until a failure were, applied here, with the position that they reached.
+    /// The partitions that are applied here, or were until a failure, with their positions.
     pub(crate) fn applied(&self) -> Vec<(&'static str, Partition, Position)> {
         let all = self.partitions.borrow();
         let mut applied = Vec::new();

@@ -1,4 +1,4 @@
-//! What a projection is.
+//! The trait that every projection implements.
 
 use kernel::{Position, RecordedEvent};
 use sqlx::PgConnection;
@@ -6,15 +6,16 @@ use sqlx::PgConnection;
 /// A boxed future that borrows.
 pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;
 
-/// A read model: tables made for their questions, and what each event changes in them.
+/// A read model: tables that are designed for their queries, and the changes that each event makes in them.
 ///
-/// All it knows comes from the events it is given, in order: then a rebuild gives the same rows, and what was applied twice or
-/// skipped shows.
+/// Its rows depend only on the events that it is given, in order. So a rebuild gives the same rows, and a comparison with the log finds
+/// events that were applied twice or skipped.
 pub trait Projection: Send + Sync + 'static {
     /// The name in checkpoints, metrics and commands: lower-case letters, digits and `_`, for example `leads`.
     fn name(&self) -> &'static str;
 
-    /// Raised whenever tables or the meaning of past events change; a stored older version stands still until a rebuild.
+    /// Raise it whenever the tables, or the way in which past events are applied, change. Tables of an older version are not updated until
+    /// a rebuild.
     fn version(&self) -> u32;
 
     /// `CREATE TABLE` and `CREATE INDEX` with unqualified names, each statement ended by `;` at the end of a line. Each table
@@ -22,25 +23,24 @@ pub trait Projection: Send + Sync + 'static {
     /// no deferred constraints, since an event has to fail where it is applied.
     fn ddl(&self) -> &'static str;
 
-    /// The tables that the DDL makes.
+    /// The tables that the DDL creates.
     fn tables(&self) -> &'static [&'static str];
 
-    /// Whether events of this type change anything here. The others are not shown to [`apply`](Self::apply).
+    /// Whether events of this type change any rows here. Others are not passed to [`apply`](Self::apply).
     fn wants(&self, event_type: &str) -> bool;
 
-    /// Applies events of one or several tenants, in the log's order, to the tables, which stand first on the search path.
-    /// Whole batches, set by set: read the touched rows once, fold in memory, write with multi-row statements. It runs within
-    /// a transaction, of which it must not end or begin any part, and can be called again with other cuts of the same events
-    /// after a rollback.
+    /// Applies events of one or several tenants, in the log's order, to the tables, whose schema is first on the search path. Work on the
+    /// whole batch: read the affected rows once, fold in memory, write with multi-row statements. It runs within a transaction, and must
+    /// not begin or end transactions or savepoints. After a rollback it can be called again with the same events in other batches.
     fn apply<'a>(
         &'a self,
         events: &'a [&'a RecordedEvent],
         tables: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>>;
 
-    /// Passes over an event that somebody discarded: nothing of it is applied, now or in a rebuild. A projection that would miss it
-    /// when the next event of its aggregate comes (because it counts versions) takes note here. As for
-    /// [`apply`](Self::apply), it runs within a transaction, in the log's order.
+    /// Skips an event that an operator discarded: it is not applied, now or in a rebuild. A projection that would notice the gap at the
+    /// aggregate's next event (because it counts versions) records the skipped version here. Like [`apply`](Self::apply), it runs within
+    /// a transaction, in the log's order.
     fn skip<'a>(
         &'a self,
         _event: &'a RecordedEvent,
@@ -49,10 +49,10 @@ pub trait Projection: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Empties the rows of whoever this event [erases](kernel::personal::erases) of what tells who they are, and leaves all else: as
-    /// if the keys had been gone when the rows were made. Called when the event itself has to wait, because it or an earlier one of
-    /// its aggregate can't be applied; it is applied later all the same, and this may come again. To be written by every projection
-    /// that has personal values in clear.
+    /// Removes the personal data of the person or account that this event [erases](kernel::personal::erases) from their rows, and leaves
+    /// everything else: the rows become what they would be if the keys had been missing when they were written. Called when the event
+    /// itself is parked, because it or an earlier one of its aggregate can't be applied. The event is still applied later, and this may be
+    /// called again. Every projection that stores personal data in clear text has to implement it.
     fn forget<'a>(
         &'a self,
         _event: &'a RecordedEvent,
@@ -62,24 +62,24 @@ pub trait Projection: Send + Sync + 'static {
     }
 }
 
-/// Why events could not be applied.
+/// The reason why events could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// This event can't be applied, however often it is tried: it can't be decoded, or contradicts what is there.
+    /// This event can't be applied, however often it is tried: it can't be decoded, or it contradicts the rows.
     #[error("the event at {position} can't be applied: {reason}")]
     Poison {
         /// The event's position.
         position: Position,
-        /// Why, for the people who will look at it.
+        /// The reason, for the operators who look at the dead letter.
         reason: String,
     },
-    /// The database refused; what it says decides whether to try again or to look for the event that is to blame.
+    /// The database failed. Its error code decides whether to try the batch again or to look for the event that caused it.
     #[error("the read model can't be written: {0}")]
     Storage(#[from] sqlx::Error),
 }
 
 impl ApplyError {
-    /// An event that can't be applied.
+    /// A [`Poison`](Self::Poison) error for this event.
     pub fn poison(event: &RecordedEvent, reason: impl std::fmt::Display) -> Self {
         Self::Poison { position: event.position, reason: reason.to_string() }
     }

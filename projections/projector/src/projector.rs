@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::assignment::AssignmentWatcher;
 use crate::partition_workers::PartitionWorkers;
 use crate::progress::ProgressWriter;
-use crate::{Progress, Projection, Settings, fan};
+use crate::{Progress, Projection, Settings, feed};
 
-/// A service's projections: each, or each partition of it, applied by one instance at a time, of however many run.
+/// Applies a service's projections. Of all instances that run, only one applies a given partition of a projection at a time.
 pub struct Projector {
     database: Database,
     store: EventStore,
@@ -27,7 +27,7 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Makes a projector; nothing happens before [`run`](Self::run).
+    /// Creates a projector. It does nothing before [`run`](Self::run).
     pub fn new(
         database: &Database,
         store: EventStore,
@@ -40,14 +40,14 @@ impl Projector {
         Self { database: database.clone(), store, bus, service, projections, settings, progress }
     }
 
-    /// How far this process's projections are.
+    /// The positions that this process's projections have reached.
     pub fn progress(&self) -> Progress {
         self.progress.reader()
     }
 
     /// Applies events until `shutdown`; a batch that is being applied is finished.
     ///
-    /// Neither bus nor database need to be there: what is missing is waited for, and without the bus the log is read.
+    /// Neither the bus nor the database needs to be available: without the bus the log is read, and for the database it waits.
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
         let (decided, _) = watch::channel(());
@@ -70,12 +70,12 @@ impl Projector {
         tasks.spawn(watcher.run(shutdown.clone()));
         tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
         tasks.spawn(deadletters::hear(self.bus.clone(), self.service, decided, shutdown.clone()));
-        tasks.spawn(fan::run(self.bus, self.store, self.service, sender, shutdown));
+        tasks.spawn(feed::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
     }
 }
 
-/// Shows how far projections are behind the log, also those that stand still because they fail.
+/// Updates the lag gauges every second, also for projections that stand still because they fail.
 async fn measure(progress: ProgressWriter, store: EventStore, shutdown: CancellationToken) {
     let service = store.service().name();
     let measuring = async {
@@ -87,11 +87,11 @@ async fn measure(progress: ProgressWriter, store: EventStore, shutdown: Cancella
         };
         loop {
             ticks.tick().await;
-            // Without the database there is nothing to compare with.
+            // Without the database the head is unknown, so the lag is too.
             let Ok(head) = store.head().await else { continue };
             let applied = progress.applied();
             let now: BTreeSet<_> = applied.iter().map(|(projection, partition, _)| (*projection, *partition)).collect();
-            // Whoever applies these from now on says how far they are; what we knew of last would stand beside it for good.
+            // Another instance reports the lag of these partitions from now on. Our gauges would keep their last values for ever.
             for (projection, partition) in shown.difference(&now) {
                 show(*projection, *partition, 0);
             }

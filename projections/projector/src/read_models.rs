@@ -1,4 +1,5 @@
-//! How queries read: as one tenant, in one read-only transaction, and not before what the caller wrote is there.
+//! Access of queries to the read models: as one tenant, in one read-only transaction, and after waiting for a position if the caller asks
+//! for it (read your writes).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +14,17 @@ use crate::partition::{MAX_PARTITIONS, Partition};
 use crate::status::{self, ProjectionStatus};
 use crate::{Error, Progress, Projection, tables};
 
-/// A read-only transaction as one tenant; the service's tables are on its search path.
+/// A read-only transaction of one tenant, with the service's tables on its search path.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
-/// Connections that queries share.
+/// The size of the queries' connection pool.
 const CONNECTIONS: u32 = 16;
-/// What is there so soon needs no question whether it is to be waited for.
+/// How long to wait before asking whether the position is one of the tenant's former cell.
 const SOON: Duration = Duration::from_millis(100);
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// How long a transaction may do nothing before the server ends it: if a request is ever forgotten with its transaction open,
-/// neither a rebuild's swap nor vacuum waits for it for ever.
+/// How long a transaction may be idle before the server ends it. If a transaction is ever left open by mistake, a rebuild's swap and vacuum
+/// do not wait for it for ever.
 const IDLE_TIMEOUT: &str = "60s";
 
 /// A service's read models. Cheap to clone.
@@ -31,49 +32,51 @@ const IDLE_TIMEOUT: &str = "60s";
 pub struct ReadModels {
     pool: PgPool,
     schema: String,
-    /// Name and version of each projection that the program has.
+    /// The name and version of each projection of the program.
     projections: Arc<[(&'static str, u32)]>,
     progress: Option<Progress>,
-    elsewhere: Arc<Mutex<Looked>>,
+    checkpoints: Arc<Mutex<StoredCheckpoints>>,
 }
 
-/// How far the read models were that another process applies, when somebody looked: all who wait look together, so that however many wait,
-/// one connection is busy with it.
+/// The result of the last query for checkpoints, for read models that another process applies. All waiting requests share it, so that one
+/// connection is enough for any number of them.
 #[derive(Default)]
-struct Looked {
-    at: Option<Instant>,
+struct StoredCheckpoints {
+    /// When the query began.
+    queried_at: Option<Instant>,
+    /// The position that all projections have reached, for each of [`MAX_PARTITIONS`] partitions of the tenants.
     reached: Vec<Position>,
 }
 
-/// The read models have not reached a position in time.
+/// The read models did not reach a position before the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the read models are at position {reached}, not yet at {wanted}")]
 pub struct Behind {
-    /// The position that was asked for.
+    /// The position that was waited for.
     pub wanted: Position,
     /// The position that all projections have reached for the tenant.
     pub reached: Position,
 }
 
 impl ReadModels {
-    /// The read models of a service. With the `progress` of a projector in the same process, waiting asks no database.
+    /// The read models of a service. With the `progress` of a projector in the same process, waiting does not query the database.
     pub fn new(database: &Database, projections: &[Arc<dyn Projection>], progress: Option<Progress>) -> Self {
         Self {
             pool: database.pool(Role::Read, CONNECTIONS),
             schema: tables::live_schema(database),
             projections: projections.iter().map(|projection| (projection.name(), projection.version())).collect(),
             progress,
-            elsewhere: Arc::default(),
+            checkpoints: Arc::default(),
         }
     }
 
-    /// How much of its pool is in use.
+    /// The use of the connection pool.
     pub fn pool(&self) -> PoolUse {
         PoolUse::of("query", &self.pool)
     }
 
-    /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip. A rebuild waits for it before it swaps
-    /// tables, so keep it no longer than a request.
+    /// Begins a read-only transaction as `tenant`, on one snapshot, in one round trip. A rebuild waits for its end before it swaps tables,
+    /// so do not keep it longer than a request.
     pub async fn begin(&self, tenant: TenantId) -> Result<Transaction, Error> {
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {};
@@ -85,7 +88,7 @@ impl ReadModels {
         Ok(eventstore::database::begin(&self.pool, &begin).await?)
     }
 
-    /// Where the log ends now, for [`wait_for`](Self::wait_for): what is there by then is in the read models afterwards.
+    /// The position of the log's last event. After [`wait_for`](Self::wait_for) this position, all events up to it are in the read models.
     pub async fn head(&self, tenant: TenantId) -> Result<Position, Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
         let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *transaction).await?;
@@ -93,7 +96,7 @@ impl ReadModels {
         Ok(Position::from_i64(head))
     }
 
-    /// Waits until every projection has applied everything of a tenant up to `position`.
+    /// Waits until every projection has applied the tenant's events up to `position`.
     pub async fn wait_for(&self, tenant: TenantId, position: Position, timeout: Duration) -> Result<(), Behind> {
         if position == Position::START {
             return Ok(());
@@ -104,8 +107,9 @@ impl ReadModels {
         if tokio::time::timeout_at(soon, self.wait(tenant, position, &mut reached)).await.is_ok() {
             return Ok(());
         }
-        // A position of another cell, in which the tenant lived before: all that it stands for is within what there is here.
-        let wanted = match self.end_for_who_came(tenant).await {
+        // The position may come from the tenant's former cell and be beyond this log's end. All events up to it were copied here, so
+        // waiting for the end of this log is enough.
+        let wanted = match self.head_if_moved_here(tenant).await {
             Ok(Some(end)) => position.min(end),
             Ok(None) | Err(_) => position,
         };
@@ -113,8 +117,8 @@ impl ReadModels {
         waited.map_err(|_| Behind { wanted: position, reached })
     }
 
-    /// Where the log ends, if the tenant came here from another cell.
-    async fn end_for_who_came(&self, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
+    /// The position of the log's last event, if the tenant was moved here from another cell.
+    async fn head_if_moved_here(&self, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
         let end: Option<i64> = sqlx::query_scalar(
             "SELECT position FROM log.head WHERE EXISTS (SELECT FROM log.copied WHERE tenant_id = $1 AND moved)",
@@ -126,6 +130,7 @@ impl ReadModels {
         Ok(end.map(Position::from_i64))
     }
 
+    /// Waits without a timeout; `reached` is kept up to date meanwhile.
     async fn wait(&self, tenant: TenantId, position: Position, reached: &mut Position) {
         let mut progress = self.progress.clone();
         let mut pause = Duration::from_millis(2);
@@ -140,7 +145,7 @@ impl ReadModels {
                 progress.changed().await;
                 continue;
             }
-            // Another process applies, or none; the checkpoints tell. A failure here is waited out like the rest.
+            // Another process applies the tenant's events, or none does: query the checkpoints. After an error the query is repeated, too.
             if let Ok(stored) = self.stored(tenant).await {
                 *reached = stored;
                 if stored >= position {
@@ -152,21 +157,21 @@ impl ReadModels {
         }
     }
 
-    /// How far the checkpoints are for a tenant, now or a moment later.
+    /// The position that the stored checkpoints have reached for a tenant, queried after this call began.
     async fn stored(&self, tenant: TenantId) -> Result<Position, sqlx::Error> {
         let asked = Instant::now();
-        let mut looked = self.elsewhere.lock().await;
-        if looked.at.is_none_or(|at| at < asked) {
+        let mut checkpoints = self.checkpoints.lock().await;
+        if checkpoints.queried_at.is_none_or(|at| at < asked) {
             let began = Instant::now();
-            looked.reached = status::reached(&self.pool, &self.projections).await?;
-            looked.at = Some(began);
+            checkpoints.reached = status::reached(&self.pool, &self.projections).await?;
+            checkpoints.queried_at = Some(began);
         }
-        // As among the most partitions; among fewer it is told by the last bits of that.
+        // The positions are listed for the largest number of partitions, whatever the actual number is.
         let partition = Partition::of_tenant(tenant.uuid(), MAX_PARTITIONS).index();
-        Ok(looked.reached.get(partition).copied().unwrap_or(Position::START))
+        Ok(checkpoints.reached.get(partition).copied().unwrap_or(Position::START))
     }
 
-    /// How the projections are doing, each partition by itself, in the order of the program's list.
+    /// The status of each partition of the projections, in the order of the program's list.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, Error> {
         Ok(status::status(&self.pool, &self.projections, self.progress.as_ref()).await?)
     }

@@ -1,4 +1,4 @@
-//! Building a projection anew beside the live one.
+//! Rebuilding a projection from the log, beside the live one.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +10,22 @@ use sqlx::{Connection, Executor};
 use crate::build::{Build, END};
 use crate::{Error, Projection, migrate, swap, tables};
 
-/// How often it is built before it is given up, where people decide about dead letters meanwhile.
+/// How often the tables are built before the rebuild is given up, if operators keep deciding about dead letters meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// How far a rebuild is.
+/// The progress of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilding {
     /// The position up to which it is built.
     pub position: Position,
-    /// The log's head when it began.
+    /// The position of the log's last event when the build began.
     pub head: Position,
 }
 
-/// What a rebuild did.
+/// The result of a rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// The position that the new tables stand at.
+    /// The checkpoint of the new tables.
     pub position: Position,
     /// Events of the log that were read.
     pub events: u64,
@@ -35,11 +35,11 @@ pub struct Rebuilt {
     pub took: Duration,
 }
 
-/// Builds a projection anew from the log, beside the live one, which goes on meanwhile; then swaps the two in one transaction.
-/// What was parked is tried anew; what people decided about events that were (edits, discards) holds, also what they decide
-/// meanwhile. `admin` connects to any database of the cluster and may act as the service's owner.
+/// Builds a projection anew from the log, while the live one continues, then swaps the two in one transaction. Parked events are tried
+/// again. Operators' decisions about dead letters (edits, discards) are respected; when one is made during the build, it starts over, at
+/// most three times. `admin` connects to any database of the cluster and may act as the service's owner.
 ///
-/// A rebuild that is interrupted leaves the live tables as they are; the next one begins from the start.
+/// A rebuild that is interrupted leaves the live tables as they are; the next one starts from the beginning.
 pub async fn rebuild(
     admin: &PgConnectOptions,
     database: &Database,

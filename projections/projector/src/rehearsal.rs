@@ -1,4 +1,4 @@
-//! What would come of a dead letter: applied to the live tables in a transaction that is taken back.
+//! Dry runs of dead letters: their events are applied to the live tables in a transaction that is rolled back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use sqlx::PgPool;
 
 use crate::{BoxFuture, Projection, retrying, tables};
 
-/// Connections of those who rehearse.
+/// The size of the connection pool for dry runs.
 const CONNECTIONS: u32 = 2;
-/// How long it may take, and hold the rows that it touches.
+/// The longest time of a dry run. For so long it may lock the rows that it changes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Rehearses what parked events would do to a service's read models.
+/// Tries, without an effect, what parked events would do to a service's read models.
 pub struct Rehearsal {
     pool: PgPool,
     schema: String,
@@ -23,7 +23,7 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Over the live tables of these projections; connects when first used.
+    /// Uses the live tables of these projections. It connects to the database when first used.
     pub fn new(database: &Database, projections: Vec<Arc<dyn Projection>>) -> Self {
         let pool = database.pool(Role::Project, CONNECTIONS);
         Self { pool, schema: tables::live_schema(database), projections }
@@ -40,12 +40,12 @@ impl Rehearsal {
             return Err(format!("this program has no projection {}", consumer.name()));
         };
         let all: Vec<_> = events.iter().map(|event| event.position).collect();
-        // Only this tenant's rows can be touched, whatever the events say.
+        // The events' tenants decide which rows can be changed, so all must be of this tenant.
         if events.iter().any(|event| event.tenant != tenant) {
             return Err("the events are of several tenants".to_owned());
         }
         let busy = |error: sqlx::Error| format!("the read model can't be tried now: {error}");
-        // Rows of others are waited for only briefly: the projection goes on meanwhile.
+        // The lock timeout is short, because the live projection writes the same rows meanwhile.
         let begin = "BEGIN; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '1s'";
         let mut transaction = self.pool.begin_with(begin).await.map_err(busy)?;
         let failed =
@@ -69,7 +69,7 @@ impl Rehearse for Rehearsal {
         decisions: Decisions,
     ) -> BoxFuture<'a, Result<deadletters::Rehearsal, String>> {
         Box::pin(async move {
-            // Dropped halfway, the connection takes everything back.
+            // At the timeout the transaction is dropped, which rolls it back.
             let rehearsed = tokio::time::timeout(PATIENCE, self.rehearse(consumer, tenant, events, &decisions)).await;
             rehearsed.unwrap_or_else(|_| Err(format!("the read model did not answer within {} s", PATIENCE.as_secs())))
         })

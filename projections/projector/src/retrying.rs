@@ -1,4 +1,4 @@
-//! Trying parked events again, as people's decisions say, in the order of their aggregate.
+//! Retrying parked events in the order of their aggregate, with operators' decisions (edits, discards) applied.
 
 use deadletters::{Decisions, Outcome, Part, Settled, Taken};
 use eventstore::{Database, EventStore};
@@ -10,22 +10,22 @@ use crate::checkpoint::Checkpoint;
 use crate::parking::{self, Parked};
 use crate::{Error, Projection, tables, writing};
 
-/// So many events of an aggregate are applied in one transaction; what comes meanwhile is applied in between.
-const TOGETHER: u32 = 500;
+/// At most this many events of an aggregate are applied in one transaction. New events are applied between two such transactions.
+const MAX_EVENTS_TOGETHER: u32 = 500;
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub(crate) enum Retried {
     /// Nothing was due.
     Nothing,
-    /// The checkpoint was not where we thought: another instance, or a rebuild. Nothing is written.
-    Overtaken,
-    /// A letter was tried.
+    /// The checkpoint is not at the expected position: another instance or a rebuild moved it. Nothing is written.
+    CheckpointConflict,
+    /// A dead letter was tried.
     Tried { taken: Taken, settled: Settled },
 }
 
-/// Tries the letter that is due first, with what waits behind it, in one transaction that also makes sure that the projection is
-/// still ours: the checkpoint moves to `at`, up to which everything else is applied.
+/// Tries the dead letter that is due first, with the events of its aggregate that wait behind it, in one transaction. The transaction also
+/// moves the checkpoint to `at`, up to which all other events are applied; this fails if another instance took the partition over.
 pub(crate) async fn retry(
     database: &Database,
     store: &EventStore,
@@ -38,10 +38,11 @@ pub(crate) async fn retry(
     let (name, consumer) = (projection.name(), parking::consumer(projection.name()));
     let mut transaction = connection.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     if !checkpoint.advance(&mut transaction, name, at).await? {
-        return Ok(Retried::Overtaken);
+        return Ok(Retried::CheckpointConflict);
     }
     let Some(taken) =
-        deadletters::take(&mut transaction, &consumer, parking::share(checkpoint.partition), TOGETHER).await?
+        deadletters::take(&mut transaction, &consumer, parking::share(checkpoint.partition), MAX_EVENTS_TOGETHER)
+            .await?
     else {
         transaction.commit().await?;
         return Ok(Retried::Nothing);
@@ -57,8 +58,8 @@ pub(crate) async fn retry(
     Ok(Retried::Tried { taken, settled })
 }
 
-/// Applies events of one aggregate, in order, up to the first that fails, which is answered with why. What was applied before it
-/// stays in the transaction.
+/// Applies events of one aggregate, in order, up to the first that fails. Returns its position and the reasons. The events before it stay
+/// applied in the transaction.
 pub(crate) async fn attempt(
     projection: &dyn Projection,
     schema: &str,
@@ -72,14 +73,14 @@ pub(crate) async fn attempt(
     }
     let all: Vec<&RecordedEvent> = events.iter().collect();
     sqlx::Executor::execute(&mut *transaction, writing::scope(schema, &all).as_str()).await?;
-    // A program of before 2026-12 may have let it wait.
+    // Erasures first: a program from before 2026-12 may have parked them without removing the personal data.
     let first = events[0].position;
     let erasures: Vec<RecordedEvent> =
         events.iter().filter(|event| personal::erases(&event.event_type)).cloned().collect();
     if let Some(errors) = forget(projection, &erasures, transaction).await? {
         return Ok(Some((first, errors)));
     }
-    // The first one alone: most often it fails again, and then nothing else was done in vain.
+    // The first event is applied alone. Most often it fails again, and then no work is wasted on the others.
     let rest = events.split_off(1);
     for part in decisions.parts(events).into_iter().chain(decisions.parts(rest)) {
         let failed = match part {
@@ -87,7 +88,7 @@ pub(crate) async fn attempt(
             Part::Discarded(event) => applying::skip_within(projection, &event, transaction).await?,
         };
         if failed.is_some() {
-            // What somebody edited may have told again who it is.
+            // An edited event may have brought personal data back.
             forget(projection, &erasures, transaction).await?;
             return Ok(failed);
         }
@@ -95,7 +96,7 @@ pub(crate) async fn attempt(
     Ok(None)
 }
 
-/// Forgets whoever these events erase; if that fails, why.
+/// Removes the personal data that these events erase, within a savepoint. Returns the reasons if that fails.
 async fn forget(
     projection: &dyn Projection,
     erasures: &[RecordedEvent],
@@ -109,6 +110,8 @@ async fn forget(
     applying::settle(savepoint, forgotten).await
 }
 
+/// Applies events of one aggregate within a savepoint. If they fail together, applies those before the one that fails, and returns its
+/// position and the reasons.
 async fn apply(
     projection: &dyn Projection,
     run: &[RecordedEvent],
@@ -122,6 +125,6 @@ async fn apply(
         return Ok(Some((only.position, errors)));
     }
     let found = applying::apply_or_park(projection, &run, &Parked::default(), transaction).await?;
-    // They are of one aggregate, so the first that failed holds all that follow it.
+    // All are of one aggregate, so every event after the first failure is parked too.
     Ok(found.into_iter().next().map(|first| (first.position, first.errors.unwrap_or_default())))
 }

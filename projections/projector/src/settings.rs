@@ -1,35 +1,35 @@
-//! What can be tuned.
+//! The projector's settings.
 
 use std::time::Duration;
 
 use deadletters::Backoff;
 
-/// How the projector works. The defaults are good for one machine and for many.
+/// Batch sizes and times of the projector. The defaults suit a single machine as well as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many batches of the feed a projection may fall behind before it reads the log instead.
+    /// How many batches of the feed are kept for a worker that is behind. When it is further behind, it reads the log instead.
     pub buffered_batches: usize,
-    /// How many events are read from the log at once, and so applied in one transaction; fewer if they are large.
+    /// How many events are read from the log at once, and applied in one transaction; fewer if they are large.
     pub log_batch: u32,
-    /// A projection that is kept busy begins its batches so far apart, so that they are large: a batch costs much, one more
-    /// event in it little. What comes slower than `busy` in this time is applied at once; and so is what comes while another
-    /// tenant's bulk keeps the projection busy.
+    /// The time between the starts of two batches under load. It makes batches large: a batch costs much, one more event in it little.
+    /// Without load (fewer than `busy` events in a batch) events are applied at once. So are the events of a tenant that come while another
+    /// tenant's bulk of events causes the load.
     pub stride: Duration,
-    /// How many events make a batch that is worth waiting for more.
+    /// After a batch of at least this many events, the worker waits for `stride` so that the next one is large.
     pub busy: usize,
-    /// So many events that wait are a large batch already.
+    /// The wait ends early when this many events have come.
     pub enough: usize,
-    /// How often a projection that hears nothing from the feed looks into the log, so that it goes on while the bus is away.
+    /// How often a projection reads the log while the feed delivers nothing new, so that it continues without the bus.
     pub look: Duration,
-    /// How often an instance looks for what nobody applies, so that it takes that over.
+    /// How often an instance looks for partitions that no instance applies, to take them over.
     pub stand_by: Duration,
-    /// How long a checkpoint may wait to be stored when nothing else is to be written with it.
+    /// After how long a checkpoint is stored when there are no rows to write with it.
     pub flush: Duration,
-    /// The longest pause between attempts when the database does not do its part.
+    /// The longest pause between attempts while the database fails.
     pub max_backoff: Duration,
-    /// How long an event that can't be applied rests before it is tried again.
+    /// The pauses between attempts to apply a parked event.
     pub backoff: Backoff,
-    /// How many spans one batch opens for events whose request is traced.
+    /// The most spans that one batch opens for events whose request is traced.
     pub traced_events: usize,
 }
 

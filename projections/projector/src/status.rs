@@ -1,4 +1,4 @@
-//! How projections are doing, as the database has it.
+//! The status of projections: version, position, lag and parked events, read from the database.
 
 use kernel::Position;
 use sqlx::{PgPool, Row};
@@ -6,14 +6,14 @@ use sqlx::{PgPool, Row};
 use crate::Progress;
 use crate::partition::{MAX_PARTITIONS, Partition};
 
-/// How a partition of a projection is doing; the whole projection, where it has only one.
+/// The status of one partition of a projection, or of the whole projection if it has only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectionStatus {
     /// The projection's name.
     pub name: &'static str,
-    /// Which partition it is.
+    /// The partition.
     pub partition: Partition,
-    /// The version that its tables have; 0 when there are none.
+    /// The version of its tables; 0 when there are no tables.
     pub version: u32,
     /// The last position that is applied.
     pub position: Position,
@@ -23,22 +23,22 @@ pub struct ProjectionStatus {
     pub parked_events: u64,
     /// Aggregates with parked events.
     pub parked_aggregates: u64,
-    /// What it is doing.
+    /// The state.
     pub state: ProjectionState,
 }
 
-/// What a projection is doing.
+/// The state of a projection or partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectionState {
-    /// It follows the log.
+    /// It applies new events.
     Live,
-    /// It follows, and events are parked.
+    /// It applies new events, and some events are parked.
     Parked,
-    /// This process can't apply it at the moment: its database refuses, or does not answer. It tries again and again.
+    /// This process can't apply events at the moment, because the database refuses or does not answer. It keeps trying.
     Failing,
     /// Its tables are of another version than the program: rebuild it.
     NeedsRebuild,
-    /// Its tables were never made: migrate.
+    /// Its tables do not exist: run `inopsio migrate`.
     Missing,
 }
 
@@ -55,7 +55,8 @@ impl ProjectionState {
     }
 }
 
-/// The position that all these projections have reached for the tenants of each of [`MAX_PARTITIONS`] partitions; 0 when one has no tables.
+/// For each of [`MAX_PARTITIONS`] partitions, the position that all these projections have reached for its tenants; 0 when a projection has
+/// no tables.
 pub(crate) async fn reached(pool: &PgPool, projections: &[(&'static str, u32)]) -> Result<Vec<Position>, sqlx::Error> {
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
     let query = "SELECT coalesce(min(coalesce(c.position, 0)), 0)
@@ -68,13 +69,14 @@ pub(crate) async fn reached(pool: &PgPool, projections: &[(&'static str, u32)]) 
     Ok(reached.into_iter().map(Position::from_i64).collect())
 }
 
+/// The status of each partition of these projections. With `progress`, positions and failures of this process are included.
 pub(crate) async fn status(
     pool: &PgPool,
     projections: &[(&'static str, u32)],
     progress: Option<&Progress>,
 ) -> Result<Vec<ProjectionStatus>, sqlx::Error> {
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
-    // One statement, so that head and checkpoints are of one moment.
+    // One statement, so that the head and the checkpoints come from one snapshot.
     let rows = sqlx::query(
         "SELECT p.n - 1 AS n, coalesce(c.partition, 0) AS partition, coalesce(c.partitions, 1) AS partitions, c.version,
                 coalesce(c.position, 0) AS position, h.position AS head, coalesce(c.parked_events, 0) AS parked_events, coalesce(c.parked_aggregates, 0) AS parked_aggregates
@@ -102,7 +104,7 @@ pub(crate) async fn status(
             Some(_) => ProjectionState::Live,
         };
         let stored = Position::from_i64(row.try_get("position")?);
-        // This process may be further than what it has stored.
+        // This process may be ahead of its stored checkpoint.
         let position =
             progress.and_then(|progress| progress.of(name, partition)).map_or(stored, |here| here.max(stored));
         let head = Position::from_i64(row.try_get("head")?);

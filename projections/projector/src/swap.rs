@@ -1,4 +1,4 @@
-//! Putting rebuilt tables in the place of the live ones.
+//! Replacing the live tables by the rebuilt ones.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::build::Build;
 use crate::checkpoint::Checkpoint;
 use crate::{Error, parking, tables};
 
-/// How the tables are asked for before the rebuild is given up.
+/// How long to try to lock the tables before the rebuild is given up.
 const LOCKS: LockRetry =
     LockRetry { timeout: Duration::from_millis(200), attempts: 40, pause: Duration::from_millis(50) };
 
-/// In one transaction: stops the live projection by locking its checkpoints, applies the rest of the log, moves the new tables
-/// to the place of the old ones, and writes the new checkpoints. Readers see either the old tables or the new ones.
+/// In one transaction: stops the live projection by locking its checkpoints, applies the rest of the log, drops the old tables, moves the
+/// new ones into the live schema, and writes the new checkpoints. Readers see either the old tables or the new ones.
 pub(crate) async fn swap(
     connection: &mut PgConnection,
     database: &Database,
@@ -27,7 +27,7 @@ pub(crate) async fn swap(
     let old = old.into_iter().next().ok_or_else(|| Error::NotMigrated { projection: name.to_owned() })?;
     build.catch_up(&mut transaction, store).await?;
     let live = tables::live_schema(database);
-    // Before the tables: else all who read would wait with us for a person who decides.
+    // Locked before the tables. Otherwise all readers would wait too while an operator's decision about a dead letter is being written.
     deadletters::hold(&mut transaction, &parking::consumer(name)).await?;
     lock(&mut transaction, &live, &old.tables, name).await?;
     for table in &old.tables {
@@ -38,16 +38,16 @@ pub(crate) async fn swap(
     }
     Checkpoint::replace(&mut transaction, build.projection, build.position).await?;
     build.store_parked(&mut transaction).await?;
-    // The letters are ours by now: what was decided about them is there, and nothing more is.
-    if build.is_overruled(&mut transaction).await? {
+    // The dead letters are locked since above, so no decision can come later than this check.
+    if build.decisions_changed(&mut transaction).await? {
         return Err(Error::Decided { projection: name.to_owned() });
     }
     transaction.commit().await?;
     Ok(())
 }
 
-/// Takes the old tables for ourselves, all at once, from between their readers: those who go through
-/// [`ReadModels`](crate::ReadModels), and others.
+/// Locks the old tables exclusively, all in one statement, with retries between their readers: those that use
+/// [`ReadModels`](crate::ReadModels) (they lock `projector.swaps`), and others.
 async fn lock(transaction: &mut PgConnection, schema: &str, names: &[String], projection: &str) -> Result<(), Error> {
     let tables = names.iter().map(|name| format!("{schema}.{name}"));
     let tables = std::iter::once("projector.swaps".to_owned()).chain(tables).collect::<Vec<_>>().join(", ");

@@ -1,27 +1,27 @@
-//! The tables: the projector's own, and those of projections in the live or in a shadow schema.
+//! Creating tables: the projector's own ones, and those of projections in the live schema or in a shadow schema.
 
 use eventstore::{Database, Role};
 use sqlx::{Executor, PgConnection};
 
 use crate::{Error, Projection};
 
-/// Where checkpoints and parked events are.
+/// Creates the tables of checkpoints, and those of parked events that programs before 2026-12 used.
 const PROJECTOR: &str = include_str!("tables.sql");
 
-/// Forward from there.
+/// The next migration after [`PROJECTOR`].
 const DEAD_LETTERS: &str = include_str!("dead_letters.sql");
 
-/// The schema of a service's live tables. Quoted: a service may be called as a word of SQL is (`user`).
+/// The schema of a service's live tables. It is quoted, because the name may be a keyword of SQL (`user`).
 pub(crate) fn live_schema(database: &Database) -> String {
     format!("\"{}\"", database.service)
 }
 
-/// The schema in which a projection is built anew, and what for.
+/// The shadow schema in which a projection is built for a purpose (`rebuild` or `drift`).
 pub(crate) fn shadow_schema(database: &Database, projection: &dyn Projection, purpose: &str) -> String {
     format!("{}_{purpose}_{}", database.service, projection.name())
 }
 
-/// Makes the projector's own tables, and those of dead letters, where they are missing. The connection acts as the owner.
+/// Creates the projector's own tables, and those of dead letters, if they are missing. The connection acts as the owner.
 pub(crate) async fn create_own(connection: &mut PgConnection, database: &Database) -> Result<(), Error> {
     deadletters::create(connection, database).await?;
     for step in [PROJECTOR, DEAD_LETTERS] {
@@ -30,7 +30,7 @@ pub(crate) async fn create_own(connection: &mut PgConnection, database: &Databas
     Ok(())
 }
 
-/// Makes a schema in which a projection's tables stand, for those who read and write them.
+/// Creates a schema for projections' tables, and lets the roles that read and write them use it.
 pub(crate) async fn create_schema(
     connection: &mut PgConnection,
     database: &Database,
@@ -46,8 +46,8 @@ pub(crate) async fn create_schema(
     Ok(())
 }
 
-/// Makes a projection's tables in a schema, with row level security and grants, and returns the statements that make its
-/// plain indexes: at once or, faster, after the tables are filled.
+/// Creates a projection's tables in a schema, with row level security and grants. Returns the statements that create its plain indexes;
+/// the caller runs them at once or, which is faster, after the tables are filled.
 pub(crate) async fn create(
     connection: &mut PgConnection,
     database: &Database,
@@ -68,9 +68,9 @@ pub(crate) async fn create(
     Ok(indexes.into_iter().map(|index| format!("{path}; {index}")).collect())
 }
 
-/// Nobody reads another tenant's rows, whatever the query says, the owner not excepted. The settings are read once a
-/// statement, as sub-selects, and no setting means no rows. Who writes has many tenants at a time: IS TRUE keeps that condition
-/// from the indexes, which would be asked for each of the tenants for each row that is looked up.
+/// The statements that give a table row level security and grants. No query sees another tenant's rows, not even as the owner. The settings
+/// are sub-selects, so they are read once per statement; without a setting there are no rows. A writing transaction has many tenants: `IS
+/// TRUE` keeps the planner from using that condition in index scans, which would search for every tenant at each row that is looked up.
 fn protect(database: &Database, schema: &str, table: &str) -> String {
     let (read, project) = (Role::Read.name(database.service), Role::Project.name(database.service));
     let owner = database.owner();
@@ -86,7 +86,7 @@ fn protect(database: &Database, schema: &str, table: &str) -> String {
     )
 }
 
-/// Refuses names that would have to be quoted: they stand in SQL as they are.
+/// Refuses names that would have to be quoted, because they are put into SQL unquoted.
 fn fit(projection: &dyn Projection) -> Result<(), Error> {
     let word = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -102,11 +102,12 @@ fn fit(projection: &dyn Projection) -> Result<(), Error> {
     }
 }
 
+/// Splits DDL into its statements: each ends with `;` at the end of a line.
 fn statements(ddl: &str) -> impl Iterator<Item = &str> {
     ddl.split(";\n").map(|part| part.trim().trim_end_matches(';')).filter(|part| !part.is_empty())
 }
 
-/// Whether a statement makes an index that upserts do not need: a unique one is an arbiter of conflicts.
+/// Whether a statement creates an index that upserts do not need. Unique indexes are needed for `ON CONFLICT`.
 fn is_plain_index(statement: &str) -> bool {
     let code = statement.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--"));
     code.is_some_and(|line| line.to_ascii_uppercase().starts_with("CREATE INDEX"))

@@ -3,20 +3,20 @@
 CREATE SCHEMA IF NOT EXISTS projector;
 GRANT USAGE ON SCHEMA projector TO inopsio_{{service}}_project, inopsio_{{service}}_read;
 
--- How far each projection is. Updated by every batch, so it keeps room for its own new versions in its page.
+-- The checkpoint of each projection. Every batch updates it, so the low fillfactor leaves room in the page for new row versions.
 CREATE TABLE IF NOT EXISTS projector.checkpoints (
     projection        text   PRIMARY KEY,
     version           bigint NOT NULL,
     position          bigint NOT NULL,
-    -- Raised by each rebuild, so that whoever applies to the old tables notices even when the position is the same.
+    -- Raised by each rebuild, so that a worker that applies to the old tables notices it even if the position is the same.
     generation        bigint NOT NULL DEFAULT 0,
     tables            text[] NOT NULL,
     parked_events     bigint NOT NULL DEFAULT 0,
     parked_aggregates bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
--- The tenants of a projection may be divided into 2, 4, 8, … partitions, each with a checkpoint of its own. Where a checkpoint
--- is behind what some of its tenants have, because partitions were joined, `reached` says up to where each of them is.
+-- The tenants of a projection may be divided into 2, 4, 8, … partitions, each with its own checkpoint. If some of its tenants are ahead of
+-- the checkpoint, because partitions were joined, `reached` has the positions by classes of tenants (`Reached` in partition.rs).
 ALTER TABLE projector.checkpoints
     ADD COLUMN IF NOT EXISTS partition  integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS partitions integer NOT NULL DEFAULT 1,
@@ -31,7 +31,7 @@ END $$;
 GRANT SELECT, UPDATE ON projector.checkpoints TO inopsio_{{service}}_project;
 GRANT SELECT ON projector.checkpoints TO inopsio_{{service}}_read;
 
--- Aggregates of which an event could not be applied. Their later events wait too, so that their order is kept.
+-- Aggregates with an event that could not be applied. Their later events are parked too, to keep the order.
 CREATE TABLE IF NOT EXISTS projector.parked_aggregates (
     tenant_id      uuid   NOT NULL,
     projection     text   NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS projector.parked_aggregates (
     PRIMARY KEY (tenant_id, projection, aggregate_type, aggregate_id)
 );
 
--- What waits, by position; the events themselves are in the log.
+-- Parked events, by position; the events themselves are in the log.
 CREATE TABLE IF NOT EXISTS projector.parked_events (
     tenant_id      uuid        NOT NULL,
     projection     text        NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS projector.parked_events (
     aggregate_type text        NOT NULL,
     aggregate_id   text        NOT NULL,
     event_type     text        NOT NULL,
-    -- Null: nothing is wrong with it but that it follows one that is parked.
+    -- Null: the event is parked only because it follows a parked one.
     reason         text,
     parked_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, projection, position)
@@ -62,7 +62,7 @@ ALTER TABLE projector.parked_aggregates FORCE  ROW LEVEL SECURITY;
 ALTER TABLE projector.parked_events     ENABLE ROW LEVEL SECURITY;
 ALTER TABLE projector.parked_events     FORCE  ROW LEVEL SECURITY;
 
--- The projector works for all tenants and must know all that is parked when it starts; readers see their own.
+-- The projector works for all tenants, and loads all parked events when it starts. Readers see only those of their tenant.
 DROP POLICY IF EXISTS project ON projector.parked_aggregates;
 DROP POLICY IF EXISTS project ON projector.parked_events;
 DROP POLICY IF EXISTS read    ON projector.parked_aggregates;
@@ -76,7 +76,7 @@ CREATE POLICY read ON projector.parked_events FOR SELECT TO inopsio_{{service}}_
 GRANT SELECT, INSERT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_project;
 GRANT SELECT ON projector.parked_aggregates, projector.parked_events TO inopsio_{{service}}_read;
 
--- Readers hold this shared, before they take their snapshot, until they end; a rebuild takes it for itself to swap tables.
+-- Readers lock this table in shared mode, before they take their snapshot, until they end. A rebuild locks it exclusively to swap tables.
 -- Without it, a reader whose snapshot is older than the new tables' rows would find them empty.
 CREATE TABLE IF NOT EXISTS projector.swaps ();
 GRANT SELECT ON projector.swaps TO inopsio_{{service}}_read;

@@ -1,4 +1,4 @@
-//! One trace from the request to the projection.
+//! Spans that continue a request's trace in the projection.
 
 use kernel::RecordedEvent;
 use opentelemetry::Context;
@@ -28,12 +28,12 @@ pub(crate) fn spans(projection: &'static str, events: &[&RecordedEvent], limit: 
 }
 
 fn traceparent(event: &RecordedEvent) -> Option<String> {
-    // Decoding metadata costs more than looking whether it is worth it.
+    // Searching for the key is cheaper than decoding the metadata of every event.
     const KEY: &[u8] = b"\"traceparent\"";
     event.metadata.windows(KEY.len()).any(|window| window == KEY).then(|| event.decode_metadata().ok())??.traceparent
 }
 
-/// The context of a `traceparent` (W3C Trace Context, version 00) whose trace is recorded.
+/// The span context of a `traceparent` (W3C Trace Context, version 00). `None` when it is invalid or not sampled.
 fn sampled(traceparent: String) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

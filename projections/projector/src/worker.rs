@@ -1,6 +1,10 @@
-//! One partition of a projection: takes events from the feed or the log, in order, and applies each batch once.
+//! The worker of one partition of a projection.
+//!
+//! It acquires the partition by an advisory lock (`takeover.rs`), reads the log until it has caught up, then applies the batches of the
+//! feed. Whenever the feed has a gap or is silent for long, it reads the log again. Each batch and its checkpoint are written in one
+//! transaction (`writing.rs`), so that each event takes effect once.
 
-mod taking;
+mod takeover;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -17,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignments;
+use crate::batches::{contiguous_after, majority_tenant};
 use crate::checkpoint::Checkpoint;
-use crate::fan::Batch;
-use crate::following::{following, majority};
+use crate::feed::Batch;
 use crate::held_partitions::{HeldPartition, HeldPartitions};
 use crate::parking::{self, Parked};
 use crate::partition::Partition;
@@ -28,85 +32,89 @@ use crate::retrying::{self, Retried};
 use crate::writing::{self, Written};
 use crate::{Error, Projection, Settings};
 
-/// Batches that wait are applied together up to so many events, and no more, so that queries see something soon.
-const TOGETHER: usize = 1_000;
+/// Queued batches are applied in one transaction up to this many events. The limit keeps the delay short until queries see them.
+const MAX_EVENTS_TOGETHER: usize = 1_000;
 
+/// Applies one partition whenever this instance holds it.
 pub(crate) struct Worker {
     pub(crate) database: Database,
     pub(crate) store: EventStore,
     pub(crate) projection: Arc<dyn Projection>,
-    /// The projection's place among what is shown and among the assignments.
+    /// The projection's index in the progress and in the assignments.
     pub(crate) index: usize,
     pub(crate) partition: Partition,
     pub(crate) held: HeldPartitions,
     pub(crate) assignments: watch::Receiver<Assignments>,
     pub(crate) progress: ProgressWriter,
     pub(crate) feed: broadcast::Receiver<Batch>,
-    /// Changes when somebody decided about a dead letter.
+    /// Changes when an operator has decided about a dead letter (retry, edit or discard).
     pub(crate) decided: watch::Receiver<()>,
     pub(crate) settings: Settings,
 }
 
-/// What a worker that applies knows.
+/// The state of a worker while it holds its partition.
 struct Active {
+    /// The connection that holds the advisory lock, and on which everything is written.
     connection: PgConnection,
     checkpoint: Checkpoint,
     parked: Parked,
-    /// The last position that is visible: the checkpoint, or further when what followed it changes nothing here.
+    /// The last position that is visible to queries. It is after the stored checkpoint when the events in between change nothing in this
+    /// projection.
     position: Position,
-    /// When the checkpoint is to be stored although nothing else is.
-    flush: Option<Instant>,
-    /// That this instance holds the partition, for as long as it applies it.
+    /// When to store the checkpoint even if there are no rows to write with it.
+    flush_at: Option<Instant>,
+    /// Counts the partition among those that this instance holds, until it is dropped.
     _held: HeldPartition,
-    /// Until when it is kept, be it beyond our share.
-    kept: Instant,
-    /// Whether the log may have more than the feed gives: then it is read.
+    /// Until then the partition is kept, even if this instance holds more than its share.
+    keep_until: Instant,
+    /// Whether the log may have events that the feed did not deliver. If so, the log is read next.
     behind: bool,
-    /// When something new was heard, or the log was read, last.
-    heard: Instant,
-    /// What the feed gave and is not applied yet.
-    waiting: Vec<Batch>,
+    /// When the feed last delivered new events, or the log was last read.
+    last_activity: Instant,
+    /// Batches of the feed that are not applied yet.
+    queued: Vec<Batch>,
 }
 
 /// Why a worker stopped applying.
 enum Stop {
     Shutdown,
-    /// Somebody else moved the checkpoint: look again where it is.
-    Overtaken,
-    /// Other instances have less than their share, and this one more.
-    Beyond,
+    /// Another instance, or a rebuild, moved the checkpoint: load it again.
+    CheckpointConflict,
+    /// This instance holds more partitions than its share: leave this one to another instance.
+    OverShare,
 }
 
-/// What became of what the feed gave.
-struct Followed {
-    /// Whether that was all, or there is a gap, which the log fills.
+/// The result of applying batches of the feed.
+struct AppliedBatches {
+    /// False when the batches have a gap. The events in the gap have to be read from the log.
     contiguous: bool,
-    /// Whose it was for the most part.
-    bulk: Option<TenantId>,
+    /// The tenant that has more than half of the applied events, if one has.
+    majority: Option<TenantId>,
 }
 
 impl Worker {
+    /// Acquires the partition and applies its events, again and again until `shutdown`, with exponential backoff after errors.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut pause = Duration::from_millis(50);
-        // What was ours a moment ago, and was not left to others, is most likely nobody's.
-        let mut was_ours = false;
+        // A partition that we held until a moment ago, and did not leave to others, is most likely still free.
+        let mut held_before = false;
         while !shutdown.is_cancelled() {
             let began = Instant::now();
-            // A panic here would be a mistake of ours; it must not stop the projection for good.
-            let ended = AssertUnwindSafe(self.be_active(&shutdown, &mut was_ours)).catch_unwind().await;
-            was_ours &= !matches!(ended, Ok(Ok(Stop::Beyond)));
+            // A panic here is a bug; it must not stop the projection for good.
+            let ended = AssertUnwindSafe(self.acquire_and_apply(&shutdown, &mut held_before)).catch_unwind().await;
+            held_before &= !matches!(ended, Ok(Ok(Stop::OverShare)));
             self.progress.stop(self.index, self.partition, !matches!(ended, Ok(Ok(_))));
-            // Whoever applies from now on says what is parked; what we knew of last would stand beside it for good.
+            // From now on the gauges of the partition's new holder count. Ours would keep their last values for ever.
             self.show_parked(0, 0);
             match ended {
                 Ok(Ok(Stop::Shutdown)) => return,
-                Ok(Ok(Stop::Beyond)) => {
+                Ok(Ok(Stop::OverShare)) => {
                     tracing::info!(
                         projection = self.projection.name(), partition = %self.partition,
                         "the partition is left to another instance"
                     );
                 }
-                Ok(Ok(Stop::Overtaken)) => {
+                Ok(Ok(Stop::CheckpointConflict)) => {
                     tracing::info!(
                         projection = self.projection.name(),
                         "the checkpoint was moved by another; looking again"
@@ -123,33 +131,34 @@ impl Worker {
         }
     }
 
-    /// Takes the partition over as soon as nobody else has it, and applies until something ends that. `ours`: whether it was ours
-    /// until a moment ago, and then whether it became so.
-    async fn be_active(&mut self, shutdown: &CancellationToken, ours: &mut bool) -> Result<Stop, Error> {
-        let at_once = std::mem::take(ours);
-        let Some(taken) = shutdown.run_until_cancelled(self.take_over(at_once)).await else {
+    /// Acquires the partition as soon as it is free, and applies its events until there is a reason to stop. `held_before` says on entry
+    /// whether this worker held the partition until a moment ago, and afterwards whether it held it in this call.
+    async fn acquire_and_apply(&mut self, shutdown: &CancellationToken, held_before: &mut bool) -> Result<Stop, Error> {
+        let at_once = std::mem::take(held_before);
+        let Some(taken) = shutdown.run_until_cancelled(self.acquire(at_once)).await else {
             return Ok(Stop::Shutdown);
         };
         let mut active = taken?;
-        *ours = true;
-        // What was heard before may be what the log has lost since, when Postgres failed over to a copy that was behind.
+        *held_before = true;
+        // Drops batches that were received before: after a failover of Postgres to a replica that was behind, the log may lack them.
         self.feed = self.feed.resubscribe();
         self.show(&active);
         let stop = self.apply_until_stopped(&mut active, shutdown).await?;
-        if !matches!(stop, Stop::Overtaken) {
+        if !matches!(stop, Stop::CheckpointConflict) {
             self.flush(&mut active).await?;
-            // Gives the lock to whoever stands by.
+            // Releases the lock for an instance that stands by.
             active.connection.close().await?;
         }
         Ok(stop)
     }
 
+    /// Applies events from the log or the feed until there is a reason to stop.
     async fn apply_until_stopped(&mut self, active: &mut Active, shutdown: &CancellationToken) -> Result<Stop, Error> {
         while !shutdown.is_cancelled() {
-            let stop = match self.attend(active).await? {
+            let stop = match self.run_due_tasks(active).await? {
                 Some(stop) => Some(stop),
                 None if active.behind => self.read_log(active).await?,
-                None => self.hear(active, shutdown).await?,
+                None => self.wait_for_feed(active, shutdown).await?,
             };
             if let Some(stop) = stop {
                 return Ok(stop);
@@ -158,87 +167,91 @@ impl Worker {
         Ok(Stop::Shutdown)
     }
 
-    /// Does what is due beside the events.
-    async fn attend(&self, active: &mut Active) -> Result<Option<Stop>, Error> {
-        if active.flush.is_some_and(|due| due <= Instant::now()) && !self.flush(active).await? {
-            return Ok(Some(Stop::Overtaken));
+    /// Does what is due by time: stores the checkpoint, leaves a partition beyond the share, retries a dead letter.
+    async fn run_due_tasks(&self, active: &mut Active) -> Result<Option<Stop>, Error> {
+        if active.flush_at.is_some_and(|due| due <= Instant::now()) && !self.flush(active).await? {
+            return Ok(Some(Stop::CheckpointConflict));
         }
-        if active.kept <= Instant::now() && self.is_beyond() {
-            return Ok(Some(Stop::Beyond));
+        if active.keep_until <= Instant::now() && self.is_over_share() {
+            return Ok(Some(Stop::OverShare));
         }
-        // One at a time, so that a letter with many events behind it does not hold up the others.
+        // One dead letter at a time, so that one with many waiting events does not delay new events.
         if active.parked.due().is_some_and(|due| due <= Instant::now()) && !self.retry(active).await? {
-            return Ok(Some(Stop::Overtaken));
+            return Ok(Some(Stop::CheckpointConflict));
         }
         Ok(None)
     }
 
-    /// Applies what the log has next.
+    /// Applies the next batch of the log.
     async fn read_log(&self, active: &mut Active) -> Result<Option<Stop>, Error> {
-        active.heard = Instant::now();
-        // What came from the feed meanwhile is in the log too.
-        active.waiting.clear();
+        active.last_activity = Instant::now();
+        // The feed's batches are in the log too.
+        active.queued.clear();
         let (number, partitions) = (self.partition.number(), self.partition.of());
         let EventSlice { events, last, more } =
             self.store.read_partition(active.position, self.settings.log_batch, number, partitions).await?;
         active.behind = more;
         if last == active.position {
-            // The log was read by another connection. Ours may have gone meanwhile, with the lock, and with the last
-            // commits, which do not wait for the disk: whoever takes over begins at the stored checkpoint.
+            // The log was read on another connection. Ours may be closed by now, and with it the lock and our last commits may be lost,
+            // since they do not wait for the disk. An instance that takes over begins at the stored checkpoint.
             active.connection.ping().await?;
             return Ok(None);
         }
         let applied = self.apply(active, &events.iter().collect::<Vec<_>>(), last).await?;
-        Ok((!applied).then_some(Stop::Overtaken))
+        Ok((!applied).then_some(Stop::CheckpointConflict))
     }
 
-    /// Waits for what the feed gives next and applies it, unless something else is due first.
-    async fn hear(&mut self, active: &mut Active, shutdown: &CancellationToken) -> Result<Option<Stop>, Error> {
-        let look = active.heard + self.settings.look;
+    /// Waits for the feed's next batches and applies them. Returns early when something else is due.
+    async fn wait_for_feed(
+        &mut self,
+        active: &mut Active,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Stop>, Error> {
+        let look = active.last_activity + self.settings.look;
         let received = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(Some(Stop::Shutdown)),
-            received = self.feed.recv(), if active.waiting.is_empty() => received.map(|batch| vec![batch]),
-            () = std::future::ready(()), if !active.waiting.is_empty() => Ok(std::mem::take(&mut active.waiting)),
+            received = self.feed.recv(), if active.queued.is_empty() => received.map(|batch| vec![batch]),
+            () = std::future::ready(()), if !active.queued.is_empty() => Ok(std::mem::take(&mut active.queued)),
             Ok(()) = self.decided.changed(), if active.parked.due().is_some() => {
                 active.parked.look_in(Some(Duration::ZERO));
                 return Ok(None);
             }
-            () = tokio::time::sleep_until(active.flush.into_iter().chain(active.parked.due()).fold(look, Instant::min)) => {
-                // Heard nothing new for so long (a relay that the bus refuses says the same again and again): the log knows
-                // whether there was nothing.
+            () = tokio::time::sleep_until(active.flush_at.into_iter().chain(active.parked.due()).fold(look, Instant::min)) => {
+                // The feed delivered nothing new for `settings.look` (for example, a relay that the bus refuses repeats the same events):
+                // read the log to see whether there is anything.
                 active.behind = look <= Instant::now();
                 return Ok(None);
             }
         };
         match received {
-            Ok(batches) => self.follow(active, batches, shutdown).await,
+            Ok(batches) => self.apply_from_feed(active, batches, shutdown).await,
             Err(RecvError::Lagged(_)) => {
                 active.behind = true;
                 Ok(None)
             }
-            // Only at the end of the process.
+            // The sender ends only with the process.
             Err(RecvError::Closed) => Ok(Some(Stop::Shutdown)),
         }
     }
 
-    /// Applies what the feed gave; after much of it, lets more come.
-    async fn follow(
+    /// Applies batches of the feed. After a large batch, waits a moment so that the next one is large too.
+    async fn apply_from_feed(
         &mut self,
         active: &mut Active,
         batches: Vec<Batch>,
         shutdown: &CancellationToken,
     ) -> Result<Option<Stop>, Error> {
         let (began, before) = (Instant::now(), active.position);
-        let Some(Followed { contiguous, bulk }) = self.take_in(active, batches).await? else {
-            return Ok(Some(Stop::Overtaken));
+        let Some(AppliedBatches { contiguous, majority }) = self.apply_batches(active, batches).await? else {
+            return Ok(Some(Stop::CheckpointConflict));
         };
         active.behind = !contiguous;
         if active.position > before {
-            active.heard = Instant::now();
+            active.last_activity = Instant::now();
         }
         if active.position.0 - before.0 >= self.settings.busy as u64 {
-            let rested = self.rest(began + self.settings.stride, bulk, &mut active.waiting);
+            let rested = self.gather(began + self.settings.stride, majority, &mut active.queued);
             match shutdown.run_until_cancelled(rested).await {
                 None | Some(Ok(())) => {}
                 Some(Err(RecvError::Lagged(_))) => active.behind = true,
@@ -248,13 +261,13 @@ impl Worker {
         Ok(None)
     }
 
-    /// Lets more come, so that the next batch is large: until a time, until enough waits, or until something waits that is not of
-    /// the tenant whose bulk keeps us busy; nobody waits for another tenant's bulk.
-    async fn rest(
+    /// Collects batches of the feed, so that the next transaction is large: until a time, until `settings.enough` events have come, or
+    /// until an event comes that is not of the tenant with the majority. So no tenant waits for another one's bulk of events.
+    async fn gather(
         &mut self,
         until: Instant,
-        bulk: Option<TenantId>,
-        waiting: &mut Vec<Batch>,
+        majority: Option<TenantId>,
+        queued: &mut Vec<Batch>,
     ) -> Result<(), RecvError> {
         let mut count = 0;
         while count < self.settings.enough {
@@ -264,8 +277,8 @@ impl Worker {
                 received = self.feed.recv() => received?,
             };
             count += batch.len();
-            let others = bulk.is_some_and(|bulk| batch.iter().any(|event| event.tenant != bulk));
-            waiting.push(batch);
+            let others = majority.is_some_and(|tenant| batch.iter().any(|event| event.tenant != tenant));
+            queued.push(batch);
             if others {
                 break;
             }
@@ -273,25 +286,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Applies what the feed gave, with what else is ready. `None`: overtaken.
-    async fn take_in(&mut self, active: &mut Active, mut batches: Vec<Batch>) -> Result<Option<Followed>, Error> {
+    /// Applies batches of the feed, together with those that are ready in the channel. `None`: the checkpoint was moved by another.
+    async fn apply_batches(
+        &mut self,
+        active: &mut Active,
+        mut batches: Vec<Batch>,
+    ) -> Result<Option<AppliedBatches>, Error> {
         let mut count: usize = batches.iter().map(|batch| batch.len()).sum();
-        while count < TOGETHER {
+        while count < MAX_EVENTS_TOGETHER {
             let Ok(more) = self.feed.try_recv() else { break };
             count += more.len();
             batches.push(more);
         }
-        let (events, contiguous) = following(active.position, &batches);
-        let bulk = majority(&events);
+        let (events, contiguous) = contiguous_after(active.position, &batches);
+        let majority = majority_tenant(&events);
         if let Some(last) = events.last().map(|event| event.position)
             && !self.apply(active, &events, last).await?
         {
             return Ok(None);
         }
-        Ok(Some(Followed { contiguous, bulk }))
+        Ok(Some(AppliedBatches { contiguous, majority }))
     }
 
-    /// Makes everything up to `last` visible. False: overtaken.
+    /// Applies events, and moves the position to `last`. False: the checkpoint was moved by another; nothing is written.
     async fn apply(&self, active: &mut Active, events: &[&RecordedEvent], last: Position) -> Result<bool, Error> {
         let projection = self.projection.as_ref();
         let wanted: Vec<&RecordedEvent> = events
@@ -300,15 +317,15 @@ impl Worker {
             .filter(|event| active.checkpoint.awaits(event) && projection.wants(&event.event_type))
             .collect();
         if wanted.is_empty() {
-            // Nothing changes here. The checkpoint may be stored with the next batch that does change something, or soon.
+            // No rows to write. The checkpoint is stored with the next batch that has some, or when the flush is due.
             active.position = last;
-            active.flush.get_or_insert_with(|| Instant::now() + self.settings.flush);
+            active.flush_at.get_or_insert_with(|| Instant::now() + self.settings.flush);
             self.show(active);
             return Ok(true);
         }
         let began = Instant::now();
         let spans = crate::tracing_context::spans(projection.name(), &wanted, self.settings.traced_events);
-        // The feed has personal data as it is stored: sealed.
+        // Personal data in the feed is encrypted, as in the log.
         let opened = self.store.opened_copies(&wanted).await?;
         let wanted = opened.as_ref().map_or(wanted, |opened| opened.iter().collect());
         let connection = &mut active.connection;
@@ -320,14 +337,14 @@ impl Worker {
         active.parked.add(&parked);
         active.checkpoint.position = last;
         active.position = last;
-        active.flush = None;
+        active.flush_at = None;
         self.show(active);
         metrics::histogram!("inopsio_projection_apply_seconds", self.labels()).record(began.elapsed());
         metrics::counter!("inopsio_projection_events_total", self.labels()).increment(wanted.len() as u64);
         Ok(true)
     }
 
-    /// Tries the parked event that is due first, if one is. False: overtaken.
+    /// Retries the parked event that is due first, if one is due. False: the checkpoint was moved by another; nothing is written.
     async fn retry(&self, active: &mut Active) -> Result<bool, Error> {
         let (projection, connection) = (self.projection.as_ref(), &mut active.connection);
         let retried = retrying::retry(
@@ -342,7 +359,7 @@ impl Worker {
         .await?;
         let mut least = Duration::ZERO;
         match retried {
-            Retried::Overtaken => return Ok(false),
+            Retried::CheckpointConflict => return Ok(false),
             Retried::Nothing => {
                 least = deadletters::LOCKED_PAUSE;
                 active.parked.look(connection, projection.name(), self.partition).await?;
@@ -356,8 +373,9 @@ impl Worker {
             }
         }
         active.checkpoint.position = active.position;
-        active.flush = None;
-        // What another process decides is heard of, or else found soon; while nothing is parked nothing is looked for.
+        active.flush_at = None;
+        // A decision made in another process is announced on the bus. In case that message is lost, look again after `settings.look` at
+        // the latest, while events are parked.
         let (consumer, share) = (parking::consumer(projection.name()), parking::share(self.partition));
         let due = deadletters::due(&mut active.connection, &consumer, share).await?;
         active.parked.look_in(due.map(|due| due.min(self.settings.look).max(least)));
@@ -365,9 +383,9 @@ impl Worker {
         Ok(true)
     }
 
-    /// Stores a checkpoint that moved without anything else to be written. False: overtaken.
+    /// Stores a position that advanced without rows to write. False: the checkpoint was moved by another.
     async fn flush(&self, active: &mut Active) -> Result<bool, Error> {
-        active.flush = None;
+        active.flush_at = None;
         if active.position == active.checkpoint.position {
             return Ok(true);
         }
@@ -377,6 +395,7 @@ impl Worker {
         Ok(moved)
     }
 
+    /// Publishes the position, and the numbers of parked events, to queries and metrics.
     fn show(&self, active: &Active) {
         self.progress.set(
             self.index,
@@ -386,7 +405,7 @@ impl Worker {
         self.show_parked(active.parked.events(), active.parked.aggregates());
     }
 
-    /// So many events, of so many aggregates.
+    /// Sets the gauges of parked events, and of the aggregates that they belong to.
     fn show_parked(&self, events: u64, aggregates: u64) {
         metrics::gauge!("inopsio_projection_parked_events", self.labels()).set(events as f64);
         metrics::gauge!("inopsio_dead_letters", "service" => self.database.service.name(), "consumer" => "projection",
@@ -399,7 +418,7 @@ impl Worker {
     }
 }
 
-/// What tells the metrics of a partition from others.
+/// The labels of a partition's metrics.
 pub(crate) fn labels(service: &'static str, projection: &'static str, partition: Partition) -> Vec<Label> {
     vec![
         Label::from_static_parts("service", service),

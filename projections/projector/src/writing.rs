@@ -1,4 +1,4 @@
-//! The one transaction in which a batch and its checkpoint are written.
+//! Writing a batch and its checkpoint in one transaction.
 
 use eventstore::Database;
 use kernel::{Position, RecordedEvent};
@@ -9,19 +9,19 @@ use crate::checkpoint::Checkpoint;
 use crate::parking::{self, Parked, ParkedEvent};
 use crate::{Projection, tables};
 
-/// How writing a batch ended.
+/// The outcome of writing a batch.
 #[derive(Debug)]
 pub(crate) enum Written {
-    /// It is written, but for the events that had to be parked.
+    /// The batch is written, except for the events that had to be parked.
     Done { parked: Vec<ParkedEvent> },
-    /// The checkpoint was not where we thought: another instance, or a rebuild. Nothing is written.
-    Overtaken,
+    /// The checkpoint is not at the expected position: another instance or a rebuild moved it. Nothing is written.
+    CheckpointConflict,
 }
 
 /// Writes a batch's events, and with them the checkpoint at `last`.
 ///
-/// Both are in one transaction, and the checkpoint moves only from where we think it is: that is why an event takes effect
-/// exactly once, whoever else applies at the same time and whenever we are killed.
+/// Both are in one transaction, and the checkpoint is moved by compare-and-set. So each event takes effect exactly once, even when other
+/// instances apply at the same time or the process is killed.
 pub(crate) async fn write(
     database: &Database,
     connection: &mut PgConnection,
@@ -33,11 +33,11 @@ pub(crate) async fn write(
 ) -> Result<Written, sqlx::Error> {
     let schema = tables::live_schema(database);
     let name = projection.name();
-    // The quick way, all at once, is for when nothing is wrong, which is nearly always.
+    // The fast path applies the whole batch at once. It serves nearly always; a failure falls through to the slow path below.
     if !wanted.iter().any(|event| parked.holds(event)) {
         let mut transaction = begin(connection, &schema, wanted).await?;
         if !checkpoint.advance(&mut transaction, name, last).await? {
-            return Ok(Written::Overtaken);
+            return Ok(Written::CheckpointConflict);
         }
         match applying::apply(projection, wanted, &mut transaction).await {
             Ok(()) => {
@@ -50,7 +50,7 @@ pub(crate) async fn write(
     }
     let mut transaction = begin(connection, &schema, wanted).await?;
     if !checkpoint.advance(&mut transaction, name, last).await? {
-        return Ok(Written::Overtaken);
+        return Ok(Written::CheckpointConflict);
     }
     let found = applying::apply_or_park(projection, wanted, parked, &mut transaction).await?;
     parking::store(&mut transaction, name, checkpoint.partition, &found, parked.backoff).await?;
@@ -60,8 +60,8 @@ pub(crate) async fn write(
 
 /// Begins a transaction for the tenants of these events, in one round trip.
 ///
-/// It does not wait for the disk when it commits: rows and checkpoint are in the same transaction, so a crash of Postgres takes
-/// both back, and the log, which did wait, gives the events again.
+/// Its commit does not wait for the disk (`synchronous_commit = off`). Rows and checkpoint are in the same transaction, so a crash of
+/// Postgres loses both, and the events are applied again from the log, whose commits do wait.
 pub(crate) async fn begin<'c>(
     connection: &'c mut PgConnection,
     schema: &str,
@@ -71,12 +71,12 @@ pub(crate) async fn begin<'c>(
     connection.begin_with(begin).await
 }
 
-/// What a transaction has to set before a projection applies these events.
+/// The statements that set the search path and the tenants of these events in a transaction, before a projection applies them.
 pub(crate) fn scope(schema: &str, events: &[&RecordedEvent]) -> String {
     let mut tenants: Vec<_> = events.iter().map(|event| event.tenant).collect();
     tenants.sort_unstable();
     tenants.dedup();
     let tenants = tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    // Schema and tenants are words and UUIDs, so nothing in them ends a string.
+    // The schema is a plain word and the tenants are UUIDs, so nothing in them needs escaping.
     format!("SET LOCAL search_path = {schema}; SET LOCAL app.tenant_ids = '{{{tenants}}}'")
 }

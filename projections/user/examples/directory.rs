@@ -1,8 +1,8 @@
-//! How fast the directory of a large tenant answers:
+//! Measures how fast the directory of a large tenant answers queries:
 //! `scripts/with-postgres cargo run --profile dist -p user-projections --example directory [users]`.
 //!
 //! Users are made in memory and applied in batches of 5,000, each in one transaction under row level security, as the projector
-//! does when it catches up. Then each question is asked many times, a read transaction each, as a request does.
+//! does when it catches up. Then each query runs many times, each time in its own read transaction, as in a request.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ use crate::story::{Story, day, id};
 
 /// The projector's batch when it reads the log.
 const BATCH: usize = 5_000;
-/// How often each question is asked.
+/// How often each query runs.
 const TIMES: usize = 300;
 
 const GIVEN: [&str; 20] = [
@@ -79,7 +79,7 @@ fn story(users: usize) -> (Story, GroupId) {
     (story, group)
 }
 
-/// A page as SCIM asks for it: by number, with how many there are in all.
+/// A page as in SCIM: by offset, with the total number.
 async fn page(stage: &Stage, story: &Story, skipped: i64) {
     let mut times = Vec::with_capacity(TIMES);
     let (mut found, mut total) = (0, 0);
@@ -94,7 +94,7 @@ async fn page(stage: &Stage, story: &Story, skipped: i64) {
     say(&format!("SCIM page after {skipped} of {total}"), found, times);
 }
 
-/// Anything else that SCIM asks.
+/// Any other query of SCIM.
 async fn scim(stage: &Stage, story: &Story, what: &str, ask: impl AsyncFn(&mut PgConnection, TenantId) -> usize) {
     let mut times = Vec::with_capacity(TIMES);
     let mut found = 0;
@@ -142,8 +142,9 @@ async fn main() {
 
     let search = |text: &str| PersonFilter { search: Some(text.to_owned()), ..PersonFilter::default() };
     asked(&stage, &story, "all, first page", PersonFilter::default()).await;
-    // "susan" is a twentieth of them all, near the end of the order, and so is nearly everybody with "s", a tenth. Nobody has both of
-    // "ada susan"; of "kat susan" and "j s", which many words begin; of "com org", of which everybody has one, wherever they stand.
+    // A twentieth of all users have "susan", near the end of the order, as do most of the tenth with a word beginning with "s". No user
+    // matches "ada susan", nor "kat susan" and "j s", whose terms are prefixes of many words, nor "com org", of which every user has one,
+    // spread over the whole order.
     for text in [
         "berlintor",
         "ada berlin",
@@ -173,7 +174,7 @@ async fn main() {
     .await;
     let email = Some("ada.berberber.0@example.com".to_owned());
     asked(&stage, &story, "by e-mail address", PersonFilter { email, ..PersonFilter::default() }).await;
-    // SCIM's look-ups: who has this id elsewhere, and the first thousand of a filter that no index answers.
+    // SCIM's look-ups: by external id, and the first thousand of a filter without an index.
     scim(&stage, &story, "SCIM externalId of nobody", async |tables, tenant| {
         people::by_external_id(tables, tenant, "x77", 1_000).await.unwrap().len()
     })

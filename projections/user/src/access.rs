@@ -1,8 +1,8 @@
-//! What users, and machines, may do: now, as of any time, and what changed between two times.
+//! The permissions of users and machines: now, as of any time, and how they changed between two times.
 //!
-//! A user's permissions are those of their roles and of their groups' roles, with what these include. Roles and groups are
-//! looked at as they were at that time. What the built-in roles allow is what this program says: it has no history here, and a
-//! release that changes it says so.
+//! A user's permissions are those of their roles and of their groups' roles, including the roles that these include. Roles and groups are
+//! taken as they were at that time. The permissions of built-in roles are those of this version of the program: they have no history here,
+//! and a release that changes them says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -17,53 +17,53 @@ use uuid::Uuid;
 use crate::people::{self, PersonHistoryRow};
 use crate::{groups, roles};
 
-/// Users and machines that are looked at in one go.
+/// How many users and machines are compared at once.
 const PAGE: i64 = 500;
-/// So many pages are looked at for one answer; then it is given, with where it ended.
+/// The most pages that are compared for one answer. The answer then says where it ended.
 const PAGES: usize = 40;
-/// The most who are looked at for one answer.
+/// The most users and machines that are compared for one answer.
 pub const MOST_LOOKED_AT: i64 = PAGE * PAGES as i64;
 
-/// What the roles and groups of a tenant allow at one time.
+/// A tenant's policy at one time: the permissions of its roles, and the roles of its groups.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
-    /// What each role allows, with what it includes: built-in and the tenant's own.
+    /// The permissions of each role, including those of included roles; of built-in roles and of the tenant's own.
     roles: HashMap<String, BTreeSet<String>>,
-    /// The roles that each group gives.
+    /// The roles that the members of each group get.
     groups: HashMap<Uuid, BTreeSet<String>>,
 }
 
-/// What a user may do at one time.
+/// A user's roles and permissions at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// Each permission, and the roles by which they have it.
+    /// The permissions, each with the roles that grant it.
     pub permissions: BTreeMap<String, BTreeSet<String>>,
-    /// Their roles, those of their groups included.
+    /// The roles, including those of the user's groups.
     pub roles: BTreeSet<String>,
 }
 
-/// What a user, or a machine, may do at one time and might not at another.
+/// How the permissions of a user or machine differ between two times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessChange {
-    /// Who: the subject of their tokens.
+    /// The user or machine, as the subject in their tokens.
     pub user: UserId,
-    /// What they may do at the later time only.
+    /// The permissions at the later time only.
     pub gained: BTreeSet<String>,
-    /// What they might do at the earlier time only.
+    /// The permissions at the earlier time only.
     pub lost: BTreeSet<String>,
 }
 
-/// Changes of access, and where the search for them ended.
+/// A page of changes of access, and where the comparison ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessChanges {
-    /// In the order of their ids.
+    /// The changes, in the order of the subjects' ids.
     pub changes: Vec<AccessChange>,
-    /// The last one who was looked at, if there may be more.
+    /// The last subject that was compared, if there may be more changes.
     pub more_after: Option<UserId>,
 }
 
 impl Policy {
-    /// A tenant's policy as of a moment. `grants` is the whole permission table; `wanted`: the groups that matter.
+    /// A tenant's policy as of a moment, with the groups in `wanted`. `grants` is the whole permission table.
     pub async fn at(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -71,9 +71,9 @@ impl Policy {
         wanted: &BTreeSet<Uuid>,
         as_of: AsOf,
     ) -> Result<Self, sqlx::Error> {
-        let defined = roles::standings(tables, tenant, as_of).await?;
+        let defined = roles::versions_as_of(tables, tenant, as_of).await?;
         let wanted: Vec<Uuid> = wanted.iter().copied().collect();
-        let groups = groups::standings(tables, tenant, &wanted, as_of).await?;
+        let groups = groups::versions_as_of(tables, tenant, &wanted, as_of).await?;
         let defined = defined.into_iter().filter(|role| !role.retired);
         let mut policy = Self::of(grants, defined.map(|role| (role.name, role.permissions.0, role.includes.0)));
         policy.groups =
@@ -81,7 +81,7 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The roles of a permission table and those that a tenant defined: name, permissions, included roles.
+    /// The policy of the built-in roles of a permission table and of roles that a tenant defined: name, permissions, included roles.
     pub fn of(
         grants: &[Grant],
         defined: impl IntoIterator<Item = (String, BTreeSet<String>, BTreeSet<String>)>,
@@ -97,12 +97,12 @@ impl Policy {
         Self { roles, groups: HashMap::new() }
     }
 
-    /// What these roles allow together; a name that is no role's allows nothing.
+    /// The permissions of these roles together. Unknown roles have none.
     pub fn allows<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> BTreeSet<&str> {
         roles.into_iter().filter_map(|role| self.roles.get(role)).flatten().map(String::as_str).collect()
     }
 
-    /// What a user may do. Who may not sign in may do nothing.
+    /// The access of a user. A user who is not active has none.
     pub fn access(&self, user: &PersonHistoryRow) -> Access {
         let mut access = Access::default();
         if user.status.0 != UserStatus::Active {
@@ -113,11 +113,12 @@ impl Policy {
         self.filled(access)
     }
 
-    /// What somebody else may do, such as a machine, by these roles.
+    /// The access of another subject, such as a machine, with these roles.
     pub fn access_by(&self, roles: BTreeSet<String>) -> Access {
         self.filled(Access { roles, ..Access::default() })
     }
 
+    /// Adds the permissions of the roles.
     fn filled(&self, mut access: Access) -> Access {
         for role in &access.roles {
             for permission in self.roles.get(role).into_iter().flatten() {
@@ -128,7 +129,7 @@ impl Policy {
     }
 }
 
-/// What a role allows with all that it includes, however they include each other.
+/// The permissions of a role and of all roles that it includes, directly or not. Cycles are allowed.
 fn flattened(parts: &HashMap<String, (BTreeSet<String>, BTreeSet<String>)>, name: &str) -> BTreeSet<String> {
     let (mut open, mut seen, mut allowed) = (vec![name], BTreeSet::new(), BTreeSet::new());
     while let Some(name) = open.pop() {
@@ -140,7 +141,7 @@ fn flattened(parts: &HashMap<String, (BTreeSet<String>, BTreeSet<String>)>, name
     allowed
 }
 
-/// What a user may do as of a moment; `None`: they were not there, or not known.
+/// The access of a user as of a moment; `None` if the user did not exist or was not known then.
 pub async fn access(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -151,7 +152,7 @@ pub async fn access(
     Ok(accesses(tables, tenant, &[user.uuid()], grants, as_of).await?.remove(&user.uuid()))
 }
 
-/// What users may do as of a moment, by their ids; who was not there, or not known, is left out.
+/// The access of users as of a moment, by their ids, without users who did not exist or were not known then.
 pub async fn accesses(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -159,7 +160,7 @@ pub async fn accesses(
     grants: &[Grant],
     as_of: AsOf,
 ) -> Result<HashMap<Uuid, Access>, sqlx::Error> {
-    let rows = people::standings(tables, tenant, users, as_of).await?;
+    let rows = people::versions_as_of(tables, tenant, users, as_of).await?;
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
@@ -168,8 +169,8 @@ pub async fn accesses(
     Ok(rows.iter().map(|row| (row.user_id, policy.access(row))).collect())
 }
 
-/// Whose access is another at `to` than at `from`, of the users after `after` and of `others` (who are no users, such as machines:
-/// the first [`MOST_LOOKED_AT`] after `after`), at most `limit` of them.
+/// At most `limit` subjects whose access at `to` differs from that at `from`: of the users with ids after `after`, and of `others`. Those
+/// are subjects that are not users, such as machines; pass the first [`MOST_LOOKED_AT`] after `after`.
 pub async fn changes(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -194,8 +195,8 @@ pub async fn changes(
         let ended = users.len() < page && others.len() < page && subjects.len() <= page;
         subjects.sort_unstable();
         subjects.truncate(page);
-        let then = by_user(people::standings(tables, tenant, &subjects, from).await?);
-        let now = by_user(people::standings(tables, tenant, &subjects, to).await?);
+        let then = by_user(people::versions_as_of(tables, tenant, &subjects, from).await?);
+        let now = by_user(people::versions_as_of(tables, tenant, &subjects, to).await?);
         let groups = then.values().chain(now.values()).flat_map(|row| row.groups.iter().copied()).collect();
         let policy_then = Policy::at(tables, tenant, grants, &groups, from).await?;
         let policy_now = Policy::at(tables, tenant, grants, &groups, to).await?;

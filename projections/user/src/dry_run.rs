@@ -1,9 +1,9 @@
-//! What a change of policy would have meant: which of the things that were done would have been refused under it.
+//! Dry run of a policy change: finds the past actions that would have been refused under it.
 //!
-//! Each was decided by what the log had just before it: the roles and groups of whoever did it, and what these allowed. All of that
-//! is looked up as it was then, once as it was and once with the change, as if that had held all the time. What the first does not
-//! explain was not let in by roles of these (a saga, an operator, the protocols of signing in), and a change of them is nothing to
-//! it. What the built-in roles allow is what this program says.
+//! An action was authorized by what the log had recorded just before it: the subject's roles and groups, and what these allowed. The dry
+//! run looks up this state and judges each action twice: without the change, and with it as if it had always been in force. If the roles do
+//! not allow the action even without the change, it was authorized in another way (a saga, an operator, the sign-in protocols), and the
+//! change does not affect it. The permissions of built-in roles are always those of this version of the program.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,58 +22,58 @@ use crate::groups::GroupHistoryRow;
 use crate::people::PersonHistoryRow;
 use crate::roles::{self, RoleHistoryRow};
 
-/// From when, until when; without an end: until now.
+/// The start and end of a period; without an end, until now.
 pub type Period = (DateTime<Utc>, Option<DateTime<Utc>>);
 
-/// A change of policy. What it does not name stays as it was at each time.
+/// A policy change. Roles, groups and subjects that it does not name stay as they were at each time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyChange {
-    /// What roles of these names allow; none: nothing.
+    /// New definitions of roles by name; `None` removes the role.
     pub roles: BTreeMap<String, Option<Definition>>,
-    /// The roles that groups give.
+    /// New roles of groups.
     pub groups: BTreeMap<Uuid, BTreeSet<String>>,
-    /// Own roles of users and machines.
+    /// New direct roles of users and machines.
     pub subjects: BTreeMap<Uuid, BTreeSet<String>>,
 }
 
-/// What a role allows.
+/// The definition of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
-    /// By itself.
+    /// The permissions of the role itself.
     pub permissions: BTreeSet<String>,
-    /// The roles whose permissions it has besides.
+    /// The included roles, whose permissions it has, too.
     pub includes: BTreeSet<String>,
 }
 
-/// What would have become of something that was done.
+/// The result for a past action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It would have been done.
+    /// It would have been allowed.
     Allowed,
-    /// It would have been refused for want of this permission.
+    /// It would have been refused because this permission is missing.
     Refused(String),
-    /// It did not rest on roles that are on record here.
+    /// It was not authorized by roles that are recorded here.
     Otherwise,
-    /// What it needed is not on record.
+    /// The permissions that it needed were not recorded.
     Unrecorded,
 }
 
-/// The roles and groups that somebody had for a while.
+/// The roles and groups of a subject during a period.
 struct Membership {
     period: RolePeriod,
     groups: BTreeSet<Uuid>,
 }
 
-/// What roles with these names allowed in an era, under the change or as it was.
+/// A cache of the permissions of sets of roles, by era and whether the change applies.
 type Allowed = HashMap<(usize, bool, BTreeSet<String>), Arc<BTreeSet<String>>>;
 
-/// A change of policy, held against what was done in a period.
+/// A dry run of a policy change on the actions of a period.
 pub struct DryRun<'g> {
     grants: &'g [Grant],
     change: PolicyChange,
     period: Period,
     roles: Vec<RoleHistoryRow>,
-    /// When the log took a change of what roles allow, in order: between two of them they all stay the same.
+    /// When the log recorded changes of role definitions, in order. Between two of these times (an era) no definition changes.
     eras: Vec<DateTime<Utc>>,
     groups: HashMap<Uuid, Vec<GroupHistoryRow>>,
     subjects: HashMap<Uuid, Vec<Membership>>,
@@ -82,7 +82,7 @@ pub struct DryRun<'g> {
 }
 
 impl<'g> DryRun<'g> {
-    /// Of a change; `grants` is the whole permission table.
+    /// Starts a dry run of a change. `grants` is the whole permission table.
     ///
     /// # Errors
     /// When the read models can't be read.
@@ -110,8 +110,8 @@ impl<'g> DryRun<'g> {
         })
     }
 
-    /// Looks up how these users stood, those who are new to it. Answers whom of them nobody knows here: what
-    /// [`note`](Self::note) is for.
+    /// Loads the roles and groups of the subjects that are not loaded yet. Returns those that are not users; the caller passes their role
+    /// periods to [`note`](Self::note).
     ///
     /// # Errors
     /// When the read models can't be read.
@@ -138,7 +138,7 @@ impl<'g> DryRun<'g> {
         Ok(new.into_iter().filter(|subject| !self.subjects.contains_key(subject)).collect())
     }
 
-    /// Notes how subjects stood who are no users: machines.
+    /// Adds the role periods of subjects that are not users: machines.
     pub fn note(&mut self, role_periods: impl IntoIterator<Item = RolePeriod>) {
         for period in role_periods {
             let membership = Membership { period, groups: BTreeSet::new() };
@@ -146,7 +146,7 @@ impl<'g> DryRun<'g> {
         }
     }
 
-    /// What would have become of something that a subject did, for which they needed `permissions` (separated by spaces).
+    /// Judges a past action of a subject, which needed `permissions` (separated by spaces).
     pub fn judge(&mut self, subject: &str, permissions: Option<&str>, at: DateTime<Utc>) -> Verdict {
         let Some(permissions) = permissions else { return Verdict::Unrecorded };
         let Ok(subject) = kernel::read_uuid(subject) else { return Verdict::Otherwise };
@@ -166,7 +166,7 @@ impl<'g> DryRun<'g> {
         }
     }
 
-    /// Somebody's roles, those of their groups included.
+    /// The roles of a subject, including those of its groups.
     fn roles_of(&self, membership: &Membership, at: DateTime<Utc>, changed: bool) -> BTreeSet<String> {
         let own = self.change.subjects.get(&membership.period.subject).filter(|_| changed);
         let mut roles = own.unwrap_or(&membership.period.roles).clone();
@@ -182,7 +182,7 @@ impl<'g> DryRun<'g> {
         roles
     }
 
-    /// What roles allowed at a time, together.
+    /// The permissions of these roles together, just before a time.
     fn allow(&mut self, roles: BTreeSet<String>, at: DateTime<Utc>, changed: bool) -> Arc<BTreeSet<String>> {
         let era = self.eras.partition_point(|change| *change < at);
         let key = (era, changed, roles);
@@ -194,6 +194,7 @@ impl<'g> DryRun<'g> {
         self.allowed.entry(key).or_insert(Arc::new(allowed)).clone()
     }
 
+    /// The policy just before a time, with or without the change.
     fn policy(&self, at: DateTime<Utc>, changed: bool) -> Policy {
         let then = self.roles.iter().filter(|row| held_before(row.known_from, row.known_to.0, at) && !row.retired);
         let then = then.map(|row| (row.name.clone(), row.permissions.0.clone(), row.includes.0.clone()));
@@ -209,7 +210,7 @@ impl<'g> DryRun<'g> {
     }
 }
 
-/// How a user stood. Who may not sign in has nothing.
+/// The roles and groups of a version of a user. A user who is not active has none.
 fn membership(row: PersonHistoryRow) -> Membership {
     let active = row.status.0 == UserStatus::Active;
     let (roles, groups) = if active { (row.roles.0, row.groups.0) } else { Default::default() };

@@ -313,7 +313,7 @@ pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> Fiel
     context.require(READ)?;
     context.require(history::READ)?;
     let mut tables = context.reader(SERVICE).await?;
-    let row = leads::standing(&mut tables, context.caller().tenant(), lead, as_of).await;
+    let row = leads::version_as_of(&mut tables, context.caller().tenant(), lead, as_of).await;
     Ok(row.map_err(unreadable)?.map(LeadChange))
 }
 

@@ -66,7 +66,7 @@ async fn every_table_with_rows_of_tenants_goes_along_with_a_move_or_is_made_agai
     assert!(
         unlisted.is_empty(),
         "a tenant that moves to another cell loses what it has here: {unlisted:#?}\nlist each in CARRIED or MADE_AGAIN of \
-         directory/src/moving/beside.rs"
+         directory/src/moving/side_tables.rs"
     );
     let gone: Vec<_> = listed.iter().filter(|table| !found.contains(**table) && **table != "log.archived").collect();
     assert!(gone.is_empty(), "no service has these tables: {gone:?}");

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::row::ApiKeyRow;
 
-/// The keys of machines, newest first. Of each: only those issued before the one with this id, and at most so many.
+/// The keys of machines, newest first; for each machine those issued before the key with the given id, and at most the given number.
 pub async fn of_machines(
     tables: &mut PgConnection,
     tenant: TenantId,
     asked: &[(Uuid, Option<Uuid>, i64)],
 ) -> Result<Vec<Vec<ApiKeyRow>>, sqlx::Error> {
-    // Ids are UUIDv7: in the order in which they were made.
+    // Ids are UUIDv7, so they are in the order of creation.
     let sql = format!(
         "SELECT a.nth, k.*
          FROM UNNEST($2::uuid[], $3::uuid[], $4::bigint[]) WITH ORDINALITY AS a (machine_id, before, most, nth)
@@ -33,7 +33,7 @@ pub async fn of_machines(
     dealt(&query.fetch_all(tables).await?, asked.len())
 }
 
-/// How many keys these machines have, revoked ones included; who has none is left out.
+/// The number of keys of these machines, including revoked ones, without machines that have none.
 pub async fn counts(
     tables: &mut PgConnection,
     tenant: TenantId,

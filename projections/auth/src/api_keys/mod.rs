@@ -1,4 +1,4 @@
-//! Which API keys machines have.
+//! The API keys of machines.
 
 mod list;
 mod reducer;

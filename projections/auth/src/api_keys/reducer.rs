@@ -1,4 +1,4 @@
-//! From API key events to rows.
+//! Applies API key events to rows.
 
 use auth_aggregates::ApiKeyEvent;
 use folding::change::{Change, decode};
@@ -51,7 +51,7 @@ impl Current for ApiKeyRow {
     fn evolve(&mut self, change: &Change<'_, ApiKeyEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             ApiKeyEvent::ApiKeyIssued(_) => {}
             ApiKeyEvent::ApiKeyUsed(e) => self.last_used_at = Some(e.at),
             ApiKeyEvent::ApiKeyRefused(e) => {

@@ -7,10 +7,10 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::row::ClientRow;
 
-/// Which applications; what is `None` does not matter.
+/// A filter of applications; `None` means any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientFilter {
-    /// Whether they may sign people in.
+    /// Whether the application is active, so that users can sign in with it.
     pub active: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! Which applications there are.
+//! The list of applications (OAuth clients).
 
 mod list;
 mod reducer;
@@ -10,6 +10,6 @@ pub use list::{ByName, ClientFilter};
 pub use row::ClientRow;
 
 projection! {
-    /// Projects applications that sign people in.
+    /// Projects applications with which users sign in.
     pub struct Clients = "clients" @ 1, tables ["client"], events "auth.client." by reducer::apply
 }

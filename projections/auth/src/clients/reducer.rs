@@ -1,4 +1,4 @@
-//! From events of applications to rows.
+//! Applies events of applications to rows.
 
 use auth_aggregates::{ClientDetails, ClientEvent};
 use folding::change::{Change, decode};
@@ -63,7 +63,7 @@ impl Current for ClientRow {
     fn evolve(&mut self, change: &Change<'_, ClientEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`. What others tried changes nothing of it.
+            // The first occurs only at the beginning of a stream, where `begin` applies it. A refused attempt changes nothing.
             ClientEvent::ClientRegistered(_) | ClientEvent::ClientRefused(_) => return,
             ClientEvent::ClientChanged(e) => self.be(&e.details),
             ClientEvent::ClientSecretSet(_) => self.has_secret = true,

@@ -6,25 +6,25 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 table! {
-    /// An application as it is; nothing of its secret.
+    /// The current state of an application, without its secret.
     pub struct ClientRow in "client" key ("tenant_id", "client_id") {
         pub tenant_id: Uuid = "uuid",
         pub client_id: Uuid = "uuid",
-        /// The application's version that this row shows.
+        /// The application's version.
         pub version: i64 = "bigint",
-        /// What people are shown.
+        /// The name that users see.
         pub name: String = "text",
-        /// Whether it can keep a secret.
+        /// Whether it is a confidential client, which can keep a secret.
         pub confidential: bool = "boolean",
-        /// Whether people are not asked.
+        /// Whether users are not asked for consent.
         pub trusted: bool = "boolean",
-        /// Where people are sent back to.
+        /// The allowed redirect URIs.
         pub redirect_uris: Json<Vec<String>> = "jsonb",
         /// Whether it has a secret.
         pub has_secret: bool = "boolean",
-        /// How many keys it signs with.
+        /// The number of public keys that are registered for it.
         pub keys: i64 = "bigint",
-        /// Whether it may sign people in.
+        /// Whether users can sign in with it.
         pub active: bool = "boolean",
         pub created_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",

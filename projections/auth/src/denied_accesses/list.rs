@@ -1,4 +1,4 @@
-//! Lists of what callers were denied.
+//! Lists of denied requests.
 
 use folding::table::select;
 use kernel::TenantId;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::row::DeniedAccessRow;
 
-/// The newest of somebody, or without a subject of all, at most `limit` of those before the one with the id `after`; newest first.
+/// At most `limit` denials of a subject, or of all subjects if it is `None`, that come before the one with the id `after`, newest first.
 pub async fn of_subject(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -24,19 +24,19 @@ pub async fn of_subject(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(subject).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How many there are of somebody, or without a subject in all.
+/// The number of denials of a subject, or of all subjects if it is `None`.
 pub async fn count(tables: &mut PgConnection, tenant: TenantId, subject: &Option<String>) -> Result<i64, sqlx::Error> {
     let whose = whose(subject.as_deref());
     let sql = format!("SELECT count(*) FROM denied_access t WHERE t.tenant_id = $1 AND {whose}");
     sqlx::query_scalar(&sql).bind(tenant.uuid()).bind(subject).fetch_one(tables).await
 }
 
-/// The condition; the subject is the second parameter. (By the index on it, or by the primary key.)
+/// The SQL condition for a subject, which is the second parameter. The query then uses the index on the subject, or the primary key.
 const fn whose(subject: Option<&str>) -> &'static str {
     if subject.is_some() { "t.subject = $2" } else { "$2::text IS NULL" }
 }
 
-/// The newest of a user, at most `limit`; newest first.
+/// At most `limit` denials of a user, newest first.
 pub async fn of_user(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! What callers who are known were denied: who asked for what, what they do not have, how often, and from where.
+//! Denied requests of authenticated callers: who requested what, which permission was missing, how often, and from where.
 
 mod list;
 mod reducer;

@@ -1,4 +1,4 @@
-//! From denials to rows.
+//! Applies denials to rows.
 
 use auth_aggregates::{AccessEvent, Account};
 use folding::change::{Change, decode};
@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::row::DeniedAccessRow;
 use crate::places::{self, known};
 
-/// Applies a batch of denials, and of those who are erased.
+/// Applies a batch of denials, and of erasures of accounts.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
     let (of_accounts, denials): (Vec<_>, Vec<_>) =
         events.iter().copied().partition(|event| event.aggregate_type == Account::TYPE);
@@ -20,7 +20,7 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     places::forget("denied_access", &of_accounts, tables).await
 }
 
-/// Forgets where somebody was whom an event erases that has to wait.
+/// Removes addresses and user agents of the user whom an event erases, while the event is parked.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     places::forget("denied_access", &[event], tables).await
 }
@@ -61,7 +61,7 @@ impl Current for DeniedAccessRow {
     fn evolve(&mut self, change: &Change<'_, AccessEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             AccessEvent::AccessDenied(_) => {}
             AccessEvent::AccessDeniedAgain(e) => {
                 self.times = i64::try_from(e.times).unwrap_or(i64::MAX);

@@ -1,38 +1,38 @@
-//! The rows of what callers were denied.
+//! The rows of denied requests.
 
 use chrono::{DateTime, Utc};
 use folding::table;
 use uuid::Uuid;
 
 table! {
-    /// What a caller who is known was denied, as often as it was in an hour.
+    /// A denial of an authenticated caller, counted over an hour.
     pub struct DeniedAccessRow in "denied_access" key ("tenant_id", "access_id") {
         pub tenant_id: Uuid = "uuid",
         pub access_id: Uuid = "uuid",
-        /// The version that this row shows.
+        /// The version.
         pub version: i64 = "bigint",
-        /// Who asked, as their token says; none: many, counted together.
+        /// The subject of the token; `None` when denials of many subjects are counted together.
         pub subject: Option<String> = "text",
-        /// The same, if it is a user who has an account.
+        /// The user, if the subject is one with an account.
         pub user_id: Option<Uuid> = "uuid",
-        /// Why, in a word.
+        /// The reason code.
         pub reason: String = "text",
-        /// What they do not have.
+        /// The missing permission.
         pub permission: Option<String> = "text",
-        /// What they asked for first.
+        /// The operation of the first denied request.
         pub operation: Option<String> = "text",
         /// The id of that request.
         pub request_id: Option<Uuid> = "uuid",
         pub at: DateTime<Utc> = "timestamptz",
-        /// How often.
+        /// The number of denials.
         pub times: i64 = "bigint",
-        /// When the last time was.
+        /// When the last one was.
         pub last_at: DateTime<Utc> = "timestamptz",
-        /// From where the first came.
+        /// The client address of the first one.
         pub address: Option<String> = "text",
-        /// What the program said that it is.
+        /// The user agent of the first one.
         pub agent: Option<String> = "text",
-        /// Of who is no user: a keyed hash of the address.
+        /// A keyed hash of the client address, if the subject is not a user.
         pub origin: Option<String> = "text",
     }
 }

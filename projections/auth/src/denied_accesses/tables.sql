@@ -17,8 +17,8 @@ CREATE TABLE denied_access (
     PRIMARY KEY (tenant_id, access_id)
 );
 
--- Ids are UUIDv7: in the order in which it was first denied.
+-- Ids are UUIDv7, so they are in the order of the first denials.
 CREATE INDEX denied_access_by_subject ON denied_access (tenant_id, subject, access_id);
 
--- Whose they are, where somebody is told or forgotten.
+-- By user, for exports of personal data and erasures.
 CREATE INDEX denied_access_by_user ON denied_access (tenant_id, user_id, access_id) WHERE user_id IS NOT NULL;

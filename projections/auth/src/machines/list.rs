@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::row::MachineRow;
 
-/// Which machines; what is `None` does not matter.
+/// A filter of machines; `None` means any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineFilter {
-    /// Whether they may have tokens.
+    /// Whether the machine is active, so that it can get tokens.
     pub active: Option<bool>,
 }
 
@@ -29,7 +29,7 @@ impl Order<MachineRow> for ByName {
     }
 }
 
-/// The ids of all machines, in their order, after this one.
+/// At most `limit` ids of machines after `after`, in order.
 pub async fn ids(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Which machines there are.
+//! The list of machines, and the roles that they had over time.
 
 mod list;
 mod reducer;

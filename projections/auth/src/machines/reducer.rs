@@ -1,4 +1,4 @@
-//! From machine events to rows.
+//! Applies machine events to rows.
 
 use auth_aggregates::MachineEvent;
 use folding::change::{Change, decode};
@@ -49,7 +49,7 @@ impl Current for MachineRow {
     fn evolve(&mut self, change: &Change<'_, MachineEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`. What others tried changes nothing of it.
+            // The first occurs only at the beginning of a stream, where `begin` applies it. A refused attempt changes nothing.
             MachineEvent::MachineRegistered(_) | MachineEvent::MachineRefused(_) => return,
             MachineEvent::MachineChanged(e) => {
                 self.name.clone_from(&e.name);

@@ -1,4 +1,4 @@
-//! Which roles machines had at any time.
+//! The roles that machines had over time.
 
 use auth_aggregates::MachineEvent;
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use kernel::{Event, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Machine by machine along the log's primary key. What strangers tried in a machine's name, which may be much, is passed over.
+/// Reads machine by machine by the primary key of the log. Refused attempts are left out, because there may be many.
 const HISTORY: &str = "SELECT m.id, e.recorded_at, e.event_type, e.event_version, e.payload::text
      FROM UNNEST($2::uuid[]) AS m (id)
      CROSS JOIN LATERAL (
@@ -19,7 +19,7 @@ const HISTORY: &str = "SELECT m.id, e.recorded_at, e.event_type, e.event_version
      ) e
      ORDER BY m.id, e.sequence";
 
-/// From when to when these machines had which roles, as the log itself has it; unknown ids are left out.
+/// The role periods of these machines, computed from the log itself, without unknown ids.
 ///
 /// # Errors
 /// When Postgres refuses, or an event can't be read by this program.

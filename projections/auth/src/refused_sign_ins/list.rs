@@ -1,4 +1,4 @@
-//! Lists of refused attempts to sign in.
+//! Lists of refused sign-ins.
 
 use folding::table::select;
 use kernel::TenantId;
@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::row::RefusedSignInRow;
 
-/// The newest attempts at somebody's account, or without a user at nobody's, at most `limit` of those before the one with the id `after`; newest
-/// first.
+/// At most `limit` refused sign-ins to a user's account, or with an unknown name if `user` is `None`, that come before the one with the id
+/// `after`, newest first.
 pub async fn of_user(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -25,13 +25,13 @@ pub async fn of_user(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How many attempts at somebody's account, or without a user at nobody's, were refused.
+/// The number of refused sign-ins to a user's account, or with an unknown name if `user` is `None`.
 pub async fn count(tables: &mut PgConnection, tenant: TenantId, user: &Option<Uuid>) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT count(*) FROM refused_sign_in t WHERE t.tenant_id = $1 AND {}", whose(*user));
     sqlx::query_scalar(&sql).bind(tenant.uuid()).bind(*user).fetch_one(tables).await
 }
 
-/// The condition; the user is the second parameter. (An index is used for each of the two; `IS NOT DISTINCT FROM` would use none.)
+/// The SQL condition for a user, which is the second parameter. There are two forms because `IS NOT DISTINCT FROM` would not use the index.
 const fn whose(user: Option<Uuid>) -> &'static str {
     if user.is_some() { "t.user_id = $2" } else { "t.user_id IS NULL AND $2::uuid IS NULL" }
 }

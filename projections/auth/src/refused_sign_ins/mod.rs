@@ -1,4 +1,4 @@
-//! Who tried to sign in and was refused, why, and from where.
+//! Refused sign-ins: the user, the reason, and the client.
 
 mod list;
 mod reducer;
@@ -12,7 +12,7 @@ use folding::projection;
 use crate::places::ERASED;
 
 projection! {
-    /// Projects refused attempts to sign in.
+    /// Projects refused sign-ins.
     pub struct RefusedSignIns = "refused_sign_ins" @ 1, tables ["refused_sign_in"], events "auth.sign_in." and [ERASED] by reducer::apply,
     forgets by reducer::forget
 }

@@ -1,4 +1,4 @@
-//! From refused attempts to rows.
+//! Applies refused sign-ins to rows.
 
 use auth_aggregates::{Account, SignInEvent};
 use folding::change::{Change, decode};
@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::row::RefusedSignInRow;
 use crate::places::{self, known};
 
-/// Applies a batch of refused attempts, and of those who are erased.
+/// Applies a batch of refused sign-ins, and of erasures of accounts.
 pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
     let (of_accounts, attempts): (Vec<_>, Vec<_>) =
         events.iter().copied().partition(|event| event.aggregate_type == Account::TYPE);
@@ -20,7 +20,7 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     places::forget("refused_sign_in", &of_accounts, tables).await
 }
 
-/// Forgets where somebody was whom an event erases that has to wait.
+/// Removes addresses and user agents of the user whom an event erases, while the event is parked.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     places::forget("refused_sign_in", &[event], tables).await
 }
@@ -53,7 +53,7 @@ impl Current for RefusedSignInRow {
     }
 
     fn evolve(&mut self, change: &Change<'_, SignInEvent>) {
-        // There is only the one that began it.
+        // A stream has only one event, which `begin` applies.
         self.version = change.version;
     }
 }

@@ -1,26 +1,26 @@
-//! The rows of refused attempts to sign in.
+//! The rows of refused sign-ins.
 
 use chrono::{DateTime, Utc};
 use folding::table;
 use uuid::Uuid;
 
 table! {
-    /// An attempt to sign in that was refused.
+    /// A refused sign-in.
     pub struct RefusedSignInRow in "refused_sign_in" key ("tenant_id", "sign_in_id") {
         pub tenant_id: Uuid = "uuid",
         pub sign_in_id: Uuid = "uuid",
-        /// The version that this row shows.
+        /// The version.
         pub version: i64 = "bigint",
-        /// Whose account it was about; none: there is none of that name.
+        /// The user whose account it was; `None` if there is no account of that name.
         pub user_id: Option<Uuid> = "uuid",
-        /// Why, in a word.
+        /// The reason code.
         pub reason: String = "text",
         pub at: DateTime<Utc> = "timestamptz",
-        /// From where it came.
+        /// The client address.
         pub address: Option<String> = "text",
-        /// What the browser said that it is.
+        /// The user agent.
         pub agent: Option<String> = "text",
-        /// Of what was about nobody: a keyed hash of the address.
+        /// A keyed hash of the client address, if there is no user.
         pub origin: Option<String> = "text",
     }
 }

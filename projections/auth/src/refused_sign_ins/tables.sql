@@ -11,5 +11,5 @@ CREATE TABLE refused_sign_in (
     PRIMARY KEY (tenant_id, sign_in_id)
 );
 
--- Ids are UUIDv7: in the order in which it was tried.
+-- Ids are UUIDv7, so they are in the order of the attempts.
 CREATE INDEX refused_sign_in_by_user ON refused_sign_in (tenant_id, user_id, sign_in_id);

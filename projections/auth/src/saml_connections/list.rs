@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::row::SamlConnectionRow;
 
-/// The connections of a tenant, at most `limit` of those made after the one with the id `after`, oldest first.
+/// At most `limit` connections of a tenant that were created after the one with the id `after`, oldest first.
 pub async fn list(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -21,21 +21,21 @@ pub async fn list(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How many connections a tenant has.
+/// The number of a tenant's connections.
 pub async fn count(tables: &mut PgConnection, tenant: TenantId, (): &()) -> Result<i64, sqlx::Error> {
     let sql = "SELECT count(*) FROM saml_connection WHERE tenant_id = $1";
     sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
 }
 
-/// Whether a tenant has any that signs people in.
+/// Whether a tenant has an active connection.
 pub async fn any_active(tables: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
     let sql = "SELECT EXISTS (SELECT FROM saml_connection WHERE tenant_id = $1 AND active)";
     sqlx::query_scalar(sql).bind(tenant.uuid()).fetch_one(tables).await
 }
 
-/// The one that signs people of an e-mail domain in. `domain`: lower case.
+/// The active connection of an e-mail domain, which must be in lower case.
 pub async fn of_domain(tables: &mut PgConnection, tenant: TenantId, domain: &str) -> Result<Option<Uuid>, sqlx::Error> {
-    // A tenant has a few: its own rows are gone through.
+    // Scans the tenant's connections, because it has only a few.
     let sql = "SELECT connection_id FROM saml_connection
                WHERE tenant_id = $1 AND active AND domains ? $2
                ORDER BY connection_id LIMIT 1";

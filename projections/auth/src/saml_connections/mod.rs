@@ -1,4 +1,4 @@
-//! Which identity providers sign people in.
+//! SAML connections to identity providers.
 
 mod list;
 mod reducer;

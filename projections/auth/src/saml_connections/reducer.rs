@@ -1,4 +1,4 @@
-//! From events of SAML connections to rows.
+//! Applies events of SAML connections to rows.
 
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionEvent};
 use folding::change::{Change, decode};
@@ -58,7 +58,7 @@ impl Current for SamlConnectionRow {
     fn evolve(&mut self, change: &Change<'_, SamlConnectionEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             SamlConnectionEvent::SamlConnectionCreated(_) => return,
             SamlConnectionEvent::SamlConnectionChanged(e) => self.show(&e.details),
             SamlConnectionEvent::SamlConnectionDeactivated(_) => self.active = false,

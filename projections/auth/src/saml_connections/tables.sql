@@ -8,6 +8,6 @@ CREATE TABLE saml_connection (
     active        boolean     NOT NULL,
     created_at    timestamptz NOT NULL,
     changed_at    timestamptz NOT NULL,
-    -- A tenant has a few: whatever is asked about them goes through all of its own.
+    -- No further index: queries scan the tenant's connections, of which it has only a few.
     PRIMARY KEY (tenant_id, connection_id)
 ) WITH (fillfactor = 85);

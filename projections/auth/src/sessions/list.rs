@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::row::{SessionRow, SessionsEndedRow};
 
-/// The sessions of a person that hold at a time, at most `limit`; newest first. `idle`: after how long without use they end.
+/// At most `limit` sessions of a user that are valid at a time, newest first. Sessions end after `idle` without use.
 pub async fn open_of(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -31,8 +31,8 @@ pub async fn open_of(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(user).bind(now).bind(now - idle).bind(limit).fetch_all(tables).await
 }
 
-/// The sessions of a person, ended ones included, at most `limit` of those that began before the one with the id `after`; newest first.
-/// And what last ended all that had begun by then.
+/// At most `limit` sessions of a user that began before the one with the id `after`, including ended ones, newest first. Also returns when
+/// all sessions of the user were last ended at once.
 pub async fn of_user(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -50,7 +50,7 @@ pub async fn of_user(
     Ok((rows, ended))
 }
 
-/// How many sessions a person had, ended ones included.
+/// The number of sessions of a user, including ended ones.
 pub async fn count(tables: &mut PgConnection, tenant: TenantId, user: &Uuid) -> Result<i64, sqlx::Error> {
     let sql = "SELECT count(*) FROM session WHERE tenant_id = $1 AND user_id = $2";
     sqlx::query_scalar(sql).bind(tenant.uuid()).bind(user).fetch_one(tables).await

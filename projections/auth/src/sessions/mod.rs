@@ -1,4 +1,4 @@
-//! Where people are and were signed in.
+//! Sessions of users, current and ended.
 
 mod list;
 mod reducer;
@@ -11,7 +11,7 @@ use folding::projection;
 
 use crate::places::ERASED;
 
-/// What ended all of a person's sessions at once.
+/// The account events that end all sessions of a user at once.
 const ENDED: [&str; 3] = ["auth.account.sessions_ended", "auth.account.closed", ERASED];
 
 projection! {

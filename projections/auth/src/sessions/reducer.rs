@@ -1,4 +1,4 @@
-//! From events of sessions and accounts to rows.
+//! Applies events of sessions and accounts to rows.
 
 use auth_aggregates::{Account, AccountEvent, EndReason, SessionEvent};
 use folding::change::{Change, decode};
@@ -23,12 +23,13 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     places::forget("session", &of_accounts, tables).await
 }
 
-/// Forgets where somebody was whom an event erases that has to wait.
+/// Removes addresses and user agents of the user whom an event erases, while the event is parked.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     places::forget("session", &[event], tables).await
 }
 
-/// The last of what ended all sessions of each person. (Of an account's events only these come here, so its versions have gaps.)
+/// For each user the last event that ended all sessions. Only these events of an account are passed here, so its versions have gaps and the
+/// rows are not made by [`fold`].
 fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
     let mut rows: Vec<SessionsEndedRow> = Vec::new();
     for change in changes {
@@ -36,7 +37,7 @@ fn ended(changes: &[Change<'_, AccountEvent>]) -> Vec<SessionsEndedRow> {
             AccountEvent::SessionsEnded(e) => (e.at, e.reason.clone(), e.era.map(i64::from)),
             AccountEvent::AccountClosed(e) => (e.at, "account_closed".to_owned(), Some(i64::MAX)),
             AccountEvent::AccountErased(e) => (e.at, "account_erased".to_owned(), Some(i64::MAX)),
-            // Not among what comes here.
+            // The projection does not want other events.
             _ => continue,
         };
         let (tenant_id, user_id) = change.key;
@@ -81,7 +82,7 @@ impl Current for SessionRow {
     fn evolve(&mut self, change: &Change<'_, SessionEvent>) {
         self.version = change.version;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             SessionEvent::SessionStarted(_) => {}
             SessionEvent::SessionConfirmed(e) => {
                 self.confirmed_at = e.at;

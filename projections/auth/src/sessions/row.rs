@@ -6,50 +6,50 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 table! {
-    /// A session as it is, but for what ended all of a person's sessions at once.
+    /// The current state of a session, except that it may be ended by a [`SessionsEndedRow`].
     pub struct SessionRow in "session" key ("tenant_id", "session_id") {
         pub tenant_id: Uuid = "uuid",
         pub session_id: Uuid = "uuid",
-        /// The session's version that this row shows.
+        /// The session's version.
         pub version: i64 = "bigint",
         pub user_id: Uuid = "uuid",
-        /// By what the person showed who they are.
+        /// The methods by which the user authenticated.
         pub methods: Json<Vec<String>> = "jsonb",
         pub started_at: DateTime<Utc> = "timestamptz",
-        /// When they last showed it.
+        /// When the user last authenticated.
         pub confirmed_at: DateTime<Utc> = "timestamptz",
-        /// When it was last used, as far as that was noted.
+        /// When it was last used, as far as recorded.
         pub used_at: DateTime<Utc> = "timestamptz",
-        /// When it ends, whatever happens.
+        /// When it expires, however much it is used.
         pub expires_at: DateTime<Utc> = "timestamptz",
-        /// From where they came.
+        /// The client address.
         pub address: Option<String> = "text",
-        /// What the browser said that it is.
+        /// The user agent.
         pub agent: Option<String> = "text",
-        /// When it was ended by itself.
+        /// When this session alone was ended.
         pub ended_at: Option<DateTime<Utc>> = "timestamptz",
         pub end_reason: Option<String> = "text",
-        /// How often all of the person's sessions had ended before, if it was counted.
+        /// How often all sessions of the user had been ended before it began, if that was counted.
         pub era: Option<i64> = "bigint",
     }
 }
 
 table! {
-    /// When all sessions of a person ended.
+    /// When all sessions of a user were last ended at once.
     pub struct SessionsEndedRow in "sessions_ended" key ("tenant_id", "user_id") {
         pub tenant_id: Uuid = "uuid",
         pub user_id: Uuid = "uuid",
-        /// The account's version that this row shows.
+        /// The account's version.
         pub version: i64 = "bigint",
         pub ended_at: DateTime<Utc> = "timestamptz",
         pub reason: String = "text",
-        /// Of which era they were, at most, if it was counted.
+        /// The last era whose sessions were ended, if that was counted.
         pub era: Option<i64> = "bigint",
     }
 }
 
 impl SessionsEndedRow {
-    /// Whether a session of the person was among them.
+    /// Whether this ended a session of the user.
     pub fn ended(&self, session: &SessionRow) -> bool {
         match (session.era, self.era) {
             (Some(began), Some(ended)) => began <= ended,

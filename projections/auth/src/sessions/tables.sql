@@ -16,10 +16,10 @@ CREATE TABLE session (
     PRIMARY KEY (tenant_id, session_id)
 ) WITH (fillfactor = 85);
 
--- Ids are UUIDv7: in the order in which sessions began.
+-- Ids are UUIDv7, so they are in the order in which sessions began.
 CREATE INDEX session_by_user ON session (tenant_id, user_id, session_id);
 
--- When all sessions of somebody ended that had begun by then, or, where it was counted, in that era or before.
+-- When all sessions of a user were ended that had begun by then or, if eras were counted, in that era or earlier.
 CREATE TABLE sessions_ended (
     tenant_id uuid        NOT NULL,
     user_id   uuid        NOT NULL,

@@ -1,9 +1,9 @@
-//! The read models of signing in on a real Postgres, under the roles and policies of production.
+//! The auth service's read models on a real Postgres, with the roles and policies of production.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod sessions;
-// The same stage and stories as for CRM's read models.
+// The same test helpers as for CRM's read models.
 #[allow(dead_code, reason = "nothing here counts rows")]
 #[path = "../../../crm/tests/crm/stage.rs"]
 mod stage;

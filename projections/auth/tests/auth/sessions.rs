@@ -1,4 +1,4 @@
-//! Which sessions are shown as open, and when they were last used.
+//! Lists of open sessions, and the time of their last use.
 
 use auth_aggregates::{
     AccountEvent, Place, SessionConfirmed, SessionEvent, SessionStarted, SessionUsed, SessionsEnded,
@@ -16,7 +16,7 @@ fn begins(story: &mut Story, user: Uuid, from: i64) -> Uuid {
     begins_in(story, user, from, None)
 }
 
-/// The same, of an era.
+/// The same, with an era.
 fn begins_in(story: &mut Story, user: Uuid, from: i64, era: Option<u32>) -> Uuid {
     let (session, user) = (id(), UserId::new(user));
     let methods = vec!["pwd".to_owned()];
@@ -33,7 +33,7 @@ async fn sessions_that_rested_for_too_long_are_not_shown_as_open() {
     let used = begins(&mut story, user, 0);
     let confirmed = begins(&mut story, user, 0);
     story.add::<SessionEvent>(used, day(5), SessionUsed { at: day(5) });
-    // Told late: it was used after that.
+    // Recorded late: the session was used after that time.
     story.add::<SessionEvent>(used, day(6), SessionUsed { at: day(4) });
     let again = SessionConfirmed { methods: vec!["otp".to_owned()], at: day(4) };
     story.add::<SessionEvent>(confirmed, day(4), again);

@@ -1,4 +1,4 @@
-//! Searching the directory of accounts.
+//! Lists of the directory of accounts.
 
 use folding::list::{Filter, Order};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
@@ -8,26 +8,26 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::row::AccountRow;
 
-/// Which accounts; what is `None` does not matter.
+/// A filter of accounts; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountFilter {
-    /// Each of these words begins a word of name or web address.
+    /// Each of these words is a prefix of a word of the name or web address.
     pub search: Option<String>,
-    /// Branch of business, exactly so.
+    /// The branch of business, exactly as stored.
     pub industry: Option<String>,
-    /// ISO 3166-1 alpha-2, in any case.
+    /// The ISO 3166-1 alpha-2 code of the country; case does not matter.
     pub country: Option<String>,
     /// The user responsible.
     pub owner: Option<String>,
 }
 
-/// In which order.
+/// The order of a list of accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccountOrder {
     /// By name, in the order of code points.
     #[default]
     Name,
-    /// Last created first.
+    /// Most recently created first.
     Newest,
 }
 

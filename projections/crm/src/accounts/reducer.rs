@@ -1,4 +1,4 @@
-//! From account events to rows and words.
+//! Applies account events to rows and words.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::row::AccountRow;
 use folding::change::Change;
 use folding::fold::Current;
 use folding::table::Key;
-use folding::words::{Found, words};
+use folding::words::{Searchable, words};
 
 impl Current for AccountRow {
     type Event = AccountEvent;
@@ -64,8 +64,8 @@ impl AccountRow {
     }
 }
 
-/// By name and web address.
-impl Found for AccountRow {
+/// Accounts are found by name and web address.
+impl Searchable for AccountRow {
     const WORDS: (&'static str, &'static str) = ("account_word", "account_id");
 
     fn words(&self) -> BTreeSet<String> {

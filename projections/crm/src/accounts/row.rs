@@ -6,20 +6,20 @@ use uuid::Uuid;
 use folding::table;
 
 table! {
-    /// An account as the directory shows it.
+    /// The current state of an account.
     pub struct AccountRow in "account" key ("tenant_id", "account_id") {
         pub tenant_id: Uuid = "uuid",
         pub account_id: Uuid = "uuid",
-        /// The account's version that this row shows.
+        /// The account's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
         pub website: Option<String> = "text",
         pub industry: Option<String> = "text",
         /// ISO 3166-1 alpha-2.
         pub country: Option<String> = "text",
-        /// Number of people who work there.
+        /// The number of employees.
         pub employees: Option<i64> = "bigint",
-        /// The user responsible, by the subject of their token.
+        /// The responsible user, as the subject in their token.
         pub owner: Option<String> = "text",
         /// The lead that it was converted from.
         pub lead_id: Option<Uuid> = "uuid",

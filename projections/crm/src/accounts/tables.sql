@@ -14,7 +14,7 @@ CREATE TABLE account (
     PRIMARY KEY (tenant_id, account_id)
 ) WITH (fillfactor = 85);
 
--- Names are in byte order, which is the same on every machine: a cursor made here is good there.
+-- Names are in byte order, which is the same on every machine, so that a cursor is valid on all of them.
 CREATE INDEX account_by_name ON account (tenant_id, name, account_id);
 CREATE INDEX account_by_created_at ON account (tenant_id, created_at, account_id);
 

@@ -1,4 +1,4 @@
-//! Searching the directory of contacts.
+//! Lists and lookups of the directory of contacts.
 
 use folding::list::{Filter, Order, first_of_each};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
@@ -9,28 +9,28 @@ use uuid::Uuid;
 
 use super::row::ContactRow;
 
-/// Which contacts; what is `None` does not matter.
+/// A filter of contacts; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactFilter {
-    /// Each of these words begins a word of name, e-mail address or telephone number.
+    /// Each of these words is a prefix of a word of the name, e-mail address or telephone number.
     pub search: Option<String>,
-    /// The e-mail address, in any case.
+    /// The e-mail address; case does not matter.
     pub email: Option<String>,
-    /// At this account.
+    /// Contacts of this account.
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
-    /// Also those of whom nothing is kept.
+    /// Whether erased contacts match, too.
     pub erased: bool,
 }
 
-/// In which order.
+/// The order of a list of contacts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContactOrder {
     /// By name, in the order of code points.
     #[default]
     Name,
-    /// Last created first.
+    /// Most recently created first.
     Newest,
 }
 
@@ -52,9 +52,9 @@ impl Order<ContactRow> for ContactOrder {
     }
 }
 
-/// The contact that was made when this lead was converted.
+/// The contact that was created when this lead was converted.
 pub async fn made_of(tables: &mut PgConnection, tenant: TenantId, lead: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
-    // No index: only erasures ask, of leads that can't be read as a whole.
+    // No index, because it is needed only for erasures of leads whose history can't be read.
     sqlx::query_scalar("SELECT contact_id FROM contact WHERE tenant_id = $1 AND lead_id = $2 LIMIT 1")
         .bind(tenant.uuid())
         .bind(lead)
@@ -62,7 +62,7 @@ pub async fn made_of(tables: &mut PgConnection, tenant: TenantId, lead: Uuid) ->
         .await
 }
 
-/// The contacts of these accounts, at most `limit` of each, first created first.
+/// The contacts of these accounts, at most `limit` for each, in the order in which they were created.
 pub async fn of_accounts(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! From contact events to rows and words.
+//! Applies contact events to rows and words.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use sqlx::types::Json;
 
 use super::row::ContactRow;
 use folding::change::Change;
-use folding::fold::{Current, Telling};
+use folding::fold::{Current, Erasable};
 use folding::table::Key;
-use folding::words::{Found, words};
+use folding::words::{Searchable, words};
 
 impl Current for ContactRow {
     type Event = ContactEvent;
@@ -54,7 +54,7 @@ impl Current for ContactRow {
             ContactEvent::ContactDetailsChanged(e) => self.describe(&e.details),
             ContactEvent::ContactAccountChanged(e) => self.account_id = e.account.map(AccountId::uuid),
             ContactEvent::ContactReassigned(e) => self.owner = Some(e.owner.clone()),
-            // Which leads are the same person, the leads say.
+            // Which leads belong to the contact is in the rows of leads.
             ContactEvent::ContactLeadJoined(_) => {}
             ContactEvent::ContactErased(_) => {
                 self.describe(&ContactDetails::default());
@@ -64,7 +64,7 @@ impl Current for ContactRow {
     }
 }
 
-impl Telling for ContactRow {
+impl Erasable for ContactRow {
     fn forget(&mut self) {
         (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
     }
@@ -75,15 +75,15 @@ impl ContactRow {
         let ContactDetails { name, title, email, phone, address } = details;
         self.name.clone_from(name.reveal());
         self.title.clone_from(title);
-        // One that was stored before addresses were composed is looked for like the others.
+        // Folded again: events from before addresses were stored in Unicode's composed form are found like the others.
         self.email = email.as_ref().and_then(Personal::known).map(|email| kernel::folded(email));
         self.phone = phone.as_ref().and_then(Personal::known).cloned();
         self.address = address.as_ref().and_then(Personal::known).cloned().map(Json);
     }
 }
 
-/// By name, e-mail address, telephone number.
-impl Found for ContactRow {
+/// Contacts are found by name, e-mail address and telephone number.
+impl Searchable for ContactRow {
     const WORDS: (&'static str, &'static str) = ("contact_word", "contact_id");
 
     fn words(&self) -> BTreeSet<String> {

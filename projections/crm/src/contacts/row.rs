@@ -8,11 +8,11 @@ use uuid::Uuid;
 use folding::table;
 
 table! {
-    /// A contact as the directory shows it.
+    /// The current state of a contact.
     pub struct ContactRow in "contact" key ("tenant_id", "contact_id") {
         pub tenant_id: Uuid = "uuid",
         pub contact_id: Uuid = "uuid",
-        /// The contact's version that this row shows.
+        /// The contact's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
         pub title: Option<String> = "text",
@@ -20,13 +20,13 @@ table! {
         pub phone: Option<String> = "text",
         pub address: Option<Json<PostalAddress>> = "jsonb",
         pub account_id: Option<Uuid> = "uuid",
-        /// The user responsible, by the subject of their token.
+        /// The responsible user, as the subject in their token.
         pub owner: Option<String> = "text",
         /// The lead that it was converted from.
         pub lead_id: Option<Uuid> = "uuid",
         pub created_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
-        /// Since when nothing is kept of who they were.
+        /// When it was erased.
         pub erased_at: Option<DateTime<Utc>> = "timestamptz",
     }
 }

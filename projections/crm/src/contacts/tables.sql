@@ -16,7 +16,7 @@ CREATE TABLE contact (
     PRIMARY KEY (tenant_id, contact_id)
 ) WITH (fillfactor = 85);
 
--- Names are in byte order, which is the same on every machine: a cursor made here is good there.
+-- Names are in byte order, which is the same on every machine, so that a cursor is valid on all of them.
 CREATE INDEX contact_by_name ON contact (tenant_id, name, contact_id);
 CREATE INDEX contact_by_created_at ON contact (tenant_id, created_at, contact_id);
 CREATE INDEX contact_by_account ON contact (tenant_id, account_id, created_at, contact_id);

@@ -1,42 +1,42 @@
-//! Sums of several currencies as one of the base currency. Integers all the way; rounded half away from zero.
+//! Conversion of amounts into the base currency, in integers only, rounded half away from zero.
 
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use kernel::Currency;
 
-/// What one unit is worth in the base currency on some day.
+/// The base currency and the exchange rates of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     base: Currency,
     rates: HashMap<(Currency, Currency), Rate>,
 }
 
-/// What one unit of a currency is worth in another one.
+/// An exchange rate: the value of one unit of a currency in another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The day from which it holds.
+    /// The day from which it is valid.
     pub day: NaiveDate,
     /// Billionths of the other currency, at least 1.
     pub nanos: i64,
 }
 
-/// A rate is given in billionths.
+/// The number of billionths in one.
 const NANOS: i128 = 1_000_000_000;
 
 impl Exchange {
-    /// Rates as (from, to, what one of `from` is worth in `to`), of each pair the one that holds.
+    /// The `rates` are (from, to, value of one unit of `from` in `to`), for each pair the one that is valid.
     pub fn new(base: Currency, rates: impl IntoIterator<Item = (Currency, Currency, Rate)>) -> Self {
         Self { base, rates: rates.into_iter().map(|(from, to, rate)| ((from, to), rate)).collect() }
     }
 
-    /// The currency in which sums are shown.
+    /// The base currency, into which amounts are converted.
     pub const fn base(&self) -> Currency {
         self.base
     }
 
-    /// An amount of minor units in minor units of the base currency: by the rate into the base, or by the reverse of the rate out of
-    /// it, if there is no other or it holds from a later day on. `None`: there is no such rate, or the sum is beyond all reckoning.
+    /// Converts minor units of a currency into minor units of the base currency. It uses the rate into the base currency, or the inverse of
+    /// the rate out of it if that is the only one or is valid from a later day. `None` when there is no rate or the result overflows.
     pub fn to_base(&self, minor: i128, from: Currency) -> Option<i128> {
         if from == self.base {
             return Some(minor);
@@ -53,11 +53,12 @@ impl Exchange {
     }
 }
 
-/// `percent` hundredths of an amount.
+/// `percent` per cent of an amount; the whole amount if the product overflows.
 pub(crate) fn percentage(minor: i128, percent: u8) -> i128 {
     minor.checked_mul(i128::from(percent)).and_then(|product| divide(product, 100)).unwrap_or(minor)
 }
 
+/// Divides and rounds half away from zero; `None` on overflow.
 fn divide(amount: i128, over: i128) -> Option<i128> {
     let half = over / 2;
     let shifted = if amount < 0 { amount.checked_sub(half)? } else { amount.checked_add(half)? };
@@ -72,7 +73,7 @@ mod tests {
         code.parse().unwrap()
     }
 
-    /// A rate from this day of a month on.
+    /// A rate that is valid from this day of a month.
     fn of(day: u32, nanos: i64) -> Rate {
         Rate { day: NaiveDate::from_ymd_opt(2026, 3, day).unwrap(), nanos }
     }

@@ -1,4 +1,4 @@
-//! A tenant's base currency and the dated rates into and out of it.
+//! A tenant's base currency, and the exchange rates into and out of it by the day from which they are valid.
 
 mod exchange;
 mod query;

@@ -1,4 +1,4 @@
-//! The rates of a day.
+//! The exchange rates of a day.
 
 use chrono::NaiveDate;
 use kernel::{Currency, TenantId};
@@ -14,7 +14,7 @@ const BASE: &str = "
       AND ($2::timestamptz IS NULL OR valid_from <= $2) AND ($3::timestamptz IS NULL OR known_from <= $3)
     ORDER BY version DESC LIMIT 1";
 
-/// Rates may be set for days to come: today is by the clock of Postgres, a day being coarse enough for it.
+/// Rates may be set for future days, so the current day matters. It comes from the clock of Postgres, which is precise enough for days.
 const RATES: &str = "
     SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, day, rate_nanos
     FROM exchange_rate
@@ -24,7 +24,7 @@ const RATES: &str = "
 
 type RateOfDay = (Named<Currency>, Named<Currency>, NaiveDate, i64);
 
-/// The tenant's base currency and the rates that held as of a moment. Until a base is chosen it is EUR.
+/// The tenant's base currency and the rates that were valid as of a moment. The base currency is EUR until the tenant chooses one.
 pub async fn exchange(tables: &mut PgConnection, tenant: TenantId, as_of: AsOf) -> Result<Exchange, sqlx::Error> {
     let base = sqlx::query_scalar(BASE)
         .bind(tenant.uuid())

@@ -1,4 +1,4 @@
-//! From currency events to rows; each event is one.
+//! Applies currency events: each event becomes one row.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::CurrenciesEvent;
@@ -13,7 +13,7 @@ use folding::table;
 use folding::table::insert;
 
 table! {
-    /// A currency that was chosen as base.
+    /// A choice of the base currency.
     pub struct BaseRow in "base_currency" key ("tenant_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub version: i64 = "bigint",
@@ -24,7 +24,7 @@ table! {
 }
 
 table! {
-    /// From `day` on one unit of `from_currency` is worth `rate_nanos` billionths of a unit of `to_currency`.
+    /// An exchange rate: from `day` on, one unit of `from_currency` is worth `rate_nanos` billionths of a unit of `to_currency`.
     pub struct RateRow in "exchange_rate" key ("tenant_id", "from_currency", "to_currency", "day", "version") {
         pub tenant_id: Uuid = "uuid",
         pub from_currency: Named<Currency> = "text",

@@ -7,7 +7,7 @@ CREATE TABLE base_currency (
     PRIMARY KEY (tenant_id, version)
 );
 
--- A rate holds from its day on; of two for one day the later version counts.
+-- A rate is valid from its day on. Of two rates for the same day the later version counts.
 CREATE TABLE exchange_rate (
     tenant_id     uuid        NOT NULL,
     from_currency text        NOT NULL,

@@ -1,4 +1,4 @@
-//! The funnel: of the leads that came in, how many came how far by when, by source.
+//! The funnel: how many of the captured leads reached each step by a given time, by source.
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::LeadSource;
@@ -7,26 +7,26 @@ use sqlx::{FromRow, PgConnection, Row};
 
 use folding::named::Named;
 
-/// How far the leads of one source came.
+/// The funnel of the leads of one source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunnelOfSource {
-    /// Where they came from.
+    /// The source.
     pub source: LeadSource,
-    /// How many came in.
+    /// Number of captured leads.
     pub captured: i64,
-    /// Of these: how many were assigned, or came further.
+    /// How many of these were assigned, or reached a later step.
     pub assigned: i64,
-    /// … were worked on, or came further.
+    /// How many were worked on, or reached a later step.
     pub in_process: i64,
-    /// … were qualified, or came further.
+    /// How many were qualified, or reached a later step.
     pub qualified: i64,
-    /// … were converted.
+    /// How many were converted.
     pub converted: i64,
-    /// … were disqualified.
+    /// How many were disqualified.
     pub disqualified: i64,
-    /// Median time from capture to qualification, in seconds; `None`: none was qualified.
+    /// Median time from capture to qualification, in seconds; `None` when none was qualified.
     pub seconds_to_qualify: Option<f64>,
-    /// Median time from capture to conversion, in seconds; `None`: none was converted.
+    /// Median time from capture to conversion, in seconds; `None` when none was converted.
     pub seconds_to_convert: Option<f64>,
 }
 
@@ -44,13 +44,12 @@ const FUNNEL: &str = "
                FILTER (WHERE converted_at <= at)         AS seconds_to_convert
     FROM lead, (SELECT coalesce($4, 'infinity'::timestamptz) AS at) moment
     WHERE tenant_id = $1 AND captured_at >= $2 AND captured_at < $3 AND captured_at <= at
-      -- Taken back with their import: as if they had never come in.
+      -- Leads that were withdrawn with their import do not count.
       AND withdrawn_at IS NULL
     GROUP BY source
     ORDER BY captured DESC, source";
 
-/// The funnel of the leads captured from `from` until before `to`, as it stood at `at` (`None`: as it stands); sources
-/// without leads are left out.
+/// The funnel of the leads captured from `from` until before `to`, as it was at `at` (`None`: now), without sources that have no leads.
 pub async fn funnel(
     tables: &mut PgConnection,
     tenant: TenantId,

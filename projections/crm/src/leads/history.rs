@@ -1,4 +1,4 @@
-//! What happened to a lead, and how it stood at any time.
+//! The changes of a lead, and leads as of any time.
 
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use super::row::LeadHistoryRow;
 use folding::as_of::AsOf;
 use folding::table::select;
 
-/// A lead's changes after version `after`, first to last, at most `limit`; an unknown lead has none.
+/// At most `limit` changes of a lead after version `after`, in the order of versions. An unknown lead has none.
 pub async fn history(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -23,8 +23,8 @@ pub async fn history(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(lead).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How a lead stood as of a moment; `None`: it was not there, or not known.
-pub async fn standing(
+/// The version of a lead as of a moment; `None` if the lead did not exist or was not known then.
+pub async fn version_as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     lead: Uuid,

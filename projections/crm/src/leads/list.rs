@@ -11,30 +11,30 @@ use uuid::Uuid;
 
 use super::row::LeadRow;
 
-/// Which leads; what is `None` does not matter.
+/// A filter of leads; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeadFilter {
-    /// In one of these states.
+    /// Leads in one of these states.
     pub status: Option<Vec<LeadStatus>>,
-    /// From one of these sources.
+    /// Leads from one of these sources.
     pub source: Option<Vec<LeadSource>>,
     /// The user responsible.
     pub owner: Option<String>,
-    /// `true`: nobody is responsible.
+    /// Whether only leads without a responsible user match.
     pub unowned: bool,
-    /// The e-mail address, in any case.
+    /// The e-mail address; case does not matter.
     pub email: Option<String>,
-    /// ISO 3166-1 alpha-2, in any case.
+    /// The ISO 3166-1 alpha-2 code of the country; case does not matter.
     pub country: Option<String>,
-    /// Captured at this time or later.
+    /// Leads captured at this time or later.
     pub captured_from: Option<DateTime<Utc>>,
-    /// Captured before this time.
+    /// Leads captured before this time.
     pub captured_before: Option<DateTime<Utc>>,
-    /// Brought by this import.
+    /// Leads created by this import.
     pub import: Option<Uuid>,
 }
 
-/// In which order.
+/// The order of a list of leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeadOrder {
     /// Last captured first.

@@ -1,4 +1,4 @@
-//! From lead events to rows.
+//! Applies lead events to rows.
 
 use crm_aggregates::{LeadDetails, LeadEvent, LeadStatus};
 use kernel::{Personal, RecordedEvent};
@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use super::row::{LeadHistoryRow, LeadRow};
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{self, Current, Telling, fold};
+use folding::fold::{self, Current, Erasable, fold};
 use folding::history::History;
 use folding::named::{Named, name};
 use folding::table::{self, Key};
@@ -26,23 +26,25 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     table::upsert(&folded.after, tables).await?;
     history.write(tables).await?;
     let erased = changes.iter().filter(|change| matches!(change.event, LeadEvent::LeadErased(_)));
-    forget_notes(&erased.map(|change| change.key).collect::<Vec<_>>(), NOTHING, tables).await
+    clear_notes(&erased.map(|change| change.key).collect::<Vec<_>>(), NO_NOTE, tables).await
 }
 
-/// Forgets whoever an event erases that has to wait.
+/// Removes the personal data of the lead that an event erases, while the event is parked.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     let folded = fold::forget::<LeadRow>(event, tables).await?;
-    forget_notes(&folded.after.iter().map(Current::key).collect::<Vec<_>>(), OUR_WORD, tables).await
+    clear_notes(&folded.after.iter().map(Current::key).collect::<Vec<_>>(), REASON_CODE, tables).await
 }
 
-/// What is left of a note about whoever is erased: nothing.
-const NOTHING: &str = "NULL";
+/// SQL for the new note after an erasure: none.
+const NO_NOTE: &str = "NULL";
 
-/// The same while the erasure has to wait, as the keys are gone: why a lead was disqualified is a word of ours, what was noted with it not.
-const OUR_WORD: &str = "CASE WHEN h.change = 'disqualified' THEN split_part(h.note, ': ', 1) END";
+/// SQL for the new note while the erasing event is parked, as a rebuild without the keys would give it: of a disqualification, the reason
+/// code remains and the text that a person wrote is removed.
+const REASON_CODE: &str = "CASE WHEN h.change = 'disqualified' THEN split_part(h.note, ': ', 1) END";
 
-/// To whom their lead was escalated is not about them.
-async fn forget_notes(erased: &[Key], left: &str, tables: &mut PgConnection) -> Result<(), ApplyError> {
+/// Replaces the notes in the history of erased leads by `left`. The note of an escalation is kept: it is the user to whom the lead was
+/// escalated, and no data about the lead.
+async fn clear_notes(erased: &[Key], left: &str, tables: &mut PgConnection) -> Result<(), ApplyError> {
     if erased.is_empty() {
         return Ok(());
     }
@@ -152,7 +154,7 @@ impl Current for LeadRow {
             LeadEvent::LeadDetailsChanged(e) => self.describe(&e.details),
             LeadEvent::LeadAssigned(e) => {
                 self.owner = Some(e.owner.clone());
-                // Who works on it may change without a step back.
+                // A new responsible user does not move a lead back to an earlier step.
                 if matches!(self.status.0, LeadStatus::New | LeadStatus::Recycled) {
                     self.reach(LeadStatus::Assigned, change);
                 }
@@ -185,16 +187,16 @@ impl Current for LeadRow {
                 self.reach(LeadStatus::Erased, change);
                 self.describe(&LeadDetails::default());
             }
-            // That it waits for somebody is in its history; how it stands did not change.
+            // An escalation is recorded in the history only; it does not change the status.
             LeadEvent::LeadEscalated(_) | LeadEvent::LeadEscalationWithdrawn(_) => {}
         }
     }
 }
 
-impl Telling for LeadRow {
+impl Erasable for LeadRow {
     fn forget(&mut self) {
         (self.name, self.email, self.phone, self.address) = (String::new(), None, None, None);
-        // Why it was disqualified is a word of ours.
+        // The reason of a disqualification is a code; that of a recycling is free text.
         if self.status.0 == LeadStatus::Recycled {
             self.reason = None;
         }
@@ -207,15 +209,15 @@ impl LeadRow {
         self.name.clone_from(name.reveal());
         self.company.clone_from(company);
         self.title.clone_from(title);
-        // One that was stored before addresses were composed is looked for like the others.
+        // Folded again: events from before addresses were stored in Unicode's composed form are found like the others.
         self.email = email.as_ref().and_then(Personal::known).map(|email| kernel::folded(email));
         self.phone = phone.as_ref().and_then(Personal::known).cloned();
         self.country.clone_from(country);
         self.address = address.as_ref().and_then(Personal::known).cloned().map(Json);
     }
 
-    /// Takes a step, and notes when the lead first came so far: who skips steps has been on them at the same moment, so
-    /// that each step of the funnel holds at least what the next one holds.
+    /// Sets the status, and records when the lead first reached this step of the funnel. Skipped steps get the same time, so that each step
+    /// of the funnel has at least as many leads as the next one.
     fn reach(&mut self, status: LeadStatus, change: &Change<'_, LeadEvent>) {
         self.status = Named(status);
         self.reason = None;

@@ -12,11 +12,11 @@ use folding::named::Named;
 use folding::table;
 
 table! {
-    /// A lead as the list shows it. What told who it was is empty when it is erased.
+    /// The current state of a lead. After an erasure the personal data is empty.
     pub struct LeadRow in "lead" key ("tenant_id", "lead_id") {
         pub tenant_id: Uuid = "uuid",
         pub lead_id: Uuid = "uuid",
-        /// The lead's version that this row shows.
+        /// The lead's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
         pub company: Option<String> = "text",
@@ -28,51 +28,51 @@ table! {
         pub address: Option<Json<PostalAddress>> = "jsonb",
         pub source: Named<LeadSource> = "text",
         pub status: Named<LeadStatus> = "text",
-        /// The user responsible, by the subject of their token.
+        /// The responsible user, as the subject in their token.
         pub owner: Option<String> = "text",
         pub import_id: Option<Uuid> = "uuid",
-        /// What it was converted into.
+        /// The account, contact and opportunity that it was converted into.
         pub account_id: Option<Uuid> = "uuid",
         pub contact_id: Option<Uuid> = "uuid",
         pub opportunity_id: Option<Uuid> = "uuid",
-        /// Why it was disqualified or recycled; of its present status only.
+        /// The reason of the current status, if that is disqualified or recycled.
         pub reason: Option<String> = "text",
         pub captured_at: DateTime<Utc> = "timestamptz",
-        /// When it was first assigned or further.
+        /// When it was first assigned, or reached a later step.
         pub assigned_at: Option<DateTime<Utc>> = "timestamptz",
-        /// When work on it first started, or it was further.
+        /// When work on it first started, or it reached a later step.
         pub started_at: Option<DateTime<Utc>> = "timestamptz",
-        /// When it was first qualified or further.
+        /// When it was first qualified, or reached a later step.
         pub qualified_at: Option<DateTime<Utc>> = "timestamptz",
         pub converted_at: Option<DateTime<Utc>> = "timestamptz",
         pub disqualified_at: Option<DateTime<Utc>> = "timestamptz",
-        /// When it was taken back with its import, if it was: erased, it still counts as if it had never come in.
+        /// When it was withdrawn with its import. Kept after an erasure, because withdrawn leads do not count in the funnel.
         pub withdrawn_at: Option<DateTime<Utc>> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
     }
 }
 
 table! {
-    /// How a lead stood from one version to the next.
+    /// A version of a lead.
     pub struct LeadHistoryRow in "lead_history" key ("tenant_id", "lead_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub lead_id: Uuid = "uuid",
         pub version: i64 = "bigint",
-        /// What happened: the event's last name, such as `qualified`.
+        /// The last part of the event type, such as `qualified`.
         pub change: String = "text",
-        /// In whose name.
+        /// The subject that caused the event.
         pub actor: String = "text",
         pub status: Named<LeadStatus> = "text",
         pub owner: Option<String> = "text",
-        /// The reason or note that came with it.
+        /// The reason or note of the event.
         pub note: Option<String> = "text",
         /// When it happened.
         pub valid_from: DateTime<Utc> = "timestamptz",
         /// When the next change happened.
         pub valid_to: End = "timestamptz",
-        /// When the log took it.
+        /// When the log recorded it.
         pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log took the next change.
+        /// When the log recorded the next change.
         pub known_to: End = "timestamptz",
     }
 }

@@ -16,10 +16,10 @@ CREATE TABLE lead (
     account_id      uuid,
     contact_id      uuid,
     opportunity_id  uuid,
-    -- Why it was disqualified or recycled; of its present status only.
+    -- The reason of the current status, if that is disqualified or recycled.
     reason          text,
     captured_at     timestamptz NOT NULL,
-    -- When it first came so far or further: what the funnel of any day counts.
+    -- When it first reached this step or a later one, for the funnel as of any day.
     assigned_at     timestamptz,
     started_at      timestamptz,
     qualified_at    timestamptz,
@@ -30,8 +30,8 @@ CREATE TABLE lead (
     PRIMARY KEY (tenant_id, lead_id)
 ) WITH (fillfactor = 80);
 
--- The list's one order, the filter by time of capture, and the cohorts of the funnel. Columns that change with a lead's
--- life are in no index, so that its updates stay within their page (HOT); filters on them are tested along this one.
+-- For the order of the list, the filter by time of capture, and the cohorts of the funnel. Columns that change often are in no
+-- index, so that updates of a lead stay within their page (HOT). Filters on them are checked while this index is read.
 CREATE INDEX lead_by_captured_at ON lead (tenant_id, captured_at, lead_id);
 CREATE INDEX lead_by_email ON lead (tenant_id, email) WHERE email IS NOT NULL;
 

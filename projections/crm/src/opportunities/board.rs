@@ -1,4 +1,4 @@
-//! The pipeline board: per stage how many open deals, worth how much, and weighted by how likely they are won.
+//! The pipeline board: for each stage the number of open deals, their value, and the value weighted by the probability of winning.
 
 use kernel::{Currency, TenantId};
 use sqlx::{FromRow, PgConnection, Row};
@@ -14,51 +14,51 @@ use folding::named::Named;
 pub struct Board {
     /// The pipeline's id.
     pub pipeline: Uuid,
-    /// Its name then.
+    /// Its name at that moment.
     pub name: String,
-    /// The moment that it shows.
+    /// The moment.
     pub as_of: AsOf,
-    /// The currency of `base_minor` and `weighted_minor`, then.
+    /// The currency of `base_minor` and `weighted_minor`: the base currency at that moment.
     pub base: Currency,
-    /// Its stages then, in their order then; after them stages of later versions that hold deals dated before them.
+    /// The stages at that moment, in their order. Then stages that were added later but have deals that are dated before that.
     pub stages: Vec<BoardStage>,
-    /// Currencies for which no rate was set: their sums are in no base sum.
+    /// Currencies without an exchange rate. Their sums are not included in `base_minor`.
     pub unconverted: Vec<Currency>,
 }
 
 /// A column of the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoardStage {
-    /// The stage as it was then.
+    /// The stage as it was at that moment.
     pub stage: StageView,
-    /// How many deals are in it.
+    /// The number of deals in it.
     pub count: i64,
-    /// To how many of them nothing happened for as many days as the stage of then allows.
+    /// The number of rotten deals: nothing happened to them for as many days as the stage allows.
     pub rotten: i64,
-    /// What they are worth, by currency.
+    /// Their value, by currency.
     pub sums: Vec<StageSum>,
-    /// What they are worth together, in minor units of the base currency, by the rates of then.
+    /// Their total value in minor units of the base currency, by the exchange rates at that moment.
     pub base_minor: i128,
-    /// `base_minor` times the stage's probability of then.
+    /// `base_minor` times the stage's probability at that moment.
     pub weighted_minor: i128,
 }
 
-/// What a stage's deals of one currency are worth.
+/// The value of a stage's deals in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSum {
     /// The stage's id.
     pub stage: Uuid,
     /// The currency.
     pub currency: Currency,
-    /// How many deals.
+    /// The number of deals.
     pub count: i64,
-    /// How many of them are rotten.
+    /// The number of rotten deals.
     pub rotten: i64,
     /// Their sum in minor units.
     pub minor: i128,
 }
 
-/// The board of a pipeline as of a moment; `None`: there is no such pipeline.
+/// The board of a pipeline as of a moment; `None` if there is no such pipeline.
 pub async fn board(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -73,7 +73,7 @@ pub async fn board(
     Ok(Some(assemble(&then, &versions, sums, &exchange, as_of)))
 }
 
-/// Puts a board together. `versions` are asked for stages that the pipeline of then does not have.
+/// Builds a board. Stages that the pipeline did not have at that moment (`then`) are taken from `versions`.
 pub fn assemble(
     then: &PipelineRow,
     versions: &[PipelineRow],
@@ -108,8 +108,8 @@ pub fn assemble(
     Board { pipeline: then.pipeline_id, name: then.name.clone(), as_of, base: exchange.base(), stages, unconverted }
 }
 
-/// Sums are read as text: a tenant's greatest amounts added up do not fit a bigint. A version begins with the last thing that
-/// happened to the deal by then, from which its stage's patience counts.
+/// The value of a pipeline's open deals by stage and currency. Sums are read as text, because a tenant's largest amounts may add up to more
+/// than a bigint. A deal rots from the beginning of its version, which is when something last happened to it.
 async fn sums(
     tables: &mut PgConnection,
     tenant: TenantId,

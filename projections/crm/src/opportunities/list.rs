@@ -13,38 +13,38 @@ use uuid::Uuid;
 
 use super::row::{OpportunityHistoryRow, OpportunityRow};
 
-/// Which deals; what is `None` does not matter.
+/// A filter of deals; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpportunityFilter {
-    /// In one of these states.
+    /// Deals in one of these states.
     pub status: Option<Vec<OpportunityStatus>>,
-    /// In this pipeline.
+    /// Deals in this pipeline.
     pub pipeline: Option<Uuid>,
-    /// In one of these stages, or closed from there.
+    /// Deals in one of these stages, or closed while in one.
     pub stage: Option<Vec<Uuid>>,
-    /// With this account.
+    /// Deals with this account.
     pub account: Option<Uuid>,
     /// The user responsible.
     pub owner: Option<String>,
-    /// Worth something in this currency.
+    /// Deals whose amount is in this currency.
     pub currency: Option<Currency>,
-    /// Whether it is open, and nothing happened to it for as many days as its stage allows.
+    /// Whether the deal is rotten: open, and nothing happened to it for as many days as its stage allows.
     pub rotten: Option<bool>,
-    /// Expected to close on this day or later.
+    /// Deals expected to close on this day or later.
     pub close_from: Option<NaiveDate>,
-    /// Expected to close before this day.
+    /// Deals expected to close before this day.
     pub close_before: Option<NaiveDate>,
 }
 
-/// In which order.
+/// The order of a list of deals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpportunityOrder {
-    /// Expected to close first first.
+    /// Earliest expected close date first.
     #[default]
     CloseDate,
-    /// Last opened first.
+    /// Most recently opened first.
     Newest,
-    /// Worth most first, by minor units: what is worth what is told within a currency only.
+    /// Largest amount in minor units first. This is meaningful only within one currency.
     Largest,
 }
 
@@ -68,7 +68,7 @@ impl Order<OpportunityRow> for OpportunityOrder {
     }
 }
 
-/// The deals with these accounts, at most `limit` with each, first opened first.
+/// The deals of these accounts, at most `limit` for each, in the order in which they were opened.
 pub async fn of_accounts(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -78,7 +78,8 @@ pub async fn of_accounts(
     first_of_each(tables, tenant, accounts, ("account_id", "opened_at"), limit).await
 }
 
-/// The changes of deals, first to last; an unknown deal has none. Of each: only those after this version, and at most so many.
+/// The changes of deals in the order of versions, for each deal those after the given version and at most the given number. An unknown deal
+/// has none.
 pub async fn histories(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -139,8 +140,8 @@ impl Filter for OpportunityFilter {
     }
 }
 
-/// Adds the condition that a deal is rotten, or that it is not. How patient stages are is read once, not for each deal; a deal is
-/// found along the filter's other conditions and the list's order.
+/// Adds the condition that a deal is rotten, or that it is not. The sub-select with the stages' limits is evaluated once, not for each
+/// deal. This condition has no index of its own: it filters the rows that the other conditions and the list's order find.
 fn push_rotten(query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId, rotten: bool) {
     query.push(
         " AND (t.status = 'open' AND t.changed_at <= now() - make_interval(hours => 24 * ((

@@ -1,4 +1,4 @@
-//! Deals: the list, their history on both axes of time, the board as of any day, and what moved between two days.
+//! Deals: the list, their history on both time axes, the board as of any day, and the movements between two days.
 
 mod board;
 mod list;

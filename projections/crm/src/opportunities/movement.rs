@@ -1,4 +1,4 @@
-//! What moved between two moments: which deals came, went, moved, shrank, slipped.
+//! The movements of a pipeline between two moments: deals that were opened, closed or changed stage, amount, close date or owner.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::OpportunityStatus;
@@ -10,41 +10,41 @@ use uuid::Uuid;
 
 use folding::named::Named;
 
-/// A deal that is not the same at the end as at the beginning.
+/// A deal that differs between the beginning and the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DealMovement {
     /// The opportunity's id.
     pub opportunity: Uuid,
-    /// Its name today.
+    /// Its current name.
     pub name: String,
-    /// How it stood at the beginning; `None`: it was not there.
+    /// Its state at the beginning; `None` if it did not exist then.
     pub before: Option<Deal>,
-    /// How it stood at the end.
+    /// Its state at the end.
     pub after: Deal,
-    /// In which ways it moved: at least one.
+    /// The movements; at least one.
     pub movements: Vec<Movement>,
 }
 
-/// How a deal stood.
+/// The state of a deal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deal {
     /// Its stage.
     pub stage: Uuid,
     /// Open, won or lost.
     pub status: OpportunityStatus,
-    /// What it was worth.
+    /// Its amount.
     pub amount: Money,
-    /// When it was expected to close.
+    /// The expected close date.
     pub close_date: NaiveDate,
-    /// Who was responsible.
+    /// The responsible user.
     pub owner: Option<String>,
 }
 
-/// A way in which a deal can move. One deal may have moved in several.
+/// A kind of movement. One deal may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Movement {
-    /// It came into sight.
+    /// It was opened.
     Opened,
     /// It was won.
     Won,
@@ -52,13 +52,13 @@ pub enum Movement {
     Lost,
     /// It was closed, and is open again.
     Reopened,
-    /// It stands in another stage.
+    /// It is in another stage.
     StageChanged,
-    /// It is worth more.
+    /// Its amount is larger.
     Grown,
-    /// It is worth less.
+    /// Its amount is smaller.
     Shrunk,
-    /// It is worth something in another currency.
+    /// Its amount is in another currency.
     CurrencyChanged,
     /// It is expected to close later.
     Slipped,
@@ -68,33 +68,33 @@ pub enum Movement {
     Reassigned,
 }
 
-/// Between which moments, in which pipeline.
+/// A pipeline and a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The pipeline.
     pub pipeline: Uuid,
-    /// What happened after this moment …
+    /// The beginning: changes after this moment are included.
     pub from: DateTime<Utc>,
-    /// … and until this one; `None`: until now.
+    /// The end: changes at this moment are included; `None`: until now.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// What the deals that moved in one way, from one currency to another, are worth together.
+/// The total value of the deals with one kind of movement, by their currencies at the beginning and at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MovementSum {
-    /// In which way.
+    /// The movement.
     pub movement: Movement,
-    /// How many deals.
+    /// The number of deals.
     pub count: i64,
     /// Their currency at the end, and their sum in its minor units.
     pub after: (Currency, i128),
-    /// The same at the beginning; `None`: they were not there.
+    /// The same at the beginning; `None` if the deals did not exist then.
     pub before: Option<(Currency, i128)>,
 }
 
-/// The versions within the time; of each deal the last of them (`a`) beside the one before the first of them (`b`), and in
-/// which ways it moved between the two: none, if it is again as it was. (The limits are none, as the keys are whole; they keep
-/// Postgres from reading all the history to join it, where it takes the time for longer than it is.)
+/// For each deal with versions in the period: the last of these (`a`), the version before the first of them (`b`), and the movements
+/// between the two, which are none if the deal is again as it was. The `LIMIT 1` does not change the result, since the keys are unique. It
+/// keeps Postgres from joining the whole history when it overestimates the number of versions in the period.
 const MOVED: &str = "
     WITH moved AS (
         SELECT opportunity_id, min(version) AS first, max(version) AS last
@@ -132,8 +132,7 @@ const MOVED: &str = "
         ) b ON true
     )";
 
-/// The deals of a pipeline that moved, by id, at most `limit` after the one with the id `after`: in one of the ways `wanted`,
-/// or in any.
+/// At most `limit` deals of a pipeline with one of the movements in `wanted`, or with any, by id, after the id `after`.
 pub async fn moved(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -155,7 +154,7 @@ pub async fn moved(
     bound(&sql, tenant, span).bind(names(wanted)).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How many deals of a pipeline moved in one of the ways `wanted`, or in any.
+/// The number of deals of a pipeline with one of the movements in `wanted`, or with any.
 pub async fn count_moved(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -169,13 +168,13 @@ pub async fn count_moved(
     Ok(count)
 }
 
-/// What moved in a pipeline, summed up: by way, currency at the end and currency at the beginning.
+/// The sums of the movements in a pipeline, by movement, currency at the end and currency at the beginning.
 pub async fn movement_sums(
     tables: &mut PgConnection,
     tenant: TenantId,
     span: Span,
 ) -> Result<Vec<MovementSum>, sqlx::Error> {
-    // Sums are read as text: a tenant's greatest amounts added up do not fit a bigint.
+    // Sums are read as text, because a tenant's largest amounts may add up to more than a bigint.
     let sql = format!(
         "{MOVED}
     SELECT movement, currency, before_currency, count(*) AS count,
@@ -186,9 +185,10 @@ pub async fn movement_sums(
     bound(&sql, tenant, span).fetch_all(tables).await
 }
 
-type Asked<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::PgArguments>;
+/// A query of rows of type `T`.
+type RowsQuery<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::PgArguments>;
 
-fn bound<T: for<'r> FromRow<'r, PgRow>>(sql: &str, tenant: TenantId, span: Span) -> Asked<'_, T> {
+fn bound<T: for<'r> FromRow<'r, PgRow>>(sql: &str, tenant: TenantId, span: Span) -> RowsQuery<'_, T> {
     sqlx::query_as(sql).bind(tenant.uuid()).bind(span.pipeline).bind(span.from).bind(span.to)
 }
 

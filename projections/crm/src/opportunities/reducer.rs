@@ -1,4 +1,4 @@
-//! From opportunity events to rows.
+//! Applies opportunity events to rows.
 
 use crm_aggregates::{AccountId, ContactId, LeadId, OpportunityEvent, OpportunityStatus, StageId};
 use kernel::{Money, RecordedEvent};
@@ -89,7 +89,7 @@ impl Current for OpportunityRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             OpportunityEvent::OpportunityOpened(_) => {}
             OpportunityEvent::OpportunityRenamed(e) => self.name.clone_from(&e.name),
             OpportunityEvent::OpportunityStageChanged(e) => self.enter(e.to, change),

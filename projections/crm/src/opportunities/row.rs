@@ -12,17 +12,17 @@ use folding::named::Named;
 use folding::table;
 
 table! {
-    /// A deal as the list shows it.
+    /// The current state of a deal.
     pub struct OpportunityRow in "opportunity" key ("tenant_id", "opportunity_id") {
         pub tenant_id: Uuid = "uuid",
         pub opportunity_id: Uuid = "uuid",
-        /// The opportunity's version that this row shows.
+        /// The opportunity's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
         pub account_id: Option<Uuid> = "uuid",
         pub contact_id: Option<Uuid> = "uuid",
         pub pipeline_id: Uuid = "uuid",
-        /// Where it stands, or stood when it was closed.
+        /// Its stage; of a closed deal, the last one.
         pub stage_id: Uuid = "uuid",
         pub status: Named<OpportunityStatus> = "text",
         /// Minor units of `currency`.
@@ -30,14 +30,14 @@ table! {
         pub currency: Named<Currency> = "text",
         /// Expected day of closing.
         pub close_date: NaiveDate = "date",
-        /// The user responsible, by the subject of their token.
+        /// The responsible user, as the subject in their token.
         pub owner: Option<String> = "text",
         /// The lead that it was converted from.
         pub lead_id: Option<Uuid> = "uuid",
         pub lost_reason: Option<String> = "text",
         pub line_items: Json<Vec<LineItem>> = "jsonb",
         pub opened_at: DateTime<Utc> = "timestamptz",
-        /// Since when it stands in its stage.
+        /// Since when it is in its stage.
         pub stage_since: DateTime<Utc> = "timestamptz",
         /// When it was won or lost.
         pub closed_at: Option<DateTime<Utc>> = "timestamptz",
@@ -46,19 +46,19 @@ table! {
 }
 
 impl OpportunityRow {
-    /// What it is worth.
+    /// The amount.
     pub const fn amount(&self) -> Money {
         Money { minor: self.amount_minor, currency: self.currency.0 }
     }
 }
 
 table! {
-    /// How a deal stood from one version to the next.
+    /// A version of a deal.
     pub struct OpportunityHistoryRow in "opportunity_history" key ("tenant_id", "opportunity_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub opportunity_id: Uuid = "uuid",
         pub version: i64 = "bigint",
-        /// What happened: the event's last name, such as `won`.
+        /// The last part of the event type, such as `won`.
         pub change: String = "text",
         pub pipeline_id: Uuid = "uuid",
         pub stage_id: Uuid = "uuid",
@@ -72,9 +72,9 @@ table! {
         pub valid_from: DateTime<Utc> = "timestamptz",
         /// When the next change happened.
         pub valid_to: End = "timestamptz",
-        /// When the log took it.
+        /// When the log recorded it.
         pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log took the next change.
+        /// When the log recorded the next change.
         pub known_to: End = "timestamptz",
     }
 }

@@ -16,7 +16,7 @@ CREATE TABLE opportunity (
     lost_reason    text,
     line_items     jsonb       NOT NULL,
     opened_at      timestamptz NOT NULL,
-    -- Since when it stands in its stage.
+    -- Since when it is in its stage.
     stage_since    timestamptz NOT NULL,
     closed_at      timestamptz,
     changed_at     timestamptz NOT NULL,
@@ -47,9 +47,9 @@ CREATE TABLE opportunity_history (
     PRIMARY KEY (tenant_id, opportunity_id, version)
 ) WITH (fillfactor = 85);
 
--- The board as of a day: open deals whose version ended after it. Deals that were closed long ago are not in its range, so
--- that it grows with the board and not with the history. A question with knownAt reads the pipeline's part of it and filters.
+-- The board as of a day: versions of open deals that ended after it. Deals that were closed long ago are not in this range, so the query
+-- reads as much as the board has, not the whole history. A query with knownAt reads all entries of the pipeline and filters.
 CREATE INDEX opportunity_history_board ON opportunity_history (tenant_id, pipeline_id, valid_to) WHERE status = 'open';
--- What moved between two days. (Without the tenant, whose pipeline it is anyway: where Postgres has no statistics of a tenant yet, each
--- index that begins with it seems as good as the key for finding one version.)
+-- The movements between two days. The index does not begin with the tenant, which the pipeline determines anyway: while Postgres has no
+-- statistics of a tenant, it would take any index that begins with the tenant for as good as the key for finding one version.
 CREATE INDEX opportunity_history_movement ON opportunity_history (pipeline_id, valid_from);

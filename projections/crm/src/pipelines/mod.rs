@@ -1,4 +1,4 @@
-//! Pipelines and their stages, today and as of any day.
+//! Pipelines and their stages, now and as of any day.
 
 mod query;
 mod reducer;

@@ -1,4 +1,4 @@
-//! Which pipelines there are, and how one was.
+//! Queries of pipelines, now and as of any time.
 
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use super::row::PipelineRow;
 use folding::as_of::AsOf;
 use folding::table::{load_where, select};
 
-/// All pipelines as they are today, by name. A tenant has few.
+/// The current version of all pipelines of a tenant, by name. A tenant has few.
 pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<PipelineRow>, sqlx::Error> {
     let sql = format!(
         "{} WHERE t.tenant_id = $1 AND t.known_to = 'infinity' ORDER BY t.name, t.pipeline_id",
@@ -17,20 +17,21 @@ pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Pip
     sqlx::query_as(&sql).bind(tenant.uuid()).fetch_all(tables).await
 }
 
-/// These pipelines as they are today, in no order; unknown ids are left out.
+/// The current version of these pipelines, in no particular order, without unknown ids.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<PipelineRow>, sqlx::Error> {
     let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
     load_where(&keys, "AND t.known_to = 'infinity'", tables).await
 }
 
-/// A pipeline as of a moment; as it was first, if the moment is before that. `None`: there is no such pipeline.
+/// The version of a pipeline as of a moment, or its first version if the moment is earlier. `None` if there is no such pipeline.
 pub async fn as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     pipeline: Uuid,
     as_of: AsOf,
 ) -> Result<Option<PipelineRow>, sqlx::Error> {
-    // The first version is the one with the lowest number: one that was discarded after it has given it its own.
+    // The first version is the one with the lowest number, which is not always 1: a discarded event passes its version on to the row
+    // before it.
     let sql = format!(
         "{} WHERE t.tenant_id = $1 AND t.pipeline_id = $4 ORDER BY ({}) DESC, t.version LIMIT 1",
         select::<PipelineRow>(),
@@ -45,7 +46,7 @@ pub async fn as_of(
         .await
 }
 
-/// Every version of a pipeline, first to last.
+/// All versions of a pipeline, in order.
 pub(crate) async fn versions(
     tables: &mut PgConnection,
     tenant: TenantId,

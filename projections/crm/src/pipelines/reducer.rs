@@ -1,4 +1,4 @@
-//! From pipeline events to versions.
+//! Applies pipeline events: each makes a version.
 
 use crm_aggregates::{PipelineEvent, StageId};
 use kernel::RecordedEvent;
@@ -60,7 +60,7 @@ impl Current for PipelineRow {
         (self.known_from, self.known_to) = (change.recorded_at, End(None));
         let stages = &mut self.stages.0;
         match &change.event {
-            // Only ever first; what begins a history is taken by `begin`.
+            // Occurs only at the beginning of a stream, where `begin` applies it.
             PipelineEvent::PipelineCreated(_) => {}
             PipelineEvent::PipelineRenamed(e) => self.name.clone_from(&e.name),
             PipelineEvent::PipelineStageAdded(e) => {
@@ -73,8 +73,8 @@ impl Current for PipelineRow {
                 }
             }
             PipelineEvent::PipelineStagesReordered(e) => {
-                let place = |id: StageId| e.order.iter().position(|other| *other == id).unwrap_or(usize::MAX);
-                stages.sort_by_key(|view| place(view.stage.id));
+                let index = |id: StageId| e.order.iter().position(|other| *other == id).unwrap_or(usize::MAX);
+                stages.sort_by_key(|view| index(view.stage.id));
             }
             PipelineEvent::PipelineStageRetired(e) => {
                 if let Some(view) = stage(stages, e.stage) {

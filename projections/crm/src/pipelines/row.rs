@@ -11,38 +11,38 @@ use folding::history::Version;
 use folding::table;
 
 table! {
-    /// A pipeline as it was from one version to the next.
+    /// A version of a pipeline.
     pub struct PipelineRow in "pipeline_history" key ("tenant_id", "pipeline_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub pipeline_id: Uuid = "uuid",
         pub version: i64 = "bigint",
         pub name: String = "text",
-        /// In their order.
+        /// The stages in their order.
         pub stages: Json<Vec<StageView>> = "jsonb",
         /// When it happened.
         pub valid_from: DateTime<Utc> = "timestamptz",
         /// When the next change happened.
         pub valid_to: End = "timestamptz",
-        /// When the log took it.
+        /// When the log recorded it.
         pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log took the next change.
+        /// When the log recorded the next change.
         pub known_to: End = "timestamptz",
     }
 }
 
-/// A stage of a pipeline, and whether anything may still move into it.
+/// A stage of a pipeline, and whether it is retired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageView {
-    /// Name, probability and patience.
+    /// Id, name, probability, and the days after which deals rot.
     #[serde(flatten)]
     pub stage: Stage,
-    /// Nothing moves into it any more.
+    /// Whether deals can no longer be moved into the stage.
     #[serde(default)]
     pub retired: bool,
 }
 
 impl PipelineRow {
-    /// A stage of it, by its id.
+    /// The stage with this id.
     pub fn stage(&self, id: Uuid) -> Option<&StageView> {
         self.stages.0.iter().find(|view| view.stage.id.uuid() == id)
     }

@@ -1,4 +1,4 @@
--- One row a version of a pipeline, with all its stages: they are few, and always read together. Today's is the open one.
+-- One row for each version of a pipeline, with all its stages, which are few and always read together. The current version is the open one.
 CREATE TABLE pipeline_history (
     tenant_id   uuid        NOT NULL,
     pipeline_id uuid        NOT NULL,

@@ -1,4 +1,4 @@
-//! The board as of any day, as known on any other.
+//! The board as of any day, with what was known on any other day.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn known(at: i64, known: i64) -> AsOf {
     AsOf { at: Some(day(at)), known: Some(day(known)) }
 }
 
-/// Per stage: its name, how many deals, their worth in the base currency, weighted.
+/// For each stage: its name, the number of deals, their value in the base currency, and the weighted value.
 fn columns(board: &Board) -> Vec<(&str, i64, i128, i128)> {
     board.stages.iter().map(|s| (s.stage.stage.name.as_str(), s.count, s.base_minor, s.weighted_minor)).collect()
 }
@@ -110,7 +110,7 @@ async fn what_was_told_late_is_on_the_board_of_its_day_and_not_on_the_board_as_i
     let (pipeline, stages) = pipeline(&mut story, &[("First", 100), ("Second", 100)]);
     let (deal, late) = (id(), id());
     story.add::<OpportunityEvent>(deal, day(1), opened(pipeline, stages[0], money(100)));
-    // Signed up on day 2 and moved on day 3; the salesman told it on days 10 and 11.
+    // Opened on day 2 and moved on day 3, but recorded on days 10 and 11.
     story.add_late::<OpportunityEvent>(late, day(2), day(10), opened(pipeline, stages[0], money(1_000)));
     story.add_late::<OpportunityEvent>(deal, day(3), day(11), moved(stages[0], stages[1]));
     // On day 12 the base currency's rates do not matter; on day 13 another deal of an unknown currency comes.
@@ -173,7 +173,7 @@ async fn a_deal_is_rotten_when_nothing_happened_to_it_for_as_long_as_its_stage_a
         },
     };
     story.add::<PipelineEvent>(pipeline, day(0), patient(0, 7));
-    // By today's patience its deal is not rotten; by that of the day before it was opened it would be.
+    // With today's limit of the stage the deal is not rotten; with that of the day before it was opened it would be.
     story.add::<PipelineEvent>(pipeline, day(0), patient(1, 1));
     story.add::<PipelineEvent>(pipeline, day(1), patient(1, 3650));
     let (deal, won) = (id(), id());
@@ -200,7 +200,7 @@ async fn a_deal_is_rotten_when_nothing_happened_to_it_for_as_long_as_its_stage_a
     }
 }
 
-/// What may happen next to one of a few deals, and how many days later it happens and is told.
+/// A random next change of one of a few deals, and how many days later it happens and is recorded.
 #[derive(Clone, Debug)]
 struct Act {
     deal: usize,
@@ -291,7 +291,7 @@ async fn a_board_of_before_its_pipeline_shows_its_first_stages_also_when_the_nex
     }
     let stage = Stage::fresh().await;
     stage.apply(&story.events[..1], 1).await.unwrap();
-    stage.pass_over(&story.events[1]).await.unwrap();
+    stage.skip(&story.events[1]).await.unwrap();
     stage.apply(&story.events[2..], 1).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     for (at, name) in [(-1, "Sales"), (4, "Sales"), (5, "New sales")] {

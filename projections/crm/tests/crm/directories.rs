@@ -76,7 +76,7 @@ async fn a_contact_is_found_by_the_beginnings_of_its_words_and_no_longer_by_old_
 async fn a_contact_is_found_however_accents_were_stored_or_are_asked_for() {
     let (parted, composed) = ("Rene\u{301}", "Ren\u{e9}");
     let mut story = Story::new();
-    // As it was stored before texts were composed.
+    // As texts were stored before they were normalized to Unicode's composed form.
     contact(&mut story, parted, Some("rene\u{301}@example.com"), None);
     contact(&mut story, composed, None, None);
     let stage = Stage::fresh().await;

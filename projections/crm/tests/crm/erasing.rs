@@ -1,4 +1,4 @@
-//! Who is erased is forgotten; and read models that are built after the key is gone are those that were there.
+//! Erasures remove personal data, and read models that are rebuilt without the key are the same as the live ones.
 
 use crm_aggregates::{
     AccountId, ContactCreated, ContactDetails, ContactErased, ContactEvent, ContactId, ContactLeadJoined,
@@ -14,12 +14,12 @@ use uuid::Uuid;
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
-/// The text itself; or what is left of it when it was sealed and its key is gone.
+/// A personal text, or what a reader gets when the key is deleted.
 fn text(known: bool, text: &str) -> Personal<String> {
     if known { Personal::new(text.to_owned()) } else { Personal::forgotten() }
 }
 
-/// The same of an address.
+/// A personal address, or what a reader gets when the key is deleted.
 fn address(known: bool) -> Personal<PostalAddress> {
     let address = PostalAddress { locality: Some("Ockham".to_owned()), ..PostalAddress::default() };
     if known { address.into() } else { Personal::forgotten() }
@@ -38,7 +38,7 @@ fn captured(known: bool, import: Option<ImportId>) -> LeadCaptured {
     LeadCaptured { details, source: LeadSource::Event, owner: None, import }
 }
 
-/// A lead that was recycled, escalated and converted, one that was given up, one that was withdrawn, and their contact; all erased.
+/// A lead that was recycled, escalated and converted, one that was disqualified, one that was withdrawn, and their contact; all erased.
 fn erased(story: &mut Story, ids: &[Uuid; 5], known: bool) {
     let [converted, lost, withdrawn, contact, account] = *ids;
     let gone = || LeadErased { reason: ErasureReason::Requested };
@@ -121,7 +121,7 @@ async fn the_rows_of_who_is_erased_tell_nobody_who_it_was() {
         assert_eq!(notes, expected);
         assert_eq!((contacts[0].name.as_str(), contacts[0].erased_at), ("", Some(day(9))));
 
-        // Nobody finds them, unless they ask for those whom nobody knows.
+        // They are found only by a filter that includes erased contacts.
         let mut tables = stage.read(story.tenant).await;
         let tenant = story.tenant;
         let mut found = async |search: Option<&str>, erased| {
@@ -133,7 +133,7 @@ async fn the_rows_of_who_is_erased_tell_nobody_who_it_was() {
         assert_eq!([found(Some("ada"), true).await, found(None, false).await, found(None, true).await], [0, 0, 1]);
         let filter = LeadFilter { email: Some("ada@example.com".to_owned()), ..LeadFilter::default() };
         assert_eq!(leads::count(&mut tables, tenant, &filter).await.unwrap(), 0);
-        // They still count: how many came how far is told of nobody. Who was withdrawn had never come in.
+        // Erased leads still count in the funnel, which has no personal data. Withdrawn ones do not count.
         let funnel = leads::funnel(&mut tables, tenant, day(0), day(20), None).await.unwrap();
         let counted: Vec<_> = funnel.iter().map(|of| (of.captured, of.converted, of.disqualified)).collect();
         assert_eq!(counted, [(2, 1, 1)]);
@@ -166,14 +166,14 @@ async fn who_is_erased_while_their_events_wait_is_forgotten_at_once_and_what_com
     let earlier: Vec<_> = earlier.into_iter().cloned().collect();
     let (live, rebuilt) = (Stage::fresh().await, Stage::fresh().await);
     live.apply(&earlier, 100).await.unwrap();
-    // Once, and again.
+    // `forget` can be called repeatedly.
     for event in erasures.iter().chain(&erasures) {
         live.forget(event).await.unwrap();
     }
     let shown = format!("{:?}", rows(&live, before.tenant, &ids).await);
     assert!(!shown.contains("Ada") && !shown.contains("ada@") && !shown.contains("+44"), "{shown}");
     assert!(!shown.contains("Ockham"), "{shown}");
-    // As if they had been built when the keys were gone.
+    // The same rows as built without the keys.
     rebuilt.apply(&after.events[..earlier.len()], 100).await.unwrap();
     assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);
     let mut tables = live.read(before.tenant).await;
@@ -181,7 +181,7 @@ async fn who_is_erased_while_their_events_wait_is_forgotten_at_once_and_what_com
     assert_eq!(contacts::count(&mut tables, before.tenant, &filter).await.unwrap(), 0);
     drop(tables);
 
-    // When it is their turn.
+    // Later the erasing events are applied.
     live.apply(&before.events[earlier.len()..], 100).await.unwrap();
     rebuilt.apply(&after.events[earlier.len()..], 100).await.unwrap();
     assert_eq!(rows(&live, before.tenant, &ids).await, rows(&rebuilt, before.tenant, &ids).await);

@@ -1,4 +1,4 @@
-//! Row level security leaves the indexes usable: a question reads what it answers, not the whole tenant or table.
+//! Queries use indexes under row level security: they read about as much as they return, not the whole tenant or table.
 
 use crm_aggregates::{ContactCreated, ContactDetails, ContactEvent, OpportunityEvent, OpportunityWon, StageId};
 use crm_projections::AsOf;
@@ -13,7 +13,7 @@ use crate::deals::{money, opened, pipeline};
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
-/// What this transaction did with a table so far: full scans, index scans, rows that indexes led to.
+/// The statistics of this transaction for a table: sequential scans, index scans, rows fetched by indexes.
 async fn scans(tables: &mut Transaction, table: &str) -> (i64, i64, i64) {
     sqlx::query_as(
         "SELECT seq_scan, idx_scan, idx_tup_fetch FROM pg_stat_xact_user_tables
@@ -81,7 +81,7 @@ async fn a_board_and_a_movement_read_the_deals_of_their_time() {
     assert!(full == 0 && by_index > 0 && rows <= 100, "{full} {by_index} {rows}");
 }
 
-/// Runs a question for a tenant and returns how many rows were read from all tables for it.
+/// Runs a query for a tenant and returns how many rows it read from all tables.
 macro_rules! rows_read {
     ($stage:expr, $tenant:expr, $question:path $(, $argument:expr)*) => {{
         let mut tables = $stage.read($tenant).await;
@@ -93,7 +93,7 @@ macro_rules! rows_read {
     }};
 }
 
-/// A tenant with so many deals, won five days later, and so many contacts whose names share two words, in turns.
+/// A tenant with this many deals, each won five days later, and this many contacts, whose names share two words alternately.
 fn busy(count: i64) -> (Story, Uuid) {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
@@ -118,7 +118,7 @@ async fn questions_of_a_tenant_with_and_without_statistics_read_each_row_a_few_t
             story.events.extend(busy(10).0.events);
         }
         let stage = applied(&story).await;
-        // Postgres knows of those only, and takes it that another one has no rows.
+        // Statistics include only these tenants, so Postgres assumes that another one has no rows.
         let (other, pipeline) = busy(count);
         stage.apply(&other.events, 5_000).await.unwrap();
         for (tenant, pipeline) in [(story.tenant, first), (other.tenant, pipeline)] {

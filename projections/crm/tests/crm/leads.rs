@@ -23,7 +23,7 @@ pub fn captured(name: &str, source: LeadSource, owner: Option<&str>) -> LeadCapt
     }
 }
 
-/// A lead that goes all the way, on days 1 to 5.
+/// A lead that passes all steps up to conversion, on days 1 to 5.
 fn whole_life(story: &mut Story) -> Uuid {
     let lead = id();
     story.add::<LeadEvent>(lead, day(1), captured("Ada", LeadSource::Website, None));
@@ -114,14 +114,14 @@ async fn the_read_model_takes_each_step_as_the_aggregate_does() {
 async fn a_lead_stands_as_of_a_day_as_it_was_known_on_another() {
     let (mut story, lead) = (Story::new(), id());
     story.add::<LeadEvent>(lead, day(1), captured("Ada", LeadSource::Website, Some("grace")));
-    // Work began on day 3, and was told on day 10 only.
+    // Work began on day 3, but was recorded on day 10.
     story.add_late::<LeadEvent>(lead, day(3), day(10), LeadWorkStarted {});
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 1).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     let mut standing = async |at: i64, known: Option<i64>| {
         let as_of = AsOf { at: Some(day(at)), known: known.map(day) };
-        leads::standing(&mut tables, story.tenant, lead, as_of).await.unwrap().map(|row| row.status.0)
+        leads::version_as_of(&mut tables, story.tenant, lead, as_of).await.unwrap().map(|row| row.status.0)
     };
     assert_eq!(standing(0, None).await, None, "not captured yet");
     assert_eq!(standing(1, None).await, Some(LeadStatus::Assigned));

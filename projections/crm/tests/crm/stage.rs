@@ -1,4 +1,4 @@
-//! A database with a service's read models, written under the projector's role and read under the readers'.
+//! A database with a service's read models, which are written with the projector's role and read with the readers' role.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A service's read models, empty.
+    /// Creates a service's read models, empty.
     pub async fn of(service: &'static str, projections: Vec<Arc<dyn Projection>>) -> Self {
         let database = testbed::Database::fresh(service).await;
         projector::migrate(&database.superuser(), &database, &projections).await.unwrap();
@@ -38,8 +38,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Passes over an event that somebody discarded.
-    pub async fn pass_over(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
+    /// Skips a discarded event.
+    pub async fn skip(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
         let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
         let mut transaction = connection.begin().await?;
         self.scope(std::slice::from_ref(event), &mut transaction).await?;
@@ -49,7 +49,7 @@ impl Stage {
         Ok(transaction.commit().await?)
     }
 
-    /// Forgets whom this event erases, while it waits.
+    /// Removes the personal data that this event erases, as while it is parked.
     pub async fn forget(&self, event: &RecordedEvent) -> Result<(), ApplyError> {
         let mut connection = PgConnection::connect_with(&self.database.options(Role::Project)).await?;
         let mut transaction = connection.begin().await?;
@@ -71,12 +71,12 @@ impl Stage {
         Ok(())
     }
 
-    /// A tenant's view.
+    /// Begins a read transaction of a tenant.
     pub async fn read(&self, tenant: TenantId) -> Transaction {
         self.models.begin(tenant).await.unwrap()
     }
 
-    /// How many rows all tables hold together, of all tenants.
+    /// The number of rows of all tables and tenants.
     pub async fn rows(&self) -> i64 {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let mut rows = 0;

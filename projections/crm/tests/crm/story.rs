@@ -1,4 +1,4 @@
-//! Histories for tests: events as the log would hand them over.
+//! Histories for tests: events as they are read from the log.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub fn id() -> Uuid {
     SystemIds.next()
 }
 
-/// A tenant's history in the making.
+/// A builder of a tenant's history.
 pub struct Story {
     pub tenant: TenantId,
     pub events: Vec<RecordedEvent>,
@@ -28,12 +28,12 @@ impl Story {
         Self { tenant: testbed::tenant(), events: Vec::new(), versions: HashMap::new() }
     }
 
-    /// Something happened and was recorded at once.
+    /// Adds an event that was recorded at once.
     pub fn add<E: Event + Serialize>(&mut self, id: Uuid, at: DateTime<Utc>, event: impl Into<E>) {
         self.add_late(id, at, at, event);
     }
 
-    /// Something happened, and was recorded later.
+    /// Adds an event that was recorded later than it happened.
     pub fn add_late<E: Event + Serialize>(
         &mut self,
         id: Uuid,

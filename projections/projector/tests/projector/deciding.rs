@@ -1,4 +1,4 @@
-//! What people decide about parked events: heeded once, kept with who and why, and refused where there is nothing to decide.
+//! Operators' decisions about dead letters: they are applied once, recorded with actor and reason, and refused where nothing is parked.
 
 use deadletters::moved::Verdicts;
 use deadletters::{LetterId, Listing, State};
@@ -18,7 +18,7 @@ fn admin(tenant: TenantId) -> deadletters::Request {
     request(tenant, Role::Admin, None)
 }
 
-/// A poison event, with one behind it, and a running projector that tries it now and then, but not soon.
+/// A poison event with another one parked behind it, and a running projector with a long retry backoff.
 async fn world() -> (Road, Running, Position, Position) {
     let road = Road::new(Lamps::new()).await;
     let broken = road.append(0, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
@@ -28,7 +28,7 @@ async fn world() -> (Road, Running, Position, Position) {
     (road, running, broken, after)
 }
 
-/// What people decided, and what is parked: to see that nothing was written.
+/// The number of decisions and the parked events, to check that nothing was written.
 async fn written(road: &Road) -> (i64, Vec<(Position, bool)>) {
     let decisions = sqlx::query_scalar("SELECT count(*) FROM dead.decisions");
     (decisions.fetch_one(&mut road.superuser().await).await.unwrap(), parked(road).await)
@@ -73,7 +73,8 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
     let before = written(&road).await;
     let rows = road.rows().await;
 
-    // As it is, it fails; with another payload it does not, nor what waits behind it. Nothing is left of either.
+    // A preview with the stored payload fails; with another payload the event and the one behind it succeed. Previews and
+    // refused edits change nothing.
     let preview = dead_letters.preview(&ours.caller, &id(broken), None).await.unwrap();
     assert_eq!(preview.why_not(), Some(vec!["it is poison".to_owned()]));
     let mended = json!({ "broken": "no more" });
@@ -105,7 +106,7 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
 async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
     let (road, running, broken, _) = world().await;
     running.stop().await;
-    // A newer program understands the event; that it never happened is decided while it builds.
+    // A newer program can apply the event; while it rebuilds, an operator discards the event.
     let lenient = Lamps { lenient: true, ..Lamps::gated() };
     let dead_letters = road.dead_letters();
     let admin_options = road.database.admin();
@@ -131,7 +132,7 @@ async fn a_rebuild_waits_for_whoever_decides_about_a_letter_and_nobody_who_reads
     let rebuilding = projector::rebuild(&options, &road.database, &road.store, &lamps, |_| {});
     let deciding = async {
         let looks = tokio::sync::Mutex::new(&mut looks);
-        // For longer than tables are waited for at a time.
+        // Longer than one attempt to lock the tables.
         let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
                      AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '500 ms')";
         testbed::eventually("it waits for the letter", async || {
@@ -161,7 +162,7 @@ async fn redriven_by_several_at_once_each_event_is_applied_once() {
     road.visible(&running.models).await;
     running.stop().await;
 
-    // Nobody applies now: what is decided is heeded by the next one, which understands them.
+    // No projector is running now. The next one, which can apply the events, finds the decisions.
     let (dead_letters, ours) = (road.dead_letters(), admin(road.tenants[0]));
     let (lamps, one) = ("projection.lamps".parse().unwrap(), id(broken[0]));
     let (first, second, third) = tokio::join!(
@@ -255,7 +256,7 @@ async fn what_comes_decided_from_another_cell_is_heeded_where_it_is_parked_and_t
         .await
         .unwrap();
     };
-    // Here it is parked, too: it waits for nothing else, and is tried at once.
+    // The event is parked in this cell, too: it is retried at once.
     let (road, running, broken, _) = world().await;
     let (tenant, mut connection) = (road.tenants[0], road.superuser().await);
     let before = Verdicts::load(&mut connection, tenant, &consumers).await.unwrap();
@@ -267,7 +268,7 @@ async fn what_comes_decided_from_another_cell_is_heeded_where_it_is_parked_and_t
     assert!(!held.is_overruled(&mut connection, tenant, &consumers).await.unwrap(), "it was heeded");
     running.stop().await;
 
-    // Here a newer program has taken it, before it heard of it: only built anew is it as was decided.
+    // A newer program in this cell applied the event before the decision arrived: only a rebuild respects the decision.
     let road = Road::new(Lamps { lenient: true, ..Lamps::new() }).await;
     let broken = road.append(0, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
     let running = road.start();

@@ -1,4 +1,4 @@
-//! Partitions: each event takes effect once, whoever applies which tenants, and however they are divided anew.
+//! Partitions: each event takes effect once, whichever instance applies it and however the number of partitions changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ async fn divide(road: &Road, into: u32) {
     projector::divide(&road.database.admin(), &road.database, "lamps", into, false).await.unwrap();
 }
 
-/// Nobody applies this partition as long as the connection lives.
+/// Holds the advisory lock of a partition, so that no instance applies it while the connection is open.
 async fn hold(road: &Road, lock: &str) -> PgConnection {
     let mut superuser = road.superuser().await;
     sqlx::query("SELECT pg_advisory_lock(71647, hashtext($1))").bind(lock).execute(&mut superuser).await.unwrap();
     superuser
 }
 
-/// For each tenant of the road whether this instance applies its events.
+/// For each tenant, whether this instance applies its events.
 fn applies(road: &Road, running: &Running) -> Vec<bool> {
     road.tenants.iter().map(|tenant| running.progress.reached(*tenant).is_some()).collect()
 }
@@ -46,7 +46,7 @@ async fn events_are_applied_once_while_the_partitions_change() {
     let dividing = async {
         for into in [4, 2, 8, 1, 2] {
             divide(&road, into).await;
-            // It goes on with the new ones.
+            // The running instance continues with the new partitions.
             let behind = road.append(1, "hall", "demo.lamp.lit", "{}").await;
             running.models.wait_for(road.tenants[1], behind, Duration::from_secs(30)).await.unwrap();
         }
@@ -90,7 +90,7 @@ async fn partitions_at_different_positions_are_joined_and_divided_without_loss_o
     running.models.wait_for(road.tenants[0], last, Duration::from_secs(30)).await.unwrap();
     running.models.wait_for(road.tenants[2], last, Duration::from_secs(30)).await.unwrap();
     running.stop().await;
-    // Nobody applies meanwhile: what each tenant has must survive several changes.
+    // No instance applies meanwhile, so the positions of each tenant must be kept through several changes.
     for into in [2, 1, 8, 1, 2] {
         divide(&road, into).await;
         let database = &road.database;
@@ -137,10 +137,10 @@ async fn two_instances_share_and_the_one_that_is_left_applies_all() {
     .await;
     road.append_many(100).await;
     road.relay().await;
-    // Whoever applies, both know when it is done.
+    // Both instances know when the events are applied, whichever applies them.
     road.visible(&first.models).await;
     road.visible(&second.models).await;
-    // Dies without a word, its connections with it.
+    // Killed: its connections are closed without releasing anything first.
     first.die().await;
     road.append_many(100).await;
     road.relay().await;
@@ -171,7 +171,7 @@ async fn an_instance_that_cannot_apply_the_tables_gets_no_share() {
 async fn a_share_that_nobody_takes_is_applied_by_who_is_there() {
     let road = Road::new(Lamps::new()).await;
     divide(&road, 2).await;
-    // Somebody shows that they are there, and never takes anything.
+    // An instance announces itself but never takes a partition.
     let mut idle = road.superuser().await;
     let present = "SELECT pg_advisory_lock_shared(71649, hashtext('lamps'))";
     sqlx::query(present).execute(&mut idle).await.unwrap();
@@ -198,7 +198,7 @@ async fn what_is_parked_is_counted_where_its_tenant_is() {
     assert_eq!(parked().await, [0, 2, 0, 0]);
     divide(&road, 1).await;
     assert_eq!(parked().await, [2]);
-    // Still held back by whoever applies now.
+    // Later events of the aggregate are still parked by the instances that apply now.
     let running = road.start();
     let third = road.append(1, "hall", "demo.lamp.lit", "{}").await;
     road.visible(&running.models).await;
@@ -236,7 +236,7 @@ async fn tables_of_before_there_were_partitions_become_one() {
     road.superuser().await.execute(before).await.unwrap();
     let (admin, database) = (road.database.admin(), &road.database);
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
-    // Looked at, it says what there is; migrated, it goes on.
+    // `plan` changes nothing; after `migrate` the projection continues.
     assert_eq!(projector::divide(&admin, database, "lamps", 2, true).await.unwrap().from, 1);
     let planned = projector::plan(&admin, database, &projections).await.unwrap();
     let migrated = projector::migrate(&admin, database, &projections).await.unwrap();

@@ -1,4 +1,4 @@
-//! A row that is not what the log says is found and named; nothing else is, whatever goes on meanwhile.
+//! Comparison with the log: finds exactly the rows that differ, also while events are applied.
 
 use kernel::{Position, TenantId};
 use projector::{DifferenceKind, Drift, Error};
@@ -13,7 +13,7 @@ async fn drift(road: &Road, limit: usize) -> Drift {
     projector::drift(&road.database.admin(), &road.database, &road.store, &Lamps::new(), limit, |_| {}).await.unwrap()
 }
 
-/// A projection that has applied some events of all tenants, and stands still.
+/// A projection that has applied some events of all tenants, and is stopped.
 async fn applied() -> Road {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
@@ -93,7 +93,7 @@ async fn each_row_that_differs_is_named_with_its_key_and_columns() {
             }),
         ]
     );
-    // It found, and mended nothing; a rebuild does.
+    // The comparison repairs nothing; a rebuild does.
     assert_eq!(road.rows().await, altered);
     projector::rebuild(&road.database.admin(), &road.database, &road.store, &Lamps::new(), |_| {}).await.unwrap();
     assert_eq!(drift(&road, 10).await.differing, 0);
@@ -146,10 +146,10 @@ async fn rows_that_lack_only_what_is_parked_are_told_with_the_parked_events() {
     road.append(0, "hall", "demo.lamp.dimmed", r#"{"x":"poison"}"#).await;
     road.visible(&running.models).await;
     running.stop().await;
-    // The same program parks it again.
+    // A program that can't apply the event parks it in the comparison, too, so nothing differs.
     let found = drift(&road, 10).await;
     assert_eq!((found.differing, found.parked_events), (0, 1));
-    // One that could apply it says what the row lacks.
+    // A program that can apply it reports what the row lacks.
     let lenient = Lamps { lenient: true, ..Lamps::new() };
     let database = &road.database;
     let found = projector::drift(&database.admin(), database, &road.store, &lenient, 10, |_| {}).await.unwrap();

@@ -1,4 +1,4 @@
-//! Where events come from: the feed when it has them, else the log; never from a gap.
+//! The source of events: the feed if it has no gap, otherwise the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::road::{DEMO, Road};
 async fn a_projection_that_is_older_than_the_stream_catches_up_from_the_log() {
     let road = Road::new(Lamps::new()).await;
     let head = road.append_many(300).await;
-    // The stream begins where the log is now: what came before is nowhere but in the log.
+    // The stream begins at the log's current position, so earlier events are only in the log.
     road.bus.delete_stream(DEMO).await.unwrap();
     road.bus
         .ensure_stream(DEMO, StreamSettings { first_seq: head.next().0, ..StreamSettings::default() })
@@ -33,7 +33,7 @@ async fn a_projection_that_falls_behind_the_feed_meets_it_again() {
     let lamps = Lamps::gated();
     let road = Road::new(lamps.clone()).await;
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(lamps.clone())];
-    // One batch may wait; and the log is read in small pieces, so that there are many.
+    // Only one batch of the feed is buffered, and the log is read in many small batches.
     let settings = Settings { buffered_batches: 1, log_batch: 16, ..Settings::default() };
     let running = road.start_with(projections, settings);
     for _ in 0..20 {
@@ -53,7 +53,7 @@ async fn a_projection_that_falls_behind_the_feed_meets_it_again() {
 async fn nobody_waits_for_another_tenants_bulk() {
     let lamps = Lamps::new();
     let road = Road::new(lamps.clone()).await;
-    // What is kept busy rests for ever, but for what ends that.
+    // After each batch the worker waits for an hour, unless something ends the wait.
     let settings = Settings { busy: 1, stride: Duration::from_hours(1), ..Settings::default() };
     let running = road.start_with(vec![Arc::new(lamps)], settings);
     for _ in 0..3 {
@@ -77,7 +77,7 @@ async fn a_projection_rests_no_longer_than_until_enough_waits() {
     road.relay().await;
     road.append_run(0, "hall", 25).await;
     road.relay().await;
-    // Whatever came together: of thirty, fewer than twenty are left waiting.
+    // However the thirty events are batched, fewer than `enough` (twenty) remain unapplied.
     running.models.wait_for(road.tenants[0], Position(11), Duration::from_secs(30)).await.unwrap();
     running.stop().await;
 }
@@ -141,7 +141,7 @@ async fn what_is_asked_for_too_early_is_refused_with_where_it_is() {
 
 #[tokio::test]
 async fn a_stream_that_is_not_this_logs_is_not_applied() {
-    // What was published before the log was restored from a backup; whoever relays is stuck, and it is not this process.
+    // The stream has events from before the log was restored from a backup. The relay, in another process, is stuck.
     let before = Road::new(Lamps::new()).await;
     before.append_many(40).await;
     let lost = before.store.read_after(Position::START, 100).await.unwrap();

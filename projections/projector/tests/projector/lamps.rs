@@ -1,4 +1,4 @@
-//! A small read model: how often each lamp was switched, and every switch by itself.
+//! A small projection for tests: how often each lamp was switched, and a row for each switch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,34 +9,34 @@ use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// What the tests can change about the projection.
+/// The projection, with properties that tests can change.
 #[derive(Clone)]
 pub(crate) struct Lamps {
     pub(crate) version: u32,
-    /// Whether broken events are understood.
+    /// Whether broken events can be applied.
     pub(crate) lenient: bool,
-    /// Whether also those are not understood that are broken only once.
+    /// Whether events with `once` fail, too.
     pub(crate) strict: bool,
-    /// Each batch passes here after it has written its rows.
+    /// Each batch has to pass this gate after it has written its rows.
     pub(crate) gate: Arc<Semaphore>,
-    /// How many batches stand before the gate.
+    /// How many batches wait at the gate.
     pub(crate) waiting: Arc<AtomicUsize>,
 }
 
 impl Lamps {
-    /// A projection that stops before the end of each batch until it is let through.
+    /// A projection whose gate is closed.
     pub(crate) fn gated() -> Self {
         Self { version: 1, lenient: false, strict: false, gate: Arc::new(Semaphore::new(0)), waiting: Arc::default() }
     }
 
-    /// A projection that nothing stops.
+    /// A projection whose gate is open.
     pub(crate) fn new() -> Self {
         let lamps = Self::gated();
         lamps.open();
         lamps
     }
 
-    /// Lets everything through from now on.
+    /// Opens the gate permanently.
     pub(crate) fn open(&self) {
         self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
     }
@@ -94,7 +94,7 @@ impl Projection for Lamps {
         Box::pin(self.apply_all(events, tables))
     }
 
-    /// How often it was switched is what tells of a lamp.
+    /// In this projection the number of switches counts as personal data.
     fn forget<'a>(
         &'a self,
         event: &'a RecordedEvent,
@@ -125,7 +125,7 @@ impl Lamps {
                 Some("once") if self.strict => return Err(ApplyError::poison(event, "it is odd")),
                 Some("poison") if !self.lenient => return Err(ApplyError::poison(event, "it is poison")),
                 Some("panic") if !self.lenient => panic!("what a lamp"),
-                // Against the table's check.
+                // Violates the table's CHECK constraint.
                 Some("sql") if !self.lenient => 1_000_000_i64,
                 _ => 1,
             });
@@ -145,7 +145,7 @@ impl Lamps {
         .bind(&positions)
         .execute(&mut *tables)
         .await?;
-        // Not an upsert: applied twice, this fails.
+        // A plain insert, which fails if an event is applied twice.
         sqlx::query(
             "INSERT INTO switches (tenant_id, position, lamp)
              SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[])",

@@ -1,4 +1,4 @@
-//! Each event takes effect exactly once, whoever applies and whatever is killed.
+//! Each event takes effect exactly once, whichever instance applies it and whatever is killed.
 
 use projector::ProjectionState;
 use sqlx::Executor;
@@ -19,7 +19,7 @@ async fn events_become_rows_and_those_that_nobody_wants_only_move_the_checkpoint
     road.append(0, "attic", "demo.lamp.dusted", "{}").await;
     road.relay().await;
     road.visible(&running.models).await;
-    // Stored soon, so that other processes see it too.
+    // The checkpoint is stored soon, so that other processes see it, too.
     road.visible(&road.distant_models()).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
     running.stop().await;
@@ -63,7 +63,7 @@ async fn of_two_instances_one_applies_and_the_other_takes_over() {
     let (first, second) = (road.start(), road.start());
     road.append_many(50).await;
     road.relay().await;
-    // Whichever applies, both know when it is done.
+    // Both instances know when the events are applied, whichever applies them.
     road.visible(&first.models).await;
     road.visible(&second.models).await;
     first.stop().await;
@@ -83,7 +83,7 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
-    // As if another instance had begun anew, while this one believes to be at the end.
+    // As if another instance had started from the beginning while this one assumes that it has caught up.
     let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
     road.superuser().await.execute(back).await.unwrap();
     road.append(0, "cellar", "demo.lamp.lit", "{}").await;
@@ -102,7 +102,7 @@ async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_come
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
-    // What a crash does to commits that did not wait for the disk: the connection is gone, and so is what it wrote.
+    // Simulates a crash of Postgres with asynchronous commits: the connection is closed, and what it wrote is lost.
     let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
     road.superuser().await.execute(back).await.unwrap();
     assert_eq!(road.cut().await, 1);

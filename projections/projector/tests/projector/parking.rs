@@ -1,4 +1,4 @@
-//! An event that can't be applied waits, with the later ones of its aggregate; everything else flows.
+//! An event that can't be applied is parked with the later events of its aggregate; all others are applied.
 
 use kernel::Position;
 use projector::{ProjectionState, ReadModels};
@@ -7,7 +7,7 @@ use sqlx::Row;
 use crate::lamps::Lamps;
 use crate::road::Road;
 
-/// What is parked: position and whether it is itself to blame.
+/// The parked events: position, and whether the event itself failed.
 pub(crate) async fn parked(road: &Road) -> Vec<(Position, bool)> {
     let query = sqlx::query(
         "SELECT position, state = 'parked' FROM dead.letters WHERE state IN ('parked', 'waiting') ORDER BY position",
@@ -21,13 +21,13 @@ pub(crate) async fn state(models: &ReadModels) -> (ProjectionState, u64, u64) {
     (status[0].state, status[0].parked_events, status[0].parked_aggregates)
 }
 
-/// Waits until it is so. Where connections are cut, a projection can be as far as it has to be and fail a moment later, when it looks
-/// after its letters on one that is gone.
+/// Waits until the projection has this state. When connections are cut, a projection can reach its position and still fail a moment later,
+/// when it uses a closed connection for its dead letters.
 pub(crate) async fn recovers(models: &ReadModels, to: (ProjectionState, u64, u64)) {
     testbed::eventually(&format!("it is {to:?}"), async || (state(models).await == to).then_some(())).await;
 }
 
-/// In one batch: good ones, a broken one, good ones of the same and of other lamps.
+/// Applies a batch of good events, a broken one, and good ones of the same lamp and of others.
 async fn broken_by(payload: &str) {
     let road = Road::new(Lamps::new()).await;
     road.append_many(40).await;
@@ -35,7 +35,7 @@ async fn broken_by(payload: &str) {
     let broken = road.append(0, "bad", "demo.lamp.dimmed", payload).await;
     road.append_many(40).await;
     let after = road.append(0, "bad", "demo.lamp.lit", "{}").await;
-    // Another tenant's lamp of that name is another lamp.
+    // A lamp of another tenant with the same id is another aggregate.
     road.append(1, "bad", "demo.lamp.lit", "{}").await;
 
     let running = road.start();
@@ -46,7 +46,7 @@ async fn broken_by(payload: &str) {
     assert!(rows.switches.contains_key(&(road.tenants[0].uuid(), before.as_i64())));
     assert_eq!(state(&running.models).await, (ProjectionState::Parked, 2, 1));
 
-    // Later ones wait too, after a restart and through the feed.
+    // Later events of the lamp are parked, too, also after a restart and from the feed.
     running.stop().await;
     let running = road.start();
     let later = road.append(0, "bad", "demo.lamp.dimmed", "{}").await;
@@ -57,7 +57,7 @@ async fn broken_by(payload: &str) {
     assert_eq!(road.rows().await, road.expected(&[broken, after, later]).await);
     assert_eq!(state(&running.models).await, (ProjectionState::Parked, 3, 1));
 
-    // A program that understands it rebuilds, and nothing waits any more.
+    // A rebuild by a program that can apply the event leaves nothing parked.
     let mut lenient = Lamps::new();
     lenient.lenient = true;
     let rebuilt =
@@ -67,7 +67,7 @@ async fn broken_by(payload: &str) {
     assert_eq!(road.rows().await, road.expected(&[]).await);
     assert_eq!(state(&running.models).await, (ProjectionState::Live, 0, 0));
 
-    // The running one has noticed that it may apply them again.
+    // The running projector has noticed that the lamp's events are no longer parked.
     road.append(0, "bad", "demo.lamp.lit", "{}").await;
     road.relay().await;
     road.visible(&running.models).await;
@@ -107,7 +107,7 @@ async fn a_rebuild_parks_what_still_cannot_be_applied() {
     assert_eq!(state(&road.distant_models()).await, (ProjectionState::Parked, 2, 1));
 }
 
-/// How often a lamp was switched, as the read model tells it.
+/// How often a lamp was switched, by the read model.
 async fn switches(road: &Road, lamp: &str) -> i64 {
     let rows = road.rows().await;
     rows.lamps[&(road.tenants[0].uuid(), lamp.to_owned())].0
@@ -122,7 +122,7 @@ async fn who_is_erased_behind_a_parked_event_is_forgotten_at_once() {
     }
     let broken = road.append(0, "bad", "demo.lamp.dimmed", r#"{"broken":"poison"}"#).await;
     let erased = road.append(0, "bad", "demo.lamp.erased", "{}").await;
-    // That it can't be applied itself is no way to be remembered.
+    // The personal data is also removed if the erasing event itself can't be applied.
     let itself = road.append(0, "worse", "demo.lamp.erased", r#"{"broken":"poison"}"#).await;
     road.visible(&running.models).await;
     assert_eq!(parked(&road).await, [(broken, true), (erased, false), (itself, true)]);
@@ -132,7 +132,7 @@ async fn who_is_erased_behind_a_parked_event_is_forgotten_at_once() {
     );
     running.stop().await;
 
-    // What an earlier program let wait is forgotten when it is tried again.
+    // An erasure that an older program parked removes the personal data when it is retried.
     let remembered = "UPDATE demo.lamps SET switches = 3 WHERE lamp = 'bad'";
     sqlx::query(remembered).execute(&mut road.superuser().await).await.unwrap();
     let running = road.start_eager(&Lamps::new());

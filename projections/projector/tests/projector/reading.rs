@@ -1,4 +1,4 @@
-//! Queries see one tenant's rows, whatever they ask for.
+//! Queries see only their tenant's rows, whatever their conditions are.
 
 use sqlx::{ConnectOptions, Executor};
 
@@ -23,7 +23,7 @@ async fn a_query_that_forgets_its_condition_sees_its_own_tenant_only() {
         let mut query = running.models.begin(*tenant).await.unwrap();
         assert_eq!(count(&mut query, "SELECT count(*) FROM switches").await, own);
         assert_eq!(count(&mut query, "SELECT count(DISTINCT tenant_id) FROM lamps").await, 1);
-        // Dropped in mid-transaction, the connection goes back to the pool and remembers nothing.
+        // Dropped within a transaction, the connection returns to the pool without any session state.
     }
     let options = road.database.options(eventstore::Role::Read);
     let mut raw = options.connect().await.unwrap();
@@ -60,7 +60,7 @@ async fn a_forgotten_transaction_is_ended_by_the_server() {
         .await
         .unwrap();
     assert_eq!(limit, "1min");
-    // The same, sooner: what is left behind is a connection that nobody is given again.
+    // With a shorter timeout: the server closes the connection, and the pool does not hand it out again.
     query.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'").await.unwrap();
     testbed::eventually("the server has ended it", async || {
         let open = "SELECT count(*) FROM pg_stat_activity

@@ -1,4 +1,4 @@
-//! A rebuild gives what the live projection gave, beside it, and takes its place at once.
+//! A rebuild produces the same rows as the live projection, beside it, and replaces it in one step.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn a_rebuild_equals_the_live_tables_row_by_row() {
     assert_eq!(road.rows().await, live);
     assert_eq!(live, road.expected(&[]).await);
 
-    // Indexes, policies and grants came along; nothing is left of the building site.
+    // Indexes, policies and grants are the same; the shadow schema is dropped.
     let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'demo'";
     let mut superuser = road.superuser().await;
     let count: i64 = sqlx::query_scalar(indexes).fetch_one(&mut superuser).await.unwrap();
@@ -77,7 +77,7 @@ async fn events_go_on_while_a_projection_is_rebuilt() {
         for _ in 0..20 {
             road.append_many(20).await;
             road.relay().await;
-            // The live tables are there, and move, before and after the swap.
+            // The live tables exist and are updated before and after the swap.
             let mut query = running.models.begin(road.tenants[0]).await.unwrap();
             sqlx::query("SELECT * FROM lamps").fetch_all(&mut *query).await.unwrap();
         }
@@ -171,7 +171,7 @@ async fn tables_that_are_never_given_free_keep_what_they_have() {
     running.stop().await;
     let before = road.rows().await;
 
-    // A reader that never ends.
+    // A reader that never ends its transaction.
     let mut reader = road.superuser().await;
     reader.execute("BEGIN; SELECT * FROM demo.switches LIMIT 1").await.unwrap();
     let database = &road.database;
@@ -190,7 +190,7 @@ async fn a_projection_without_tables_is_not_rebuilt_but_migrated() {
     let database = testbed::Database::fresh("demo").await;
     let store = eventstore::EventStore::open(&database, eventstore::Settings::default(), Arc::new(kernel::SystemClock));
     let store = store.await.unwrap();
-    // Before there is a database, before its first migration, and after: planning says it and makes nothing.
+    // Before the database exists, before its first migration, and afterwards: `plan` reports it and creates nothing.
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
     let mut nowhere = eventstore::Database::clone(&database);
     nowhere.name = "inopsio_nowhere".to_owned();
@@ -204,7 +204,7 @@ async fn a_projection_without_tables_is_not_rebuilt_but_migrated() {
     let refused = projector::rebuild(&database.admin(), &database, &store, &Lamps::new(), |_| {}).await.unwrap_err();
     assert!(matches!(refused, Error::NotMigrated { .. }), "{refused:?}");
 
-    // And migrating twice, or twice at once, makes them once.
+    // Migrating twice, also concurrently, creates the tables once.
     let admin = database.admin();
     let migrate = || projector::migrate(&admin, &database, &projections);
     let (one, other) = tokio::join!(migrate(), migrate());

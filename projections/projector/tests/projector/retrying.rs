@@ -1,4 +1,4 @@
-//! What is parked is tried again by itself: nothing lost, nothing twice, in order.
+//! Parked events are retried automatically: none is lost or applied twice, and the order is kept.
 
 use projector::ProjectionState;
 use sqlx::Row;
@@ -15,7 +15,7 @@ fn mended() -> Lamps {
     lamps
 }
 
-/// How often the parked letter was tried.
+/// The number of attempts of the dead letter.
 async fn attempts(road: &Road) -> i32 {
     let query = sqlx::query("SELECT attempts FROM dead.letters WHERE state = 'parked'");
     query.fetch_optional(&mut road.superuser().await).await.unwrap().map_or(0, |row| row.get(0))
@@ -37,7 +37,7 @@ async fn fault_poison_with_many_behind_it_is_drained_in_order_by_a_mended_progra
     road.append_many(60).await;
     let running = road.start_eager(&Lamps::new());
     road.visible(&running.models).await;
-    // Others flow.
+    // Events of other aggregates are applied.
     let waiting: Vec<_> = std::iter::once(broken).chain(behind.iter().copied()).collect();
     assert_eq!(road.rows().await, road.expected(&waiting).await);
     assert_eq!(state(&running.models).await, (ProjectionState::Parked, 101, 1));
@@ -53,10 +53,10 @@ async fn fault_poison_with_many_behind_it_is_drained_in_order_by_a_mended_progra
 
     let running = road.start_eager(&mended());
     drained(&road).await;
-    // Lost, doubled, out of order: none. (A switch twice would have failed; what is lit hangs on the order.)
+    // No event is lost, applied twice or out of order. (A switch applied twice would fail, and `lit` depends on the order.)
     assert_eq!(road.rows().await, road.expected(&[]).await);
     assert_eq!(state(&running.models).await, (ProjectionState::Live, 0, 0));
-    // Its aggregate is as all others from now on.
+    // From now on events of the aggregate are applied like all others.
     road.append(0, "bad", "demo.lamp.lit", "{}").await;
     road.visible(&running.models).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
@@ -146,7 +146,7 @@ async fn what_an_older_program_parked_is_taken_over() {
     let running = road.start_eager(&Lamps::new());
     road.visible(&running.models).await;
     running.stop().await;
-    // As it stood there before there were dead letters.
+    // As older programs stored it, before there were dead letters.
     let mut superuser = road.superuser().await;
     sqlx::raw_sql(
         "INSERT INTO projector.parked_aggregates

@@ -1,4 +1,4 @@
-//! A log, a bus and a projector on servers of the test's own.
+//! A log, a bus and projectors on private servers of a test.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const GRANTS: &[Grant] = &[
     Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin], meaning: "" },
 ];
 
-/// A request of somebody of a tenant.
+/// A request of a user of a tenant.
 pub(crate) fn request(tenant: TenantId, role: Role, key: Option<&str>) -> deadletters::Request {
     deadletters::Request {
         caller: Caller::new(tenant, "ada", &[role], GRANTS),
@@ -32,7 +32,7 @@ pub(crate) fn request(tenant: TenantId, role: Role, key: Option<&str>) -> deadle
 pub(crate) const DEMO: Service = Service::new("demo");
 const LONG: Duration = Duration::from_secs(30);
 
-/// A row of each table, as the log says it has to be: (tenant, lamp) → (switches, lit); (tenant, position) → lamp.
+/// The rows of both tables: (tenant, lamp) → (switches, lit); (tenant, position) → lamp.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) lamps: BTreeMap<(Uuid, String), (i64, bool)>,
@@ -44,12 +44,12 @@ pub(crate) struct Road {
     pub(crate) nats: testbed::Nats,
     pub(crate) store: EventStore,
     pub(crate) bus: Bus,
-    /// Of three different partitions, where there are four.
+    /// Tenants of three different partitions, if there are four partitions.
     pub(crate) tenants: [TenantId; 3],
     projections: Vec<Arc<dyn Projection>>,
 }
 
-/// A running projector; ends with this.
+/// A running projector.
 pub(crate) struct Running {
     pub(crate) models: ReadModels,
     pub(crate) progress: Progress,
@@ -63,7 +63,7 @@ impl Running {
         self.task.await.unwrap();
     }
 
-    /// Ends as a killed process does.
+    /// Aborts the projector, as if its process were killed.
     pub(crate) async fn die(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
@@ -71,7 +71,7 @@ impl Running {
 }
 
 impl Road {
-    /// Everything but a projector, with the projection's tables made.
+    /// Starts the servers and creates the projection's tables, but starts no projector.
     pub(crate) async fn new(projection: impl Projection) -> Self {
         let database = testbed::Database::fresh("demo").await;
         let nats = testbed::Nats::start().await;
@@ -91,14 +91,14 @@ impl Road {
         Self { database, nats, store, bus, tenants, projections }
     }
 
-    /// Starts an instance that tries parked events again soon, and applies with `lamps`.
+    /// Starts an instance with a short retry backoff, which applies with `lamps`.
     pub(crate) fn start_eager(&self, lamps: &Lamps) -> Running {
         let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(100) };
         let settings = Settings { stand_by: Duration::from_millis(100), backoff, ..Settings::default() };
         self.start_with(vec![Arc::new(lamps.clone())], settings)
     }
 
-    /// Who looks after dead letters of this road's projection.
+    /// The operators' access to dead letters of the projection.
     pub(crate) fn dead_letters(&self) -> DeadLetters {
         self.dead_letters_over(self.projections.clone())
     }
@@ -128,7 +128,7 @@ impl Road {
         Running { models, progress, shutdown, task }
     }
 
-    /// Read models as another process has them, without progress.
+    /// Read models as in another process, without the progress of a projector.
     pub(crate) fn distant_models(&self) -> ReadModels {
         ReadModels::new(&self.database, &self.projections, None)
     }
@@ -201,7 +201,7 @@ impl Road {
         self.store.append(Append { tenant, command, streams, claims: Vec::new() }).await.unwrap();
     }
 
-    /// Appends `count` events of all tenants and many lamps, some of which nobody wants.
+    /// Appends `count` events of all tenants and many lamps. The projection does not want some of them.
     pub(crate) async fn append_many(&self, count: usize) -> Position {
         const TYPES: [&str; 3] = ["demo.lamp.lit", "demo.lamp.dimmed", "demo.lamp.dusted"];
         let mut streams: BTreeMap<(usize, String), Vec<NewEvent>> = BTreeMap::new();
@@ -234,7 +234,7 @@ impl Road {
         last
     }
 
-    /// Does what the relay does, once: the stream gets what it lacks.
+    /// Publishes the events that the stream lacks, as the relay does.
     pub(crate) async fn relay(&self) {
         let state = self.bus.ensure_stream(DEMO, StreamSettings::default()).await.unwrap();
         let mut last = Position(state.last);
@@ -247,7 +247,7 @@ impl Road {
         }
     }
 
-    /// Waits until everything that is in the log can be queried.
+    /// Waits until all events of the log are applied.
     pub(crate) async fn visible(&self, models: &ReadModels) {
         let head = self.store.head().await.unwrap();
         for tenant in self.tenants {
@@ -255,7 +255,7 @@ impl Road {
         }
     }
 
-    /// What the tables must hold when every event of the log was applied once, but for the parked ones.
+    /// The expected rows when every event of the log, except the parked ones, was applied once.
     pub(crate) async fn expected(&self, parked: &[Position]) -> Rows {
         let mut rows = Rows::default();
         let mut log: Vec<RecordedEvent> = Vec::new();
@@ -277,7 +277,7 @@ impl Road {
         rows
     }
 
-    /// What the live tables hold.
+    /// The rows of the live tables.
     pub(crate) async fn rows(&self) -> Rows {
         let mut connection = self.superuser().await;
         let lamps =
@@ -290,7 +290,7 @@ impl Road {
         }
     }
 
-    /// Cuts the connections on which projections are applied; how many there were.
+    /// Terminates the connections that hold partitions, and returns their number.
     pub(crate) async fn cut(&self) -> usize {
         let cut = sqlx::query_scalar::<_, bool>(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -1,4 +1,4 @@
-//! What changes is told on the bus, once, in order, whatever was away meanwhile.
+//! Changes of dead letters are published on the bus, once and in order, also after an outage.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::lamps::Lamps;
 use crate::parking::parked;
 use crate::road::{Road, request};
 
-/// All that the stream has: id, type and body's state of each message.
+/// All messages of the stream: id, type, and state in the body.
 async fn told(road: &Road) -> Vec<(String, String, serde_json::Value)> {
     let client = async_nats::connect(road.nats.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
@@ -34,7 +34,7 @@ async fn each_letter_that_is_parked_and_each_change_of_one_is_told_once() {
     let second = road.append(1, "bad", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
     let running = road.start();
     road.visible(&running.models).await;
-    // Nobody told of it yet. Two publishers: one tells.
+    // Nothing is published yet. Of two publishers only one publishes.
     assert_eq!(told(&road).await, []);
     let stop = CancellationToken::new();
     let publishers: Vec<_> =

@@ -1,4 +1,4 @@
-//! One trace reaches from the request to the projection.
+//! The trace of a request includes the projection.
 
 use std::sync::{Arc, Mutex};
 

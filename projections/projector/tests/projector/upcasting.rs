@@ -1,4 +1,4 @@
-//! Retired events reach a projection as what they stand for today, live, from the log and in a rebuild alike.
+//! Projections get retired events upcast to current ones, from the feed, from the log, and in a rebuild.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use testbed::lanterns::{self, Lantern, LanternEvent};
 
 use crate::road::Road;
 
-/// Each lantern as it is: the aggregate itself, kept as JSON.
+/// A projection with the current state of each lantern, stored as JSON.
 struct Lanterns;
 
 const DDL: &str = "\
@@ -96,10 +96,10 @@ async fn what_an_older_program_wrote_is_the_same_live_and_in_a_rebuild() {
         .map(|(id, lantern, version)| (id.to_owned(), (version.cast_signed(), lantern)))
         .collect();
     let running = road.start();
-    // From the log, before there is anything on the bus.
+    // From the log, while nothing is on the bus.
     road.visible(&running.models).await;
     assert_eq!(rows(&road).await, expected);
-    // And over the bus: another tenant's history, of which this tenant sees nothing.
+    // From the bus: another tenant's history, which this tenant does not see.
     lanterns::append(&road.store, road.tenants[1]).await;
     road.relay().await;
     road.visible(&running.models).await;

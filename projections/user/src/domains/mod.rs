@@ -21,16 +21,16 @@ projection! {
 }
 
 table! {
-    /// A domain as it is.
+    /// The current state of a domain.
     pub struct DomainRow in "domain" key ("tenant_id", "domain_id") {
         pub tenant_id: Uuid = "uuid",
         pub domain_id: Uuid = "uuid",
-        /// The domain's version that this row shows.
+        /// The domain's version.
         pub version: i64 = "bigint",
         pub domain: String = "text",
-        /// When its record was first seen, or seen again after it was missing.
+        /// When the DNS record was first found, or found again after it was missing.
         pub verified_at: Option<DateTime<Utc>> = "timestamptz",
-        /// When its record was not there any more.
+        /// Since when the DNS record is missing.
         pub missing_since: Option<DateTime<Utc>> = "timestamptz",
         pub released: bool = "boolean",
         pub claimed_at: DateTime<Utc> = "timestamptz",
@@ -75,7 +75,7 @@ impl Current for DomainRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // A stream begins with it, and only there.
+            // Occurs only at the beginning of a stream.
             DomainEvent::DomainClaimed(_) => {}
             DomainEvent::DomainVerified(_) => {
                 (self.verified_at, self.missing_since) = (Some(change.occurred_at), None);
@@ -86,7 +86,7 @@ impl Current for DomainRow {
     }
 }
 
-/// Which domains: those that were not released.
+/// The filter of domains: those that were not released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DomainFilter;
 

@@ -1,4 +1,4 @@
-//! Groups, and the roles that they gave at any time.
+//! Groups, and the history of the roles that they give.
 
 mod query;
 mod reducer;
@@ -6,7 +6,7 @@ mod row;
 
 pub use folding::list::{count, list};
 use folding::projection;
-pub use query::{ByName, GroupFilter, find, standings};
+pub use query::{ByName, GroupFilter, find, versions_as_of};
 pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {

@@ -1,4 +1,4 @@
-//! The groups of a tenant, now and at any time.
+//! Queries of groups, now and as of any time.
 
 use folding::as_of::AsOf;
 use folding::list::{self, Filter, Order, of_tenant};
@@ -10,14 +10,15 @@ use uuid::Uuid;
 
 use super::row::{GroupHistoryRow, GroupRow};
 
-/// Which groups; what is `None` does not matter. Dissolved ones are left out.
+/// A filter of groups; `None` means any. Dissolved groups never match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupFilter {
-    /// With this very name.
+    /// Groups with exactly this name.
     pub name: Option<String>,
-    /// With this name, in whatever case of the letters a-z. (No index: whoever asks for it has looked at the first thousand groups before.)
+    /// Groups with this name, ignoring the case of the letters a-z. There is no index; callers use it only after they have looked at the
+    /// first thousand groups.
     pub alike: Option<String>,
-    /// Which an identity provider knows by this id.
+    /// Groups with this id of an identity provider.
     pub external_id: Option<String>,
 }
 
@@ -53,13 +54,13 @@ impl Order<GroupRow> for ByName {
     }
 }
 
-/// These groups, in no order; unknown ids are left out.
+/// These groups, in no particular order, without unknown ids.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<GroupRow>, sqlx::Error> {
     list::find(tables, tenant, ids).await
 }
 
-/// The roles that these groups gave as of a moment.
-pub async fn standings(
+/// The versions of these groups as of a moment.
+pub async fn versions_as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     groups: &[Uuid],

@@ -1,4 +1,4 @@
-//! From group events to rows.
+//! Applies group events to rows.
 
 use folding::as_of::End;
 use folding::change::{Change, decode};
@@ -71,7 +71,7 @@ impl Current for GroupRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // A stream begins with it, and only there.
+            // Occurs only at the beginning of a stream.
             GroupEvent::GroupCreated(_) => {}
             GroupEvent::GroupRenamed(e) => self.name = composed(&e.name).into_owned(),
             GroupEvent::GroupExternalIdChanged(e) => self.external_id.clone_from(&e.external_id),

@@ -10,14 +10,14 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 table! {
-    /// A group as it is.
+    /// The current state of a group.
     pub struct GroupRow in "user_group" key ("tenant_id", "group_id") {
         pub tenant_id: Uuid = "uuid",
         pub group_id: Uuid = "uuid",
-        /// The group's version that this row shows.
+        /// The group's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
-        /// By which an identity provider knows it.
+        /// The id of the group at an identity provider.
         pub external_id: Option<String> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
         pub dissolved: bool = "boolean",
@@ -27,7 +27,7 @@ table! {
 }
 
 table! {
-    /// The roles that a group gave from one version to the next.
+    /// A version of a group, with the roles that it gives.
     pub struct GroupHistoryRow in "user_group_history" key ("tenant_id", "group_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub group_id: Uuid = "uuid",

@@ -1,4 +1,4 @@
--- (`group` is a word of SQL.)
+-- The table is not called `group`, which is a keyword of SQL.
 CREATE TABLE user_group (
     tenant_id   uuid        NOT NULL,
     group_id    uuid        NOT NULL,

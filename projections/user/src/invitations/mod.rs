@@ -1,10 +1,10 @@
-//! Invitations: who was asked, and who has not answered yet.
+//! Invitations of users, pending and answered.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
-use folding::fold::{self, Current, Telling, fold};
+use folding::fold::{self, Current, Erasable, fold};
 use folding::list::{Filter, Order, of_tenant};
 pub use folding::list::{count, list};
 use folding::named::Named;
@@ -25,24 +25,24 @@ projection! {
 }
 
 table! {
-    /// An invitation as it is.
+    /// The current state of an invitation.
     pub struct InvitationRow in "invitation" key ("tenant_id", "invitation_id") {
         pub tenant_id: Uuid = "uuid",
         pub invitation_id: Uuid = "uuid",
-        /// The invitation's version that this row shows.
+        /// The invitation's version.
         pub version: i64 = "bigint",
         pub status: Named<InvitationStatus> = "text",
         pub email: String = "text",
         pub name: Option<String> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
         pub groups: Json<BTreeSet<Uuid>> = "jsonb",
-        /// In whose name it was sent.
+        /// The subject that sent it.
         pub invited_by: String = "text",
-        /// Until when its last link is good.
+        /// When its last link expires.
         pub expires_at: DateTime<Utc> = "timestamptz",
-        /// Who they became.
+        /// The user that was registered with it.
         pub user_id: Option<Uuid> = "uuid",
-        /// When it was sent last.
+        /// When it was last sent.
         pub sent_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
     }
@@ -50,17 +50,17 @@ table! {
 
 async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
     let changes = decode::<InvitationEvent>(events)?;
-    // Who sent it is read when the row begins, which can't fail: here it is seen that it can be read.
+    // `begin` reads the sender from the metadata but can't return an error, so unreadable metadata is refused here.
     let folded = fold::<InvitationRow>(&changes, tables, |change, _| change.actor().map(drop)).await?;
     Ok(upsert(&folded.after, tables).await?)
 }
 
-/// Forgets whoever an event erases that has to wait.
+/// Removes the personal data of the invitation that an event erases.
 async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     fold::forget::<InvitationRow>(event, tables).await.map(drop)
 }
 
-impl Telling for InvitationRow {
+impl Erasable for InvitationRow {
     fn forget(&mut self) {
         (self.email, self.name) = (String::new(), None);
     }
@@ -101,7 +101,7 @@ impl Current for InvitationRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // A stream begins with the one, and only there; the other changes nothing.
+            // The first occurs only at the beginning of a stream; the second changes nothing here.
             InvitationEvent::InvitationSent(_) | InvitationEvent::InvitationRefused(_) => {}
             InvitationEvent::InvitationResent(e) => {
                 (self.expires_at, self.sent_at) = (e.expires_at, change.occurred_at);
@@ -116,7 +116,7 @@ impl Current for InvitationRow {
     }
 }
 
-/// Which invitations; what is `None` does not matter.
+/// A filter of invitations; `None` means any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvitationFilter {
     pub status: Option<InvitationStatus>,
@@ -129,7 +129,7 @@ impl Filter for InvitationFilter {
     fn push(&self, query: &mut QueryBuilder<'_, Postgres>, tenant: TenantId) {
         of_tenant(query, tenant);
         match self.status {
-            // As a literal, so that the index of pending ones is seen to fit.
+            // As a literal, so that the planner sees that the partial index fits.
             Some(InvitationStatus::Pending) => _ = query.push(" AND t.status = 'pending'"),
             Some(status) => _ = query.push(" AND t.status = ").push_bind(Named(status)),
             None => {}
@@ -137,7 +137,7 @@ impl Filter for InvitationFilter {
     }
 }
 
-/// Last sent first.
+/// The order by when invitations were last sent, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct LastSentFirst;
 

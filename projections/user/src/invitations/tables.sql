@@ -15,5 +15,5 @@ CREATE TABLE invitation (
     PRIMARY KEY (tenant_id, invitation_id)
 );
 CREATE INDEX invitation_by_sent_at ON invitation (tenant_id, sent_at, invitation_id);
--- What is asked for most, and never much.
+-- Pending invitations are queried most often, and there are only few.
 CREATE INDEX invitation_pending ON invitation (tenant_id, sent_at, invitation_id) WHERE status = 'pending';

@@ -21,14 +21,14 @@ projection! {
 }
 
 table! {
-    /// An organization as it is.
+    /// The current state of an organization.
     pub struct OrganizationRow in "organization" key ("tenant_id", "organization_id") {
         pub tenant_id: Uuid = "uuid",
         pub organization_id: Uuid = "uuid",
-        /// The organization's version that this row shows.
+        /// The organization's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
-        /// The organization that it is a part of.
+        /// The parent organization.
         pub parent_id: Option<Uuid> = "uuid",
         pub closed: bool = "boolean",
         pub created_at: DateTime<Utc> = "timestamptz",
@@ -72,7 +72,7 @@ impl Current for OrganizationRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // A stream begins with it, and only there.
+            // Occurs only at the beginning of a stream.
             OrganizationEvent::OrganizationCreated(_) => {}
             OrganizationEvent::OrganizationRenamed(e) => self.name.clone_from(&e.name),
             OrganizationEvent::OrganizationClosed(_) => self.closed = true,
@@ -80,10 +80,10 @@ impl Current for OrganizationRow {
     }
 }
 
-/// Which organizations; what is `None` does not matter. Closed ones are left out.
+/// A filter of organizations; `None` means any. Closed ones never match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrganizationFilter {
-    /// Parts of this one.
+    /// Children of this organization.
     pub parent: Option<OrganizationId>,
 }
 

@@ -1,4 +1,4 @@
-//! What happened to a user, and how users stood at any time.
+//! The changes of a user, and users as of any time.
 
 use folding::as_of::AsOf;
 use folding::table::select;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::row::PersonHistoryRow;
 
-/// A user's changes after version `after`, first to last, at most `limit`; an unknown user has none.
+/// At most `limit` changes of a user after version `after`, in the order of versions. An unknown user has none.
 pub async fn history(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -23,24 +23,24 @@ pub async fn history(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(user.uuid()).bind(after).bind(limit).fetch_all(tables).await
 }
 
-/// How a user stood as of a moment; `None`: they were not there, or not known.
-pub async fn standing(
+/// The version of a user as of a moment; `None` if the user did not exist or was not known then.
+pub async fn version_as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
     as_of: AsOf,
 ) -> Result<Option<PersonHistoryRow>, sqlx::Error> {
-    Ok(standings(tables, tenant, &[user.uuid()], as_of).await?.pop())
+    Ok(versions_as_of(tables, tenant, &[user.uuid()], as_of).await?.pop())
 }
 
-/// How users stood as of a moment; those who were not there, or not known, are left out.
-pub async fn standings(
+/// The versions of users as of a moment, without users who did not exist or were not known then.
+pub async fn versions_as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     users: &[Uuid],
     as_of: AsOf,
 ) -> Result<Vec<PersonHistoryRow>, sqlx::Error> {
-    // User by user along the primary key: each has few versions. OFFSET 0 keeps the planner from turning this round.
+    // Looked up user by user by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
     let sql = format!(
         "SELECT s.* FROM UNNEST($4::uuid[]) AS u (id) CROSS JOIN LATERAL (
              {} WHERE t.tenant_id = $1 AND t.user_id = u.id AND {} OFFSET 0

@@ -1,4 +1,4 @@
-//! Searching the directory of users.
+//! Lists and lookups of the directory of users.
 
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
 use folding::table::select;
@@ -13,26 +13,26 @@ use super::row::PersonRow;
 use super::search;
 use crate::Named;
 
-/// Which users; what is `None` does not matter.
+/// A filter of users; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PersonFilter {
-    /// Each of these words begins a word of name, e-mail address, user name or telephone number.
+    /// Each of these words is a prefix of a word of the name, e-mail address, user name or telephone number.
     pub search: Option<String>,
-    /// The e-mail address, in any case.
+    /// The e-mail address; case does not matter.
     pub email: Option<String>,
-    /// The user name, in any case.
+    /// The user name; case does not matter.
     pub user_name: Option<String>,
-    /// In one of these states; `None`: who is a user, be they locked or deactivated.
+    /// Users in one of these states; `None`: active, locked and deactivated ones.
     pub status: Option<Vec<UserStatus>>,
-    /// With this role of their own.
+    /// Users who have this role directly.
     pub role: Option<String>,
-    /// In this group.
+    /// Members of this group.
     pub group: Option<GroupId>,
-    /// In this organization.
+    /// Members of this organization.
     pub organization: Option<OrganizationId>,
 }
 
-/// In which order.
+/// The order of a list of users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PersonOrder {
     /// By name, in the order of code points.
@@ -45,7 +45,7 @@ pub enum PersonOrder {
 }
 
 impl PersonOrder {
-    /// Where a page that ends with `row` ends.
+    /// The cursor of a page whose last row is `row`.
     pub fn seek(self, row: &PersonRow) -> Seek {
         let key = match self {
             Self::Name => SeekKey::Text(row.name.clone()),
@@ -64,7 +64,7 @@ impl PersonOrder {
     }
 }
 
-/// At most `limit` users after `after`.
+/// At most `limit` users after the cursor `after`.
 pub async fn list(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -74,7 +74,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
     let terms = filter.terms();
-    // Whose login is asked for is one: looked up, and then asked for the words.
+    // At most one user has a login name: it is looked up by that, and then checked for the words.
     let one = filter.email.is_some() || filter.user_name.is_some();
     if !terms.is_empty() && !one {
         return search::page(tables, tenant, (filter, terms.as_slice()), order.keyset(), after, limit).await;
@@ -86,25 +86,25 @@ pub async fn list(
     Ok(query.build_query_as().fetch_all(tables).await?)
 }
 
-/// How many users the filter lets through.
+/// The number of users that match the filter.
 pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &PersonFilter) -> Result<i64, sqlx::Error> {
     let mut query = QueryBuilder::new("SELECT count(*) FROM person t ");
     filter.push(&mut query, tenant);
     query.build_query_scalar().fetch_one(tables).await
 }
 
-/// These users, in no order; unknown ids are left out.
+/// These users, in no particular order, without unknown ids.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<PersonRow>, sqlx::Error> {
     folding::list::find(tables, tenant, ids).await
 }
 
-/// The user who signs in with this address or name; who is no user any more does not.
+/// The user who signs in with this address or user name, unless removed or erased.
 pub async fn by_login(
     tables: &mut PgConnection,
     tenant: TenantId,
     login: &str,
 ) -> Result<Option<PersonRow>, sqlx::Error> {
-    // Two branches, so that each has its index.
+    // Two queries, so that each uses its index.
     let sql = format!(
         "{select} WHERE t.tenant_id = $1 AND t.email = $2 AND t.status = ANY ($3)
          UNION ALL
@@ -116,24 +116,24 @@ pub async fn by_login(
     query.bind(present()).fetch_optional(tables).await
 }
 
-/// The condition of the index of those who are users, word by word.
+/// The condition for present users, exactly as in the partial indexes.
 const PRESENT: &str = "t.status IN ('active', 'locked', 'deactivated')";
 
-/// How many users there are.
+/// The number of present users: active, locked and deactivated ones.
 pub async fn count_present(tables: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT count(*) FROM person t WHERE t.tenant_id = $1 AND {PRESENT}");
     sqlx::query_scalar(&sql).bind(tenant.uuid()).fetch_one(tables).await
 }
 
-/// At most `limit` users after the first `skipped`, in the order of their ids. Those that are skipped are counted along an index.
+/// At most `limit` present users after the first `skipped`, in the order of their ids. The skipped ones are counted in an index.
 pub async fn page_present(
     tables: &mut PgConnection,
     tenant: TenantId,
     skipped: i64,
     limit: i64,
 ) -> Result<Vec<PersonRow>, sqlx::Error> {
-    // The rows are fetched one by one, and only those of the page (OFFSET 0 keeps it so). Planned for each page: a plan for any
-    // page sorts all users for the last ones.
+    // Only the rows of the page are fetched, one by one (OFFSET 0 ensures it). Not persistent, so that each page is planned by itself: a
+    // generic plan sorts all users for the last pages.
     let sql = format!(
         "SELECT t.*
          FROM (
@@ -147,7 +147,7 @@ pub async fn page_present(
     query.persistent(false).fetch_all(tables).await
 }
 
-/// At most `limit` users whom an identity provider knows by this id; it should be one.
+/// At most `limit` users with this id of an identity provider. There should be only one.
 pub async fn by_external_id(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -158,7 +158,7 @@ pub async fn by_external_id(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(external_id).bind(limit).fetch_all(tables).await
 }
 
-/// At most `limit` users whom the filter lets through, in no order.
+/// At most `limit` users that match the filter, in no particular order.
 pub async fn first(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -171,7 +171,7 @@ pub async fn first(
     query.build_query_as().fetch_all(tables).await
 }
 
-/// The ids of all who are or were users, in their order, after `after`.
+/// At most `limit` ids of present and former users after `after`, in order.
 pub async fn ids(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -186,7 +186,7 @@ pub async fn ids(
         .await
 }
 
-/// The states of those who are users.
+/// The states of present users.
 fn present() -> Vec<Named<UserStatus>> {
     use UserStatus::{Active, Deactivated, Erased, Locked, Removed};
     [Active, Locked, Deactivated, Removed, Erased].into_iter().filter(|status| status.is_present()).map(Named).collect()
@@ -198,7 +198,7 @@ impl PersonFilter {
         self.plain(query);
     }
 
-    /// The words that whoever is looked for has.
+    /// The index words that users must have to match.
     fn terms(&self) -> Vec<Term> {
         let belongs =
             [self.role.as_deref().map(role_word), self.group.map(group_word), self.organization.map(organization_word)];
@@ -210,7 +210,7 @@ impl PersonFilter {
         self.search.as_deref().map(words::terms).unwrap_or_default().into_iter().chain(belongs).collect()
     }
 
-    /// Whether who is looked for is a user, where that is the same of all of them.
+    /// Whether all matching users are present, or all are not; `None` when it may be either.
     pub(super) fn present(&self) -> Option<bool> {
         let Some(status) = &self.status else { return Some(true) };
         let mut present = status.iter().map(|status| status.is_present());
@@ -218,10 +218,10 @@ impl PersonFilter {
         present.all(|other| other == first).then_some(first)
     }
 
-    /// Adds all conditions but the tenant and the words.
+    /// Adds all conditions except the tenant and the words.
     pub(super) fn plain(&self, query: &mut QueryBuilder<'_, Postgres>) {
         match &self.status {
-            // Written out: that is what the indexes of those who are users ask for.
+            // As a literal, so that the planner sees that the partial indexes fit.
             None => query.push(format_args!(" AND {PRESENT}")),
             Some(status) => {
                 let status: Vec<_> = status.iter().copied().map(Named).collect();

@@ -1,4 +1,4 @@
-//! Who belongs to several groups and organizations: a page of each, and how many they are, read at once.
+//! The members of several groups and organizations: a page of each, and their numbers, read at once.
 
 use folding::table::select;
 use kernel::TenantId;
@@ -11,7 +11,7 @@ use super::list::PersonFilter;
 use super::reducer::{group_word, organization_word};
 use super::row::PersonRow;
 
-/// What users belong to.
+/// A group or organization that has members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// A group.
@@ -20,11 +20,11 @@ pub enum Body {
     Organization(OrganizationId),
 }
 
-/// Where a page begins: behind whoever has this name and this id.
+/// The name and id of the user after whom a page begins.
 pub type Behind = (String, Uuid);
 
 impl Body {
-    /// The word under which everybody in it stands.
+    /// The index word that all its members have.
     fn word(self) -> String {
         match self {
             Self::Group(group) => group_word(group),
@@ -34,7 +34,7 @@ impl Body {
 }
 
 impl PersonFilter {
-    /// What those belong to who are looked for, if nothing else is asked of them.
+    /// The group or organization of this filter, if the filter has no other condition.
     pub fn body(&self) -> Option<Body> {
         let body = match (self.group, self.organization) {
             (Some(group), None) => Body::Group(group),
@@ -46,13 +46,13 @@ impl PersonFilter {
     }
 }
 
-/// Who belongs to these, by name. Of each: only those behind that place, and at most so many. `tables` is in a transaction.
+/// The members of each of these, by name: those after the given user, and at most the given number. `tables` is in a transaction.
 pub async fn members(
     tables: &mut PgConnection,
     tenant: TenantId,
     asked: &[(Body, Option<Behind>, i64)],
 ) -> Result<Vec<Vec<PersonRow>>, sqlx::Error> {
-    // Those of one word stand together in the order of names (see `search.rs`). No name comes before the empty one.
+    // The entries of one word are stored in the order of names (see `search.rs`). The empty name is the first.
     // OFFSET 0: the rows are fetched one by one along the primary key, and only those of the page.
     let sql = format!(
         "SELECT a.nth, t.*
@@ -74,20 +74,20 @@ pub async fn members(
         .bind(names)
         .bind(ids)
         .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
-    // Where many have a word, the whole table looks cheaper to Postgres.
+    // For a common word Postgres would estimate a sequential scan as cheaper.
     tables.execute("SET LOCAL enable_seqscan = off").await?;
     let rows = query.fetch_all(&mut *tables).await?;
     tables.execute("SET LOCAL enable_seqscan TO DEFAULT").await?;
     dealt(&rows, asked.len())
 }
 
-/// How many belong to these.
+/// The number of members of each of these.
 pub async fn count_members(
     tables: &mut PgConnection,
     tenant: TenantId,
     bodies: &[Body],
 ) -> Result<Vec<(Body, i64)>, sqlx::Error> {
-    // Word by word along the primary key: joined, all words of the tenant would be gone through.
+    // Counted word by word in the primary key. A join would read all words of the tenant.
     let sql = "SELECT c.members FROM UNNEST($2::text[]) WITH ORDINALITY AS a (word, nth) CROSS JOIN LATERAL (
                    SELECT count(*) AS members FROM person_word w
                    WHERE w.tenant_id = $1 AND w.word = a.word AND w.present) c

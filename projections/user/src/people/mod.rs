@@ -1,4 +1,4 @@
-//! The directory of users, the pictures that they uploaded, and how each stood at any time.
+//! The directory of users, their uploaded pictures, and their history.
 
 mod history;
 mod list;
@@ -9,7 +9,7 @@ mod row;
 mod search;
 
 use folding::projection;
-pub use history::{history, standing, standings};
+pub use history::{history, version_as_of, versions_as_of};
 pub use list::{
     PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
 };

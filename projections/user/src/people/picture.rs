@@ -1,4 +1,4 @@
-//! The pictures that users uploaded: their files, as long as they are there.
+//! The pictures that users uploaded, with their files.
 
 use std::collections::HashMap;
 
@@ -12,34 +12,34 @@ use uuid::Uuid;
 
 use super::row::PersonPictureRow;
 
-/// So many are written at once: a rebuild's batch may have thousands, and a statement holds its parameters whole.
-const TOGETHER: usize = 100;
+/// How many pictures one statement writes. A batch of a rebuild may have thousands, and a statement keeps all its parameters in memory.
+const ROWS_PER_STATEMENT: usize = 100;
 
-/// What a batch makes of pictures: the one that somebody has after it, or none.
+/// The pictures after a batch, of the users whose picture it changes; `None` for a removed picture.
 #[derive(Default)]
 pub(super) struct PictureChanges(HashMap<Key, Option<PersonPictureRow>>);
 
 impl PictureChanges {
-    /// Notes a change, after those of before it.
+    /// Records a change; later ones of the same user replace it.
     pub(super) fn note(&mut self, change: &Change<'_, UserEvent>) {
         let after = match &change.event {
             UserEvent::UserPictureSet(e) => e.uploaded.known().and_then(|uploaded| row(change.key, uploaded)),
             UserEvent::UserPictureRemoved(_) | UserEvent::UserRemoved(_) | UserEvent::UserErased(_) => None,
-            // It is elsewhere now.
+            // The user now has a picture on another server.
             UserEvent::UserProfileChanged(e) if e.profile.picture.is_some() => None,
             _ => return,
         };
         self.0.insert(change.key, after);
     }
 
-    /// That whoever an event erases has none.
+    /// Removes the picture of the user that an event erases.
     pub(super) fn of_erased(event: &RecordedEvent) -> Self {
-        // Another id has no picture here.
+        // An id that is not a UUID has no picture here.
         let key = event.aggregate_id.parse().map(|id| (event.tenant.uuid(), id));
         Self(key.into_iter().map(|key| (key, None)).collect())
     }
 
-    /// Writes what is there after the batch.
+    /// Deletes removed pictures and writes the others.
     pub(super) async fn write(self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for (key, after) in self.0 {
@@ -54,14 +54,14 @@ impl PictureChanges {
                           WHERE t.tenant_id = k.tenant_id AND t.user_id = k.user_id";
             sqlx::query(delete).bind(tenants).bind(users).execute(&mut *tables).await?;
         }
-        for kept in kept.chunks(TOGETHER) {
+        for kept in kept.chunks(ROWS_PER_STATEMENT) {
             table::upsert(kept, tables).await?;
         }
         Ok(())
     }
 }
 
-/// None: its file can't be read, so there is nothing to show.
+/// The row of a picture; `None` if its file can't be read.
 fn row((tenant_id, user_id): Key, uploaded: &UploadedPicture) -> Option<PersonPictureRow> {
     let file = uploaded.picture.file()?;
     Some(PersonPictureRow {
@@ -74,7 +74,7 @@ fn row((tenant_id, user_id): Key, uploaded: &UploadedPicture) -> Option<PersonPi
     })
 }
 
-/// The picture of this id, if somebody of the tenant has it.
+/// The picture with this id, if a user of the tenant has it.
 pub async fn picture(
     tables: &mut PgConnection,
     tenant: TenantId,

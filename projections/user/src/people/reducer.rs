@@ -1,14 +1,14 @@
-//! From user events to rows, words and history.
+//! Applies user events to the rows of users, their words, pictures and history.
 
 use std::collections::BTreeSet;
 
 use folding::as_of::End;
 use folding::change::{Change, decode};
-use folding::fold::{Current, Telling, fold};
+use folding::fold::{Current, Erasable, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
-use folding::words::{self, Found, Place, WordChanges, words};
+use folding::words::{self, ListPosition, Searchable, WordChanges, words};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
@@ -35,7 +35,7 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     Ok(history.write(tables).await?)
 }
 
-/// Forgets whoever an event erases.
+/// Removes the personal data of the user that an event erases.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
     words::forget::<PersonRow>(event, tables).await?;
     Ok(PictureChanges::of_erased(event).write(tables).await?)
@@ -165,7 +165,7 @@ impl Current for PersonRow {
     }
 }
 
-impl Telling for PersonRow {
+impl Erasable for PersonRow {
     fn forget(&mut self) {
         self.name = String::new();
         (self.email, self.user_name, self.external_id) = (None, None, None);
@@ -186,7 +186,7 @@ impl PersonRow {
     }
 
     fn sign_in_with(&mut self, login: &Login) {
-        // One that was stored before addresses were composed is looked for like the others.
+        // Folded again: events from before addresses were stored in Unicode's composed form are found like the others.
         self.email = login.email.known().map(|email| kernel::folded(email));
         self.user_name = login.user_name.as_ref().and_then(Personal::known).cloned();
     }
@@ -223,36 +223,36 @@ impl PersonRow {
     }
 }
 
-/// The word under which everybody with a role stands.
+/// The index word of users with a role.
 pub(super) fn role_word(role: &str) -> String {
     format!(":role:{role}")
 }
 
-/// The word under which everybody in a group stands.
+/// The index word of the members of a group.
 pub(super) fn group_word(group: GroupId) -> String {
     format!(":group:{group}")
 }
 
-/// The word under which everybody in an organization stands.
+/// The index word of the members of an organization.
 pub(super) fn organization_word(organization: OrganizationId) -> String {
     format!(":organization:{organization}")
 }
 
-/// The word under which everybody stands who does not stand as nearly all do.
+/// The index word of users with a status other than active; `None` for active users, since nearly all are.
 pub(super) fn status_word(status: UserStatus) -> Option<String> {
     (status != UserStatus::Active).then(|| format!(":status:{}", status.as_str()))
 }
 
-/// By name, e-mail address, the name that they sign in with, telephone number; by what they belong to, and where they stand.
-impl Found for PersonRow {
+/// Users are found by name, e-mail address, user name and telephone number, and by role, group, organization and status.
+impl Searchable for PersonRow {
     const WORDS: (&'static str, &'static str) = ("person_word", "user_id");
-    const PLACED: bool = true;
+    const HAS_LIST_POSITION: bool = true;
 
     fn words(&self) -> BTreeSet<String> {
         let texts = [Some(&self.name), self.email.as_ref(), self.user_name.as_ref(), self.phone.as_ref()];
         let mut found = words(texts.into_iter().flatten().map(String::as_str));
         found.extend(status_word(self.status.0));
-        // Who is no user any more belongs to nothing.
+        // Removed and erased users are not listed as members.
         if self.status.0.is_present() {
             found.extend(self.roles.iter().map(|role| role_word(role)));
             found.extend(self.groups.iter().map(|group| group_word(GroupId::new(*group))));
@@ -261,8 +261,8 @@ impl Found for PersonRow {
         found
     }
 
-    fn place(&self) -> Place {
+    fn list_position(&self) -> ListPosition {
         let (name, registered_at) = (self.name.clone(), self.registered_at);
-        Place { present: self.status.0.is_present(), name, registered_at }
+        ListPosition { present: self.status.0.is_present(), name, registered_at }
     }
 }

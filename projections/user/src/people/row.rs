@@ -13,30 +13,30 @@ use user_aggregates::UserStatus;
 use uuid::Uuid;
 
 table! {
-    /// A user as the directory shows them. What told who they were is empty when they are erased.
+    /// The current state of a user. After an erasure the personal data is empty.
     pub struct PersonRow in "person" key ("tenant_id", "user_id") {
         pub tenant_id: Uuid = "uuid",
         pub user_id: Uuid = "uuid",
-        /// The user's version that this row shows.
+        /// The user's version.
         pub version: i64 = "bigint",
         pub status: Named<UserStatus> = "text",
-        /// Whether they are locked, also while they are deactivated.
+        /// Whether the user is locked; kept also while they are deactivated.
         pub locked: bool = "boolean",
         pub email: Option<String> = "text",
         pub user_name: Option<String> = "text",
-        /// By which an identity provider knows them.
+        /// The id of the user at an identity provider.
         pub external_id: Option<String> = "text",
-        /// Their full name with all that belongs to it, as that provider says it.
+        /// The full name as formatted by the identity provider.
         pub formatted_name: Option<String> = "text",
-        /// Whether it ever said one.
+        /// Whether the provider ever sent a formatted name.
         pub name_told: bool = "boolean",
-        /// What it calls their address, and whether that is the primary one to it.
+        /// The provider's label of the e-mail address: its purpose, and whether it is the primary one.
         pub email_purpose: Option<String> = "text",
         pub email_primary: Option<bool> = "boolean",
-        /// The same of their telephone number.
+        /// The provider's label of the telephone number.
         pub phone_purpose: Option<String> = "text",
         pub phone_primary: Option<bool> = "boolean",
-        /// Their postal address as it writes it out, and the same of that.
+        /// The postal address as formatted by the provider, and its label.
         pub formatted_address: Option<String> = "text",
         pub address_purpose: Option<String> = "text",
         pub address_primary: Option<bool> = "boolean",
@@ -48,9 +48,9 @@ table! {
         pub phone: Option<String> = "text",
         pub phone_verified: bool = "boolean",
         pub address: Option<Json<PostalAddress>> = "jsonb",
-        /// Where a picture of them is, elsewhere.
+        /// The URL of a picture on another server.
         pub picture: Option<String> = "text",
-        /// The id of the one that they uploaded instead.
+        /// The id of the picture that was uploaded here instead.
         pub uploaded_picture: Option<String> = "text",
         pub locale: Option<String> = "text",
         pub time_zone: Option<String> = "text",
@@ -63,28 +63,28 @@ table! {
 }
 
 table! {
-    /// The picture that a user uploaded: there as long as they have it.
+    /// The picture that a user uploaded. The row is deleted with the picture.
     pub struct PersonPictureRow in "person_picture" key ("tenant_id", "user_id") {
         pub tenant_id: Uuid = "uuid",
         pub user_id: Uuid = "uuid",
-        /// Its own id, which its address ends with.
+        /// The id of the picture, the end of its URL.
         pub picture_id: String = "text",
         pub format: Named<PictureFormat> = "text",
-        /// Of its file, in hexadecimal digits.
+        /// The SHA-256 hash of the file, in hexadecimal digits.
         pub sha256: String = "text",
         pub file: Vec<u8> = "bytea",
     }
 }
 
 table! {
-    /// How a user stood from one version to the next.
+    /// A version of a user, without personal data.
     pub struct PersonHistoryRow in "person_history" key ("tenant_id", "user_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub user_id: Uuid = "uuid",
         pub version: i64 = "bigint",
-        /// What happened: the event's last name, such as `role_granted`.
+        /// The last part of the event type, such as `role_granted`.
         pub change: String = "text",
-        /// In whose name.
+        /// The subject that caused the event.
         pub actor: String = "text",
         pub status: Named<UserStatus> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
@@ -93,9 +93,9 @@ table! {
         pub valid_from: DateTime<Utc> = "timestamptz",
         /// When the next change happened.
         pub valid_to: End = "timestamptz",
-        /// When the log took it.
+        /// When the log recorded it.
         pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log took the next change.
+        /// When the log recorded the next change.
         pub known_to: End = "timestamptz",
     }
 }

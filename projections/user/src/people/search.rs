@@ -1,10 +1,15 @@
-//! Searching by words, whether few or nearly all have them.
+//! Search by words, for rare words as well as for words that nearly all users have.
 //!
-//! One statement can't be right for both, and Postgres can't know which it is. So it is counted first, as far as it matters, how
-//! many have each word, and whether it is one word that they have: those stand together, in the order of the list by name, and a
-//! page is read as it is; two such words are merged, from where both have begun to where one ends. Where many words begin alike,
-//! whoever has common ones is met among the first of the list. Who is not stands far behind, or is nobody: then only those are gone
-//! through who have the rarest word, and the first of them are picked. Rows are read of the page alone.
+//! No single statement is fast for both, and Postgres cannot estimate which case it is. So the users with each word are counted first, up
+//! to a limit, and it is checked whether a prefix matches only one word. There are three plans:
+//!
+//! - Exact words, list by name: the entries of one word are stored in the order of names, so a page is read directly. Several words are
+//!   merged, between the names where all have entries.
+//! - All words are common, but a prefix matches several words, or the list has another order: the first users of the list are checked,
+//!   since many of them match.
+//! - Otherwise, or if too few of those match: the entries of the rarest word are read and checked for the other words.
+//!
+//! Complete rows are read only for the users of the page.
 
 use folding::list::of_tenant;
 use folding::paging::{Keyset, ListError, Seek, SeekKey};
@@ -17,18 +22,18 @@ use uuid::Uuid;
 use super::list::PersonFilter;
 use super::row::PersonRow;
 
-/// Fewer people than this are asked for their other words one by one.
+/// If the rarest word has fewer entries than this, the other words of its users are looked up one by one.
 const RARE: i64 = 1_000;
-/// Fewer people than this are remembered while those who have another word are gone through.
+/// If another word has fewer entries than this, its users are put into a hash table while those with the rarest word are read.
 const MANY: i64 = 20_000;
-/// So many of the list are gone through before those who have a word.
+/// How many of the first users of the list are checked for common words.
 const FIRST: i64 = 250;
-/// Whoever has several words that begin alike is met several times: so many times as many are read as are shown.
-const ALIKE: i64 = 4;
-/// So many times as many again when that was not enough.
+/// How many times as many entries as users are read for a prefix, since a user may have several words with it.
+const ENTRIES_PER_USER: i64 = 4;
+/// The factor by which more entries are read when these were not enough.
 const MORE: i64 = 16;
 
-/// A page of those who have all of these words, of which there is at least one. `tables` is in a transaction.
+/// A page of the users who match all terms, of which there is at least one. `tables` is in a transaction.
 pub(super) async fn page(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -38,15 +43,15 @@ pub(super) async fn page(
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
     let search = Search { tenant, filter, terms, keyset, after, limit };
-    // All that is asked has an index. Where many have a word, the whole table looks cheaper to Postgres, as if they stood everywhere in
-    // it; those of a tenant stand together, be it at its end.
+    // All queries here have an index. For a common word Postgres would estimate a sequential scan as cheaper, because it assumes that the
+    // tenant's rows are spread over the table; in fact they are close together.
     tables.execute("SET LOCAL enable_seqscan = off").await?;
     let page = search.page(tables).await?;
     tables.execute("SET LOCAL enable_seqscan TO DEFAULT").await?;
     Ok(page)
 }
 
-/// What is searched for.
+/// The parameters of a search.
 struct Search<'a> {
     tenant: TenantId,
     filter: &'a PersonFilter,
@@ -56,13 +61,13 @@ struct Search<'a> {
     limit: i64,
 }
 
-/// Whether whoever has it has the same word: they stand together, in the order of names.
-fn is_whole(term: &Term) -> bool {
+/// Whether the term matches exactly one word. The entries of one word are in the order of names.
+fn is_exact(term: &Term) -> bool {
     matches!(term, Term::Is(_))
 }
 
-/// Adds the condition that the entry's name is one of these, or between them.
-fn named(query: &mut QueryBuilder<'_, Postgres>, words: &str, between: Option<&(String, String)>) {
+/// Adds the condition that the entry's name is within this range, both ends included.
+fn push_name_range(query: &mut QueryBuilder<'_, Postgres>, words: &str, between: Option<&(String, String)>) {
     if let Some((first, last)) = between {
         query.push(format_args!(" AND {words}.name >= ")).push_bind(first.clone());
         query.push(format_args!(" AND {words}.name <= ")).push_bind(last.clone());
@@ -70,25 +75,25 @@ fn named(query: &mut QueryBuilder<'_, Postgres>, words: &str, between: Option<&(
 }
 
 impl Search<'_> {
-    /// The page.
+    /// Reads the page.
     async fn page(&self, tables: &mut PgConnection) -> Result<Vec<PersonRow>, ListError> {
-        let mut counted = self.counted(RARE, tables).await?;
+        let mut counted = self.count_terms(RARE, tables).await?;
         if counted.iter().all(|(many, _)| *many >= RARE) && !self.in_order(&counted) {
-            let first = self.among_the_first(tables).await?;
+            let first = self.among_first(tables).await?;
             let page = self.rows(&first, tables).await?;
             if page.len() as i64 == self.limit {
                 return Ok(page);
             }
-            // Common words that nobody has together, or only whoever comes late: which of them is the rarest?
+            // Few or no users have all these common words, or only late in the list. Count further to find the rarest word.
             if counted.len() > 1 {
-                counted = self.counted(MANY, tables).await?;
+                counted = self.count_terms(MANY, tables).await?;
             }
         }
-        self.along(&counted, tables).await
+        self.by_rarest_term(&counted, tables).await
     }
 
-    /// How many entries there are for each word, counted up to `most`; the rarest first. What only one word begins with is that word.
-    async fn counted(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<(i64, Term)>, sqlx::Error> {
+    /// Counts the entries of each term, up to `most`, the rarest first. A prefix of only one word is replaced by that word.
+    async fn count_terms(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<(i64, Term)>, sqlx::Error> {
         let mut query = QueryBuilder::new("");
         for (nth, term) in self.terms.iter().enumerate() {
             let and = if nth == 0 { "" } else { " UNION ALL " };
@@ -96,7 +101,7 @@ impl Search<'_> {
             term.ids::<PersonRow>(&mut query, self.tenant.uuid());
             query.push(format_args!(" LIMIT {most}) w)"));
             for way in ["ASC", "DESC"] {
-                if is_whole(term) {
+                if is_exact(term) {
                     query.push(", NULL::text");
                 } else {
                     query
@@ -117,13 +122,13 @@ impl Search<'_> {
         Ok(counted)
     }
 
-    /// Whether those who have each of these stand in the order of the list.
+    /// Whether the entries of each term are stored in the order of the list.
     fn in_order(&self, counted: &[(i64, Term)]) -> bool {
-        self.keyset.column == "name" && counted.iter().all(|(_, term)| is_whole(term))
+        self.keyset.column == "name" && counted.iter().all(|(_, term)| is_exact(term))
     }
 
-    /// Between which names those stand who may have all of these words, each of which is one word; `None`: there are none.
-    async fn between(
+    /// The range of names in which users may match all of these exact terms; `None` when there are none.
+    async fn name_range(
         &self,
         counted: &[(i64, Term)],
         tables: &mut PgConnection,
@@ -133,7 +138,7 @@ impl Search<'_> {
             let and = if nth == 0 { "SELECT" } else { " UNION ALL SELECT" };
             for (before, way) in [(and, "ASC"), (",", "DESC")] {
                 query.push(format_args!("{before} (SELECT w.name FROM person_word w WHERE "));
-                self.has(&mut query, "w", term);
+                self.push_entry(&mut query, "w", term);
                 query.push(format_args!(" ORDER BY w.name {way} LIMIT 1)"));
             }
         }
@@ -147,8 +152,8 @@ impl Search<'_> {
         Ok(ends.filter(|(first, last)| first <= last))
     }
 
-    /// Who has the words among the first of all, in the order of the list.
-    async fn among_the_first(&self, tables: &mut PgConnection) -> Result<Vec<Uuid>, ListError> {
+    /// The users who match among the first [`FIRST`] of the list, in its order.
+    async fn among_first(&self, tables: &mut PgConnection) -> Result<Vec<Uuid>, ListError> {
         let column = self.keyset.column;
         let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
         query.push(format_args!("SELECT t.user_id, t.{column} FROM person t "));
@@ -164,23 +169,27 @@ impl Search<'_> {
         Ok(query.build_query_scalar().fetch_all(tables).await?)
     }
 
-    /// Who has the rarest word and all others, in the order of the list, until the page is full.
-    async fn along(&self, counted: &[(i64, Term)], tables: &mut PgConnection) -> Result<Vec<PersonRow>, ListError> {
+    /// A page of the users who match the rarest term and all others, in the order of the list.
+    async fn by_rarest_term(
+        &self,
+        counted: &[(i64, Term)],
+        tables: &mut PgConnection,
+    ) -> Result<Vec<PersonRow>, ListError> {
         let Some((rarest, others)) = counted.split_first() else { return Ok(Vec::new()) };
         let between = if rarest.0 < RARE || others.is_empty() || !self.in_order(counted) {
             None
         } else {
-            match self.between(counted, tables).await? {
+            match self.name_range(counted, tables).await? {
                 None => return Ok(Vec::new()),
                 some => some,
             }
         };
-        let alike = if is_whole(&rarest.1) { 1 } else { ALIKE };
+        let alike = if is_exact(&rarest.1) { 1 } else { ENTRIES_PER_USER };
         let mut most = self.limit.saturating_mul(alike);
         loop {
             let mut found = self.entries((rarest, others), between.as_ref(), most, tables).await?;
             let all = (found.len() as i64) < most;
-            // Several entries of one person stand together.
+            // Several entries of one user are adjacent.
             found.dedup();
             let page = self.rows(&found, tables).await?;
             if all || page.len() as i64 == self.limit {
@@ -190,7 +199,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whose they are, of the rarest word's entries, the first `most` in the order of the list that have the others.
+    /// The users of the first `most` entries of the rarest term, in the order of the list, that also match the other terms.
     async fn entries(
         &self,
         ((fewest, rarest), others): (&(i64, Term), &[(i64, Term)]),
@@ -201,37 +210,38 @@ impl Search<'_> {
         let column = self.keyset.column;
         let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
         query.push(format_args!("SELECT t.user_id, t.{column} FROM person_word t WHERE "));
-        self.has(&mut query, "t", rarest);
-        named(&mut query, "t", between);
+        self.push_entry(&mut query, "t", rarest);
+        push_name_range(&mut query, "t", between);
         self.keyset.after(&mut query, self.after.clone())?;
         let mut merged = false;
         for (many, term) in others {
             if *fewest < RARE {
                 term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
-            } else if *many < MANY && !(is_whole(rarest) && is_whole(term)) {
-                // IS TRUE keeps this from becoming a join: it is a table of hashes, made once. The limit says that it is small.
+            } else if *many < MANY && !(is_exact(rarest) && is_exact(term)) {
+                // IS TRUE keeps this from becoming a join, so that Postgres builds a hash table once. The limit tells the planner that it
+                // is small.
                 query.push(" AND (t.user_id IN (");
                 term.ids::<PersonRow>(&mut query, self.tenant.uuid());
                 query.push(format_args!(" LIMIT {MANY})) IS TRUE"));
             } else {
-                // Both in the order of names: they are merged, and no further than the page needs.
+                // Both are in the order of names, so a merge join reads only as far as the page needs.
                 merged = true;
                 query.push(" AND (t.name, t.user_id) IN (SELECT w.name, w.user_id FROM person_word w WHERE ");
-                self.has(&mut query, "w", term);
-                named(&mut query, "w", between);
+                self.push_entry(&mut query, "w", term);
+                push_name_range(&mut query, "w", between);
                 query.push(")");
             }
         }
-        // What has to be sorted is found first, all of it: else it is planned as if a page were soon full.
-        query.push(if column == "name" && is_whole(rarest) { ") t" } else { " OFFSET 0) t" });
+        // With OFFSET 0 all matches are found before they are sorted. Otherwise the planner assumes that the page is full soon.
+        query.push(if column == "name" && is_exact(rarest) { ") t" } else { " OFFSET 0) t" });
         self.keyset.order(&mut query);
         query.push(format_args!(" LIMIT {most}"));
         if merged {
-            // Of a tenant that came since Postgres gathered statistics each word is taken for one entry: each entry of one would be
-            // compared with each of the other.
+            // For a tenant newer than the statistics the planner estimates one entry per word. A nested loop would then compare each entry
+            // of one word with each of the other.
             tables.execute("SET LOCAL enable_nestloop = off").await?;
         }
-        // Planned for these words: a plan for any words takes them for rare ones.
+        // Not persistent, so that it is planned for these words: a generic plan assumes rare words.
         let found = query.build_query_scalar().persistent(false).fetch_all(&mut *tables).await?;
         if merged {
             tables.execute("SET LOCAL enable_nestloop TO DEFAULT").await?;
@@ -239,8 +249,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Adds the condition that `words` shows the word of somebody who may be looked for.
-    fn has(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str, term: &Term) {
+    /// Adds the condition that an entry, with the alias `words`, matches the term, and that its user can match the filter.
+    fn push_entry(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str, term: &Term) {
         query.push(format_args!("{words}.tenant_id = ")).push_bind(self.tenant.uuid());
         term.range(query, words);
         match self.filter.present() {
@@ -250,7 +260,8 @@ impl Search<'_> {
         }
     }
 
-    /// The rows of the first of these who fill a page, in this order, looked up one by one along the primary key.
+    /// The rows of the first of these users that match the filter, in this order and at most a page, looked up one by one by the primary
+    /// key.
     async fn rows(&self, found: &[Uuid], tables: &mut PgConnection) -> Result<Vec<PersonRow>, sqlx::Error> {
         if found.is_empty() {
             return Ok(Vec::new());

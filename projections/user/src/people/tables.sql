@@ -36,21 +36,21 @@ CREATE TABLE person (
     PRIMARY KEY (tenant_id, user_id)
 ) WITH (fillfactor = 85);
 
--- Names are in byte order, which is the same on every machine: a cursor made here is good there.
+-- Names are in byte order, which is the same on every machine, so that a cursor is valid on all of them.
 CREATE INDEX person_by_name ON person (tenant_id, name, user_id);
 CREATE INDEX person_by_registered_at ON person (tenant_id, registered_at, user_id);
 CREATE INDEX person_by_email ON person (tenant_id, email) WHERE email IS NOT NULL;
 CREATE INDEX person_by_external_id ON person (tenant_id, external_id) WHERE external_id IS NOT NULL;
--- Who is a user, by id: pages that begin in the middle are counted along it.
+-- Present users by id: for pages with an offset, whose skipped rows are counted in this index.
 CREATE INDEX person_present ON person (tenant_id, user_id) WHERE status IN ('active', 'locked', 'deactivated');
--- The same by name, for searches that begin with whoever is first: without the table.
+-- Present users by name: for searches that check the first users of the list, without reading the table.
 CREATE INDEX person_present_by_name ON person (tenant_id, name, user_id) WHERE status IN ('active', 'locked', 'deactivated');
 CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_name IS NOT NULL;
 
--- The words by which people are found, and what they belong to: `:role:member`, `:group:<id>`, `:organization:<id>`; whoever is
--- not active has `:status:locked` or another one, too. No word of people begins with a colon. Whoever has a word stands there in the
--- order of the list by name: a page of a common one is read as it is, two of them are merged. When they were registered is
--- beside it for the other orders.
+-- The search index of users: the words of their texts, and `:role:member`, `:group:<id>`, `:organization:<id>`. A user who is not
+-- active also has a word such as `:status:locked`. No word of a text begins with a colon. The entries of a word are in the order of the
+-- list by name, so a page of a common word is read directly, and two words are merged. The time of registration is stored for the
+-- other orders.
 CREATE TABLE person_word (
     tenant_id     uuid        NOT NULL,
     word          text        NOT NULL COLLATE "C",
@@ -61,10 +61,10 @@ CREATE TABLE person_word (
     PRIMARY KEY (tenant_id, word, present, name, user_id) INCLUDE (registered_at)
 );
 
--- Whether a user has a word: who is found by a rare one, or stands first in the list, is looked at one by one.
+-- The words of a user: to check users one by one who are found by a rare word or are first in the list.
 CREATE INDEX person_word_of ON person_word (tenant_id, user_id, word);
 
--- The pictures that users uploaded, each asked for by an id of its own.
+-- The pictures that users uploaded, which are requested by their own ids.
 CREATE TABLE person_picture (
     tenant_id  uuid  NOT NULL,
     user_id    uuid  NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE person_picture (
 
 CREATE INDEX person_picture_by_id ON person_picture (tenant_id, picture_id);
 
--- How each user stood from one version to the next: no word of who they were, so that this stays when they are erased.
+-- The versions of users. There is no personal data here, so the rows remain after an erasure.
 CREATE TABLE person_history (
     tenant_id  uuid        NOT NULL,
     user_id    uuid        NOT NULL,

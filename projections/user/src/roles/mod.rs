@@ -1,11 +1,11 @@
-//! The roles that a tenant defined, and what they allowed at any time.
+//! The roles that a tenant defined, and their history.
 
 mod query;
 mod reducer;
 mod row;
 
 use folding::projection;
-pub use query::{during, list, standings};
+pub use query::{during, list, versions_as_of};
 pub use row::{RoleHistoryRow, RoleRow};
 
 projection! {

@@ -1,4 +1,4 @@
-//! The roles of a tenant, now and at any time.
+//! Queries of roles, now and as of any time.
 
 use chrono::{DateTime, Utc};
 use folding::as_of::AsOf;
@@ -8,15 +8,15 @@ use sqlx::PgConnection;
 
 use super::row::{RoleHistoryRow, RoleRow};
 
-/// A tenant's roles, by name; retired ones too.
+/// A tenant's roles by name, including retired ones.
 pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<RoleRow>, sqlx::Error> {
-    // A tenant has tens of roles: sorted when read.
+    // Sorted without an index, because a tenant has only tens of roles.
     let sql = format!("{} WHERE t.tenant_id = $1 ORDER BY t.name", select::<RoleRow>());
     sqlx::query_as(&sql).bind(tenant.uuid()).fetch_all(tables).await
 }
 
-/// What a tenant's roles allowed as of a moment.
-pub async fn standings(
+/// The versions of a tenant's roles as of a moment.
+pub async fn versions_as_of(
     tables: &mut PgConnection,
     tenant: TenantId,
     as_of: AsOf,
@@ -25,13 +25,13 @@ pub async fn standings(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).fetch_all(tables).await
 }
 
-/// What a tenant's roles allowed at some time between two, as the log knew it; without an end: until now.
+/// The versions of a tenant's roles that the log knew at some time between `from` and `until`; `None` for now.
 pub async fn during(
     tables: &mut PgConnection,
     tenant: TenantId,
     (from, until): (DateTime<Utc>, Option<DateTime<Utc>>),
 ) -> Result<Vec<RoleHistoryRow>, sqlx::Error> {
-    // A tenant has tens of roles: all of their versions, along the primary key.
+    // Reads all versions by the primary key, because a tenant has only tens of roles.
     let sql = format!(
         "{} WHERE t.tenant_id = $1 AND t.known_to >= $2 AND ($3::timestamptz IS NULL OR t.known_from < $3)",
         select::<RoleHistoryRow>()

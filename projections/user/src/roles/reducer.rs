@@ -1,4 +1,4 @@
-//! From role events to rows.
+//! Applies role events to rows.
 
 use folding::as_of::End;
 use folding::change::{Change, decode};
@@ -74,7 +74,7 @@ impl Current for RoleRow {
         self.version = change.version;
         self.changed_at = change.occurred_at;
         match &change.event {
-            // A stream begins with it, and only there.
+            // Occurs only at the beginning of a stream.
             RoleEvent::RoleDefined(_) => {}
             RoleEvent::RoleChanged(e) => {
                 self.title.clone_from(&e.title);

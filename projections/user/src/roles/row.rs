@@ -10,11 +10,11 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 table! {
-    /// A role as it is.
+    /// The current state of a role.
     pub struct RoleRow in "role" key ("tenant_id", "role_id") {
         pub tenant_id: Uuid = "uuid",
         pub role_id: Uuid = "uuid",
-        /// The role's version that this row shows.
+        /// The role's version.
         pub version: i64 = "bigint",
         pub name: String = "text",
         pub title: String = "text",
@@ -27,7 +27,7 @@ table! {
 }
 
 table! {
-    /// What a role allowed from one version to the next.
+    /// A version of a role.
     pub struct RoleHistoryRow in "role_history" key ("tenant_id", "role_id", "version") {
         pub tenant_id: Uuid = "uuid",
         pub role_id: Uuid = "uuid",

@@ -12,7 +12,7 @@ CREATE TABLE role (
     PRIMARY KEY (tenant_id, role_id)
 );
 
--- A tenant has tens of roles: what they allowed at a time is all of their versions of that time, along the primary key.
+-- A tenant has only tens of roles, so queries as of a time read all versions by the primary key.
 CREATE TABLE role_history (
     tenant_id   uuid        NOT NULL,
     role_id     uuid        NOT NULL,

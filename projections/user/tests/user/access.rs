@@ -1,4 +1,4 @@
-//! What users may do, at any time, and what changed between two.
+//! Access of users as of any time, and its changes between two times.
 
 use std::collections::BTreeSet;
 
@@ -119,7 +119,7 @@ async fn an_access_review_has_machines_among_the_people_by_id() {
     let (story, grace) = graces_story();
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 100).await.unwrap();
-    // One before her, one behind her, and one that had the same roles all the time.
+    // Subjects before and after her in the order of ids, and one whose roles never changed.
     let (first, last, same) = (uuid::Uuid::from_u128(1), uuid::Uuid::max(), uuid::Uuid::from_u128(2));
     let role_period = |subject, from, to: Option<i64>, roles: &[&str]| RolePeriod {
         subject,

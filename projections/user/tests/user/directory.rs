@@ -1,4 +1,4 @@
-//! The directory: searched, listed, forgotten.
+//! The directory of users: searches, lists, erasures.
 
 use kernel::{Personal, Picture, PostalAddress, UserId};
 use user_aggregates::{
@@ -209,7 +209,7 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
         );
     }
 
-    // The same while the erasure has to wait; what they belong to does.
+    // The same while the erasing event is parked; roles and groups are kept until it is applied.
     let stage = Stage::fresh().await;
     let (erasure, earlier) = story.events.split_last().unwrap();
     stage.apply(earlier, 100).await.unwrap();
@@ -221,7 +221,7 @@ async fn an_erased_user_leaves_no_word_of_who_they_were() {
     tells_nobody(&stage, &story).await;
 }
 
-/// That no row has a word of Ada Lovelace.
+/// Asserts that no row has personal data of Ada Lovelace.
 async fn tells_nobody(stage: &Stage, story: &Story) {
     let mut tables = stage.read(story.tenant).await;
     for table in ["person", "person_word", "person_picture", "person_history"] {
@@ -269,7 +269,7 @@ async fn a_picture_that_was_uploaded_is_found_by_its_id_until_it_is_another_one_
     for (event, ..) in &steps {
         story.add::<UserEvent>(ada, day(2), event.clone());
     }
-    // Step by step, and what is left of all that happened in one batch.
+    // In several batches, and all in one.
     for (nth, (event, uploaded, elsewhere)) in steps.iter().enumerate() {
         let (stage, events) = (Stage::fresh().await, &story.events[..=begun + nth]);
         stage.apply(&events[..events.len() - 1], 100).await.unwrap();

@@ -1,4 +1,4 @@
-//! A change of policy, held against what somebody did at any time.
+//! Dry runs of policy changes on past actions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ fn lacks(permission: &str) -> Verdict {
 #[tokio::test]
 async fn each_is_judged_by_the_roles_and_groups_of_its_time() {
     let asked = [(4, WRITE), (6, WRITE), (8, ERASE), (8, WRITE), (10, WRITE), (12, WRITE), (16, WRITE)];
-    // Before day 5 she might not write, and on day 12 she was locked: whatever let that in was no role of hers.
+    // Before day 5 she had no permission to write, and on day 12 she was locked: these actions were not authorized by her roles.
     let (no, ok) = (Verdict::Otherwise, Verdict::Allowed);
     let same = [no.clone(), ok.clone(), ok.clone(), ok.clone(), ok.clone(), no.clone(), ok.clone()];
     assert_eq!(run(PolicyChange::default(), &asked).await, same);
@@ -78,7 +78,7 @@ async fn machines_are_judged_by_what_is_noted_of_them_and_others_by_nothing() {
     ]);
     let machine = machine.to_string();
     assert_eq!(run.judge(&machine, Some(WRITE), on(3)), lacks(WRITE));
-    // The moment itself was decided by what was before it.
+    // An action at the very moment of a change was authorized by the state before it.
     assert_eq!(run.judge(&machine, Some(WRITE), day(8)), lacks(WRITE));
     for (subject, permissions, at, verdict) in [
         (machine.as_str(), Some(WRITE), on(9), Verdict::Otherwise),

@@ -1,4 +1,4 @@
-//! The read models of people and tenants on a real Postgres, under the roles and policies of production.
+//! The user service's read models on a real Postgres, with the roles and policies of production.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod directory;
 mod dry_run;
 mod isolation;
 mod search;
-// The same stage and stories as for CRM's read models.
+// The same test helpers as for CRM's read models.
 #[allow(dead_code, reason = "nothing here counts rows")]
 #[path = "../../../crm/tests/crm/stage.rs"]
 mod stage;

@@ -1,4 +1,4 @@
-//! Searching among many, by words that few, many or all have.
+//! Searches in a large directory, by words that few, many or all users have.
 
 use kernel::UserId;
 use sqlx::{Connection, PgConnection};
@@ -9,12 +9,12 @@ use crate::directory::{registered, user};
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
-/// How many people there are: half of them are called Ada, half Zoe, each with a family name of their own.
+/// The number of users. Half of them are called Ada, half Zoe, each with a different family name.
 const MANY: usize = 6_000;
-/// A page, and one more that says whether there is another.
+/// The size of a page, plus one row that shows whether there is a next page.
 const PAGE: i64 = 21;
 
-/// Every other one of each name, wherever they stand, has a role that says so.
+/// Whether the user has the role `odd`: every other user of each given name.
 fn is_odd(nth: usize) -> bool {
     nth / 2 % 2 == 1
 }
@@ -28,13 +28,14 @@ async fn crowd() -> (Stage, Story) {
     }
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 1_000).await.unwrap();
-    // As the server does by itself, in its own time.
+    // Autovacuum would do this some time later.
     let mut tables = PgConnection::connect_with(&stage.database.superuser()).await.unwrap();
     sqlx::raw_sql("ANALYZE").execute(&mut tables).await.unwrap();
     (stage, story)
 }
 
-/// One crowd for all that is asked of it, for it takes longest to make: what only reads comes first, and what changes it most comes last.
+/// One test with a common set of users, because creating them takes the longest. Steps that only read come first; those that change most
+/// come last.
 #[tokio::test]
 async fn among_thousands_of_people_whoever_is_searched_for_is_found_with_little_read() {
     let (stage, mut story) = crowd().await;
@@ -45,7 +46,7 @@ async fn among_thousands_of_people_whoever_is_searched_for_is_found_with_little_
     who_is_renamed_locked_or_removed_is_found_where_they_stand_now(&stage, &mut story).await;
 }
 
-/// Rows and index entries that this session has read of the directory's tables, as Postgres counts them.
+/// The rows and index entries of the directory's tables that this transaction has read, by the statistics of Postgres.
 async fn rows_read(tables: &mut PgConnection) -> i64 {
     let read = "SELECT sum(pg_stat_get_xact_tuples_returned(oid))::bigint FROM pg_class
                 WHERE relnamespace = '\"user\"'::regnamespace AND relname LIKE 'person%'";
@@ -68,7 +69,7 @@ async fn names(stage: &Stage, story: &Story, filter: &PersonFilter, order: Perso
     }
 }
 
-/// The names of those for whom it holds, in order.
+/// The names for which the condition holds, in order.
 fn expected(holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let names = (0..MANY).map(|nth| (if nth % 2 == 0 { "Ada" } else { "Zoe" }, format!("F{nth}")));
     let mut names: Vec<_> = names
@@ -81,9 +82,9 @@ fn expected(holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
 
 async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words(stage: &Stage, story: &Story) {
     let mut tables = stage.read(story.tenant).await;
-    // Each word is counted up to a thousand first. Those who have the same word stand in order already, be they early or late in
-    // the list, and two such words are merged. "f" begins many: who has it is met on the way. "f5" does, too, but whoever has it
-    // stands behind the first of all: then all their entries are read, and no more. Who has a rare word is looked up.
+    // Each word is first counted up to a thousand. The entries of one word are in the order of the list, so a page is read directly, and
+    // two words are merged. "f" is a prefix of many words, so the first users of the list match. "f5" is one, too, but its users are not
+    // among the first of the list, so all its entries are read. Users with a rare word are looked up.
     for (text, found, most) in [
         ("a", PAGE, 1_500),
         ("example", PAGE, 1_500),
@@ -111,7 +112,7 @@ async fn a_page_of_a_search_reads_little_whether_few_or_all_have_the_words(stage
 }
 
 async fn two_words_of_many_are_merged_though_nothing_is_known_of_them_yet(stage: &Stage) {
-    // Another tenant comes, and Postgres has gathered nothing of it so far.
+    // A new tenant, of which Postgres has no statistics yet.
     let (mut story, each) = (Story::new(), 1_200);
     for nth in 0..2 * each {
         user(&mut story, &format!("F{nth} {}", if nth % 2 == 0 { "Left" } else { "Right" }), &["member"]);

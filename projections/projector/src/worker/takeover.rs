@@ -1,4 +1,4 @@
-//! Who applies a partition: this instance or another one.
+//! Acquiring a partition: waiting until no other instance holds its lock, within the share of this instance.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::checkpoint::Checkpoint;
 use crate::parking::Parked;
 use crate::progress::PartitionProgress;
 
-/// A partition beyond our share that nobody else took is kept for so long before it is left to others again.
-const KEPT: Duration = Duration::from_secs(10);
+/// A partition beyond our share that no other instance took is kept for this long, then offered to the others again.
+const EXTRA_PARTITION_HOLD: Duration = Duration::from_secs(10);
 
 impl Worker {
-    /// Waits until the partition is nobody's, its tables are of our version, and it is for us to take; `at_once`: tries before it
-    /// asks who has it.
-    pub(super) async fn take_over(&self, at_once: bool) -> Result<Active, Error> {
+    /// Waits until the partition is free, its tables have the program's version, and it is within our share or left by the others; then
+    /// locks it. With `at_once` the first attempt is made before the assignments are looked at.
+    pub(super) async fn acquire(&self, at_once: bool) -> Result<Active, Error> {
         let mut assignments = self.assignments.clone();
         let mut said = false;
-        // How often it was seen to be nobody's, one time after the other.
+        // How many times in a row the partition was seen free.
         let mut free = 0;
-        if at_once && let Some(active) = self.take(None).await? {
+        if at_once && let Some(active) = self.try_acquire(None).await? {
             return Ok(active);
         }
         loop {
@@ -42,15 +42,15 @@ impl Worker {
                 }
                 (Some(assignment), Some(false)) if assignment.partitions() == self.partition.of() => {
                     free += 1;
-                    // Beyond our share it is for others, unless they leave it.
-                    if let Some(active) = self.take((free == 1).then_some(assignment)).await? {
+                    // Beyond our share, others may take it first: we take it only when it is still free the second time.
+                    if let Some(active) = self.try_acquire((free == 1).then_some(assignment)).await? {
                         return Ok(active);
                     }
                     None
                 }
                 _ => {
                     free = 0;
-                    // How far it is, that instance shows.
+                    // The instance that applies it publishes the position.
                     self.progress.set(self.index, self.partition, PartitionProgress::default());
                     Some("another instance applies it")
                 }
@@ -66,9 +66,9 @@ impl Worker {
         }
     }
 
-    /// Takes the partition, unless another instance has it, or it is not what we know, or it would be more than our share of
-    /// this assignment.
-    async fn take(&self, shared: Option<&Assignment>) -> Result<Option<Active>, Error> {
+    /// Tries to lock the partition, without waiting. `None` when another instance has it, when it has no checkpoint of this division and
+    /// version, or when `shared` is given and the partition would exceed our share of that assignment.
+    async fn try_acquire(&self, shared: Option<&Assignment>) -> Result<Option<Active>, Error> {
         let _turn = self.held.turn.lock().await;
         if shared.is_some_and(|assignment| !self.held.has_room(assignment)) {
             return Ok(None);
@@ -97,36 +97,36 @@ impl Worker {
         let parked = Parked::load(&mut connection, name, self.partition, self.settings.backoff).await?;
         let position = checkpoint.position;
         let held_partition = self.held.take(self.partition);
-        let kept = if shared.is_none() { Instant::now() + KEPT } else { Instant::now() };
+        let keep_until = if shared.is_none() { Instant::now() + EXTRA_PARTITION_HOLD } else { Instant::now() };
         Ok(Some(Active {
             connection,
             checkpoint,
             parked,
             position,
-            flush: None,
+            flush_at: None,
             _held: held_partition,
-            kept,
-            // The log first: what was appended before the feed began is only there.
+            keep_until,
+            // The log is read first: events from before the feed began are only there.
             behind: true,
-            heard: Instant::now(),
-            waiting: Vec::new(),
+            last_activity: Instant::now(),
+            queued: Vec::new(),
         }))
     }
 
-    /// Whether this instance applies more than its share, and this partition is what it has to leave.
-    pub(super) fn is_beyond(&self) -> bool {
+    /// Whether this instance holds more than its share, and this partition is one of those to give up.
+    pub(super) fn is_over_share(&self) -> bool {
         let assignments = self.assignments.borrow();
         assignments.get(self.index).is_some_and(|assignment| {
-            assignment.partitions() == self.partition.of() && self.held.is_beyond(self.partition, assignment)
+            assignment.partitions() == self.partition.of() && self.held.is_over_share(self.partition, assignment)
         })
     }
 }
 
-/// Projections find rows by their keys. A plan that was made while a table was small, or has no statistics yet, must not become
-/// a scan of all of it for every batch.
+/// The connection options of a worker. Projections find rows by their keys, so sequential scans and hash and merge joins are off: a plan
+/// that was made while a table was small, or had no statistics yet, must not scan the whole table for every batch.
 fn apply_options(database: &Database) -> PgConnectOptions {
     assignment::options(database).options([
-        // A checkpoint that moves by itself, too: its sync would be one that appends wait behind.
+        // Also for a checkpoint that is stored without rows: appends would wait behind its sync to disk.
         ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),

@@ -1,11 +1,12 @@
-//! What of the feed's batches follows on a position, and whose it is for the most part.
+//! Which events of the feed's batches come directly after a position, and which tenant has the majority of them.
 
 use kernel::{Position, RecordedEvent, TenantId};
 
-use crate::fan::Batch;
+use crate::feed::Batch;
 
-/// The events that follow on a position, without those that came before; and whether they are all, or a gap cuts them off.
-pub(crate) fn following(position: Position, batches: &[Batch]) -> (Vec<&RecordedEvent>, bool) {
+/// The events that come directly after a position, up to the first gap, without those at or before it. The second value is false when
+/// there is a gap.
+pub(crate) fn contiguous_after(position: Position, batches: &[Batch]) -> (Vec<&RecordedEvent>, bool) {
     let mut events = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum());
     let mut next = position.next();
     for event in batches.iter().flat_map(|batch| batch.iter()) {
@@ -21,8 +22,8 @@ pub(crate) fn following(position: Position, batches: &[Batch]) -> (Vec<&Recorded
 }
 
 /// The tenant that has more than half of the events, if one has.
-pub(crate) fn majority(events: &[&RecordedEvent]) -> Option<TenantId> {
-    // Boyer and Moore: whoever has more than half is left when the events of different tenants cancel each other.
+pub(crate) fn majority_tenant(events: &[&RecordedEvent]) -> Option<TenantId> {
+    // Boyer-Moore majority vote: the only candidate is the tenant that is left when events of different tenants cancel each other.
     let mut left = (None, 0_usize);
     for event in events {
         left = match left {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     fn after(position: u64, batches: &[Batch]) -> (Vec<u64>, bool) {
-        let (events, contiguous) = following(Position(position), batches);
+        let (events, contiguous) = contiguous_after(Position(position), batches);
         (events.iter().map(|event| event.position.0).collect(), contiguous)
     }
 
@@ -81,13 +82,13 @@ mod tests {
         let of = |tenants: &[TenantId]| {
             let events: Vec<_> =
                 tenants.iter().map(|tenant| RecordedEvent { tenant: *tenant, ..batch(1..=1)[0].clone() }).collect();
-            majority(&events.iter().collect::<Vec<_>>())
+            majority_tenant(&events.iter().collect::<Vec<_>>())
         };
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[ours, others]), None);
         assert_eq!(of(&[ours, others, others]), Some(others));
         assert_eq!(of(&[others, ours, ours, others, ours]), Some(ours));
-        // Who is left over when the others cancel each other need not have it.
+        // The candidate of the vote does not always have a majority.
         assert_eq!(of(&[ours, testbed::tenant(), others]), None);
     }
 }

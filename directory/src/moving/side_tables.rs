@@ -1,7 +1,7 @@
-//! What stands beside a tenant's log and moves with it: decisions about dead letters, jobs, webhooks, and where sagas are.
+//! The tables beside a tenant's log that move with it: decisions about dead letters, jobs, webhooks, and how far sagas have read.
 //!
-//! Sagas themselves are events; their rows and timers follow from these in the new cell. Snapshots, parked events and attempts are
-//! not taken along: they are made again.
+//! Sagas themselves are events; their rows and timers are rebuilt from these in the new cell. Snapshots, parked events and attempts are not
+//! moved, because they are made again.
 
 use coordinator::passed_over;
 use deadletters::moved::Verdicts;
@@ -11,7 +11,7 @@ use kernel::{Position, TenantId};
 use serde_json::{Map, Value};
 use sqlx::{Connection, PgConnection};
 
-/// What goes along: a table, and which of its columns are positions.
+/// The tables that are copied, each with its columns that are positions, which are translated to those of the new cell.
 pub const CARRIED: &[(&str, &[&str])] = &[
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
@@ -32,9 +32,9 @@ pub const CARRIED: &[(&str, &[&str])] = &[
     ("webhooks.notices", &[]),
 ];
 
-/// What does not go along as it is: the log's own (`eventstore::transfer` copies what of it is the tenant's), and what follows from
-/// events in the new cell. Read models, in the schema of their service, follow from events, too. A test finds a table of tenants that
-/// stands in neither list.
+/// The tables that are not copied as they are: those of the log (`eventstore::transfer` copies the tenant's part), and those that follow
+/// from events in the new cell. Read models, in the schema of their service, follow from events, too. A test finds tables with tenants'
+/// data that are in neither list.
 pub const MADE_AGAIN: &[&str] = &[
     "log.archived",
     "log.claims",
@@ -47,18 +47,18 @@ pub const MADE_AGAIN: &[&str] = &[
     "log.touched",
     "log.trees",
     "dead.attempts",
-    // Words about letters, until they are in the old cell's stream.
+    // Messages about dead letters that are not yet in the old cell's stream.
     "dead.changes",
     "dead.letters",
     "projector.parked_aggregates",
     "projector.parked_events",
     "saga.instances",
     "saga.parked_events",
-    // The new cell is told by positions of its own what has yet to be looked at.
+    // `passed_over::hand_over` writes it with the new cell's positions.
     "saga.passed_over",
 ];
 
-/// Why a tenant can't be moved now; none: it can.
+/// The reason why a tenant can't be moved now; `None` if it can.
 pub(super) async fn unsettled(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<String>, sqlx::Error> {
     let letters: i64 =
         sqlx::query_scalar("SELECT count(*) FROM dead.letters WHERE tenant_id = $1 AND state IN ('parked', 'waiting')")
@@ -70,18 +70,19 @@ pub(super) async fn unsettled(connection: &mut PgConnection, tenant: TenantId) -
     }))
 }
 
-/// Takes along what people decided about dead letters of what is copied already: consumers in the new cell heed it when they try again. Whether
-/// a read model has taken an event otherwise before; then it is noted that they are to be built anew.
-pub(super) async fn decisions(opening: &mut Opening<'_>, read_models: &[&str]) -> Result<bool, TransferError> {
+/// Copies operators' decisions about dead letters among the copied events. Consumers in the new cell apply them at their next attempt.
+/// Returns whether a read model there has applied an event without its decision before; then it also records that the read models must be
+/// rebuilt.
+pub(super) async fn copy_decisions(opening: &mut Opening<'_>, read_models: &[&str]) -> Result<bool, TransferError> {
     let (tenant, copied_to) = (opening.tenant(), opening.copied_to().0);
-    // They are only ever added to.
-    let there = how_many(opening.connection(), tenant).await?;
-    if how_many(opening.old(), tenant).await? == there {
+    // Decisions are only added, so equal numbers mean that there are no new ones.
+    let there = count_decisions(opening.connection(), tenant).await?;
+    if count_decisions(opening.old(), tenant).await? == there {
         return Ok(false);
     }
     let consumers: Vec<Consumer> = read_models.iter().map(|name| Consumer::new(Kind::Projection, name)).collect();
     let before = Verdicts::load(opening.connection(), tenant, &consumers).await?;
-    // What is not copied yet has no place there.
+    // Decisions about events that are not copied yet have no position in the new cell.
     let is_copied =
         |row: &mut Map<String, Value>| row.get("position").and_then(Value::as_u64).is_some_and(|at| at <= copied_to);
     opening.table("dead.decisions", &["position"], is_copied).await?;
@@ -92,12 +93,12 @@ pub(super) async fn decisions(opening: &mut Opening<'_>, read_models: &[&str]) -
     Ok(overruled)
 }
 
-async fn how_many(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
+async fn count_decisions(connection: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
     let count = sqlx::query_scalar("SELECT count(*) FROM dead.decisions WHERE tenant_id = $1");
     count.bind(tenant.uuid()).fetch_one(connection).await
 }
 
-/// How far a closed tenant's events were looked at for sagas; none: the service has none.
+/// Up to which position sagas have read a closed tenant's events; `None` if the service has no sagas.
 pub(super) async fn sagas_looked_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -108,7 +109,7 @@ pub(super) async fn sagas_looked_up_to(
     passed_over::looked_up_to(connection, tenant).await.map(Some)
 }
 
-/// Lets a paused tenant write again where it is; what was passed over meanwhile is looked at then.
+/// Ends the pause of a tenant in its old cell. Sagas then read the events that they passed over meanwhile.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     if passed_over::is_there(&mut *transaction).await? {
@@ -118,13 +119,14 @@ pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> R
     transaction.commit().await
 }
 
-/// Takes everything along. `looked`: how far the old cell had looked for what begins sagas; the new one looks at the rest.
+/// Copies all tables of [`CARRIED`]. `looked` is the position up to which the old cell's sagas have read; the new cell's sagas read the
+/// rest.
 pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -> Result<(), TransferError> {
     for (table, positions) in CARRIED {
         opening
             .table(table, positions, |row| {
                 if *table == "jobs.jobs" {
-                    lost(row);
+                    expire_lease(row);
                 }
                 true
             })
@@ -137,9 +139,9 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
     Ok(())
 }
 
-/// Whoever ran a job in the old cell has lost it: in the new one its lease is over, and it is freed there as after a crash. So it is begun
-/// again where its checkpoint is, unless somebody cancelled it or its attempts are used up.
-fn lost(job: &mut Map<String, Value>) {
+/// Expires the lease of a running job, because its worker is in the old cell. In the new cell the job is released as after a crash: it
+/// starts again from its checkpoint, unless it was cancelled or its attempts are used up.
+fn expire_lease(job: &mut Map<String, Value>) {
     if job.get("state").is_some_and(|state| state == "running") {
         job.insert("leased_until".to_owned(), "1970-01-01T00:00:00+00:00".into());
     }
@@ -154,11 +156,11 @@ mod tests {
     /// A job's row in the new cell.
     fn moved(job: Value) -> Value {
         let Value::Object(mut job) = job else { panic!("{job}") };
-        lost(&mut job);
+        expire_lease(&mut job);
         Value::Object(job)
     }
 
-    /// What becomes of it then is decided where jobs of lost workers are freed (`jobs/queue/src/claim.rs`).
+    /// What happens to the job then is decided where jobs of lost workers are released (`jobs/queue/src/claim.rs`).
     #[test]
     fn a_job_that_ran_has_lost_its_worker_and_is_not_begun_as_if_it_waited() {
         for cancelled in [json!(null), json!("2026-11-27T03:00:00+00:00")] {
