@@ -1,4 +1,4 @@
-//! Drives instances: takes what is due, carries it on step by step, sleeps until the next is due.
+//! The driver: takes instances that are due, executes their steps, and sleeps until the next timer.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ use crate::state::{Current, State};
 use crate::turns::{Asked, Places};
 use crate::{Error, Point};
 
-/// Drives for ever.
+/// Runs the driver. Never returns.
 pub(crate) async fn run(shared: &Shared) {
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<InstanceKey> = HashSet::new();
@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: &Shared) {
             loop {
                 tokio::select! {
                     taken = &mut taking => break taken,
-                    // They go on meanwhile: theirs may be all the connections for one of which this waits.
+                    // Poll the running instances meanwhile: they may hold all the connections, and `take_due` waits for one.
                     Some(one) = running.next(), if !running.is_empty() => done.push(one),
                 }
             }
@@ -80,7 +80,8 @@ pub(crate) async fn run(shared: &Shared) {
     }
 }
 
-/// What is due and neither under way nor let alone, as far as there is room, in turns by tenant; and how long it is until the next.
+/// Selects due instances that are neither running nor in backoff, as many as there are free slots, fairly between tenants. Also returns the
+/// time until the next timer.
 async fn take(
     shared: &Shared,
     busy: &HashSet<InstanceKey>,
@@ -90,7 +91,7 @@ async fn take(
     let longest = shared.settings.longest_sleep;
     let mut places = Places::new(shared.settings.together, busy.iter().map(|key| key.tenant));
     if places.room() == 0 {
-        // Whoever gets done first wakes us.
+        // The first instance that finishes wakes the driver.
         return Ok((Vec::new(), longest));
     }
     let (now, instant) = (shared.clock.now(), Instant::now());
@@ -101,7 +102,7 @@ async fn take(
     due.retain(|(key, _)| !busy.contains(key) && !rested.rests(key, instant));
     let rests = asked.rests(instant).filter(|_| !is_all);
     if !is_all && rests.is_none() {
-        // Those of whom there is very much may hide everybody else.
+        // The page may hold only instances of tenants with a large backlog, so ask for those of other tenants.
         let many = places.many(&due);
         let began = Instant::now();
         let others = rows::due_of_others(&shared.pool, now, &many, places.share() + not_now, limit).await?;
@@ -119,13 +120,13 @@ async fn take(
     Ok((chosen, until))
 }
 
-/// Carries an instance on until it rests or has had its slice.
+/// Executes an instance until it has to wait or has used up its slice.
 async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
-    // What is appended from here on, it may not have seen.
+    // Events after this position may be missed by the step, so a wake-up by them has to count.
     let mut seen = shared.store.head().await?;
     let writer = Sagas::writer(key.tenant, "coordinator", &*shared.repository);
     let Some(mut state) = shared.repository.load(&writer, key.id).await? else {
-        // A row without a stream: the log was set back. Nothing is due.
+        // There is a row without a stream: the log was set back. Nothing is due.
         return rest(shared, key, &State::default(), None, seen).await;
     };
     let driven = Driven {
@@ -140,7 +141,7 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
         let plan = match driven.definition {
             _ if !state.status.is_active() => Plan::Rest(None),
             Some(definition) => plan::next(&state, definition, now, woken),
-            // A newer program began it, or had it last: it is for that one, and rests until it comes.
+            // A newer program started this instance, or executed it last. It waits for a program that has its definition.
             None => {
                 return Err(Error::DefinitionMissing { saga: state.saga.clone(), version: state.definition });
             }
@@ -156,12 +157,11 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
         }
         woken = false;
     }
-    // Others first.
+    // The slice is used up: other instances come first.
     rest(shared, key, &state, state.wake_at(shared.clock.now()), seen).await
 }
 
-/// Writes what became of an instance into its row, because of which it was taken up. If that is not there any more, its tenant was
-/// destroyed meanwhile.
+/// Writes the instance's state into its row. If the row no longer exists, the tenant was destroyed meanwhile, and nothing is written.
 async fn rest(
     shared: &Shared,
     key: InstanceKey,
@@ -183,7 +183,8 @@ struct Driven<'a> {
 }
 
 impl Driven<'_> {
-    /// Appends facts, on the state as it is known here. Refused when another was faster: then it is not ours to drive.
+    /// Appends facts to the instance's stream. Refused if the stream's version differs from that of `state`, because another coordinator or
+    /// a person appended to it.
     async fn advance(&self, state: &mut State, facts: Vec<Fact>) -> Result<(), Error> {
         self.shared.probe.at(&Point::BeforeAdvance).await;
         let request = request(&self.writer, state, None);
@@ -196,7 +197,7 @@ impl Driven<'_> {
         Ok(())
     }
 
-    /// Runs the step that was begun, and appends its outcome.
+    /// Runs the step that was just begun, and appends its outcome.
     async fn run(&self, state: &mut State) -> Result<(), Error> {
         let Some(definition) = self.definition else { return Ok(()) };
         let Some(current) = state.current.clone() else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What a batch of events means for sagas.
+//! The effects of a batch of events, collected before they are written in one transaction.
 
 use std::collections::HashMap;
 
@@ -9,30 +9,30 @@ use crate::passed_over::Stretch;
 use crate::rows::{Hearing, InstanceKey};
 use crate::state::State;
 
-/// What a batch of events means.
+/// The effects of a batch of events.
 #[derive(Default)]
 pub(crate) struct Findings {
-    /// Instances whose rows have to show this version or a later one.
+    /// Instances whose rows have to show at least this version.
     pub(crate) instances: Vec<(InstanceKey, u64)>,
-    /// Instances that were just begun, as they stand.
+    /// Instances that were just started, with their state.
     pub(crate) begun: Vec<(InstanceKey, State)>,
-    /// Who has to hear of something, and where the last of it is.
+    /// Instances to wake, and the position of the last event that wakes them.
     pub(crate) pokes: HashMap<Hearing, Position>,
-    /// Events of which a saga could not say whether they start it.
+    /// Events that are parked, because a saga could not decide whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
-    /// Of tenants that are closed, the events that were passed over.
+    /// By closed tenant, the range of events that were skipped.
     pub(crate) passed: HashMap<TenantId, Stretch>,
-    /// What was passed over and is looked at now, and up to where.
+    /// The skipped range that is being processed now, and the position reached in it.
     pub(crate) made_up: Option<(Stretch, Position)>,
 }
 
 impl Findings {
-    /// Of one aggregate's events: whether an earlier one was just parked.
+    /// Whether an earlier event was just parked for this saga. For effects of a single aggregate's events.
     pub(crate) fn holds(&self, saga: &str) -> bool {
         self.parked.iter().any(|(parked, _)| *parked == saga)
     }
 
-    /// An event of a closed tenant was passed over.
+    /// Records that an event of a closed tenant is skipped.
     pub(crate) fn pass(&mut self, event: &RecordedEvent) {
         let (tenant, before) = (event.tenant, Position(event.position.0.saturating_sub(1)));
         let stretch = self.passed.entry(tenant).or_insert(Stretch { tenant, after: before, to: event.position });

@@ -1,4 +1,4 @@
-//! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
+//! The follower: reads the service's events, starts sagas, wakes waiting instances, and keeps the instances' rows current.
 
 mod starting;
 
@@ -23,7 +23,7 @@ use crate::{Error, Point, passed_over};
 
 pub use starting::instance_id;
 
-/// Follows until something fails.
+/// Follows events until an error occurs.
 pub(crate) async fn run(shared: &Shared) -> Error {
     match follow(shared).await {
         Ok(never) => match never {},
@@ -50,7 +50,7 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
     let mut relayed = shared.store.relayed();
     loop {
         follower.ask_again().await?;
-        // The log first: what was appended before the feed begins is only there for sure.
+        // Read the log first: events that were appended before the feed begins may not be in the feed.
         while follower.catch_up().await? {}
         match &shared.bus {
             None => follower.wait_for_log().await?,
@@ -62,28 +62,28 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
 
 struct Follower<'a> {
     shared: &'a Shared,
-    /// Where the checkpoint is.
+    /// The stored checkpoint.
     stored: Position,
-    /// What was taken over; the checkpoint follows when something is to be written, or after a while.
+    /// The position up to which events were processed. It is stored together with the next effects, or after a while.
     position: Position,
     stored_at: Instant,
-    /// When it was last looked for what was passed over, and whether the checkpoint is still ours.
+    /// When skipped ranges and the ownership of the checkpoint were last checked.
     looked_back: Instant,
-    /// Events of which it could not be said whether they start a saga.
+    /// Dead letters.
     letters: Letters,
-    /// What sagas looked at.
+    /// The aggregates that sagas have read.
     known: Known,
 }
 
 impl Follower<'_> {
-    /// Reads on in the log; whether there was anything.
+    /// Processes the next batch from the log. Returns whether there were any events.
     async fn catch_up(&mut self) -> Result<bool, Error> {
         let events = self.shared.store.read_after(self.position, self.shared.settings.batch).await?;
         self.take(&events).await?;
         Ok(!events.is_empty())
     }
 
-    /// Takes over what the relay of this process passes on, until that ends or something is missing.
+    /// Processes the events that this process's relay publishes, until the relay stops or an event is missing.
     async fn hear_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
         loop {
             let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
@@ -94,7 +94,8 @@ impl Follower<'_> {
                 }
                 Ok(None) | Err(_) => return Ok(()),
             };
-            // Nobody waits for a saga by the millisecond, and looking for who waits costs the database as much for one event as for many.
+            // Collect a batch first: sagas need not react within milliseconds, and the query for waiting instances costs as much for one
+            // event as for many.
             tokio::time::sleep(self.shared.settings.gather).await;
             let mut pages = vec![first];
             while let Some(Some(page)) = relayed.next().now_or_never() {
@@ -114,7 +115,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Takes over what the bus brings, until it brings no more or the relay of this process does.
+    /// Processes events from the bus, until the bus fails or this process's relay becomes active.
     async fn hear_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
         let mut feed = Box::pin(self.shared.store.feed(bus, self.position.next()));
         loop {
@@ -141,7 +142,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Follows the log alone for a time: the stream is another log's, until somebody deletes it, and to look again costs the bus a
+    /// Follows only the log for a while. The stream belongs to another log until somebody deletes it, and each new check costs the bus a
     /// consumer.
     async fn follow_log(&mut self) -> Result<(), Error> {
         let until = Instant::now() + self.shared.settings.look * 10;
@@ -153,7 +154,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Nothing was heard for a while: the log knows whether there was nothing.
+    /// The feed was silent for a while: checks in the log whether there really are no more events.
     async fn is_at_end(&mut self) -> Result<bool, Error> {
         let at_end = self.shared.store.head().await? <= self.position;
         if at_end {
@@ -163,8 +164,8 @@ impl Follower<'_> {
         Ok(at_end)
     }
 
-    /// A tenant that came to live here, or whose pause came to its end, may have something that was passed over. Looked for now and
-    /// then.
+    /// From time to time: processes skipped events of tenants that are open again (they came to this cell, or their pause ended), and
+    /// checks that the checkpoint is still ours.
     async fn look_back(&mut self) -> Result<(), Error> {
         if self.looked_back.elapsed() < self.shared.settings.look {
             return Ok(());
@@ -175,17 +176,18 @@ impl Follower<'_> {
         if position == Some(self.stored) { Ok(()) } else { Err(Error::Overtaken) }
     }
 
-    /// Looks at what was passed over of tenants who are let in by now.
+    /// Processes the skipped events of tenants that are open again.
     async fn make_up(&mut self) -> Result<(), Error> {
         let (shared, limit) = (self.shared, self.shared.settings.batch);
         for mut stretch in passed_over::open(&shared.pool).await? {
             let copied = shared.store.copied(&[stretch.tenant.uuid()]).await?;
-            // What is known of others may be of before these events.
+            // A cache of its own: the shared one may have states from before these events.
             let known = Known::default();
             while stretch.after < stretch.to {
                 let events = shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
                 let mut found = Findings::default();
-                // Instances have their rows, whoever was closed. That it came from another cell is why it is looked at here.
+                // The sagas' own events are left out, because rows were kept current while the tenant was closed. Events from another cell
+                // are included, because the range was handed over for them.
                 let occasions = events.iter().filter(|event| {
                     event.aggregate_type != shared.repository.aggregate_type() && !copied.is_of_another(event)
                 });
@@ -204,7 +206,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Waits for something that this process appends, or for a while.
+    /// Waits until this process appends something, or for a while.
     async fn wait_for_log(&mut self) -> Result<(), Error> {
         let mut appended = self.shared.store.appended();
         if *appended.borrow_and_update() <= self.position {
@@ -220,7 +222,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Takes events over: what follows from them and the checkpoint, in one transaction.
+    /// Processes a batch of events: collects its effects, and writes them and the checkpoint in one transaction.
     async fn take(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
@@ -228,11 +230,13 @@ impl Follower<'_> {
         let mut found = Findings::default();
         let copied = self.copied(&events).await?;
         if copied.is_some() {
-            // Asked after who is closed: what was passed over of whoever is let in is looked at before what came later.
+            // This comes after `copied` has read which tenants are closed, so that a tenant's skipped events are processed before later
+            // ones.
             self.make_up().await?;
         }
         let copied = copied.unwrap_or_default();
-        // Forgotten before any of them is asked about: what is remembered is of after all of these, then.
+        // Remove all changed aggregates from the cache before the first event is evaluated, so that what is cached meanwhile is as of the
+        // whole batch or later.
         let mut occasions = Vec::new();
         for event in &events {
             self.known.forget(event);
@@ -254,7 +258,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// What of these events happened elsewhere before. None: no event of them would begin something or is a saga's.
+    /// Which of these events were copied from elsewhere. `None`: no event can start a saga or belongs to one, so it does not matter.
     async fn copied(&self, events: &[&RecordedEvent]) -> Result<Option<Copied>, Error> {
         let shared = self.shared;
         let matters = |event: &&&RecordedEvent| {
@@ -268,15 +272,15 @@ impl Follower<'_> {
         Ok(Some(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?))
     }
 
-    /// Notes what an event means but for what it begins; whether it may begin something.
+    /// Records an event's effects other than started sagas. Returns whether the event may start sagas.
     fn may_begin(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> bool {
-        // Another tenant's sagas did what was to be done.
+        // A copy of another tenant's event: that tenant's sagas have processed it.
         if copied.is_of_another(event) {
             return false;
         }
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.repository.aggregate_type() {
-            // Its rows were deleted with it, and are not made again; nor can all of its history be read any more.
+            // The tenant is gone: its rows were deleted and must not be created again, and its history may be unreadable.
             if let (false, Ok(id)) = (copied.is_gone(event), event.aggregate_id.parse()) {
                 let key = InstanceKey { tenant: event.tenant, id };
                 found.instances.retain(|(known, _)| *known != key);
@@ -284,11 +288,11 @@ impl Follower<'_> {
             }
             return false;
         }
-        // What it begins is in the log, if it began anything.
+        // A restored or moved event: if it started a saga, the instance is in the log.
         if copied.is_restored(event) {
             return false;
         }
-        // What it begins, it begins where the tenant lives when that is settled.
+        // Skip the event: it starts sagas in the cell in which the tenant will live.
         if copied.is_closed(event) {
             if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
                 found.pass(event);
@@ -298,8 +302,8 @@ impl Follower<'_> {
         true
     }
 
-    /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with
-    /// this batch has no row yet), only those are asked for whom somebody waits.
+    /// The instances to wake. Most events that could wake instances find none waiting, so only keys with a waiting instance are returned,
+    /// unless `all` is set (instances of this batch have no rows yet).
     async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<Hearing, Position>, Error> {
         let hearing: Vec<_> =
             self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.hear?))).collect();
@@ -311,7 +315,7 @@ impl Follower<'_> {
         if waiting.is_empty() {
             return Ok(pokes);
         }
-        // Versions of a definition may hear different things: the position is the same.
+        // Several versions of a definition may listen to different events; the last position wins.
         for event in events.iter().filter(|event| event.aggregate_type != self.shared.repository.aggregate_type()) {
             for (saga, hear) in &hearing {
                 if waiting.contains(&(event.tenant, *saga))
@@ -324,13 +328,13 @@ impl Follower<'_> {
         if all { Ok(pokes) } else { Ok(rows::awaited(&self.shared.pool, pokes).await?) }
     }
 
-    /// Writes what was found, and the checkpoint, in one transaction.
+    /// Writes the effects of a batch and the checkpoint in one transaction.
     async fn write(&mut self, found: Findings) -> Result<(), Error> {
         let shared = self.shared;
         let now = shared.clock.now();
         let mut current = Vec::new();
         for (key, version) in found.instances {
-            // What the driver wrote is usually there already.
+            // The driver has usually written the row already.
             if rows::version(&shared.pool, key).await? >= version {
                 continue;
             }
@@ -338,7 +342,7 @@ impl Follower<'_> {
             match shared.repository.load(&writer, key.id).await {
                 Ok(Some(state)) => current.push((key, state)),
                 Ok(None) => {}
-                // A history that can't be read does not pass (a newer program wrote it): one must not hold up all others.
+                // An unreadable history is not temporary (a newer program wrote it), and one instance must not block all others.
                 Err(refusal) if refusal.code() == "history_unreadable" => {
                     tracing::error!(instance = %key.id, tenant = %key.tenant, %refusal, "a saga can't be read; it stays as it was");
                 }
@@ -358,7 +362,7 @@ impl Follower<'_> {
         }
         letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
         for stretch in found.passed.values() {
-            // Let in again meanwhile: then it is looked at now.
+            // The tenant was opened meanwhile, so its events must not be skipped: start again from the checkpoint.
             if !passed_over::note(&mut *transaction, *stretch).await? {
                 return Err(Error::Overtaken);
             }
@@ -380,7 +384,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Stores a checkpoint that moved without anything else to be written.
+    /// Stores the checkpoint if it moved without other effects.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.stored != self.position && !rows::advance(&self.shared.pool, self.stored, self.position).await? {
             return Err(Error::Overtaken);

@@ -1,8 +1,8 @@
-//! What sagas looked at to decide whether an event starts them, remembered until it changes.
+//! A cache of the aggregates that sagas read to decide whether an event starts them.
 //!
-//! Without this a saga that starts on a frequent event would ask the log for the same setting of the same tenant each time. The
-//! follower sees every event of the service in order and forgets what an event changes before a saga is asked about the next
-//! one; so what is remembered is never older than the event that it is asked about.
+//! Without it, a saga that starts on a frequent event would load the same setting of the same tenant from the log each time. The follower
+//! sees every event of the service in order, and removes the aggregates that a batch changes before sagas evaluate the batch. So a cached
+//! state is never older than the event for which it is read.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -10,21 +10,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{Aggregate, RecordedEvent, TenantId};
 
-/// So many aggregates are remembered; one more, and all are asked for anew.
+/// The maximum number of cached aggregates. When it is reached, the cache is cleared.
 const MOST: usize = 10_000;
 
-/// An aggregate's state and version; none: it does not exist.
+/// An aggregate's state and version; `None` if it does not exist.
 type Found = Option<(Arc<dyn Any + Send + Sync>, u64)>;
 
-/// What is remembered of an aggregate.
+/// The result of a cache lookup.
 pub(crate) enum Memory<A> {
-    /// Its state and version; none: that it does not exist.
+    /// Cached: the state and version, or `None` if the aggregate does not exist.
     Known(Option<(Arc<A>, u64)>),
-    /// Nothing: the log has to be asked.
+    /// Not cached: load it from the log.
     Unknown,
 }
 
-/// Shared by the occasions of one follower.
+/// The cache. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Known(Arc<Mutex<Remembered>>);
 
@@ -35,7 +35,7 @@ struct Remembered {
 }
 
 impl Known {
-    /// What is remembered of an aggregate.
+    /// Looks up an aggregate.
     pub(crate) fn get<A: Aggregate>(&self, tenant: TenantId, id: &str) -> Memory<A> {
         let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match remembered.found.get(&(tenant, A::TYPE, id.to_owned())) {
@@ -48,7 +48,7 @@ impl Known {
         }
     }
 
-    /// Remembers what the log said of an aggregate.
+    /// Caches what was loaded from the log.
     pub(crate) fn put<A: Aggregate>(&self, tenant: TenantId, id: &str, found: Option<&(Arc<A>, u64)>) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.found.len() >= MOST {
@@ -59,10 +59,10 @@ impl Known {
         remembered.found.insert((tenant, A::TYPE, id.to_owned()), found);
     }
 
-    /// Forgets the aggregate that this event changed.
+    /// Removes the aggregate that this event changed.
     pub(crate) fn forget(&self, event: &RecordedEvent) {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of nearly all types nothing is ever asked.
+        // Sagas read aggregates of only a few types, so most events end here.
         let Some(aggregate_type) = remembered.types.get(event.aggregate_type.as_str()).copied() else { return };
         remembered.found.remove(&(event.tenant, aggregate_type, event.aggregate_id.clone()));
     }

@@ -1,4 +1,4 @@
-//! What comes next for an instance: pure, so that every case can be told.
+//! Decides what comes next for an instance. Pure functions, so that every case can be tested.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -9,21 +9,21 @@ use crate::facts::{
 };
 use crate::state::{Current, Phase, State};
 
-/// How often a step is begun without anybody hearing how it ended: then it probably kills whoever runs it.
+/// The number of times that a step is begun without an outcome. After that it is parked, because it probably crashes the process.
 const DEATHS: u32 = 20;
 
-/// What comes next.
+/// What the driver has to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
-    /// Nothing, until this time; none: nothing at all.
+    /// Wait until this time; `None`: until something changes the instance.
     Rest(Option<DateTime<Utc>>),
-    /// These facts are true now.
+    /// Append these facts.
     Note(Vec<Fact>),
-    /// This step is to be run, after its beginning is noted.
+    /// Append this fact, then run the step.
     Run(StepBegun),
 }
 
-/// What comes next for an instance. `woken`: what waits shall look again, though its time has not come.
+/// What comes next for an instance. `woken`: check a waiting step again, even before its time.
 pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, woken: bool) -> Plan {
     if !state.status.is_active() {
         return Plan::Rest(None);
@@ -37,7 +37,7 @@ pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, w
         Phase::Failed(retry_at) if retry_at > now => return Plan::Rest(Some(retry_at)),
         _ => {}
     }
-    // Attempts that failed in good order killed nobody.
+    // Attempts that ended with a failure did not crash.
     if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= DEATHS {
         let reason = format!("{} was begun {DEATHS} times and never came to an end", current.step);
         return note(stuck("saga_step_dies", reason));
@@ -51,7 +51,7 @@ pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, w
     })
 }
 
-/// The next step, or the end.
+/// The next step, the next undo, or the end.
 fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
     let run =
         |step: &Step, undo| Plan::Run(StepBegun { step: step.name.to_owned(), undo, turn: 0, attempt: 1, since: now });
@@ -71,7 +71,7 @@ fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
     }
 }
 
-/// What a step's outcome means. `current`: the step, begun.
+/// The facts that follow from a step's outcome. `current` is the step as it was begun.
 pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Fault>, now: DateTime<Utc>) -> Vec<Fact> {
     let (name, undo) = (current.step.clone(), current.undo);
     let whole = Duration::from_std(step.limits.whole).unwrap_or(Duration::MAX);
@@ -82,7 +82,7 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
         Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
         Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
         Ok(Next::WaitUntil(_)) if now >= limit => Fault::refused("saga_step_timed_out", "it waited for too long"),
-        // At its limit it looks a last time.
+        // At its time limit it checks its condition one last time.
         Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until: until.min(limit) }.into()],
         Err(fault) => fault,
     };
@@ -101,7 +101,7 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     }
 }
 
-/// A saga that can't go on.
+/// The fact that parks an instance.
 pub(crate) fn stuck(code: &str, reason: impl Into<String>) -> Fact {
     Stuck { code: code.to_owned(), reason: reason.into() }.into()
 }
@@ -128,7 +128,7 @@ mod tests {
         Ok(None)
     }
 
-    /// Three steps, of which the second can't be undone.
+    /// Three steps; the second has no undo.
     fn definition() -> Definition {
         let hour = Limits { whole: std::time::Duration::from_hours(1), ..Limits::default() };
         let twice = Retry { attempts: 2, ..Retry::default() };
@@ -152,7 +152,7 @@ mod tests {
         state
     }
 
-    /// Runs the step that comes next to this outcome.
+    /// Runs the next step with this outcome.
     fn run(state: &mut State, comes: Result<Next, Fault>, at: DateTime<Utc>) {
         let definition = definition();
         let Plan::Run(begun) = next(state, &definition, at, true) else { panic!("{state:?}") };
@@ -338,7 +338,7 @@ mod tests {
                 state.evolve(fact);
             }
         }
-        // Whoever ran it was ended in the middle of an attempt.
+        // The process was killed during an attempt.
         let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
         state.evolve(begun.into());
         assert!(matches!(next(&state, &definition, now(), false), Plan::Run(_)), "{state:?}");

@@ -1,4 +1,4 @@
-//! What would come of a dead letter of a saga: whether it can be said that the event starts it. Nothing is begun.
+//! A dry run for a saga's dead letters: checks whether the saga can now decide if the events start it. Starts nothing.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::letters;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 
-/// Rehearses what events of a service would begin.
+/// Dry runs for the dead letters of a service's sagas.
 pub struct Rehearsal {
     sagas: Sagas,
     repository: Arc<dyn Repository>,
 }
 
 impl Rehearsal {
-    /// Of these sagas.
+    /// Creates a dry run for these sagas.
     pub fn new(sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
         Self { sagas, repository }
     }

@@ -1,7 +1,7 @@
-//! Instances that are let alone for a while, because their state could not be read or written.
+//! Backoff for instances whose state could not be read or written.
 //!
-//! They are due all the same, and the longest due come first; without this a few of them would take every place of the driver,
-//! again and again, and nobody else's saga would go on.
+//! Such instances stay due, and those that are overdue longest come first. Without a backoff, a few of them would occupy every slot of the
+//! driver, and no other saga would continue.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::rows::InstanceKey;
 
-/// Who rests, and until when. Of this process only: another one that takes over finds out by itself.
+/// The backoffs. They live in this process only; a coordinator that takes over starts without any.
 pub(crate) struct Rested {
     first: Duration,
     longest: Duration,
@@ -28,29 +28,29 @@ impl Rested {
         Self { first, longest, known: HashMap::new() }
     }
 
-    /// Driving it failed once more.
+    /// Executing it failed once more: starts or extends its backoff.
     pub(crate) fn failed(&mut self, key: InstanceKey, now: Instant) {
         let rest = self.known.entry(key).or_insert(Rest { failures: 0, until: now });
         rest.until = now + self.first.saturating_mul(2_u32.saturating_pow(rest.failures.min(30))).min(self.longest);
         rest.failures += 1;
     }
 
-    /// Driving it went well.
+    /// Executing it succeeded: ends its backoff.
     pub(crate) fn went_well(&mut self, key: &InstanceKey) {
         self.known.remove(key);
     }
 
-    /// Whether it is let alone now.
+    /// Whether it is in backoff now.
     pub(crate) fn rests(&self, key: &InstanceKey, now: Instant) -> bool {
         self.known.get(key).is_some_and(|rest| rest.until > now)
     }
 
-    /// How many are let alone now.
+    /// How many are in backoff now.
     pub(crate) fn count(&self, now: Instant) -> usize {
         self.known.values().filter(|rest| rest.until > now).count()
     }
 
-    /// How long until the first of them has rested.
+    /// The time until the first backoff ends.
     pub(crate) fn next(&self, now: Instant) -> Option<Duration> {
         self.known.values().filter(|rest| rest.until > now).map(|rest| rest.until - now).min()
     }

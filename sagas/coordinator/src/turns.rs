@@ -1,4 +1,4 @@
-//! Whose turn it is: what one tenant has much of does not hold up what another has little of.
+//! Fairness between tenants: a tenant with a large backlog does not delay the others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use crate::rows::Due;
 
-/// The share of time that may go into asking who else waits: one part of so many.
+/// At most one part in so many of the driver's time is spent on queries for other tenants' due instances.
 const COST: u32 = 10;
 
-/// Events by aggregate, each aggregate's in their order; the first aggregate of every tenant before the second of any.
+/// Groups events by aggregate, keeping their order within each. The first aggregate of every tenant comes before the second of any.
 pub(crate) fn of_aggregates<'a>(events: impl Iterator<Item = &'a RecordedEvent>) -> Vec<Vec<&'a RecordedEvent>> {
     let mut runs: Vec<(usize, Vec<&RecordedEvent>)> = Vec::new();
     let mut places = HashMap::new();
@@ -26,12 +26,12 @@ pub(crate) fn of_aggregates<'a>(events: impl Iterator<Item = &'a RecordedEvent>)
         });
         runs[at].1.push(event);
     }
-    // Stable: among equals the earlier one stays first.
+    // The sort is stable, so aggregates with equal rank keep their order.
     runs.sort_by_key(|(nth, _)| *nth);
     runs.into_iter().map(|(_, run)| run).collect()
 }
 
-/// The places of a driver, and who has them.
+/// The driver's slots for concurrent execution, and the number that each tenant occupies.
 pub(crate) struct Places {
     together: usize,
     taken: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// So many, of which these tenants have one each time they are named.
+    /// Creates `together` slots; each element of `busy` occupies one for its tenant.
     pub(crate) fn new(together: usize, busy: impl Iterator<Item = TenantId>) -> Self {
         let mut places = Self { together, taken: 0, of_tenants: HashMap::new() };
         for tenant in busy {
@@ -48,22 +48,23 @@ impl Places {
         places
     }
 
-    /// How many are free.
+    /// The number of free slots.
     pub(crate) fn room(&self) -> usize {
         self.together.saturating_sub(self.taken)
     }
 
-    /// How many a tenant may have while others wait.
+    /// The number of slots that a tenant may have while others wait.
     pub(crate) fn share(&self) -> usize {
         (self.together / 4).max(1)
     }
 
-    /// How many a tenant may have while nobody else waits: whoever comes then does not wait for an end of its slow steps.
+    /// The number of slots that a tenant may have while no other waits. It leaves some free, so that a newcomer need not wait for the end
+    /// of slow steps.
     fn most(&self) -> usize {
         self.together - self.together / 8
     }
 
-    /// The tenants who may well use up their share: with what they have, so much of them is due.
+    /// The tenants that may reach their share, counting their occupied slots and these due instances.
     pub(crate) fn many(&self, due: &Due) -> Vec<TenantId> {
         let mut counts = self.of_tenants.clone();
         for (key, _) in due {
@@ -72,7 +73,8 @@ impl Places {
         counts.into_iter().filter(|(_, count)| *count >= self.share()).map(|(tenant, _)| tenant).collect()
     }
 
-    /// Takes out of what is due who goes on now: whose tenant has the fewest places, among equals the longest overdue.
+    /// Moves the instances that run next out of `due`, and occupies slots for them: the tenant with the fewest slots first, and within it
+    /// the longest overdue.
     pub(crate) fn fill(&mut self, due: &mut Due, others_may_wait: bool) -> Due {
         let most = if others_may_wait { self.share() } else { self.most() };
         let mut chosen = Vec::new();
@@ -97,7 +99,7 @@ impl Places {
     }
 }
 
-/// When it was last asked who waits behind those of whom very much is due, and what was said.
+/// The last query for due instances of other tenants than those with a large backlog: when it may be repeated, and its result.
 #[derive(Default)]
 pub(crate) struct Asked {
     rests_until: Option<Instant>,
@@ -105,17 +107,17 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// How long it is not to be asked again, if at all.
+    /// How long to wait before the query may be repeated; `None` if it may be now.
     pub(crate) fn rests(&self, now: Instant) -> Option<Duration> {
         self.rests_until.filter(|until| *until > now).map(|until| until - now)
     }
 
-    /// Whether nobody else waited when it was asked last.
+    /// Whether the last query found that no other tenant waits.
     pub(crate) fn nobody(&self) -> bool {
         self.nobody
     }
 
-    /// It was asked and took so long; `nobody` waits but those who were named.
+    /// Records a query's duration and its result.
     pub(crate) fn answered(&mut self, began: Instant, now: Instant, nobody: bool) {
         (self.rests_until, self.nobody) = (Some(now + (now - began) * (COST - 1)), nobody);
     }
@@ -138,7 +140,7 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    /// What is due of a tenant: so many, from this second on.
+    /// A tenant's due instances: `count` of them, one per second from this one on.
     fn due(of: u128, count: u128, from: i64) -> Due {
         let one = |nth: u128| {
             let key = InstanceKey { tenant: tenant(of), id: Uuid::from_u128(of * 1_000 + nth) };
@@ -159,7 +161,7 @@ mod tests {
         let chosen = places.fill(&mut waiting, true);
         assert_eq!(counts(&chosen, &[1, 2]), [4, 1]);
         assert_eq!((places.room(), waiting.len()), (11, 96));
-        // What it has already counts.
+        // The slots that it occupies already count.
         let mut places = Places::new(16, [tenant(1); 4].into_iter());
         assert!(places.fill(&mut waiting, true).is_empty());
     }

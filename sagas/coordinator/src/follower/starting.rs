@@ -1,4 +1,4 @@
-//! Whether an event starts a saga: asked when it is followed, and again when that could not be said.
+//! Starting sagas: evaluates new events, and retries the parked ones.
 
 use std::panic::AssertUnwindSafe;
 
@@ -21,8 +21,8 @@ use crate::state::State;
 use crate::{Error, Point, letters, turns};
 
 impl Follower<'_> {
-    /// Asks the sagas that events may start. What one aggregate's begin, they begin in their order; many aggregates' begin together, so
-    /// that the log takes them together, and no tenant's wait for all of another's.
+    /// Starts the sagas that these events start. Events of one aggregate are evaluated in order. Different aggregates are evaluated
+    /// concurrently, so that the log appends their instances in one batch, and no tenant waits for all events of another.
     pub(super) async fn begin(
         &self,
         events: Vec<&RecordedEvent>,
@@ -49,7 +49,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Asks the sagas that one aggregate's events may start, one event after the other.
+    /// Starts the sagas that one aggregate's events start, one event after the other.
     async fn begin_in_order(&self, run: Vec<&RecordedEvent>, known: &Known) -> Result<Findings, Error> {
         let mut found = Findings::default();
         for event in run {
@@ -78,7 +78,7 @@ impl Follower<'_> {
         Ok(found)
     }
 
-    /// Begins an instance if the saga says so. The inner error: it can't say.
+    /// Starts an instance if the saga's definition says so. The inner error: the saga can't decide whether the event starts it.
     async fn start(
         &self,
         definition: &Definition,
@@ -89,15 +89,15 @@ impl Follower<'_> {
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.repository.executor().clone();
         let occasion = Occasion { caller, executor, known: known.clone() };
-        // The feed has personal data as it is stored: sealed.
+        // Events in the feed have sealed personal data. Open it, since `start` may need it.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
-        // A mistake of one saga must not end the following for all of them.
+        // A panic in one saga's code must not stop the follower for all sagas.
         let said = AssertUnwindSafe((definition.start)(occasion, opened)).catch_unwind().await;
         let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
-            // The log does not answer: the same is asked again from the checkpoint on.
-            // (A history that can't be read does not pass: one tenant's must not hold up all others.)
+            // The log does not answer: fail, so that the batch is retried from the checkpoint. An unreadable history is not temporary and
+            // would block all tenants, so that one is parked.
             Err(Fault { kind: FaultKind::Passing, reason, code }) if code != "history_unreadable" => {
                 return Err(Error::Log(eventstore::Error::Unavailable(reason)));
             }
@@ -120,11 +120,11 @@ impl Follower<'_> {
         let mut state = State::default();
         state.evolve(started.clone().into());
         shared.probe.at(&Point::BeforeStart).await;
-        // Under an id of its own: what an earlier delivery began, stays.
+        // A command id of its own, so that an instance that an earlier delivery started stays.
         let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
         if let Err(refusal) = shared.repository.start(&request, key.id, started).await {
             let fault = Fault::from(refusal);
-            // What does not pass must not hold up all others: it is parked.
+            // Any other error is not temporary, and must not block all others, so the event is parked.
             if fault.kind == FaultKind::Passing {
                 return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
             }
@@ -137,7 +137,7 @@ impl Follower<'_> {
         Ok(Ok(Some((key, state))))
     }
 
-    /// Asks again about events of which it could not be said whether they start a saga, as far as they are due.
+    /// Retries parked events that are due.
     pub(super) async fn ask_again(&mut self) -> Result<(), Error> {
         if !self.letters.is_due() {
             return Ok(());
@@ -145,7 +145,7 @@ impl Follower<'_> {
         let names: Vec<_> = self.shared.sagas.newest().map(|definition| definition.name).collect();
         let mut next = self.shared.settings.look;
         for saga in names {
-            // Each that fails again rests, so this ends.
+            // An event that fails again backs off, so this loop ends.
             while self.ask_about_one(saga).await? {}
             let mut connection = self.shared.pool.acquire().await?;
             next = next
@@ -157,7 +157,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Asks about the letter of a saga that is due first, with what waits behind it; whether there was one.
+    /// Retries the saga's dead letter that is due first, together with the later events of its aggregate. Returns whether there was one.
     async fn ask_about_one(&mut self, saga: &'static str) -> Result<bool, Error> {
         let shared = self.shared;
         let Some(definition) = shared.sagas.newest().find(|definition| definition.name == saga) else {
@@ -184,7 +184,7 @@ impl Follower<'_> {
             }
         }
         let now = shared.clock.now();
-        // Whoever destroys the tenant waits for the letter before it touches rows of sagas, so these are not to be held.
+        // Destroying a tenant locks the dead letter before it touches rows of sagas, so this needs no `rows::hold`.
         for (key, state) in &begun {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
@@ -203,8 +203,8 @@ impl Follower<'_> {
     }
 }
 
-/// The id of the instance that an event starts: the same, however often the event is delivered. Of version 8 (RFC 9562):
-/// the first 128 bits of a SHA-256 of ours.
+/// The id of the instance that an event starts. It does not depend on how often the event is delivered. A UUID of version 8 (RFC 9562): the
+/// first 128 bits of a SHA-256.
 pub fn instance_id(saga: &str, event: &RecordedEvent) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(b"inopsio.saga.1");
