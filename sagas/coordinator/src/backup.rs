@@ -9,7 +9,7 @@ use eventstore::backup::{Restore, Snapshot};
 use kernel::{Position, TenantId};
 
 use crate::letters::CONSUMERS;
-use crate::passed_over::{self, Stretch};
+use crate::passed_over::{self, SkippedRange};
 
 /// How far the coordinator had processed a service's events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Err
     let up_to: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(snapshot.connection()).await?;
     let but = passed_over::all(snapshot.connection()).await?;
-    let but = but.into_iter().map(|Stretch { tenant, after, to }| (tenant, after, to)).collect();
+    let but = but.into_iter().map(|SkippedRange { tenant, after, to }| (tenant, after, to)).collect();
     let letters = deadletters::backup::waiting(snapshot, CONSUMERS).await?;
     Ok(Some(Looked { up_to: Position::from_i64(up_to), but, letters }))
 }

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::meters::{COUNTED, dead_letters, instances};
+use crate::gauges::{COUNTED, dead_letters, instances};
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 use crate::status::{CoordinatorState, CoordinatorStatus};
@@ -20,9 +20,9 @@ use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 const CONNECTIONS: u32 = 4;
 /// After this time the server ends a transaction that is idle, so that a hanging process does not lock a tenant's rows for ever. It is far
 /// longer than a saga takes to decide whether an event starts it.
-const SILENCE: &str = "30s";
+const IDLE_TIMEOUT: &str = "30s";
 /// The interval at which instances are counted for metrics.
-const COUNT: Duration = Duration::from_secs(5);
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The coordinator of one service.
 pub struct Coordinator {
@@ -61,7 +61,11 @@ impl Coordinator {
             repository,
             store,
             bus,
-            pool: database.pool_with(Role::Project, CONNECTIONS, &[("idle_in_transaction_session_timeout", SILENCE)]),
+            pool: database.pool_with(
+                Role::Project,
+                CONNECTIONS,
+                &[("idle_in_transaction_session_timeout", IDLE_TIMEOUT)],
+            ),
             clock,
             settings,
             probe: Arc::new(NoProbe),
@@ -119,7 +123,7 @@ impl Coordinator {
                 () = driver::run(&self.shared) => Ok(()),
                 () = self.count() => Ok(()),
             };
-            self.withdraw();
+            self.reset_gauges();
             if let Err(error) = ended {
                 tracing::warn!(%service, %error, "sagas wait and are tried again");
                 self.report(CoordinatorState::Waiting { reason: error.to_string() });
@@ -146,7 +150,7 @@ impl Coordinator {
 
     /// Sets this process's gauges to zero when it stops being active. The next active coordinator reports the counts; without this, our
     /// last values would stay beside them.
-    fn withdraw(&self) {
+    fn reset_gauges(&self) {
         let service = self.shared.sagas.service().name();
         for definition in self.shared.sagas.newest() {
             for status in COUNTED {
@@ -180,7 +184,7 @@ impl Coordinator {
                 let stuck = stuck.map(|one| one.instances.cast_unsigned()).sum();
                 self.shared.status.send_modify(|status| status.stuck = stuck);
             }
-            tokio::time::sleep(COUNT).await;
+            tokio::time::sleep(COUNT_INTERVAL).await;
         }
     }
 }

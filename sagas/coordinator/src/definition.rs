@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::known::{Known, Memory};
+use crate::cache::{Lookup, StateCache};
 use crate::{Doing, Fault, Next};
 
 /// A saga's definition. Each saga has a file of its own, with its parameters, the events that start it, and its steps.
@@ -24,7 +24,7 @@ pub struct Definition {
     pub(crate) permissions: &'static [&'static str],
     pub(crate) starts_on: &'static [&'static str],
     pub(crate) start: Starter,
-    pub(crate) hear: Option<fn(&RecordedEvent) -> Option<String>>,
+    pub(crate) wake_key: Option<fn(&RecordedEvent) -> Option<String>>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -46,18 +46,18 @@ pub struct Start<P> {
 pub struct Occasion {
     pub(crate) caller: Caller,
     pub(crate) executor: executor::Executor,
-    pub(crate) known: Known,
+    pub(crate) cache: StateCache,
 }
 
 impl Occasion {
     /// An aggregate's state and version, at the time of the event or later.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Option<(Arc<A>, u64)>, Fault> {
         let tenant = self.caller.tenant();
-        if let Memory::Known(known) = self.known.get(tenant, id) {
+        if let Lookup::Hit(known) = self.cache.get(tenant, id) {
             return Ok(known);
         }
         let found = self.executor.load::<A>(&self.caller, id).await?;
-        self.known.put(tenant, id, found.as_ref());
+        self.cache.put(tenant, id, found.as_ref());
         Ok(found)
     }
 
@@ -236,13 +236,13 @@ impl Definition {
         for step in steps.iter_mut().skip(pivot + 1) {
             step.is_past_pivot = true;
         }
-        Self { name, version, permissions, starts_on, start, hear: None, steps }
+        Self { name, version, permissions, starts_on, start, wake_key: None, steps }
     }
 
     /// Sets which events wake a waiting instance: those for which this function returns the instance's key.
     #[must_use]
-    pub fn hears(self, hear: fn(&RecordedEvent) -> Option<String>) -> Self {
-        Self { hear: Some(hear), ..self }
+    pub fn hears(self, wake_key: fn(&RecordedEvent) -> Option<String>) -> Self {
+        Self { wake_key: Some(wake_key), ..self }
     }
 
     /// The saga's name.

@@ -11,12 +11,12 @@ use kernel::{Position, RecordedEvent};
 use nats::Bus;
 use tokio::time::Instant;
 
+use crate::cache::StateCache;
 use crate::coordinator::Shared;
-use crate::findings::Findings;
-use crate::known::Known;
+use crate::effects::BatchEffects;
+use crate::gauges::dead_letters;
 use crate::letters::{self, Letters};
-use crate::meters::dead_letters;
-use crate::rows::{self, Hearing, InstanceKey};
+use crate::rows::{self, InstanceKey, WakeKey};
 use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
@@ -42,20 +42,20 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
         stored: position,
         position,
         stored_at: Instant::now(),
-        looked_back: Instant::now(),
-        known: Known::default(),
+        checked: Instant::now(),
+        cache: StateCache::default(),
         letters: Letters::load(shared).await?,
     };
-    follower.show();
+    follower.report();
     let mut relayed = shared.store.relayed();
     loop {
-        follower.ask_again().await?;
+        follower.retry_parked().await?;
         // Read the log first: events that were appended before the feed begins may not be in the feed.
         while follower.catch_up().await? {}
         match &shared.bus {
             None => follower.wait_for_log().await?,
-            Some(_) if relayed.active() => follower.hear_relay(&mut relayed).await?,
-            Some(bus) => follower.hear_bus(bus, &mut relayed).await?,
+            Some(_) if relayed.active() => follower.follow_relay(&mut relayed).await?,
+            Some(bus) => follower.follow_bus(bus, &mut relayed).await?,
         }
     }
 }
@@ -68,28 +68,28 @@ struct Follower<'a> {
     position: Position,
     stored_at: Instant,
     /// When skipped ranges and the ownership of the checkpoint were last checked.
-    looked_back: Instant,
+    checked: Instant,
     /// Dead letters.
     letters: Letters,
     /// The aggregates that sagas have read.
-    known: Known,
+    cache: StateCache,
 }
 
 impl Follower<'_> {
     /// Processes the next batch from the log. Returns whether there were any events.
     async fn catch_up(&mut self) -> Result<bool, Error> {
         let events = self.shared.store.read_after(self.position, self.shared.settings.batch).await?;
-        self.take(&events).await?;
+        self.process(&events).await?;
         Ok(!events.is_empty())
     }
 
     /// Processes the events that this process's relay publishes, until the relay stops or an event is missing.
-    async fn hear_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
+    async fn follow_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
         loop {
             let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
                 Ok(Some(page)) => page,
                 Err(_) if self.is_at_end().await? => {
-                    self.ask_again().await?;
+                    self.retry_parked().await?;
                     continue;
                 }
                 Ok(None) | Err(_) => return Ok(()),
@@ -110,24 +110,24 @@ impl Follower<'_> {
             if !whole {
                 return Ok(());
             }
-            self.take(pages.iter().flat_map(|page| page.iter())).await?;
-            self.ask_again().await?;
+            self.process(pages.iter().flat_map(|page| page.iter())).await?;
+            self.retry_parked().await?;
         }
     }
 
     /// Processes events from the bus, until the bus fails or this process's relay becomes active.
-    async fn hear_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
+    async fn follow_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
         let mut feed = Box::pin(self.shared.store.feed(bus, self.position.next()));
         loop {
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
                 () = relayed.begins() => return Ok(()),
-                heard = tokio::time::timeout(self.shared.settings.look, feed.next()) => heard,
+                received = tokio::time::timeout(self.shared.settings.look, feed.next()) => received,
             };
-            match heard {
+            match received {
                 Ok(Some(Ok(events))) => {
-                    self.take(&events).await?;
-                    self.ask_again().await?;
+                    self.process(&events).await?;
+                    self.retry_parked().await?;
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "sagas read the log instead of the feed");
@@ -136,7 +136,7 @@ impl Follower<'_> {
                     }
                     return Ok(());
                 }
-                Err(_) if self.is_at_end().await? => self.ask_again().await?,
+                Err(_) if self.is_at_end().await? => self.retry_parked().await?,
                 Ok(None) | Err(_) => return Ok(()),
             }
         }
@@ -148,7 +148,7 @@ impl Follower<'_> {
         let until = Instant::now() + self.shared.settings.look * 10;
         while Instant::now() < until {
             while self.catch_up().await? {}
-            self.ask_again().await?;
+            self.retry_parked().await?;
             self.wait_for_log().await?;
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Follower<'_> {
     async fn is_at_end(&mut self) -> Result<bool, Error> {
         let at_end = self.shared.store.head().await? <= self.position;
         if at_end {
-            self.look_back().await?;
+            self.check_skipped().await?;
             self.flush().await?;
         }
         Ok(at_end)
@@ -166,41 +166,41 @@ impl Follower<'_> {
 
     /// From time to time: processes skipped events of tenants that are open again (they came to this cell, or their pause ended), and
     /// checks that the checkpoint is still ours.
-    async fn look_back(&mut self) -> Result<(), Error> {
-        if self.looked_back.elapsed() < self.shared.settings.look {
+    async fn check_skipped(&mut self) -> Result<(), Error> {
+        if self.checked.elapsed() < self.shared.settings.look {
             return Ok(());
         }
-        self.looked_back = Instant::now();
-        self.make_up().await?;
+        self.checked = Instant::now();
+        self.process_skipped().await?;
         let position = rows::checkpoint(&self.shared.pool).await?;
         if position == Some(self.stored) { Ok(()) } else { Err(Error::Overtaken) }
     }
 
     /// Processes the skipped events of tenants that are open again.
-    async fn make_up(&mut self) -> Result<(), Error> {
+    async fn process_skipped(&mut self) -> Result<(), Error> {
         let (shared, limit) = (self.shared, self.shared.settings.batch);
-        for mut stretch in passed_over::open(&shared.pool).await? {
-            let copied = shared.store.copied(&[stretch.tenant.uuid()]).await?;
+        for mut range in passed_over::reopened(&shared.pool).await? {
+            let copied = shared.store.copied(&[range.tenant.uuid()]).await?;
             // A cache of its own: the shared one may have states from before these events.
-            let known = Known::default();
-            while stretch.after < stretch.to {
-                let events = shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
-                let mut found = Findings::default();
+            let cache = StateCache::default();
+            while range.after < range.to {
+                let events = shared.store.tenant_after(range.tenant, range.after, range.to, limit).await?;
+                let mut effects = BatchEffects::default();
                 // The sagas' own events are left out, because rows were kept current while the tenant was closed. Events from another cell
                 // are included, because the range was handed over for them.
-                let occasions = events.iter().filter(|event| {
+                let candidates = events.iter().filter(|event| {
                     event.aggregate_type != shared.repository.aggregate_type() && !copied.is_of_another(event)
                 });
-                let occasions: Vec<_> = occasions.collect();
-                for event in &occasions {
-                    known.forget(event);
+                let candidates: Vec<_> = candidates.collect();
+                for event in &candidates {
+                    cache.invalidate(event);
                 }
-                self.begin(occasions, &known, &mut found).await?;
+                self.start_sagas(candidates, &cache, &mut effects).await?;
                 let whole = events.len() < limit as usize;
-                let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(stretch.to);
-                found.made_up = Some((stretch, to));
-                self.write(found).await?;
-                stretch.after = to;
+                let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(range.to);
+                effects.caught_up = Some((range, to));
+                self.write(effects).await?;
+                range.after = to;
             }
         }
         Ok(())
@@ -214,7 +214,7 @@ impl Follower<'_> {
             tokio::select! {
                 _ = appended.changed() => {}
                 () = look => {
-                    self.look_back().await?;
+                    self.check_skipped().await?;
                     self.flush().await?;
                 }
             }
@@ -223,38 +223,38 @@ impl Follower<'_> {
     }
 
     /// Processes a batch of events: collects its effects, and writes them and the checkpoint in one transaction.
-    async fn take(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
+    async fn process(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
-        self.look_back().await?;
-        let mut found = Findings::default();
+        self.check_skipped().await?;
+        let mut effects = BatchEffects::default();
         let copied = self.copied(&events).await?;
         if copied.is_some() {
             // This comes after `copied` has read which tenants are closed, so that a tenant's skipped events are processed before later
             // ones.
-            self.make_up().await?;
+            self.process_skipped().await?;
         }
         let copied = copied.unwrap_or_default();
         // Remove all changed aggregates from the cache before the first event is evaluated, so that what is cached meanwhile is as of the
         // whole batch or later.
-        let mut occasions = Vec::new();
+        let mut candidates = Vec::new();
         for event in &events {
-            self.known.forget(event);
-            if self.may_begin(event, &copied, &mut found) {
-                occasions.push(*event);
+            self.cache.invalidate(event);
+            if self.may_begin(event, &copied, &mut effects) {
+                candidates.push(*event);
             }
         }
-        self.begin(occasions, &self.known, &mut found).await?;
-        found.pokes = self.heard(&events, !found.begun.is_empty() || !found.instances.is_empty()).await?;
+        self.start_sagas(candidates, &self.cache, &mut effects).await?;
+        effects.wakes = self.wakes_of(&events, !effects.started.is_empty() || !effects.instances.is_empty()).await?;
         self.position = last;
-        if found.is_empty() {
+        if effects.is_empty() {
             if self.stored_at.elapsed() >= self.shared.settings.flush {
                 self.flush().await?;
             }
         } else {
-            self.write(found).await?;
+            self.write(effects).await?;
         }
-        self.show();
+        self.report();
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl Follower<'_> {
     }
 
     /// Records an event's effects other than started sagas. Returns whether the event may start sagas.
-    fn may_begin(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> bool {
+    fn may_begin(&self, event: &RecordedEvent, copied: &Copied, effects: &mut BatchEffects) -> bool {
         // A copy of another tenant's event: that tenant's sagas have processed it.
         if copied.is_of_another(event) {
             return false;
@@ -283,8 +283,8 @@ impl Follower<'_> {
             // The tenant is gone: its rows were deleted and must not be created again, and its history may be unreadable.
             if let (false, Ok(id)) = (copied.is_gone(event), event.aggregate_id.parse()) {
                 let key = InstanceKey { tenant: event.tenant, id };
-                found.instances.retain(|(known, _)| *known != key);
-                found.instances.push((key, event.sequence));
+                effects.instances.retain(|(known, _)| *known != key);
+                effects.instances.push((key, event.sequence));
             }
             return false;
         }
@@ -295,7 +295,7 @@ impl Follower<'_> {
         // Skip the event: it starts sagas in the cell in which the tenant will live.
         if copied.is_closed(event) {
             if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
-                found.pass(event);
+                effects.skip(event);
             }
             return false;
         }
@@ -304,36 +304,36 @@ impl Follower<'_> {
 
     /// The instances to wake. Most events that could wake instances find none waiting, so only keys with a waiting instance are returned,
     /// unless `all` is set (instances of this batch have no rows yet).
-    async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<Hearing, Position>, Error> {
-        let hearing: Vec<_> =
-            self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.hear?))).collect();
+    async fn wakes_of(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<WakeKey, Position>, Error> {
+        let listening: Vec<_> =
+            self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.wake_key?))).collect();
         let tenants: HashSet<_> = events.iter().map(|event| event.tenant).collect();
-        let sagas = tenants.iter().flat_map(|tenant| hearing.iter().map(|(saga, _)| (*tenant, *saga)));
+        let sagas = tenants.iter().flat_map(|tenant| listening.iter().map(|(saga, _)| (*tenant, *saga)));
         let sagas: HashSet<_> = sagas.collect();
         let waiting = if all { sagas } else { rows::waiting(&self.shared.pool, sagas).await? };
-        let mut pokes = HashMap::new();
+        let mut wakes = HashMap::new();
         if waiting.is_empty() {
-            return Ok(pokes);
+            return Ok(wakes);
         }
         // Several versions of a definition may listen to different events; the last position wins.
         for event in events.iter().filter(|event| event.aggregate_type != self.shared.repository.aggregate_type()) {
-            for (saga, hear) in &hearing {
+            for (saga, wake_key) in &listening {
                 if waiting.contains(&(event.tenant, *saga))
-                    && let Some(key) = hear(event)
+                    && let Some(key) = wake_key(event)
                 {
-                    pokes.insert(Hearing { tenant: event.tenant, saga, key }, event.position);
+                    wakes.insert(WakeKey { tenant: event.tenant, saga, key }, event.position);
                 }
             }
         }
-        if all { Ok(pokes) } else { Ok(rows::awaited(&self.shared.pool, pokes).await?) }
+        if all { Ok(wakes) } else { Ok(rows::awaited(&self.shared.pool, wakes).await?) }
     }
 
     /// Writes the effects of a batch and the checkpoint in one transaction.
-    async fn write(&mut self, found: Findings) -> Result<(), Error> {
+    async fn write(&mut self, effects: BatchEffects) -> Result<(), Error> {
         let shared = self.shared;
         let now = shared.clock.now();
         let mut current = Vec::new();
-        for (key, version) in found.instances {
+        for (key, version) in effects.instances {
             // The driver has usually written the row already.
             if rows::version(&shared.pool, key).await? >= version {
                 continue;
@@ -349,26 +349,26 @@ impl Follower<'_> {
                 Err(refusal) => return Err(refusal.into()),
             }
         }
-        let instances = || found.begun.iter().chain(&current);
-        let poked = found.pokes.keys().map(|hearing| hearing.tenant);
-        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(poked).collect();
+        let instances = || effects.started.iter().chain(&current);
+        let woken_tenants = effects.wakes.keys().map(|wake| wake.tenant);
+        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(woken_tenants).collect();
         let mut transaction = shared.pool.begin().await?;
         rows::hold(&mut transaction, &tenants).await?;
         for (key, state) in instances() {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
-        for (hearing, at) in &found.pokes {
-            rows::poke(&mut transaction, hearing, *at, now).await?;
+        for (wake, at) in &effects.wakes {
+            rows::wake(&mut transaction, wake, *at, now).await?;
         }
-        letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
-        for stretch in found.passed.values() {
+        letters::store(&mut transaction, &effects.parked, self.letters.backoff).await?;
+        for range in effects.skipped.values() {
             // The tenant was opened meanwhile, so its events must not be skipped: start again from the checkpoint.
-            if !passed_over::note(&mut *transaction, *stretch).await? {
+            if !passed_over::record(&mut *transaction, *range).await? {
                 return Err(Error::Overtaken);
             }
         }
-        if let Some((stretch, to)) = found.made_up
-            && !passed_over::looked_at(&mut transaction, stretch, to).await?
+        if let Some((range, to)) = effects.caught_up
+            && !passed_over::advance(&mut transaction, range, to).await?
         {
             return Err(Error::Overtaken);
         }
@@ -379,7 +379,7 @@ impl Follower<'_> {
         transaction.commit().await?;
         shared.probe.at(&Point::AfterCheckpoint).await;
         (self.stored, self.stored_at) = (self.position, Instant::now());
-        self.letters.add(&found.parked);
+        self.letters.add(&effects.parked);
         shared.woken.notify_one();
         Ok(())
     }
@@ -393,7 +393,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn show(&self) {
+    fn report(&self) {
         let position = self.position;
         self.shared.status.send_if_modified(|status| {
             let new = status.state != CoordinatorState::Active || status.position != position;

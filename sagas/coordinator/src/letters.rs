@@ -43,7 +43,7 @@ impl Letters {
         let mut letters = Self { backoff: shared.settings.backoff, ..Self::default() };
         let mut connection = shared.pool.acquire().await?;
         for definition in shared.sagas.newest() {
-            letters.look(&mut connection, definition.name).await?;
+            letters.reload(&mut connection, definition.name).await?;
             if letters.held.get(definition.name).is_some_and(|held| !held.is_empty()) {
                 let consumer = consumer(definition.name);
                 deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
@@ -76,7 +76,11 @@ impl Letters {
     }
 
     /// Reloads a saga's dead letters from the database. Needed because destroying a tenant deletes its dead letters, in any process.
-    pub(crate) async fn look(&mut self, connection: &mut PgConnection, saga: &'static str) -> Result<(), sqlx::Error> {
+    pub(crate) async fn reload(
+        &mut self,
+        connection: &mut PgConnection,
+        saga: &'static str,
+    ) -> Result<(), sqlx::Error> {
         let held = Held::load(connection, &consumer(saga), Share::WHOLE).await?;
         self.held.insert(saga, held);
         Ok(())
@@ -88,7 +92,7 @@ impl Letters {
     }
 
     /// Schedules the next check after this time, which also finds decisions that people made through other processes.
-    pub(crate) fn look_in(&mut self, pause: Duration) {
+    pub(crate) fn check_in(&mut self, pause: Duration) {
         let any = self.held.values().any(|held| !held.is_empty());
         self.due = any.then(|| Instant::now() + pause);
     }

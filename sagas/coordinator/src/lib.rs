@@ -16,7 +16,7 @@
 //!   being moved to another cell are [skipped](passed_over), and examined where the tenant is let in.
 //! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next timer, and is
 //!   woken when an earlier one is written. After a restart, overdue timers are simply due.
-//! - **Fairness** (`turns.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
+//! - **Fairness** (`fairness.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
 //!   wait, one tenant gets at most a quarter of the places.
 //! - **Unwinding** undoes the completed steps in reverse order, and also the interrupted step, whose progress is unknown: so an undo
 //!   must work when there is nothing to undo. If an undo fails, the saga is `stuck` until a person resumes it. An instance finishes on
@@ -28,20 +28,22 @@
 
 #![deny(missing_docs)]
 
+mod backoffs;
 pub mod backup;
+mod cache;
 mod coordinator;
 mod definition;
 mod doing;
 pub mod driver;
+mod effects;
 mod error;
 pub mod facts;
-mod findings;
+mod fairness;
 pub mod follower;
+mod gauges;
 mod instance;
 mod instances;
-mod known;
 mod letters;
-mod meters;
 mod migrate;
 mod names;
 pub mod passed_over;
@@ -50,13 +52,11 @@ mod probe;
 mod recall;
 mod rehearsal;
 mod repository;
-mod rested;
 mod rows;
 mod sagas;
 mod settings;
 mod state;
 mod status;
-mod turns;
 
 pub use coordinator::Coordinator;
 pub use definition::{Definition, Limits, Occasion, Retry, Start, Step, steps};

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, PgExecutor, Row};
 
 /// A range of one tenant's skipped events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct SkippedRange {
     pub(crate) tenant: TenantId,
     /// The position before the first event.
     pub(crate) after: Position,
@@ -44,7 +44,7 @@ pub async fn is_there(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Err
 }
 
 /// Records that a closed tenant's events were skipped. Returns whether the tenant is still closed.
-pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> Result<bool, sqlx::Error> {
+pub(crate) async fn record(connection: impl PgExecutor<'_>, range: SkippedRange) -> Result<bool, sqlx::Error> {
     // The lock makes a concurrent reopening of the tenant wait. If the tenant was reopened already, the caller processes its events now.
     // Events of a deleted tenant are never processed, so nothing is recorded for it.
     sqlx::query_scalar(
@@ -58,15 +58,15 @@ pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: Stretch) -> R
          )
          SELECT EXISTS (SELECT FROM closed)",
     )
-    .bind(stretch.tenant.uuid())
-    .bind(stretch.after.as_i64())
-    .bind(stretch.to.as_i64())
+    .bind(range.tenant.uuid())
+    .bind(range.after.as_i64())
+    .bind(range.to.as_i64())
     .fetch_one(connection)
     .await
 }
 
 /// The skipped ranges of tenants that are open again. No index: the table only has rows of tenants that have left, which are few.
-pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
+pub(crate) async fn reopened(connection: impl PgExecutor<'_>) -> Result<Vec<SkippedRange>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT tenant_id, after, upto FROM saga.passed_over p
          WHERE NOT EXISTS (
@@ -74,20 +74,20 @@ pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>
     )
     .fetch_all(connection)
     .await?;
-    rows.iter().map(stretch).collect()
+    rows.iter().map(range).collect()
 }
 
 /// All skipped ranges.
-pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
+pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<SkippedRange>, sqlx::Error> {
     let rows = sqlx::query("SELECT tenant_id, after, upto FROM saga.passed_over ORDER BY tenant_id")
         .fetch_all(connection)
         .await?;
-    rows.iter().map(stretch).collect()
+    rows.iter().map(range).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that was written from the log")]
-fn stretch(row: &PgRow) -> Result<Stretch, sqlx::Error> {
-    Ok(Stretch {
+fn range(row: &PgRow) -> Result<SkippedRange, sqlx::Error> {
+    Ok(SkippedRange {
         tenant: TenantId::vouched(row.try_get(0)?),
         after: Position::from_i64(row.try_get(1)?),
         to: Position::from_i64(row.try_get(2)?),
@@ -96,15 +96,15 @@ fn stretch(row: &PgRow) -> Result<Stretch, sqlx::Error> {
 
 /// Advances a skipped range to this position, and deletes it when it is complete. Returns false if another coordinator changed it
 /// meanwhile.
-pub(crate) async fn looked_at(
+pub(crate) async fn advance(
     connection: &mut PgConnection,
-    stretch: Stretch,
+    range: SkippedRange,
     to: Position,
 ) -> Result<bool, sqlx::Error> {
-    let tenant = stretch.tenant.uuid();
+    let tenant = range.tenant.uuid();
     let moved = sqlx::query("UPDATE saga.passed_over SET after = $3 WHERE tenant_id = $1 AND after = $2")
         .bind(tenant)
-        .bind(stretch.after.as_i64())
+        .bind(range.after.as_i64())
         .bind(to.as_i64())
         .execute(&mut *connection)
         .await?;

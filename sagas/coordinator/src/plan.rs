@@ -10,15 +10,15 @@ use crate::facts::{
 use crate::state::{Current, Phase, State};
 
 /// The number of times that a step is begun without an outcome. After that it is parked, because it probably crashes the process.
-const DEATHS: u32 = 20;
+const MAX_CRASHES: u32 = 20;
 
 /// What the driver has to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
     /// Wait until this time; `None`: until something changes the instance.
-    Rest(Option<DateTime<Utc>>),
+    Wait(Option<DateTime<Utc>>),
     /// Append these facts.
-    Note(Vec<Fact>),
+    Append(Vec<Fact>),
     /// Append this fact, then run the step.
     Run(StepBegun),
 }
@@ -26,21 +26,21 @@ pub(crate) enum Plan {
 /// What comes next for an instance. `woken`: check a waiting step again, even before its time.
 pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, woken: bool) -> Plan {
     if !state.status.is_active() {
-        return Plan::Rest(None);
+        return Plan::Wait(None);
     }
     let Some(current) = &state.current else { return begin(state, definition, now) };
     if definition.step(&current.step).is_none() {
-        return note(stuck("saga_step_unknown", format!("its definition has no step {}", current.step)));
+        return append(stuck("saga_step_unknown", format!("its definition has no step {}", current.step)));
     }
     match current.phase {
-        Phase::Waiting(until) if until > now && !woken => return Plan::Rest(Some(until)),
-        Phase::Failed(retry_at) if retry_at > now => return Plan::Rest(Some(retry_at)),
+        Phase::Waiting(until) if until > now && !woken => return Plan::Wait(Some(until)),
+        Phase::Failed(retry_at) if retry_at > now => return Plan::Wait(Some(retry_at)),
         _ => {}
     }
     // Attempts that ended with a failure did not crash.
-    if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= DEATHS {
-        let reason = format!("{} was begun {DEATHS} times and never came to an end", current.step);
-        return note(stuck("saga_step_dies", reason));
+    if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= MAX_CRASHES {
+        let reason = format!("{} was begun {MAX_CRASHES} times and never came to an end", current.step);
+        return append(stuck("saga_step_dies", reason));
     }
     Plan::Run(StepBegun {
         step: current.step.clone(),
@@ -58,16 +58,16 @@ fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
     if state.unwinding {
         for done in state.done.iter().rev() {
             match definition.step(&done.step) {
-                None => return note(stuck("saga_step_unknown", format!("its definition has no step {}", done.step))),
+                None => return append(stuck("saga_step_unknown", format!("its definition has no step {}", done.step))),
                 Some(step) if step.has_undo() => return run(step, true),
                 Some(_) => {}
             }
         }
-        return note(Compensated {});
+        return append(Compensated {});
     }
     match definition.steps.get(state.done.len()) {
         Some(step) => run(step, false),
-        None => note(Completed { outcome: "done".to_owned() }),
+        None => append(Completed { outcome: "done".to_owned() }),
     }
 }
 
@@ -106,8 +106,8 @@ pub(crate) fn stuck(code: &str, reason: impl Into<String>) -> Fact {
     Stuck { code: code.to_owned(), reason: reason.into() }.into()
 }
 
-fn note(fact: impl Into<Fact>) -> Plan {
-    Plan::Note(vec![fact.into()])
+fn append(fact: impl Into<Fact>) -> Plan {
+    Plan::Append(vec![fact.into()])
 }
 
 #[cfg(test)]
@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(comes(&state), Some((step.to_owned(), false)));
             run(&mut state, Ok(Next::Done(json!(step))), now());
         }
-        assert_eq!(next(&state, &definition(), now(), false), note(Completed { outcome: "done".to_owned() }));
+        assert_eq!(next(&state, &definition(), now(), false), append(Completed { outcome: "done".to_owned() }));
         assert_eq!(state.result_of("two"), Some(&json!("two")));
     }
 
@@ -201,7 +201,7 @@ mod tests {
             assert_eq!(comes(&state), Some((step.to_owned(), true)));
             run(&mut state, Ok(Next::done()), now());
         }
-        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+        assert_eq!(next(&state, &definition(), now(), false), append(Compensated {}));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     fn what_may_pass_is_tried_again_after_a_pause_and_then_unwinds_or_parks() {
         let mut state = started();
         run(&mut state, passing(), now());
-        assert_eq!(next(&state, &definition(), now(), true), Plan::Rest(Some(now() + Duration::seconds(1))));
+        assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(now() + Duration::seconds(1))));
         run(&mut state, passing(), now() + Duration::seconds(1));
         assert_eq!(state.status, Status::Unwinding);
         let mut state = started();
@@ -285,10 +285,10 @@ mod tests {
     fn a_step_has_its_time_and_no_more() {
         let mut state = started();
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(30))), now());
-        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(now() + Duration::minutes(30))));
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(now() + Duration::minutes(30))));
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(2))), now() + Duration::minutes(30));
         let limit = now() + Duration::hours(1);
-        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(limit)), "however long it wants to wait");
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(limit)), "however long it wants to wait");
         run(&mut state, Ok(Next::WaitUntil(limit + Duration::hours(1))), limit);
         assert_eq!(state.status, Status::Unwinding);
         assert_eq!(state.why.unwrap().0, "saga_step_timed_out");
@@ -309,17 +309,17 @@ mod tests {
         let mut state = started();
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(2))), now());
         state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
-        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+        assert_eq!(next(&state, &definition(), now(), false), append(Compensated {}));
     }
 
     #[test]
     fn a_step_that_kills_whoever_runs_it_is_parked() {
         let mut state = started();
-        for _ in 0..DEATHS {
+        for _ in 0..MAX_CRASHES {
             let Plan::Run(begun) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
             state.evolve(begun.into());
         }
-        let Plan::Note(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
+        let Plan::Append(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
         assert!(matches!(&facts[..], [Fact::Stuck(stuck)] if stuck.code == "saga_step_dies"), "{facts:?}");
     }
 
@@ -330,7 +330,7 @@ mod tests {
             Definition::new("test_plan", 1, &[], &[], start, vec![Step::new("one", nothing).retry(patient)])
         };
         let mut state = started();
-        for _ in 0..DEATHS {
+        for _ in 0..MAX_CRASHES {
             let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
             state.evolve(begun.into());
             let current = state.current.clone().unwrap();

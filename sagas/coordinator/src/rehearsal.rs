@@ -6,8 +6,8 @@ use deadletters::{Consumer, Decisions, Kind, Part, Rehearse};
 use futures::future::BoxFuture;
 use kernel::{RecordedEvent, TenantId};
 
+use crate::cache::StateCache;
 use crate::definition::Occasion;
-use crate::known::Known;
 use crate::letters;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
@@ -46,7 +46,7 @@ impl Rehearsal {
             for event in run {
                 let caller = self.sagas.caller(tenant, definition.name, definition.permissions);
                 let occasion =
-                    Occasion { caller, executor: self.repository.executor().clone(), known: Known::default() };
+                    Occasion { caller, executor: self.repository.executor().clone(), cache: StateCache::default() };
                 let at = event.position;
                 if let Err(fault) = (definition.start)(occasion, event).await {
                     rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));

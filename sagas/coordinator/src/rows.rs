@@ -19,7 +19,7 @@ pub(crate) struct InstanceKey {
 
 /// What an event wakes: the instances of a saga with this key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Hearing {
+pub(crate) struct WakeKey {
     pub(crate) tenant: TenantId,
     pub(crate) saga: &'static str,
     pub(crate) key: String,
@@ -27,7 +27,7 @@ pub(crate) struct Hearing {
 
 /// Sets a row's columns, unless it shows a later version. `$15` (`seen`): the instance has processed all events up to this position; if an
 /// event after it has woken the instance (`poked`), it is due at once.
-macro_rules! shows {
+macro_rules! set_columns {
     () => {
         " saga = $3, definition = $4, key = $5, status = $6, step = $7, undo = $8, turn = $9, attempt = $10, code = $11,
              reason = $12, version = $13, seen = GREATEST(i.seen, $15),
@@ -65,7 +65,7 @@ pub(crate) async fn write(
     let sql = concat!(
         "WITH shown AS (
              UPDATE saga.instances AS i SET",
-        shows!(),
+        set_columns!(),
         " AND i.tenant_id = $1 AND i.instance_id = $2 RETURNING i.instance_id
          )
          INSERT INTO saga.instances AS i
@@ -74,9 +74,9 @@ pub(crate) async fn write(
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16
          WHERE NOT EXISTS (SELECT FROM shown)
          ON CONFLICT (tenant_id, instance_id) DO UPDATE SET",
-        shows!()
+        set_columns!()
     );
-    show(transaction, sql, key, state, wake_at, seen, now).await
+    write_row(transaction, sql, key, state, wake_at, seen, now).await
 }
 
 /// Updates an instance's row as `write` does, but does not insert one that was deleted.
@@ -88,11 +88,11 @@ pub(crate) async fn update(
     seen: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let sql = concat!("UPDATE saga.instances AS i SET", shows!(), " AND i.tenant_id = $1 AND i.instance_id = $2");
-    show(connection, sql, key, state, wake_at, seen, now).await
+    let sql = concat!("UPDATE saga.instances AS i SET", set_columns!(), " AND i.tenant_id = $1 AND i.instance_id = $2");
+    write_row(connection, sql, key, state, wake_at, seen, now).await
 }
 
-async fn show(
+async fn write_row(
     connection: impl PgExecutor<'_>,
     sql: &str,
     key: InstanceKey,
@@ -162,12 +162,12 @@ pub(crate) async fn waiting(
 /// Filters these wake-ups to those for which an instance waits. One statement for all, which uses the index for each key.
 pub(crate) async fn awaited(
     connection: impl PgExecutor<'_>,
-    mut pokes: HashMap<Hearing, Position>,
-) -> Result<HashMap<Hearing, Position>, sqlx::Error> {
-    if pokes.is_empty() {
-        return Ok(pokes);
+    mut wakes: HashMap<WakeKey, Position>,
+) -> Result<HashMap<WakeKey, Position>, sqlx::Error> {
+    if wakes.is_empty() {
+        return Ok(wakes);
     }
-    let hearings: Vec<Hearing> = pokes.keys().cloned().collect();
+    let keys: Vec<WakeKey> = wakes.keys().cloned().collect();
     let found: Vec<i64> = sqlx::query_scalar(
         "SELECT p.nth FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS p (tenant_id, saga, key, nth)
          CROSS JOIN LATERAL (
@@ -175,24 +175,24 @@ pub(crate) async fn awaited(
              WHERE i.tenant_id = p.tenant_id AND i.saga = p.saga AND i.key = p.key AND i.wake_at IS NOT NULL LIMIT 1
          ) waiting",
     )
-    .bind(hearings.iter().map(|hearing| hearing.tenant.uuid()).collect::<Vec<_>>())
-    .bind(hearings.iter().map(|hearing| hearing.saga).collect::<Vec<_>>())
-    .bind(hearings.iter().map(|hearing| hearing.key.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.tenant.uuid()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.saga).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.key.as_str()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let found: HashSet<i64> = found.into_iter().collect();
-    for (nth, hearing) in (1..).zip(&hearings) {
+    for (nth, key) in (1..).zip(&keys) {
         if !found.contains(&nth) {
-            pokes.remove(hearing);
+            wakes.remove(key);
         }
     }
-    Ok(pokes)
+    Ok(wakes)
 }
 
 /// Wakes the waiting instances of a saga with this key.
-pub(crate) async fn poke(
+pub(crate) async fn wake(
     connection: &mut PgConnection,
-    Hearing { tenant, saga, key }: &Hearing,
+    WakeKey { tenant, saga, key }: &WakeKey,
     at: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -211,7 +211,7 @@ pub(crate) async fn poke(
 }
 
 /// Excludes tenants that are being moved to another cell, live in another cell, or are deleted.
-macro_rules! open {
+macro_rules! tenant_is_here {
     () => {
         "(tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE"
     };
@@ -221,14 +221,14 @@ macro_rules! open {
 pub(crate) async fn due(connection: impl PgExecutor<'_>, now: DateTime<Utc>, limit: usize) -> Result<Due, sqlx::Error> {
     let rows = sqlx::query(concat!(
         "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 AND ",
-        open!(),
+        tenant_is_here!(),
         " ORDER BY wake_at LIMIT $2"
     ))
     .bind(now)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(a_due).collect()
+    rows.iter().map(due_row).collect()
 }
 
 /// The due instances of all tenants but these: of each tenant the `each` longest overdue ones, ordered so that the first of every tenant
@@ -251,7 +251,7 @@ pub(crate) async fn due_of_others(
          )
          SELECT of_one.tenant_id, of_one.instance_id, of_one.wake_at
          FROM (SELECT tenant_id FROM waiting WHERE wake_at <= $1 AND tenant_id <> ALL ($2) AND ",
-        open!(),
+        tenant_is_here!(),
         ") others
          CROSS JOIN LATERAL (
              SELECT tenant_id, instance_id, wake_at, row_number() OVER (ORDER BY wake_at) AS nth
@@ -268,14 +268,14 @@ pub(crate) async fn due_of_others(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(a_due).collect()
+    rows.iter().map(due_row).collect()
 }
 
 /// Instances, and the time at which each became due.
 pub(crate) type Due = Vec<(InstanceKey, DateTime<Utc>)>;
 
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
-fn a_due(row: &PgRow) -> Result<(InstanceKey, DateTime<Utc>), sqlx::Error> {
+fn due_row(row: &PgRow) -> Result<(InstanceKey, DateTime<Utc>), sqlx::Error> {
     let key = InstanceKey { tenant: TenantId::vouched(row.try_get(0)?), id: row.try_get(1)? };
     Ok((key, row.try_get(2)?))
 }
@@ -285,7 +285,7 @@ pub(crate) async fn next_due(
     connection: impl PgExecutor<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", open!()))
+    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", tenant_is_here!()))
         .bind(now)
         .fetch_one(connection)
         .await
@@ -296,7 +296,7 @@ pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<Count>, 
     let rows = sqlx::query(concat!(
         "SELECT saga, definition, status, count(*) FROM saga.instances
          WHERE status IN ('running', 'unwinding', 'stuck') AND ",
-        open!(),
+        tenant_is_here!(),
         " GROUP BY saga, definition, status"
     ))
     .fetch_all(&mut *connection)

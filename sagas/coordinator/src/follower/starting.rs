@@ -10,59 +10,59 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Follower;
+use crate::cache::StateCache;
 use crate::definition::{Definition, Occasion};
 use crate::doing::{Fault, FaultKind, request};
+use crate::effects::BatchEffects;
 use crate::facts::Started;
-use crate::findings::Findings;
-use crate::known::Known;
 use crate::rows::{self, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::State;
-use crate::{Error, Point, letters, turns};
+use crate::{Error, Point, fairness, letters};
 
 impl Follower<'_> {
     /// Starts the sagas that these events start. Events of one aggregate are evaluated in order. Different aggregates are evaluated
     /// concurrently, so that the log appends their instances in one batch, and no tenant waits for all events of another.
-    pub(super) async fn begin(
+    pub(super) async fn start_sagas(
         &self,
         events: Vec<&RecordedEvent>,
-        known: &Known,
-        found: &mut Findings,
+        cache: &StateCache,
+        effects: &mut BatchEffects,
     ) -> Result<(), Error> {
         let sagas = &self.shared.sagas;
         let may_start =
             |event: &&RecordedEvent| sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str()));
-        let mut waiting = turns::of_aggregates(events.into_iter().filter(may_start)).into_iter();
-        let mut asked = FuturesUnordered::new();
+        let mut waiting = fairness::by_aggregate(events.into_iter().filter(may_start)).into_iter();
+        let mut pending = FuturesUnordered::new();
         loop {
-            while asked.len() < self.shared.settings.begun_together
+            while pending.len() < self.shared.settings.begun_together
                 && let Some(run) = waiting.next()
             {
-                asked.push(self.begin_in_order(run, known));
+                pending.push(self.start_in_order(run, cache));
             }
-            let Some(of_run) = asked.next().await else { break };
+            let Some(of_run) = pending.next().await else { break };
             let of_run = of_run?;
-            found.begun.extend(of_run.begun);
-            found.parked.extend(of_run.parked);
+            effects.started.extend(of_run.started);
+            effects.parked.extend(of_run.parked);
         }
-        found.parked.sort_by_key(|(_, entry)| entry.position);
+        effects.parked.sort_by_key(|(_, entry)| entry.position);
         Ok(())
     }
 
     /// Starts the sagas that one aggregate's events start, one event after the other.
-    async fn begin_in_order(&self, run: Vec<&RecordedEvent>, known: &Known) -> Result<Findings, Error> {
-        let mut found = Findings::default();
+    async fn start_in_order(&self, run: Vec<&RecordedEvent>, cache: &StateCache) -> Result<BatchEffects, Error> {
+        let mut effects = BatchEffects::default();
         for event in run {
             for definition in self.shared.sagas.newest() {
                 if !definition.starts_on.contains(&event.event_type.as_str()) {
                     continue;
                 }
-                if self.letters.holds(definition.name, event) || found.holds(definition.name) {
-                    found.parked.push((definition.name, Entry::new(event, None)));
+                if self.letters.holds(definition.name, event) || effects.holds(definition.name) {
+                    effects.parked.push((definition.name, Entry::new(event, None)));
                     continue;
                 }
-                match self.start(definition, event, known).await? {
-                    Ok(Some(begun)) => found.begun.push(begun),
+                match self.start(definition, event, cache).await? {
+                    Ok(Some(begun)) => effects.started.push(begun),
                     Ok(None) => {}
                     Err(fault) => {
                         tracing::error!(
@@ -70,12 +70,12 @@ impl Follower<'_> {
                             "it can't be said whether an event starts a saga; the event is parked"
                         );
                         let errors = letters::errors(definition.name, &fault);
-                        found.parked.push((definition.name, Entry::new(event, Some(errors))));
+                        effects.parked.push((definition.name, Entry::new(event, Some(errors))));
                     }
                 }
             }
         }
-        Ok(found)
+        Ok(effects)
     }
 
     /// Starts an instance if the saga's definition says so. The inner error: the saga can't decide whether the event starts it.
@@ -83,12 +83,12 @@ impl Follower<'_> {
         &self,
         definition: &Definition,
         event: &RecordedEvent,
-        known: &Known,
+        cache: &StateCache,
     ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.repository.executor().clone();
-        let occasion = Occasion { caller, executor, known: known.clone() };
+        let occasion = Occasion { caller, executor, cache: cache.clone() };
         // Events in the feed have sealed personal data. Open it, since `start` may need it.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
         // A panic in one saga's code must not stop the follower for all sagas.
@@ -138,7 +138,7 @@ impl Follower<'_> {
     }
 
     /// Retries parked events that are due.
-    pub(super) async fn ask_again(&mut self) -> Result<(), Error> {
+    pub(super) async fn retry_parked(&mut self) -> Result<(), Error> {
         if !self.letters.is_due() {
             return Ok(());
         }
@@ -146,19 +146,19 @@ impl Follower<'_> {
         let mut next = self.shared.settings.look;
         for saga in names {
             // An event that fails again backs off, so this loop ends.
-            while self.ask_about_one(saga).await? {}
+            while self.retry_next(saga).await? {}
             let mut connection = self.shared.pool.acquire().await?;
             next = next
                 .min(deadletters::due(&mut connection, &letters::consumer(saga), Share::WHOLE).await?.unwrap_or(next));
-            self.letters.look(&mut connection, saga).await?;
+            self.letters.reload(&mut connection, saga).await?;
         }
-        self.letters.look_in(next);
-        self.show();
+        self.letters.check_in(next);
+        self.report();
         Ok(())
     }
 
     /// Retries the saga's dead letter that is due first, together with the later events of its aggregate. Returns whether there was one.
-    async fn ask_about_one(&mut self, saga: &'static str) -> Result<bool, Error> {
+    async fn retry_next(&mut self, saga: &'static str) -> Result<bool, Error> {
         let shared = self.shared;
         let Some(definition) = shared.sagas.newest().find(|definition| definition.name == saga) else {
             return Ok(false);
@@ -174,7 +174,7 @@ impl Follower<'_> {
         'parts: for part in taken.decisions.parts(events) {
             let Part::Events(run) = part else { continue };
             for event in run {
-                match self.start(definition, &event, &self.known).await? {
+                match self.start(definition, &event, &self.cache).await? {
                     Ok(found) => begun.extend(found),
                     Err(fault) => {
                         failed = Some((event.position, letters::errors(saga, &fault)));

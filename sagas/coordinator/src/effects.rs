@@ -5,46 +5,46 @@ use std::collections::HashMap;
 use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
-use crate::passed_over::Stretch;
-use crate::rows::{Hearing, InstanceKey};
+use crate::passed_over::SkippedRange;
+use crate::rows::{InstanceKey, WakeKey};
 use crate::state::State;
 
 /// The effects of a batch of events.
 #[derive(Default)]
-pub(crate) struct Findings {
+pub(crate) struct BatchEffects {
     /// Instances whose rows have to show at least this version.
     pub(crate) instances: Vec<(InstanceKey, u64)>,
     /// Instances that were just started, with their state.
-    pub(crate) begun: Vec<(InstanceKey, State)>,
+    pub(crate) started: Vec<(InstanceKey, State)>,
     /// Instances to wake, and the position of the last event that wakes them.
-    pub(crate) pokes: HashMap<Hearing, Position>,
+    pub(crate) wakes: HashMap<WakeKey, Position>,
     /// Events that are parked, because a saga could not decide whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
     /// By closed tenant, the range of events that were skipped.
-    pub(crate) passed: HashMap<TenantId, Stretch>,
+    pub(crate) skipped: HashMap<TenantId, SkippedRange>,
     /// The skipped range that is being processed now, and the position reached in it.
-    pub(crate) made_up: Option<(Stretch, Position)>,
+    pub(crate) caught_up: Option<(SkippedRange, Position)>,
 }
 
-impl Findings {
+impl BatchEffects {
     /// Whether an earlier event was just parked for this saga. For effects of a single aggregate's events.
     pub(crate) fn holds(&self, saga: &str) -> bool {
         self.parked.iter().any(|(parked, _)| *parked == saga)
     }
 
     /// Records that an event of a closed tenant is skipped.
-    pub(crate) fn pass(&mut self, event: &RecordedEvent) {
+    pub(crate) fn skip(&mut self, event: &RecordedEvent) {
         let (tenant, before) = (event.tenant, Position(event.position.0.saturating_sub(1)));
-        let stretch = self.passed.entry(tenant).or_insert(Stretch { tenant, after: before, to: event.position });
-        stretch.to = event.position;
+        let range = self.skipped.entry(tenant).or_insert(SkippedRange { tenant, after: before, to: event.position });
+        range.to = event.position;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.instances.is_empty()
-            && self.begun.is_empty()
-            && self.pokes.is_empty()
+            && self.started.is_empty()
+            && self.wakes.is_empty()
             && self.parked.is_empty()
-            && self.passed.is_empty()
-            && self.made_up.is_none()
+            && self.skipped.is_empty()
+            && self.caught_up.is_none()
     }
 }
