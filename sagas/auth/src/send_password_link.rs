@@ -1,4 +1,4 @@
-//! A link with which somebody sets a new password is mailed to them.
+//! Mails a person a link with which they set a new password.
 
 use auth_aggregates::{Account, AccountEvent};
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};

@@ -1,8 +1,8 @@
-//! A qualified lead that nobody touches is escalated, and if still nobody does, reassigned.
+//! Escalates a qualified lead that nobody works on, and reassigns it if still nobody does.
 //!
-//! A touch is whatever happens to the lead and is not done by this saga; each begins the days anew. A lead that is not qualified
-//! any more (converted, recycled, disqualified) needs no follow-up. What the tenant wants (`crm.follow_up`) is read when the lead
-//! is qualified, and holds for this lead from then on.
+//! Each event of the lead that this saga did not cause counts as activity, and restarts the count of days. The saga ends when the lead is
+//! no longer qualified (converted, recycled, disqualified). The tenant's settings (`crm.follow_up`) are read when the lead is qualified,
+//! and apply to it from then on.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ struct Parameters {
 }
 
 pub(crate) fn definition() -> Definition {
-    // Days of waiting, begun anew with each touch: a lead that is touched again and again for a year needs none of this.
+    // The step may wait for a long time, because activity restarts the count. A lead that is active for years needs no follow-up.
     let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
@@ -46,13 +46,13 @@ fn touched(event: &RecordedEvent) -> Option<String> {
 }
 
 async fn escalate(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since, policy.escalate_after_days);
+    let Some(untouched) = UntouchedLead::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(untouched.since, policy.escalate_after_days);
     if doing.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: quiet.since };
-    unless_touched(&doing, doing.execute_at(Some(quiet.version), &escalate).await)
+    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: untouched.since };
+    unless_touched(&doing, doing.execute_at(Some(untouched.version), &escalate).await)
 }
 
 async fn withdraw_escalation(doing: Doing, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
@@ -61,16 +61,16 @@ async fn withdraw_escalation(doing: Doing, Parameters { lead, .. }: Parameters) 
 }
 
 async fn reassign(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(quiet) = Quiet::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(quiet.since.max(quiet.escalated_at), policy.reassign_after_days);
+    let Some(untouched) = UntouchedLead::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(untouched.since.max(untouched.escalated_at), policy.reassign_after_days);
     if doing.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let hand_over = HandLeadOver { lead, from: quiet.owner, to: policy.reassign_to };
-    unless_touched(&doing, doing.execute_at(Some(quiet.version), &hand_over).await)
+    let hand_over = HandLeadOver { lead, from: untouched.owner, to: policy.reassign_to };
+    unless_touched(&doing, doing.execute_at(Some(untouched.version), &hand_over).await)
 }
 
-/// To whom it was before, if it is still with whom we gave it to.
+/// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
 async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let mut before = Lead::default();
     for event in doing.history::<Lead>(lead).await? {
@@ -85,7 +85,7 @@ async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Res
     Ok(Next::done())
 }
 
-/// Touched between our look and our command: look again.
+/// If the lead changed since the step read it, the step runs again.
 fn unless_touched<T>(doing: &Doing, outcome: Result<T, Fault>) -> Result<Next, Fault> {
     match outcome {
         Ok(_) => Ok(Next::done()),
@@ -98,32 +98,32 @@ fn after(since: DateTime<Utc>, days: u32) -> DateTime<Utc> {
     since.checked_add_days(Days::new(days.into())).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// A qualified lead that waits for somebody.
-struct Quiet {
+/// A qualified lead, and since when nobody has worked on it.
+struct UntouchedLead {
     version: u64,
     owner: String,
-    /// When it was last touched, as the log knows: what was told late counts from when it was told.
+    /// The time of the last activity, by `recorded_at`: an activity that was recorded late counts from when it was recorded.
     since: DateTime<Utc>,
-    /// When this saga escalated it.
+    /// When this saga escalated it; the epoch if it has not.
     escalated_at: DateTime<Utc>,
 }
 
-impl Quiet {
+impl UntouchedLead {
     async fn of(doing: &Doing, lead: LeadId) -> Result<Option<Self>, Fault> {
         let (since, escalated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-        let mut quiet = Self { version: 0, owner: String::new(), since, escalated_at };
+        let mut untouched = Self { version: 0, owner: String::new(), since, escalated_at };
         let mut state = Lead::default();
         for event in doing.history::<Lead>(lead).await? {
-            quiet.version = event.sequence;
+            untouched.version = event.sequence;
             if doing.did(&event, "escalate") {
-                quiet.escalated_at = event.recorded_at;
+                untouched.escalated_at = event.recorded_at;
             } else if !doing.did(&event, REASSIGN) {
-                quiet.since = event.recorded_at;
+                untouched.since = event.recorded_at;
             }
             fold(&mut state, &event)?;
         }
-        quiet.owner = state.owner.unwrap_or_default();
-        Ok((state.status == LeadStatus::Qualified).then_some(quiet))
+        untouched.owner = state.owner.unwrap_or_default();
+        Ok((state.status == LeadStatus::Qualified).then_some(untouched))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A link that shows that an address is somebody's own is mailed to that address.
+//! Mails a link to a person's address; opening it verifies the address.
 
 use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
 use kernel::RecordedEvent;

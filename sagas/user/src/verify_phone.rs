@@ -1,4 +1,4 @@
-//! A code that shows that a telephone number is somebody's own is sent to that number.
+//! Texts a code to a person's telephone number; entering it verifies the number.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use user_aggregates::{User, UserEvent};
 
 use crate::Ports;
 
-/// As long as the code is good; after that nobody waits for it.
+/// Retries until the code has expired.
 const RETRY: Retry =
     Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
-/// So long a code has to be good still when it is sent.
+/// The minimum time for which a code must still be valid when it is sent.
 const TO_ENTER: TimeDelta = TimeDelta::minutes(2);
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
 
@@ -51,7 +51,7 @@ async fn text(ports: Ports, doing: Doing, Asked { user, turn }: Asked) -> Result
     };
     match ports.texts.send(&text).await {
         Ok(()) => Ok(Next::done()),
-        // Whoever asks may ask a few times only, so one that may go out while it is still worth something waits for its turn.
+        // The number of messages per person is limited. Wait for the limit, if the code is still valid long enough after that.
         Err(TextError::TooMany(wait)) => {
             let turn = TimeDelta::from_std(wait).ok().and_then(|wait| doing.now().checked_add_signed(wait));
             let in_time = turn.filter(|turn| *turn + TO_ENTER <= sent.expires_at);
