@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use coordinator::{Coordinator, Definition, Doing, Fault, Next, Occasion, Sagas, Settings, Start, Step};
+use coordinator::{Coordinator, Definition, Fault, Next, Sagas, Settings, Start, StartContext, Step, StepContext};
 use eventstore::EventStore;
 use executor::Executor;
 use kernel::{IdSource, RecordedEvent, Service, SystemClock, SystemIds, TenantId};
@@ -33,11 +33,11 @@ fn definition() -> Definition {
     Definition::new("do_nothing", 1, &[], &["crm.lead.captured"], start, steps.to_vec())
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<()>>, Fault> {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<()>>, Fault> {
     Ok(Some(Start { key: event.aggregate_id, parameters: () }))
 }
 
-async fn nothing(_: Doing, (): ()) -> Result<Next, Fault> {
+async fn nothing(_: StepContext, (): ()) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 

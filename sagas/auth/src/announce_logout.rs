@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auth_aggregates::{Account, AccountEvent, ClientId, Session, SessionId};
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use futures::future::join_all;
 use kernel::{Aggregate, RecordedEvent, UserId};
 use mailing::decoded;
@@ -29,24 +29,24 @@ struct Parameters {
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
-    let tell = move |doing: Doing, parameters: Parameters| tell(ports.clone(), doing, parameters);
+    let tell = move |context: StepContext, parameters: Parameters| tell(ports.clone(), context, parameters);
     let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
     let starts_on =
         &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
     Definition::new("announce_logout", 1, &[], starts_on, start, steps)
 }
 
-async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let unreadable = || Fault::refused("id", "the id is no UUID");
     let (user, session) = if event.aggregate_type == Session::TYPE {
         let session: SessionId = event.aggregate_id.parse().map_err(|_| unreadable())?;
-        let found = occasion.load::<Session>(&event.aggregate_id).await?;
+        let found = context.load::<Session>(&event.aggregate_id).await?;
         let Some(started) = found.and_then(|(session, _)| session.started.clone()) else { return Ok(None) };
         (started.user, Some(session))
     } else {
         (event.aggregate_id.parse().map_err(|_| unreadable())?, None)
     };
-    let Some((account, _)) = occasion.load::<Account>(&user.to_string()).await? else { return Ok(None) };
+    let Some((account, _)) = context.load::<Account>(&user.to_string()).await? else { return Ok(None) };
     let clients: Vec<_> = match session {
         None => {
             let listened: Option<Vec<_>> = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
@@ -66,13 +66,13 @@ async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<
 }
 
 /// Notifies all applications that have not been notified, concurrently, so that one that is unavailable does not delay the others.
-async fn tell(ports: Ports, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+async fn tell(ports: Ports, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, session, clients } = parameters;
-    let left: Vec<ClientId> = doing.progress()?.unwrap_or(clients);
+    let left: Vec<ClientId> = context.progress()?.unwrap_or(clients);
     let told = join_all(left.iter().map(|client| {
         // The id is the same for each attempt, so that an application can detect repetitions.
-        let id = Uuid::new_v5(&doing.saga_id(), client.uuid().as_bytes());
-        ports.notices.logged_out(doing.tenant(), LoggedOut { id, client: *client, user, session })
+        let id = Uuid::new_v5(&context.saga_id(), client.uuid().as_bytes());
+        ports.notices.logged_out(context.tenant(), LoggedOut { id, client: *client, user, session })
     }));
     let outcomes = told.await;
     let failed: Vec<_> =

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cache::{Lookup, StateCache};
-use crate::{Doing, Fault, Next};
+use crate::{Fault, Next, StepContext};
 
 /// A saga's definition. Each saga has a file of its own, with its parameters, the events that start it, and its steps.
 ///
@@ -29,8 +29,8 @@ pub struct Definition {
 }
 
 pub(crate) type Starter =
-    Arc<dyn Fn(Occasion, RecordedEvent) -> BoxFuture<'static, Result<Option<Start<Value>>, Fault>> + Send + Sync>;
-pub(crate) type Action = Arc<dyn Fn(Doing) -> BoxFuture<'static, Result<Next, Fault>> + Send + Sync>;
+    Arc<dyn Fn(StartContext, RecordedEvent) -> BoxFuture<'static, Result<Option<Start<Value>>, Fault>> + Send + Sync>;
+pub(crate) type Action = Arc<dyn Fn(StepContext) -> BoxFuture<'static, Result<Next, Fault>> + Send + Sync>;
 
 /// The subject and the parameters of a new instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,13 +43,13 @@ pub struct Start<P> {
 
 /// What a saga can read when it decides whether an event starts it.
 #[derive(Clone)]
-pub struct Occasion {
+pub struct StartContext {
     pub(crate) caller: Caller,
     pub(crate) executor: executor::Executor,
     pub(crate) cache: StateCache,
 }
 
-impl Occasion {
+impl StartContext {
     /// An aggregate's state and version, at the time of the event or later.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Option<(Arc<A>, u64)>, Fault> {
         let tenant = self.caller.tenant();
@@ -127,7 +127,7 @@ impl Step {
     pub fn new<P, F, Fut>(name: &'static str, act: F) -> Self
     where
         P: DeserializeOwned + Send + 'static,
-        F: Fn(Doing, P) -> Fut + Send + Sync + 'static,
+        F: Fn(StepContext, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
     {
         let (retry, limits) = (Retry::default(), Limits::default());
@@ -140,7 +140,7 @@ impl Step {
     pub fn undo<P, F, Fut>(self, undo: F) -> Self
     where
         P: DeserializeOwned + Send + 'static,
-        F: Fn(Doing, P) -> Fut + Send + Sync + 'static,
+        F: Fn(StepContext, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
     {
         Self { undo: Some(action(undo)), ..self }
@@ -184,17 +184,17 @@ impl Step {
 fn action<P, F, Fut>(act: F) -> Action
 where
     P: DeserializeOwned + Send + 'static,
-    F: Fn(Doing, P) -> Fut + Send + Sync + 'static,
+    F: Fn(StepContext, P) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Next, Fault>> + Send + 'static,
 {
     let act = Arc::new(act);
-    Arc::new(move |doing| {
+    Arc::new(move |context| {
         let act = act.clone();
         async move {
-            let parameters = serde_json::from_value(doing.parameters().clone()).map_err(|_| {
+            let parameters = serde_json::from_value(context.parameters().clone()).map_err(|_| {
                 Fault::unreadable("the saga's parameters do not have the form that its definition says")
             })?;
-            act(doing, parameters).await
+            act(context, parameters).await
         }
         .boxed()
     })
@@ -219,11 +219,11 @@ impl Definition {
     ) -> Self
     where
         P: Serialize + 'static,
-        F: Fn(Occasion, RecordedEvent) -> Fut + Send + Sync + 'static,
+        F: Fn(StartContext, RecordedEvent) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Option<Start<P>>, Fault>> + Send + 'static,
     {
-        let start: Starter = Arc::new(move |occasion, event| {
-            let begun = start(occasion, event);
+        let start: Starter = Arc::new(move |context, event| {
+            let begun = start(context, event);
             async move {
                 let Some(Start { key, parameters }) = begun.await? else { return Ok(None) };
                 let parameters = serde_json::to_value(parameters)

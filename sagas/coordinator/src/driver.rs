@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use crate::backoffs::Backoffs;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Step};
-use crate::doing::{Doing, Fault, Inner, Next, request};
 use crate::facts::{Fact, StepBegun};
 use crate::fairness::{BacklogScan, Slots};
 use crate::plan::{self, Plan};
 use crate::rows::{self, Due, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::{Current, State};
+use crate::step_context::{Fault, Inner, Next, StepContext, request};
 use crate::{Error, Point};
 
 /// Runs the driver. Never returns.
@@ -226,7 +226,7 @@ impl Execution<'_> {
             return Ok(Next::done());
         };
         let shared = self.shared;
-        let doing = Doing {
+        let context = StepContext {
             inner: Arc::new(Inner {
                 id: self.key.id,
                 state: state.clone(),
@@ -239,7 +239,7 @@ impl Execution<'_> {
                 commands: AtomicU64::new(0),
             }),
         };
-        let ran = tokio::time::timeout(step.limits.attempt, AssertUnwindSafe(action(doing)).catch_unwind()).await;
+        let ran = tokio::time::timeout(step.limits.attempt, AssertUnwindSafe(action(context)).catch_unwind()).await;
         match ran {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Fault::panicked()),

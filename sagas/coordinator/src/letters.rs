@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::coordinator::Shared;
-use crate::doing::Fault;
+use crate::step_context::Fault;
 use crate::{Error, rows};
 
 /// The prefix of the consumer names of sagas in the dead letter tables.

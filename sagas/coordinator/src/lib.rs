@@ -33,7 +33,6 @@ pub mod backup;
 mod cache;
 mod coordinator;
 mod definition;
-mod doing;
 pub mod driver;
 mod effects;
 mod error;
@@ -57,10 +56,10 @@ mod sagas;
 mod settings;
 mod state;
 mod status;
+mod step_context;
 
 pub use coordinator::Coordinator;
-pub use definition::{Definition, Limits, Occasion, Retry, Start, Step, steps};
-pub use doing::{Doing, Fault, Next};
+pub use definition::{Definition, Limits, Retry, Start, StartContext, Step, steps};
 pub use error::Error;
 pub use instance::{Instance, InstanceCommand, InstanceError};
 pub use instances::{Instances, Listed, Listing};
@@ -74,6 +73,7 @@ pub use sagas::Sagas;
 pub use settings::Settings;
 pub use state::{Current, DoneStep, Phase, State, Status};
 pub use status::{CoordinatorState, CoordinatorStatus};
+pub use step_context::{Fault, Next, StepContext};
 
 /// What the macro expands to; not for use by hand.
 #[doc(hidden)]

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Duration, Utc};
 
 use crate::definition::{Definition, Step};
-use crate::doing::{Fault, FaultKind, Next};
 use crate::facts::{
     Compensated, Completed, Fact, StepBegun, StepContinued, StepDone, StepFailed, StepWaiting, Stuck, Unwinding,
 };
 use crate::state::{Current, Phase, State};
+use crate::step_context::{Fault, FaultKind, Next};
 
 /// The number of times that a step is begun without an outcome. After that it is parked, because it probably crashes the process.
 const MAX_CRASHES: u32 = 20;
@@ -118,13 +118,13 @@ mod tests {
     use crate::definition::{Limits, Retry};
     use crate::facts::{Resumed, Started};
     use crate::state::Status;
-    use crate::{Doing, Occasion, Start};
+    use crate::{Start, StartContext, StepContext};
 
-    async fn nothing(_: Doing, _: Value) -> Result<Next, Fault> {
+    async fn nothing(_: StepContext, _: Value) -> Result<Next, Fault> {
         Ok(Next::done())
     }
 
-    async fn start(_: Occasion, _: kernel::RecordedEvent) -> Result<Option<Start<Value>>, Fault> {
+    async fn start(_: StartContext, _: kernel::RecordedEvent) -> Result<Option<Start<Value>>, Fault> {
         Ok(None)
     }
 

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use kernel::{RecordedEvent, TenantId};
 
 use crate::cache::StateCache;
-use crate::definition::Occasion;
+use crate::definition::StartContext;
 use crate::letters;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
@@ -45,10 +45,10 @@ impl Rehearsal {
             };
             for event in run {
                 let caller = self.sagas.caller(tenant, definition.name, definition.permissions);
-                let occasion =
-                    Occasion { caller, executor: self.repository.executor().clone(), cache: StateCache::default() };
+                let context =
+                    StartContext { caller, executor: self.repository.executor().clone(), cache: StateCache::default() };
                 let at = event.position;
-                if let Err(fault) = (definition.start)(occasion, event).await {
+                if let Err(fault) = (definition.start)(context, event).await {
                     rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));
                     return Ok(rehearsal);
                 }

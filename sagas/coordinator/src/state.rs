@@ -81,7 +81,7 @@ pub struct Current {
     pub since: Option<DateTime<Utc>>,
     /// What the last batch returned.
     pub progress: Value,
-    /// What it is doing.
+    /// Its phase.
     pub phase: Phase,
 }
 

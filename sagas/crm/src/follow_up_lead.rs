@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use crm_aggregates::{FollowUp, FollowUpPolicy, Lead, LeadEvent, LeadId, LeadStatus};
 use crm_commands::{EscalateLead, HandLeadOver, WithdrawLeadEscalation};
 use kernel::{Aggregate, RecordedEvent};
@@ -32,8 +32,8 @@ pub(crate) fn definition() -> Definition {
     Definition::new("follow_up_lead", 1, &["crm:lead:write"], &["crm.lead.qualified"], start, steps).hears(touched)
 }
 
-async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let Some((follow_up, _)) = occasion.load::<FollowUp>(&occasion.tenant()).await? else { return Ok(None) };
+async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((follow_up, _)) = context.load::<FollowUp>(&context.tenant()).await? else { return Ok(None) };
     let Some(policy) = follow_up.policy.clone() else { return Ok(None) };
     let lead = event.aggregate_id.parse().map_err(|_| Fault::refused("lead_id", "the lead's id is no UUID"))?;
     Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { lead, policy } }))
@@ -45,39 +45,39 @@ fn touched(event: &RecordedEvent) -> Option<String> {
     touch.then(|| event.aggregate_id.clone())
 }
 
-async fn escalate(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(untouched) = UntouchedLead::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+    let Some(untouched) = UntouchedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(untouched.since, policy.escalate_after_days);
-    if doing.now() < due {
+    if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
     let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: untouched.since };
-    unless_touched(&doing, doing.execute_at(Some(untouched.version), &escalate).await)
+    unless_touched(&context, context.execute_at(Some(untouched.version), &escalate).await)
 }
 
-async fn withdraw_escalation(doing: Doing, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
-    doing.execute(&WithdrawLeadEscalation { lead }).await?;
+async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
+    context.execute(&WithdrawLeadEscalation { lead }).await?;
     Ok(Next::done())
 }
 
-async fn reassign(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(untouched) = UntouchedLead::of(&doing, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+    let Some(untouched) = UntouchedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(untouched.since.max(untouched.escalated_at), policy.reassign_after_days);
-    if doing.now() < due {
+    if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
     let hand_over = HandLeadOver { lead, from: untouched.owner, to: policy.reassign_to };
-    unless_touched(&doing, doing.execute_at(Some(untouched.version), &hand_over).await)
+    unless_touched(&context, context.execute_at(Some(untouched.version), &hand_over).await)
 }
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
-async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+async fn give_back(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let mut before = Lead::default();
-    for event in doing.history::<Lead>(lead).await? {
-        if doing.did(&event, REASSIGN)
+    for event in context.history::<Lead>(lead).await? {
+        if context.did(&event, REASSIGN)
             && let Some(to) = before.owner.take()
         {
-            doing.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
+            context.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
             break;
         }
         fold(&mut before, &event)?;
@@ -86,10 +86,10 @@ async fn give_back(doing: Doing, Parameters { lead, policy }: Parameters) -> Res
 }
 
 /// If the lead changed since the step read it, the step runs again.
-fn unless_touched<T>(doing: &Doing, outcome: Result<T, Fault>) -> Result<Next, Fault> {
+fn unless_touched<T>(context: &StepContext, outcome: Result<T, Fault>) -> Result<Next, Fault> {
     match outcome {
         Ok(_) => Ok(Next::done()),
-        Err(fault) if fault.code == "version_differs" => Ok(Next::WaitUntil(doing.now())),
+        Err(fault) if fault.code == "version_differs" => Ok(Next::WaitUntil(context.now())),
         Err(fault) => Err(fault),
     }
 }
@@ -109,15 +109,15 @@ struct UntouchedLead {
 }
 
 impl UntouchedLead {
-    async fn of(doing: &Doing, lead: LeadId) -> Result<Option<Self>, Fault> {
+    async fn of(context: &StepContext, lead: LeadId) -> Result<Option<Self>, Fault> {
         let (since, escalated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
         let mut untouched = Self { version: 0, owner: String::new(), since, escalated_at };
         let mut state = Lead::default();
-        for event in doing.history::<Lead>(lead).await? {
+        for event in context.history::<Lead>(lead).await? {
             untouched.version = event.sequence;
-            if doing.did(&event, "escalate") {
+            if context.did(&event, "escalate") {
                 untouched.escalated_at = event.recorded_at;
-            } else if !doing.did(&event, REASSIGN) {
+            } else if !context.did(&event, REASSIGN) {
                 untouched.since = event.recorded_at;
             }
             fold(&mut state, &event)?;

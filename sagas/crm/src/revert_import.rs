@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use crm_aggregates::{ImportBatch, ImportId, LeadEvent, LeadId};
 use crm_commands::{CompleteImportRevert, RequestImportRevert, RestoreLeads, WithdrawImportRevert, WithdrawLeads};
 use executor::Command;
@@ -42,52 +42,52 @@ pub(crate) fn definition() -> Definition {
     Definition::new("revert_import", 1, permissions, &["crm.import_batch.revert_requested"], start, steps)
 }
 
-async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let Some((batch, _)) = occasion.load::<ImportBatch>(&event.aggregate_id).await? else { return Ok(None) };
+async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((batch, _)) = context.load::<ImportBatch>(&event.aggregate_id).await? else { return Ok(None) };
     let import = event.aggregate_id.parse().map_err(|_| Fault::refused("import_id", "the import's id is no UUID"))?;
     let parameters = Parameters { import, taken: batch.taken, until: event.position };
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
 /// The request is in the log already. This step only has an undo, which withdraws the request.
-async fn accept(_: Doing, _: Parameters) -> Result<Next, Fault> {
+async fn accept(_: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn decline(doing: Doing, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
-    doing.execute(&WithdrawImportRevert { import }).await?;
+async fn decline(context: StepContext, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
+    context.execute(&WithdrawImportRevert { import }).await?;
     Ok(Next::done())
 }
 
-async fn withdraw(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = match Progress::of(&doing, &parameters).await? {
+async fn withdraw(context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let mut progress = match Progress::of(&context, &parameters).await? {
         Ok(progress) => progress,
         Err(anew) => return Next::continue_from(&anew),
     };
-    let leads = progress.search(&doing, &parameters).await?;
+    let leads = progress.search(&context, &parameters).await?;
     if !leads.is_empty() {
-        let batch = doing.execute(&WithdrawLeads { import: parameters.import, leads }).await?;
+        let batch = context.execute(&WithdrawLeads { import: parameters.import, leads }).await?;
         progress.withdrawn += batch.withdrawn;
         progress.kept += batch.kept;
     }
     progress.next(&parameters)
 }
 
-async fn restore(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let mut progress = match Progress::of(&doing, &parameters).await? {
+async fn restore(context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let mut progress = match Progress::of(&context, &parameters).await? {
         Ok(progress) => progress,
         Err(anew) => return Next::continue_from(&anew),
     };
-    let leads = progress.search(&doing, &parameters).await?;
+    let leads = progress.search(&context, &parameters).await?;
     if !leads.is_empty() {
-        doing.execute(&RestoreLeads { import: parameters.import, leads }).await?;
+        context.execute(&RestoreLeads { import: parameters.import, leads }).await?;
     }
     progress.next(&parameters)
 }
 
-async fn record(doing: Doing, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
-    let Progress { withdrawn, kept, .. } = doing.result_of(WITHDRAW)?.unwrap_or_default();
-    doing.execute(&CompleteImportRevert { import, withdrawn, kept }).await?;
+async fn record(context: StepContext, Parameters { import, .. }: Parameters) -> Result<Next, Fault> {
+    let Progress { withdrawn, kept, .. } = context.result_of(WITHDRAW)?.unwrap_or_default();
+    context.execute(&CompleteImportRevert { import, withdrawn, kept }).await?;
     Ok(Next::done())
 }
 
@@ -108,10 +108,10 @@ impl Progress {
     /// The stored progress. The inner error is a fresh progress: the tenant's events have other positions now (it moved to another cell),
     /// so everything has to be searched again. Leads that are already withdrawn are found as such, and counted. The fresh search takes a
     /// turn of its own, because this turn's command ids may have been used.
-    async fn of(doing: &Doing, parameters: &Parameters) -> Result<Result<Self, Self>, Fault> {
-        let until = doing.began_at::<ImportBatch>(parameters.import).await?.unwrap_or(parameters.until).0;
+    async fn of(context: &StepContext, parameters: &Parameters) -> Result<Result<Self, Self>, Fault> {
+        let until = context.began_at::<ImportBatch>(parameters.import).await?.unwrap_or(parameters.until).0;
         let anew = Self { until, at: until, ..Self::default() };
-        Ok(match doing.progress::<Self>()? {
+        Ok(match context.progress::<Self>()? {
             None if until == parameters.until.0 => Ok(anew),
             Some(progress) if progress.until == until => Ok(progress),
             // Progress that an earlier program stored.
@@ -121,14 +121,14 @@ impl Progress {
     }
 
     /// The imported leads in the next window that has any.
-    async fn search(&mut self, doing: &Doing, parameters: &Parameters) -> Result<Vec<LeadId>, Fault> {
+    async fn search(&mut self, context: &StepContext, parameters: &Parameters) -> Result<Vec<LeadId>, Fault> {
         let mut leads = Vec::new();
         for _ in 0..EMPTY_WINDOWS {
             if self.at == 0 || !leads.is_empty() {
                 break;
             }
             let from = self.at.saturating_sub(WINDOW);
-            for event in doing.events(Position(from), Position(self.at), WINDOW as u32).await? {
+            for event in context.events(Position(from), Position(self.at), WINDOW as u32).await? {
                 leads.extend(lead_of(&event, parameters.import)?);
             }
             self.at = from;

@@ -1,13 +1,13 @@
 //! What sagas that send mail have in common: a step that sends one mail, and retries for a day with the same message id.
 //!
-//! Such a saga decodes the event that started it ([`decoded`], or [`asked`] for requested links), writes the text when the mail is sent,
+//! Such a saga decodes the event that started it ([`decoded`], or [`on_request`] for requested links), writes the text when the mail is sent,
 //! from the state at that time, and ends its step with [`send`]. The step has the policies [`PATIENT`] and [`LIMITS`].
 
 #![deny(missing_docs)]
 
 use std::time::Duration;
 
-use coordinator::{Doing, Fault, Limits, Next, Retry, Start};
+use coordinator::{Fault, Limits, Next, Retry, Start, StepContext};
 use kernel::{Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub fn decoded<E: Event>(event: &RecordedEvent) -> Result<Upcast<E>, Fault> {
 
 /// The parameters of a saga that sends a requested link or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct SendRequest {
     /// The person who asked for it, and who gets it.
     pub user: UserId,
     /// The number of the request, from 1. A later request makes earlier links and codes invalid.
@@ -40,13 +40,13 @@ pub struct Asked {
 ///
 /// # Errors
 /// `history_unreadable`, `user_id`.
-pub fn asked<E: Event>(
+pub fn on_request<E: Event>(
     event: RecordedEvent,
     turn: impl FnMut(E) -> Option<u32>,
-) -> Result<Option<Start<Asked>>, Fault> {
+) -> Result<Option<Start<SendRequest>>, Fault> {
     let Some(turn) = decoded::<E>(&event)?.into_iter().find_map(turn) else { return Ok(None) };
     let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
-    Ok(Some(Start { key: event.aggregate_id, parameters: Asked { user, turn } }))
+    Ok(Some(Start { key: event.aggregate_id, parameters: SendRequest { user, turn } }))
 }
 
 /// Sends a mail. All attempts use the same message id, the saga's.
@@ -55,13 +55,17 @@ pub fn asked<E: Event>(
 /// `mail_not_taken` is temporary; `mail_refused` is not.
 pub async fn send(
     mailer: &dyn Mailer,
-    doing: &Doing,
+    context: &StepContext,
     to: &Personal<String>,
     subject: &str,
     text: String,
 ) -> Result<Next, Fault> {
-    let mail =
-        Mail { id: doing.saga_id().to_string(), to: to.clone(), subject: subject.to_owned().into(), text: text.into() };
+    let mail = Mail {
+        id: context.saga_id().to_string(),
+        to: to.clone(),
+        subject: subject.to_owned().into(),
+        text: text.into(),
+    };
     match mailer.send(&mail).await {
         Ok(()) => Ok(Next::done()),
         Err(MailError::Passing(reason)) => Err(Fault::passing("mail_not_taken", reason)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantDeletionRequested, TenantEvent, TenantStatus};
@@ -25,9 +25,9 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     let places = ports.places.clone();
     // Outages end by themselves. If a step fails for about a day, a person has to look at it.
     let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
-    let place = |act: fn(Arc<dyn Places>, Doing) -> Acting| {
+    let place = |act: fn(Arc<dyn Places>, StepContext) -> StepFuture| {
         let places = places.clone();
-        move |doing: Doing, _: Parameters| act(places.clone(), doing)
+        move |context: StepContext, _: Parameters| act(places.clone(), context)
     };
     let forever = Limits { whole: Duration::from_hours(24 * 365 * 20), ..Limits::default() };
     // A large tenant of many years has many rows.
@@ -35,9 +35,10 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     let steps = vec![
         Step::new("wait", wait).limits(forever),
         Step::new("delete", delete).pivot(),
-        Step::new("destroy_services", place(|places, doing| Box::pin(destroy_services(places, doing)))).limits(long),
-        Step::new("record", place(|places, doing| Box::pin(record(places, doing)))).limits(long),
-        Step::new("destroy_last", place(|places, doing| Box::pin(destroy_last(places, doing)))).limits(long),
+        Step::new("destroy_services", place(|places, context| Box::pin(destroy_services(places, context))))
+            .limits(long),
+        Step::new("record", place(|places, context| Box::pin(record(places, context)))).limits(long),
+        Step::new("destroy_last", place(|places, context| Box::pin(destroy_last(places, context)))).limits(long),
     ];
     let steps = steps.into_iter().map(|step| step.retry(retry)).collect();
     let permissions = &["user:tenant:operate"];
@@ -45,9 +46,9 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
         .hears(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))
 }
 
-type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+type StepFuture = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let told = event.decode::<TenantEvent>();
     let told = told.map_err(|error| Fault::refused("history_unreadable", error.to_string()))?;
     let due_at = told.into_iter().find_map(|event| match event {
@@ -57,10 +58,10 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     Ok(due_at.map(|due_at| Start { key: event.aggregate_id, parameters: Parameters { due_at } }))
 }
 
-async fn wait(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::End("unknown")) };
+async fn wait(context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let Some((tenant, _)) = context.load::<Tenant>(context.tenant()).await? else { return Ok(Next::End("unknown")) };
     match tenant.deletion {
-        Some(deletion) if deletion.due_at == parameters.due_at && doing.now() < deletion.due_at => {
+        Some(deletion) if deletion.due_at == parameters.due_at && context.now() < deletion.due_at => {
             Ok(Next::WaitUntil(deletion.due_at))
         }
         Some(deletion) if deletion.due_at == parameters.due_at => Ok(Next::done()),
@@ -70,41 +71,41 @@ async fn wait(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
 }
 
 /// The point of no return. The log decides whether a concurrent restore comes before it.
-async fn delete(doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    let Some((tenant, _)) = doing.load::<Tenant>(doing.tenant()).await? else { return Ok(Next::End("unknown")) };
+async fn delete(context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let Some((tenant, _)) = context.load::<Tenant>(context.tenant()).await? else { return Ok(Next::End("unknown")) };
     if tenant.deletion.is_none_or(|deletion| deletion.due_at != parameters.due_at) {
         return Ok(Next::End("restored"));
     }
-    doing.execute(&DeleteTenant).await?;
+    context.execute(&DeleteTenant).await?;
     Ok(Next::done())
 }
 
-async fn destroy_services(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    is_deleted(&doing).await?;
+async fn destroy_services(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+    is_deleted(&context).await?;
     let services = places.services();
     for service in services.iter().take(services.len().saturating_sub(1)) {
-        places.destroy(doing.tenant(), *service).await?;
+        places.destroy(context.tenant(), *service).await?;
     }
     Ok(Next::done())
 }
 
-async fn record(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    is_deleted(&doing).await?;
-    places.record_deletion(doing.tenant()).await?;
+async fn record(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+    is_deleted(&context).await?;
+    places.record_deletion(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn destroy_last(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    is_deleted(&doing).await?;
+async fn destroy_last(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+    is_deleted(&context).await?;
     if let Some(last) = places.services().last() {
-        places.destroy(doing.tenant(), *last).await?;
+        places.destroy(context.tenant(), *last).await?;
     }
     Ok(Next::done())
 }
 
 /// A safeguard: nothing is destroyed unless the log says that the tenant is deleted.
-async fn is_deleted(doing: &Doing) -> Result<(), Fault> {
-    match doing.load::<Tenant>(doing.tenant()).await? {
+async fn is_deleted(context: &StepContext) -> Result<(), Fault> {
+    match context.load::<Tenant>(context.tenant()).await? {
         Some((tenant, _)) if tenant.status == TenantStatus::Deleted => Ok(()),
         _ => Err(Fault::refused("tenant_not_deleted", "the log does not say that the tenant is deleted")),
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use coordinator::{Definition, Doing, Fault, Next, Occasion, Retry, Start, Step};
+use coordinator::{Definition, Fault, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::{Position, RecordedEvent, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +48,12 @@ const STARTS_ON: [&str; ENDS.len()] = {
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let access = ports.access.clone();
-    let end = move |doing: Doing, parameters: Parameters| end(access.clone(), doing, parameters);
+    let end = move |context: StepContext, parameters: Parameters| end(access.clone(), context, parameters);
     let steps = vec![Step::new("end", end).retry(Retry { park: true, ..Retry::default() })];
     Definition::new("end_access", 1, &[], &STARTS_ON, start, steps)
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let Some((_, reason, closes)) = ENDS.iter().find(|(name, ..)| *name == event.event_type) else { return Ok(None) };
     let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
     let (reason, position) = ((*reason).to_owned(), event.position);
@@ -62,14 +62,14 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
-async fn end(access: Arc<dyn Access>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
+async fn end(access: Arc<dyn Access>, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, reason, closes, erases, position } = parameters;
-    let position = doing.began_at::<User>(user).await?.unwrap_or(position);
+    let position = context.began_at::<User>(user).await?.unwrap_or(position);
     // Signing in looks up the person in the directory (a read model). While it lags behind this event, somebody may still sign in, so the
     // step is repeated until the directory has it.
-    let known = access.is_known(doing.tenant(), position).await;
-    let once = format!("{}-{}", doing.saga_id(), if known { "last" } else { "first" });
-    let ending = Ending { tenant: doing.tenant(), user, reason, closes, erases, once };
+    let known = access.is_known(context.tenant(), position).await;
+    let once = format!("{}-{}", context.saga_id(), if known { "last" } else { "first" });
+    let ending = Ending { tenant: context.tenant(), user, reason, closes, erases, once };
     access.end(&ending).await.map_err(|reason| Fault::passing("auth_unavailable", reason))?;
     if known { Ok(Next::done()) } else { Err(Fault::passing("directory_behind", "the directory does not show it yet")) }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{Definition, Doing, Fault, Limits, Next, Occasion, Retry, Start, Step};
+use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, Tenant};
@@ -33,23 +33,23 @@ fn defined(ports: &Ports, version: u32) -> Definition {
     let retry =
         Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };
     let limits = Limits { whole: Duration::from_hours(1), ..Limits::default() };
-    let place = |act: fn(Arc<dyn Places>, Doing, Parameters) -> Acting| {
+    let place = |act: fn(Arc<dyn Places>, StepContext, Parameters) -> StepFuture| {
         let places = places.clone();
-        move |doing: Doing, parameters: Parameters| act(places.clone(), doing, parameters)
+        move |context: StepContext, parameters: Parameters| act(places.clone(), context, parameters)
     };
     let mut steps = vec![
         Step::new("accept", accept).undo(abandon),
-        Step::new("reserve_slug", place(|places, doing, parameters| Box::pin(reserve(places, doing, parameters))))
-            .undo(place(|places, doing, parameters| Box::pin(release(places, doing, parameters)))),
+        Step::new("reserve_slug", place(|places, context, parameters| Box::pin(reserve(places, context, parameters))))
+            .undo(place(|places, context, parameters| Box::pin(release(places, context, parameters)))),
         Step::new("check_databases", place(|places, _, _| Box::pin(databases(places)))),
         Step::new("check_streams", place(|places, _, _| Box::pin(streams(places)))),
         Step::new("invite_owner", invite).undo(revoke),
-        Step::new("activate", place(|places, doing, parameters| Box::pin(activate(places, doing, parameters)))),
+        Step::new("activate", place(|places, context, parameters| Box::pin(activate(places, context, parameters)))),
     ];
     if version > 1 {
         // After the streams.
-        let make = place(|places, doing, _| Box::pin(make_keys(places, doing)));
-        let keys = Step::new("make_keys", make).undo(place(|places, doing, _| Box::pin(close_keys(places, doing))));
+        let make = place(|places, context, _| Box::pin(make_keys(places, context)));
+        let keys = Step::new("make_keys", make).undo(place(|places, context, _| Box::pin(close_keys(places, context))));
         steps.insert(4, keys);
     }
     let steps = steps.into_iter().map(|step| step.retry(retry).limits(limits)).collect();
@@ -57,31 +57,31 @@ fn defined(ports: &Ports, version: u32) -> Definition {
     Definition::new("provision_tenant", version, permissions, &["user.tenant.requested"], start, steps)
 }
 
-type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+type StepFuture = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
 
-async fn start(occasion: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
-    let Some((tenant, _)) = occasion.load::<Tenant>(&event.aggregate_id).await? else { return Ok(None) };
+async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+    let Some((tenant, _)) = context.load::<Tenant>(&event.aggregate_id).await? else { return Ok(None) };
     let parameters = Parameters { slug: tenant.slug.clone(), name: tenant.name.clone() };
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
 /// The request is in the log already. This step only has an undo, which abandons the tenant.
-async fn accept(_: Doing, _: Parameters) -> Result<Next, Fault> {
+async fn accept(_: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn abandon(doing: Doing, _: Parameters) -> Result<Next, Fault> {
-    doing.execute(&AbandonTenant).await?;
+async fn abandon(context: StepContext, _: Parameters) -> Result<Next, Fault> {
+    context.execute(&AbandonTenant).await?;
     Ok(Next::done())
 }
 
-async fn reserve(places: Arc<dyn Places>, doing: Doing, parameters: Parameters) -> Result<Next, Fault> {
-    places.reserve(doing.tenant(), &parameters.slug, &parameters.name, doing.now()).await?;
+async fn reserve(places: Arc<dyn Places>, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    places.reserve(context.tenant(), &parameters.slug, &parameters.name, context.now()).await?;
     Ok(Next::done())
 }
 
-async fn release(places: Arc<dyn Places>, doing: Doing, _: Parameters) -> Result<Next, Fault> {
-    places.release(doing.tenant()).await?;
+async fn release(places: Arc<dyn Places>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
+    places.release(context.tenant()).await?;
     Ok(Next::done())
 }
 
@@ -95,33 +95,33 @@ async fn streams(places: Arc<dyn Places>) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn make_keys(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    places.make_keys(doing.tenant()).await?;
+async fn make_keys(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+    places.make_keys(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn close_keys(places: Arc<dyn Places>, doing: Doing) -> Result<Next, Fault> {
-    places.close_keys(doing.tenant()).await?;
+async fn close_keys(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+    places.close_keys(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn invite(doing: Doing, _: Parameters) -> Result<Next, Fault> {
-    doing.execute(&InviteOwner).await?;
+async fn invite(context: StepContext, _: Parameters) -> Result<Next, Fault> {
+    context.execute(&InviteOwner).await?;
     Ok(Next::done())
 }
 
-async fn revoke(doing: Doing, _: Parameters) -> Result<Next, Fault> {
-    let invitation = owner_invitation(doing.tenant());
-    if doing.load::<Invitation>(invitation).await?.is_some() {
-        doing.execute(&RevokeOwnerInvitation).await?;
+async fn revoke(context: StepContext, _: Parameters) -> Result<Next, Fault> {
+    let invitation = owner_invitation(context.tenant());
+    if context.load::<Invitation>(invitation).await?.is_some() {
+        context.execute(&RevokeOwnerInvitation).await?;
     }
     Ok(Next::done())
 }
 
-async fn activate(places: Arc<dyn Places>, doing: Doing, _: Parameters) -> Result<Next, Fault> {
+async fn activate(places: Arc<dyn Places>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
     // First the log: so a resolved name always leads to an active tenant, and an abandoned tenant's name never resolves.
-    doing.execute(&ActivateTenant).await?;
-    places.open(doing.tenant()).await?;
+    context.execute(&ActivateTenant).await?;
+    places.open(context.tenant()).await?;
     Ok(Next::done())
 }
 

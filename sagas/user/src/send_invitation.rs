@@ -1,6 +1,6 @@
 //! Mails an invitation with its link, when it is sent or sent again.
 
-use coordinator::{Definition, Doing, Fault, Next, Occasion, Start, Step};
+use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
 use mailing::{LIMITS, PATIENT, decoded, send};
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ struct Parameters {
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
-    let mail = move |doing: Doing, parameters: Parameters| mail(ports.clone(), doing, parameters);
+    let mail = move |context: StepContext, parameters: Parameters| mail(ports.clone(), context, parameters);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     let starts_on = &["user.invitation.sent", "user.invitation.resent"];
     Definition::new("send_invitation", 1, &[], starts_on, start, steps)
 }
 
-async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let turn = decoded::<InvitationEvent>(&event)?.into_iter().find_map(|event| match event {
         InvitationEvent::InvitationSent(_) => Some(1),
         InvitationEvent::InvitationResent(resent) => Some(resent.turn),
@@ -34,16 +34,16 @@ async fn start(_: Occasion, event: RecordedEvent) -> Result<Option<Start<Paramet
     Ok(Some(Start { key: event.aggregate_id, parameters: Parameters { invitation, turn } }))
 }
 
-async fn mail(ports: Ports, doing: Doing, Parameters { invitation, turn }: Parameters) -> Result<Next, Fault> {
-    let Some((state, _)) = doing.load::<Invitation>(invitation).await? else {
+async fn mail(ports: Ports, context: StepContext, Parameters { invitation, turn }: Parameters) -> Result<Next, Fault> {
+    let Some((state, _)) = context.load::<Invitation>(invitation).await? else {
         return Ok(Next::End("the invitation is not there"));
     };
     // If the invitation was sent again before this mail went out, only the later mail is sent. Links of self-registration stay valid beside
     // later ones, so without this check, a person who asked repeatedly during an outage of the mail server would get all mails at once.
-    if turn != state.turn || state.link(turn, doing.now()).is_err() {
+    if turn != state.turn || state.link(turn, context.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));
     }
-    let link = Link { purpose: Purpose::Invitation, tenant: doing.tenant(), id: invitation.uuid(), turn };
+    let link = Link { purpose: Purpose::Invitation, tenant: context.tenant(), id: invitation.uuid(), turn };
     let (subject, why) = if state.by_policy {
         (
             "Create your account",
@@ -60,5 +60,5 @@ async fn mail(ports: Ports, doing: Doing, Parameters { invitation, turn }: Param
         url = ports.url,
         link = ports.links.write(&link),
     );
-    send(&*ports.mailer, &doing, &state.email, subject, text).await
+    send(&*ports.mailer, &context, &state.email, subject, text).await
 }

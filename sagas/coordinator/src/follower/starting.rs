@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use super::Follower;
 use crate::cache::StateCache;
-use crate::definition::{Definition, Occasion};
-use crate::doing::{Fault, FaultKind, request};
+use crate::definition::{Definition, StartContext};
 use crate::effects::BatchEffects;
 use crate::facts::Started;
 use crate::rows::{self, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::State;
+use crate::step_context::{Fault, FaultKind, request};
 use crate::{Error, Point, fairness, letters};
 
 impl Follower<'_> {
@@ -88,11 +88,11 @@ impl Follower<'_> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.repository.executor().clone();
-        let occasion = Occasion { caller, executor, cache: cache.clone() };
+        let context = StartContext { caller, executor, cache: cache.clone() };
         // Events in the feed have sealed personal data. Open it, since `start` may need it.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
         // A panic in one saga's code must not stop the follower for all sagas.
-        let said = AssertUnwindSafe((definition.start)(occasion, opened)).catch_unwind().await;
+        let said = AssertUnwindSafe((definition.start)(context, opened)).catch_unwind().await;
         let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::Duration;
-use coordinator::{Definition, Doing, Fault, Listing, Next, Occasion, Point, Probe, Sagas, Start, Status, Step};
+use coordinator::{
+    Definition, Fault, Listing, Next, Point, Probe, Sagas, Start, StartContext, Status, Step, StepContext,
+};
 use crm_commands::{CaptureLead, GRANTS, LeadFields};
 use crm_sagas::CrmSagas;
 use kernel::{Caller, Kind, RecordedEvent, Role};
@@ -190,10 +192,10 @@ async fn instances_of_a_version_that_the_program_lacks_rest_and_go_on_by_themsel
 
 /// A saga of each lead whose one step does nothing.
 fn idle() -> Sagas {
-    let start = |_: Occasion, event: RecordedEvent| async move {
+    let start = |_: StartContext, event: RecordedEvent| async move {
         Ok::<_, Fault>(Some(Start { key: event.aggregate_id, parameters: () }))
     };
-    let steps = vec![Step::new("rest", |_: Doing, (): ()| async { Ok(Next::done()) })];
+    let steps = vec![Step::new("rest", |_: StepContext, (): ()| async { Ok(Next::done()) })];
     Sagas::of::<CrmSagas>(GRANTS, vec![Definition::new("do_nothing", 1, &[], &["crm.lead.captured"], start, steps)])
 }
 

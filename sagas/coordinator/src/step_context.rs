@@ -114,7 +114,7 @@ impl From<eventstore::Error> for Fault {
 
 /// What a step works with: its parameters, results of earlier steps, commands and reads. Cheap to clone.
 #[derive(Clone)]
-pub struct Doing {
+pub struct StepContext {
     pub(crate) inner: Arc<Inner>,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct Inner {
     pub(crate) commands: AtomicU64,
 }
 
-impl Doing {
+impl StepContext {
     /// The instance's id.
     pub fn saga_id(&self) -> Uuid {
         self.inner.id
