@@ -1,4 +1,4 @@
-//! Asking for a job.
+//! Inserting jobs into the queue.
 
 use chrono::{DateTime, Utc};
 use eventstore::AskedJob;
@@ -10,36 +10,36 @@ use uuid::Uuid;
 use crate::unique::Once;
 use crate::{Kind, Unique};
 
-/// A job that is asked for.
+/// A job to submit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
-    /// What it is to work with.
+    /// The job's arguments.
     pub arguments: Value,
-    /// In whose name.
+    /// The subject that submits it.
     pub actor: String,
-    /// Not before then; none: at once.
+    /// The earliest time to run it; `None`: at once.
     pub run_at: Option<DateTime<Utc>>,
-    /// Which requests are for the same job; none: each is for its own.
+    /// When an equal job is not created twice; `None`: each submission creates a job.
     pub unique: Option<Unique>,
 }
 
-/// What became of it.
+/// The result of submitting a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enqueued {
-    /// The job: the new one, or the one that was there.
+    /// The id of the new job, or of the equal one that exists.
     pub id: Uuid,
-    /// It is new.
+    /// Whether the job is new.
     pub made: bool,
 }
 
-/// A job on its way into the table.
+/// A job to insert into the table.
 pub(crate) struct Entry<'a> {
     pub(crate) id: Uuid,
     pub(crate) kind: &'a Kind,
     pub(crate) job: &'a NewJob,
     pub(crate) once: Once,
     pub(crate) batch: Option<Uuid>,
-    /// How many parts of a file come with it.
+    /// The number of parts of its input file.
     pub(crate) inputs: i32,
 }
 
@@ -49,8 +49,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Asks for a job within the caller's transaction, in which `app.tenant_id` is set: it is there when that commits, and not if
-/// it does not. Runners hear of it from [`Jobs::wake`](crate::Jobs::wake), to be called after the commit, or look by themselves.
+/// Submits a job within the caller's transaction, in which `app.tenant_id` must be set: the job exists if this commits. Call
+/// [`Jobs::wake`](crate::Jobs::wake) after the commit; otherwise runners find the job only by polling.
 pub async fn enqueue(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -63,8 +63,8 @@ pub async fn enqueue(
 }
 
 impl Kind {
-    /// A job as an append takes it (`executor::Work::enqueue`, `EventStore::append_with`): asked for in its transaction. When it is the
-    /// same as one that is there, none is made.
+    /// A job that an append submits in its own transaction (`executor::Work::enqueue`, `EventStore::append_with`). If an equal one exists,
+    /// none is created.
     pub fn asked(&self, job: &NewJob, id: Uuid, now: DateTime<Utc>) -> AskedJob {
         let once = Once::of(self.name, self.queue, job, now);
         AskedJob {
@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// So often a job that is not there any more may have been in the way.
+/// The maximum number of inserts that conflict with an equal job that has ended before it can be read.
 const TRIES: usize = 8;
 
 /// See [`enqueue`].
@@ -122,16 +122,16 @@ pub(crate) async fn enter(
         if made.rows_affected() == 1 {
             return Ok(Enqueued { id: *id, made: true });
         }
-        // None: it ended, or was given up, in between, and then there is room.
+        // `None`: the equal job ended or was rolled back in between, so insert again.
         if let Some(id) = there(tables, tenant, once).await? {
             return Ok(Enqueued { id, made: false });
         }
     }
-    // Nobody is in the way: the tenant is at its end, and is passed over (who asks in its name is refused).
+    // No equal job exists, so the trigger skipped the row: the tenant is being destroyed. Requests in its name are refused elsewhere.
     Ok(Enqueued { id: *id, made: false })
 }
 
-/// The job that is in the way of another one.
+/// The existing job that is equal to this one.
 async fn there(tables: &mut PgConnection, tenant: TenantId, once: &Once) -> Result<Option<Uuid>, sqlx::Error> {
     let (schedule, slot) = once.slot().unzip();
     sqlx::query_scalar(

@@ -1,4 +1,4 @@
-//! Runs a service's jobs: as many at a time as a process may, in every process.
+//! The runner of a service's jobs. Each process has one, with a limited number of slots.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::claim::{Claim, claim, is_left, next, rescue};
 use crate::wakes::{Ears, Word};
 use crate::{Jobs, firing, leases, running, sweep};
 
-/// How long to wait when another process was faster at claiming.
+/// The pause before a claim is repeated that another process's claim was in the way of.
 const YIELD: Duration = Duration::from_millis(20);
 
-/// Runs what is due. Each process has one; they share the work through the tables.
+/// Executes due jobs. The runners of all processes share the work through the tables.
 pub struct Runner {
     jobs: Jobs,
 }
 
 impl Runner {
-    /// Makes a runner; nothing happens before [`run`](Self::run).
+    /// Creates a runner; it does nothing before [`run`](Self::run).
     pub fn new(jobs: Jobs) -> Self {
         metrics::describe_counter!("inopsio_job_attempts_total", "Attempts to run jobs, by kind and outcome");
         metrics::describe_histogram!("inopsio_job_seconds", "Duration of attempts to run jobs");
@@ -28,17 +28,17 @@ impl Runner {
         Self { jobs }
     }
 
-    /// Runs until `shutdown`; then what runs is given back. Database and bus may come and go meanwhile.
+    /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
-        // Ends with this, after all that runs.
+        // Dropped at the end of this function, after all jobs have ended.
         let mut keeping = JoinSet::new();
         keeping.spawn(leases::keep(self.jobs.clone()));
         let mut running = JoinSet::new();
         let mut ears = Ears::new(inner.bus.clone(), inner.service);
         let mut swept: Option<Instant> = None;
         while !shutdown.is_cancelled() {
-            // Both before looking: what is asked for meanwhile is not missed.
+            // Subscribe before looking for work, so that no message is missed in between.
             ears.listen().await;
             let told = inner.wakes.due.notified();
             let wait = match self.look(&mut running, &mut swept, &shutdown).await {
@@ -59,7 +59,7 @@ impl Runner {
         while running.join_next().await.is_some() {}
     }
 
-    /// Asks for what schedules want, and begins what may be begun; how long nothing will change by itself.
+    /// Fires due schedules, and claims and starts due jobs. Returns the time until something changes by itself.
     async fn look(
         &self,
         running: &mut JoinSet<()>,
@@ -70,7 +70,7 @@ impl Runner {
         while running.try_join_next().is_some() {}
         let names = inner.kinds.names();
         rescue(&inner.work, inner.clock.now()).await?;
-        // Since then, not since what follows is done: what falls due in between is not seen.
+        // Take the time before firing and claiming, so that `next` also returns what becomes due in between.
         let looked = Instant::now();
         firing::fire(&self.jobs, &names).await?;
         let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
@@ -84,7 +84,7 @@ impl Runner {
                 break;
             }
             for claimed in claimed {
-                // Claimed by these very names.
+                // The claim selects only these kinds.
                 let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
                 running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
             }
@@ -96,7 +96,7 @@ impl Runner {
             sweep::count(&self.jobs).await?;
         }
         if running.len() >= inner.settings.concurrency {
-            // One of them has to end first.
+            // All slots are taken: a job has to end first.
             return Ok(inner.settings.look);
         }
         Ok(next(&inner.work, looked.elapsed()).await?.unwrap_or(inner.settings.look))
