@@ -37,19 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(12);
 
 /// Slows an import down to the speed of the read models, so that they do not fall behind for everybody else.
-pub struct Keeping<'a> {
+pub struct ReadModelPace<'a> {
     read_models: &'a ReadModels,
     tenant: TenantId,
 }
 
-impl<'a> Keeping<'a> {
+impl<'a> ReadModelPace<'a> {
     /// Creates it for these read models.
     pub fn with(read_models: &'a ReadModels, tenant: TenantId) -> Self {
         Self { read_models, tenant }
     }
 }
 
-impl Pace for Keeping<'_> {
+impl Pace for ReadModelPace<'_> {
     async fn reached(&self, position: Position) {
         // Continues even if the read models are still behind.
         let _ = self.read_models.wait_for(self.tenant, position, PATIENCE).await;
@@ -84,7 +84,7 @@ pub async fn run<I: Import>(
             .map_err(refused)?;
     let total = importing.rows();
     let mut header = !begun;
-    let pace = Keeping::with(read_models, work.tenant());
+    let pace = ReadModelPace::with(read_models, work.tenant());
     work.log(&format!("{total} rows, {} of them imported earlier", importing.report().taken)).await?;
     loop {
         if work.is_cancelled() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::jobs::{CANCEL_BATCH, Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, NewJob, Request, Submitted};
@@ -133,7 +133,7 @@ impl Jobs {
             let job =
                 NewJob { arguments: offered.arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
             let entry = Entry { batch: Some(id), ..Entry::new(inner.ids.next(), offered.kind, &job, now) };
-            enter(&mut tables, tenant, &entry).await.map_err(unavailable)?;
+            insert(&mut tables, tenant, &entry).await.map_err(unavailable)?;
         }
         tables.commit().await.map_err(unavailable)?;
         self.wake().await;

@@ -61,7 +61,7 @@ const LIMITS: &str = "
 
 /// Selects queues of tenants from which a job can be claimed now, those of the tenants with the lowest turn numbers first. A recursive
 /// query skips from one waiting queue to the next in the index, so 10,000 jobs in one queue cost one step. `of` is a further condition.
-fn turn(of: &str) -> String {
+fn claimable(of: &str) -> String {
     format!(
         "WITH RECURSIVE waiting (tenant_id, queue) AS (
              (SELECT tenant_id, queue FROM jobs.jobs WHERE state = 'waiting' ORDER BY tenant_id, queue LIMIT 1)
@@ -130,7 +130,7 @@ pub(crate) async fn claim(
     // Without synchronous commit, a crash of the server may undo the claim. Then the lease does not exist, so the handler can't write.
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     // The locks on the rows of `jobs.turns` ensure that two concurrent claims never consider the same tenant.
-    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", turn("")))
+    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", claimable("")))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
@@ -141,12 +141,12 @@ pub(crate) async fn claim(
     let (limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
     let mut claimed = take(&mut transaction, ids, claim, &free, until).await?;
     for turn in limited {
-        if !still_has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
+        if !has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
             continue;
         }
         let taken = take(&mut transaction, ids, claim, std::slice::from_ref(&turn), until).await?;
         if !taken.is_empty() {
-            count_in_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
+            advance_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
         }
         claimed.extend(taken);
     }
@@ -189,7 +189,7 @@ async fn take(
 }
 
 /// Sets when the next job of a rate limited queue may start.
-async fn count_in_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<(), sqlx::Error> {
+async fn advance_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE jobs.queues SET ready_at = clock_timestamp() + make_interval(secs => rate_seconds::float8 / rate_count)
          WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000') AND rate_count IS NOT NULL",
@@ -203,7 +203,7 @@ async fn count_in_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str
 
 /// Checks again whether a limited queue has room, under a lock on its limits, so that only one claim at a time counts its running jobs. The
 /// second statement sees what the previous claim has taken.
-async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<bool, sqlx::Error> {
+async fn has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<bool, sqlx::Error> {
     sqlx::query(
         "SELECT FROM jobs.queues WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
          ORDER BY tenant_id FOR UPDATE",
@@ -220,8 +220,8 @@ async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &st
 }
 
 /// Whether a job could be claimed. A claim that found none may have skipped rows that another claim had locked.
-pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
-    let left = sqlx::query(&turn(""))
+pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
+    let left = sqlx::query(&claimable(""))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
@@ -230,15 +230,15 @@ pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sq
     Ok(left.is_some())
 }
 
-/// Restricts [`turn`] to tenants with fewer running jobs than this one.
-const WHO_HAS_LESS: &str = "
+/// Restricts [`claimable`] to tenants with fewer running jobs than this one.
+const WITH_FEWER_RUNNING: &str = "
           AND w.tenant_id <> $4
           AND (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running')
             < (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = $4 AND r.state = 'running')";
 
 /// Whether other tenants with fewer running jobs than this one have a job that can be claimed.
 pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) -> Result<bool, sqlx::Error> {
-    let waiting = sqlx::query(&turn(WHO_HAS_LESS))
+    let waiting = sqlx::query(&claimable(WITH_FEWER_RUNNING))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
@@ -250,7 +250,7 @@ pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) 
 
 /// Frees the jobs whose lease has expired: they are run again at once, unless their attempts are used up or they were cancelled. Returns
 /// their number.
-pub(crate) async fn rescue(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+pub(crate) async fn free_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "WITH lost AS (
              SELECT tenant_id, job_id FROM jobs.jobs

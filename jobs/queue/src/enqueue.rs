@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::unique::Once;
+use crate::unique::Uniqueness;
 use crate::{Kind, Unique};
 
 /// A job to submit.
@@ -37,7 +37,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) id: Uuid,
     pub(crate) kind: &'a Kind,
     pub(crate) job: &'a NewJob,
-    pub(crate) once: Once,
+    pub(crate) uniqueness: Uniqueness,
     pub(crate) batch: Option<Uuid>,
     /// The number of parts of its input file.
     pub(crate) inputs: i32,
@@ -45,7 +45,7 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(crate) fn new(id: Uuid, kind: &'a Kind, job: &'a NewJob, now: DateTime<Utc>) -> Self {
-        Self { id, kind, job, once: Once::of(kind.name, kind.queue, job, now), batch: None, inputs: 0 }
+        Self { id, kind, job, uniqueness: Uniqueness::of(kind.name, kind.queue, job, now), batch: None, inputs: 0 }
     }
 }
 
@@ -59,20 +59,20 @@ pub async fn enqueue(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, sqlx::Error> {
-    enter(tables, tenant, &Entry::new(id, kind, job, now)).await
+    insert(tables, tenant, &Entry::new(id, kind, job, now)).await
 }
 
 impl Kind {
     /// A job that an append submits in its own transaction (`executor::Work::enqueue`, `EventStore::append_with`). If an equal one exists,
     /// none is created.
     pub fn asked(&self, job: &NewJob, id: Uuid, now: DateTime<Utc>) -> AskedJob {
-        let once = Once::of(self.name, self.queue, job, now);
+        let uniqueness = Uniqueness::of(self.name, self.queue, job, now);
         AskedJob {
             id,
             kind: self.name.to_owned(),
             queue: self.queue.to_owned(),
-            unique_key: once.open_key().map(str::to_owned),
-            period_key: once.period_key().map(str::to_owned),
+            unique_key: uniqueness.open_key().map(str::to_owned),
+            period_key: uniqueness.period_key().map(str::to_owned),
             arguments: job.arguments.to_string(),
             actor: job.actor.clone(),
             run_at: job.run_at,
@@ -85,7 +85,7 @@ impl Kind {
 const TRIES: usize = 8;
 
 /// See [`enqueue`].
-pub(crate) async fn enter(
+pub(crate) async fn insert(
     tables: &mut PgConnection,
     tenant: TenantId,
     entry: &Entry<'_>,
@@ -94,21 +94,21 @@ pub(crate) async fn enter(
         .bind(tenant.uuid())
         .execute(&mut *tables)
         .await?;
-    let Entry { id, kind, job, once, batch, inputs } = entry;
-    let (schedule, slot) = once.slot().unzip();
+    let Entry { id, kind, job, uniqueness, batch, inputs } = entry;
+    let (schedule, slot) = uniqueness.slot().unzip();
     for _ in 0..TRIES {
         let made = sqlx::query(&format!(
             "INSERT INTO jobs.jobs (tenant_id, job_id, kind, queue, unique_key, period_key, batch_id, schedule_id, slot, inputs,
                  arguments, actor, state, run_at, max_attempts, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting', coalesce($13, clock_timestamp()), $14, clock_timestamp()) {}",
-            once.conflict()
+            uniqueness.conflict()
         ))
         .bind(tenant.uuid())
         .bind(id)
         .bind(kind.name)
         .bind(kind.queue)
-        .bind(once.open_key())
-        .bind(once.period_key())
+        .bind(uniqueness.open_key())
+        .bind(uniqueness.period_key())
         .bind(batch)
         .bind(schedule)
         .bind(slot)
@@ -123,7 +123,7 @@ pub(crate) async fn enter(
             return Ok(Enqueued { id: *id, made: true });
         }
         // `None`: the equal job ended or was rolled back in between, so insert again.
-        if let Some(id) = there(tables, tenant, once).await? {
+        if let Some(id) = find_equal(tables, tenant, uniqueness).await? {
             return Ok(Enqueued { id, made: false });
         }
     }
@@ -132,8 +132,12 @@ pub(crate) async fn enter(
 }
 
 /// The existing job that is equal to this one.
-async fn there(tables: &mut PgConnection, tenant: TenantId, once: &Once) -> Result<Option<Uuid>, sqlx::Error> {
-    let (schedule, slot) = once.slot().unzip();
+async fn find_equal(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    uniqueness: &Uniqueness,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    let (schedule, slot) = uniqueness.slot().unzip();
     sqlx::query_scalar(
         "SELECT job_id FROM jobs.jobs
          WHERE tenant_id = $1 AND unique_key = $2 AND state IN ('waiting', 'running')
@@ -146,8 +150,8 @@ async fn there(tables: &mut PgConnection, tenant: TenantId, once: &Once) -> Resu
          LIMIT 1",
     )
     .bind(tenant.uuid())
-    .bind(once.open_key())
-    .bind(once.period_key())
+    .bind(uniqueness.open_key())
+    .bind(uniqueness.period_key())
     .bind(schedule)
     .bind(slot)
     .fetch_optional(tables)

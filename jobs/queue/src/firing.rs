@@ -10,9 +10,9 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::row::from_row;
-use crate::unique::Once;
+use crate::unique::Uniqueness;
 use crate::{Jobs, Kind, NewJob, Timetable};
 
 /// A schedule that is due.
@@ -53,7 +53,7 @@ pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx
         let job = if !due.overlap && is_open(&mut tables, &due).await? {
             None
         } else {
-            ask(&mut tables, kind, &due, inner.ids.next()).await?
+            create(&mut tables, kind, &due, inner.ids.next()).await?
         };
         sqlx::query(
             "UPDATE jobs.schedules
@@ -115,10 +115,10 @@ async fn is_open(tables: &mut PgConnection, due: &Due) -> Result<bool, sqlx::Err
 
 /// Creates the job; `None` if there is one for this time already.
 #[expect(clippy::disallowed_methods, reason = "the tenant of a schedule that an authenticated caller made")]
-async fn ask(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+async fn create(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
     let job = NewJob { arguments: due.arguments.clone(), actor: due.actor.clone(), run_at: None, unique: None };
-    let once = Once::Slot(due.schedule_id, due.next_at);
-    let entry = Entry { once, ..Entry::new(id, kind, &job, due.now) };
-    let made = enter(tables, TenantId::vouched(due.tenant_id), &entry).await?;
+    let uniqueness = Uniqueness::Slot(due.schedule_id, due.next_at);
+    let entry = Entry { uniqueness, ..Entry::new(id, kind, &job, due.now) };
+    let made = insert(tables, TenantId::vouched(due.tenant_id), &entry).await?;
     Ok(made.made.then_some(made.id))
 }

@@ -10,11 +10,11 @@ use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::leases::Leases;
 use crate::wakes::Wakes;
 use crate::work::{FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
-use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
+use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
 
 /// Database connections for requests and lists.
 const CONNECTIONS: u32 = 4;
@@ -179,11 +179,11 @@ impl Jobs {
         };
         let inputs = i32::try_from(file.len().div_ceil(input::PART)).unwrap_or(i32::MAX);
         let entry = Entry { inputs, ..Entry::new(id, found, job, now) };
-        let enqueued = enter(&mut transaction, tenant, &entry).await.map_err(unavailable)?;
+        let enqueued = insert(&mut transaction, tenant, &entry).await.map_err(unavailable)?;
         if enqueued.made {
             input::keep(&mut transaction, tenant, id, file).await.map_err(unavailable)?;
         } else {
-            once::correct(&mut transaction, tenant, request, enqueued.id).await?;
+            idempotency::redirect(&mut transaction, tenant, request, enqueued.id).await?;
         }
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
@@ -207,7 +207,7 @@ impl Jobs {
     pub(crate) async fn open_request(&self, request: &Request, target: Uuid) -> Result<Opened, Refusal> {
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        Ok(match once::take(&mut transaction, tenant, request, target).await? {
+        Ok(match idempotency::record(&mut transaction, tenant, request, target).await? {
             Some(id) => Opened::Repeated(Submitted { id, repeated: true }),
             None => Opened::New(transaction),
         })
@@ -285,7 +285,7 @@ impl Jobs {
     /// # Errors
     /// The permission is missing; `not_found`; `job_over`; `job_stopping`. Nothing was written then.
     pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Act::Cancel).await?;
+        let changed = self.act(request, id, Action::Cancel).await?;
         self.wake_cancelled().await;
         Ok(changed)
     }
@@ -296,7 +296,7 @@ impl Jobs {
     /// The permission is missing; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open` (another job with its unique key is
     /// open). Nothing was written then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Act::Retry).await?;
+        let changed = self.act(request, id, Action::Retry).await?;
         self.wake().await;
         Ok(changed)
     }
@@ -307,18 +307,18 @@ impl Jobs {
         self.wake().await;
     }
 
-    async fn act(&self, request: &Request, id: Uuid, act: Act) -> Result<Submitted, Refusal> {
+    async fn act(&self, request: &Request, id: Uuid, action: Action) -> Result<Submitted, Refusal> {
         request.caller.require(self.inner.kinds.write)?;
         let (tenant, now) = (request.caller.tenant(), self.inner.clock.now());
         let mut transaction = match self.open_request(request, id).await? {
             Opened::New(transaction) => transaction,
             Opened::Repeated(first) => return Ok(first),
         };
-        let done = sqlx::query(act.statement())
+        let done = sqlx::query(action.statement())
             .bind(tenant.uuid())
             .bind(id)
             .bind(now)
-            .bind(format!("{} by {}", act.done(), request.caller.subject()))
+            .bind(format!("{} by {}", action.done(), request.caller.subject()))
             .execute(&mut *transaction)
             .await;
         let done = match done {
@@ -332,7 +332,7 @@ impl Jobs {
         };
         if done.rows_affected() == 0 {
             let job = self.row(&mut transaction, tenant, id).await?;
-            return Err(act.refused(job.state));
+            return Err(action.refused(job.state));
         }
         transaction.commit().await.map_err(unavailable)?;
         Ok(Submitted { id, repeated: false })
@@ -382,12 +382,12 @@ pub(crate) const CANCEL_BATCH: &str = cancel!("batch_id = $2");
 
 /// An operator's action on a job.
 #[derive(Clone, Copy)]
-enum Act {
+enum Action {
     Cancel,
     Retry,
 }
 
-impl Act {
+impl Action {
     /// The statement that changes the job and adds a log line. `$1` tenant, `$2` job, `$3` time, `$4` line.
     const fn statement(self) -> &'static str {
         match self {

@@ -76,15 +76,15 @@ pub struct Kind {
     pub(crate) queue: &'static str,
     offer: Option<Offer>,
     once: bool,
-    tenant: Whose,
+    tenant: AllowedTenants,
     pub(crate) handler: Handler,
 }
 
 /// Which tenants may submit a kind by name.
 #[derive(Clone, Copy)]
-enum Whose {
+enum AllowedTenants {
     /// Any tenant.
-    Anybodys,
+    All,
     /// Only the operators' tenant; `None`: no tenant at all.
     Operators(Option<TenantId>),
 }
@@ -122,7 +122,7 @@ impl Kind {
     {
         let handler: Handler = Arc::new(move |work| handler(work).boxed());
         let time_limit = Duration::from_hours(1);
-        let (queue, tenant) = ("default", Whose::Anybodys);
+        let (queue, tenant) = ("default", AllowedTenants::All);
         Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenant, handler }
     }
 
@@ -179,7 +179,7 @@ impl Kind {
     /// Only this tenant may submit it by name, because it affects all tenants. `None`: nobody may.
     #[must_use]
     pub fn of_operators(self, tenant: Option<TenantId>) -> Self {
-        Self { tenant: Whose::Operators(tenant), ..self }
+        Self { tenant: AllowedTenants::Operators(tenant), ..self }
     }
 
     /// The kind's name.
@@ -228,7 +228,7 @@ impl Kinds {
             return Err(Refusal::invalid("job_kind_unknown", detail));
         };
         caller.require(offer.permission)?;
-        if let Whose::Operators(tenant) = kind.tenant
+        if let AllowedTenants::Operators(tenant) = kind.tenant
             && tenant != Some(caller.tenant())
         {
             let detail = format!("{name} jobs affect all tenants: only operators may request them (operators.tenant)");

@@ -12,27 +12,27 @@ use crate::Jobs;
 use crate::claim::Claimed;
 
 /// How many times a lease is renewed during its length.
-const OFTEN: u32 = 3;
+const RENEWALS: u32 = 3;
 
 /// The pause before a failed renewal is tried again; shorter if leases are short.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The timing of renewals. Even if two renewals fail, each after its full time limit, there is time for a third one before the lease
 /// expires.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct RenewalTiming {
     /// From the start of a successful renewal to the next one.
-    every: Duration,
+    interval: Duration,
     /// The time limit of one renewal.
-    patience: Duration,
+    limit: Duration,
     /// From a failed renewal to the next one.
-    again: Duration,
+    retry: Duration,
 }
 
-impl Pace {
+impl RenewalTiming {
     fn of(lease: Duration) -> Self {
-        let every = lease / OFTEN;
-        Self { every, patience: every / 2, again: AGAIN.min(every / 4) }
+        let interval = lease / RENEWALS;
+        Self { interval, limit: interval / 2, retry: RETRY_PAUSE.min(interval / 4) }
     }
 }
 
@@ -64,14 +64,14 @@ struct Lease {
 pub(crate) struct Leases(Mutex<HashMap<Uuid, Lease>>);
 
 /// A guard: the lease is renewed until this is dropped.
-pub(crate) struct Held<'a> {
+pub(crate) struct LeaseGuard<'a> {
     leases: &'a Leases,
     id: Uuid,
     /// The lease's current state.
     pub(crate) state: watch::Receiver<LeaseState>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
         self.leases.all().remove(&self.id);
     }
@@ -79,11 +79,11 @@ impl Drop for Held<'_> {
 
 impl Leases {
     /// Renews this lease from now on, together with the others.
-    pub(crate) fn hold(&self, claimed: &Claimed) -> Held<'_> {
+    pub(crate) fn hold(&self, claimed: &Claimed) -> LeaseGuard<'_> {
         let (sender, state) = watch::channel(LeaseState { until: claimed.until, to_stop: false });
         let lease = Lease { tenant: claimed.tenant.uuid(), job: claimed.id, state: sender };
         self.all().insert(claimed.lease, lease);
-        Held { leases: self, id: claimed.lease, state }
+        LeaseGuard { leases: self, id: claimed.lease, state }
     }
 
     /// The number of leases.
@@ -97,18 +97,18 @@ impl Leases {
 }
 
 /// Renews the process's leases, for as long as it runs jobs; at once when a job may have been asked to stop.
-pub(crate) async fn keep(jobs: Jobs) {
+pub(crate) async fn keep_renewed(jobs: Jobs) {
     let inner = &*jobs.inner;
-    let Pace { every, patience, again } = Pace::of(inner.settings.lease);
+    let RenewalTiming { interval, limit, retry } = RenewalTiming::of(inner.settings.lease);
     loop {
         let asked = Instant::now();
         // A renewal that exceeds its time limit is repeated on another connection.
-        let wait = match timeout(patience, renew(&jobs)).await {
-            Ok(Ok(true)) => every.saturating_sub(asked.elapsed()),
-            Ok(Ok(false)) | Err(_) => again,
+        let wait = match timeout(limit, renew(&jobs)).await {
+            Ok(Ok(true)) => interval.saturating_sub(asked.elapsed()),
+            Ok(Ok(false)) | Err(_) => retry,
             Ok(Err(error)) => {
                 tracing::debug!(%error, service = %inner.service, "leases could not be renewed");
-                again
+                retry
             }
         };
         tokio::select! {
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn when_two_renewals_hang_the_third_has_its_time_before_the_lease_is_over() {
         for lease in [Settings::default().lease, Duration::from_millis(30), Duration::from_hours(1)] {
-            let Pace { every, patience, again } = Pace::of(lease);
-            assert!(every + 2 * (patience + again) + patience <= lease, "{lease:?}: {:?}", Pace::of(lease));
+            let RenewalTiming { interval, limit, retry } = RenewalTiming::of(lease);
+            assert!(interval + 2 * (limit + retry) + limit <= lease, "{lease:?}: {:?}", RenewalTiming::of(lease));
         }
     }
 }

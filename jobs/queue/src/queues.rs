@@ -115,7 +115,7 @@ impl Queue {
 
 /// An operator's action on a queue.
 #[derive(Clone, Copy)]
-enum Act {
+enum Action {
     Pause,
     Resume,
     Limit(Limits),
@@ -138,7 +138,7 @@ impl Jobs {
     /// # Errors
     /// The permission is missing; `not_found`: there is no such queue. Nothing was written then.
     pub async fn pause_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Act::Pause).await
+        self.change_queue(request, queue, Action::Pause).await
     }
 
     /// Resumes a paused queue.
@@ -146,7 +146,7 @@ impl Jobs {
     /// # Errors
     /// As for [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Act::Resume).await
+        self.change_queue(request, queue, Action::Resume).await
     }
 
     /// Limits a queue of the caller's tenant. The limits for all tenants together apply, too.
@@ -155,7 +155,7 @@ impl Jobs {
     /// As for [`pause_queue`](Self::pause_queue); `validation_failed`.
     pub async fn limit_queue(&self, request: &Request, queue: &str, limits: Limits) -> Result<bool, Refusal> {
         check(limits)?;
-        self.change_queue(request, queue, Act::Limit(limits)).await
+        self.change_queue(request, queue, Action::Limit(limits)).await
     }
 
     /// Pauses a queue for all tenants; for operators. `by` is recorded.
@@ -163,7 +163,7 @@ impl Jobs {
     /// # Errors
     /// `not_found`; the database does not answer. Nothing was written then.
     pub async fn pause_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Act::Pause, by).await
+        self.change_queue_of_all(queue, Action::Pause, by).await
     }
 
     /// Resumes a queue for all tenants.
@@ -171,7 +171,7 @@ impl Jobs {
     /// # Errors
     /// As for [`pause_queue_of_all`](Self::pause_queue_of_all).
     pub async fn resume_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Act::Resume, by).await
+        self.change_queue_of_all(queue, Action::Resume, by).await
     }
 
     /// Limits a queue for all tenants together.
@@ -180,10 +180,10 @@ impl Jobs {
     /// As for [`pause_queue_of_all`](Self::pause_queue_of_all); `validation_failed`.
     pub async fn limit_queue_of_all(&self, queue: &str, limits: Limits, by: &str) -> Result<(), Refusal> {
         check(limits)?;
-        self.change_queue_of_all(queue, Act::Limit(limits), by).await
+        self.change_queue_of_all(queue, Action::Limit(limits), by).await
     }
 
-    async fn change_queue(&self, request: &Request, queue: &str, act: Act) -> Result<bool, Refusal> {
+    async fn change_queue(&self, request: &Request, queue: &str, act: Action) -> Result<bool, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
         known(&inner.kinds, queue)?;
@@ -199,7 +199,7 @@ impl Jobs {
         Ok(false)
     }
 
-    async fn change_queue_of_all(&self, queue: &str, act: Act, by: &str) -> Result<(), Refusal> {
+    async fn change_queue_of_all(&self, queue: &str, act: Action, by: &str) -> Result<(), Refusal> {
         let inner = &*self.inner;
         known(&inner.kinds, queue)?;
         let mut tables = inner.work.acquire().await.map_err(unavailable)?;
@@ -213,19 +213,19 @@ async fn write(
     tables: &mut PgConnection,
     tenant: Uuid,
     queue: &str,
-    act: Act,
+    act: Action,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let set = match act {
-        Act::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
-        Act::Resume => "paused_at = NULL",
-        Act::Limit(_) => {
+        Action::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
+        Action::Resume => "paused_at = NULL",
+        Action::Limit(_) => {
             "concurrency = EXCLUDED.concurrency, rate_count = EXCLUDED.rate_count, rate_seconds = EXCLUDED.rate_seconds,
              ready_at = NULL"
         }
     };
-    let limits = if let Act::Limit(limits) = act { limits } else { Limits::default() };
+    let limits = if let Action::Limit(limits) = act { limits } else { Limits::default() };
     sqlx::query(&format!(
         "INSERT INTO jobs.queues (tenant_id, queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -233,7 +233,7 @@ async fn write(
     ))
     .bind(tenant)
     .bind(queue)
-    .bind(matches!(act, Act::Pause).then_some(now))
+    .bind(matches!(act, Action::Pause).then_some(now))
     .bind(limits.concurrency.map(u32::cast_signed))
     .bind(limits.rate.map(|rate| rate.count.cast_signed()))
     .bind(limits.rate.map(|rate| rate.seconds.cast_signed()))

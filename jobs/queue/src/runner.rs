@@ -6,12 +6,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{Claim, claim, is_left, next, rescue};
-use crate::wakes::{Ears, Word};
+use crate::claim::{Claim, can_claim, claim, free_expired, next};
+use crate::wakes::{Wake, WakeListener};
 use crate::{Jobs, firing, leases, running, sweep};
 
 /// The pause before a claim is repeated that another process's claim was in the way of.
-const YIELD: Duration = Duration::from_millis(20);
+const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// Executes due jobs. The runners of all processes share the work through the tables.
 pub struct Runner {
@@ -32,16 +32,16 @@ impl Runner {
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
         // Dropped at the end of this function, after all jobs have ended.
-        let mut keeping = JoinSet::new();
-        keeping.spawn(leases::keep(self.jobs.clone()));
+        let mut renewals = JoinSet::new();
+        renewals.spawn(leases::keep_renewed(self.jobs.clone()));
         let mut running = JoinSet::new();
-        let mut ears = Ears::new(inner.bus.clone(), inner.service);
-        let mut swept: Option<Instant> = None;
+        let mut listener = WakeListener::new(inner.bus.clone(), inner.service);
+        let mut last_sweep: Option<Instant> = None;
         while !shutdown.is_cancelled() {
             // Subscribe before looking for work, so that no message is missed in between.
-            ears.listen().await;
-            let told = inner.wakes.due.notified();
-            let wait = match self.look(&mut running, &mut swept, &shutdown).await {
+            listener.listen().await;
+            let woken = inner.wakes.due.notified();
+            let wait = match self.run_due(&mut running, &mut last_sweep, &shutdown).await {
                 Ok(wait) => wait.min(inner.settings.look),
                 Err(error) => {
                     tracing::debug!(%error, service = %inner.service, "jobs wait for their database");
@@ -50,8 +50,8 @@ impl Runner {
             };
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = told => {}
-                word = ears.hear() => if let Word::Stop = word { inner.wakes.stop.notify_one(); },
+                () = woken => {}
+                wake = listener.recv() => if let Wake::Stop = wake { inner.wakes.stop.notify_one(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -60,26 +60,26 @@ impl Runner {
     }
 
     /// Fires due schedules, and claims and starts due jobs. Returns the time until something changes by itself.
-    async fn look(
+    async fn run_due(
         &self,
         running: &mut JoinSet<()>,
-        swept: &mut Option<Instant>,
+        last_sweep: &mut Option<Instant>,
         shutdown: &CancellationToken,
     ) -> Result<Duration, sqlx::Error> {
         let inner = &*self.jobs.inner;
         while running.try_join_next().is_some() {}
         let names = inner.kinds.names();
-        rescue(&inner.work, inner.clock.now()).await?;
+        free_expired(&inner.work, inner.clock.now()).await?;
         // Take the time before firing and claiming, so that `next` also returns what becomes due in between.
-        let looked = Instant::now();
+        let checked_at = Instant::now();
         firing::fire(&self.jobs, &names).await?;
         let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
         while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
             let room = inner.settings.concurrency - running.len();
             let claimed = claim(&inner.work, &*inner.ids, &wanted, room).await?;
             if claimed.is_empty() {
-                if is_left(&inner.work, &wanted).await? {
-                    return Ok(YIELD);
+                if can_claim(&inner.work, &wanted).await? {
+                    return Ok(CONTENTION_PAUSE);
                 }
                 break;
             }
@@ -90,8 +90,8 @@ impl Runner {
             }
             while running.try_join_next().is_some() {}
         }
-        if swept.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
-            *swept = Some(Instant::now());
+        if last_sweep.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
+            *last_sweep = Some(Instant::now());
             sweep::remove(&self.jobs).await?;
             sweep::count(&self.jobs).await?;
         }
@@ -99,6 +99,6 @@ impl Runner {
             // All slots are taken: a job has to end first.
             return Ok(inner.settings.look);
         }
-        Ok(next(&inner.work, looked.elapsed()).await?.unwrap_or(inner.settings.look))
+        Ok(next(&inner.work, checked_at.elapsed()).await?.unwrap_or(inner.settings.look))
     }
 }

@@ -14,7 +14,7 @@ use crate::settle::{Ending, settle};
 use crate::{Fault, Jobs, Kind, Work};
 
 /// The pause before a failed write of the outcome is repeated.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Executes an attempt, and writes its outcome.
 pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: CancellationToken) {
@@ -64,7 +64,7 @@ async fn attempt(
         if stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) {
             return Ending::Answered(Err(Fault::Cancelled));
         }
-        let patience = stop_by.map_or(now.until, |stop_by| stop_by.min(now.until));
+        let wake_at = stop_by.map_or(now.until, |stop_by| stop_by.min(now.until));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ending::Released,
@@ -77,7 +77,7 @@ async fn attempt(
             }
             // The sender can't be dropped before the lease's guard, so this does not fail.
             _ = lease.changed() => {}
-            () = tokio::time::sleep_until(patience) => {}
+            () = tokio::time::sleep_until(wake_at) => {}
         }
     }
 }
@@ -95,6 +95,6 @@ async fn write(jobs: &Jobs, claimed: &Claimed, ending: Ending) -> String {
             }
             Err(error) => tracing::debug!(%error, job = %claimed.id, "how a job ended could not be written yet"),
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

@@ -48,9 +48,9 @@ impl Unique {
 
 /// The constraint that prevents a duplicate job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Once {
+pub(crate) enum Uniqueness {
     /// None: duplicates are allowed.
-    No,
+    Unconstrained,
     /// Unique among open jobs, by this key.
     WhileOpen(String),
     /// Unique among the jobs of a period that were neither cancelled nor discarded, by this key.
@@ -59,10 +59,10 @@ pub(crate) enum Once {
     Slot(Uuid, DateTime<Utc>),
 }
 
-impl Once {
+impl Uniqueness {
     /// The constraint for a submission.
     pub(crate) fn of(kind: &str, queue: &str, job: &NewJob, now: DateTime<Utc>) -> Self {
-        let Some(unique) = &job.unique else { return Self::No };
+        let Some(unique) = &job.unique else { return Self::Unconstrained };
         let scope = if unique.queue { format!("queue:{queue}") } else { format!("kind:{kind}") };
         let key = match &unique.key {
             Some(key) if key.len() <= READABLE => format!("{scope} {key}"),
@@ -82,7 +82,7 @@ impl Once {
     /// The clause that makes an insert skip a duplicate.
     pub(crate) const fn conflict(&self) -> &'static str {
         match self {
-            Self::No => "",
+            Self::Unconstrained => "",
             Self::WhileOpen(_) => {
                 "ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL AND state IN ('waiting', 'running') DO NOTHING"
             }
@@ -135,10 +135,10 @@ mod tests {
 
     use super::*;
 
-    fn once(unique: Unique, kind: &str, arguments: Value, at: i64) -> Once {
+    fn once(unique: Unique, kind: &str, arguments: Value, at: i64) -> Uniqueness {
         let now = DateTime::from_timestamp(at, 0).unwrap_or_default();
         let job = NewJob { arguments, actor: "ada".to_owned(), run_at: None, unique: Some(unique) };
-        Once::of(kind, "default", &job, now)
+        Uniqueness::of(kind, "default", &job, now)
     }
 
     #[test]
@@ -169,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_long_key_is_one_that_an_index_takes() {
-        let Once::WhileOpen(key) = once(Unique::by_key("k".repeat(10_000)), "note", json!(null), 0) else {
+        let Uniqueness::WhileOpen(key) = once(Unique::by_key("k".repeat(10_000)), "note", json!(null), 0) else {
             panic!("it has no period")
         };
         assert!(key.len() < 300, "{key}");
-        assert_ne!(Once::WhileOpen(key), once(Unique::by_key("k".repeat(10_001)), "note", json!(null), 0));
+        assert_ne!(Uniqueness::WhileOpen(key), once(Unique::by_key("k".repeat(10_001)), "note", json!(null), 0));
     }
 }

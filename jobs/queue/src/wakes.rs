@@ -31,7 +31,7 @@ impl Wakes {
 }
 
 /// A wake-up from another process.
-pub(crate) enum Word {
+pub(crate) enum Wake {
     /// A job may be due.
     Due,
     /// A running job may have been asked to stop.
@@ -39,14 +39,14 @@ pub(crate) enum Word {
 }
 
 /// Receives wake-ups from other processes while the bus is available. Otherwise runners depend on polling.
-pub(crate) struct Ears {
+pub(crate) struct WakeListener {
     bus: Option<Bus>,
     service: Service,
     due: Option<BoxStream<'static, ()>>,
     stop: Option<BoxStream<'static, ()>>,
 }
 
-impl Ears {
+impl WakeListener {
     pub(crate) fn new(bus: Option<Bus>, service: Service) -> Self {
         Self { bus, service, due: None, stop: None }
     }
@@ -63,15 +63,15 @@ impl Ears {
     }
 
     /// The next wake-up. Cancel safe.
-    pub(crate) async fn hear(&mut self) -> Word {
+    pub(crate) async fn recv(&mut self) -> Wake {
         loop {
             tokio::select! {
-                word = next(&mut self.due) => match word {
-                    Some(()) => return Word::Due,
+                wake = next(&mut self.due) => match wake {
+                    Some(()) => return Wake::Due,
                     None => self.due = None,
                 },
-                word = next(&mut self.stop) => match word {
-                    Some(()) => return Word::Stop,
+                wake = next(&mut self.stop) => match wake {
+                    Some(()) => return Wake::Stop,
                     None => self.stop = None,
                 },
             }

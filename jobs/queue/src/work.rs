@@ -157,13 +157,13 @@ impl Work {
                 self.cancelled.cancel();
                 Err(Fault::Cancelled)
             }
-            Some(_) if self.is_in_the_way().await? => Err(Fault::GaveWay),
+            Some(_) if self.must_give_way().await? => Err(Fault::GaveWay),
             Some(_) => Ok(()),
         }
     }
 
     /// Whether the job has used up its time slice, while this process has no free slot and tenants with fewer running jobs wait.
-    async fn is_in_the_way(&self) -> Result<bool, Fault> {
+    async fn must_give_way(&self) -> Result<bool, Fault> {
         let inner = &*self.jobs.inner;
         if self.begun.elapsed() < inner.settings.stretch || !inner.is_full() {
             return Ok(false);

@@ -8,7 +8,7 @@ use crate::jobs::{Request, unavailable};
 
 /// Records the request's id for `job`. If it was recorded before, returns the first request's job. A concurrent request with the same id
 /// waits here.
-pub(crate) async fn take(
+pub(crate) async fn record(
     tables: &mut PgConnection,
     tenant: TenantId,
     request: &Request,
@@ -43,7 +43,7 @@ pub(crate) async fn take(
 }
 
 /// Records another job for the request: the equal one that existed.
-pub(crate) async fn correct(
+pub(crate) async fn redirect(
     tables: &mut PgConnection,
     tenant: TenantId,
     request: &Request,
