@@ -30,12 +30,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher; nothing happens before [`run`](Self::run). `replicas`: copies of the stream in a cluster.
+    /// Creates a publisher; it does nothing before [`run`](Self::run). `replicas`: the number of copies of the stream in a cluster.
     pub fn new(database: &Database, bus: Bus, replicas: usize) -> Self {
         Self { database: database.clone(), pool: database.pool(Role::Project, 1), bus, replicas }
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile: what was not told is told later.
+    /// Runs until `shutdown`. Tolerates outages of the database and the bus: what could not be published is published later.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(&self.database, Role::Project, LockKey::DeadLetterPublisher);
         let mut ready = false;
@@ -63,8 +63,8 @@ impl Publisher {
         self.pool.close().await;
     }
 
-    /// Tells all there is, in order. What the bus has and the table still does (we were killed in between) is told again under
-    /// the same id, which the bus knows.
+    /// Publishes all changes, in order. After a crash, some that the bus has already are published again under the same message id, so that
+    /// the bus recognizes them as duplicates.
     async fn tell(&self, ready: bool) -> Result<(), String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         loop {
