@@ -12,7 +12,7 @@ use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, once};
+use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, idempotency};
 
 /// Database connections for lists and decisions.
 const CONNECTIONS: u32 = 4;
@@ -137,7 +137,7 @@ impl DeadLetters {
         request.caller.require(self.inner.write)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        if let Some(letters) = once::before(&mut transaction, request).await? {
+        if let Some(letters) = idempotency::first_answer(&mut transaction, request).await? {
             return Ok(Done { letters, repeated: true });
         }
         // Locked by a statement of its own, so that the next one sees decisions that were committed until then.
@@ -156,7 +156,7 @@ impl DeadLetters {
         write(&mut transaction, request, &consumers, &positions, &Decision { kind: "redrive", reason, payloads: None })
             .await
             .map_err(unavailable)?;
-        once::keep(&mut transaction, request, letters).await?;
+        idempotency::record(&mut transaction, request, letters).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Done { letters, repeated: false })
@@ -175,7 +175,7 @@ impl DeadLetters {
         request.caller.require(self.inner.write)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        if let Some(letters) = once::before(&mut transaction, request).await? {
+        if let Some(letters) = idempotency::first_answer(&mut transaction, request).await? {
             return Ok(Done { letters, repeated: true });
         }
         self.parked(&mut transaction, tenant, id, true).await?;
@@ -188,7 +188,7 @@ impl DeadLetters {
         }
         let (consumers, positions) = ([id.consumer.to_string()], [id.position.as_i64()]);
         write(&mut transaction, request, &consumers, &positions, decision).await.map_err(unavailable)?;
-        once::keep(&mut transaction, request, 1).await?;
+        idempotency::record(&mut transaction, request, 1).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Done { letters: 1, repeated: false })
@@ -233,7 +233,7 @@ impl DeadLetters {
 
     async fn events(&self, tenant: TenantId, positions: &[kernel::Position]) -> Result<Vec<RecordedEvent>, Refusal> {
         let found = self.inner.store.events_at(positions).await;
-        let found = found.map_err(|error| silent(&error))?;
+        let found = found.map_err(|error| log_unavailable(&error))?;
         Ok(found.into_iter().filter(|event| event.tenant == tenant).collect())
     }
 
@@ -301,7 +301,7 @@ fn unknown(id: &LetterId) -> Refusal {
 }
 
 /// The refusal if the log does not answer.
-fn silent(error: &eventstore::Error) -> Refusal {
+fn log_unavailable(error: &eventstore::Error) -> Refusal {
     tracing::warn!(%error, "the events of dead letters can't be read");
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }

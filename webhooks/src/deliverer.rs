@@ -87,7 +87,7 @@ impl Deliverer {
         let stop = shutdown.child_token();
         let bus = self.webhooks.parts().bus.clone();
         let mut beside = JoinSet::new();
-        beside.spawn(deadletters::hear(bus, self.store.service(), decided, stop.clone()));
+        beside.spawn(deadletters::forward_decisions(bus, self.store.service(), decided, stop.clone()));
         if let Some(notices) = self.notices.clone() {
             beside.spawn(Notifier { webhooks: self.webhooks.clone(), notices }.run(stop.clone()));
         }

@@ -4,9 +4,9 @@ use kernel::{Caller, Refusal, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{DeadLetters, Decision, Done, Request, silent, unavailable, unknown};
+use super::{DeadLetters, Decision, Done, Request, log_unavailable, unavailable, unknown};
 use crate::decisions::{self, Verdict};
-use crate::{Letter, LetterId, Rehearsal, once};
+use crate::{Letter, LetterId, Rehearsal, idempotency};
 
 /// The maximum number of events behind a letter that are included in a dry run.
 const REHEARSED: u32 = 200;
@@ -41,7 +41,7 @@ impl DeadLetters {
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.parked(&mut transaction, tenant, id, false).await;
-        let before = once::before(&mut transaction, request).await?;
+        let before = idempotency::first_answer(&mut transaction, request).await?;
         let letter = match (letter, before) {
             (_, Some(letters)) => return Ok((Done { letters, repeated: true }, Preview::default())),
             (letter, None) => letter?,
@@ -70,7 +70,7 @@ impl DeadLetters {
         let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
         let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
         let events = self.events(tenant, &positions).await?;
-        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| silent(&error))?;
+        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| log_unavailable(&error))?;
         let event = events.first().filter(|event| event.position == id.position).ok_or_else(|| unknown(id))?;
         let before = decisions.payload_of(event);
         let (after, decisions) = match payload {

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row};
 use crate::dead_letters::{Request, unavailable};
 
 /// The first answer, if a request with this id was carried out before.
-pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {
+pub(crate) async fn first_answer(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {
     let Some(id) = &request.command_id else { return Ok(None) };
     // A concurrent request with the same id waits here until this transaction ends.
     sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
@@ -32,7 +32,7 @@ pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Resu
 }
 
 /// Stores the answer, in the transaction that carries out the request.
-pub(crate) async fn keep(tables: &mut PgConnection, request: &Request, answer: u64) -> Result<(), Refusal> {
+pub(crate) async fn record(tables: &mut PgConnection, request: &Request, answer: u64) -> Result<(), Refusal> {
     let Some(id) = &request.command_id else { return Ok(()) };
     sqlx::query("INSERT INTO dead.commands (tenant_id, command_id, request_hash, answer) VALUES ($1, $2, $3, $4)")
         .bind(request.caller.tenant().uuid())

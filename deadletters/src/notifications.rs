@@ -13,8 +13,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Forwards notifications about decisions on the service's dead letters to `decided`, until `shutdown`. Consumers do not depend on it,
 /// because they also poll while they have letters.
-pub async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
-    let hearing = async {
+pub async fn forward_decisions(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
+    let forwarding = async {
         loop {
             match bus.dead_letter_wakes(service).await {
                 Ok(mut wakes) => {
@@ -27,5 +27,5 @@ pub async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdo
             tokio::time::sleep(PAUSE).await;
         }
     };
-    shutdown.run_until_cancelled(hearing).await;
+    shutdown.run_until_cancelled(forwarding).await;
 }
