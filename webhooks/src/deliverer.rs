@@ -1,4 +1,4 @@
-//! Runs a service's webhooks: one process at a time, a worker an endpoint.
+//! The deliverer of a service's webhooks. One process is active, and runs a worker for each endpoint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// For so long a request that comes again gets its first answer.
 const ANSWERED: TimeDelta = TimeDelta::days(30);
 
-/// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
+/// Delivers a service's events to its tenants' webhooks. Only one deliverer per service is active, by an advisory lock.
 pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
     notices: Option<Arc<dyn Notices>>,
 }
 
-/// A running worker.
+/// A worker that is running.
 struct Running {
     version: i64,
     generation: i64,
@@ -41,7 +41,7 @@ struct Running {
 }
 
 impl Deliverer {
-    /// Makes a deliverer; nothing happens before [`run`](Self::run).
+    /// Creates a deliverer; it does nothing before [`run`](Self::run).
     pub fn new(webhooks: Webhooks, store: EventStore) -> Self {
         metrics::describe_counter!(
             "inopsio_webhook_deliveries_total",
@@ -51,13 +51,13 @@ impl Deliverer {
         Self { webhooks, store, notices: None }
     }
 
-    /// The same, which tells tenants of webhooks that are disabled by themselves.
+    /// The same deliverer; it also notifies tenants of webhooks that were disabled automatically.
     #[must_use]
     pub fn telling(self, notices: Arc<dyn Notices>) -> Self {
         Self { notices: Some(notices), ..self }
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile.
+    /// Runs until `shutdown`. Tolerates outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(self.store.database(), Role::Deliver, LockKey::Deliverer);
         while !shutdown.is_cancelled() {
@@ -112,12 +112,12 @@ impl Deliverer {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
                 Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
-                    // Its endpoint is not as it was: the next one begins now, if it is still sent to.
+                    // The worker ended because its endpoint was changed: start the next worker now, if the endpoint is enabled.
                     Ok(id) => {
                         running.remove(&id);
                         true
                     }
-                    // A mistake of ours: it is begun anew with the next look, and not at once, again and again.
+                    // A mistake in our code: start the worker again only at the next poll, so that it does not panic in a tight loop.
                     Err(error) => {
                         tracing::error!(%error, "a webhook's worker panicked");
                         running.retain(|_, now| now.task != error.id());
@@ -132,10 +132,10 @@ impl Deliverer {
         while beside.join_next().await.is_some() {}
     }
 
-    /// All endpoints that are sent to.
+    /// All enabled endpoints.
     async fn targets(&self) -> Result<Vec<Target>, sqlx::Error> {
         let parts = self.webhooks.parts();
-        // A former secret that signs no more is kept no longer.
+        // Delete former secrets that have expired.
         sqlx::query("UPDATE webhooks.endpoints SET former_secret = NULL, former_until = NULL WHERE former_until <= $1")
             .bind(parts.clock.now())
             .execute(parts.deliver)
@@ -161,7 +161,7 @@ impl Deliverer {
             .map(drop)
     }
 
-    /// Word of changes; none when the bus does not answer, then we look by ourselves.
+    /// Wake-ups from other processes after changes of endpoints. Without the bus there are none, and the deliverer depends on polling.
     async fn wakes(&self) -> BoxStream<'static, ()> {
         match self.webhooks.parts().bus.webhook_wakes(self.store.service()).await {
             Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
@@ -170,8 +170,8 @@ impl Deliverer {
     }
 }
 
-/// Starts and stops workers so that there is one for each endpoint, as it is now. One that is to be replaced has to end first: what it
-/// has on its way is sent by nobody beside it, nor is what comes after that.
+/// Starts and stops workers so that there is one for each endpoint's current configuration. A worker that is replaced has to end first, so
+/// that two never send at the same time, and the order is kept.
 fn arrange(
     targets: Vec<Target>,
     shared: &Arc<Shared>,

@@ -1,7 +1,7 @@
-//! That a webhook was disabled by itself is told to its tenant: nobody else would notice that its events wait.
+//! Notifies a tenant when a webhook was disabled automatically; otherwise nobody would notice that its events wait.
 //!
-//! What is to be told is a row, written in the statement that disables. Each of those who are told is told once; what fails is tried
-//! again, later and later, for a day.
+//! A notice is a row, created by the statement that disables the webhook. Each addressee is notified once. Failures are retried for a day,
+//! with growing pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,50 +16,50 @@ use uuid::Uuid;
 
 use crate::Webhooks;
 
-/// So many are looked at in one go.
+/// The maximum number of notices that are processed at once.
 const PAGE: i64 = 100;
-/// For so long it is tried.
+/// How long failures are retried.
 const PATIENCE: TimeDelta = TimeDelta::days(1);
-/// How long it is waited until it is tried again: as long as it has been tried, within these.
+/// The shortest and the longest pause. In between, the pause equals the time since the webhook was disabled.
 const PAUSES: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::minutes(30));
 
-/// That a webhook was disabled by itself.
+/// A webhook was disabled automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Whose events it gets.
+    /// The service whose events the webhook gets.
     pub service: Service,
-    /// Whose it is.
+    /// The webhook's tenant.
     pub tenant: TenantId,
-    /// Which one.
+    /// The webhook's id.
     pub webhook: Uuid,
-    /// Its version since: with the webhook it says which disabling it is.
+    /// The webhook's version after it was disabled. Together with the id it identifies the notice.
     pub version: u64,
-    /// How its tenant describes it.
+    /// The webhook's description.
     pub description: String,
     /// Why it was disabled.
     pub reason: String,
-    /// When.
+    /// When it was disabled.
     pub at: DateTime<Utc>,
 }
 
-/// How people are told.
+/// Sends notices to people.
 pub trait Notices: Send + Sync + 'static {
-    /// Who is told of a tenant's webhooks. An error says why that can't be known now.
+    /// Whom to notify about a tenant's webhooks. An error is temporary, and gives the reason.
     fn addressees(&self, tenant: TenantId) -> BoxFuture<'_, Result<Vec<UserId>, String>>;
 
-    /// Tells one of them. Told again it is the same notice. Who can't be told, now or later, counts as told; an error says why it may go
-    /// better later.
+    /// Notifies one person; a repeated call does not notify them again. A person who can't be notified at all counts as notified. An error
+    /// is temporary, and gives the reason.
     fn tell<'a>(&'a self, to: UserId, notice: &'a Notice) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// Tells what is to be told of a service's webhooks: one at a time is active, as deliverers are.
+/// Sends the pending notices of a service's webhooks. Runs beside the active deliverer, so only one is active.
 pub(crate) struct Notifier {
     pub(crate) webhooks: Webhooks,
     pub(crate) notices: Arc<dyn Notices>,
 }
 
 impl Notifier {
-    /// Runs until it is stopped.
+    /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let look: Duration = self.webhooks.parts().settings.look;
         while !stop.is_cancelled() {
@@ -102,7 +102,7 @@ impl Notifier {
         Ok((notice, row.try_get("told")?))
     }
 
-    /// Tells those who were not told yet; what then becomes of the row.
+    /// Notifies all who were not notified yet. Then deletes the notice, or schedules the next attempt.
     async fn tell_all(&self, notice: &Notice, told: &[Uuid]) -> Result<(), sqlx::Error> {
         let mut failed = None;
         match self.notices.addressees(notice.tenant).await {

@@ -1,5 +1,4 @@
-//! Places for messages on their way, of which a tenant has a few at most: receivers that take their time hold up their own tenant's
-//! messages, and nobody else's.
+//! Limits concurrent requests, in total and per tenant: a tenant with slow receivers delays only its own messages.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,28 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kernel::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// The places of a process.
+/// The slots of a process for concurrent requests.
 pub(crate) struct Places {
     all: Semaphore,
-    /// How many a tenant has.
+    /// The limit per tenant.
     share: usize,
-    /// Of each tenant that has sent something; there are no more than have webhooks.
+    /// The semaphore of each tenant that has sent something. There are at most as many as tenants with webhooks.
     of_tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
 }
 
-/// A place, until it is dropped.
+/// A slot, occupied until this is dropped.
 pub(crate) struct Place<'a> {
     _share: OwnedSemaphorePermit,
     _place: SemaphorePermit<'a>,
 }
 
 impl Places {
-    /// So many, and of these so many at most for one tenant.
+    /// Creates `all` slots, of which one tenant can occupy at most `share`.
     pub(crate) fn new(all: usize, share: usize) -> Self {
         Self { all: Semaphore::new(all), share, of_tenants: Mutex::default() }
     }
 
-    /// Waits for a place: behind the tenant's own first, so that those who wait there stand in nobody else's way.
+    /// Waits for a slot. It waits for the tenant's own limit first, so that those who wait there do not occupy a slot.
     pub(crate) async fn take(&self, tenant: TenantId) -> Option<Place<'_>> {
         let share = self.of_tenant(tenant).acquire_owned().await.ok()?;
         let place = self.all.acquire().await.ok()?;

@@ -1,4 +1,4 @@
-//! One endpoint: its tenant's events, one after the other, each until it has arrived.
+//! The worker of one endpoint: sends its tenant's events one after the other, each until it is delivered or parked.
 
 mod again;
 
@@ -20,16 +20,16 @@ use crate::note::{self, Attempt};
 use crate::places::Places;
 use crate::{Message, Outcome, Secret, Webhooks};
 
-/// Events read from the log at once.
+/// The number of events that are read from the log at once.
 const PAGE: u32 = 200;
-/// How long a message that is on its way when the process stops may take; then it is sent again by the next one.
+/// When the process stops: how long to wait for a request under way. If it takes longer, the next process sends the event again.
 const GRACE: Duration = Duration::from_secs(2);
-/// After so many attempts the oldest are forgotten.
+/// Old deliveries are deleted once in this many attempts.
 const TRIM: u32 = 64;
-/// How long to wait when the database does not do its part.
+/// The pause after the log or the tables did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// An endpoint as it was when its worker began.
+/// An endpoint's configuration and cursor, as of the worker's start.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) tenant: TenantId,
@@ -50,7 +50,7 @@ pub(crate) struct Target {
 pub(crate) struct Shared {
     pub(crate) webhooks: Webhooks,
     pub(crate) store: EventStore,
-    /// So many send at a time.
+    /// Limits concurrent requests.
     pub(crate) places: Places,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
@@ -60,18 +60,18 @@ pub(crate) struct Worker {
     target: Target,
     shared: Arc<Shared>,
     stop: CancellationToken,
-    /// The position that is stored, and when it was.
+    /// The stored position, and when it was stored.
     stored: (Position, Instant),
-    /// How many attempts it has noted.
+    /// The number of attempts that were recorded.
     noted: u32,
-    /// What its receiver refused; unknown until it was looked up.
+    /// The endpoint's dead letters; `None` until they are loaded.
     letters: Option<Letters>,
     decided: watch::Receiver<()>,
 }
 
-/// Why a step was not done.
+/// Why a step was not completed.
 enum Trouble {
-    /// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
+    /// The worker has to end: it was stopped, or its endpoint was changed. The deliverer starts another one if needed.
     Over,
     Log(eventstore::Error),
     Tables(sqlx::Error),
@@ -94,7 +94,7 @@ impl Worker {
         let parts = shared.webhooks.parts();
         let overdue = target.next_attempt_at.and_then(|due| (parts.clock.now() - due).to_std().ok());
         if overdue.is_some_and(|overdue| overdue > parts.settings.longest_pause()) {
-            // Nobody was there to try it: that is no failure of the receiver's.
+            // No process tried for longer than the longest pause, which is not the receiver's failure.
             target.failing_since = None;
         }
         let stored = (target.position, Instant::now());
@@ -102,13 +102,13 @@ impl Worker {
         Self { target, shared, stop, stored, noted: 0, letters: None, decided }
     }
 
-    /// Delivers until it is stopped, or until the endpoint is not as it was.
+    /// Delivers until it is stopped, or its endpoint is changed.
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         let positions = self.shared.webhooks.parts().positions.clone();
         positions.set(self.target.id, self.target.position);
         while !stop.is_cancelled() {
-            // Heard from before the log is read, so that nothing falls between the two.
+            // Subscribe before the log is read, so that no event is missed in between.
             let next = self.next_event().await;
             match self.round().await {
                 Ok(()) => {
@@ -131,7 +131,7 @@ impl Worker {
         positions.remove(self.target.id);
     }
 
-    /// Ends when there may be something new; true: somebody decided about a dead letter.
+    /// Returns a future that completes when there may be something to do; true if somebody decided about a dead letter.
     async fn next_event(&mut self) -> impl Future<Output = bool> + Send + use<> {
         let parts = self.shared.webhooks.parts();
         let heard = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
@@ -155,17 +155,17 @@ impl Worker {
         }
     }
 
-    /// Delivers what the log has, and what was refused and is due.
+    /// Delivers new events from the log, and parked events that are due.
     async fn round(&mut self) -> Result<(), Trouble> {
         let parts = self.shared.webhooks.parts();
         if self.letters.is_none() {
             self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
-            // Workers before this one may have left some.
+            // Former workers may have left more deliveries than are kept.
             note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
         }
         loop {
             self.send_again().await?;
-            // Asked before the events, which then reach at least so far.
+            // Read the head before the events: they reach at least this position.
             let head = self.shared.store.head().await?;
             if head <= self.target.position {
                 return self.store_position().await;
@@ -198,7 +198,7 @@ impl Worker {
         self.shared.webhooks.parts().positions.set(self.target.id, position);
     }
 
-    /// Stores where it is, if only unwanted events moved it there, now and then.
+    /// Stores the position from time to time, if only unwanted events moved it.
     async fn store_position(&mut self) -> Result<(), Trouble> {
         let parts = self.shared.webhooks.parts();
         let (stored, at) = self.stored;
@@ -211,19 +211,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends one event until it has arrived.
+    /// Sends one event until it is delivered or parked.
     async fn deliver(&mut self, event: &RecordedEvent) -> Result<(), Trouble> {
         let service = self.shared.webhooks.service();
         let body = match cloudevent::structured(service, event) {
             Ok(body) => body,
             Err(reason) => {
-                // The log takes only JSON, so this is another program's doing.
+                // The log only accepts JSON, so another program must have written this.
                 tracing::error!(position = %event.position, reason, "an event that is no JSON is not delivered");
                 return self.park(event, Some(vec![reason])).await;
             }
         };
         let park_after = self.shared.webhooks.parts().settings.park_after;
-        // An earlier worker may have been at it.
+        // A former worker may have tried it.
         let mut refusals = match self.target.attempts {
             0 => 0,
             _ => note::refusals(self.shared.webhooks.parts().deliver, &self.target, event, park_after).await?,
@@ -244,7 +244,7 @@ impl Worker {
                 return if theirs { Ok(()) } else { Err(Trouble::Over) };
             }
             self.fail(delivery, attempt).await?;
-            // In a row: whoever answers otherwise in between may have meant somebody else, or another time.
+            // Only consecutive refusals count: another answer in between shows that the cause may have been a different one.
             refusals = if outcome.refuses_event() { refusals + 1 } else { 0 };
             if refusals >= park_after {
                 return self.park(event, Some(why(&outcome))).await;
@@ -252,7 +252,7 @@ impl Worker {
         }
     }
 
-    /// Parks an event and goes on behind it.
+    /// Parks an event, and continues with the next.
     async fn park(&mut self, event: &RecordedEvent, errors: Option<Vec<String>>) -> Result<(), Trouble> {
         let parts = self.shared.webhooks.parts();
         let Some(letters) = &mut self.letters else { return Err(Trouble::Over) };
@@ -269,7 +269,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Notes a failure, and when it is tried again; or gives the endpoint up.
+    /// Records a failure and schedules the next attempt; or disables the endpoint.
     async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Trouble> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
@@ -305,7 +305,7 @@ impl Worker {
         Err(Trouble::Over)
     }
 
-    /// Counts an attempt that was noted; now and then the oldest are forgotten.
+    /// Counts a recorded attempt, and deletes old deliveries from time to time.
     async fn noted(&mut self) -> Result<(), Trouble> {
         self.noted += 1;
         if self.noted.is_multiple_of(TRIM) {
@@ -315,12 +315,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until the next attempt is due. What people decide about parked events meanwhile is heeded at once.
+    /// Waits until the next attempt is due. Meanwhile, parked events about which somebody decides are sent at once.
     async fn wait(&mut self) -> Result<(), Trouble> {
         let Some(due) = self.target.next_attempt_at else { return Ok(()) };
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
-        // A clock that was ahead when that was noted must not make it wait for longer than anything waits.
+        // The limit protects from a clock that was ahead when the time was recorded.
         let pause = (due - parts.clock.now()).to_std().unwrap_or_default().min(parts.settings.longest_pause());
         let until = Instant::now() + pause;
         loop {
@@ -365,7 +365,7 @@ impl Worker {
     }
 }
 
-/// What is kept of a message that was not taken: the answer, too, for people.
+/// The errors to store with a parked event, including the receiver's answer, for people.
 fn why(outcome: &Outcome) -> Vec<String> {
     let response = Some(&outcome.response).filter(|response| !response.is_empty());
     outcome.error.iter().chain(response).cloned().collect()

@@ -1,4 +1,4 @@
-//! What a receiver refused: sent again when it is due, or at once when somebody decided about it.
+//! Retrying parked events: when they are due, or at once when somebody decided about them.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::{Trouble, Worker, why};
 use crate::letters::Letters;
 use crate::note::{self, Attempt};
 
-/// So many parked events are sent again before new ones have their turn.
+/// The maximum number of parked events that are sent before new events have their turn.
 const AGAIN: usize = 16;
 
 impl Worker {
-    /// Sends what was parked and is due, one after the other, what people decided about first; the rest when new events have had
-    /// their turn.
+    /// Sends parked events that are due, one after the other; those about which somebody decided come first. Limited, so that new events
+    /// have their turn.
     pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
-        // Taken out for the time being: if something goes wrong it is looked up anew.
+        // Taken out meanwhile: after an error they are loaded again.
         let Some(mut letters) = self.letters.take() else { return Ok(()) };
         for _ in 0..AGAIN {
             if letters.due().is_none_or(|due| due > Instant::now()) {
@@ -35,8 +35,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Heeds what people decided, while a new event waits for its attempt `until` then. The other parked events wait with it: it may be
-    /// the receiver that fails, or wants to be left alone.
+    /// Sends parked events about which somebody decided, while a new event waits for its next attempt at `until`. Other parked events wait,
+    /// too, because the receiver itself may be failing, or has asked for a pause.
     pub(super) async fn heed(&mut self, until: Instant) -> Result<(), Trouble> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
@@ -49,7 +49,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a parked event once, unless it was decided that it is passed over, and writes down what came of it.
+    /// Sends a parked event once, unless it was discarded, and records the result.
     async fn send_taken(&mut self, letters: &mut Letters, taken: &Taken) -> Result<(), Trouble> {
         let mut failed = None;
         let (events, missing) = taken.found(self.shared.store.events_at(&taken.positions).await?);
@@ -66,7 +66,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a parked event once; why it did not arrive, if it did not.
+    /// Sends a parked event once. Returns the errors if it was not delivered.
     async fn try_again(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
         let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
             Ok(body) => body,
