@@ -76,15 +76,15 @@ pub struct Kind {
     pub(crate) queue: &'static str,
     offer: Option<Offer>,
     once: bool,
-    tenant: AllowedTenants,
+    tenants: Tenants,
     pub(crate) handler: Handler,
 }
 
 /// Which tenants may submit a kind by name.
 #[derive(Clone, Copy)]
-enum AllowedTenants {
+enum Tenants {
     /// Any tenant.
-    All,
+    Any,
     /// Only the operators' tenant; `None`: no tenant at all.
     Operators(Option<TenantId>),
 }
@@ -122,8 +122,8 @@ impl Kind {
     {
         let handler: Handler = Arc::new(move |work| handler(work).boxed());
         let time_limit = Duration::from_hours(1);
-        let (queue, tenant) = ("default", AllowedTenants::All);
-        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenant, handler }
+        let (queue, tenants) = ("default", Tenants::Any);
+        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenants, handler }
     }
 
     /// The maximum number of attempts; the default is 8.
@@ -179,7 +179,7 @@ impl Kind {
     /// Only this tenant may submit it by name, because it affects all tenants. `None`: nobody may.
     #[must_use]
     pub fn of_operators(self, tenant: Option<TenantId>) -> Self {
-        Self { tenant: AllowedTenants::Operators(tenant), ..self }
+        Self { tenants: Tenants::Operators(tenant), ..self }
     }
 
     /// The kind's name.
@@ -228,7 +228,7 @@ impl Kinds {
             return Err(Refusal::invalid("job_kind_unknown", detail));
         };
         caller.require(offer.permission)?;
-        if let AllowedTenants::Operators(tenant) = kind.tenant
+        if let Tenants::Operators(tenant) = kind.tenants
             && tenant != Some(caller.tenant())
         {
             let detail = format!("{name} jobs affect all tenants: only operators may request them (operators.tenant)");

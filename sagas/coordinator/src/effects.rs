@@ -6,7 +6,7 @@ use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
 use crate::passed_over::SkippedRange;
-use crate::rows::{InstanceKey, WakeKey};
+use crate::rows::{InstanceKey, SagaKey};
 use crate::state::State;
 
 /// The effects of a batch of events.
@@ -17,7 +17,7 @@ pub(crate) struct BatchEffects {
     /// Instances that were just started, with their state.
     pub(crate) started: Vec<(InstanceKey, State)>,
     /// Instances to wake, and the position of the last event that wakes them.
-    pub(crate) wakes: HashMap<WakeKey, Position>,
+    pub(crate) wakes: HashMap<SagaKey, Position>,
     /// Events that are parked, because a saga could not decide whether they start it.
     pub(crate) parked: Vec<(&'static str, Entry)>,
     /// By closed tenant, the range of events that were skipped.

@@ -16,7 +16,7 @@ use crate::coordinator::Shared;
 use crate::effects::BatchEffects;
 use crate::gauges::dead_letters;
 use crate::letters::{self, Letters};
-use crate::rows::{self, InstanceKey, WakeKey};
+use crate::rows::{self, InstanceKey, SagaKey};
 use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, passed_over};
@@ -304,7 +304,7 @@ impl Follower<'_> {
 
     /// The instances to wake. Most events that could wake instances find none waiting, so only keys with a waiting instance are returned,
     /// unless `all` is set (instances of this batch have no rows yet).
-    async fn wakes_of(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<WakeKey, Position>, Error> {
+    async fn wakes_of(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<SagaKey, Position>, Error> {
         let listening: Vec<_> =
             self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.wake_key?))).collect();
         let tenants: HashSet<_> = events.iter().map(|event| event.tenant).collect();
@@ -321,7 +321,7 @@ impl Follower<'_> {
                 if waiting.contains(&(event.tenant, *saga))
                     && let Some(key) = wake_key(event)
                 {
-                    wakes.insert(WakeKey { tenant: event.tenant, saga, key }, event.position);
+                    wakes.insert(SagaKey { tenant: event.tenant, saga, key }, event.position);
                 }
             }
         }

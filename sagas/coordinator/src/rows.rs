@@ -19,7 +19,7 @@ pub(crate) struct InstanceKey {
 
 /// What an event wakes: the instances of a saga with this key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct WakeKey {
+pub(crate) struct SagaKey {
     pub(crate) tenant: TenantId,
     pub(crate) saga: &'static str,
     pub(crate) key: String,
@@ -162,12 +162,12 @@ pub(crate) async fn waiting(
 /// Filters these wake-ups to those for which an instance waits. One statement for all, which uses the index for each key.
 pub(crate) async fn awaited(
     connection: impl PgExecutor<'_>,
-    mut wakes: HashMap<WakeKey, Position>,
-) -> Result<HashMap<WakeKey, Position>, sqlx::Error> {
+    mut wakes: HashMap<SagaKey, Position>,
+) -> Result<HashMap<SagaKey, Position>, sqlx::Error> {
     if wakes.is_empty() {
         return Ok(wakes);
     }
-    let keys: Vec<WakeKey> = wakes.keys().cloned().collect();
+    let keys: Vec<SagaKey> = wakes.keys().cloned().collect();
     let found: Vec<i64> = sqlx::query_scalar(
         "SELECT p.nth FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS p (tenant_id, saga, key, nth)
          CROSS JOIN LATERAL (
@@ -192,7 +192,7 @@ pub(crate) async fn awaited(
 /// Wakes the waiting instances of a saga with this key.
 pub(crate) async fn wake(
     connection: &mut PgConnection,
-    WakeKey { tenant, saga, key }: &WakeKey,
+    SagaKey { tenant, saga, key }: &SagaKey,
     at: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {

@@ -46,13 +46,13 @@ fn touched(event: &RecordedEvent) -> Option<String> {
 }
 
 async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(untouched) = UntouchedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(untouched.since, policy.escalate_after_days);
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since, policy.escalate_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: untouched.since };
-    unless_touched(&context, context.execute_at(Some(untouched.version), &escalate).await)
+    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: unattended.since };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
 }
 
 async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
@@ -61,13 +61,13 @@ async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Para
 }
 
 async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let Some(untouched) = UntouchedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
-    let due = after(untouched.since.max(untouched.escalated_at), policy.reassign_after_days);
+    let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
+    let due = after(unattended.since.max(unattended.escalated_at), policy.reassign_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let hand_over = HandLeadOver { lead, from: untouched.owner, to: policy.reassign_to };
-    unless_touched(&context, context.execute_at(Some(untouched.version), &hand_over).await)
+    let hand_over = HandLeadOver { lead, from: unattended.owner, to: policy.reassign_to };
+    unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
@@ -99,7 +99,7 @@ fn after(since: DateTime<Utc>, days: u32) -> DateTime<Utc> {
 }
 
 /// A qualified lead, and since when nobody has worked on it.
-struct UntouchedLead {
+struct UnattendedLead {
     version: u64,
     owner: String,
     /// The time of the last activity, by `recorded_at`: an activity that was recorded late counts from when it was recorded.
@@ -108,22 +108,22 @@ struct UntouchedLead {
     escalated_at: DateTime<Utc>,
 }
 
-impl UntouchedLead {
+impl UnattendedLead {
     async fn of(context: &StepContext, lead: LeadId) -> Result<Option<Self>, Fault> {
         let (since, escalated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-        let mut untouched = Self { version: 0, owner: String::new(), since, escalated_at };
+        let mut unattended = Self { version: 0, owner: String::new(), since, escalated_at };
         let mut state = Lead::default();
         for event in context.history::<Lead>(lead).await? {
-            untouched.version = event.sequence;
+            unattended.version = event.sequence;
             if context.did(&event, "escalate") {
-                untouched.escalated_at = event.recorded_at;
+                unattended.escalated_at = event.recorded_at;
             } else if !context.did(&event, REASSIGN) {
-                untouched.since = event.recorded_at;
+                unattended.since = event.recorded_at;
             }
             fold(&mut state, &event)?;
         }
-        untouched.owner = state.owner.unwrap_or_default();
-        Ok((state.status == LeadStatus::Qualified).then_some(untouched))
+        unattended.owner = state.owner.unwrap_or_default();
+        Ok((state.status == LeadStatus::Qualified).then_some(unattended))
     }
 }
 
