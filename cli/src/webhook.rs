@@ -8,7 +8,7 @@ use kernel::{Caller, Position, Role, SystemClock, SystemIds, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use webhooks::{
-    Act, Change, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemDice, Webhooks,
+    Act, Change, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemRandomSource, Webhooks,
 };
 
 use crate::context::{self, Context};
@@ -230,7 +230,8 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
     // Without the bus a change is true all the same, and noticed a little later.
     bus.connect_later = true;
     let bus = nats::Bus::connect(&bus).await?;
-    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    let sources =
+        Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
     SERVICES
         .iter()
         .map(|service| {

@@ -148,9 +148,8 @@ fn outside(config: &Config) -> Result<(), ConfigError> {
 /// How read models are divided.
 fn projections(config: &Config, known: &Known) -> Result<(), ConfigError> {
     let partitions = match &config.projections.partitions {
-        None => BTreeMap::new(),
-        Some(Partitions::All(partitions)) => BTreeMap::from([(String::new(), *partitions)]),
-        Some(Partitions::Each(each)) => each.clone(),
+        Partitions::All(partitions) => BTreeMap::from([(String::new(), *partitions)]),
+        Partitions::Each(each) => each.clone(),
     };
     for (name, partitions) in partitions {
         if !(partitions.is_power_of_two() && partitions <= projector::MAX_PARTITIONS) {

@@ -313,6 +313,7 @@ mod tests {
         assert_eq!(partitions("4").partitions_of("leads"), Some(4));
         let some = partitions("{leads=8, contacts=2}");
         assert_eq!((some.partitions_of("leads"), some.partitions_of("accounts")), (Some(8), None));
+        assert_eq!(partitions("{}").partitions_of("leads"), None);
         assert_eq!(from(&[]).unwrap().projections.partitions_of("leads"), None);
     }
 

@@ -30,8 +30,8 @@ impl Setting {
 
     /// Whether it is a text, whatever that looks like: a telephone number, or a user whose name is digits.
     pub(crate) fn is_text(&self) -> bool {
-        // What is nothing by default is a text, but for this.
-        matches!(self.held(), Value::String(_) | Value::Null) && self.key != "projections.partitions"
+        // What is nothing by default is a text: what is not has a default of its kind.
+        matches!(self.held(), Value::String(_) | Value::Null)
     }
 
     /// Its section, and what it is called there.
@@ -358,5 +358,6 @@ mod tests {
         assert_eq!(default("INOPSIO_OTLP_ENDPOINT"), "");
         assert_eq!(default("INOPSIO_MASTER_KEY"), "");
         assert_eq!(default("INOPSIO_DATABASE_CRM"), "inopsio_crm");
+        assert_eq!(default("INOPSIO_PROJECTION_PARTITIONS"), "{}");
     }
 }

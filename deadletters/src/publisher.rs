@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eventstore::{Database, Lock, LockKey, Role};
-use kernel::{Position, Service, TenantId};
+use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, Service, TenantId};
 use nats::{Bus, DeadLetterNews};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
@@ -16,10 +16,6 @@ use crate::{Consumer, LetterId};
 const LOOK: Duration = Duration::from_secs(2);
 /// So many are told in a row.
 const TOGETHER: i64 = 100;
-/// How often it forgets requests of long ago.
-const SWEEP: Duration = Duration::from_hours(1);
-/// For so long a request that comes again gets its first answer.
-const ANSWERED: Duration = Duration::from_hours(30 * 24);
 
 /// Tells of a service's dead letters. However many run, one at a time is active.
 pub struct Publisher {
@@ -51,7 +47,7 @@ impl Publisher {
                     }
                 };
             }
-            if active && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            if active && swept.is_none_or(|at| at.elapsed() >= ANSWER_SWEEP_INTERVAL) {
                 match self.sweep().await {
                     Ok(()) => swept = Some(Instant::now()),
                     Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
@@ -98,7 +94,7 @@ impl Publisher {
 
     async fn sweep(&self) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM dead.commands WHERE recorded_at < now() - $1")
-            .bind(ANSWERED)
+            .bind(ANSWER_RETENTION)
             .execute(&self.pool)
             .await
             .map(drop)

@@ -12,8 +12,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use uuid::Uuid;
 
-use crate::backup::snapshot::hash;
-use crate::read::{columns, event};
+use crate::backup::StoredEvent;
+use crate::bounded::Entry;
+use crate::read::columns;
 use crate::{Database, Error, LockKey, Role, admin};
 
 /// Streams of all tenants whose last event in the hot table was recorded before a time. There is no index for it: all of the hot table is
@@ -156,8 +157,8 @@ impl Archiver {
         let mut arrived = 0;
         while let Some(row) = rows.try_next().await? {
             arrived += 1;
-            let (event, leaf) = (event(&row)?, hash(&row, 12)?);
-            if Leaf::from(&event).hash() != leaf {
+            let StoredEvent { event, leaf_hash } = StoredEvent::read(&row)?;
+            if Leaf::from(&event).hash() != leaf_hash {
                 return Err(Error::Corrupt(format!(
                     "the event at position {} is not the one that was written: its bytes do not give its leaf hash",
                     event.position

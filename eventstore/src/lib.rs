@@ -17,7 +17,8 @@
 //! one stream or one tenant. Readers of all events get it as stored, and [decrypt](EventStore::opened) what they decode.
 //!
 //! To change the schema, add a file to `migrations/` (forward only; never edit a released one) and a line to
-//! `admin/migrations.rs`. To add a way of reading, add a function beside those in `read.rs`.
+//! `admin/migrations.rs`. To add a way of reading, add a function beside those in `read.rs`; one that may give
+//! many events reads them as `bounded.rs` says.
 
 #![deny(missing_docs)]
 
@@ -26,6 +27,7 @@ pub mod append;
 pub mod archive;
 pub mod backup;
 mod batch;
+mod bounded;
 mod closed;
 mod committer;
 pub mod database;
@@ -54,6 +56,7 @@ mod store;
 pub mod transfer;
 
 pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
+pub use bounded::PAGE_BYTES;
 pub use closed::Closure;
 pub use database::{Database, PoolUse, Role, Secret};
 pub use destroy::{History, destroy, history};

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::bounded::Bounded;
 use crate::failure::{Failure, judge};
 
 /// The columns that [`event`] reads, in its order.
@@ -33,7 +34,8 @@ const PARTITION: &str = concat!(
       ORDER BY position"
 );
 
-/// Events of a stretch of the log.
+/// Events of a stretch of the log: at most as many as were asked for, and at most one after they have [`PAGE_BYTES`](crate::PAGE_BYTES). So
+/// fewer than were asked for may be there although there are more; whether there are, `more` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSlice {
     /// Those that were asked for, in order.
@@ -162,15 +164,21 @@ pub(crate) async fn load(
 }
 
 /// The events of all tenants after a position.
-pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Result<EventSlice, Error> {
     patiently(|| async move {
-        let rows = sqlx::query(AFTER).bind(position.as_i64()).bind(i64::from(limit)).fetch_all(pool).await?;
-        rows.iter().map(event).collect()
+        let mut page = Bounded::<RecordedEvent>::new(limit);
+        while let Some(wanted) = page.wanted() {
+            let after = page.last().unwrap_or(position);
+            let rows = sqlx::query(AFTER).bind(after.as_i64()).bind(i64::from(wanted)).fetch(pool);
+            page.take(wanted, rows).await?;
+        }
+        Ok(page.into_slice(position))
     })
     .await
 }
 
-/// The events of a partition's tenants after a position: those of the next `limit` times `partitions` positions.
+/// The events of a partition's tenants after a position: those of the next `limit` times `partitions` positions, or of as many of them as
+/// the budget of bytes lets through.
 pub(crate) async fn partition(
     pool: &PgPool,
     after: Position,
@@ -178,27 +186,30 @@ pub(crate) async fn partition(
     (number, partitions): (u32, u32),
 ) -> Result<EventSlice, Error> {
     if partitions <= 1 {
-        let events = self::after(pool, after, limit).await?;
-        let last = events.last().map_or(after, |event| event.position);
-        return Ok(EventSlice { more: events.len() >= limit as usize, events, last });
+        return self::after(pool, after, limit).await;
     }
     let head = head(pool).await?;
-    let last = Position(after.0 + u64::from(limit) * u64::from(partitions)).min(head).max(after);
-    if last == after {
-        return Ok(EventSlice { events: Vec::new(), last, more: false });
-    }
-    let events = patiently(|| async move {
-        let rows = sqlx::query(PARTITION)
-            .bind(after.as_i64())
-            .bind(last.as_i64())
-            .bind(partitions.cast_signed())
-            .bind(number.cast_signed())
-            .fetch_all(pool)
-            .await?;
-        rows.iter().map(event).collect()
+    patiently(|| async move {
+        let mut page = Bounded::<RecordedEvent>::new(limit);
+        let mut last = after;
+        while last < head
+            && let Some(wanted) = page.wanted()
+        {
+            let to = Position(last.0 + u64::from(wanted) * u64::from(partitions)).min(head);
+            let rows = sqlx::query(PARTITION)
+                .bind(last.as_i64())
+                .bind(to.as_i64())
+                .bind(partitions.cast_signed())
+                .bind(number.cast_signed())
+                .fetch(pool);
+            page.take(wanted, rows).await?;
+            // Others' events are between ours: that these were few says nothing of what comes behind them.
+            page.ended = false;
+            last = if page.is_full() { page.last().unwrap_or(to) } else { to };
+        }
+        Ok(EventSlice { events: page.into_entries(), last, more: last < head })
     })
-    .await?;
-    Ok(EventSlice { events, last, more: last < head })
+    .await
 }
 
 /// The events at these positions.

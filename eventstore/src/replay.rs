@@ -9,10 +9,11 @@ use sqlx::postgres::{PgPool, Postgres};
 use sqlx::{QueryBuilder, Row};
 
 use crate::Error;
-use crate::read::{columns, event, head, patiently};
+use crate::bounded::Bounded;
+use crate::read::{EventSlice, columns, head, patiently};
 
-/// Events of one round trip.
-const PAGE: i64 = 5_000;
+/// Events of one page.
+const PAGE: u32 = 5_000;
 
 /// Which events of a tenant's history are wanted; what is not set does not restrict.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +92,7 @@ pub(crate) fn replay(
     filter: ReplayFilter,
 ) -> impl Stream<Item = Result<RecordedEvent, Error>> + Send + use<> {
     let filter = Arc::new(filter);
-    let begin = Cursor { after: filter.after, to: None, ended: false };
+    let begin = Cursor { after: filter.after, to: None, fits: None, ended: false };
     let pages = stream::try_unfold(begin, move |cursor| next_page(pool.clone(), tenant, Arc::clone(&filter), cursor));
     ahead(pages).map_ok(|page| stream::iter(page.into_iter().map(Ok))).try_flatten()
 }
@@ -101,6 +102,8 @@ struct Cursor {
     after: Position,
     /// Where it ends: known once it has begun.
     to: Option<Position>,
+    /// How many events a page has room for, as the last one told: so this costs a replay nothing.
+    fits: Option<u32>,
     ended: bool,
 }
 
@@ -117,10 +120,11 @@ async fn next_page(
         Some(to) => to,
         None => end(&pool, &filter).await?,
     };
-    let page = patiently(|| page(&pool, tenant, &filter, cursor.after, to, PAGE)).await?;
-    let ended = (page.len() as i64) < PAGE;
-    let after = page.last().map_or(cursor.after, |event| event.position);
-    Ok(Some((page, Cursor { after, to: Some(to), ended })))
+    let begin = || Bounded::expecting(cursor.fits, PAGE);
+    let page = patiently(|| page(&pool, tenant, &filter, (cursor.after, to), begin())).await?;
+    let (after, ended) = (page.last().unwrap_or(cursor.after), page.ended);
+    let cursor = Cursor { after, to: Some(to), fits: Some(page.fits()), ended };
+    Ok(Some((page.into_entries(), cursor)))
 }
 
 /// The first events of a tenant after a position and up to another, at most `limit`: for whoever goes on by itself.
@@ -130,9 +134,11 @@ pub(crate) async fn stretch(
     after: Position,
     to: Position,
     limit: u32,
-) -> Result<Vec<RecordedEvent>, Error> {
+) -> Result<EventSlice, Error> {
     let filter = ReplayFilter::default();
-    patiently(|| page(pool, tenant, &filter, after, to, i64::from(limit))).await
+    let page = patiently(|| page(pool, tenant, &filter, (after, to), Bounded::new(limit))).await?;
+    let slice = page.into_slice(after);
+    Ok(if slice.more { slice } else { EventSlice { last: to.max(after), ..slice } })
 }
 
 /// Where a replay with this filter ends.
@@ -147,20 +153,21 @@ async fn page(
     pool: &PgPool,
     tenant: TenantId,
     filter: &ReplayFilter,
-    after: Position,
-    to: Position,
-    limit: i64,
-) -> Result<Vec<RecordedEvent>, Error> {
+    (after, to): (Position, Position),
+    mut page: Bounded<RecordedEvent>,
+) -> Result<Bounded<RecordedEvent>, Error> {
     let mut transaction = pool.begin().await?;
     set_tenant(&mut transaction, tenant).await?;
     if filter.aggregate_id.is_none() {
         read_in_order(&mut transaction).await?;
     }
-    let mut query = QueryBuilder::new(SELECT);
-    select_page(&mut query, tenant, filter, after, to, limit);
-    let rows = query.build().fetch_all(&mut *transaction).await?;
+    while let Some(wanted) = page.wanted() {
+        let mut query = QueryBuilder::new(SELECT);
+        select_page(&mut query, tenant, filter, page.last().unwrap_or(after), to, wanted);
+        page.take(wanted, query.build().fetch(&mut *transaction)).await?;
+    }
     transaction.commit().await?;
-    rows.iter().map(event).collect()
+    Ok(page)
 }
 
 const SELECT: &str = concat!("SELECT ", columns!());
@@ -172,13 +179,13 @@ fn select_page<'a>(
     filter: &'a ReplayFilter,
     after: Position,
     to: Position,
-    limit: i64,
+    limit: u32,
 ) {
     query.push(" FROM log.events WHERE tenant_id = ").push_bind(tenant.uuid());
     query.push(" AND position > ").push_bind(after.as_i64());
     query.push(" AND position <= ").push_bind(to.as_i64());
     filter.restrict(query);
-    query.push(" ORDER BY position LIMIT ").push_bind(limit);
+    query.push(" ORDER BY position LIMIT ").push_bind(i64::from(limit));
 }
 
 /// Makes the transaction read along the index of the order. Without statistics (a log that was filled just now) Postgres

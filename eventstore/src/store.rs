@@ -326,8 +326,14 @@ impl EventStore {
         snapshot::keep(commands, tenant, aggregate_type, aggregate_id, form, &kept).await
     }
 
-    /// The events of all tenants after a position, as they are stored, in order, at most `limit`.
+    /// The events of all tenants after a position, as they are stored, in order, at most `limit`. For who goes on until nothing comes: large
+    /// events come fewer at a time, as in [`slice_after`](Self::slice_after).
     pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+        Ok(self.slice_after(after, limit).await?.events)
+    }
+
+    /// The same, and whether there is more.
+    pub async fn slice_after(&self, after: Position, limit: u32) -> Result<EventSlice, Error> {
         read::after(&self.shared.followers, after, limit).await
     }
 
@@ -358,7 +364,7 @@ impl EventStore {
     }
 
     /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order: those of the
-    /// next `limit` times as many positions as there are partitions.
+    /// next `limit` times as many positions as there are partitions, at most.
     pub async fn read_partition(
         &self,
         after: Position,
@@ -393,18 +399,20 @@ impl EventStore {
         replay::replay(self.shared.readers.clone(), tenant, filter)
     }
 
-    /// A tenant's events after a position and up to another, inclusive, opened, by position, at most `limit`. However many ask for
-    /// such stretches, they share half of the connections: commands load their streams by the others.
+    /// A tenant's events after a position and up to another, inclusive, which the log has reached: opened, by position, at most `limit`.
+    /// When there are no more of them, the slice reaches up to the end. However many ask for such stretches, they share half of the
+    /// connections: commands load their streams by the others.
     pub async fn tenant_after(
         &self,
         tenant: TenantId,
         after: Position,
         to: Position,
         limit: u32,
-    ) -> Result<Vec<RecordedEvent>, Error> {
+    ) -> Result<EventSlice, Error> {
         // Never closed, so there is always one to come.
         let _turn = self.shared.stretches.acquire().await;
-        self.opened(replay::stretch(&self.shared.readers, tenant, after, to, limit).await?).await
+        let slice = replay::stretch(&self.shared.readers, tenant, after, to, limit).await?;
+        Ok(EventSlice { events: self.opened(slice.events).await?, ..slice })
     }
 
     /// Whether a tenant other than this one asked this process for a small append so lately: whoever writes in bulk may give way.

@@ -34,7 +34,7 @@ use crate::destroy::writers_ended;
 use crate::{Closure, Error};
 
 /// Events of one transaction in the new cell, in which others' appends wait.
-const CHUNK: i64 = 1_000;
+const CHUNK: u32 = 1_000;
 
 /// As far as the log goes.
 const ALL: Position = Position(i64::MAX.cast_unsigned());
@@ -123,7 +123,7 @@ impl Transfer {
         let mut transfer = Self { service, tenant, from, to, noting: false, later, touched, copy };
         loop {
             let there = transfer.to.read(tenant, ALL, CHUNK).await?;
-            let Some(count) = i64::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
+            let Some(count) = u32::try_from(there.len()).ok().filter(|count| *count > 0) else { break };
             let here = transfer.from.read(tenant, ALL, count).await?;
             if here.iter().map(|row| row.leaf_hash).ne(there.iter().map(|row| row.leaf_hash)) {
                 let what = format!("of {} events it has, not all are the tenant's", transfer.to.count());

@@ -197,7 +197,7 @@ pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
 }
 
 /// Whether a scope covers a permission: it is the permission, or ends in `:*` and the permission begins like it.
-fn covers(scope: &str, permission: &str) -> bool {
+pub fn covers(scope: &str, permission: &str) -> bool {
     match scope.strip_suffix('*') {
         Some(beginning) => beginning.ends_with(':') && permission.starts_with(beginning),
         None => scope == permission,

@@ -127,6 +127,17 @@ pub fn picture_address(public_url: &str, tenant: TenantId, picture: &str) -> Str
     format!("{public_url}/t/{tenant}/pictures/{picture}")
 }
 
+/// Whether this is where a picture is shown, or was, that somebody of this tenant uploaded, by whichever name we were reached.
+pub fn is_picture_address(tenant: TenantId, address: &str) -> bool {
+    let here = picture_address("", tenant, "");
+    address.trim().rsplit_once(here.as_str()).is_some_and(|(_, id)| is_picture_id(id))
+}
+
+/// Whether a text may be the id of an uploaded picture: it is base64url.
+pub fn is_picture_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 fn read(bytes: &[u8]) -> Option<(PictureFormat, ImageSize)> {
     let format = match imagesize::image_type(bytes).ok()? {
         // All of its signature, and the header that has to follow.
@@ -174,6 +185,22 @@ mod tests {
             assert_eq!(picture.file().unwrap().bytes, bytes);
         }
         assert_eq!(Picture::default().file(), None);
+    }
+
+    #[test]
+    fn the_address_of_an_upload_is_known_by_its_tenant_whatever_we_are_called() {
+        #[expect(clippy::disallowed_methods, reason = "a test's tenants")]
+        let [ours, theirs] = [1, 2].map(|id| TenantId::vouched(uuid::Uuid::from_u128(id)));
+        for called in ["https://api.example.com", "http://127.0.0.1:8080", ""] {
+            let at = picture_address(called, ours, "q83vEjRW-_");
+            assert!(is_picture_address(ours, &at) && is_picture_address(ours, &format!(" {at} ")), "{at}");
+            assert!(!is_picture_address(theirs, &at), "{at}");
+            for beside in ["/", "?size=64", "#/", "%00", " x", "ä"] {
+                assert!(!is_picture_address(ours, &format!("{at}{beside}")), "{at}{beside}");
+            }
+        }
+        assert!(!is_picture_address(ours, &picture_address("https://api.example.com", ours, "")));
+        assert!(!is_picture_address(ours, "https://example.com/pictures/q83vEjRW"));
     }
 
     #[test]

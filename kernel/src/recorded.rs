@@ -87,6 +87,16 @@ impl RecordedEvent {
         E::decode(&self.event_type, self.event_version, &self.payload)
     }
 
+    /// What happened to the aggregate: the last part of the wire name, for example `qualified`.
+    pub fn change(&self) -> &str {
+        self.event_type.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// How many bytes payload and metadata have: nearly all that an event takes.
+    pub const fn bytes(&self) -> usize {
+        self.payload.len() + self.metadata.len()
+    }
+
     /// Decodes the metadata.
     pub fn decode_metadata(&self) -> Result<crate::EventMetadata, DecodeError> {
         serde_json::from_slice(&self.metadata).map_err(|error| DecodeError::Payload {

@@ -10,10 +10,14 @@ use tokio::time::Instant;
 
 use crate::{Bus, Error, cloudevent, subject};
 
-/// Events handed over at once, at most.
+/// Events handed over at once, at most: so many, or those that have so many bytes of payload and metadata. Readers keep some dozens of
+/// batches for who is slow.
 const BATCH: usize = 500;
-/// Events asked for in advance, so that the server never waits for us.
+const BATCH_BYTES: usize = 1 << 20;
+/// Events asked for in advance, so that the server never waits for us, and the most bytes of them. A message that is larger than that would
+/// never come; no event is, by far.
 const AHEAD: usize = 2_000;
+const AHEAD_BYTES: usize = 8 << 20;
 /// How often the server says that it is there although it has nothing; twice as long without a word, and we ask anew.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one request for events stands.
@@ -29,7 +33,7 @@ const LIVED: Duration = HEARTBEAT.saturating_mul(2);
 const USELESS: u32 = 2;
 
 impl Bus {
-    /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500.
+    /// The events of a service from `start` (inclusive), in batches of what is ready, at most 500; large ones fewer at a time.
     ///
     /// Positions are dense: none is skipped, repeated or out of order, through lost connections, restarts of the server, and
     /// streams that were deleted and filled again; all that only takes time, and so does a stream that does not exist yet. It
@@ -49,6 +53,24 @@ impl Bus {
                 Err(error) => Some((Err(error), None)),
             }
         })
+    }
+}
+
+/// Events that are handed over at once.
+#[derive(Default)]
+struct Batch {
+    events: Vec<RecordedEvent>,
+    bytes: usize,
+}
+
+impl Batch {
+    const fn is_full(&self) -> bool {
+        self.events.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
+
+    fn push(&mut self, event: RecordedEvent) {
+        self.bytes += event.bytes();
+        self.events.push(event);
     }
 }
 
@@ -87,18 +109,18 @@ impl Feed {
                     }
                 },
             };
-            let mut events = Vec::new();
-            let mut intact = self.take(messages.next().await, &mut events)?;
-            while intact && events.len() < BATCH {
+            let mut batch = Batch::default();
+            let mut intact = self.take(messages.next().await, &mut batch)?;
+            while intact && !batch.is_full() {
                 let Some(ready) = messages.next().now_or_never() else { break };
-                intact = self.take(ready, &mut events)?;
+                intact = self.take(ready, &mut batch)?;
             }
             if intact {
                 self.messages = Some(messages);
             }
-            if !events.is_empty() {
+            if !batch.events.is_empty() {
                 self.failures = 0;
-                return Ok(events);
+                return Ok(batch.events);
             }
             if !intact && self.made.elapsed() < LIVED {
                 self.pause(&Error::Unavailable("its consumers end at once".to_owned()), USELESS).await;
@@ -112,7 +134,7 @@ impl Feed {
     fn take(
         &mut self,
         message: Option<Result<jetstream::Message, pull::MessagesError>>,
-        events: &mut Vec<RecordedEvent>,
+        batch: &mut Batch,
     ) -> Result<bool, Error> {
         let message = match message {
             Some(Ok(message)) => message,
@@ -136,11 +158,11 @@ impl Feed {
         match cloudevent::decode(self.service, position, message.headers.as_ref(), message.payload) {
             Ok(event) => {
                 self.next = position.next();
-                events.push(event);
+                batch.push(event);
                 Ok(true)
             }
             // What came before it is whole; it shows itself again when it is the first.
-            Err(_) if !events.is_empty() => Ok(false),
+            Err(_) if !batch.events.is_empty() => Ok(false),
             Err(reason) => Err(Error::Unreadable { position, reason }),
         }
     }
@@ -171,6 +193,7 @@ impl Feed {
         consumer
             .stream()
             .max_messages_per_batch(AHEAD)
+            .max_bytes_per_batch(AHEAD_BYTES)
             .heartbeat(HEARTBEAT)
             .expires(EXPIRES)
             .messages()

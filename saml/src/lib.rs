@@ -38,7 +38,7 @@ pub use certificate::Certificate;
 pub use delivery::{Delivery, PostForm};
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
-pub use logout::{Answering, Farewell, Leaving, Parting, Posted};
+pub use logout::{Answering, Leaving, LogoutContext, LogoutMessage, Posted};
 pub use metadata::IdentityProvider;
 pub use response::Asserted;
 pub use subject::NameId;
@@ -146,13 +146,13 @@ pub trait ServiceProvider: Send + Sync {
     ///
     /// # Errors
     /// Why it is not believed.
-    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault>;
+    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
 
     /// The same of what a browser brought in a form.
     ///
     /// # Errors
     /// Why it is not believed.
-    fn hear_posted(&self, posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault>;
+    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
 }
 
 /// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
@@ -198,11 +198,11 @@ impl ServiceProvider for WebSso {
         logout::answer(own, provider, answering, key)
     }
 
-    fn hear(&self, query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
-        logout::hear(query, parting)
+    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+        logout::hear(query, context)
     }
 
-    fn hear_posted(&self, posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
-        logout::hear_posted(posted, parting)
+    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+        logout::hear_posted(posted, context)
     }
 }

@@ -68,7 +68,7 @@ pub struct Answering<'a> {
 
 /// What a message has to fit.
 #[derive(Clone, Copy, Debug)]
-pub struct Parting<'e> {
+pub struct LogoutContext<'e> {
     /// For whom it is.
     pub own: &'e Own,
     /// Who says it.
@@ -94,7 +94,7 @@ pub struct Posted<'f> {
 
 /// What a provider says, and is believed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Farewell {
+pub enum LogoutMessage {
     /// Somebody signs out.
     Asked {
         /// The id of the request.
@@ -195,23 +195,23 @@ struct Sent<'q> {
 }
 
 /// Believes what a provider says in a query string, or says why not.
-pub(crate) fn hear(query: &str, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+pub(crate) fn hear(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     if query.len() > MOST {
         return Err(Fault::TooLong { most: MOST });
     }
     let sent = Sent::read(query)?;
-    sent.verify(parting)?;
+    sent.verify(context)?;
     let bytes = STANDARD.decode(decoded(sent.message)).map_err(|_| Fault::NotBase64)?;
     let mut text = String::new();
     let inflated = DeflateDecoder::new(&*bytes).take(MOST as u64 + 1).read_to_string(&mut text);
     inflated.map_err(|_| Fault::NotXml)?;
     let document = xml::parse(&text, MOST)?;
     let name = if sent.kind == "SAMLRequest" { "LogoutRequest" } else { "LogoutResponse" };
-    read(Node::root(&document, PROTOCOL, name)?, sent.relay_state.map(decoded), parting)
+    read(Node::root(&document, PROTOCOL, name)?, sent.relay_state.map(decoded), context)
 }
 
 /// Believes what a provider says in a form, or says why not.
-pub(crate) fn hear_posted(posted: &Posted<'_>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
+pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     let (name, message) = match (posted.request, posted.response) {
         (Some(message), None) => ("LogoutRequest", message),
         (None, Some(message)) => ("LogoutResponse", message),
@@ -228,39 +228,39 @@ pub(crate) fn hear_posted(posted: &Posted<'_>, parting: &Parting<'_>) -> Result<
     if Node::anywhere(&document, SIGNATURE, "Signature").len() != 1 {
         return Err(Fault::Structure("a signature is where it does not belong"));
     }
-    signature::verify(said, signature, &parting.provider.certificates)?;
-    read(said, posted.relay_state.map(str::to_owned), parting)
+    signature::verify(said, signature, &context.provider.certificates)?;
+    read(said, posted.relay_state.map(str::to_owned), context)
 }
 
 /// Reads a message that was verified.
-fn read(said: Node<'_>, relay_state: Option<String>, parting: &Parting<'_>) -> Result<Farewell, Fault> {
-    let at = about(said, parting)?;
+fn read(said: Node<'_>, relay_state: Option<String>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+    let at = about(said, context)?;
     if said.is(PROTOCOL, "LogoutResponse") {
         let to = said.attribute("InResponseTo").ok_or(Fault::Request)?.to_owned();
         let status = said.only(PROTOCOL, "Status")?.only(PROTOCOL, "StatusCode")?;
-        return Ok(Farewell::Answered { to, done: status.attribute("Value") == Some(SUCCESS) });
+        return Ok(LogoutMessage::Answered { to, done: status.attribute("Value") == Some(SUCCESS) });
     }
     let id = said.attribute("ID").filter(|id| !id.is_empty()).ok_or(Fault::Structure("an ID is missing"))?;
-    let name = NameId::of(said, parting.key)?;
+    let name = NameId::of(said, context.key)?;
     let sessions: Vec<String> = said.each(PROTOCOL, "SessionIndex").map(Node::text).collect::<Result<_, _>>()?;
     if sessions.len() > MOST_SESSIONS {
         return Err(Fault::Structure("it names too many sessions"));
     }
-    Ok(Farewell::Asked { id: id.to_owned(), at, name, sessions, relay_state })
+    Ok(LogoutMessage::Asked { id: id.to_owned(), at, name, sessions, relay_state })
 }
 
 /// Checks that it is by the provider, for us, now; when it was made.
-fn about(said: Node<'_>, parting: &Parting<'_>) -> Result<DateTime<Utc>, Fault> {
+fn about(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, Fault> {
     if said.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
-    if said.only(ASSERTION, "Issuer")?.text()? != parting.provider.entity_id {
+    if said.only(ASSERTION, "Issuer")?.text()? != context.provider.entity_id {
         return Err(Fault::Issuer);
     }
-    if said.attribute("Destination") != Some(&parting.own.slo) {
+    if said.attribute("Destination") != Some(&context.own.slo) {
         return Err(Fault::Destination);
     }
-    let (now, skew) = (parting.now, parting.skew);
+    let (now, skew) = (context.now, context.skew);
     let made = time(said.attribute("IssueInstant").ok_or(Fault::Time)?)?;
     let over = said.attribute("NotOnOrAfter").map(time).transpose()?;
     if made > now + skew || now - skew >= made + FRESH || over.is_some_and(|over| now - skew >= over) {
@@ -291,8 +291,8 @@ impl<'q> Sent<'q> {
     }
 
     /// Verifies the query as it was sent, in the order that is signed (bindings, section 3.4.4.1).
-    fn verify(&self, parting: &Parting<'_>) -> Result<(), Fault> {
-        let certificates = &parting.provider.certificates;
+    fn verify(&self, context: &LogoutContext<'_>) -> Result<(), Fault> {
+        let certificates = &context.provider.certificates;
         if certificates.is_empty() {
             return Err(Fault::NoCertificate);
         }

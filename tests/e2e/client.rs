@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use testbed::eventually;
 
 use crate::world::Door;
 
@@ -116,7 +117,12 @@ impl Client {
 
     /// Asks in GraphQL, once the read models have come to a position; gives `data.crm`.
     pub async fn ask(&self, question: &str, min_position: u64) -> Value {
-        let answer = self.ask_once(question, min_position).await.unwrap();
+        // On a busy machine that may take longer than a question waits for it.
+        let answer = eventually("the read models have come so far", async || {
+            let answer = self.ask_once(question, min_position).await.unwrap();
+            (answer.status != StatusCode::GATEWAY_TIMEOUT).then_some(answer)
+        });
+        let answer = answer.await;
         assert_eq!((answer.status, answer.body.get("errors")), (StatusCode::OK, None), "{question}: {answer:?}");
         answer.body["data"]["crm"].clone()
     }

@@ -194,6 +194,7 @@ async fn fault_clock_jumps_lose_double_and_reorder_nothing() {
     let after = short.done("/v1/crm/leads", json!({ "name": "short, at last" })).await;
     assert_eq!(after.status, StatusCode::CREATED);
     let answered = load.end().await;
+    world.sagas_rest().await;
     ledger::load_is_as_told(&world, &answered).await;
     let events = world.verify(&client).await;
     times_of_streams_never_go_back(&events);

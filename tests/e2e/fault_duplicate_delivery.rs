@@ -39,13 +39,7 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
     }
     world.grows(60).await;
     let answered = load.end().await;
-    eventually("all sagas are at rest", async || {
-        let at_rest = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)
-                       AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())";
-        let at_rest: bool = sqlx::query_scalar(at_rest).fetch_one(&mut world.sql().await).await.unwrap();
-        at_rest.then_some(())
-    })
-    .await;
+    world.sagas_rest().await;
 
     // Commands: the ledger. Read models: drift, and what a rebuild makes.
     ledger::load_is_as_told(&world, &answered).await;

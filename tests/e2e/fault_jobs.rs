@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kernel::RecordedEvent;
 use serde_json::Value;
-use testbed::eventually;
+use testbed::{Hold, eventually};
 
 use crate::client::Client;
 use crate::world::World;
@@ -83,9 +83,13 @@ async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_no
         world.postgres.kill();
         world.postgres.restart();
     });
-    until_done(&clients[0], &ids[0], 2_000).await;
+    // Held there, so that one of the jobs is under way when they are killed, however late somebody looks.
+    let last_rows = "NEW.payload -> 'details' ->> 'company' ~ ' 003[5-9]'";
+    let hold = Hold::on(&world.superuser(), "INSERT", "log.events", last_rows).await;
+    hold.reached().await;
     world.kill(0);
     world.kill(1);
+    hold.end().await;
     world.start(0).await;
     let mut attempts = 0;
     for (client, id) in clients.iter().zip(&ids) {
@@ -110,11 +114,15 @@ async fn fault_a_process_that_hangs_loses_its_job_to_another_and_wakes_too_late_
     let mut world = World::new().await;
     let client = world.tenant("acme");
     world.start(0).await;
-    let asked = client.upload("acme", "/v1/crm/imports", file("acme")).await;
-    assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
-    until_done(&client, asked.id(), 500).await;
+    // Whoever goes on sleeps until then, so that it has not begun, and need not be started while the job is done.
     world.start(1).await;
+    world.signal(1, "STOP");
+    let first = world.direct(0, "acme");
+    let asked = first.upload("acme", "/v1/crm/imports", file("acme")).await;
+    assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
+    until_done(&first, asked.id(), 500).await;
     world.signal(0, "STOP");
+    world.signal(1, "CONT");
     let hung = std::time::Instant::now();
     let awake = world.direct(1, "acme");
     let left = until_done(&awake, asked.id(), 500).await["done"].as_u64().unwrap();

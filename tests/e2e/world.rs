@@ -317,6 +317,17 @@ impl World {
         ready
     }
 
+    /// Waits until sagas have heard of everything that is in the log, and nothing of theirs is due: then they write nothing more.
+    pub async fn sagas_rest(&self) {
+        eventually("all sagas are at rest", async || {
+            let at_rest = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)
+                           AND NOT EXISTS (SELECT FROM saga.instances WHERE wake_at <= now())";
+            let at_rest: bool = sqlx::query_scalar(at_rest).fetch_one(&mut self.sql().await).await.unwrap();
+            at_rest.then_some(())
+        })
+        .await;
+    }
+
     /// What must be true whatever happened: the log is dense and unaltered, the stream is the log, and each table of the read
     /// models is what a rebuild makes of the log. Presupposes that something serves. Gives the log.
     pub async fn verify(&self, client: &Client) -> Vec<RecordedEvent> {

@@ -92,7 +92,7 @@ struct Number {
 /// Out of which share a message goes.
 #[derive(Clone, Copy)]
 enum Share {
-    Anybodys,
+    General,
     Newcomers,
 }
 
@@ -101,7 +101,7 @@ impl Number {
     fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
         let wait = self.left.wait(OF_A_NUMBER, now);
         if wait.is_zero() {
-            return Ok(Share::Anybodys);
+            return Ok(Share::General);
         }
         if self.served.get(&(text.tenant, text.asker)).is_some_and(|at| now.saturating_sub(*at) < DAY) {
             return Err(wait);
@@ -113,7 +113,7 @@ impl Number {
 
     fn take(&mut self, share: Share, text: &Text, now: Duration) {
         match share {
-            Share::Anybodys => self.left.take(OF_A_NUMBER, now),
+            Share::General => self.left.take(OF_A_NUMBER, now),
             Share::Newcomers => {
                 self.of_newcomers.take(OF_ALL_NEWCOMERS, now);
                 self.by_tenant.retain(|_, left| !left.is_whole(now));
@@ -133,7 +133,7 @@ struct Numbers(HashMap<String, Number>);
 impl Numbers {
     /// As [`Number::share`]. A number to which nothing was sent has everything left.
     fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
-        self.0.get(text.to.reveal()).map_or(Ok(Share::Anybodys), |number| number.share(text, now))
+        self.0.get(text.to.reveal()).map_or(Ok(Share::General), |number| number.share(text, now))
     }
 
     fn note(&mut self, share: Share, text: &Text, now: Duration) {

@@ -57,7 +57,7 @@ pub enum TwilioError {
 
 /// What a provider says of a message that it does not take.
 #[derive(Deserialize)]
-struct Said {
+struct ErrorBody {
     code: Option<u32>,
 }
 
@@ -127,7 +127,7 @@ impl Twilio {
         }
         // Its words may quote the number, so only its code goes on.
         let said = answer.into_body().with_config().limit(ANSWER).read_to_vec().ok();
-        let code = said.and_then(|said| serde_json::from_slice::<Said>(&said).ok()).and_then(|said| said.code);
+        let code = said.and_then(|said| serde_json::from_slice::<ErrorBody>(&said).ok()).and_then(|said| said.code);
         let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
         let reason = format!("the provider answers {}{code}", status.as_u16());
         // Of these the message itself is the reason; all else (a wrong token, too much at once, an outage) is put right by somebody.

@@ -18,7 +18,7 @@ pub use apply::LONGEST_OVERLAP;
 
 use crate::positions::Positions;
 use crate::status::{EndpointCounts, counts};
-use crate::{Delivery, Dice, Endpoint, Message, Outcome, Secret, Sender, Settings};
+use crate::{Delivery, Endpoint, Message, Outcome, RandomSource, Secret, Sender, Settings};
 
 /// The permission to view endpoints and their deliveries.
 pub const READ: &str = "events:webhook:read";
@@ -51,7 +51,7 @@ struct Inner {
     types: Arc<[EventType]>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    dice: Arc<dyn Dice>,
+    random: Arc<dyn RandomSource>,
     positions: Positions,
 }
 
@@ -63,7 +63,7 @@ pub struct Sources {
     /// The source of ids.
     pub ids: Arc<dyn IdSource>,
     /// The source of randomness, for secrets and jitter.
-    pub dice: Arc<dyn Dice>,
+    pub random: Arc<dyn RandomSource>,
 }
 
 impl Webhooks {
@@ -85,7 +85,7 @@ impl Webhooks {
             types,
             clock: sources.clock,
             ids: sources.ids,
-            dice: sources.dice,
+            random: sources.random,
             positions: Positions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -193,7 +193,7 @@ impl Webhooks {
             settings: &inner.settings,
             clock: &inner.clock,
             ids: &inner.ids,
-            dice: &inner.dice,
+            random: &inner.random,
             positions: &inner.positions,
         }
     }
@@ -213,7 +213,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) ids: &'a Arc<dyn IdSource>,
-    pub(crate) dice: &'a Arc<dyn Dice>,
+    pub(crate) random: &'a Arc<dyn RandomSource>,
     pub(crate) positions: &'a Positions,
 }
 

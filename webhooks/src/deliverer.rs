@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use eventstore::{EventStore, Lock, LockKey, Role};
 use futures::stream::{BoxStream, StreamExt};
-use kernel::{Position, TenantId, TypePatterns};
+use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, TenantId, TypePatterns};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,8 +22,6 @@ use crate::{Secret, Webhooks};
 
 /// How often one that stands by tries to take over, and the active one makes sure that it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// For so long a request that comes again gets its first answer.
-const ANSWERED: TimeDelta = TimeDelta::days(30);
 
 /// Delivers a service's events to its tenants' webhooks. Only one deliverer per service is active, by an advisory lock.
 pub struct Deliverer {
@@ -94,7 +92,8 @@ impl Deliverer {
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
-        let mut looked = tokio::time::Instant::now();
+        let mut looked = Instant::now();
+        let mut swept: Option<Instant> = None;
         let mut changed = true;
         while !stop.is_cancelled() && lock.held().await {
             if changed || looked.elapsed() >= settings.look {
@@ -102,11 +101,8 @@ impl Deliverer {
                     Ok(targets) => arrange(targets, &shared, &stop, &mut running, &mut workers),
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
                 }
-                // Nothing rests on it: where the tables are of before, it waits for `inopsio migrate`.
-                if let Err(error) = self.forget_requests().await {
-                    tracing::debug!(%error, "requests of long ago are forgotten later");
-                }
-                looked = tokio::time::Instant::now();
+                self.sweep(&mut swept).await;
+                looked = Instant::now();
             }
             changed = tokio::select! {
                 () = stop.cancelled() => false,
@@ -151,14 +147,21 @@ impl Deliverer {
         rows.iter().map(target).collect()
     }
 
-    /// What was asked for long ago is not answered again.
-    async fn forget_requests(&self) -> Result<(), sqlx::Error> {
+    /// Now and then: what was asked for long ago is not answered again. Nothing rests on it: where the tables are of before, it waits for
+    /// `inopsio migrate`.
+    async fn sweep(&self, swept: &mut Option<Instant>) {
+        if swept.is_some_and(|at| at.elapsed() < ANSWER_SWEEP_INTERVAL) {
+            return;
+        }
         let parts = self.webhooks.parts();
-        sqlx::query("DELETE FROM webhooks.commands WHERE recorded_at < $1")
-            .bind(parts.clock.now() - ANSWERED)
+        let removed = sqlx::query("DELETE FROM webhooks.commands WHERE recorded_at < $1")
+            .bind(parts.clock.now() - ANSWER_RETENTION)
             .execute(parts.deliver)
-            .await
-            .map(drop)
+            .await;
+        match removed {
+            Ok(_) => *swept = Some(Instant::now()),
+            Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
+        }
     }
 
     /// Wake-ups from other processes after changes of endpoints. Without the bus there are none, and the deliverer depends on polling.

@@ -18,7 +18,6 @@
 pub mod backup;
 mod configuration;
 mod deliverer;
-mod dice;
 mod endpoint;
 mod guard;
 mod letters;
@@ -27,6 +26,7 @@ mod note;
 mod notices;
 mod places;
 mod positions;
+mod random;
 mod row;
 mod sender;
 mod settings;
@@ -38,11 +38,11 @@ pub use configuration::{
     Act, Changed, Done, EndpointFields, GRANTS, LONGEST_OVERLAP, READ, Request, Sources, WRITE, Webhooks,
 };
 pub use deliverer::Deliverer;
-pub use dice::{Dice, SystemDice};
 pub use endpoint::{Change, Delivery, Endpoint, State};
 pub use guard::{Guard, Unreachable};
 pub use migrate::migrate;
 pub use notices::{Notice, Notices};
+pub use random::{RandomSource, SystemRandomSource};
 pub use sender::{Message, Outcome, Sender};
 pub use settings::Settings;
 pub use signature::{Secret, sign};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadletters::Backoff;
 
-use crate::{Dice, Guard};
+use crate::{Guard, RandomSource};
 
 /// The settings of webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,25 +64,25 @@ impl Settings {
 
     /// The pause after this many failed attempts in a row. It doubles each time, with a jitter of up to 20 %, so that endpoints that failed
     /// together are not all retried at the same time.
-    pub(crate) fn pause(&self, attempts: u32, dice: &dyn Dice) -> Duration {
+    pub(crate) fn pause(&self, attempts: u32, random: &dyn RandomSource) -> Duration {
         let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(30)));
-        doubled.min(self.longest_retry).mul_f64(0.8 + 0.4 * dice.unit())
+        doubled.min(self.longest_retry).mul_f64(0.8 + 0.4 * random.unit())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SystemDice;
+    use crate::SystemRandomSource;
 
     #[test]
     fn pauses_double_up_to_the_longest_and_differ() {
         let settings = Settings::default();
         for (attempts, seconds) in [(1, 1.0), (2, 2.0), (5, 16.0), (13, 3_600.0), (4_000_000_000, 3_600.0)] {
-            let pause = settings.pause(attempts, &SystemDice).as_secs_f64();
+            let pause = settings.pause(attempts, &SystemRandomSource).as_secs_f64();
             assert!((0.8 * seconds..=1.2 * seconds).contains(&pause), "{attempts}: {pause}");
         }
-        let pauses: std::collections::BTreeSet<_> = (0..20).map(|_| settings.pause(5, &SystemDice)).collect();
+        let pauses: std::collections::BTreeSet<_> = (0..20).map(|_| settings.pause(5, &SystemRandomSource)).collect();
         assert!(pauses.len() > 1);
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::Dice;
+use crate::RandomSource;
 
 /// The prefix of a secret in text form.
 const PREFIX: &str = "whsec_";
@@ -19,9 +19,9 @@ pub struct Secret(Vec<u8>);
 
 impl Secret {
     /// A new secret: 32 random bytes.
-    pub fn new(dice: &dyn Dice) -> Self {
+    pub fn new(random: &dyn RandomSource) -> Self {
         let mut bytes = vec![0; 32];
-        dice.fill(&mut bytes);
+        random.fill(&mut bytes);
         Self(bytes)
     }
 
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_text_for_receivers_and_nothing_for_logs() {
-        let new = Secret::new(&crate::SystemDice);
+        let new = Secret::new(&crate::SystemRandomSource);
         assert_eq!(secret(&new.reveal()), new);
-        assert_ne!(Secret::new(&crate::SystemDice), new);
+        assert_ne!(Secret::new(&crate::SystemRandomSource), new);
         assert_eq!(format!("{new:?}"), "Secret(…)");
     }
 }

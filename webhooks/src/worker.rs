@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::EventStore;
+use eventstore::{EventSlice, EventStore};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
@@ -171,9 +171,8 @@ impl Worker {
                 return self.store_position().await;
             }
             let (tenant, after) = (self.target.tenant, self.target.position);
-            let page = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
-            let last = page.len() < PAGE as usize;
-            for event in page {
+            let EventSlice { events, more, .. } = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
+            for event in events {
                 if self.stop.is_cancelled() {
                     return Err(Trouble::Over);
                 }
@@ -186,7 +185,7 @@ impl Worker {
                 }
                 self.at(event.position);
             }
-            if last {
+            if !more {
                 self.at(head);
                 return self.store_position().await;
             }
@@ -275,7 +274,7 @@ impl Worker {
         let parts = webhooks.parts();
         let (at, outcome) = (attempt.at, attempt.outcome);
         let since = *self.target.failing_since.get_or_insert(at);
-        let pause = parts.settings.pause(self.target.attempts, &**parts.dice);
+        let pause = parts.settings.pause(self.target.attempts, &**parts.random);
         let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_pause());
         self.target.next_attempt_at = Some(at + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
         let theirs = note::failed(parts.deliver, &self.target, delivery, attempt).await?;

@@ -101,7 +101,7 @@ pub enum KeyRingError {
     #[error("the key {kid} currently signs tokens; rotate it and wait until the new one signs")]
     Signs { kid: String },
     /// Unknown.
-    #[error("the tenant has no key {kid}; it has {}", if .known.is_empty() { "none".to_owned() } else { .known.join(", ") })]
+    #[error("the tenant has no key {kid}; it has {}", kernel::listed(.known))]
     Unknown { kid: String, known: Vec<String> },
 }
 

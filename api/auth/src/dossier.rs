@@ -11,7 +11,8 @@ use auth_projections::sessions::{self, SessionRow};
 use eventstore::EventStore;
 use executor::Executor;
 use face::{
-    Erasure, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, SigningIn, Told,
+    Erasure, KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, PersonEvent,
+    SigningIn,
 };
 use kernel::{Aggregate, Refusal, TenantId, UserId};
 use projector::ReadModels;
@@ -154,11 +155,11 @@ fn denial(row: DeniedAccessRow) -> KnownDenial {
 }
 
 /// The same without what is secret: an export is kept where secrets are not.
-fn discreet(mut told: Told) -> Told {
-    if let Some(data) = told.data.as_object_mut() {
+fn discreet(mut event: PersonEvent) -> PersonEvent {
+    if let Some(data) = event.data.as_object_mut() {
         data.retain(|name, _| !SECRET.contains(&name.as_str()));
     }
-    told
+    event
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> Refusal {

@@ -47,7 +47,7 @@ pub struct Made {
 }
 
 /// What somebody says who shows a passkey, before anything is verified.
-pub struct Said {
+pub struct PasskeyAnswer {
     /// The id of its credential, base64url.
     pub id: String,
     /// Whose it is, where it says that.
@@ -57,7 +57,7 @@ pub struct Said {
 
 /// Why an answer is not right, in a word of ours that stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wrong(pub &'static str);
+pub struct PasskeyFault(pub &'static str);
 
 impl RelyingParty {
     /// The one at an address; none: there can be no passkeys at it. `name`: what authenticators call it.
@@ -95,15 +95,15 @@ impl RelyingParty {
     /// The passkey that somebody made when they were asked to.
     ///
     /// # Errors
-    /// [`Wrong`].
-    pub fn made(&self, asked: &Challenge<PasskeyRegistration>, answer: &str) -> Result<Made, Wrong> {
+    /// [`PasskeyFault`].
+    pub fn made(&self, asked: &Challenge<PasskeyRegistration>, answer: &str) -> Result<Made, PasskeyFault> {
         let answer: RegisterPublicKeyCredential =
-            serde_json::from_str(answer).map_err(|_| Wrong("passkey_malformed"))?;
+            serde_json::from_str(answer).map_err(|_| PasskeyFault("passkey_malformed"))?;
         let made = self.0.finish_passkey_registration(&answer, &asked.state).map_err(|error| wrong(&error))?;
         let made = Credential::from(made);
         Ok(Made {
             id: URL_SAFE_NO_PAD.encode(&made.cred_id),
-            key: jwk(&made.cred).ok_or(Wrong("passkey_algorithm"))?,
+            key: jwk(&made.cred).ok_or(PasskeyFault("passkey_algorithm"))?,
             counter: made.counter,
             synced: made.backup_eligible,
         })
@@ -131,17 +131,17 @@ impl RelyingParty {
     /// Answers how often it says that it was used.
     ///
     /// # Errors
-    /// [`Wrong`].
+    /// [`PasskeyFault`].
     pub fn shown(
         &self,
         asked: Challenge<DiscoverableAuthentication>,
-        said: &Said,
+        said: &PasskeyAnswer,
         passkey: &Passkey,
-    ) -> Result<u32, Wrong> {
-        let id = URL_SAFE_NO_PAD.decode(&said.id).map_err(|_| Wrong("passkey_malformed"))?;
+    ) -> Result<u32, PasskeyFault> {
+        let id = URL_SAFE_NO_PAD.decode(&said.id).map_err(|_| PasskeyFault("passkey_malformed"))?;
         let credential = Credential {
             cred_id: id,
-            cred: cose(&passkey.key).ok_or(Wrong("passkey_algorithm"))?,
+            cred: cose(&passkey.key).ok_or(PasskeyFault("passkey_algorithm"))?,
             counter: passkey.counter,
             transports: None,
             user_verified: true,
@@ -155,17 +155,18 @@ impl RelyingParty {
         let shown = self.0.finish_discoverable_authentication_v2(&said.answer, asked.state, &credential);
         let shown = shown.map_err(|error| wrong(&error))?;
         // The library has seen to it already; all that a passkey is worth here rests on it.
-        if shown.user_verified() { Ok(shown.counter()) } else { Err(Wrong("passkey_unverified")) }
+        if shown.user_verified() { Ok(shown.counter()) } else { Err(PasskeyFault("passkey_unverified")) }
     }
 }
 
-impl Said {
+impl PasskeyAnswer {
     /// Reads an answer of `navigator.credentials.get`.
     ///
     /// # Errors
-    /// [`Wrong`], when it is none.
-    pub fn read(answer: &str) -> Result<Self, Wrong> {
-        let answer: PublicKeyCredential = serde_json::from_str(answer).map_err(|_| Wrong("passkey_malformed"))?;
+    /// [`PasskeyFault`], when it is none.
+    pub fn read(answer: &str) -> Result<Self, PasskeyFault> {
+        let answer: PublicKeyCredential =
+            serde_json::from_str(answer).map_err(|_| PasskeyFault("passkey_malformed"))?;
         let id = URL_SAFE_NO_PAD.encode(answer.get_credential_id());
         let user = answer.get_user_unique_id().and_then(|handle| uuid::Uuid::from_slice(handle).ok());
         Ok(Self { id, user: user.map(UserId::new), answer })
@@ -177,9 +178,9 @@ pub const fn method(synced: bool) -> &'static str {
     if synced { "swk" } else { "hwk" }
 }
 
-fn wrong(error: &WebauthnError) -> Wrong {
+fn wrong(error: &WebauthnError) -> PasskeyFault {
     tracing::debug!(%error, "a passkey's answer is not right");
-    Wrong(match error {
+    PasskeyFault(match error {
         WebauthnError::InvalidRPOrigin | WebauthnError::InvalidRPIDHash | WebauthnError::CredentialCrossOrigin => {
             "passkey_origin"
         }

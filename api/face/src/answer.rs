@@ -182,7 +182,7 @@ fn set(headers: &mut poem::http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+pub(crate) fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
     MetaResponses {
         responses: vec![MetaResponse {
             description,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use kernel::{RecordedEvent, Refusal, TenantId, personal};
+use kernel::{Position, RecordedEvent, Refusal, TenantId, personal};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -39,6 +39,18 @@ impl Example for Erasure {
 /// How many streams are read at the same time.
 const TOGETHER: usize = 8;
 
+/// How many events are looked up at once, each of which may have a picture.
+const AT_ONCE: usize = 200;
+
+/// What an event still tells: all that is kept of it.
+struct Trace {
+    position: Position,
+    /// When it erased the person, if it did.
+    erased_at: Option<DateTime<Utc>>,
+    /// Whether something of it stayed sealed.
+    is_sealed: bool,
+}
+
 impl Erasure {
     /// Looks at every event of these streams anew: the first is the one that is asked about, the others are the same person.
     /// `complete`: there are no more.
@@ -54,34 +66,37 @@ impl Erasure {
         let reads: Vec<_> =
             streams.iter().map(|(aggregate_type, id)| history(store, tenant, aggregate_type, *id)).collect();
         let histories: Vec<_> = stream::iter(reads).buffered(TOGETHER).try_collect().await?;
-        let first = histories.first().into_iter().flatten();
-        let erased_at = first.filter(|event| personal::erases(&event.event_type)).map(|event| event.recorded_at).next();
-        let opened: Vec<RecordedEvent> = histories.into_iter().flatten().collect();
-        let mut positions: Vec<_> = opened.iter().map(|event| event.position).collect();
+        let erased_at = histories.first().into_iter().flatten().find_map(|event| event.erased_at);
+        let sealed_for_ever = histories.iter().flatten().filter(|event| event.is_sealed).count();
+        let mut positions: Vec<_> = histories.iter().flatten().map(|event| event.position).collect();
         positions.sort_unstable();
         // As it is stored: what was sealed and is not any more can be opened.
-        let stored = store.stored_at(&positions).await.map_err(|error| log_unreadable(&error))?;
-        let sealed_for_ever = opened.iter().filter(is_sealed).count();
+        let mut sealed = 0;
+        for some in positions.chunks(AT_ONCE) {
+            let stored = store.stored_at(some).await.map_err(|error| log_unreadable(&error))?;
+            sealed += stored.iter().filter(|event| is_sealed(event)).count();
+        }
         Ok(Self {
             erased: erased_at.is_some(),
             erased_at,
-            events: opened.len(),
+            events: positions.len(),
             sealed_for_ever,
-            can_be_opened: stored.iter().filter(is_sealed).count() - sealed_for_ever,
+            can_be_opened: sealed - sealed_for_ever,
             complete,
         })
     }
 }
 
-async fn history(
-    store: &EventStore,
-    tenant: TenantId,
-    aggregate_type: &str,
-    id: Uuid,
-) -> Result<Vec<RecordedEvent>, Refusal> {
-    store.load(tenant, aggregate_type, &id.to_string(), 0).await.map_err(|error| log_unreadable(&error))
+async fn history(store: &EventStore, tenant: TenantId, aggregate_type: &str, id: Uuid) -> Result<Vec<Trace>, Refusal> {
+    let events = store.load(tenant, aggregate_type, &id.to_string(), 0).await;
+    let noted = |event: &RecordedEvent| Trace {
+        position: event.position,
+        erased_at: personal::erases(&event.event_type).then_some(event.recorded_at),
+        is_sealed: is_sealed(event),
+    };
+    Ok(events.map_err(|error| log_unreadable(&error))?.iter().map(noted).collect())
 }
 
-fn is_sealed(event: &&RecordedEvent) -> bool {
+fn is_sealed(event: &RecordedEvent) -> bool {
     eventstore::is_sealed(&event.payload)
 }

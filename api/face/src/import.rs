@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use import_jobs::Keeping;
+use import_jobs::ReadModelPace;
 use importing::{Import, ImportReport, MOST_ROWS_OF_A_JOB, RowError};
 use jobs::NewJob;
 use kernel::Refusal;
@@ -99,7 +99,7 @@ pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &
     let done = if dry_run {
         importing::rehearse(executor, request, &upload.bytes, import).await?
     } else {
-        let pace = Keeping::with(&runtime.read_models, request.caller.tenant());
+        let pace = ReadModelPace::with(&runtime.read_models, request.caller.tenant());
         importing::import(executor, request, &upload.bytes, import, &pace).await?
     };
     Ok(Changed::new(runtime.service, done, Report::from))

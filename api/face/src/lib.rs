@@ -3,7 +3,8 @@
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]).
 //!
 //! - A REST handler takes a [`Command`] (caller, headers and body, all checked), a [`PublicCommand`] (without a token) or an
-//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]).
+//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]); [`Streamed`], if
+//!   what is asked for may be long.
 //! - Every refusal becomes one [`Problem`] document (RFC 9457).
 //! - A GraphQL resolver gets a [`graphql::Context`]: the caller, one transaction for each service, dataloaders, live events.
 //! - What a service needs from another service, it asks through a port (`ports/`).
@@ -32,12 +33,13 @@ mod live;
 mod nullable;
 pub mod operation;
 mod parameter;
+mod person_event;
 mod ports;
 mod position;
 mod postal_address;
 mod problem;
 pub mod schema;
-mod told;
+mod streamed;
 mod uploads;
 mod whole;
 
@@ -57,6 +59,7 @@ pub use job::job_request;
 pub use live::{Live, Missed};
 pub use nullable::{Nullable, nullable};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
+pub use person_event::PersonEvent;
 pub use ports::{
     ActiveTenants, Addressee, Addressees, Admission, Hold, Invited, KnownConsent, KnownDenial, KnownPasskey,
     KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions, NoSigningKeys,
@@ -66,6 +69,6 @@ pub use ports::{
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;
 pub use problem::{Problem, challenge, log_unreadable, status};
-pub use told::Told;
+pub use streamed::Streamed;
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -16,21 +16,21 @@ pub(super) enum Outgoing {
     /// In memory: as often as need be.
     Whole(Bytes),
     /// Passed on as it comes: again only while nothing of it was taken.
-    Streamed(Lent),
+    Streamed(ResendableBody),
 }
 
 impl Outgoing {
     /// Passed on as it comes.
     pub(super) fn streamed(body: BoxBody<Bytes, io::Error>) -> Self {
         let (begun, cut) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self::Streamed(Lent(Arc::new(Shared { body: Mutex::new(body), begun, cut })))
+        Self::Streamed(ResendableBody(Arc::new(Shared { body: Mutex::new(body), begun, cut })))
     }
 
     /// To be sent.
     pub(super) fn body(&self) -> BoxBody<Bytes, io::Error> {
         match self {
             Self::Whole(bytes) => whole(bytes.clone()),
-            Self::Streamed(lent) => lent.clone().boxed(),
+            Self::Streamed(body) => body.clone().boxed(),
         }
     }
 
@@ -38,13 +38,13 @@ impl Outgoing {
     pub(super) fn is_intact(&self) -> bool {
         match self {
             Self::Whole(_) => true,
-            Self::Streamed(Lent(shared)) => !shared.begun.load(Ordering::Acquire),
+            Self::Streamed(ResendableBody(shared)) => !shared.begun.load(Ordering::Acquire),
         }
     }
 
     /// Whether its sender stopped before its end: no instance is to blame for that.
     pub(super) fn is_cut(&self) -> bool {
-        matches!(self, Self::Streamed(Lent(shared)) if shared.cut.load(Ordering::Acquire))
+        matches!(self, Self::Streamed(ResendableBody(shared)) if shared.cut.load(Ordering::Acquire))
     }
 }
 
@@ -53,9 +53,9 @@ pub(super) fn whole(bytes: Bytes) -> BoxBody<Bytes, io::Error> {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// A body that can be lent again until something of it is taken.
+/// A body that can be sent again until something of it is taken.
 #[derive(Clone)]
-pub(super) struct Lent(Arc<Shared>);
+pub(super) struct ResendableBody(Arc<Shared>);
 
 struct Shared {
     body: Mutex<BoxBody<Bytes, io::Error>>,
@@ -63,7 +63,7 @@ struct Shared {
     cut: AtomicBool,
 }
 
-impl Body for Lent {
+impl Body for ResendableBody {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -161,7 +161,7 @@ impl Bearers {
 
 /// The user, group or role on which [`EffectivePermissions`] may rest, and which is another after this event.
 pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
-    let step = event.event_type.rsplit('.').next().unwrap_or_default();
+    let step = event.change();
     let matters = match event.aggregate_type.as_str() {
         Role::TYPE => true,
         Group::TYPE => matches!(step, "role_granted" | "role_revoked" | "dissolved"),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use face::{People, PeopleError, Person};
-use kernel::{PictureFile, TenantId, UserId};
+use kernel::{PictureFile, TenantId, UserId, is_picture_id};
 use projector::{ReadModels, Transaction};
 use user_aggregates::UserStatus;
 use user_projections::groups;
@@ -41,7 +41,7 @@ impl People for UserDirectory {
 
     async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError> {
         // Whatever a stranger asks for is an id of ours, or of nothing.
-        if !picture.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        if !is_picture_id(picture) {
             return Ok(None);
         }
         let mut tables = self.begin(tenant).await?;

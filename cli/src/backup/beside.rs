@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 
 use super::archive::rows::{BesideRow, LetterRow};
 use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 
 /// The tables that are taken along.
 pub fn tables() -> impl Iterator<Item = &'static Beside> {
@@ -93,7 +93,7 @@ pub struct Target<'a> {
     /// What opens their secrets.
     pub secrets: Option<&'a Secrets>,
     /// Whose rows go nowhere.
-    pub left: &'a LeftOut,
+    pub left: &'a ExcludedTenants,
 }
 
 /// Reads what stands beside a log, and writes it where it is to go, if anywhere: after the log's events.
@@ -140,7 +140,7 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
 }
 
 /// How many rows of a table there are beside a log, but for those of who is left out.
-pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &LeftOut) -> Result<u64> {
+pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &ExcludedTenants) -> Result<u64> {
     match log.beside.iter().find(|beside| beside.table == table) {
         Some(beside) if !left.is_empty() => {
             let rows = archive.all::<BesideRow>(&beside.part).await?;
@@ -151,7 +151,7 @@ pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &L
 }
 
 /// The same beside all logs.
-pub async fn rows_of_all(archive: &Archive, table: &str, left: &LeftOut) -> Result<u64> {
+pub async fn rows_of_all(archive: &Archive, table: &str, left: &ExcludedTenants) -> Result<u64> {
     let mut all = 0;
     for log in &archive.manifest.services {
         all += rows_of(archive, log, table, left).await?;
@@ -160,7 +160,12 @@ pub async fn rows_of_all(archive: &Archive, table: &str, left: &LeftOut) -> Resu
 }
 
 /// That a restored log has beside it what the backup has, but for those of who is left out.
-pub async fn compare(snapshot: &mut Snapshot, archive: &Archive, log: &ServicePart, left: &LeftOut) -> Result<()> {
+pub async fn compare(
+    snapshot: &mut Snapshot,
+    archive: &Archive,
+    log: &ServicePart,
+    left: &ExcludedTenants,
+) -> Result<()> {
     for of in tables() {
         let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, left).await?);
         ensure!(there == said, "{}: {} has {there} rows, the backup has {said}", log.service, of.table);

@@ -18,7 +18,7 @@ use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 use super::pour::pour;
 use super::seals::Trust;
 use crate::context;
@@ -29,7 +29,7 @@ const DELETED: &str = "user.tenant.deleted";
 const OF_TENANTS: &str = "user";
 
 /// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
-type Poured = (Restore, Head, Position);
+type LoadedLog = (Restore, Head, Position);
 
 /// Fills empty databases. Hashes and seals are checked on the way, and nothing is committed before all of them are. Of who is left out,
 /// there is history and nothing else, as of a deleted tenant. `trust`: whose seals are written. `rehearsed`: what people set up beside the
@@ -41,7 +41,7 @@ type Poured = (Restore, Head, Position);
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    left: &LeftOut,
+    left: &ExcludedTenants,
     trust: &Trust,
     rehearsed: bool,
     bar: &ProgressBar,
@@ -94,7 +94,7 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn looked(log: &ServicePart, left: &LeftOut) -> Looked {
+fn looked(log: &ServicePart, left: &ExcludedTenants) -> Looked {
     let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
     let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
     let but = but.filter(|(tenant, ..)| !left.has(*tenant)).collect();
@@ -108,7 +108,7 @@ fn looked(log: &ServicePart, left: &LeftOut) -> Looked {
 }
 
 /// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
-async fn told_of_tenants(archive: &Archive, poured: &mut [Poured]) -> Result<Vec<RecordedEvent>> {
+async fn told_of_tenants(archive: &Archive, poured: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
     let types: Vec<_> = TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect();
     let mut told = Vec::new();
     for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
@@ -134,9 +134,9 @@ fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
 /// model shows them.
 async fn close_deleted(
     told: &[RecordedEvent],
-    left: &LeftOut,
+    left: &ExcludedTenants,
     bare: BTreeSet<Uuid>,
-    poured: &mut [Poured],
+    poured: &mut [LoadedLog],
 ) -> Result<()> {
     let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
     let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).chain(bare).collect();

@@ -8,7 +8,7 @@
 mod archive;
 mod beside;
 mod drill;
-mod left_out;
+mod excluded_tenants;
 mod load;
 mod pour;
 mod restore;

@@ -6,15 +6,15 @@ use indicatif::ProgressBar;
 
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow};
 use super::archive::{Archive, Ledger, ServicePart};
-use super::left_out::LeftOut;
-use super::seals::{Ahead, Trust};
+use super::excluded_tenants::ExcludedTenants;
+use super::seals::{ArchivedSeals, Trust};
 
 /// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
 pub async fn pour(
     archive: &Archive,
     log: &ServicePart,
     trust: &Trust,
-    mut into: Option<(&mut Restore, &LeftOut)>,
+    mut into: Option<(&mut Restore, &ExcludedTenants)>,
     bar: &ProgressBar,
 ) -> Result<()> {
     let mut ledger = Ledger::default();
@@ -62,17 +62,17 @@ async fn history(
     log: &ServicePart,
     trust: &Trust,
     ledger: &mut Ledger,
-    into: &mut Option<(&mut Restore, &LeftOut)>,
+    into: &mut Option<(&mut Restore, &ExcludedTenants)>,
     bar: &ProgressBar,
 ) -> Result<()> {
-    let mut ahead = Ahead::begin(archive, log, trust);
+    let mut archived = ArchivedSeals::begin(archive, log, trust);
     let mut events = archive.rows::<EventRow>(&log.events);
     while let Some(batch) = events.recv().await {
         let (batch, mut seals) = (batch?, Vec::new());
         for event in &batch {
             let tenant = event.event.tenant;
             let count = ledger.event(event)?;
-            if let Some(seal) = ahead.after(tenant, count).await? {
+            if let Some(seal) = archived.after(tenant, count).await? {
                 ledger.seal(&seal)?;
                 bar.inc(1);
                 if into.as_ref().is_some_and(|(_, left)| !left.has(tenant)) {
@@ -86,5 +86,5 @@ async fn history(
         }
         bar.inc(batch.len() as u64);
     }
-    ahead.finish(ledger).await
+    archived.finish(ledger).await
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::archive::Archive;
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
 use super::{beside, load, sandbox};
 use crate::context::Context;
@@ -73,7 +73,7 @@ impl Restore {
         }
         let archive = archive.context("give the backup's folder")?;
         let trust = if self.without_seals {
-            Trust::LeftOut
+            Trust::NoSeals
         } else {
             Trust::of(Some(&context.config), &self.seal_key, &archive.manifest)?
         };
@@ -84,7 +84,7 @@ impl Restore {
 async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive, lost, rehearsed)?;
-    let left = LeftOut::of(archive, lost).await?;
+    let left = ExcludedTenants::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
     let loaded = load::load(&context.config, archive, &left, trust, rehearsed, &bar).await;
     bar.finish_and_clear();

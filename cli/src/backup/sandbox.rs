@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use directory::{Directory, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
-use eventstore::{EventStore, ReplayFilter};
+use eventstore::{EventStore, PAGE_BYTES, ReplayFilter};
 use executor::ClaimHistory;
 use futures::StreamExt;
 use gateway::{DomainDefinition, SERVICES};
@@ -30,7 +30,7 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Events of one transaction: other appends wait for some ten milliseconds at a time.
+/// Events of one transaction, fewer if they are large ([`PAGE_BYTES`]): other appends wait for some ten milliseconds at a time.
 const CHUNK: usize = 1_000;
 
 /// The service of which nothing is taken along.
@@ -186,6 +186,7 @@ impl Source<'_> {
             of: wanted.tenant,
             tenant: sandbox.tenant_id,
             chunk: Vec::with_capacity(CHUNK),
+            bytes: 0,
             events: 0,
             shut: false,
             bar,
@@ -240,6 +241,8 @@ struct Target<'a> {
     /// Whose it becomes.
     tenant: TenantId,
     chunk: Vec<RecordedEvent>,
+    /// How many the events of the chunk have.
+    bytes: usize,
     events: u64,
     /// Whether it was suspended, or to be deleted, by then.
     shut: bool,
@@ -248,12 +251,14 @@ struct Target<'a> {
 
 impl Target<'_> {
     async fn take(&mut self, event: RecordedEvent) -> Result<()> {
+        self.bytes += event.bytes();
         self.chunk.push(event);
-        if self.chunk.len() == CHUNK { self.flush().await } else { Ok(()) }
+        if self.chunk.len() == CHUNK || self.bytes >= PAGE_BYTES { self.flush().await } else { Ok(()) }
     }
 
     async fn flush(&mut self) -> Result<()> {
         let mut chunk = std::mem::take(&mut self.chunk);
+        self.bytes = 0;
         if chunk.is_empty() {
             return Ok(());
         }

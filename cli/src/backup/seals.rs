@@ -18,9 +18,9 @@ use crate::audit::trusted;
 #[derive(Clone, Debug)]
 pub enum Trust {
     /// Nothing: the log is sealed anew.
-    LeftOut,
+    NoSeals,
     /// They are held against the events. Who signed them is for others to see.
-    Anybody,
+    AnySigner,
     /// Each is signed by one of these, too.
     Keys(Vec<SealedBy>),
 }
@@ -60,7 +60,7 @@ impl Trust {
     /// What a log has of which these seals were read.
     pub fn rest_of(&self, log: &ServicePart) -> ServicePart {
         let mut rest = log.clone();
-        if matches!(self, Self::LeftOut) {
+        if matches!(self, Self::NoSeals) {
             for tenant in &mut rest.tenants {
                 tenant.seals = 0;
             }
@@ -70,18 +70,18 @@ impl Trust {
     }
 }
 
-/// The seals of a log that its events have not come to.
-pub struct Ahead<'a> {
+/// The seals of a log in an archive, read beside its events: those that the events have not come to.
+pub struct ArchivedSeals<'a> {
     service: &'a str,
     trust: &'a Trust,
     rows: Option<Receiver<Result<Vec<Seal>>>>,
     seals: VecDeque<Seal>,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> ArchivedSeals<'a> {
     /// Begins before the first event.
     pub fn begin(archive: &Archive, log: &'a ServicePart, trust: &'a Trust) -> Self {
-        let part = log.seals.as_ref().filter(|_| !matches!(trust, Trust::LeftOut));
+        let part = log.seals.as_ref().filter(|_| !matches!(trust, Trust::NoSeals));
         let rows = part.map(|part| archive.rows::<SealRow>(part));
         Self { service: &log.service, trust, rows, seals: VecDeque::new() }
     }

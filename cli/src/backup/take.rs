@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
-use super::archive::manifest::{CopyPart, LetterPart, SagasPart, StretchPart, VERSION, claim_key_mark};
+use super::archive::manifest::{CopyPart, LetterPart, PassedOverPart, SagasPart, VERSION, claim_key_mark};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, SealRow, TenantRow};
 use super::archive::write::PartWriter;
 use super::archive::{Draft, Ledger, Manifest, Part, ServicePart};
@@ -134,12 +134,12 @@ pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
 /// Up to where the log was looked at for sagas, as the manifest says it.
 async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
     let Some(looked) = coordinator::backup::looked(snapshot).await? else { return Ok(None) };
-    let stretch = |(tenant, after, to): (TenantId, _, _)| StretchPart { tenant_id: tenant.uuid(), after, to };
+    let passed_over = |(tenant, after, to): (TenantId, _, _)| PassedOverPart { tenant_id: tenant.uuid(), after, to };
     let letter =
         |StoredLetter { tenant, consumer, position }| LetterPart { tenant_id: tenant.uuid(), consumer, position };
     Ok(Some(SagasPart {
         looked_up_to: looked.up_to,
-        but: looked.but.into_iter().map(stretch).collect(),
+        but: looked.but.into_iter().map(passed_over).collect(),
         waiting: looked.letters.into_iter().map(letter).collect(),
     }))
 }

@@ -11,7 +11,7 @@ use projector::ReadModels;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use webhooks::{Sources, SystemDice, Webhooks};
+use webhooks::{Sources, SystemRandomSource, Webhooks};
 
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -110,7 +110,8 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     }
 
     let bus = nats::Bus::connect(&context.config.bus_settings()).await?;
-    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    let sources =
+        Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
     let webhooks =
         Webhooks::open(&database, bus, (domain.catalog)().into(), context.config.webhooks.settings(), sources)
             .map_err(|error| anyhow::anyhow!(error))?;

@@ -62,7 +62,7 @@ struct Pair {
 }
 
 /// A job that was not repeated.
-struct LeftOut {
+struct SkippedJob {
     service: Service,
     job: Job,
     why: String,
@@ -89,7 +89,7 @@ impl Rerun {
             for job in asked(&here, self.from, until).await? {
                 match obstacle(&there, &job) {
                     None => wanted.push(job),
-                    Some(why) => left_out.push(LeftOut { service: domain.service, job, why }),
+                    Some(why) => left_out.push(SkippedJob { service: domain.service, job, why }),
                 }
             }
             if !wanted.is_empty() {
@@ -122,8 +122,8 @@ async fn is_copy(context: &Context, copy: TenantId, of: TenantId) -> Result<bool
 /// Whether a log has the first event of a tenant once more as the first one of its copy: the id of that is made of the first one's.
 async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<bool> {
     let head = store.head().await?;
-    let copied = store.tenant_after(copy, Position::START, head, 1).await?;
-    let first = store.tenant_after(of, Position::START, head, 1).await?;
+    let copied = store.tenant_after(copy, Position::START, head, 1).await?.events;
+    let first = store.tenant_after(of, Position::START, head, 1).await?.events;
     Ok(copied.iter().zip(&first).any(|(copied, first)| copied.event_id == grafted_id(copy, first.event_id)))
 }
 
@@ -272,7 +272,7 @@ async fn file(open: &Open, job: &Job) -> Result<Option<[u8; 32]>> {
     Ok(Some(hasher.finalize().into()))
 }
 
-fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[LeftOut]) -> Result<()> {
+fn say(format: Format, into: &str, pairs: &[Pair], left_out: &[SkippedJob]) -> Result<()> {
     if format == Format::Json {
         let jobs = pairs.iter().map(|pair| {
             json!({

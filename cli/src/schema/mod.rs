@@ -121,13 +121,18 @@ async fn read(work: Arc<Work>) -> Result<Tally> {
         if after >= work.to {
             return Ok(tally);
         }
-        let limit = PAGE.min(work.to - after);
-        let events = work.store.read_after(Position(after), u32::try_from(limit)?).await?;
-        let events = work.store.opened(events).await?;
-        for event in &events {
-            tally.count(event, work.checker.check(event), work.shown);
+        let (mut at, end) = (Position(after), Position((after + PAGE).min(work.to)));
+        // Of large events fewer come at a time.
+        while at < end {
+            let events = work.store.read_after(at, u32::try_from(end.0 - at.0)?).await?;
+            let Some(last) = events.last().map(|event| event.position) else { break };
+            let events = work.store.opened(events).await?;
+            for event in &events {
+                tally.count(event, work.checker.check(event), work.shown);
+            }
+            work.bar.inc(events.len() as u64);
+            at = last;
         }
-        work.bar.inc(events.len() as u64);
     }
 }
 

@@ -17,12 +17,12 @@ pub struct Found {
     /// Those with which something is wrong.
     pub bad: u64,
     /// The first of them, by position.
-    pub first: Vec<Offender>,
+    pub first: Vec<InvalidEvent>,
 }
 
 /// An event with which something is wrong.
 #[derive(Clone, Debug, Serialize)]
-pub struct Offender {
+pub struct InvalidEvent {
     /// Where it stands in its service's log.
     pub position: u64,
     /// Whose it is.
@@ -50,14 +50,14 @@ impl Tally {
         found.events += 1;
         if let Err(reason) = checked {
             found.bad += 1;
-            let offender = Offender {
+            let invalid = InvalidEvent {
                 position: event.position.0,
                 tenant_id: event.tenant.to_string(),
                 aggregate_type: event.aggregate_type.clone(),
                 aggregate_id: event.aggregate_id.clone(),
                 reason,
             };
-            found.keep(offender, shown);
+            found.keep(invalid, shown);
         }
     }
 
@@ -67,7 +67,7 @@ impl Tally {
             let found = self.0.entry(form).or_default();
             found.events += more.events;
             found.bad += more.bad;
-            more.first.into_iter().for_each(|offender| found.keep(offender, shown));
+            more.first.into_iter().for_each(|invalid| found.keep(invalid, shown));
         }
     }
 
@@ -83,10 +83,10 @@ impl Tally {
 }
 
 impl Found {
-    fn keep(&mut self, offender: Offender, shown: usize) {
-        let at = self.first.partition_point(|other| other.position < offender.position);
+    fn keep(&mut self, invalid: InvalidEvent, shown: usize) {
+        let at = self.first.partition_point(|other| other.position < invalid.position);
         if at < shown {
-            self.first.insert(at, offender);
+            self.first.insert(at, invalid);
             self.first.truncate(shown);
         }
     }

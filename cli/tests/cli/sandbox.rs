@@ -1,7 +1,6 @@
 //! A home and ports for one test, and `inopsio` run in it.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -30,9 +29,7 @@ pub struct Ended {
 
 impl Sandbox {
     pub fn new() -> Self {
-        // Bound at the same time, so that the three differ.
-        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let ports = [(); 3].map(|()| testbed::free_port());
         let folder = std::env::temp_dir().join(format!("inopsio-cli-{}-{}", std::process::id(), ports[0]));
         std::fs::create_dir_all(&folder).unwrap();
         Self { folder, http: ports[0], postgres: ports[1], nats: ports[2] }

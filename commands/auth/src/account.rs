@@ -9,6 +9,7 @@ use keys::Sealed;
 
 use crate::grants::PROTOCOL;
 use crate::passkey::release_all;
+use crate::reach::Reach;
 
 /// Sets a person's password, of which only the sealed hash comes here.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ pub struct EndSessions {
     pub user: UserId,
     /// Why, in a word: `locked`, `deactivated`, `roles_changed` …
     pub reason: String,
+    pub reach: Reach,
 }
 
 /// As [`EndSessions`], of the person who says so.
@@ -81,6 +83,7 @@ pub struct WithdrawConsent {
 pub struct RevokeConsent {
     pub user: UserId,
     pub client: ClientId,
+    pub reach: Reach,
 }
 
 /// The account of a user, on which the command relies; one to which nothing happened yet is there, too.
@@ -134,6 +137,7 @@ impl Command for EndSessions {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_user(work.caller(), self.user).await?;
         let end = AccountCommand::EndSessions { at: work.now(), reason: self.reason.clone() };
         work.update::<Account>(self.user, end).await
     }
@@ -198,6 +202,7 @@ impl Command for RevokeConsent {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_user(work.caller(), self.user).await?;
         let at = work.now();
         work.update::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await?;
         // Who takes back what was never given changes nothing; what there is not can't have been given anything.

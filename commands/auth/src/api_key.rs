@@ -8,6 +8,7 @@ use executor::{Command, Work};
 use kernel::{Checks, FieldError, MachineId, Refusal};
 
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 use crate::values;
 
 /// Gives a machine a key, of whose secret only the hash comes here.
@@ -22,12 +23,14 @@ pub struct IssueApiKey {
     pub secret_hash: String,
     pub scopes: Vec<String>,
     pub expires_at: Option<DateTime<Utc>>,
+    pub reach: Reach,
 }
 
 /// Ends a key.
 #[derive(Clone, Debug)]
 pub struct RevokeApiKey {
     pub key: ApiKeyId,
+    pub reach: Reach,
 }
 
 /// A key was used.
@@ -56,7 +59,8 @@ impl Command for IssueApiKey {
             checks.refuse("/expires_at", "past", format!("{end} is in the past; a time in the future is required"));
         }
         checks.finish()?;
-        match work.find::<Machine>(self.machine).await? {
+        self.reach.over_machine(work, self.machine, &scopes).await?;
+        match work.rely::<Machine>(self.machine).await? {
             Some(machine) if machine.active => {}
             // Its keys work again when it is reactivated: none is added meanwhile.
             Some(_) => return Err(MachineError::Deactivated.into()),
@@ -81,6 +85,10 @@ impl Command for RevokeApiKey {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let key = work.read::<ApiKey>(self.key).await?;
+        if let Some(issued) = &key.issued {
+            self.reach.over_machine(work, issued.machine, &issued.scopes).await?;
+        }
         work.update::<ApiKey>(self.key, ApiKeyCommand::Revoke).await
     }
 }

@@ -6,6 +6,7 @@ use kernel::{Checks, Refusal};
 use url::{Host, ParseError, Url};
 
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 use crate::values;
 
 /// The most addresses of each kind.
@@ -31,13 +32,17 @@ pub struct ClientFields {
 
 /// Lets an application sign people in.
 #[derive(Clone, Debug)]
-pub struct RegisterClient(pub ClientFields);
+pub struct RegisterClient {
+    pub fields: ClientFields,
+    pub reach: Reach,
+}
 
 /// Says what it is now: these are all its details.
 #[derive(Clone, Debug)]
 pub struct ChangeClient {
     pub client: ClientId,
     pub fields: ClientFields,
+    pub reach: Reach,
 }
 
 /// Gives it a new secret, of which only the hash comes here.
@@ -46,18 +51,21 @@ pub struct SetClientSecret {
     pub client: ClientId,
     /// SHA-256, hexadecimal.
     pub secret_hash: String,
+    pub reach: Reach,
 }
 
 /// Ends its access: it signs nobody in, and what was granted to it has ended.
 #[derive(Clone, Debug)]
 pub struct DeactivateClient {
     pub client: ClientId,
+    pub reach: Reach,
 }
 
 /// Lets it sign people in again.
 #[derive(Clone, Debug)]
 pub struct ReactivateClient {
     pub client: ClientId,
+    pub reach: Reach,
 }
 
 /// Notes that somebody said that they were this client, and could not show it.
@@ -187,6 +195,23 @@ fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
     }
 }
 
+/// Refuses to get hold of a client about which people are not asked, unless the caller may all that they may: what administrators' browsers
+/// give it, whoever has the client has. `becomes`: what it is to be; of one about which people were asked, they were asked with its addresses.
+async fn holds(
+    work: &mut Work<'_>,
+    reach: &Reach,
+    client: ClientId,
+    becomes: Option<&ClientDetails>,
+) -> Result<(), Refusal> {
+    let before = work.read::<Client>(client).await?;
+    let known = &before.details.redirect_uris;
+    let leads_elsewhere = |details: &ClientDetails| details.redirect_uris.iter().any(|uri| !known.contains(uri));
+    if before.details.trusted || becomes.is_some_and(|details| details.trusted || leads_elsewhere(details)) {
+        return reach.over_anybody(work.caller()).await;
+    }
+    Ok(())
+}
+
 const fn is_of_scheme(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+')
 }
@@ -196,7 +221,10 @@ impl Command for RegisterClient {
     type Answer = ClientId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<ClientId, Refusal> {
-        let details = self.0.check()?;
+        let details = self.fields.check()?;
+        if details.trusted {
+            self.reach.over_anybody(work.caller()).await?;
+        }
         let client: ClientId = work.new_id();
         work.create::<Client>(client, ClientCommand::Register(details))?;
         Ok(client)
@@ -209,6 +237,7 @@ impl Command for ChangeClient {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let details = self.fields.check()?;
+        holds(work, &self.reach, self.client, Some(&details)).await?;
         work.update::<Client>(self.client, ClientCommand::Change(details)).await
     }
 }
@@ -218,6 +247,7 @@ impl Command for SetClientSecret {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        holds(work, &self.reach, self.client, None).await?;
         let set = ClientSecretSet { secret_hash: self.secret_hash.clone() };
         work.update::<Client>(self.client, ClientCommand::SetSecret(set)).await
     }
@@ -228,6 +258,7 @@ impl Command for DeactivateClient {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        holds(work, &self.reach, self.client, None).await?;
         let at = work.now();
         work.update::<Client>(self.client, ClientCommand::Deactivate { at }).await
     }
@@ -238,6 +269,7 @@ impl Command for ReactivateClient {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        holds(work, &self.reach, self.client, None).await?;
         work.update::<Client>(self.client, ClientCommand::Reactivate).await
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 use crate::session::in_session;
 
 /// Lets a client act for somebody. Refused when the session in which they say so has ended: `session_ended`.
@@ -56,6 +57,7 @@ pub struct EndGrant {
 #[derive(Clone, Debug)]
 pub struct WithdrawGrant {
     pub grant: GrantId,
+    pub reach: Reach,
 }
 
 /// What became of a code or a refresh token.
@@ -125,6 +127,10 @@ impl Command for WithdrawGrant {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let grant = work.read::<Grant>(self.grant).await?;
+        if let Some(terms) = &grant.terms {
+            self.reach.over_subject(work, terms.subject).await?;
+        }
         work.update::<Grant>(self.grant, GrantCommand::Revoke(RevokeReason::Withdrawn)).await
     }
 }

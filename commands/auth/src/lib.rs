@@ -4,6 +4,9 @@
 //! give. Steps of the protocols (open a grant for a client that showed its secret, redeem a code) need a permission
 //! that no role gives: only [`protocol`] creates callers with it, for a tenant that the auth service itself has determined.
 //!
+//! A command that acts on what somebody has, or gives what somebody may do, has its [`Reach`]: on a caller's behalf, nothing that may do more
+//! than they.
+//!
 //! A protocol command whose refusal must be recorded succeeds and returns the outcome ([`Redeemed`]), because a command that fails
 //! writes nothing.
 //!
@@ -23,6 +26,7 @@ mod grants;
 mod key_ring;
 mod machine;
 mod passkey;
+mod reach;
 mod saml_assertion;
 mod saml_connection;
 mod second_factor;
@@ -43,6 +47,7 @@ pub use grants::{GRANTS, protocol};
 pub use key_ring::*;
 pub use machine::*;
 pub use passkey::*;
+pub use reach::Reach;
 pub use saml_assertion::UseSamlAssertion;
 pub use saml_connection::*;
 pub use second_factor::*;

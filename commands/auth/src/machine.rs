@@ -7,6 +7,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, MachineId, Refusal};
 
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 use crate::values;
 
 /// Names of machines, lower case.
@@ -23,6 +24,7 @@ pub struct RegisterMachine {
     pub name: String,
     /// What it is in the tenant.
     pub roles: Vec<String>,
+    pub reach: Reach,
 }
 
 /// Renames it and gives it these roles.
@@ -31,6 +33,7 @@ pub struct ChangeMachine {
     pub machine: MachineId,
     pub name: String,
     pub roles: Vec<String>,
+    pub reach: Reach,
 }
 
 /// Gives it a new secret, of which only the hash comes here.
@@ -39,6 +42,7 @@ pub struct SetMachineSecret {
     pub machine: MachineId,
     /// SHA-256, hexadecimal.
     pub secret_hash: String,
+    pub reach: Reach,
 }
 
 /// Says with which keys it signs.
@@ -46,18 +50,21 @@ pub struct SetMachineSecret {
 pub struct SetMachineKeys {
     pub machine: MachineId,
     pub keys: Vec<Jwk>,
+    pub reach: Reach,
 }
 
 /// Ends its access: its tokens and API keys are refused from now on.
 #[derive(Clone, Debug)]
 pub struct DeactivateMachine {
     pub machine: MachineId,
+    pub reach: Reach,
 }
 
 /// Lets it in again.
 #[derive(Clone, Debug)]
 pub struct ReactivateMachine {
     pub machine: MachineId,
+    pub reach: Reach,
 }
 
 /// Notes that somebody said that they were this machine, and could not show it.
@@ -86,6 +93,7 @@ impl Command for RegisterMachine {
         let name = checks.line("/name", &self.name, values::NAME);
         let roles = values::roles(&mut checks, "/roles", &self.roles);
         checks.finish()?;
+        self.reach.to_give(work.caller(), &self.roles).await?;
         let machine: MachineId = work.new_id();
         work.take(&NAME, &name.to_lowercase(), machine);
         work.create::<Machine>(machine, MachineCommand::Register(MachineRegistered { name, roles }))?;
@@ -102,7 +110,9 @@ impl Command for ChangeMachine {
         let name = checks.line("/name", &self.name, values::NAME);
         let roles = values::roles(&mut checks, "/roles", &self.roles);
         checks.finish()?;
+        self.reach.over_machine(work, self.machine, &[]).await?;
         let before = work.read::<Machine>(self.machine).await?.name.to_lowercase();
+        self.reach.to_give(work.caller(), &self.roles).await?;
         if before != name.to_lowercase() {
             work.release(&NAME, &before, self.machine);
             work.take(&NAME, &name.to_lowercase(), self.machine);
@@ -116,6 +126,7 @@ impl Command for SetMachineSecret {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_machine(work, self.machine, &[]).await?;
         let set = MachineSecretSet { secret_hash: self.secret_hash.clone() };
         work.update::<Machine>(self.machine, MachineCommand::SetSecret(set)).await
     }
@@ -129,6 +140,7 @@ impl Command for SetMachineKeys {
         let mut checks = Checks::default();
         values::keys(&mut checks, "/keys", &self.keys);
         checks.finish()?;
+        self.reach.over_machine(work, self.machine, &[]).await?;
         work.update::<Machine>(self.machine, MachineCommand::SetKeys(MachineKeysSet { keys: self.keys.clone() })).await
     }
 }
@@ -138,6 +150,7 @@ impl Command for DeactivateMachine {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_machine(work, self.machine, &[]).await?;
         let at = work.now();
         work.update::<Machine>(self.machine, MachineCommand::Deactivate { at }).await
     }
@@ -148,6 +161,7 @@ impl Command for ReactivateMachine {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_machine(work, self.machine, &[]).await?;
         work.update::<Machine>(self.machine, MachineCommand::Reactivate).await
     }
 }

@@ -11,6 +11,7 @@ use kernel::{Checks, Refusal, Role};
 use saml::IdentityProvider;
 use url::Host;
 
+use crate::reach::Reach;
 use crate::values;
 
 /// Identity providers, by their entity ids: whom an assertion is by says which connection it is for.
@@ -53,25 +54,31 @@ pub struct SamlConnectionFields {
 
 /// Connects an identity provider.
 #[derive(Clone, Debug)]
-pub struct CreateSamlConnection(pub SamlConnectionFields);
+pub struct CreateSamlConnection {
+    pub fields: SamlConnectionFields,
+    pub reach: Reach,
+}
 
 /// Says what a connection is now: these are all its details.
 #[derive(Clone, Debug)]
 pub struct ChangeSamlConnection {
     pub connection: SamlConnectionId,
     pub fields: SamlConnectionFields,
+    pub reach: Reach,
 }
 
 /// Lets it sign nobody in any more.
 #[derive(Clone, Debug)]
 pub struct DeactivateSamlConnection {
     pub connection: SamlConnectionId,
+    pub reach: Reach,
 }
 
 /// Lets it sign people in again.
 #[derive(Clone, Debug)]
 pub struct ReactivateSamlConnection {
     pub connection: SamlConnectionId,
+    pub reach: Reach,
 }
 
 /// What a connection holds while it is there.
@@ -197,12 +204,24 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
     checked
 }
 
+/// The roles that a connection would give, as they were sent: each in its place.
+fn given(details: &SamlConnectionDetails) -> Vec<String> {
+    details.roles.iter().map(|given| given.role.clone()).collect()
+}
+
+/// Refuses to let people in through a connection, or to keep them out, that gives roles which allow more than the caller may.
+async fn holds(work: &mut Work<'_>, reach: &Reach, connection: SamlConnectionId) -> Result<(), Refusal> {
+    let state = work.read::<SamlConnection>(connection).await?;
+    reach.over_roles(work.caller(), &state.details.managed_roles()).await
+}
+
 impl Command for CreateSamlConnection {
     const PERMISSION: &'static str = "auth:saml_connection:write";
     type Answer = SamlConnectionId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<SamlConnectionId, Refusal> {
-        let details = self.0.check()?;
+        let details = self.fields.check()?;
+        self.reach.to_give(work.caller(), &given(&details)).await?;
         let connection: SamlConnectionId = work.new_id();
         for (kind, value) in claims(&details) {
             work.take(kind, &value, connection);
@@ -218,6 +237,8 @@ impl Command for ChangeSamlConnection {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let details = self.fields.check()?;
+        holds(work, &self.reach, self.connection).await?;
+        self.reach.to_give(work.caller(), &given(&details)).await?;
         let before = claims(&work.read::<SamlConnection>(self.connection).await?.details);
         let after = claims(&details);
         let of = |claim: &Claim, all: &[Claim]| {
@@ -238,6 +259,7 @@ impl Command for DeactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        holds(work, &self.reach, self.connection).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Deactivate).await
     }
 }
@@ -247,6 +269,7 @@ impl Command for ReactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        holds(work, &self.reach, self.connection).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Reactivate).await
     }
 }

@@ -7,6 +7,7 @@ use keys::Sealed;
 
 use crate::grants::PROTOCOL;
 use crate::passkey::release_all;
+use crate::reach::Reach;
 use crate::session::Within;
 
 /// A person has an authenticator from now on, and showed a code of it.
@@ -44,9 +45,10 @@ pub struct RemoveTotp {
 }
 
 /// A person does without any second factor, by who may: they have lost it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ResetSecondFactor {
     pub user: UserId,
+    pub reach: Reach,
 }
 
 /// A person has new recovery codes.
@@ -100,6 +102,7 @@ impl Command for ResetSecondFactor {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_user(work.caller(), self.user).await?;
         release_all(work, self.user).await?;
         work.update::<Account>(self.user, AccountCommand::RemoveSecondFactors).await
     }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::account::account_of;
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 use crate::saml_assertion::SAML_ASSERTION;
 
 /// Somebody showed who they are. Refused when all their sessions ended after that: `sessions_ended`.
@@ -65,6 +66,7 @@ pub struct EndSession {
 #[derive(Clone, Debug)]
 pub struct RevokeSession {
     pub session: SessionId,
+    pub reach: Reach,
 }
 
 /// Somebody tried to sign in and was refused.
@@ -181,6 +183,10 @@ impl Command for RevokeSession {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let session = work.read::<Session>(self.session).await?;
+        if let Some(started) = &session.started {
+            self.reach.over_user(work.caller(), started.user).await?;
+        }
         work.update::<Session>(self.session, SessionCommand::End(EndReason::Revoked)).await
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use crm_aggregates::LeadSource;
 use executor::{Command, Done, Executor, Request};
-use importing::{Import, ImportReport, Sheet, Unhindered};
+use importing::{Import, ImportReport, Sheet, Unpaced};
 use kernel::{Caller, Checks, Refusal, Role, TenantId};
 use uuid::Uuid;
 
@@ -68,7 +68,7 @@ pub async fn import_leads(
     csv: &[u8],
     import: &LeadImport,
 ) -> Result<Done<ImportReport>, Refusal> {
-    importing::import(executor, request, csv, import, &Unhindered).await
+    importing::import(executor, request, csv, import, &Unpaced).await
 }
 
 /// Whoever asked for an import that is done later, as far as importing needs them: `backdate` if they had the permission for that when

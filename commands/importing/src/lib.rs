@@ -80,9 +80,9 @@ pub trait Pace: Send + Sync {
 
 /// Nobody has to keep up.
 #[derive(Clone, Copy, Debug)]
-pub struct Unhindered;
+pub struct Unpaced;
 
-impl Pace for Unhindered {
+impl Pace for Unpaced {
     async fn reached(&self, _: Position) {}
 }
 

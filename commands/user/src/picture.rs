@@ -1,7 +1,7 @@
 //! The picture that a user uploads: set and removed by those who look after users, or by themselves.
 
 use executor::{Command, Work};
-use kernel::{Checks, Picture, Refusal, TenantId, UserId, picture_address};
+use kernel::{Checks, Picture, Refusal, UserId};
 use user_aggregates::{UploadedPicture, User, UserCommand};
 
 use crate::access::{self, Catalogue};
@@ -51,11 +51,6 @@ pub struct SetOwnPicture {
 /// Takes the caller's picture from them.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoveOwnPicture;
-
-/// Whether this is the address of the picture that the user uploaded, by whichever name we were reached.
-pub(crate) fn is_upload(user: &User, tenant: TenantId, address: &str) -> bool {
-    user.uploaded().is_some_and(|picture| address.trim().ends_with(&picture_address("", tenant, picture)))
-}
 
 impl Command for SetPicture {
     const PERMISSION: &'static str = "user:user:write";

@@ -1,12 +1,11 @@
 //! Who a user is: their profile, changed by those who look after users, or by themselves. (The picture that they upload: `picture.rs`.)
 
 use executor::{Command, Work};
-use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId};
+use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId, is_picture_address};
 use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
 use crate::lengths;
-use crate::picture::is_upload;
 use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 
@@ -19,19 +18,21 @@ pub struct ProfileFields {
     pub title: Option<String>,
     pub phone: Option<String>,
     pub address: Option<PostalAddress>,
-    /// Where a picture of them is. The address of the picture that they uploaded stands for that one: they keep it.
+    /// Where a picture of them is. The address of one that was uploaded here says of who has a profile already: they keep whichever they have.
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,
 }
 
 impl ProfileFields {
-    /// The profile that this makes of a user who has one already; and whether they keep the picture that they uploaded.
+    /// The profile that this makes of a user who has one already; and whether they keep the picture that they uploaded. Whoever sends the
+    /// address of an upload sends what they were shown, perhaps before another one took its place: it is not for them to undo that.
     fn over(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
         let mut checks = Checks::default();
-        let kept = self.picture.as_ref().is_some_and(|address| is_upload(before, tenant, address));
+        let kept = self.picture.as_ref().is_some_and(|address| is_picture_address(tenant, address));
         let (profile, uploaded) = if kept {
-            (Self { picture: None, ..self.clone() }.check(&mut checks), Uploaded::Kept)
+            let shown = Self { picture: None, ..self.clone() }.check(&mut checks);
+            (Profile { picture: before.profile.picture.clone(), ..shown }, Uploaded::Kept)
         } else {
             (self.check(&mut checks), Uploaded::Removed)
         };

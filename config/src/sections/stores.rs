@@ -122,22 +122,28 @@ impl Default for Nats {
 pub enum Partitions {
     /// All of them.
     All(u32),
-    /// Some of them, by name.
+    /// Some of them, by name; the others stay as they are.
     Each(BTreeMap<String, u32>),
+}
+
+impl Default for Partitions {
+    fn default() -> Self {
+        Self::Each(BTreeMap::new())
+    }
 }
 
 /// Read models.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Projections {
-    /// Into how many partitions `migrate` divides them; those that it does not speak of stay as they are.
-    pub partitions: Option<Partitions>,
+    /// Into how many partitions `migrate` divides them.
+    pub partitions: Partitions,
 }
 
 impl Projections {
     /// Into how many partitions a projection shall be divided; none: it stays as it is.
     pub fn partitions_of(&self, projection: &str) -> Option<u32> {
-        match self.partitions.as_ref()? {
+        match &self.partitions {
             Partitions::All(partitions) => Some(*partitions),
             Partitions::Each(each) => each.get(projection).copied(),
         }

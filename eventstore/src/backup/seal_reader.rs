@@ -25,11 +25,11 @@ pub struct SealReader {
     service: Service,
     connection: PgConnection,
     count: u64,
-    tenants: HashMap<TenantId, Ahead>,
+    tenants: HashMap<TenantId, TenantSeals>,
 }
 
 /// A tenant's seals that its events have not come to.
-struct Ahead {
+struct TenantSeals {
     /// How many events came.
     events: u64,
     /// Of how many the last seal is.
@@ -49,8 +49,8 @@ impl SealReader {
         for row in &rows {
             count += row.try_get::<i64, _>(1)?.cast_unsigned();
             let last = row.try_get::<i64, _>(2)?.cast_unsigned();
-            let ahead = Ahead { events: 0, last, is_moving: row.try_get(3)?, asked: 0, seals: VecDeque::new() };
-            tenants.insert(tenant(row)?, ahead);
+            let sealed = TenantSeals { events: 0, last, is_moving: row.try_get(3)?, asked: 0, seals: VecDeque::new() };
+            tenants.insert(tenant(row)?, sealed);
         }
         Ok(Self { service, connection, count, tenants })
     }
@@ -62,14 +62,14 @@ impl SealReader {
 
     /// After the next event of a tenant's: the seal of all that came, if there is one.
     pub(super) async fn after(&mut self, tenant: TenantId) -> Result<Option<Seal>, Error> {
-        let Some(ahead) = self.tenants.get_mut(&tenant) else { return Ok(None) };
-        ahead.events += 1;
-        if ahead.seals.is_empty() && ahead.asked < ahead.last {
+        let Some(sealed) = self.tenants.get_mut(&tenant) else { return Ok(None) };
+        sealed.events += 1;
+        if sealed.seals.is_empty() && sealed.asked < sealed.last {
             let whose = (tenant.uuid(), self.service.name());
-            ahead.seals = rows::page(&mut self.connection, whose, ahead.asked, PAGE).await?.into();
-            ahead.asked = ahead.seals.back().map_or(ahead.last, |seal| seal.size);
+            sealed.seals = rows::page(&mut self.connection, whose, sealed.asked, PAGE).await?.into();
+            sealed.asked = sealed.seals.back().map_or(sealed.last, |seal| seal.size);
         }
-        Ok(ahead.seals.pop_front_if(|seal| seal.size == ahead.events))
+        Ok(sealed.seals.pop_front_if(|seal| seal.size == sealed.events))
     }
 
     /// After the last event.
@@ -77,7 +77,7 @@ impl SealReader {
     /// # Errors
     /// [`Error::CutOff`] when more was sealed.
     pub(super) async fn finish(self) -> Result<(), Error> {
-        for (tenant, Ahead { events, last, is_moving, .. }) in &self.tenants {
+        for (tenant, TenantSeals { events, last, is_moving, .. }) in &self.tenants {
             if events < last && !is_moving {
                 let (service, tenant, events, sealed) = (self.service, *tenant, *events, *last);
                 return Err(Error::CutOff { service, tenant, events, sealed });

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::graft::keep_from_writing;
 use super::{Head, SealReader, StoredAnswer, StoredClaim, StoredEvent};
-use crate::read::{columns, event};
+use crate::bounded::Entry;
+use crate::read::columns;
 use crate::seals::Seal;
 use crate::{Database, Error, Role};
 
@@ -110,11 +111,7 @@ impl Snapshot {
     /// All events, by position. Rows come as they are taken: the log is never in memory.
     pub fn events(&mut self) -> BoxStream<'_, Result<StoredEvent, Error>> {
         let rows = sqlx::query(EVENTS).bind(self.head.position.as_i64()).fetch(&mut self.connection);
-        rows.map(|row| {
-            let row = row?;
-            Ok(StoredEvent { leaf_hash: hash(&row, 12)?, event: event(&row)? })
-        })
-        .boxed()
+        rows.map(|row| StoredEvent::read(&row?)).boxed()
     }
 
     /// The log's seals, for [`sealed_events`](Self::sealed_events): as they were at this moment.

@@ -1,12 +1,12 @@
 //! Where the active relay has its events from.
 
-use kernel::Position;
+use kernel::{Position, RecordedEvent};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 use crate::passing::Page;
-use crate::{Error, EventStore};
+use crate::{Error, EventSlice, EventStore, PAGE_BYTES};
 
-/// Events that are taken at once, from the log or from the committer.
+/// Events that are taken at once, from the log or from the committer, unless they are large: then those that have [`PAGE_BYTES`].
 const PAGE: usize = 1_000;
 
 /// What this process has just written, while that follows on what was published; the log for everything else: what was there
@@ -34,8 +34,8 @@ impl<'a> Source<'a> {
                 return Ok(pages);
             }
         }
-        let events = self.store.read_after(position, PAGE as u32).await?;
-        self.look = events.len() == PAGE;
+        let EventSlice { events, more, .. } = self.store.slice_after(position, PAGE as u32).await?;
+        self.look = more;
         Ok(if events.is_empty() { Vec::new() } else { vec![Page::new(events)] })
     }
 
@@ -55,8 +55,8 @@ impl<'a> Source<'a> {
     }
 
     fn written_after(&mut self, position: Position) -> Vec<Page> {
-        let (mut pages, mut count, mut reached) = (Vec::new(), 0, position);
-        while count < PAGE {
+        let (mut pages, mut count, mut bytes, mut reached) = (Vec::new(), 0, 0, position);
+        while count < PAGE && bytes < PAGE_BYTES {
             let page = match self.beyond.take().map_or_else(|| self.written.try_recv(), Ok) {
                 Ok(page) => page,
                 Err(TryRecvError::Lagged(_)) => {
@@ -76,6 +76,7 @@ impl<'a> Source<'a> {
             }
             reached = last.position;
             count += page.len();
+            bytes += page.iter().map(RecordedEvent::bytes).sum::<usize>();
             pages.push(page);
         }
         pages

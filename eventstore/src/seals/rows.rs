@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{Seal, SealKey};
 use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
-use crate::read::{columns, event, patiently};
+use crate::bounded::Bounded;
+use crate::read::{columns, patiently};
 use crate::replay::{read_in_order, set_tenant};
 use crate::{Error, EventStore};
 
@@ -20,7 +21,7 @@ const LEAVES: i64 = 20_000;
 const SEALS: i64 = 500;
 
 /// Events of one page of a history.
-const PAGE: i64 = 5_000;
+const PAGE: u32 = 5_000;
 
 /// Seals of one page.
 pub(crate) const SEALS_OF_A_PAGE: i64 = 1_000;
@@ -214,10 +215,14 @@ pub(super) async fn history(store: &EventStore, tenant: TenantId, after: Positio
         let mut transaction = store.readers().begin().await?;
         set_tenant(&mut transaction, tenant).await?;
         read_in_order(&mut transaction).await?;
-        let page = sqlx::query(HISTORY).bind(tenant.uuid()).bind(after.as_i64()).bind(PAGE);
-        let rows = page.fetch_all(&mut *transaction).await?;
+        let mut page = Bounded::<StoredEvent>::new(PAGE);
+        while let Some(wanted) = page.wanted() {
+            let after = page.last().unwrap_or(after);
+            let asked = sqlx::query(HISTORY).bind(tenant.uuid()).bind(after.as_i64()).bind(i64::from(wanted));
+            page.take(wanted, asked.fetch(&mut *transaction)).await?;
+        }
         transaction.commit().await?;
-        rows.iter().map(|row| Ok(StoredEvent { leaf_hash: hash(row, 12)?, event: event(row)? })).collect()
+        Ok(page.into_entries())
     })
     .await
 }

@@ -69,6 +69,7 @@ impl Transfer {
         }
         let mut transaction = self.to.connection.begin().await?;
         for (kind, keys) in stale {
+            // One by one along the primary key, as below.
             sqlx::query(
                 "DELETE FROM log.claims WHERE ctid = ANY (ARRAY(
                      SELECT c.ctid FROM unnest($3::bytea[]) AS k (key)

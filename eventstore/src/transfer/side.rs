@@ -10,9 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use super::{Result, TransferError};
 use crate::Error;
 use crate::admin::connect;
-use crate::backup::snapshot::hash;
 use crate::backup::{StoredAnswer, StoredEvent};
-use crate::read::{columns, event};
+use crate::bounded::Bounded;
+use crate::read::columns;
 
 const EVENTS: &str = concat!(
     "SELECT ",
@@ -56,19 +56,20 @@ impl Side {
         Ok(Self { connection, tree: Tree::new(), places: Vec::new(), streams: HashMap::new() })
     }
 
-    /// The next events up to a position, at most so many. Each must be what its writer wrote, and the next of its stream.
-    pub(super) async fn read(&mut self, tenant: TenantId, to: Position, limit: i64) -> Result<Vec<StoredEvent>> {
-        let rows = sqlx::query(EVENTS)
-            .bind(tenant.uuid())
-            .bind(self.last().as_i64())
-            .bind(to.as_i64())
-            .bind(limit)
-            .fetch_all(&mut self.connection)
-            .await?;
-        let read = |row| -> std::result::Result<_, Error> {
-            Ok(StoredEvent { leaf_hash: hash(row, 12)?, event: event(row)? })
-        };
-        let rows = rows.iter().map(read).collect::<std::result::Result<Vec<_>, _>>()?;
+    /// The next events up to a position, at most so many, fewer if they are large: as many as the other side gives of the same ones. Each
+    /// must be what its writer wrote, and the next of its stream.
+    pub(super) async fn read(&mut self, tenant: TenantId, to: Position, limit: u32) -> Result<Vec<StoredEvent>> {
+        let mut page = Bounded::<StoredEvent>::new(limit);
+        while let Some(wanted) = page.wanted() {
+            let rows = sqlx::query(EVENTS)
+                .bind(tenant.uuid())
+                .bind(page.last().unwrap_or_else(|| self.last()).as_i64())
+                .bind(to.as_i64())
+                .bind(i64::from(wanted))
+                .fetch(&mut self.connection);
+            page.take(wanted, rows).await?;
+        }
+        let rows = page.into_entries();
         for row in &rows {
             self.take(row)?;
         }

@@ -46,7 +46,7 @@ async fn read_in_every_way(database: &Coordinates, store: &EventStore, tenant: T
         store.read_after(Position(2), 2).await.unwrap(),
         store.read_partition(Position(0), 100, 0, 2).await.unwrap().events,
         store.events_at(&[Position(1), Position(4)]).await.unwrap(),
-        store.tenant_after(tenant, Position(1), Position(5), 10).await.unwrap(),
+        store.tenant_after(tenant, Position(1), Position(5), 10).await.unwrap().events,
         saved.into_iter().map(|stored| stored.event).collect(),
     ]
 }

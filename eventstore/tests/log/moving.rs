@@ -142,6 +142,25 @@ async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     there.close().await;
 }
 
+#[tokio::test]
+async fn a_history_of_large_events_moves_a_few_at_a_time() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    for nth in 0..6 {
+        let streams = vec![album(&format!("album {nth}"), 10), stream(&format!("l{nth}"), 0, 30)];
+        here.append(append(tenant, streams)).await.unwrap();
+    }
+    let mut transfer = between(tenant, &from, &to).await;
+    assert_eq!(transfer.round().await.unwrap(), 240);
+    drop(transfer);
+    // Whoever begins anew compares what is there.
+    let mut transfer = between(tenant, &from, &to).await;
+    assert_eq!(transfer.round().await.unwrap(), 0);
+    assert_eq!(transfer.compare().await.unwrap().events, 240);
+    assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
+}
+
 /// Rows that all sessions have read of the log's tables and indexes, as Postgres counts them.
 async fn rows_read(database: &Database) -> i64 {
     let read = "SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = 'log')::bigint

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use cqrs_es::persist::PersistedEventRepository;
-use eventstore::{NewEvent, ReplayFilter, Role, StreamAppend};
+use eventstore::{
+    EventSlice, EventStore, NewEvent, PAGE_BYTES, ReplayFilter, Role, Settings, StreamAppend, partition_of,
+};
 use futures::TryStreamExt;
-use kernel::{Position, TenantId};
+use kernel::{Position, RecordedEvent, TenantId};
 use postgres_es::PostgresEventRepository;
 
+use super::proving::verified;
 use super::support::*;
 
 #[tokio::test]
@@ -138,6 +141,90 @@ async fn a_replay_of_a_server_that_is_gone_fails_instead_of_ending() {
     postgres.kill();
     // Of five pages at most three were read ahead; then comes the error, not the end.
     assert!(replay.try_collect::<Vec<_>>().await.is_err());
+}
+
+/// Two tenants, in turns of ten events: a hundred small ones, 160 of 200 KiB, which are four pages, and again small ones.
+async fn albums(store: &EventStore) -> [TenantId; 2] {
+    let tenants = [testbed::tenant(), testbed::tenant()];
+    for turn in 0..20 {
+        for tenant in tenants {
+            let name = format!("album {turn}");
+            let album = if (5..13).contains(&turn) { album(&name, 10) } else { stream(&name, 0, 10) };
+            store.append(append(tenant, vec![album])).await.unwrap();
+        }
+    }
+    tenants
+}
+
+/// What slices have that are read one behind the other, until there is no more: none has two events too many, or nothing.
+async fn sliced<F>(mut read: impl FnMut(Position) -> F) -> (Vec<RecordedEvent>, usize)
+where
+    F: Future<Output = Result<EventSlice, eventstore::Error>>,
+{
+    let (mut events, mut after, mut slices) = (Vec::new(), Position::START, 0);
+    loop {
+        let slice = read(after).await.unwrap();
+        if let Some((_, others)) = slice.events.split_last() {
+            assert!(
+                others.iter().map(RecordedEvent::bytes).sum::<usize>() < PAGE_BYTES,
+                "{} events",
+                slice.events.len()
+            );
+        }
+        assert!(slice.last > after, "a slice leads on");
+        events.extend(slice.events);
+        (after, slices) = (slice.last, slices + 1);
+        if !slice.more {
+            return (events, slices);
+        }
+    }
+}
+
+fn positions<'e>(events: impl IntoIterator<Item = &'e RecordedEvent>) -> Vec<u64> {
+    events.into_iter().map(|event| event.position.0).collect()
+}
+
+#[tokio::test]
+async fn large_events_are_read_a_few_at_a_time_and_all_of_them_in_order() {
+    let (_database, store) = store().await;
+    let tenants = albums(&store).await;
+    let head = store.head().await.unwrap();
+    let (all, slices) = sliced(|after| store.slice_after(after, 10_000)).await;
+    assert_eq!(positions(&all), (1..=400).collect::<Vec<_>>());
+    assert!((5..12).contains(&slices), "of 32 MB, in {slices} slices");
+
+    for tenant in tenants {
+        let whose = |event: &&RecordedEvent| event.tenant == tenant;
+        let theirs = positions(all.iter().filter(whose));
+        assert_eq!(theirs.len(), 200);
+        let (read, slices) = sliced(|after| store.tenant_after(tenant, after, head, 10_000)).await;
+        assert_eq!(positions(&read), theirs);
+        assert!((3..8).contains(&slices), "of 16 MB, in {slices} slices");
+        let replayed: Vec<_> = store.replay(tenant, ReplayFilter::default()).try_collect().await.unwrap();
+        assert_eq!(positions(&replayed), theirs);
+        assert_eq!(verified(&store, tenant).await.unwrap().events, 200);
+    }
+    for number in 0..4 {
+        let (read, _) = sliced(|after| store.read_partition(after, 10_000, number, 4)).await;
+        let ours = |event: &&RecordedEvent| partition_of(event.tenant.uuid(), 4) == number;
+        assert_eq!(positions(&read), positions(all.iter().filter(ours)));
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_larger_than_a_page_may_be_is_read_all_the_same() {
+    let database = testbed::Database::fresh("crm").await;
+    let settings = Settings { event_bytes: 2 * PAGE_BYTES, ..Settings::default() };
+    let store = open(&database, settings).await;
+    let tenant = testbed::tenant();
+    let mut huge = stream("l1", 0, 3);
+    huge.events[1].payload = picture(PAGE_BYTES);
+    store.append(append(tenant, vec![huge])).await.unwrap();
+    for (after, read, more) in [(0, vec![1, 2], true), (1, vec![2], true), (2, vec![3], false)] {
+        let slice = store.slice_after(Position(after), 10).await.unwrap();
+        assert_eq!((positions(&slice.events), slice.more), (read, more), "after {after}");
+    }
+    assert_eq!(positions(&store.load(tenant, "crm.lead", "l1", 0).await.unwrap()), [1, 2, 3]);
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]

@@ -145,22 +145,33 @@ async fn a_relay_whose_lock_connection_died_does_not_publish_before_it_has_the_l
     let bus = bus(&nats).await;
     let relay = Running::start(&store, &bus);
     relay.is("it is active", |status| status.state == State::Active).await;
-    let mut superuser = superuser(&database).await;
+    // Somebody else waits for it, who has it as soon as that connection is dead.
+    let mut other = superuser(&database).await;
+    let taking = tokio::spawn(async move {
+        sqlx::query("SELECT pg_advisory_lock(7164702802)").execute(&mut other).await.unwrap();
+        other
+    });
+    eventually("somebody else waits", async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        let waits: bool = sqlx::query_scalar(waits).fetch_one(&mut superuser(&database).await).await.unwrap();
+        waits.then_some(())
+    })
+    .await;
     let killed: i64 = sqlx::query_scalar(
         "SELECT count(pg_terminate_backend(l.pid, 5000)) FROM pg_locks l
          WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
-    .fetch_one(&mut superuser)
+    .fetch_one(&mut superuser(&database).await)
     .await
     .unwrap();
     assert_eq!(killed, 1);
-    // Somebody else has it now.
-    sqlx::query("SELECT pg_advisory_lock(7164702802)").execute(&mut superuser).await.unwrap();
+    let mut other = taking.await.unwrap();
     relay.is("it stands by", |status| status.state == State::Standby).await;
     let last = grow(&store, testbed::tenant(), 5).await;
     assert_eq!(bus.stream_state(store.service()).await.unwrap().unwrap().last, 0);
-    sqlx::query("SELECT pg_advisory_unlock(7164702802)").execute(&mut superuser).await.unwrap();
+    sqlx::query("SELECT pg_advisory_unlock(7164702802)").execute(&mut other).await.unwrap();
     relay.is("it goes on", |status| status.published == last).await;
     verify(&bus, &database, &store).await;
     relay.end().await;

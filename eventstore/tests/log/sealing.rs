@@ -82,7 +82,7 @@ async fn what_is_marked_is_sealed_in_the_log_and_opened_for_who_reads_the_stream
     assert_eq!(texts(&store.opened(vec![stored.clone()]).await.unwrap()), [OPENED]);
     let copies = store.opened_copies(&[stored]).await.unwrap().unwrap();
     assert_eq!(texts(&copies), [OPENED]);
-    assert_eq!(texts(&store.tenant_after(tenant, Position::START, Position(9), 9).await.unwrap()), [OPENED]);
+    assert_eq!(texts(&store.tenant_after(tenant, Position::START, Position(9), 9).await.unwrap().events), [OPENED]);
     assert_eq!(texts(&store.events_at(&[Position(1)]).await.unwrap()), [OPENED]);
     assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
 }

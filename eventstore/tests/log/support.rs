@@ -48,6 +48,17 @@ pub fn stream(aggregate_id: &str, expected: u64, events: usize) -> StreamAppend 
     }
 }
 
+/// A payload of so many bytes, and some more.
+pub fn picture(bytes: usize) -> String {
+    format!(r#"{{"picture":"{}"}}"#, "x".repeat(bytes))
+}
+
+/// A new stream of events of 200 KiB.
+pub fn album(aggregate_id: &str, events: usize) -> StreamAppend {
+    let events = (0..events).map(|_| event(&picture(200 << 10))).collect();
+    StreamAppend { events, ..stream(aggregate_id, 0, 0) }
+}
+
 /// A command of its own that appends to streams.
 pub fn append(tenant: TenantId, streams: Vec<StreamAppend>) -> Append {
     Append { tenant, command: command(&id().to_string()), streams, claims: Vec::new() }

@@ -113,7 +113,7 @@ async fn a_killed_server_loses_nothing_and_doubles_nothing() {
 async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all_is_well() {
     let mut postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(500), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     postgres.kill();
@@ -131,7 +131,7 @@ async fn while_the_server_is_away_appends_are_refused_in_time_and_afterwards_all
 #[tokio::test]
 async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     let database = Database::fresh("crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(300), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     // A writer that hangs inside its transaction holds the log's lock.
@@ -139,6 +139,13 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
     sqlx::query("SELECT pg_advisory_lock(7164702801)").execute(&mut stuck).await.unwrap();
     let refused = store.append(append(tenant, vec![stream("during", 0, 1)])).await.unwrap_err();
     assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    // The server gives up by itself as well, at about the same time.
+    eventually("the server gave up", async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        (!sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser(&database).await).await.unwrap()).then_some(())
+    })
+    .await;
     sqlx::query("SELECT pg_advisory_unlock(7164702801)").execute(&mut stuck).await.unwrap();
     eventually("appends are taken again", async || {
         store.append(append(tenant, vec![stream("after", 0, 1)])).await.ok()
@@ -152,7 +159,7 @@ async fn an_append_that_waits_behind_a_stuck_writer_times_out_unwritten() {
 async fn while_the_process_of_a_lost_connection_does_not_end_nothing_is_written_over_another() {
     let postgres = Postgres::unsynced();
     let database = Database::fresh_on(&postgres, "crm").await;
-    let store = open(&database, Settings { append_timeout: Duration::from_millis(1_500), ..Settings::default() }).await;
+    let store = open(&database, Settings { append_timeout: Duration::from_secs(2), ..Settings::default() }).await;
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("before", 0, 1)])).await.unwrap();
     let appender: i32 = sqlx::query_scalar(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use kernel::Position;
+use kernel::{Position, RecordedEvent};
 use nats::{Error, StreamSettings};
 
 use crate::events::{CRM, bus_with_stream, log, take};
@@ -16,6 +16,26 @@ async fn a_feed_begins_where_it_was_asked_to_and_goes_on_with_what_comes() {
     assert_eq!(take(&mut feed, 1_100).await, log(101..=1_200));
     bus.publish(CRM, &log(1_201..=1_250), Position(1_200)).await.unwrap();
     assert_eq!(take(&mut feed, 50).await, log(1_201..=1_250));
+}
+
+#[tokio::test]
+async fn large_events_come_few_at_a_time_and_all_of_them() {
+    let (_server, bus) = bus_with_stream().await;
+    let mut events = log(1..=200);
+    // 15 MB of them: more than is asked for at once.
+    for event in &mut events[70..130] {
+        event.payload = format!(r#"{{"photo":"{}"}}"#, "x".repeat(250_000)).into();
+    }
+    bus.publish(CRM, &events, Position::START).await.unwrap();
+    let mut feed = Box::pin(bus.feed(CRM, Position(1)));
+    let mut read = Vec::new();
+    while read.len() < events.len() {
+        let batch = take(&mut feed, 1).await;
+        let bytes: usize = batch.iter().rev().skip(1).map(RecordedEvent::bytes).sum();
+        assert!(bytes < 1 << 20, "{} events have {bytes} bytes and the last one's", batch.len());
+        read.extend(batch);
+    }
+    assert_eq!(read, events);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The configuration that we write is one that nats-server takes.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +25,7 @@ impl Drop for Running {
 }
 
 fn start(user: &str, password: &str) -> Running {
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = SocketAddr::from(([127, 0, 0, 1], testbed::free_port()));
     let dir = std::env::temp_dir().join(format!("inopsio nats \"{}\"", listen.port()));
     std::fs::create_dir_all(&dir).unwrap();
     let server = Server::local(listen, dir.join("store"), user, password);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deadletters::{Decisions, Part};
-use eventstore::{Database, EventStore, LockClass};
+use eventstore::{Database, EventSlice, EventStore, LockClass};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
@@ -17,7 +17,8 @@ use crate::parking::{self, Parked, ParkedEvent};
 use crate::partition::{Partition, Reached};
 use crate::{Error, Projection, tables, writing};
 
-/// Events read from the log, and applied in one transaction, at once. Larger ones gain nothing (the time goes into the rows).
+/// Events read from the log, and applied in one transaction, at once, fewer of them if they are large. Larger batches gain nothing (the time
+/// goes into the rows).
 const BATCH: u32 = 10_000;
 /// The tables are analyzed when they have seen so many events, and again at each fourfold.
 const FIRST_ANALYZE: u64 = 20_000;
@@ -117,8 +118,8 @@ impl<'p> Build<'p> {
         self.load(connection, store, to, on_progress).await
     }
 
-    /// Applies the log from where the tables are to its end, within the caller's transaction. Ends early behind a batch that
-    /// is not full: what comes after it is new.
+    /// Applies the log from where the tables are to its end, within the caller's transaction. Ends early behind a batch after
+    /// which there was no more: what comes after it is new.
     pub(crate) async fn catch_up(&mut self, transaction: &mut PgConnection, store: &EventStore) -> Result<(), Error> {
         self.apply_within(transaction, store, END, |_| true).await
     }
@@ -141,8 +142,8 @@ impl<'p> Build<'p> {
         admitted: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<(), Error> {
         while self.position < to {
-            let limit = limit(self.position, to);
-            let batch = store.opened(store.read_after(self.position, limit).await?).await?;
+            let EventSlice { events, more, .. } = store.slice_after(self.position, limit(self.position, to)).await?;
+            let batch = store.opened(events).await?;
             let Some(last) = batch.last().map(|event| event.position) else { break };
             let count = batch.len();
             for part in self.parts(store, batch).await? {
@@ -163,7 +164,7 @@ impl<'p> Build<'p> {
             }
             self.position = last;
             self.events += count as u64;
-            if count < limit as usize {
+            if !more {
                 break;
             }
         }
@@ -307,14 +308,15 @@ async fn read(
     batches: mpsc::Sender<Result<Vec<RecordedEvent>, eventstore::Error>>,
 ) {
     while after < to {
-        let limit = limit(after, to);
-        let batch = match store.read_after(after, limit).await {
-            Ok(batch) => store.opened(batch).await,
-            Err(error) => Err(error),
+        let (batch, more) = match store.slice_after(after, limit(after, to)).await {
+            Ok(EventSlice { events, last, more }) => {
+                after = last;
+                (store.opened(events).await, more)
+            }
+            Err(error) => (Err(error), false),
         };
-        let end = batch.as_ref().map_or(true, |events| events.len() < limit as usize);
-        after = batch.as_ref().ok().and_then(|events| events.last()).map_or(after, |event| event.position);
-        if batches.send(batch).await.is_err() || end {
+        let more = more && batch.is_ok();
+        if batches.send(batch).await.is_err() || !more {
             return;
         }
     }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use eventstore::{EventStore, FeedError, Page};
 use futures::StreamExt;
-use kernel::Service;
+use kernel::{RecordedEvent, Service};
 use nats::Bus;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// What the feed gave at once.
 pub(crate) type Batch = Page;
+
+/// The most bytes of a batch that is handed on whole: some dozens of them are kept for who is slow.
+const WHOLE: usize = 2 << 20;
 
 /// How long a feed that ended rests.
 const REST: Duration = Duration::from_millis(500);
@@ -79,5 +82,51 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
 fn give(store: &EventStore, sender: &broadcast::Sender<Batch>, batch: Batch) {
     store.forget_erased(&batch);
     // Nobody listening is no failure: they come back.
-    let _ = sender.send(batch);
+    let _ = sender.send(handed(batch));
+}
+
+/// What is handed on of a batch: of one that is large, only its last event. Whoever hears it finds a gap before it, and reads the log, which
+/// is read a few large events at a time.
+fn handed(batch: Batch) -> Batch {
+    match batch.split_last() {
+        Some((last, others)) if others.iter().map(RecordedEvent::bytes).sum::<usize>() > WHOLE => {
+            Batch::new(vec![last.clone()])
+        }
+        _ => batch,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use kernel::Position;
+
+    use super::*;
+
+    fn batch(events: u64, size: usize) -> Batch {
+        let event = |position| RecordedEvent {
+            tenant: testbed::tenant(),
+            position: Position(position),
+            event_id: uuid::Uuid::nil(),
+            aggregate_type: "demo.lamp".to_owned(),
+            aggregate_id: "hall".to_owned(),
+            sequence: position,
+            event_type: "demo.lamp.lit".to_owned(),
+            event_version: 1,
+            payload: vec![b' '; size].into(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        };
+        Batch::new((1..=events).map(event).collect())
+    }
+
+    #[test]
+    fn of_a_large_batch_only_the_last_event_is_handed_on_behind_a_gap() {
+        let handed =
+            |events, size| handed(batch(events, size)).iter().map(|event| event.position.0).collect::<Vec<_>>();
+        assert_eq!(handed(3, 1 << 10), [1, 2, 3]);
+        assert_eq!(handed(3, 1 << 20), [3]);
+        assert_eq!(handed(1, 3 << 20), [1]);
+    }
 }

@@ -9,7 +9,7 @@ use deadletters::Backoff;
 pub struct Settings {
     /// How many batches of the feed a projection may fall behind before it reads the log instead.
     pub buffered_batches: usize,
-    /// How many events are read from the log at once, and so applied in one transaction.
+    /// How many events are read from the log at once, and so applied in one transaction; fewer if they are large.
     pub log_batch: u32,
     /// A projection that is kept busy begins its batches so far apart, so that they are large: a batch costs much, one more
     /// event in it little. What comes slower than `busy` in this time is applied at once; and so is what comes while another

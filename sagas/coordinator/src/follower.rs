@@ -5,7 +5,7 @@ mod starting;
 use std::collections::{HashMap, HashSet};
 
 use eventstore::backup::Copied;
-use eventstore::{FeedError, Relayed};
+use eventstore::{EventSlice, FeedError, Relayed};
 use futures::{FutureExt, StreamExt};
 use kernel::{Position, RecordedEvent};
 use nats::Bus;
@@ -184,7 +184,8 @@ impl Follower<'_> {
             // A cache of its own: the shared one may have states from before these events.
             let cache = StateCache::default();
             while range.after < range.to {
-                let events = shared.store.tenant_after(range.tenant, range.after, range.to, limit).await?;
+                let EventSlice { events, last, .. } =
+                    shared.store.tenant_after(range.tenant, range.after, range.to, limit).await?;
                 let mut effects = BatchEffects::default();
                 // The sagas' own events are left out, because rows were kept current while the tenant was closed. Events from another cell
                 // are included, because the range was handed over for them.
@@ -196,11 +197,9 @@ impl Follower<'_> {
                     cache.invalidate(event);
                 }
                 self.start_sagas(candidates, &cache, &mut effects).await?;
-                let whole = events.len() < limit as usize;
-                let to = events.last().map(|event| event.position).filter(|_| !whole).unwrap_or(range.to);
-                effects.caught_up = Some((range, to));
+                effects.caught_up = Some((range, last));
                 self.write(effects).await?;
-                range.after = to;
+                range.after = last;
             }
         }
         Ok(())

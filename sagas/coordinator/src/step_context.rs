@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
-use eventstore::EventStore;
+use eventstore::{EventSlice, EventStore};
 use executor::{Command, Executor, Request};
 use kernel::{Aggregate, Caller, Kind, Position, RecordedEvent, Refusal, TenantId, Versions};
 use serde::Serialize;
@@ -208,8 +208,9 @@ impl StepContext {
         Ok(events.iter().find(|event| event.event_id == trigger).map(|event| event.position))
     }
 
-    /// The tenant's events after a position and up to another, inclusive, at most `limit`.
-    pub async fn events(&self, after: Position, to: Position, limit: u32) -> Result<Vec<RecordedEvent>, Fault> {
+    /// The tenant's events after a position and up to another, inclusive, at most `limit`, fewer if they are large. When there are no more
+    /// of them, the slice reaches up to the end.
+    pub async fn events(&self, after: Position, to: Position, limit: u32) -> Result<EventSlice, Fault> {
         Ok(self.inner.store.tenant_after(self.inner.caller.tenant(), after, to, limit).await?)
     }
 

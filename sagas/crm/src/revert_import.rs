@@ -128,8 +128,13 @@ impl Progress {
                 break;
             }
             let from = self.at.saturating_sub(WINDOW);
-            for event in context.events(Position(from), Position(self.at), WINDOW as u32).await? {
-                leads.extend(lead_of(&event, parameters.import)?);
+            let (mut after, end) = (Position(from), Position(self.at));
+            while after < end {
+                let slice = context.events(after, end, WINDOW as u32).await?;
+                for event in &slice.events {
+                    leads.extend(lead_of(event, parameters.import)?);
+                }
+                after = slice.last;
             }
             self.at = from;
         }

@@ -222,7 +222,7 @@ impl Case<'_> {
     /// All its events.
     pub async fn events(&self) -> Vec<RecordedEvent> {
         let head = self.bed.store.head().await.unwrap();
-        self.bed.store.tenant_after(self.tenant(), Position::START, head, 100_000).await.unwrap()
+        self.bed.store.tenant_after(self.tenant(), Position::START, head, 100_000).await.unwrap().events
     }
 
     /// How often something happened.

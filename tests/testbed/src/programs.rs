@@ -1,5 +1,7 @@
 //! Finding the servers' programs, and running them as somebody who may.
 
+use std::fs::File;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -109,9 +111,33 @@ pub(crate) fn run(command: &mut Command) {
     );
 }
 
-/// A TCP port of 127.0.0.1 on which nobody listens now.
+/// A TCP port of 127.0.0.1 that nobody else has for as long as this process lives, also while a server that had it is dead: no other
+/// test gets it, and no connection, for whose ends the system takes ports of another range.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+    let places = crate::shared::directory().join("ports");
+    std::fs::create_dir_all(&places).expect("a directory for the ports");
+    // Below, browsers refuse some, and other servers stand by custom.
+    let ports = 12_000..connections().max(14_000);
+    let begin = std::process::id() as usize % ports.len();
+    let mut ports = ports.clone().cycle().skip(begin).take(ports.len());
+    ports.find(|port| take_port(&places.join(port.to_string()), *port)).expect("a free port")
+}
+
+/// Takes a port, if nobody has it; whoever has it has this file locked.
+fn take_port(place: &Path, port: u16) -> bool {
+    let Ok(place) = File::create(place) else { return false };
+    let taken = place.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
+    if taken {
+        // Held as long as this process lives.
+        std::mem::forget(place);
+    }
+    taken
+}
+
+/// Where the range begins from which the system takes a port for a connection.
+fn connections() -> u16 {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
 }
 
 /// A new temporary directory.

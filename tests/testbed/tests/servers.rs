@@ -1,8 +1,10 @@
 //! The servers of the testbed serve, die and come back.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -92,6 +94,17 @@ async fn who_runs_tests_beside_a_postgres_and_is_killed_leaves_nothing_behind() 
     script.wait().unwrap();
     eventually("its folder is removed", || ready((!folder.exists()).then_some(()))).await;
     assert!(inside.ping().await.is_err(), "its server runs on");
+}
+
+#[test]
+fn a_port_is_given_once_and_not_while_somebody_listens_there() {
+    let ports: BTreeSet<u16> = (0..50).map(|_| testbed::free_port()).collect();
+    assert_eq!(ports.len(), 50);
+    // The next one would be the one after the last, but for who listens there.
+    let listens: Vec<_> =
+        (1..=3).filter_map(|more| TcpListener::bind(("127.0.0.1", ports.last()? + more)).ok()).collect();
+    let next = testbed::free_port();
+    assert!(listens.iter().all(|listener| listener.local_addr().unwrap().port() != next), "{next}");
 }
 
 #[tokio::test]

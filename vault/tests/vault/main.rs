@@ -19,7 +19,7 @@ use vault::{Client, Credentials, Place, Secret, Settings, Source, Transit};
 /// Longer than any answer takes that comes.
 const LONG: Duration = Duration::from_secs(30);
 /// For what does not come.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 fn given(token: &str) -> Credentials {
     Credentials::Token(Source::Text(Secret::new(token)))

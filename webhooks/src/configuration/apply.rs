@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::act::{Act, Changed, EndpointFields};
 use super::{unavailable, unknown};
-use crate::{Dice, Guard, Secret};
+use crate::{Guard, RandomSource, Secret};
 
 /// The maximum number of a tenant's endpoints per service.
 const MOST: i64 = 50;
@@ -29,7 +29,7 @@ pub(super) struct Change<'a> {
     pub(super) guard: Guard,
     pub(super) now: DateTime<Utc>,
     pub(super) ids: &'a dyn IdSource,
-    pub(super) dice: &'a dyn Dice,
+    pub(super) random: &'a dyn RandomSource,
 }
 
 /// Applies a command, in a transaction of the tenant.
@@ -51,7 +51,7 @@ pub(super) async fn apply(tables: &mut PgConnection, change: &Change<'_>, act: A
     let mut secret = None;
     let detail = match act {
         Act::Create { fields, after } => {
-            let fresh = Secret::new(change.dice);
+            let fresh = Secret::new(change.random);
             secret = Some(fresh.reveal());
             change.create(tables, id, &fields, after, &fresh).await?
         }
@@ -59,7 +59,7 @@ pub(super) async fn apply(tables: &mut PgConnection, change: &Change<'_>, act: A
         Act::Enable { .. } => change.enable(tables, id).await?,
         Act::Disable { reason, .. } => change.disable(tables, id, &reason).await?,
         Act::RotateSecret { overlap_hours, .. } => {
-            let fresh = Secret::new(change.dice);
+            let fresh = Secret::new(change.random);
             secret = Some(fresh.reveal());
             change.rotate(tables, id, overlap_hours, &fresh).await?
         }

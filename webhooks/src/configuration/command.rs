@@ -31,7 +31,7 @@ impl Webhooks {
             guard: inner.settings.guard,
             now: inner.clock.now(),
             ids: &*inner.ids,
-            dice: &*inner.dice,
+            random: &*inner.random,
         };
         let changed = apply(&mut transaction, &change, act).await?;
         if let Some(id) = &request.command_id {

@@ -47,7 +47,7 @@ async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobo
 
 #[tokio::test]
 async fn requests_of_long_ago_are_forgotten_with_their_answers() {
-    let world = World::start().await;
+    let world = World::idle(quick()).await;
     for id in ["lately", "long ago"] {
         let keyed = Request { command_id: Some(id.to_owned()), ..world.request() };
         world.webhooks.carry_out(&keyed, Act::Create { fields: fields(URL), after: None }).await.unwrap();
@@ -58,6 +58,7 @@ async fn requests_of_long_ago_are_forgotten_with_their_answers() {
     for (id, days) in [("lately", 29), ("long ago", 31)] {
         sqlx::query(age).bind(id).bind(days).execute(&mut superuser).await.unwrap();
     }
+    world.deliver();
     testbed::eventually("one is forgotten, and not the other", async || {
         let mut looking = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
         let ids = sqlx::query_scalar("SELECT command_id FROM webhooks.commands");

@@ -144,21 +144,21 @@ async fn redirects_are_not_followed_and_no_receiver_holds_us_for_ever() {
     let redirecting = Receiver::answering(move |_, _| Reply::Status(redirect)).await;
     let silent = Receiver::answering(|_, _| Reply::Silence).await;
     let endless = Receiver::answering(|_, _| Reply::Endless).await;
-    let settings = Settings { timeout: Duration::from_millis(500), ..quick() };
-    let sender = Sender::new(&settings).unwrap();
-    let send = async |url: &str| {
+    let send = async |url: &str, timeout: Duration| {
+        let sender = Sender::new(&Settings { timeout, ..quick() }).unwrap();
         let at = kernel::Clock::now(&kernel::SystemClock);
         sender.send(url, [], Message { id: uuid::Uuid::nil(), at, body: b"{}" }).await
     };
-    let outcome = send(&redirecting.url).await;
+    let (long, short) = (Duration::from_secs(30), Duration::from_millis(500));
+    let outcome = send(&redirecting.url, long).await;
     assert_eq!(
         (outcome.status, outcome.error.as_deref().map(|error| error.contains("redirects"))),
         (Some(302), Some(true))
     );
     assert_eq!(elsewhere.got().len(), 0);
-    let outcome = send(&silent.url).await;
+    let outcome = send(&silent.url, short).await;
     assert!(outcome.status.is_none() && outcome.error.unwrap().contains("in time"));
-    let outcome = send(&endless.url).await;
+    let outcome = send(&endless.url, long).await;
     assert_eq!((outcome.error.as_deref(), outcome.response.len()), (None, 1_024));
 }
 
@@ -188,7 +188,7 @@ async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let settings = Settings { longest_retry: Duration::from_hours(1), ..quick() };
     let patient = world.elsewhere(settings);
     let created = world.endpoint(&busy.url).await;
-    world.stop.cancel();
+    world.halt().await;
     let stop = tokio_util::sync::CancellationToken::new();
     tokio::spawn(webhooks::Deliverer::new(patient, world.store.clone()).run(stop.clone()));
     world.append(1).await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 use webhooks::{
-    Act, Changed, Deliverer, Endpoint, EndpointFields, Guard, Request, Settings, Sources, SystemDice, Webhooks,
+    Act, Changed, Deliverer, Endpoint, EndpointFields, Guard, Request, Settings, Sources, SystemRandomSource, Webhooks,
 };
 
 const HISTORY: Grant = Grant { permission: "demo:history:read", roles: &[Role::Admin, Role::Auditor], meaning: "" };
@@ -170,6 +170,7 @@ fn open(database: &testbed::Database, bus: &Bus, settings: Settings) -> Webhooks
         schema: schemars::Schema::default(),
     };
     let types = [lamp("demo.lamp.lit"), lamp("demo.lamp.dimmed")];
-    let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), dice: Arc::new(SystemDice) };
+    let sources =
+        Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
     Webhooks::open(database, bus.clone(), types.into(), settings, sources).unwrap()
 }

@@ -1,7 +1,7 @@
 //! The life of a lead: what it decides, and what its events make of it.
 
 use chrono::{DateTime, Utc};
-use kernel::{Aggregate, Personal, Refusal};
+use kernel::{Aggregate, Personal, Refusal, listed};
 use serde::{Deserialize, Serialize};
 
 use super::step::LeadStep;
@@ -63,7 +63,7 @@ pub enum LeadCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeadError {
     /// The step does not follow on where the lead stands.
-    #[error("a lead that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    #[error("a lead that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), listed(.status.allowed().iter().map(|step| step.as_str())))]
     StepNotAllowed { step: LeadStep, status: LeadStatus },
     /// Only a qualified lead waits for somebody.
     #[error("a lead that is {} can't be escalated; allowed status: qualified", .status.as_str())]
@@ -71,13 +71,6 @@ pub enum LeadError {
     /// Somebody works with it, or it came another way.
     #[error("a lead can be withdrawn only if this import created it and it was not changed since")]
     NotWithdrawn,
-}
-
-fn list(status: LeadStatus) -> String {
-    match status.allowed() {
-        [] => "none".to_owned(),
-        steps => steps.iter().map(|step| step.as_str()).collect::<Vec<_>>().join(", "),
-    }
 }
 
 impl From<LeadError> for Refusal {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{Aggregate, LastTimes, Personal, Refusal, folded};
+use kernel::{Aggregate, LastTimes, Personal, Refusal, folded, listed};
 use serde::{Deserialize, Serialize};
 
 use super::step::UserStep;
@@ -161,7 +161,7 @@ pub enum UserCommand {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// The state of the user does not allow the step.
-    #[error("a user who is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), list(*.status))]
+    #[error("a user who is {} can't take the step {}; allowed: {}", .status.as_str(), .step.as_str(), listed(.status.allowed().iter().map(|step| step.as_str())))]
     StepNotAllowed { step: UserStep, status: UserStatus },
     /// The address is already verified.
     #[error("the e-mail address is already verified")]
@@ -189,13 +189,6 @@ pub enum UserError {
     /// They have too many of something.
     #[error("a user can have at most {MOST_MEMBERSHIPS} {what}")]
     TooMany { what: &'static str },
-}
-
-fn list(status: UserStatus) -> String {
-    match status.allowed() {
-        [] => "none".to_owned(),
-        steps => steps.iter().map(|step| step.as_str()).collect::<Vec<_>>().join(", "),
-    }
 }
 
 impl From<UserError> for Refusal {

@@ -42,11 +42,11 @@ pub struct Asked {
 }
 
 /// Why it can't be asked like that.
-pub(super) enum Unaskable {
+pub(super) enum AuthorizationError {
     /// Nobody is sent anywhere: who asks is not known.
-    Here(&'static str),
+    Page(&'static str),
     /// The client is told.
-    There { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
+    Redirect { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
 }
 
 impl Asked {
@@ -55,23 +55,23 @@ impl Asked {
         provider: &Provider,
         visit: &Visit,
         query: String,
-    ) -> Result<Result<Self, Unaskable>, OAuthError> {
+    ) -> Result<Result<Self, AuthorizationError>, OAuthError> {
         // A parameter that is there twice could be one for us and another for who looks at it before us.
         let Ok(form) = Form::read(&query) else {
-            return Ok(Err(Unaskable::Here("A parameter appears twice, or can't be read.")));
+            return Ok(Err(AuthorizationError::Page("A parameter appears twice, or can't be read.")));
         };
         let Some(Ok(client)) = form.get("client_id").map(str::parse::<ClientId>) else {
-            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
+            return Ok(Err(AuthorizationError::Page("The application that sent you here is not known.")));
         };
         let caller = protocol(visit.tenant.id, "auth");
         let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
         let Some((state, _)) = found.filter(|(state, _)| state.active) else {
-            return Ok(Err(Unaskable::Here("The application that sent you here is not known.")));
+            return Ok(Err(AuthorizationError::Page("The application that sent you here is not known.")));
         };
         let Some(redirect_uri) =
             form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
         else {
-            return Ok(Err(Unaskable::Here(
+            return Ok(Err(AuthorizationError::Page(
                 "The application asks to send you back to an address that is not registered for it.",
             )));
         };
@@ -80,13 +80,13 @@ impl Asked {
             Ok(wanted) => wanted,
             Err((error, description)) => {
                 let redirect_uri = redirect_uri.to_owned();
-                return Ok(Err(Unaskable::There { redirect_uri, echo, error, description }));
+                return Ok(Err(AuthorizationError::Redirect { redirect_uri, echo, error, description }));
             }
         };
         let pushed = match form.get(PUSHED) {
             Some(text) => match which(provider, visit, text).await? {
                 Some(id) => Some(id),
-                None => return Ok(Err(Unaskable::Here(PUSHED_BEFORE))),
+                None => return Ok(Err(AuthorizationError::Page(PUSHED_BEFORE))),
             },
             None => None,
         };
@@ -118,19 +118,19 @@ impl Asked {
     }
 }
 
-impl Unaskable {
+impl AuthorizationError {
     /// As it is told to the client itself.
     pub(super) fn error(&self) -> OAuthError {
         match self {
-            Self::Here(text) => OAuthError::invalid_request(*text),
-            Self::There { error, description, .. } => OAuthError::unaskable(error, *description),
+            Self::Page(text) => OAuthError::invalid_request(*text),
+            Self::Redirect { error, description, .. } => OAuthError::with_code(error, *description),
         }
     }
 
     pub(super) fn answer(&self, visit: &Visit) -> Response {
         match self {
-            Self::Here(text) => pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This does not work", text),
-            Self::There { redirect_uri, echo, error, description } => {
+            Self::Page(text) => pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This does not work", text),
+            Self::Redirect { redirect_uri, echo, error, description } => {
                 back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
             }
         }

@@ -14,11 +14,11 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use kernel::TenantId;
@@ -27,16 +27,14 @@ use uuid::Uuid;
 
 use super::OAuthError;
 
-type Instant = <DefaultClock as Clock>::Instant;
-
-type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
+type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Passed, NoOpMiddleware<Duration>>;
 
 /// How many are held at the same time, of each kind.
 const HELD: usize = 10_000;
 
 /// What an attempt is aimed at, and from where it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Aim {
+pub struct AttemptTarget {
     /// In which tenant.
     pub tenant: TenantId,
     /// At what: a client, or an account by the name that was typed.
@@ -47,10 +45,22 @@ pub struct Aim {
     pub browser: Option<Uuid>,
 }
 
+/// How much time has passed since some beginning.
+#[derive(Clone)]
+struct Passed(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Clock for Passed {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
 /// Counts attempts.
 pub struct Attempts {
-    clock: DefaultClock,
-    tries: Limiter<Aim>,
+    clock: Passed,
+    tries: Limiter<AttemptTarget>,
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
     tenants: Failures<TenantId>,
@@ -62,10 +72,10 @@ pub struct Attempts {
 struct Failures<K: Hash + Eq + Clone> {
     limiter: Limiter<K>,
     /// Until when.
-    held: Cache<K, Instant>,
+    held: Cache<K, Duration>,
 }
 
-impl Aim {
+impl AttemptTarget {
     /// At `at`, from an address.
     pub fn new(tenant: TenantId, at: impl Into<String>, address: Option<IpAddr>) -> Self {
         Self { tenant, at: at.into(), network: address.map(network), browser: None }
@@ -74,48 +84,57 @@ impl Aim {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self {
-            clock: DefaultClock::default(),
-            tries: RateLimiter::keyed(quota(10, Duration::from_secs(30))),
-            networks: Failures::new(quota(100, Duration::from_secs(3))),
-            accounts: Failures::new(quota(50, Duration::from_mins(1))),
-            tenants: Failures::new(quota(1_000, Duration::from_millis(500))),
-            asking: RateLimiter::keyed(quota(30, Duration::from_secs(5))),
-            asked: RateLimiter::keyed(quota(1_000, Duration::from_millis(500))),
-        }
+        // One that nobody sets: by the time of day they would be forgotten, or held for longer, when that is corrected.
+        let clock = DefaultClock::default();
+        let began = clock.now();
+        Self::by(move || clock.now().duration_since(began).into())
     }
 }
 
 impl Attempts {
+    /// Counts them by a clock that says how much time has passed since some beginning, and never goes back.
+    pub fn by(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let clock = Passed(Arc::new(passed));
+        Self {
+            tries: limiter(10, Duration::from_secs(30), &clock),
+            networks: Failures::new(limiter(100, Duration::from_secs(3), &clock)),
+            accounts: Failures::new(limiter(50, Duration::from_mins(1), &clock)),
+            tenants: Failures::new(limiter(1_000, Duration::from_millis(500), &clock)),
+            asking: limiter(30, Duration::from_secs(5), &clock),
+            asked: limiter(1_000, Duration::from_millis(500), &clock),
+            clock,
+        }
+    }
+
     /// Begins an attempt, before anything is compared.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn begin(&self, aim: &Aim) -> Result<(), OAuthError> {
+    pub fn begin(&self, target: &AttemptTarget) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        if aim.browser.is_none() {
-            if let Some(network) = aim.network {
+        if target.browser.is_none() {
+            if let Some(network) = target.network {
                 self.networks.check(&network, now)?;
             }
-            self.accounts.check(&(aim.tenant, aim.at.clone()), now)?;
-            self.tenants.check(&aim.tenant, now)?;
+            self.accounts.check(&(target.tenant, target.at.clone()), now)?;
+            self.tenants.check(&target.tenant, now)?;
         }
         // A browser's cookie counts as one thing wherever it is sent from: it could have been stolen.
-        let aim = Aim { network: aim.network.filter(|_| aim.browser.is_none()), ..aim.clone() };
-        self.tries.check_key(&aim).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
+        let target = AttemptTarget { network: target.network.filter(|_| target.browser.is_none()), ..target.clone() };
+        self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
     }
 
     /// Counts that somebody showed a secret of 256 random bits and it was wrong. Nobody guesses it, so nothing is held.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn refused(&self, aim: &Aim) -> Result<(), OAuthError> {
+    pub fn refused(&self, target: &AttemptTarget) -> Result<(), OAuthError> {
         let now = self.clock.now();
         let wait = |until: governor::NotUntil<_>| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1);
-        if let Some(network) = aim.network {
+        if let Some(network) = target.network {
             self.networks.limiter.check_key(&network).map_err(wait)?;
         }
-        self.tries.check_key(aim).map_err(wait)
+        self.tries.check_key(target).map_err(wait)
     }
 
     /// Counts that somebody who showed nothing asks for something that is kept.
@@ -133,14 +152,14 @@ impl Attempts {
     }
 
     /// Counts that an attempt failed.
-    pub fn failed(&self, aim: &Aim) {
+    pub fn failed(&self, target: &AttemptTarget) {
         let now = self.clock.now();
-        if aim.browser.is_none() {
-            if let Some(network) = aim.network {
+        if target.browser.is_none() {
+            if let Some(network) = target.network {
                 self.networks.count(&network, now);
             }
-            self.accounts.count(&(aim.tenant, aim.at.clone()), now);
-            self.tenants.count(&aim.tenant, now);
+            self.accounts.count(&(target.tenant, target.at.clone()), now);
+            self.tenants.count(&target.tenant, now);
         }
     }
 
@@ -156,23 +175,20 @@ impl Attempts {
 }
 
 impl<K: Hash + Eq + Clone> Failures<K> {
-    fn new(quota: Quota) -> Self {
-        Self { limiter: RateLimiter::keyed(quota), held: Cache::new(HELD) }
+    fn new(limiter: Limiter<K>) -> Self {
+        Self { limiter, held: Cache::new(HELD) }
     }
 
-    fn check(&self, key: &K, now: Instant) -> Result<(), OAuthError> {
+    fn check(&self, key: &K, now: Duration) -> Result<(), OAuthError> {
         match self.held.get(key) {
-            Some(until) if now < until => {
-                let wait = Duration::from(until.duration_since(now));
-                Err(OAuthError::slow_down(wait.as_secs() + 1))
-            }
+            Some(until) if now < until => Err(OAuthError::slow_down(until.saturating_sub(now).as_secs() + 1)),
             _ => Ok(()),
         }
     }
 
-    fn count(&self, key: &K, now: Instant) {
+    fn count(&self, key: &K, now: Duration) {
         if let Err(until) = self.limiter.check_key(key) {
-            self.held.insert(key.clone(), now + Nanos::from(until.wait_time_from(now)));
+            self.held.insert(key.clone(), now + until.wait_time_from(now));
         }
     }
 }
@@ -190,50 +206,58 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// So many at once, and another one after each `pause`.
-fn quota(burst: u32, pause: Duration) -> Quota {
+fn limiter<K: Hash + Eq + Clone>(burst: u32, pause: Duration, clock: &Passed) -> Limiter<K> {
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-    Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst)
+    let quota = Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+    RateLimiter::new(quota, DashMapStateStore::default(), clock.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
-    fn aim(at: &str, host: u8) -> Aim {
+    fn target(at: &str, host: u8) -> AttemptTarget {
         let tenant = TenantId::vouched(Uuid::from_u128(1));
-        Aim::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
+        AttemptTarget::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
+    }
+
+    /// While they come no time passes, however long that takes.
+    fn at_once() -> Attempts {
+        Attempts::by(|| Duration::ZERO)
     }
 
     #[test]
     fn who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
-        let attempts = Attempts::default();
+        let attempts = at_once();
         let guess = |host| {
-            let aim = aim("ada", host);
-            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+            let target = target("ada", host);
+            attempts.begin(&target).map(|()| attempts.failed(&target)).is_ok()
         };
         let guessed = (1..=200).filter(|host| guess(*host)).count();
         assert!((50..=52).contains(&guessed), "{guessed} guesses from as many networks");
-        assert!(attempts.begin(&aim("ada", 201)).is_err(), "a new browser waits");
-        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("ada", 202) };
+        assert!(attempts.begin(&target("ada", 201)).is_err(), "a new browser waits");
+        let own = AttemptTarget { browser: Some(Uuid::from_u128(7)), ..target("ada", 202) };
         assert!(attempts.begin(&own).is_ok(), "the person is locked out");
-        assert!(attempts.begin(&aim("bob", 203)).is_ok(), "somebody else is locked out");
+        assert!(attempts.begin(&target("bob", 203)).is_ok(), "somebody else is locked out");
     }
 
     #[test]
     fn who_sprays_from_one_network_is_held_and_those_who_succeed_from_there_do_not_count() {
-        let attempts = Attempts::default();
+        let attempts = at_once();
         for person in 0..500 {
-            attempts.begin(&aim(&format!("person {person}"), 1)).expect("a whole office signs in");
+            attempts.begin(&target(&format!("person {person}"), 1)).expect("a whole office signs in");
         }
         let tried = (0..500).filter(|person| {
-            let aim = aim(&format!("victim {person}"), 1);
-            attempts.begin(&aim).map(|()| attempts.failed(&aim)).is_ok()
+            let target = target(&format!("victim {person}"), 1);
+            attempts.begin(&target).map(|()| attempts.failed(&target)).is_ok()
         });
         let tried = tried.count();
         assert!((100..=103).contains(&tried), "{tried} accounts were tried");
-        assert!(attempts.begin(&aim("victim 1", 2)).is_ok(), "another network is held");
-        let own = Aim { browser: Some(Uuid::from_u128(7)), ..aim("victim 1", 1) };
+        assert!(attempts.begin(&target("victim 1", 2)).is_ok(), "another network is held");
+        let own = AttemptTarget { browser: Some(Uuid::from_u128(7)), ..target("victim 1", 1) };
         assert!(
             attempts.begin(&own).is_ok(),
             "whoever has signed in there before is locked out by a stranger beside them"
@@ -242,7 +266,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_codes_from_one_network_is_slowed_down_and_others_are_not() {
-        let (attempts, tenant) = (Attempts::default(), aim("", 1).tenant);
+        let (attempts, tenant) = (at_once(), target("", 1).tenant);
         let from = |host| attempts.asks(tenant, Some(IpAddr::from([192, 0, 2, host])));
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
@@ -251,6 +275,23 @@ mod tests {
         let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
         let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
         assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");
+    }
+
+    #[test]
+    fn who_waited_is_listened_to_again() {
+        let passed = Arc::new(AtomicU64::new(0));
+        let (clock, pass) = (passed.clone(), |seconds| passed.fetch_add(seconds, Ordering::Relaxed));
+        let attempts = Attempts::by(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+        let tries = || (0..20).filter(|_| attempts.begin(&target("ada", 1)).is_ok()).count();
+        assert_eq!(tries(), 10);
+        pass(29);
+        assert_eq!(tries(), 0);
+        pass(31);
+        assert_eq!(tries(), 2, "one each half minute");
+        (1..=51).for_each(|host| attempts.failed(&target("bob", host)));
+        assert!(attempts.begin(&target("bob", 52)).is_err());
+        pass(60);
+        assert!(attempts.begin(&target("bob", 52)).is_ok());
     }
 
     #[test]

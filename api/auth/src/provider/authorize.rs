@@ -9,11 +9,11 @@ use poem::http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::account::to_account;
-use super::asked::{Asked, Unaskable};
+use super::asked::{Asked, AuthorizationError};
 use super::browser::{BrowserSession, ShownBy};
 use super::form::Form;
 use super::goal::{self, Goal, Then, from_login};
-use super::hint::Unmeant;
+use super::hint::HintError;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::par::PUSHED_BEFORE;
@@ -34,7 +34,7 @@ const ON_CONSENT: &str = "auth.page.consent";
 
 /// What is kept on the page of consent: it is the consent of this session, and no other's.
 #[derive(Serialize, Deserialize)]
-struct ToConsent {
+struct PendingConsent {
     query: String,
     session: SessionId,
 }
@@ -49,11 +49,11 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let asked = match query {
         Some(query) => Asked::read(provider, &visit, query).await?,
-        None => Err(Unaskable::Here(PUSHED_BEFORE)),
+        None => Err(AuthorizationError::Page(PUSHED_BEFORE)),
     };
     let asked = match asked {
         Ok(asked) => asked,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let browser = provider.browser_session(&visit).await?;
     let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && lately(provider, browser));
@@ -120,7 +120,7 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
 pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<ToConsent> = provider.kept(&visit, ON_CONSENT, form.need("pending")?).await?;
+    let kept: Option<PendingConsent> = provider.kept(&visit, ON_CONSENT, form.need("pending")?).await?;
     let browser = provider.browser_session(&visit).await?;
     let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
     if kept.session != browser.id {
@@ -128,7 +128,7 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     }
     let asked = match Asked::read(provider, &visit, kept.query).await? {
         Ok(asked) => asked,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     if form.need("decision")? != "allow" {
         return Ok(asked.fails(&visit, "access_denied", "the user denied the request"));
@@ -151,12 +151,12 @@ async fn proceed(
         most == 0 || provider.authority.ago(browser.confirmed_at).is_none_or(|ago| ago.num_seconds() > most)
     };
     let too_old = browser.as_ref().is_some_and(|browser| asked.max_age.is_some_and(|most| is_old(browser, most)));
-    let meant = match provider.meant(visit, &asked).await {
-        Ok(meant) => meant,
-        Err(Unmeant::NoIdToken(text)) => return Ok(asked.fails(visit, "invalid_request", text)),
-        Err(Unmeant::Unknown(error)) => return Err(error),
+    let hinted = match provider.hinted_user(visit, &asked).await {
+        Ok(hinted) => hinted,
+        Err(HintError::NoIdToken(text)) => return Ok(asked.fails(visit, "invalid_request", text)),
+        Err(HintError::Unknown(error)) => return Err(error),
     };
-    let another = browser.as_ref().is_some_and(|browser| !meant.may_be(&browser.person, fresh));
+    let another = browser.as_ref().is_some_and(|browser| !hinted.may_be(&browser.person, fresh));
     if another && fresh {
         return Ok(asked.fails(visit, "login_required", "the user who signed in is not the subject of the ID token"));
     }
@@ -187,8 +187,8 @@ async fn proceed(
     if wants("none") {
         return Ok(asked.fails(visit, "consent_required", "the user has to give consent"));
     }
-    let to_consent = ToConsent { query: asked.query.clone(), session: browser.id };
-    let pending = provider.keep(visit, ON_CONSENT, to_consent).await?;
+    let pending = PendingConsent { query: asked.query.clone(), session: browser.id };
+    let pending = provider.keep(visit, ON_CONSENT, pending).await?;
     Ok(pages::consent(&Consent {
         tenant: &visit.brand,
         client: &details.name,
@@ -228,7 +228,9 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
     };
     let done = match opened {
         Ok(done) => done,
-        Err(refusal) if refusal.code() == "already_exists" => return Ok(Unaskable::Here(PUSHED_BEFORE).answer(visit)),
+        Err(refusal) if refusal.code() == "already_exists" => {
+            return Ok(AuthorizationError::Page(PUSHED_BEFORE).answer(visit));
+        }
         Err(refusal) if refusal.code() == "session_ended" => {
             return Ok(asked.fails(visit, "login_required", "the user was signed out in the meantime"));
         }

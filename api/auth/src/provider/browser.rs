@@ -12,7 +12,7 @@ use poem::Response;
 use poem::http::{HeaderValue, header};
 use uuid::Uuid;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
@@ -177,7 +177,7 @@ impl Provider {
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())
         {
-            self.attempts.refused(&Aim::new(visit.tenant.id, reason, visit.address))?;
+            self.attempts.refused(&AttemptTarget::new(visit.tenant.id, reason, visit.address))?;
             self.note_refused(visit, Some(person.id), reason).await?;
         }
         let done = started?;

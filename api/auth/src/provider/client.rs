@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, PublicKey, seconds};
@@ -106,13 +106,13 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     let refused = || OAuthError::invalid_client(header.is_some());
     let Ok(id) = shown.client().parse::<Uuid>() else {
         // What can be nobody's is no guess at somebody.
-        provider.attempts.refused(&Aim::new(visit.tenant.id, "", visit.address))?;
+        provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let caller = protocol(visit.tenant.id, &id.to_string());
     let Some(state) = find(provider, &caller, id).await? else {
         // Nothing to record it in; the same answer as for a wrong secret, and as often.
-        provider.attempts.refused(&Aim::new(visit.tenant.id, id.to_string(), visit.address))?;
+        provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
         return Err(refused());
     };
     let proven = match &shown {
@@ -129,7 +129,7 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     match proven {
         Ok(()) => Ok(Known { id, state }),
         Err(reason) => {
-            provider.attempts.refused(&Aim::new(visit.tenant.id, id.to_string(), visit.address))?;
+            provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
             match state {
                 State::Machine(_) => {
                     let note = NoteRefusedMachine { machine: MachineId::new(id), reason };

@@ -12,7 +12,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::asked::scope_of;
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::{expired, show_login};
 use super::browser::BrowserSession;
 use super::client::{self, Known, State};
@@ -94,14 +94,15 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
         return Ok(show_field(&visit, None));
     }
     // Codes are short: who tries many is slowed down.
-    let aim = Aim::new(visit.tenant.id, format!("a device's code by {}", browser.person.id), visit.address);
-    provider.attempts.begin(&aim)?;
+    let target =
+        AttemptTarget::new(visit.tenant.id, format!("a device's code by {}", browser.person.id), visit.address);
+    provider.attempts.begin(&target)?;
     let device = id_of(&visit, code);
     let caller = protocol(visit.tenant.id, "auth");
     let found = provider.authority.executor().load::<Device>(&caller, &device.to_string()).await?;
     let asked = found.and_then(|(state, _)| state.open(provider.authority.now()).cloned());
     let Some(asked) = asked else {
-        provider.attempts.failed(&aim);
+        provider.attempts.failed(&target);
         return Ok(show_field(
             &visit,
             Some("No device shows this code now. Check the code, or start again on the device."),
@@ -160,9 +161,9 @@ pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, clie
 fn polled(refusal: Refusal) -> OAuthError {
     let detail = refusal.detail().to_owned();
     match refusal.code() {
-        "authorization_pending" => OAuthError::unaskable("authorization_pending", detail),
-        "access_denied" => OAuthError::unaskable("access_denied", detail),
-        "expired_token" => OAuthError::unaskable("expired_token", detail),
+        "authorization_pending" => OAuthError::with_code("authorization_pending", detail),
+        "access_denied" => OAuthError::with_code("access_denied", detail),
+        "expired_token" => OAuthError::with_code("expired_token", detail),
         "not_found" => OAuthError::invalid_grant("there is no such device code"),
         _ => refusal.into(),
     }

@@ -55,7 +55,7 @@ impl OAuthError {
     }
 
     /// It can't be asked for like that; `error` is one of those of the authorization endpoint.
-    pub fn unaskable(error: &'static str, description: impl Into<String>) -> Self {
+    pub fn with_code(error: &'static str, description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, description)
     }
 

@@ -27,12 +27,12 @@ const TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:access_token", "urn:
 const MOST_ACTORS: usize = 4;
 
 /// A token that the client brings, verified.
-struct Brought {
+struct VerifiedToken {
     claims: JWTClaims<AccessClaims>,
     trusted: Trusted,
 }
 
-impl Brought {
+impl VerifiedToken {
     /// Whether a token for these (none: the API) is for nobody for whom this one is not. Who may ask everything may ask for anybody.
     fn is_for(&self, asked: Option<&HashSet<String>>, api: &str) -> bool {
         let has = |one: &str| {
@@ -57,9 +57,9 @@ pub(super) async fn exchange(
         let text = format!("requested_token_type must be {}", TYPES.join(" or "));
         return Err(OAuthError::invalid_request(text));
     }
-    let subject = provider.brought(visit, form, "subject_token").await?;
+    let subject = provider.verified_token(visit, form, "subject_token").await?;
     let actor = match form.get("actor_token") {
-        Some(_) => Some(provider.brought(visit, form, "actor_token").await?),
+        Some(_) => Some(provider.verified_token(visit, form, "actor_token").await?),
         None if form.get("actor_token_type").is_some() => {
             return Err(OAuthError::invalid_request("actor_token_type is given without actor_token"));
         }
@@ -69,7 +69,7 @@ pub(super) async fn exchange(
     let audiences = provider.audiences(visit, form).await?;
     if !subject.is_for(audiences.as_ref(), &provider.authority.settings().audience) {
         let text = "the new token may be for those only for whom the old one is, unless that is for the API";
-        return Err(OAuthError::unaskable("invalid_target", text));
+        return Err(OAuthError::with_code("invalid_target", text));
     }
     let acts = Actor {
         sub: actor.map_or_else(|| client.id.to_string(), |actor| actor.trusted.subject),
@@ -114,7 +114,12 @@ pub(super) async fn exchange(
 impl Provider {
     /// The access token of this tenant that a parameter brings, if it holds now. A client that is asked for somebody else's word is
     /// told no more than that it is not good.
-    async fn brought(&self, visit: &Visit, form: &Form, parameter: &'static str) -> Result<Brought, OAuthError> {
+    async fn verified_token(
+        &self,
+        visit: &Visit,
+        form: &Form,
+        parameter: &'static str,
+    ) -> Result<VerifiedToken, OAuthError> {
         let token = form.need(parameter)?;
         if !TYPES.contains(&form.need(&format!("{parameter}_type"))?) {
             return Err(OAuthError::invalid_request(format!("{parameter}_type must be {}", TYPES.join(" or "))));
@@ -126,13 +131,13 @@ impl Provider {
             return Err(unacceptable(parameter));
         }
         let trusted = self.trust.standing(tenant.id, &claims).await.map_err(|refusal| not_good(refusal, parameter))?;
-        Ok(Brought { claims, trusted })
+        Ok(VerifiedToken { claims, trusted })
     }
 
     /// For whom the new token is: the API, or another application of the tenant. None: as always.
     async fn audiences(&self, visit: &Visit, form: &Form) -> Result<Option<HashSet<String>>, OAuthError> {
         let target =
-            || OAuthError::unaskable("invalid_target", "audience must be that of the API, or the id of an application");
+            || OAuthError::with_code("invalid_target", "audience must be that of the API, or the id of an application");
         if form.get("resource").is_some() {
             return Err(target());
         }

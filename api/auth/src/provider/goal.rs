@@ -4,7 +4,7 @@ use auth_aggregates::SessionId;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, Unaskable};
+use super::asked::{Asked, AuthorizationError};
 use super::authorize::{ON_LOGIN, expired};
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
@@ -77,7 +77,7 @@ pub(super) async fn from_login(
     let kept: Option<Then> = provider.kept(visit, ON_LOGIN, form.need("pending")?).await?;
     let Some(then) = kept else { return Ok(Err(expired(visit))) };
     let goal = Goal::read(provider, visit, then).await?;
-    Ok(goal.map(|goal| (form, goal)).map_err(|unaskable| unaskable.answer(visit)))
+    Ok(goal.map(|goal| (form, goal)).map_err(|error| error.answer(visit)))
 }
 
 impl Goal {
@@ -86,7 +86,7 @@ impl Goal {
         provider: &Provider,
         visit: &Visit,
         then: Then,
-    ) -> Result<Result<Self, Unaskable>, OAuthError> {
+    ) -> Result<Result<Self, AuthorizationError>, OAuthError> {
         Ok(match then {
             Then::Account => Ok(Self::Account),
             Then::Passkeys => Ok(Self::Passkeys),

@@ -8,7 +8,7 @@ use super::{OAuthError, Provider, Visit};
 
 /// Whom a client means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(super) enum HintedUser {
     /// It does not say.
     Anybody,
     /// Whom an ID token is about: nobody else gets it a code.
@@ -20,14 +20,14 @@ pub(super) enum Meant {
 }
 
 /// Why it is not known whom a client means.
-pub(super) enum Unmeant {
+pub(super) enum HintError {
     /// What it sends is no ID token of ours.
     NoIdToken(&'static str),
     /// It can't be told now.
     Unknown(OAuthError),
 }
 
-impl Meant {
+impl HintedUser {
     /// Whether it may be this person. `fresh`: they have just shown who they are.
     pub(super) fn may_be(&self, person: &Person, fresh: bool) -> bool {
         match self {
@@ -48,18 +48,18 @@ fn goes_by(person: &Person, name: &str) -> bool {
 
 impl Provider {
     /// Whom a client means by what it asks for.
-    pub(super) async fn meant(&self, visit: &Visit, asked: &Asked) -> Result<Meant, Unmeant> {
+    pub(super) async fn hinted_user(&self, visit: &Visit, asked: &Asked) -> Result<HintedUser, HintError> {
         if let Some(token) = &asked.id_token_hint {
             return match self.id_token_hint(visit, token).await {
-                Ok(Some(hint)) => Ok(Meant::Subject(hint.subject)),
-                Ok(None) if asked.prompt.iter().any(|one| one == "none") => Ok(Meant::Forgotten),
-                Ok(None) => Ok(Meant::Anybody),
+                Ok(Some(hint)) => Ok(HintedUser::Subject(hint.subject)),
+                Ok(None) if asked.prompt.iter().any(|one| one == "none") => Ok(HintedUser::Forgotten),
+                Ok(None) => Ok(HintedUser::Anybody),
                 Err(error) if error.is_of_request() => {
-                    Err(Unmeant::NoIdToken("id_token_hint is not an ID token of this issuer"))
+                    Err(HintError::NoIdToken("id_token_hint is not an ID token of this issuer"))
                 }
-                Err(error) => Err(Unmeant::Unknown(error)),
+                Err(error) => Err(HintError::Unknown(error)),
             };
         }
-        Ok(asked.login_hint.clone().map_or(Meant::Anybody, Meant::Named))
+        Ok(asked.login_hint.clone().map_or(HintedUser::Anybody, HintedUser::Named))
     }
 }

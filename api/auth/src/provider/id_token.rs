@@ -94,7 +94,7 @@ impl Provider {
     /// it is as if nothing was brought, so that nobody is kept from signing out by that.
     pub(super) async fn id_token_hint(&self, visit: &Visit, token: &str) -> Result<Option<Hint>, OAuthError> {
         #[derive(Serialize, Deserialize)]
-        struct Said {
+        struct HintClaims {
             sid: Option<SessionId>,
         }
         let refused = || OAuthError::invalid_request("id_token_hint is not an ID token of this issuer");
@@ -108,7 +108,7 @@ impl Provider {
             time_tolerance: Some(jwt_simple::prelude::Duration::from_days(365)),
             ..VerificationOptions::default()
         };
-        let claims = key.public.verify::<Said>(token, options).map_err(|_| refused())?;
+        let claims = key.public.verify::<HintClaims>(token, options).map_err(|_| refused())?;
         let client = claims.audiences.and_then(|audiences| audiences.into_string().ok());
         let client = client.and_then(|client| client.parse().ok()).ok_or_else(refused)?;
         let subject = claims.subject.and_then(|subject| subject.parse().ok()).ok_or_else(refused)?;

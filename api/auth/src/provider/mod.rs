@@ -55,7 +55,7 @@ use poem::http::Method;
 use poem::{PathPattern, Response};
 use projector::ReadModels;
 
-pub use attempts::{Aim, Attempts};
+pub use attempts::{AttemptTarget, Attempts};
 pub use error::{Answer, OAuthError};
 pub use logout_token::{LogoutNotice, logout_notice};
 pub use passwords::password_link;

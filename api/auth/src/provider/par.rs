@@ -54,8 +54,8 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     let id = client.id.to_string();
     let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());
     let query = format!("client_id={id}&{query}");
-    if let Err(unaskable) = Asked::read(provider, &visit, query.clone()).await? {
-        return Err(unaskable.error());
+    if let Err(error) = Asked::read(provider, &visit, query.clone()).await? {
+        return Err(error.error());
     }
     let id = provider.authority.executor().new_id();
     let pushed = Pushed { id, client: ClientId::new(client.id), query, at: provider.authority.now() };

@@ -15,7 +15,7 @@ use poem::http::header;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::DiscoverableAuthentication;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, show_login};
 use super::browser::ShownBy;
 use super::form::Form;
@@ -23,7 +23,7 @@ use super::goal::{Goal, Then};
 use super::pages::{self, PasskeyForm, Script};
 use super::second_factor::{self, Pending};
 use super::{Answer, OAuthError, Provider, Visit};
-use crate::passkey::{Challenge, RelyingParty, Said, Wrong, method};
+use crate::passkey::{Challenge, PasskeyAnswer, PasskeyFault, RelyingParty, method};
 
 const ON_PASSKEY: &str = "auth.page.passkey";
 
@@ -87,7 +87,7 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let goal = match Goal::read(provider, &visit, then.clone()).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let pending = match asked {
         Asked::Anybody(_) => None,
@@ -136,7 +136,7 @@ impl Provider {
         challenge: Option<Challenge<DiscoverableAuthentication>>,
         of: Option<UserId>,
     ) -> Result<Option<Shown>, OAuthError> {
-        let said = Said::read(answer);
+        let said = PasskeyAnswer::read(answer);
         let user = of.or_else(|| said.as_ref().ok().and_then(|said| said.user));
         // Another tenant's are as unknown here as those that never were.
         let person = match user {
@@ -148,7 +148,7 @@ impl Provider {
             Err(wrong) => wrong,
         };
         let at = person.as_ref().map_or_else(|| "a passkey".to_owned(), |person| format!("passkey of {}", person.id));
-        self.attempts.refused(&Aim::new(visit.tenant.id, at, visit.address))?;
+        self.attempts.refused(&AttemptTarget::new(visit.tenant.id, at, visit.address))?;
         let user = person.map(|person| person.id);
         self.note_refused(visit, user, wrong.0).await?;
         Ok(None)
@@ -157,15 +157,15 @@ impl Provider {
     async fn judge(
         &self,
         visit: &Visit,
-        said: Result<Said, Wrong>,
+        said: Result<PasskeyAnswer, PasskeyFault>,
         challenge: Option<Challenge<DiscoverableAuthentication>>,
         person: Option<&Person>,
-    ) -> Result<Result<Shown, Wrong>, OAuthError> {
+    ) -> Result<Result<Shown, PasskeyFault>, OAuthError> {
         let said = match said {
             Ok(said) => said,
             Err(wrong) => return Ok(Err(wrong)),
         };
-        let unknown = Ok(Err(Wrong("passkey_unknown")));
+        let unknown = Ok(Err(PasskeyFault("passkey_unknown")));
         let (Some(person), Some(party)) = (person, self.relying_party(visit)) else { return unknown };
         if said.user.is_some_and(|user| user != person.id) {
             return unknown;
@@ -173,9 +173,9 @@ impl Provider {
         let account = self.account(visit, person.id).await?;
         let Some(passkey) = account.passkeys.by_id.get(&said.id) else { return unknown };
         if !person.may_sign_in {
-            return Ok(Err(Wrong("may_not_sign_in")));
+            return Ok(Err(PasskeyFault("may_not_sign_in")));
         }
-        let Some(challenge) = challenge else { return Ok(Err(Wrong("passkey_late"))) };
+        let Some(challenge) = challenge else { return Ok(Err(PasskeyFault("passkey_late"))) };
         let signed = challenge.challenge.clone();
         let counter = match party.shown(challenge, &said, passkey) {
             Ok(counter) => counter,
@@ -186,8 +186,8 @@ impl Provider {
         match self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &show).await {
             Ok(_) => Ok(Ok(Shown { person: person.clone(), method, since })),
             Err(refusal) => match refusal.code() {
-                "challenge_used" => Ok(Err(Wrong("passkey_replayed"))),
-                "passkey_cloned" => Ok(Err(Wrong("passkey_cloned"))),
+                "challenge_used" => Ok(Err(PasskeyFault("passkey_replayed"))),
+                "passkey_cloned" => Ok(Err(PasskeyFault("passkey_cloned"))),
                 // Removed a moment ago, or the account with it.
                 "passkey_unknown" | "account_closed" => unknown,
                 _ => Err(refusal.into()),

@@ -10,7 +10,7 @@ use keys::Context;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::enter;
 use super::browser::{Cookies, ShownBy, unavailable};
 use super::error::sentence;
@@ -33,8 +33,9 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     // Whoever knows many addresses must not have us mail to all of them, nor keep their neighbours from asking.
     let browser = provider.known_to(&visit).await?;
-    let aim = Aim { browser, ..Aim::new(visit.tenant.id, "a forgotten password", visit.address) };
-    provider.attempts.begin(&aim)?;
+    let target =
+        AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, "a forgotten password", visit.address) };
+    provider.attempts.begin(&target)?;
     let form = Form::read(&visit.form_text().await?)?;
     let login = form.get("login").unwrap_or_default().trim().to_owned();
     let answer = pages::message(
@@ -101,8 +102,8 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
             known.set(&mut page);
             Ok(page)
         }
-        Err(Told::Link | Told::Changed) => Ok(used(&visit)),
-        Err(Told::Error(error)) => Err(error),
+        Err(SetPasswordError::Link | SetPasswordError::Changed) => Ok(used(&visit)),
+        Err(SetPasswordError::Error(error)) => Err(error),
     }
 }
 
@@ -138,17 +139,17 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
             enter(provider, &visit, &person, by, Goal::Account).await
         }
         Ok(()) => Ok(super::account::to_account(&visit)),
-        Err(Told::Changed) => {
+        Err(SetPasswordError::Changed) => {
             provider.note_refused(&visit, Some(person.id), "password_changed").await?;
             Ok(show_change(&visit, &person, Some(NOT_PRESENT)))
         }
-        Err(Told::Link) => Ok(used(&visit)),
-        Err(Told::Error(error)) => Err(error),
+        Err(SetPasswordError::Link) => Ok(used(&visit)),
+        Err(SetPasswordError::Error(error)) => Err(error),
     }
 }
 
 /// Why a password is not set.
-enum Told {
+enum SetPasswordError {
     /// The link is not good any more.
     Link,
     /// The one that was shown is not theirs any more.
@@ -164,14 +165,16 @@ async fn set(
     phc: &str,
     by: By,
     end_sessions: bool,
-) -> Result<(), Told> {
-    let password = provider.seal_password(visit, person.id, phc).await.map_err(Told::Error)?;
+) -> Result<(), SetPasswordError> {
+    let password = provider.seal_password(visit, person.id, phc).await.map_err(SetPasswordError::Error)?;
     let set = SetPassword { user: person.id, password, by, end_sessions };
     match provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await {
         Ok(_) => Ok(()),
-        Err(refusal) if refusal.code() == "link_used" || refusal.code() == "account_closed" => Err(Told::Link),
-        Err(refusal) if refusal.code() == "password_changed" => Err(Told::Changed),
-        Err(refusal) => Err(Told::Error(refusal.into())),
+        Err(refusal) if refusal.code() == "link_used" || refusal.code() == "account_closed" => {
+            Err(SetPasswordError::Link)
+        }
+        Err(refusal) if refusal.code() == "password_changed" => Err(SetPasswordError::Changed),
+        Err(refusal) => Err(SetPasswordError::Error(refusal.into())),
     }
 }
 

@@ -5,7 +5,7 @@ use kernel::Checks;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::form::Form;
 use super::pages::{self, Registration};
 use super::{Answer, OAuthError, Provider, Visit};
@@ -37,7 +37,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     // Whoever knows many addresses must not have us mail to all of them.
-    provider.attempts.begin(&Aim::new(visit.tenant.id, "a registration", visit.address))?;
+    provider.attempts.begin(&AttemptTarget::new(visit.tenant.id, "a registration", visit.address))?;
     provider.attempts.asks(visit.tenant.id, visit.address)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(action) = provider.registers_at(&visit).await? else {

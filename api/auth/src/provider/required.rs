@@ -118,7 +118,7 @@ async fn begun(
 ) -> Result<Result<(Goal, Person), Response>, OAuthError> {
     let goal = match Goal::read(provider, visit, pending.then.clone()).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(Err(unaskable.answer(visit))),
+        Err(error) => return Ok(Err(error.answer(visit))),
     };
     let Some((person, account)) = still(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
     if account.has_second_factor() {

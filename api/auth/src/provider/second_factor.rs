@@ -10,7 +10,7 @@ use kernel::UserId;
 use keys::{Context, Sealed};
 use serde::{Deserialize, Serialize};
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, go_on};
 use super::browser::ShownBy;
 use super::form::Form;
@@ -83,7 +83,7 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     let Some(pending) = kept else { return Ok(expired(&visit)) };
     let goal = match Goal::read(provider, &visit, pending.then.clone()).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let Some((person, account)) = still(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
@@ -141,8 +141,9 @@ impl Provider {
         code: &str,
     ) -> Result<bool, OAuthError> {
         let browser = self.known_to(visit).await?.filter(|id| *id == user.uuid());
-        let aim = Aim { browser, ..Aim::new(visit.tenant.id, format!("code of {user}"), visit.address) };
-        self.attempts.begin(&aim)?;
+        let target =
+            AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, format!("code of {user}"), visit.address) };
+        self.attempts.begin(&target)?;
         let caller = protocol(visit.tenant.id, &user.to_string());
         let used = match self.authenticator(visit, user, account).await? {
             // The longer one is a recovery code.
@@ -158,7 +159,7 @@ impl Provider {
         match used {
             Ok(()) => Ok(true),
             Err(refusal) if refusal.code() == "code_used" => {
-                self.attempts.failed(&aim);
+                self.attempts.failed(&target);
                 self.note_refused(visit, Some(user), "code_wrong").await?;
                 Ok(false)
             }

@@ -6,7 +6,7 @@ use kernel::UserId;
 use keys::{Context, Sealed};
 use zeroize::Zeroizing;
 
-use super::attempts::Aim;
+use super::attempts::AttemptTarget;
 use super::browser::unavailable;
 use super::form::Form;
 use super::passwords::advice;
@@ -21,7 +21,7 @@ const WRONG: &str = "This name and password do not belong together, or you may n
 const LONGEST_NAME: usize = 254;
 
 /// Somebody who knows a person's password.
-pub(super) struct Knows {
+pub(super) struct PasswordHolder {
     pub(super) person: Person,
     /// The hash of the password, as it is stored.
     pub(super) shown: Sealed,
@@ -36,7 +36,7 @@ impl Provider {
         visit: &Visit,
         name: &str,
         password: &str,
-    ) -> Result<Result<Knows, &'static str>, OAuthError> {
+    ) -> Result<Result<PasswordHolder, &'static str>, OAuthError> {
         let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or_default();
         let Some(people) = self.authority.people() else { return Ok(Err(WRONG)) };
         let person = if name.is_empty() || password.len() > LONGEST {
@@ -46,9 +46,10 @@ impl Provider {
         };
         let known = self.known_to(visit).await?;
         let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
-        let aim = Aim { browser, ..Aim::new(visit.tenant.id, kernel::folded(name), visit.address) };
+        let target =
+            AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, kernel::folded(name), visit.address) };
         // A guess that comes too soon is not even compared.
-        self.attempts.begin(&aim)?;
+        self.attempts.begin(&target)?;
         // Who is nobody is looked up all the same: how long it takes would tell that they are.
         let user = person.as_ref().map_or_else(|| self.authority.executor().new_id(), |person| person.id);
         let (kept, phc) = self.password_of(visit, user).await?.unzip();
@@ -59,7 +60,7 @@ impl Provider {
                 // Asked again: that took a while, and they may have been locked meanwhile.
                 let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
                 match (now.filter(|person| person.may_sign_in), kept) {
-                    (Some(person), Some((shown, since))) => return Ok(Ok(Knows { person, shown, since })),
+                    (Some(person), Some((shown, since))) => return Ok(Ok(PasswordHolder { person, shown, since })),
                     _ => "may_not_sign_in",
                 }
             }
@@ -67,7 +68,7 @@ impl Provider {
             Some(_) => "password_missing",
             None => "unknown",
         };
-        self.attempts.failed(&aim);
+        self.attempts.failed(&target);
         let user = person.map(|person| person.id);
         self.note_refused(visit, user, reason).await?;
         Ok(Err(WRONG))

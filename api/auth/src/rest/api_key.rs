@@ -118,12 +118,11 @@ impl ApiKeys {
     async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
         command.request.caller.require(IssueApiKey::PERMISSION)?;
         self.known(&command.body.scopes)?;
-        let (machine, scopes) = (command.body.machine, &command.body.scopes);
-        reach::over_machine(&self.runtime, &command.request.caller, machine, scopes).await?;
         let key: ApiKeyId = self.runtime.executor.new_id();
         let text = ApiKeyText::generate(command.request.caller.tenant(), key, &SystemRandom)?;
         let NewApiKey { machine, name, scopes, expires_at } = command.body;
-        let issue = IssueApiKey { key, machine, name, secret_hash: text.secret_hash(), scopes, expires_at };
+        let (secret_hash, reach) = (text.secret_hash(), reach(&self.runtime));
+        let issue = IssueApiKey { key, machine, name, secret_hash, scopes, expires_at, reach };
         let done = self.runtime.executor.execute(&command.request, &issue).await?;
         let secret = (!done.repeated).then(|| text.write().to_string());
         let location = format!("/v1/auth/api-keys/{}", done.answer);
@@ -157,12 +156,7 @@ impl ApiKeys {
     /// The key is refused everywhere within a second.
     #[oai(path = "/v1/auth/api-keys/:api_key/revoke", method = "post", operation_id = "revokeApiKey")]
     async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        caller.require(RevokeApiKey::PERMISSION)?;
-        let found = self.runtime.executor.load::<ApiKey>(caller, &api_key.0.to_string()).await?;
-        if let Some(issued) = found.and_then(|(key, _)| key.issued.clone()) {
-            reach::over_machine(&self.runtime, caller, issued.machine, &issued.scopes).await?;
-        }
-        change(&self.runtime, &command.request, api_key.0, RevokeApiKey { key: id(&api_key) }).await
+        let revoke = RevokeApiKey { key: id(&api_key), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, api_key.0, revoke).await
     }
 }

@@ -2,10 +2,9 @@
 
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
-use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
-use kernel::{Caller, Refusal, TenantId};
+use kernel::TenantId;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -84,21 +83,6 @@ impl Clients {
         }
     }
 
-    /// Refuses to get hold of a client about which people are not asked, unless the caller may all that they may: what administrators' browsers
-    /// give it, whoever has the client has. `becomes`: what it is to be; of one about which people were asked, they were asked with its addresses.
-    async fn holds(&self, caller: &Caller, client: &Path<Uuid>, becomes: Option<&ClientBody>) -> Result<(), Refusal> {
-        caller.require(ChangeClient::PERMISSION)?;
-        // One that there is not, the command speaks of.
-        let found = self.runtime.executor.load::<Client>(caller, &client.0.to_string()).await?;
-        let Some((before, _)) = found else { return Ok(()) };
-        let known = &before.details.redirect_uris;
-        let leads_elsewhere = |body: &ClientBody| body.redirect_uris.iter().any(|uri| !known.contains(uri));
-        if before.details.trusted || becomes.is_some_and(|body| body.trusted || leads_elsewhere(body)) {
-            return reach::over_anybody(&self.runtime, caller).await;
-        }
-        Ok(())
-    }
-
     /// Has the key made that signs by RSA, for the first client that wants it: whoever fetches the tenant's keys before the first of its people
     /// signs in finds it there. Where that fails now, it is made then.
     fn prepare(&self, tenant: TenantId, algorithm: OurAlgorithm) {
@@ -172,13 +156,8 @@ impl Clients {
     /// of the role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
     async fn register(&self, command: Command<ClientBody>) -> Made {
-        let caller = &command.request.caller;
-        caller.require(RegisterClient::PERMISSION)?;
-        if command.body.trusted {
-            reach::over_anybody(&self.runtime, caller).await?;
-        }
         let algorithm = command.body.id_token_signed_response_alg;
-        let register = RegisterClient(self.fields(command.body));
+        let register = RegisterClient { fields: self.fields(command.body), reach: reach(&self.runtime) };
         let made = create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await?;
         self.prepare(command.request.caller.tenant(), algorithm);
         Ok(made)
@@ -215,9 +194,9 @@ impl Clients {
     /// role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
     async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &client, Some(&command.body)).await?;
         let algorithm = command.body.id_token_signed_response_alg;
-        let changed = ChangeClient { client: id(&client), fields: self.fields(command.body) };
+        let (fields, reach) = (self.fields(command.body), reach(&self.runtime));
+        let changed = ChangeClient { client: id(&client), fields, reach };
         let done = change(&self.runtime, &command.request, client.0, changed).await?;
         self.prepare(command.request.caller.tenant(), algorithm);
         Ok(done)
@@ -228,9 +207,8 @@ impl Clients {
     /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/clients/:client/secret", method = "post", operation_id = "setClientSecret")]
     async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> Done<SecretMade> {
-        self.holds(&command.request.caller, &client, None).await?;
         let (secret, secret_hash) = secret::fresh()?;
-        let set = SetClientSecret { client: id(&client), secret_hash };
+        let set = SetClientSecret { client: id(&client), secret_hash, reach: reach(&self.runtime) };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
         let secret = (!done.repeated).then(|| secret.to_string());
         Ok(Changed::new(SERVICE, done, |()| SecretMade { id: client.0, secret }))
@@ -241,8 +219,8 @@ impl Clients {
     /// The client can't sign users in any more, and its grants end everywhere within a second.
     #[oai(path = "/v1/auth/clients/:client/deactivate", method = "post", operation_id = "deactivateClient")]
     async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &client, None).await?;
-        change(&self.runtime, &command.request, client.0, DeactivateClient { client: id(&client) }).await
+        let deactivate = DeactivateClient { client: id(&client), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, client.0, deactivate).await
     }
 
     /// Reactivate a client
@@ -250,7 +228,7 @@ impl Clients {
     /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]
     async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &client, None).await?;
-        change(&self.runtime, &command.request, client.0, ReactivateClient { client: id(&client) }).await
+        let reactivate = ReactivateClient { client: id(&client), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, client.0, reactivate).await
     }
 }

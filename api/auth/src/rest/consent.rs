@@ -1,8 +1,7 @@
 //! What people let applications do: see it, take it back; and end a single grant.
 
-use auth_aggregates::{Account, Client, Grant};
+use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
-use executor::Command as _;
 use face::operation::{Done, Found, change, id};
 use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
 use poem_openapi::OpenApi;
@@ -67,10 +66,7 @@ impl Consents {
     /// The application's grants for this user end everywhere within a second, and it has to ask for consent again.
     #[oai(path = "/v1/auth/users/:user/consents/:client/withdraw", method = "post", operation_id = "withdrawConsent")]
     async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        caller.require(RevokeConsent::PERMISSION)?;
-        reach::over_user(&self.runtime, caller, id(&user)).await?;
-        let revoke = RevokeConsent { user: id(&user), client: id(&client) };
+        let revoke = RevokeConsent { user: id(&user), client: id(&client), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, user.0, revoke).await
     }
 
@@ -80,12 +76,7 @@ impl Consents {
     /// second.
     #[oai(path = "/v1/auth/grants/:grant/withdraw", method = "post", operation_id = "withdrawGrant")]
     async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        caller.require(WithdrawGrant::PERMISSION)?;
-        let found = self.runtime.executor.load::<Grant>(caller, &grant.0.to_string()).await?;
-        if let Some(terms) = found.and_then(|(grant, _)| grant.terms.clone()) {
-            reach::over_subject(&self.runtime, caller, terms.subject).await?;
-        }
-        change(&self.runtime, &command.request, grant.0, WithdrawGrant { grant: id(&grant) }).await
+        let withdraw = WithdrawGrant { grant: id(&grant), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, grant.0, withdraw).await
     }
 }

@@ -4,10 +4,8 @@ use auth_aggregates::{Jwk, Machine};
 use auth_commands::{
     ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret,
 };
-use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
-use kernel::{Caller, MachineId, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -26,12 +24,6 @@ pub struct Machines {
 impl Machines {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
-    }
-
-    /// Refuses to get hold of a machine that may do more than the caller.
-    async fn holds(&self, caller: &Caller, machine: &Path<Uuid>) -> Result<(), Refusal> {
-        caller.require(ChangeMachine::PERMISSION)?;
-        reach::over_machine(&self.runtime, caller, id(machine), &[]).await
     }
 }
 
@@ -108,10 +100,8 @@ impl Machines {
     #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
     async fn register(&self, command: Command<MachineBody>) -> Made {
         let MachineBody { name, roles } = command.body;
-        let caller = &command.request.caller;
-        caller.require(RegisterMachine::PERMISSION)?;
-        reach::over_roles(&self.runtime, caller, &roles).await?;
-        create(&self.runtime, &command.request, "machines", RegisterMachine { name, roles }, |id| id.uuid()).await
+        let register = RegisterMachine { name, roles, reach: reach(&self.runtime) };
+        create(&self.runtime, &command.request, "machines", register, |id| id.uuid()).await
     }
 
     /// Get a machine
@@ -136,9 +126,7 @@ impl Machines {
     #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
     async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
         let MachineBody { name, roles } = command.body;
-        self.holds(&command.request.caller, &machine).await?;
-        reach::over_roles(&self.runtime, &command.request.caller, &roles).await?;
-        let changed = ChangeMachine { machine: id(&machine), name, roles };
+        let changed = ChangeMachine { machine: id(&machine), name, roles, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, changed).await
     }
 
@@ -147,9 +135,8 @@ impl Machines {
     /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/machines/:machine/secret", method = "post", operation_id = "setMachineSecret")]
     async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done<SecretMade> {
-        self.holds(&command.request.caller, &machine).await?;
         let (secret, secret_hash) = secret::fresh()?;
-        let set = SetMachineSecret { machine: id(&machine), secret_hash };
+        let set = SetMachineSecret { machine: id(&machine), secret_hash, reach: reach(&self.runtime) };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
         let secret = (!done.repeated).then(|| secret.to_string());
         Ok(Changed::new(SERVICE, done, |()| SecretMade { id: machine.0, secret }))
@@ -160,8 +147,7 @@ impl Machines {
     /// The machine authenticates at the token endpoint with one of these keys (`private_key_jwt`), so that no secret is sent.
     #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
     async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &machine).await?;
-        let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys };
+        let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, set).await
     }
 
@@ -170,9 +156,8 @@ impl Machines {
     /// The machine's current tokens and API keys are refused everywhere within a second, permanently.
     #[oai(path = "/v1/auth/machines/:machine/deactivate", method = "post", operation_id = "deactivateMachine")]
     async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &machine).await?;
-        let machine_id: MachineId = id(&machine);
-        change(&self.runtime, &command.request, machine.0, DeactivateMachine { machine: machine_id }).await
+        let deactivate = DeactivateMachine { machine: id(&machine), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, machine.0, deactivate).await
     }
 
     /// Reactivate a machine
@@ -180,7 +165,7 @@ impl Machines {
     /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]
     async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &machine).await?;
-        change(&self.runtime, &command.request, machine.0, ReactivateMachine { machine: id(&machine) }).await
+        let reactivate = ReactivateMachine { machine: id(&machine), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, machine.0, reactivate).await
     }
 }

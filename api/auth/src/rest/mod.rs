@@ -5,13 +5,13 @@ mod branding;
 mod client;
 mod consent;
 mod machine;
-mod reach;
 mod saml_connection;
 mod secret;
 mod session;
 mod sign_in_policy;
 mod signing_key;
 
+use auth_commands::Reach;
 use face::{Addressee, Runtime};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::Tags;
@@ -42,6 +42,11 @@ pub fn rest(runtime: Runtime) -> Rest {
         signing_key::SigningKeys::new(runtime.clone()),
         consent::Consents::new(runtime),
     )
+}
+
+/// What whoever asks may act on: what may do no more than they.
+fn reach(runtime: &Runtime) -> Reach {
+    Reach::Own(runtime.permissions.clone())
 }
 
 /// A user of the caller's tenant, as the user service knows them: who never signed in has no account here.

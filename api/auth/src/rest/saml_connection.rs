@@ -7,7 +7,6 @@ use auth_commands::{
     ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, MOST_DOMAINS, ReactivateSamlConnection,
     SamlConnectionFields, one_spelling,
 };
-use executor::Command as _;
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use kernel::{Caller, FieldError, Refusal};
@@ -27,14 +26,6 @@ pub struct SamlConnections {
 impl SamlConnections {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
-    }
-
-    /// Refuses to let people in through a connection, or to keep them out, that gives roles which allow more than the caller may.
-    async fn holds(&self, caller: &Caller, connection: &Path<Uuid>) -> Result<(), Refusal> {
-        caller.require(ChangeSamlConnection::PERMISSION)?;
-        let found = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
-        let Some((state, _)) = found else { return Ok(()) };
-        reach::over_given(&self.runtime, caller, &state.details.managed_roles()).await
     }
 }
 
@@ -136,8 +127,7 @@ impl SamlConnections {
     async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
         let caller = &command.request.caller;
         self.may_be_spoken_for(caller, &command.body.domains, &[]).await?;
-        reach::over_roles(&self.runtime, caller, &given(&command.body.roles)).await?;
-        let made = CreateSamlConnection(command.body.into());
+        let made = CreateSamlConnection { fields: command.body.into(), reach: reach(&self.runtime) };
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
 
@@ -174,12 +164,10 @@ impl SamlConnections {
     async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
         let caller = &command.request.caller;
         let before = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
-        let (domains, roles) = before
-            .map_or_else(Default::default, |(state, _)| (state.details.domains.clone(), state.details.managed_roles()));
+        let domains = before.map(|(state, _)| state.details.domains.clone()).unwrap_or_default();
         self.may_be_spoken_for(caller, &command.body.domains, &domains).await?;
-        reach::over_given(&self.runtime, caller, &roles).await?;
-        reach::over_roles(&self.runtime, caller, &given(&command.body.roles)).await?;
-        let changed = ChangeSamlConnection { connection: id(&connection), fields: command.body.into() };
+        let (fields, reach) = (command.body.into(), reach(&self.runtime));
+        let changed = ChangeSamlConnection { connection: id(&connection), fields, reach };
         change(&self.runtime, &command.request, connection.0, changed).await
     }
 
@@ -192,8 +180,7 @@ impl SamlConnections {
         operation_id = "deactivateSamlConnection"
     )]
     async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &connection).await?;
-        let deactivate = DeactivateSamlConnection { connection: id(&connection) };
+        let deactivate = DeactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, deactivate).await
     }
 
@@ -206,15 +193,9 @@ impl SamlConnections {
         operation_id = "reactivateSamlConnection"
     )]
     async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
-        self.holds(&command.request.caller, &connection).await?;
-        let reactivate = ReactivateSamlConnection { connection: id(&connection) };
+        let reactivate = ReactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
     }
-}
-
-/// The roles that a connection would give.
-fn given(roles: &[SamlRole]) -> Vec<String> {
-    roles.iter().map(|given| given.role.clone()).collect()
 }
 
 impl SamlConnections {

@@ -1,11 +1,10 @@
 //! Sessions of people: end one, or all of a person.
 
-use auth_aggregates::Session;
 use auth_commands::{EndSessions, ResetSecondFactor, RevokeSession, SendPasswordLink};
 use executor::Command as _;
 use face::operation::{Done, change, id};
 use face::{Command, Empty, Runtime};
-use kernel::{Caller, Refusal};
+use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use uuid::Uuid;
@@ -21,12 +20,6 @@ impl Sessions {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
     }
-
-    /// Refuses to act on somebody who may do more than the caller.
-    async fn over(&self, caller: &Caller, permission: &'static str, user: &Path<Uuid>) -> Result<(), Refusal> {
-        caller.require(permission)?;
-        reach::over_user(&self.runtime, caller, id(user)).await
-    }
 }
 
 #[OpenApi(tag = "Tag::Sessions")]
@@ -36,13 +29,8 @@ impl Sessions {
     /// Also ends the grants that applications got in this session, except those that stay valid while the user is away (offline access).
     #[oai(path = "/v1/auth/sessions/:session/revoke", method = "post", operation_id = "revokeSession")]
     async fn revoke(&self, command: Command<Empty>, session: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        caller.require(RevokeSession::PERMISSION)?;
-        let found = self.runtime.executor.load::<Session>(caller, &session.0.to_string()).await?;
-        if let Some(started) = found.and_then(|(session, _)| session.started.clone()) {
-            reach::over_user(&self.runtime, caller, started.user).await?;
-        }
-        change(&self.runtime, &command.request, session.0, RevokeSession { session: id(&session) }).await
+        let revoke = RevokeSession { session: id(&session), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, session.0, revoke).await
     }
 
     /// Revoke all sessions of a user
@@ -50,8 +38,7 @@ impl Sessions {
     /// Also ends all grants of applications, everywhere within a second.
     #[oai(path = "/v1/auth/users/:user/end-sessions", method = "post", operation_id = "endSessions")]
     async fn end_all(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
-        self.over(&command.request.caller, EndSessions::PERMISSION, &user).await?;
-        let end = EndSessions { user: id(&user), reason: "administrator".to_owned() };
+        let end = EndSessions { user: id(&user), reason: "administrator".to_owned(), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, user.0, end).await
     }
 
@@ -80,7 +67,7 @@ impl Sessions {
     /// valid.
     #[oai(path = "/v1/auth/users/:user/reset-second-factor", method = "post", operation_id = "resetSecondFactor")]
     async fn reset_second_factor(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
-        self.over(&command.request.caller, ResetSecondFactor::PERMISSION, &user).await?;
-        change(&self.runtime, &command.request, user.0, ResetSecondFactor { user: id(&user) }).await
+        let reset = ResetSecondFactor { user: id(&user), reach: reach(&self.runtime) };
+        change(&self.runtime, &command.request, user.0, reset).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_aggregates::{Account, ApiKey, Client, Grant, KeyRing, Machine, Session};
-use eventstore::EventStore;
+use eventstore::{EventSlice, EventStore};
 use kernel::{Aggregate, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
@@ -55,12 +55,12 @@ async fn turn(
         touched.listen();
         head
     };
-    let events = store.read_after(from, BATCH).await?;
+    let EventSlice { events, more, .. } = store.slice_after(from, BATCH).await?;
     for event in &events {
         note(event, authority, touched);
         *at = Some(event.position);
     }
-    Ok(events.len() == BATCH as usize)
+    Ok(more)
 }
 
 /// What an event touches: tokens rest on the aggregate that it happened to.

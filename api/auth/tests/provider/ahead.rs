@@ -1,7 +1,7 @@
 //! Clocks that were ahead, and are right again. The numbers are those of docs/src/threat-model.md.
 
 use auth_aggregates::Algorithm;
-use auth_commands::{EndSessions, RetireSigningKey, RevokeConsent};
+use auth_commands::{EndSessions, Reach, RetireSigningKey, RevokeConsent};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -20,7 +20,7 @@ const AHEAD: TimeDelta = TimeDelta::hours(1);
 /// All sessions of Ada end.
 async fn ends_all(world: &World) {
     let user = world.person_id("ada@example.com").await;
-    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned() }).await;
+    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,8 @@ async fn attack_139_what_was_granted_by_a_clock_that_was_ahead_ends_when_it_is_t
         let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
         tokens["refresh_token"].as_str().unwrap().to_owned()
     };
-    let takes_back = async || world.administers(&RevokeConsent { user, client: app.id }).await;
+    let takes_back =
+        async || world.administers(&RevokeConsent { user, client: app.id, reach: Reach::Everything }).await;
     world.clock.advance(AHEAD);
     let refresh = consents().await;
     world.clock.advance(-AHEAD);

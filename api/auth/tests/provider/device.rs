@@ -1,7 +1,7 @@
 //! Devices that show a code.
 
 use auth_aggregates::EndReason;
-use auth_commands::{ConfirmSession, EndSession, EndSessions, WithdrawConsent};
+use auth_commands::{ConfirmSession, EndSession, EndSessions, Reach, WithdrawConsent};
 use chrono::TimeDelta;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -139,7 +139,7 @@ async fn attack_108_a_devices_approval_does_not_outlive_what_ends_all_that_was_a
     let app = world.client(false).await;
     let (offline, here) = ("api offline_access", "api");
     let asked = allowed(&world, &app, offline).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned() }).await;
+    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     not_let_in(&world, &app, &asked, "the end of all sessions").await;
     let asked = allowed(&world, &app, offline).await;
     world.sets_password(ada, PASSWORD).await;
@@ -156,7 +156,7 @@ async fn attack_108_a_devices_approval_does_not_outlive_what_ends_all_that_was_a
     let session = world.last_session_id().await;
     world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned() }).await;
+    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
 }
 
@@ -210,7 +210,7 @@ async fn attack_90_asking_for_codes_without_end_needs_no_secret_and_is_slowed_do
         redirect_uris: vec!["http://127.0.0.1/back".to_owned()],
         ..auth_commands::ClientFields::default()
     };
-    let tv = world.administers(&auth_commands::RegisterClient(fields)).await.to_string();
+    let tv = world.administers(&auth_commands::RegisterClient { fields, reach: Reach::Everything }).await.to_string();
     let app = world.client(false).await;
     asks(&world, &app).await;
     let before = world.head().await;

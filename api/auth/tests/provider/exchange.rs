@@ -3,7 +3,8 @@
 use auth_aggregates::{ClientId, EndReason, SessionId};
 use auth_api::authority::AccessClaims;
 use auth_commands::{
-    ChangeClient, ChangeMachine, ClientFields, EndSession, RegisterMachine, SetMachineSecret, WithdrawGrant, protocol,
+    ChangeClient, ChangeMachine, ClientFields, EndSession, Reach, RegisterMachine, SetMachineSecret, WithdrawGrant,
+    protocol,
 };
 use chrono::TimeDelta;
 use reqwest::{RequestBuilder, StatusCode};
@@ -18,7 +19,7 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// A client that may exchange tokens, or may not any more.
 async fn service(world: &World, exchanges: bool) -> App {
     let app = world.client(true).await;
-    world.administers(&ChangeClient { client: app.id, fields: fields(exchanges) }).await;
+    world.administers(&ChangeClient { client: app.id, fields: fields(exchanges), reach: Reach::Everything }).await;
     app
 }
 
@@ -162,7 +163,7 @@ async fn attack_85_a_token_that_is_exchanged_for_more_than_it_is() {
     // It ends with what it was made of, through all of them: here with the first token's grant.
     assert!(holds(&world, &service, &passed).await);
     let grant = claims(&narrow)["grant"].as_str().unwrap().parse().unwrap();
-    world.administers(&WithdrawGrant { grant }).await;
+    world.administers(&WithdrawGrant { grant, reach: Reach::Everything }).await;
     assert!(!holds(&world, &service, &passed).await && !holds(&world, &service, &narrow).await);
     refused(&world, exchanges(&world, &service, &narrow, &[]), "invalid_request").await;
 }
@@ -185,10 +186,10 @@ async fn an_exchanged_token_ends_with_the_session_the_clients_right_and_the_firs
     assert!(!holds(&world, &service, new).await);
     // Who may not any more may not any more; and a client that keeps no secret never may.
     let client: ClientId = service.id;
-    world.administers(&ChangeClient { client, fields: fields(false) }).await;
+    world.administers(&ChangeClient { client, fields: fields(false), reach: Reach::Everything }).await;
     refused(&world, exchanges(&world, &service, &token, &[]), "unauthorized_client").await;
     let public = ClientFields { confidential: false, ..fields(true) };
-    let refusal = world.tries(&ChangeClient { client, fields: public }).await.unwrap_err();
+    let refusal = world.tries(&ChangeClient { client, fields: public, reach: Reach::Everything }).await.unwrap_err();
     assert_eq!(refusal.errors()[0].pointer, "/exchanges");
 }
 
@@ -206,10 +207,11 @@ async fn a_scope_that_is_no_permission_is_given_to_nobody() {
 /// A machine with these roles, and a token of it.
 async fn machine(world: &World, roles: &[&str]) -> (kernel::MachineId, String) {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-    let machine = world.administers(&RegisterMachine { name: "sensor".to_owned(), roles }).await;
+    let machine =
+        world.administers(&RegisterMachine { name: "sensor".to_owned(), roles, reach: Reach::Everything }).await;
     let secret = "a secret of the machine";
     let secret_hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
-    world.administers(&SetMachineSecret { machine, secret_hash }).await;
+    world.administers(&SetMachineSecret { machine, secret_hash, reach: Reach::Everything }).await;
     let asked = world.post("token", &[("grant_type", "client_credentials")]).basic_auth(machine, Some(secret));
     let token = answered(asked, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
     (machine, token)
@@ -226,7 +228,14 @@ async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() 
     let now = async |token: &str| world.provider.trust.check(token).await.unwrap().roles;
     assert_eq!((now(&token).await, now(exchanged).await), (vec!["admin".to_owned()], vec!["admin".to_owned()]));
     let roles = vec!["viewer".to_owned()];
-    world.administers(&ChangeMachine { machine, name: "sensor".to_owned(), roles: roles.clone() }).await;
+    world
+        .administers(&ChangeMachine {
+            machine,
+            name: "sensor".to_owned(),
+            roles: roles.clone(),
+            reach: Reach::Everything,
+        })
+        .await;
     assert_eq!((now(&token).await, now(exchanged).await), (roles.clone(), roles.clone()));
     let asked = world.post("introspect", &[("token", &token)]).basic_auth(service.id, Some(&service.secret));
     assert_eq!(answered(asked, StatusCode::OK).await["roles"], json!(roles));

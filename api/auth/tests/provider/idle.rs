@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth_aggregates::Session;
-use auth_commands::{EndSessions, SetSignInPolicy, protocol};
+use auth_commands::{EndSessions, Reach, SetSignInPolicy, protocol};
 use chrono::TimeDelta;
 use eventstore::EventStore;
 use executor::Executor;
@@ -69,7 +69,7 @@ async fn attack_130_a_session_begun_by_a_clock_that_was_ahead_ends_with_all_othe
     let tokens = app.tokens(&world, &mut browser).await;
     world.clock.advance(TimeDelta::hours(-1));
     assert!(is_in(&world, &mut browser, &app).await);
-    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned() }).await;
+    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
     let before = world.head().await;
     assert!(!is_in(&world, &mut browser, &app).await);
     assert_eq!(world.head().await, before, "something was written");

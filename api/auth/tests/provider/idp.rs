@@ -1,7 +1,7 @@
 //! An identity provider that is connected to the tenant, and browsers that go to and fro.
 
 use auth_aggregates::{SamlAttributes, SamlRole};
-use auth_commands::{CreateSamlConnection, SamlConnectionFields};
+use auth_commands::{CreateSamlConnection, Reach, SamlConnectionFields};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
@@ -38,7 +38,7 @@ impl Idp {
 
     /// The same by a connection that is this.
     pub async fn connect_as(&self, world: &World, fields: SamlConnectionFields) -> Sp {
-        let id = world.administers(&CreateSamlConnection(fields)).await;
+        let id = world.administers(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
         // The tenant has its keys from now on: what tests count is what comes after.
         assert!(world.get("jwks").send().await.unwrap().status().is_success());
         let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", world.issuer());

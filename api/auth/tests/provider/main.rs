@@ -18,6 +18,8 @@ mod pages;
 mod passkey_attacks;
 mod passkeys;
 mod people;
+mod racing;
+mod reach;
 mod recovery;
 mod refused_bearers;
 mod required;

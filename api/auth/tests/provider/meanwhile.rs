@@ -1,14 +1,13 @@
 //! What is decided by what was true a moment ago, while it ends. The numbers are those of docs/src/threat-model.md.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use auth_aggregates::{GrantKind, GrantTerms, Jwk, Place, SessionId};
 use auth_commands::{
-    AskForDevice, ConfirmSession, DecideDevice, EndSessions, EnrolPasskey, LetDeviceIn, OpenGrant, StartSession, Within,
+    AskForDevice, ConfirmSession, DecideDevice, EndSessions, EnrolPasskey, LetDeviceIn, OpenGrant, Reach, StartSession,
+    Within, protocol,
 };
 use chrono::TimeDelta;
-use executor::{Command, Executor, Work};
-use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
+use executor::Command;
+use kernel::{IdSource, Refusal, SystemIds, UserId};
 use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
@@ -19,41 +18,12 @@ use crate::world::{App, PASSWORD, Visits, World};
 const MINE: &str = "umbrella-cactus-violin";
 const THEIRS: &str = "another-good-violin-walk";
 
-/// A command in whose first attempt all sessions of somebody end.
-struct Between<C> {
-    command: C,
-    ends: EndSessions,
-    other: (Executor, Caller),
-    was: AtomicBool,
-}
-
-impl<C: Command> Command for Between<C> {
-    const PERMISSION: &'static str = C::PERMISSION;
-    type Answer = C::Answer;
-
-    async fn run(&self, work: &mut Work<'_>) -> Result<C::Answer, Refusal> {
-        let answer = self.command.run(work).await?;
-        if !self.was.swap(true, Ordering::Relaxed) {
-            self.other.0.run(&self.other.1, &self.ends).await?;
-        }
-        Ok(answer)
-    }
-}
-
 impl World {
     /// What becomes of a command while all sessions of somebody end: nothing but that is written.
     async fn races<C: Command<Answer: std::fmt::Debug>>(&self, user: UserId, command: C) -> Refusal {
-        let ends = EndSessions { user, reason: "lost a laptop".to_owned() };
-        let other = (self.provider.authority.executor().clone(), self.admin());
-        self.clock.advance(TimeDelta::seconds(1));
-        let before = self.head().await;
-        let raced = Between { command, ends, other, was: AtomicBool::new(false) };
-        let refusal = self.follows(&raced).await.unwrap_err();
-        assert_eq!(
-            (self.head().await, self.last_event().await.0.as_str()),
-            (before + 1, "auth.account.sessions_ended")
-        );
-        self.clock.advance(TimeDelta::seconds(1));
+        let ends = EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything };
+        let refusal = self.refused_while(&protocol(self.tenant.id, "auth"), command, ends).await;
+        assert_eq!(self.last_event().await.0, "auth.account.sessions_ended");
         refusal
     }
 
@@ -93,7 +63,7 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
     let late = terms(&world, &app, ada, session);
     world.follows(&OpenGrant { terms: late.clone() }).await.unwrap();
     assert!(world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
-    world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned() }).await;
+    world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
     assert!(!world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
     world.clock.advance(TimeDelta::seconds(1));
 

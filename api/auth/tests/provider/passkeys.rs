@@ -1,7 +1,7 @@
 //! Passkeys: made, called something, shown instead of the password and after it, lost.
 
 use auth_api::totp::Authenticator;
-use auth_commands::{CloseAccount, ResetSecondFactor};
+use auth_commands::{CloseAccount, Reach, ResetSecondFactor};
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -216,7 +216,7 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
         assert_eq!(shown.status, status, "{code}: {shown:?}");
     }
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user }).await;
+    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let alone = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert_eq!(alone.leads_to().0, "/t/acme/account");
     let page = Browser::default().visit(&world, "login").await;

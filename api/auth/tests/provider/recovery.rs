@@ -1,6 +1,6 @@
 //! Getting in again by a mailed link, while somebody makes that as hard as they can.
 
-use auth_commands::EndSessions;
+use auth_commands::{EndSessions, Reach};
 use chrono::TimeDelta;
 use reqwest::StatusCode;
 use testbed::{Browser, Shown};
@@ -45,7 +45,7 @@ async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_pa
     let world = World::start().await;
     let ada = world.person(ADA).await;
     let kept = world.password_token(ada).await;
-    world.administers(&EndSessions { user: ada, reason: "lost a phone".to_owned() }).await;
+    world.administers(&EndSessions { user: ada, reason: "lost a phone".to_owned(), reach: Reach::Everything }).await;
     let (mut thief, before) = (Browser::default(), world.head().await);
     assert_eq!(thief.visit(&world, &format!("password?token={kept}")).await.status, StatusCode::GONE);
     assert_eq!(sets(&world, &mut thief, &kept).await.status, StatusCode::GONE);

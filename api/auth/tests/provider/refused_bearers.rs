@@ -3,7 +3,7 @@
 use auth_aggregates::ApiKeyId;
 use auth_api::authority::ApiKeyText;
 use auth_api::trust::Trust;
-use auth_commands::{DeactivateMachine, IssueApiKey, ReactivateMachine, RegisterMachine, RevokeApiKey};
+use auth_commands::{DeactivateMachine, IssueApiKey, Reach, ReactivateMachine, RegisterMachine, RevokeApiKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -85,7 +85,8 @@ async fn key_of(world: &World, machine: MachineId) -> (ApiKeyId, String) {
     let key = ApiKeyId::new(SystemIds.next());
     let text = ApiKeyText::generate(world.tenant.id, key, &SystemRandom).unwrap();
     let (name, secret_hash) = ("nightly".to_owned(), text.secret_hash());
-    let issue = IssueApiKey { key, machine, name, secret_hash, scopes: vec![], expires_at: None };
+    let issue =
+        IssueApiKey { key, machine, name, secret_hash, scopes: vec![], expires_at: None, reach: Reach::Everything };
     world.administers(&issue).await;
     (key, text.write().to_string())
 }
@@ -93,7 +94,8 @@ async fn key_of(world: &World, machine: MachineId) -> (ApiKeyId, String) {
 #[tokio::test]
 async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked() {
     let world = World::start().await;
-    let register = RegisterMachine { name: "sensor".to_owned(), roles: vec!["viewer".to_owned()] };
+    let register =
+        RegisterMachine { name: "sensor".to_owned(), roles: vec!["viewer".to_owned()], reach: Reach::Everything };
     let machine = world.administers(&register).await;
     let (key, text) = key_of(&world, machine).await;
     let is = async |text: &str| world.provider.trust.check(text).await.map_err(|refusal| refusal.code()).map(drop);
@@ -115,13 +117,13 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     };
     assert_eq!(reasons(1).await, ["secret_wrong"]);
     assert_eq!(world.head().await, before + 1, "one an hour");
-    world.administers(&DeactivateMachine { machine }).await;
+    world.administers(&DeactivateMachine { machine, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     assert_eq!(is(&text).await, Err("token_revoked"));
     assert_eq!(reasons(2).await, ["secret_wrong", "machine_inactive"]);
-    world.administers(&ReactivateMachine { machine }).await;
+    world.administers(&ReactivateMachine { machine, reach: Reach::Everything }).await;
     assert_eq!(is(&text).await, Ok(()));
-    world.administers(&RevokeApiKey { key }).await;
+    world.administers(&RevokeApiKey { key, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     for _ in 0..20 {
         assert_eq!(is(&text).await, Err("token_revoked"));

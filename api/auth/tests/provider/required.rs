@@ -2,7 +2,7 @@
 
 use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
 use auth_api::totp::Authenticator;
-use auth_commands::{ResetSecondFactor, SetSignInPolicy};
+use auth_commands::{Reach, ResetSecondFactor, SetSignInPolicy};
 use chrono::TimeDelta;
 use face::People;
 use reqwest::StatusCode;
@@ -106,7 +106,9 @@ async fn who_must_have_a_second_factor_adds_a_passkey_before_they_are_in() {
     let page = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("eve@example.com").await;
-    world.administers(&auth_commands::EndSessions { user, reason: "locked".to_owned() }).await;
+    world
+        .administers(&auth_commands::EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything })
+        .await;
     let (_, late) = adds(&world, &mut Browser::default(), &page).await;
     assert_eq!(late.status, StatusCode::BAD_REQUEST, "{late:?}");
 }
@@ -220,7 +222,7 @@ async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() 
     assert!(removed.alert().contains("Add another one"), "{removed:?}");
     assert_eq!(world.head().await, before, "something was written");
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user }).await;
+    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let page = Browser::default().signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert!(page.body.contains(ASKED), "{page:?}");
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use auth_api::totp::Authenticator;
-use auth_commands::{ChangeSamlConnection, DeactivateSamlConnection, SamlConnectionFields};
+use auth_commands::{ChangeSamlConnection, DeactivateSamlConnection, Reach, SamlConnectionFields};
 use chrono::TimeDelta;
 use face::Person;
 use reqwest::StatusCode;
@@ -200,7 +200,13 @@ async fn who_is_no_user_and_is_not_to_become_one_or_may_not_sign_in_is_refused()
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
     let fields = || SamlConnectionFields { admits: false, provider_initiated: true, ..idp.fields() };
-    world.administers(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields: fields() }).await;
+    world
+        .administers(&ChangeSamlConnection {
+            connection: sp.id.parse().unwrap(),
+            fields: fields(),
+            reach: Reach::Everything,
+        })
+        .await;
     let before = world.head().await;
     let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!((shown.status, world.last_event().await.1["reason"].as_str()), (StatusCode::FORBIDDEN, Some("unknown")));
@@ -224,7 +230,7 @@ async fn a_connection_that_is_deactivated_signs_nobody_in_and_is_as_unknown_as_o
     let sp = idp.connect(&world, true).await;
     let said = idp.says(&Words::new(&world, &sp, None));
     let under_way = sent(&world, &sp, &said).await.leads_to().0;
-    world.administers(&DeactivateSamlConnection { connection: sp.id.parse().unwrap() }).await;
+    world.administers(&DeactivateSamlConnection { connection: sp.id.parse().unwrap(), reach: Reach::Everything }).await;
     let before = world.head().await;
     let mut browser = Browser::default();
     for shown in [

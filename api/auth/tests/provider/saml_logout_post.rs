@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{SecondsFormat, TimeDelta};
 use reqwest::StatusCode;
-use saml::{Certificate, Farewell, IdentityProvider, Own, Parting, Posted, ServiceProvider as _, WebSso};
+use saml::{Certificate, IdentityProvider, LogoutContext, LogoutMessage, Own, Posted, ServiceProvider as _, WebSso};
 use testbed::{Browser, Shown, form};
 
 use crate::identity_provider::{SLO, algorithms};
@@ -54,7 +54,7 @@ pub async fn brings(world: &World, browser: &mut Browser, sp: &Sp, kind: &str, d
 }
 
 /// What somebody brings the provider by the form of a page; the provider believes us as we believe it.
-async fn brought(world: &World, sp: &Sp, shown: &Shown) -> Farewell {
+async fn brought(world: &World, sp: &Sp, shown: &Shown) -> LogoutMessage {
     assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
     assert!(shown.body.contains(&format!("<form method=\"post\" action=\"{SLO}\">")), "{shown:?}");
     let policy = shown.header("content-security-policy");
@@ -72,17 +72,17 @@ async fn brought(world: &World, sp: &Sp, shown: &Shown) -> Farewell {
     };
     let own = Own { entity_id: ENTITY.to_owned(), acs: String::new(), slo: SLO.to_owned() };
     let (now, skew) = (world.now(), TimeDelta::seconds(5));
-    let parting = Parting { own: &own, provider: &us, key: None, now, skew };
+    let context = LogoutContext { own: &own, provider: &us, key: None, now, skew };
     let field = |name: &str| shown.body.contains(&format!("name=\"{name}\"")).then(|| shown.hidden(name));
     let (request, response) = (field("SAMLRequest"), field("SAMLResponse"));
     let posted = Posted { request: request.as_deref(), response: response.as_deref(), relay_state: None };
-    WebSso.hear_posted(&posted, &parting).unwrap()
+    WebSso.hear_posted(&posted, &context).unwrap()
 }
 
 /// What the provider hears of its request, with the state that it gave.
 async fn answered(world: &World, sp: &Sp, shown: &Shown) -> bool {
     assert_eq!(shown.hidden("RelayState"), STATE[1]);
-    let Farewell::Answered { to, done } = brought(world, sp, shown).await else { panic!("a request: {shown:?}") };
+    let LogoutMessage::Answered { to, done } = brought(world, sp, shown).await else { panic!("a request: {shown:?}") };
     assert_eq!(to, "_out");
     done
 }
@@ -116,7 +116,7 @@ async fn who_signs_out_here_brings_the_provider_a_form_and_comes_back_with_one()
     let page = browser.visit(&world, "logout").await;
     let shown = browser.fill_in(&world, "logout", &[("pending", &page.hidden("pending"))]).await;
     assert!(shown.headers.get("refresh").is_none() && !shown.body.contains("RelayState"), "{shown:?}");
-    let Farewell::Asked { id, name, sessions, .. } = brought(&world, &sp, &shown).await else {
+    let LogoutMessage::Asked { id, name, sessions, .. } = brought(&world, &sp, &shown).await else {
         panic!("an answer: {shown:?}")
     };
     assert_eq!((name.value.as_str(), sessions), (ADA, vec!["s1".to_owned()]));

@@ -233,7 +233,13 @@ async fn what_was_begun_before_all_sessions_ended_is_not_finished_after_it() {
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("ada@example.com").await;
-    world.administers(&auth_commands::EndSessions { user, reason: "locked".to_owned() }).await;
+    world
+        .administers(&auth_commands::EndSessions {
+            user,
+            reason: "locked".to_owned(),
+            reach: auth_commands::Reach::Everything,
+        })
+        .await;
     let late = sends_code(&world, &mut browser, &page, &ada.next(&world)).await;
     assert_eq!(late.status, StatusCode::BAD_REQUEST, "{late:?}");
 }

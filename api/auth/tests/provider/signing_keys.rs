@@ -1,7 +1,7 @@
 //! The keys that tokens are signed with: of which algorithm, and for how long.
 
 use auth_aggregates::OurAlgorithm;
-use auth_commands::{ChangeClient, ClientFields, RetireSigningKey, SetSignInPolicy};
+use auth_commands::{ChangeClient, ClientFields, Reach, RetireSigningKey, SetSignInPolicy};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -36,7 +36,7 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
             id_token_signed_response_alg: algorithm,
             ..ClientFields::default()
         };
-        world.administers(&ChangeClient { client: app.id, fields }).await;
+        world.administers(&ChangeClient { client: app.id, fields, reach: Reach::Everything }).await;
         let tokens = app.tokens(&world, &mut Browser::default()).await;
         assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
         let access = tokens["access_token"].as_str().unwrap();

@@ -77,8 +77,14 @@ async fn a_picture_that_somebody_uploaded_is_claimed_by_its_address_and_shown_to
         ("acme/pictures/q83vEjRWeJq83vEjRWeJq", StatusCode::NOT_FOUND),
         ("acme/pictures/%00", StatusCode::NOT_FOUND),
     ] {
-        let answer = world.http.get(format!("{}/t/{path}", world.url)).send().await.unwrap();
-        assert_eq!(answer.status(), status, "{path}");
+        for accept in ["image/avif,image/*", "text/html"] {
+            let asked = world.http.get(format!("{}/t/{path}", world.url)).header("accept", accept);
+            let answer = asked.send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            // What is not there yet may be a moment later: nobody remembers that it was not.
+            let keep = if status == StatusCode::OK { "public, max-age=300" } else { "no-store" };
+            assert_eq!(answer.headers()["cache-control"], keep, "{path} {accept}");
+        }
     }
     let other = world.http.get(&address).header("x-tenant-id", "0197a8a0-0000-7000-8000-000000000001");
     assert_eq!(other.send().await.unwrap().status(), StatusCode::FORBIDDEN, "the header names another tenant");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_aggregates::{Account, ClientId, OurAlgorithm, Session, SessionId};
@@ -9,7 +10,7 @@ use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
 use auth_api::trust::Trust;
-use auth_commands::{ClientFields, GRANTS, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
+use auth_commands::{ClientFields, GRANTS, Reach, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -123,7 +124,8 @@ impl World {
         let provider = Provider {
             authority,
             trust,
-            attempts: Arc::new(Attempts::default()),
+            // No time passes for it: how long so many guesses take is about the machine.
+            attempts: Arc::new(Attempts::by(|| Duration::ZERO)),
             polls: Arc::default(),
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),
@@ -238,10 +240,14 @@ impl World {
             id_token_signed_response_alg: OurAlgorithm::EdDSA,
         };
         let authority = &self.provider.authority;
-        let id: ClientId = authority.run(&self.admin(), &RegisterClient(fields)).await.unwrap().answer;
+        let id: ClientId =
+            authority.run(&self.admin(), &RegisterClient { fields, reach: Reach::Everything }).await.unwrap().answer;
         let secret = "a secret of the application".to_owned();
         let secret_hash = hex::encode(Sha256::digest(&secret));
-        authority.run(&self.admin(), &SetClientSecret { client: id, secret_hash }).await.unwrap();
+        authority
+            .run(&self.admin(), &SetClientSecret { client: id, secret_hash, reach: Reach::Everything })
+            .await
+            .unwrap();
         App { id, secret }
     }
 
@@ -405,6 +411,12 @@ impl Visits for Browser {
 /// A path with parameters.
 pub fn query(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
+}
+
+/// How long processors have worked for this test so far, which does not grow while they work for others.
+pub fn worked() -> Duration {
+    let worked = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    worked.try_into().unwrap()
 }
 
 /// The JSON of an answer with this status.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, PostalAddress, Stretch, forward, int, page, unreadable};
+use face::graphql::{Context, Fetching, Node, Period, PostalAddress, forward, int, page, unreadable};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -215,13 +215,13 @@ impl LeadChange {
     }
 
     /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Stretch {
-        Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
+    fn valid(&self) -> Period {
+        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
     /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Stretch {
-        Stretch { from: self.0.known_from, to: self.0.known_to.0 }
+    fn known(&self) -> Period {
+        Period { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Session, Share, Stretch, bad_argument, deal, forward, int, keyed, load, owners,
+    Context, Fetch, Fetching, Node, Period, Session, Share, bad_argument, deal, forward, int, keyed, load, owners,
     page, window,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
@@ -207,13 +207,13 @@ impl OpportunityChange {
     }
 
     /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Stretch {
-        Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
+    fn valid(&self) -> Period {
+        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
     /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Stretch {
-        Stretch { from: self.0.known_from, to: self.0.known_to.0 }
+    fn known(&self) -> Period {
+        Period { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 

@@ -48,7 +48,7 @@ impl LeadEvent {
 
     /// The kind of change, such as `qualified`.
     fn change(&self) -> &str {
-        self.event.event_type.rsplit('.').next().unwrap_or_default()
+        self.event.change()
     }
 
     /// The position of the event in CRM's event log.

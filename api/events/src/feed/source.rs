@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::EventStore;
+use eventstore::{EventSlice, EventStore};
 use face::{Missed, Runtime};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent, Service, TenantId};
@@ -68,21 +68,22 @@ impl Source {
             match self.reading.take() {
                 None => self.reading = Some(begin(&self.runtime, self.tenant).await?),
                 Some(Reading::Log { to, live }) => {
-                    let page = self.runtime.store.tenant_after(self.tenant, self.after, to, PAGE).await?;
-                    if page.len() == PAGE as usize {
+                    let EventSlice { events, more, .. } =
+                        self.runtime.store.tenant_after(self.tenant, self.after, to, PAGE).await?;
+                    if more {
                         self.reading = Some(Reading::Log { to, live });
-                        self.page = page.into();
+                        self.page = events.into();
                         continue;
                     }
                     self.reading = Some(live.map_or_else(|| self.rest(), Reading::Live));
-                    if page.is_empty() {
+                    if events.is_empty() {
                         let moved = to > self.after;
                         self.after = to.max(self.after);
                         if moved {
                             return Ok(Step::Reached(to));
                         }
                     }
-                    self.page = page.into();
+                    self.page = events.into();
                 }
                 Some(Reading::Live(mut live)) => match timeout_at(Instant::now() + self.look, live.next()).await {
                     Ok(Some(Ok(event))) => {

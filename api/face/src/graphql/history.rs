@@ -7,7 +7,7 @@ use super::few;
 
 /// A period of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLObject)]
-pub struct Stretch {
+pub struct Period {
     /// The beginning of the period (inclusive).
     pub from: DateTime<Utc>,
     /// The end of the period (exclusive); `null` if it has not ended.

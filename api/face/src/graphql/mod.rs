@@ -22,7 +22,7 @@ pub use big_int::BigInt;
 pub use changes::changes;
 pub use connection::{PageInfo, bad_argument, few};
 pub use error::refuse;
-pub use history::{Stretch, window};
+pub use history::{Period, window};
 pub use loader::{Fetch, Fetching, keyed, load};
 pub use node::{Node, Share, deal, owners};
 pub use page::{Cursor, Page, PageRequest, page};

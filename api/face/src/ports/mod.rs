@@ -10,9 +10,11 @@ mod admission;
 mod mailed_links;
 mod names;
 mod people;
-mod permissions;
 mod signing_in;
 mod signing_keys;
+
+// Commands ask, too, so it stands with what they run on.
+pub use executor::{NoPermissions, Permissions};
 
 pub use self::active_tenants::{ActiveTenants, all_tenants_active};
 pub use self::addressee::{Addressee, Addressees, no_addressees};
@@ -20,7 +22,6 @@ pub use self::admission::{Admission, Vouched};
 pub use self::mailed_links::{Invited, MailedLinks};
 pub use self::names::{Hold, Names, NamesError, no_names};
 pub use self::people::{People, PeopleError, Person};
-pub use self::permissions::{NoPermissions, Permissions};
 pub use self::signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,
 };

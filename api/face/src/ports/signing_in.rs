@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Erasure, Example, Told, example};
+use crate::{Erasure, Example, PersonEvent, example};
 
 /// Asks what is known of a person where they sign in.
 #[async_trait]
@@ -48,7 +48,7 @@ pub struct KnownWhereSignedIn {
     /// Whether the lists of sessions, attempts and denials are complete. If not, they contain the newest entries.
     pub complete: bool,
     /// Every event of their account, oldest first. Secrets are omitted.
-    pub history: Vec<Told>,
+    pub history: Vec<PersonEvent>,
 }
 
 impl Example for KnownWhereSignedIn {

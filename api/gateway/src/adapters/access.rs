@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use auth_commands::{CloseAccount, EndSessions, EraseAccount};
+use auth_commands::{CloseAccount, EndSessions, EraseAccount, Reach};
 use executor::Executor;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -33,7 +33,7 @@ impl SignOut {
         } else if ending.closes {
             self.executor.execute(&request, &CloseAccount { user: ending.user }).await.map(drop)
         } else {
-            let end = EndSessions { user: ending.user, reason: ending.reason.clone() };
+            let end = EndSessions { user: ending.user, reason: ending.reason.clone(), reach: Reach::Everything };
             self.executor.execute(&request, &end).await.map(drop)
         };
         match done {

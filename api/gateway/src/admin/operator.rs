@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth_aggregates::{GrantKind, GrantTerms, Machine};
 use auth_api::authority::{AccessClaims, Authority, Parts};
-use auth_commands::{GRANTS, OpenGrant, RegisterMachine, protocol};
+use auth_commands::{GRANTS, OpenGrant, Reach, RegisterMachine, protocol};
 use chrono::TimeDelta;
 use config::Config;
 use directory::{Directory, DirectoryError, Tenant, WriteSideError, write_side};
@@ -146,7 +146,7 @@ async fn token(
 async fn machine(authority: &Authority, tenant: TenantId, roles: &[String]) -> Result<MachineId, IssueError> {
     let operator = Caller::new(tenant, "operator", &[Role::Admin], GRANTS);
     let name = format!("inopsio command line ({})", roles.join(", "));
-    let register = RegisterMachine { name: name.clone(), roles: roles.to_vec() };
+    let register = RegisterMachine { name: name.clone(), roles: roles.to_vec(), reach: Reach::Everything };
     let refusal = match authority.run(&operator, &register).await {
         Ok(done) => return Ok(done.answer),
         Err(refusal) => refusal,

@@ -17,7 +17,7 @@ pub(super) struct SetUp {
 }
 
 /// What such a token says.
-pub(super) struct Said {
+pub(super) struct SetUpClaims {
     pub(super) tenant: TenantId,
     pub(super) subject: String,
     pub(super) roles: Vec<String>,
@@ -45,7 +45,7 @@ impl SetUp {
 
     /// What a token says, if it holds.
     #[expect(clippy::disallowed_methods, reason = "a signed token is what vouches for a tenant")]
-    pub(super) fn verify(&self, token: &str) -> Result<Said, Refusal> {
+    pub(super) fn verify(&self, token: &str) -> Result<SetUpClaims, Refusal> {
         // The key says the algorithm; whatever else the token's header names ("none", HS256 …) is refused.
         let claims =
             self.key.verify_token::<TokenClaims>(token, Some(self.options.clone())).map_err(|error| explain(&error))?;
@@ -60,7 +60,7 @@ impl SetUp {
             return Err(refused("token_without_subject", &detail));
         };
         let TokenClaims { tenant, roles } = claims.custom;
-        Ok(Said { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
+        Ok(SetUpClaims { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use auth_api::trust::Touched;
 use config::Config;
 use directory::Directory;
-use eventstore::{Closure, EventStore};
+use eventstore::{Closure, EventSlice, EventStore};
 use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,8 @@ impl Follower {
             self.suspended.note_closed(ids(away), ids(gone));
             self.looked = Some(Instant::now());
         }
-        let events = self.store.read_after(from, BATCH).await.map_err(|error| error.to_string())?;
+        let EventSlice { events, more, .. } =
+            self.store.slice_after(from, BATCH).await.map_err(|error| error.to_string())?;
         let told: Vec<_> = events.iter().filter(|event| Suspended::is_told_by(event)).collect();
         self.note(&told).await?;
         for event in &events {
@@ -142,7 +143,7 @@ impl Follower {
             }
             self.at = Some(event.position);
         }
-        if events.len() == BATCH as usize {
+        if more {
             return Ok(true);
         }
         // After the log: what the log says is later than what the directory does.

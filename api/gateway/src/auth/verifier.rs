@@ -16,7 +16,7 @@ use user_api::bearers::Bearers;
 use uuid::Uuid;
 
 use super::KeyError;
-use super::set_up::{Said, SetUp};
+use super::set_up::{SetUp, SetUpClaims};
 use super::suspension::Suspended;
 
 /// How many verified tokens are remembered.
@@ -145,7 +145,7 @@ impl Verifier {
         let checked_at = self.touched.count();
         let checked_until = Some(Instant::now() + TRUSTED_FOR);
         if let Some(set_up) = self.set_up.as_ref().filter(|_| !self.trust.concerns(token)) {
-            let Said { tenant, subject, roles, expires_at } = set_up.verify(token)?;
+            let SetUpClaims { tenant, subject, roles, expires_at } = set_up.verify(token)?;
             // The installation's key says what its bearer is; where it says nothing, a user is what they are.
             let effective = match roles.as_slice() {
                 [] => self.bearers.of(tenant, &subject, &[]).await?,

@@ -80,9 +80,9 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsaf
                            frame-ancestors 'none'";
 
 /// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes/`).
-struct Everything;
+struct AllOperations;
 
-impl OpenApi for Everything {
+impl OpenApi for AllOperations {
     fn meta() -> Vec<MetaApi> {
         let mut scratch = Registry::new();
         let domains = domains::all();
@@ -102,7 +102,7 @@ impl OpenApi for Everything {
 
 /// The contract of all REST operations, OpenAPI 3.0.
 pub fn openapi() -> Value {
-    let service = OpenApiService::new(Everything, "Inopsio", env!("CARGO_PKG_VERSION")).description(description());
+    let service = OpenApiService::new(AllOperations, "Inopsio", env!("CARGO_PKG_VERSION")).description(description());
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap_or_default();
     let examples = face::schema::resolve(&mut document);
     document["servers"] = json!([{ "url": "/" }]);

@@ -78,8 +78,8 @@ pub fn protocols(
 ) -> Route {
     let served = !scim.is_empty();
     let route = by_path(issuers).into_iter().fold(route, |route, (path, methods)| route.at(path, methods));
-    let route = by_path(scim).into_iter().fold(route, |route, (path, methods)| route.at(path, InScimsWords(methods)));
-    if served { route.at("/scim/v2/*path", InScimsWords(Nothing)) } else { route }
+    let route = by_path(scim).into_iter().fold(route, |route, (path, methods)| route.at(path, ScimErrors(methods)));
+    if served { route.at("/scim/v2/*path", ScimErrors(Nothing)) } else { route }
 }
 
 fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)>) -> HashMap<&'static str, Methods> {
@@ -92,9 +92,9 @@ fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)
 }
 
 /// What is wrong with a request to SCIM is said in SCIM's form, whoever finds it (RFC 7644 section 3.12).
-struct InScimsWords<E>(E);
+struct ScimErrors<E>(E);
 
-impl<E: Endpoint<Output = Response>> Endpoint for InScimsWords<E> {
+impl<E: Endpoint<Output = Response>> Endpoint for ScimErrors<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {

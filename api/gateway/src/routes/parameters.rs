@@ -66,8 +66,7 @@ impl Parameters {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         for (at, (name, value)) in query.iter().enumerate() {
             let Some(known) = self.query.iter().find(|known| known.name == *name) else {
-                let names: Vec<_> = self.query.iter().map(|known| known.name.as_str()).collect();
-                let allowed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let allowed = kernel::listed(self.query.iter().map(|known| known.name.as_str()));
                 let detail = format!("there is no query parameter {name:?} here; allowed: {allowed}");
                 return Err(Refusal::invalid("parameter_unknown", detail).with("parameter", name.as_str()));
             };

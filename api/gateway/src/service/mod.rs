@@ -19,7 +19,7 @@ use nats::Bus;
 use projector::{Projector, ReadModels};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use webhooks::{Deliverer, SystemDice, Webhooks};
+use webhooks::{Deliverer, SystemRandomSource, Webhooks};
 
 pub use self::rebuilding::REBUILD_READ_MODEL;
 pub use self::state::{RelayState, SagasState, SealingState};
@@ -232,8 +232,11 @@ impl Starting<'_> {
 
     fn webhooks(&self, adapters: &Adapters) -> Result<Webhooks, StartError> {
         let service = self.domain.service;
-        let sources =
-            webhooks::Sources { clock: self.clock.clone(), ids: self.ids.clone(), dice: Arc::new(SystemDice) };
+        let sources = webhooks::Sources {
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            random: Arc::new(SystemRandomSource),
+        };
         let types = (self.domain.catalog)().into();
         let settings = self.config.webhooks.settings();
         let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)

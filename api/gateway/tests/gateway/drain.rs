@@ -50,7 +50,7 @@ async fn requests_that_run_when_the_server_stops_are_answered_and_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribers_are_told_at_once_and_requests_that_outlast_the_drain_are_cut() {
-    let mut world = World::start_with(|config| config.http.drain_seconds = 1).await;
+    let mut world = World::start_with(|config| config.http.drain_seconds = 3).await;
     let mut socket = Socket::open(&world).await;
     socket.init(&world.token(&[kernel::Role::Viewer])).await;
     let subscribe = json!({ "query": "subscription { crm { leadChanged { leadId } } }" });

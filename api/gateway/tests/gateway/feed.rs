@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use testbed::eventually;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, HEARD, World};
 
 /// A block of a feed.
 #[derive(Debug, Default)]
@@ -50,10 +50,10 @@ impl Client {
         Self { bytes: response.bytes_stream().boxed(), text: String::new(), blocks: VecDeque::new() }
     }
 
-    /// Reads until the feed ends; a second is what that may take.
+    /// Reads until the feed ends, within [`HEARD`].
     pub async fn ends_within_a_second(&mut self) {
         let ended = async { while self.block().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(1), ended).await.expect("the feed goes on after a second");
+        tokio::time::timeout(HEARD, ended).await.expect("the feed goes on");
     }
 
     /// The next block; `None` when the feed ended.

@@ -95,6 +95,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         &[("parent", "user:organization:read"), ("members", "user:user:read")],
     ),
     ("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", &[]),
+    ("Period", "from to", &[]),
     ("Pipeline", "id version name stages", &[]),
     // A board is of its stages: who sees it sees what they are called.
     (
@@ -113,7 +114,6 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("SamlConnection", "id version name entityId domains active createdAt changedAt", &[]),
     ("SignInSession", "id methods address agent startedAt confirmedAt lastUsedAt expiresAt endedAt endReason", &[]),
     ("Stage", "id name probability rottenAfterDays retired", &[]),
-    ("Stretch", "from to", &[]),
     (
         "User",
         "id version status name givenName familyName title email emailVerified userName phone phoneVerified address picture locale timeZone roles registeredAt

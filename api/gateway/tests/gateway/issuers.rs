@@ -10,7 +10,7 @@ use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Form, World};
+use crate::world::{Answer, Form, HEARD, World};
 
 /// A lead that nobody knows: asking for it needs `crm:lead:read`, and nothing else.
 pub const NO_LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
@@ -76,7 +76,7 @@ pub fn header(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
 }
 
-/// Waits until a token is refused with one of these codes; a second is what a revocation may take.
+/// Waits until a token is refused with one of these codes, within [`HEARD`].
 pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str]) {
     let refused = async {
         loop {
@@ -87,7 +87,7 @@ pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str])
             tokio::task::yield_now().await;
         }
     };
-    let code = tokio::time::timeout(Duration::from_secs(1), refused).await.expect("still accepted after a second");
+    let code = tokio::time::timeout(HEARD, refused).await.expect("still accepted");
     assert!(codes.contains(&&*code), "{code}");
 }
 

@@ -31,14 +31,16 @@ const QUERY: &str = "query ($change: PolicyChange!, $from: DateTime, $to: DateTi
         examined otherwise unrecorded endCursor
     } } }";
 
-/// Asks with these variables, after all that the user service was told.
+/// Asks with these variables.
 fn question(world: &World, token: &str, variables: &Value) -> reqwest::RequestBuilder {
     let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
     request.json(&json!({ "query": QUERY, "variables": variables }))
 }
 
+/// Asks with these variables, after all that was told of users and machines.
 async fn ask(world: &World, variables: Value) -> Value {
-    let position = format!("user={}", world.head_of_all(world.of("user")).await);
+    let (user, auth) = (world.head_of_all(world.of("user")).await, world.head_of_all(&world.auth).await);
+    let position = format!("user={user},auth={auth}");
     let request = question(world, &world.token(&[Role::Auditor]), &variables).header("x-min-position", position);
     let mut answer = Answer::of(request).await;
     assert_eq!(answer.body["errors"], Value::Null, "{variables}: {answer:?}");
@@ -166,6 +168,8 @@ async fn a_change_that_could_not_be_made_is_refused_and_another_tenants_history_
     let Sales { ada, .. } = sales(&world).await;
     let nobody = "0197a8a0-0000-7000-8000-000000000001";
     let role = |body: Value| json!({ "change": { "roles": [body] } });
+    // All of them are known where the others are asked as well.
+    ask(&world, json!({ "change": {} })).await;
     let before = world.head().await;
     for (variables, code) in [
         (role(json!({ "name": "admin" })), "built_in"),

@@ -228,12 +228,16 @@ async fn what_a_machine_may_and_might_is_told_as_of_people() {
     let change = json!({ "name": "m", "roles": ["auditor"] });
     let changed = world.post(&format!("/v1/auth/machines/{}/change", machine.id), change).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
-    let access = async |at: String| {
-        let fields = format!("access(userId: \"{}\"{at}) {{ roles permissions {{ name by }} }}", machine.id);
-        let query = json!({ "query": format!("{{ user {{ {fields} }} }}") });
-        let answer = Answer::of(world.request(Method::POST, "/graphql").json(&query)).await;
+    let ask = async |fields: String| {
+        let position = format!("auth={}", world.head_of_all(&world.auth).await);
+        let request = world.request(Method::POST, "/graphql").header("x-min-position", position);
+        let mut answer = Answer::of(request.json(&json!({ "query": format!("{{ user {{ {fields} }} }}") }))).await;
         assert!(answer.body["errors"].is_null(), "{answer:?}");
-        answer.body["data"]["user"]["access"].clone()
+        answer.body["data"]["user"].take()
+    };
+    let access = async |at: String| {
+        ask(format!("access(userId: \"{}\"{at}) {{ roles permissions {{ name by }} }}", machine.id)).await["access"]
+            .take()
     };
     let as_of = |at: chrono::DateTime<chrono::Utc>| {
         format!(", asOf: \"{}\"", at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
@@ -247,11 +251,8 @@ async fn what_a_machine_may_and_might_is_told_as_of_people() {
     // An access review has it, too.
     let from = before.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let fields = "changes { userId user { id } gained lost } endCursor";
-    let query =
-        json!({ "query": format!("{{ user {{ accessChanges(from: \"{from}\", first: 100) {{ {fields} }} }} }}") });
-    let review = Answer::of(world.request(Method::POST, "/graphql").json(&query)).await;
-    assert!(review.body["errors"].is_null(), "{review:?}");
-    let changes = review.body["data"]["user"]["accessChanges"]["changes"].as_array().unwrap();
+    let review = ask(format!("accessChanges(from: \"{from}\", first: 100) {{ {fields} }}")).await;
+    let changes = review["accessChanges"]["changes"].as_array().unwrap();
     let of_it = changes.iter().find(|change| change["userId"] == machine.id.as_str()).unwrap();
     assert_eq!(of_it["user"], Value::Null);
     assert!(of_it["gained"].as_array().unwrap().contains(&json!("auth:history:read")), "{of_it}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::issuers::{Machine, NO_LEAD};
 use crate::users::register;
 use crate::websocket::Socket;
-use crate::world::{Answer, World};
+use crate::world::{Answer, HEARD, World};
 
 /// A role that may read leads.
 const READS: &[&str] = &["crm:lead:read"];
@@ -63,10 +63,10 @@ fn shut_out() -> (u16, u16, Option<String>) {
     (401, 401, Some("user_inactive".to_owned()))
 }
 
-/// Waits until a token may do this; a second is what a change may take, and these are three requests each time.
+/// Waits until a token may do this, within [`HEARD`].
 async fn soon(world: &World, token: &str, expected: (u16, u16, Option<String>)) {
     let mut last = None;
-    let waited = tokio::time::timeout(Duration::from_secs(2), async {
+    let waited = tokio::time::timeout(HEARD, async {
         while last.as_ref() != Some(&expected) {
             last = Some(may(world, token).await);
         }

@@ -5,7 +5,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::issuers::Machine;
-use crate::world::{Answer, World};
+use crate::users::ask;
+use crate::world::{Answer, HEARD, World};
 
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -20,7 +21,10 @@ impl<'a> Provider<'a> {
     pub async fn of(world: &'a World) -> Self {
         let permissions = ["user:user:read", "user:user:write", "user:group:read", "user:group:write"];
         let role = json!({ "name": "provisioning", "title": "Provisioning", "permissions": permissions });
-        assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+        let defined = world.post("/v1/user/roles", role).await;
+        assert_eq!(defined.status, StatusCode::CREATED, "{defined:?}");
+        // A list is waited for, but not for as long as read models may take to begin.
+        ask(world, &defined, "roles { name }").await;
         let machine = Machine::register(world, "provider", &["provisioning"]).await;
         let (_, key) = machine.api_key(world, json!({})).await;
         Self { world, key }
@@ -188,7 +192,7 @@ async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_with
     let out = provider.patch(&path, json!([{ "op": "Replace", "path": "active", "value": "False" }])).await;
     assert_eq!((out.status, &out.body["active"]), (StatusCode::OK, &json!(false)), "{out:?}");
     let refused = async { while Answer::of(me()).await.code() != "user_inactive" {} };
-    tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.expect("still accepted after a second");
+    tokio::time::timeout(HEARD, refused).await.expect("still accepted");
     let back = provider.patch(&path, json!([{ "op": "replace", "value": { "active": true } }])).await;
     assert_eq!(back.body["active"], true, "{back:?}");
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use user_commands::{Link, LinkKey, Purpose};
 use uuid::Uuid;
 
+use crate::provisioning::town;
 use crate::world::{Answer, World};
 
 /// Asks GraphQL as the tenant's administrator, after all that was done.
@@ -71,7 +72,7 @@ async fn a_user_who_is_registered_is_in_the_directory_with_what_they_may_do() {
 
 #[tokio::test]
 async fn whoever_has_an_invitations_link_becomes_a_user_without_a_token_once() {
-    let world = World::start().await;
+    let world = Box::pin(town()).await;
     let invited = world.post("/v1/user/invitations", json!({ "email": "ada@example.com", "roles": ["member"] })).await;
     assert_eq!(invited.status, StatusCode::CREATED, "{invited:?}");
     let id = invited.body["id"].as_str().unwrap();
@@ -102,7 +103,7 @@ async fn whoever_has_an_invitations_link_becomes_a_user_without_a_token_once() {
 
 #[tokio::test]
 async fn users_and_invitations_come_from_a_file_as_a_dry_run_said() {
-    let world = World::start().await;
+    let world = Box::pin(town()).await;
     register(&world, "taken", &[]).await;
     let csv = "E-Mail,name,roles\nada@example.com,Ada,member\ntaken@example.com,Taken,\nADA@example.com,Again,\n";
     let import = |query: &str| {
@@ -153,7 +154,7 @@ async fn users_and_invitations_come_from_a_file_as_a_dry_run_said() {
 
 #[tokio::test]
 async fn a_user_verifies_their_own_address_and_sees_themselves() {
-    let world = World::start().await;
+    let world = Box::pin(town()).await;
     let ada = register(&world, "ada", &["member"]).await;
     let id = ada.body["id"].as_str().unwrap().to_owned();
     let user: UserId = id.parse().unwrap();
@@ -239,7 +240,7 @@ async fn attack_52_a_manager_gets_no_more_than_a_manager_may() {
 
 #[tokio::test]
 async fn attack_53_a_link_that_is_not_ours_or_for_something_else_does_nothing() {
-    let world = World::start().await;
+    let world = Box::pin(town()).await;
     let invited = world.post("/v1/user/invitations", json!({ "email": "ada@example.com" })).await;
     let id = invited.body["id"].as_str().unwrap().to_owned();
     let good = link(&world, Purpose::Invitation, &id, 1);

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, HEARD, World};
 
 pub struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
@@ -54,10 +54,10 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection is closed with this code; a second is what that may take.
+    /// Waits until the connection is closed with this code, within [`HEARD`].
     pub async fn closes_within_a_second(&mut self, code: u16) {
         let closed = async { while self.hear().await != json!({ "closed": code }) {} };
-        tokio::time::timeout(Duration::from_secs(1), closed).await.expect("the connection is open after a second");
+        tokio::time::timeout(HEARD, closed).await.expect("the connection is open still");
     }
 
     /// A connection of who said in the request itself who they are, as programs may.

@@ -48,7 +48,7 @@ impl UserEvent {
 
     /// Type of change, such as `role_granted`.
     fn change(&self) -> &str {
-        self.event.event_type.rsplit('.').next().unwrap_or_default()
+        self.event.change()
     }
 
     /// Position in the service's log.

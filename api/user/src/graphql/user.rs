@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, Stretch, int, keyed, load, unlistable,
+    Context, Fetch, Fetching, Node, Page, PageRequest, Period, PostalAddress, Session, int, keyed, load, unlistable,
     unreadable,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
@@ -216,13 +216,13 @@ impl UserChange {
     }
 
     /// Period in which this state was valid.
-    fn valid(&self) -> Stretch {
-        Stretch { from: self.0.valid_from, to: self.0.valid_to.0 }
+    fn valid(&self) -> Period {
+        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
     }
 
     /// Period in which this was the latest knowledge of the log.
-    fn known(&self) -> Stretch {
-        Stretch { from: self.0.known_from, to: self.0.known_to.0 }
+    fn known(&self) -> Period {
+        Period { from: self.0.known_from, to: self.0.known_to.0 }
     }
 }
 

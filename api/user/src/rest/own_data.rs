@@ -1,12 +1,16 @@
 //! All that is known of oneself, and the end of it; and what the log can still tell of who was erased.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
+use eventstore::ReplayFilter;
 use face::operation::{self, Done};
 use face::{
-    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, Plain, Problem, Told, example, log_unreadable,
+    Authenticated, Command, Erasure, Example, KnownWhereSignedIn, PersonEvent, Plain, Problem, Streamed, example,
+    log_unreadable,
 };
-use kernel::{Aggregate, Caller, Personal, RecordedEvent, Refusal, UserId};
+use futures::stream::{self, BoxStream, Peekable, Stream, StreamExt, TryStreamExt};
+use kernel::{Aggregate, Caller, Personal, Position, RecordedEvent, Refusal, UserId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -22,6 +26,9 @@ use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::bearers::Bearers;
 
+/// Events that are opened and sent at once, at most.
+const TOGETHER: usize = 64;
+
 /// Operations on the caller's own data.
 pub struct OwnData {
     service: Service,
@@ -30,7 +37,7 @@ pub struct OwnData {
 
 /// A group or organization that the user belongs to.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Belonging {
+struct OwnMembership {
     /// Id of the group or organization.
     id: Uuid,
     /// Name of the group or organization.
@@ -51,17 +58,18 @@ struct OwnDataExport {
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<OwnLabels>,
     /// Groups of the user.
-    groups: Vec<Belonging>,
+    groups: Vec<OwnMembership>,
     /// Organizations of the user.
-    organizations: Vec<Belonging>,
+    organizations: Vec<OwnMembership>,
     /// Permissions of the user.
     permissions: Vec<&'static str>,
     /// Preferences that the user chose.
     preferences: BTreeMap<String, Value>,
-    /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
-    history: Vec<Told>,
     /// Data about how the user signs in.
     signing_in: KnownWhereSignedIn,
+    /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
+    // The last one: it is read while it is sent.
+    history: Vec<PersonEvent>,
 }
 
 /// Data from an identity provider that is stored but not used here.
@@ -137,15 +145,60 @@ impl OwnData {
         Ok(self.service.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
     }
 
-    async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Vec<RecordedEvent>, Refusal> {
-        let mut events = Vec::new();
-        for (aggregate_type, id) in of {
-            let found = self.service.runtime.store.load(caller.tenant(), aggregate_type, &id.to_string(), 0).await;
-            events.extend(found.map_err(|error| log_unreadable(&error))?);
+    /// What happened in these streams until now, oldest first, some events at a time: each picture that somebody ever had may be among
+    /// them. When there is an error at the beginning, it is a refusal.
+    async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Batches, Refusal> {
+        let store = self.service.runtime.store.clone();
+        let to = store.head().await.map_err(|error| log_unreadable(&error))?;
+        let histories = of.iter().map(|(aggregate_type, id)| {
+            let (aggregate_type, aggregate_id) = (Some((*aggregate_type).to_owned()), Some(id.to_string()));
+            let filter = ReplayFilter { aggregate_type, aggregate_id, to: Some(to), ..ReplayFilter::default() };
+            store.replay(caller.tenant(), filter).boxed()
+        });
+        let events = merged(histories.collect()).boxed();
+        let opened = events.ready_chunks(TOGETHER).then(move |events| {
+            let store = store.clone();
+            async move { store.opened(events.into_iter().collect::<Result<Vec<_>, _>>()?).await }
+        });
+        let mut opened = opened.boxed().peekable();
+        if let Some(Err(error)) = Pin::new(&mut opened).peek().await {
+            return Err(log_unreadable(error));
         }
-        events.sort_by_key(|event| event.position);
-        Ok(events)
+        Ok(opened.boxed())
     }
+}
+
+/// The events of a stream, in order.
+type History = BoxStream<'static, Result<RecordedEvent, eventstore::Error>>;
+
+/// Those of several streams that were not taken yet.
+type Histories = Vec<Peekable<History>>;
+
+/// Events, some at a time.
+type Batches = BoxStream<'static, Result<Vec<RecordedEvent>, eventstore::Error>>;
+
+/// What these have, in the order of the log.
+fn merged(histories: Vec<History>) -> impl Stream<Item = Result<RecordedEvent, eventstore::Error>> + Send {
+    let histories: Histories = histories.into_iter().map(StreamExt::peekable).collect();
+    stream::try_unfold(histories, take_first)
+}
+
+/// The first event of these, and what is left; an error is first.
+async fn take_first(mut left: Histories) -> Result<Option<(RecordedEvent, Histories)>, eventstore::Error> {
+    let mut first: Option<(usize, Position)> = None;
+    for (nth, history) in left.iter_mut().enumerate() {
+        let at = match Pin::new(history).peek().await {
+            Some(Ok(event)) => event.position,
+            Some(Err(_)) => Position::START,
+            None => continue,
+        };
+        if first.is_none_or(|(_, earliest)| at < earliest) {
+            first = Some((nth, at));
+        }
+    }
+    let Some((nth, _)) = first else { return Ok(None) };
+    let event = left[nth].try_next().await?;
+    Ok(event.map(|event| (event, left)))
 }
 
 /// The streams that are about a user.
@@ -156,18 +209,18 @@ fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
 
 impl Example for OwnDataExport {
     fn example() -> Self {
-        let belonging = |number, name: &str| Belonging { id: example::id(number), name: name.to_owned() };
+        let membership = |number, name: &str| OwnMembership { id: example::id(number), name: name.to_owned() };
         Self {
             exported_at: example::time(120),
             user: UserResource::example(),
             external_id: None,
             labels: None,
-            groups: vec![belonging(2, "Sales")],
-            organizations: vec![belonging(4, "Sales, northern region")],
+            groups: vec![membership(2, "Sales")],
+            organizations: vec![membership(4, "Sales, northern region")],
             permissions: vec!["crm:lead:read", "crm:lead:write"],
             preferences: BTreeMap::from([("theme".to_owned(), Value::from("dark"))]),
-            history: vec![Told::example()],
             signing_in: KnownWhereSignedIn::example(),
+            history: vec![PersonEvent::example()],
         }
     }
 }
@@ -186,7 +239,7 @@ impl OwnData {
     /// for applications. Other services' data is not included. A token that tells when the caller signed in must be from a sign-in within
     /// the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
-    async fn export(&self, Authenticated(caller): Authenticated) -> Result<Plain<OwnDataExport>, Problem> {
+    async fn export(&self, Authenticated(caller): Authenticated) -> Result<Streamed<OwnDataExport>, Problem> {
         let user = oneself(&caller)?.uuid();
         sure(&caller, self.service.runtime.executor.now())?;
         let Some(state) = self.load::<User>(&caller, user).await? else {
@@ -195,20 +248,19 @@ impl OwnData {
         let mut groups = Vec::new();
         for group in &state.groups {
             if let Some(found) = self.load::<Group>(&caller, group.uuid()).await? {
-                groups.push(Belonging { id: group.uuid(), name: found.name.clone() });
+                groups.push(OwnMembership { id: group.uuid(), name: found.name.clone() });
             }
         }
         let mut organizations = Vec::new();
         for organization in &state.organizations {
             if let Some(found) = self.load::<Organization>(&caller, organization.uuid()).await? {
-                organizations.push(Belonging { id: organization.uuid(), name: found.name.clone() });
+                organizations.push(OwnMembership { id: organization.uuid(), name: found.name.clone() });
             }
         }
         let preferences = self.load::<Preferences>(&caller, user).await?;
         let chosen = preferences.iter().flat_map(|preferences| &preferences.chosen);
         let standing = self.bearers.of(caller.tenant(), caller.subject(), &[]).await?;
-        let history = self.history(&caller, &streams(user, &state)).await?;
-        Ok(Plain(OwnDataExport {
+        let export = OwnDataExport {
             exported_at: self.service.runtime.executor.now(),
             user: self.service.shown(caller.tenant(), user, &state),
             external_id: state.external_id.as_ref().map(|id| id.reveal().clone()),
@@ -217,9 +269,12 @@ impl OwnData {
             organizations,
             permissions: standing.permissions.into_iter().collect(),
             preferences: chosen.map(|(key, value)| (key.clone(), serde_json::json!(value))).collect(),
-            history: history.iter().map(Told::from).collect(),
             signing_in: self.service.runtime.signing_in.known(caller.tenant(), UserId::new(user)).await?,
-        }))
+            history: Vec::new(),
+        };
+        let history = self.history(&caller, &streams(user, &state)).await?;
+        let told = |events: Vec<RecordedEvent>| events.iter().map(PersonEvent::from).collect::<Vec<_>>();
+        Ok(Streamed::new(export, history.map_ok(told)))
     }
 
     /// Erase the caller's own user
@@ -254,12 +309,59 @@ impl OwnData {
         }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of who is erased has forgotten it; the first event still says by which invitation they came.
-        let first = self.history(&caller, &of).await?.into_iter().next();
+        let begin = self.history(&caller, &of).await?.try_next().await.map_err(|error| log_unreadable(&error))?;
+        let first = begin.into_iter().flatten().next();
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
         let erasure = Erasure::of(&runtime.store, caller.tenant(), &of, true).await?;
         let signing_in = runtime.signing_in.erasure(caller.tenant(), UserId::new(user.0)).await?;
         Ok(Plain(UserErasure { user: erasure, signing_in }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
+    fn event(position: u64) -> RecordedEvent {
+        RecordedEvent {
+            tenant: kernel::TenantId::vouched(Uuid::nil()),
+            position: Position(position),
+            event_id: Uuid::nil(),
+            aggregate_type: User::TYPE.to_owned(),
+            aggregate_id: "ada".to_owned(),
+            sequence: position,
+            event_type: "user.user.registered".to_owned(),
+            event_version: 1,
+            payload: "{}".into(),
+            metadata: "{}".into(),
+            occurred_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn history(positions: &[u64]) -> History {
+        stream::iter(positions.iter().map(|position| Ok(event(*position))).collect::<Vec<_>>()).boxed()
+    }
+
+    fn told(histories: Vec<History>) -> Result<Vec<u64>, eventstore::Error> {
+        merged(histories).map_ok(|event| event.position.0).try_collect().now_or_never().unwrap()
+    }
+
+    #[test]
+    fn several_histories_are_told_in_the_order_of_the_log() {
+        let histories = vec![history(&[2, 5]), history(&[]), history(&[1, 3, 4])];
+        assert_eq!(told(histories).unwrap(), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_read_is_not_told_without_the_rest() {
+        let gone = stream::iter([Err(eventstore::Error::Unavailable("gone".to_owned()))]);
+        assert!(told(vec![history(&[1, 2]), history(&[3]).chain(gone).boxed()]).is_err());
     }
 }

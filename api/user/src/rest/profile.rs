@@ -36,8 +36,8 @@ pub(super) struct NewProfile {
     /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-    /// URL of an external picture. If this is the address of the user's uploaded picture, as it is returned, the uploaded picture is kept.
-    /// Leaving it out does not remove an uploaded picture.
+    /// URL of an external picture. The address of an uploaded picture, as it is returned, keeps the picture that the user has now, even if
+    /// that address has been replaced or removed since. Leaving it out removes the picture.
     #[serde(default)]
     #[schemars(with = "Option<form::Picture>")]
     picture: Option<String>,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::error::ScimError;
 use super::filter::Filter;
 use super::group_change::{Change, MOST_MEMBERS, Moves};
-use super::json::remove as remove_attribute;
+use super::json::{remove as remove_attribute, time};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::user::unreadable;
 use super::visit::Visit;
@@ -264,8 +264,4 @@ async fn shown_as_it_is(scim: &Scim, visit: &Visit, id: Uuid, status: StatusCode
         resource["members"] = members(scim, &visit.caller, rows(&mut tables, visit.tenant(), id).await?);
     }
     Ok(Reply::resource(status, resource, version, &shown))
-}
-
-fn time(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -156,6 +157,11 @@ pub(super) fn sent_text(value: &Value, name: &str) -> Result<Option<String>, Sci
 /// A text that is there and not empty.
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     get(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A time (RFC 7643 section 2.3.5).
+pub(super) fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::contact::{Kept, contact, kept, label, only, only_address, part, postal_address};
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{self, flag, get, sent, set, text};
+use super::json::{self, flag, get, sent, set, text, time};
 use super::list::{Asked, LOOKED_THROUGH, Shown};
 use super::visit::Visit;
 use super::{Answer, Reply, Scim, patch};
@@ -447,10 +447,6 @@ async fn shown(
         .resource(&scim.base)
     });
     Ok(resources.collect())
-}
-
-fn time(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 pub(super) fn unreadable(error: impl std::fmt::Display) -> ScimError {

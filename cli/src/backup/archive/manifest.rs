@@ -115,7 +115,7 @@ pub struct SagasPart {
     pub looked_up_to: Position,
     /// But for these, by tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub but: Vec<StretchPart>,
+    pub but: Vec<PassedOverPart>,
     /// Events that wait for a saga, because it could not be said whether they begin it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<LetterPart>,
@@ -134,7 +134,7 @@ pub struct LetterPart {
 
 /// A tenant's events after a position and up to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StretchPart {
+pub struct PassedOverPart {
     /// Whose.
     pub tenant_id: Uuid,
     /// The position before the first.

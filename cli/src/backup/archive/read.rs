@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use eventstore::PAGE_BYTES;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use zstd::Decoder;
@@ -15,7 +16,7 @@ use super::{MANIFEST, SUMS};
 
 /// The longest line that is taken: an answer may be long, a file that unpacks to more is not ours.
 const LONGEST: u64 = 64 << 20;
-/// Rows that are handed over at once.
+/// Rows that are handed over at once, fewer if they are long: until their lines have [`PAGE_BYTES`].
 const BATCH: usize = 2_000;
 
 /// A backup whose manifest is what it was.
@@ -129,7 +130,7 @@ impl Archive {
     fn read<R: Row>(&self, part: &Part, to: &mpsc::Sender<Result<Vec<R::Of>>>) -> Result<()> {
         let mut file = Hashing { file: File::open(self.path(part)?)?, hasher: Sha256::new() };
         let mut lines = BufReader::with_capacity(1 << 18, Decoder::new(&mut file)?);
-        let (mut line, mut batch, mut rows) = (Vec::new(), Vec::with_capacity(BATCH), 0_u64);
+        let (mut line, mut batch, mut bytes, mut rows) = (Vec::new(), Vec::with_capacity(BATCH), 0, 0_u64);
         loop {
             line.clear();
             lines.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
@@ -140,7 +141,9 @@ impl Archive {
             let row: R = serde_json::from_slice(&line).with_context(|| format!("its line {}", rows + 1))?;
             batch.push(row.read().with_context(|| format!("its line {}", rows + 1))?);
             rows += 1;
-            if batch.len() == BATCH {
+            bytes += line.len();
+            if batch.len() == BATCH || bytes >= PAGE_BYTES {
+                bytes = 0;
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 if to.blocking_send(Ok(full)).is_err() {
                     return Ok(());

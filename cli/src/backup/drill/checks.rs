@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use kernel::{Service, TenantId};
 
 use crate::backup::archive::{Archive, Ledger, ServicePart};
-use crate::backup::left_out::LeftOut;
+use crate::backup::excluded_tenants::ExcludedTenants;
 use crate::backup::seals::Trust;
 use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
@@ -21,7 +21,7 @@ use crate::progress;
 const OPENED: usize = 1_000;
 
 /// Loads it, as a restore does.
-pub async fn load(context: &Context, archive: &Archive, left: &LeftOut, trust: &Trust) -> Result<((), String)> {
+pub async fn load(context: &Context, archive: &Archive, left: &ExcludedTenants, trust: &Trust) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
     let loaded = load::load(&context.config, archive, left, trust, false, &bar).await;
     bar.finish_and_clear();
@@ -30,7 +30,12 @@ pub async fn load(context: &Context, archive: &Archive, left: &LeftOut, trust: &
 }
 
 /// Reads everything out of Postgres again, as a backup does, and holds it against the manifest, but for what is left out.
-pub async fn compare(context: &Context, archive: &Archive, left: &LeftOut, trust: &Trust) -> Result<((), String)> {
+pub async fn compare(
+    context: &Context,
+    archive: &Archive,
+    left: &ExcludedTenants,
+    trust: &Trust,
+) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
     let said = archive.manifest.directory.rows - left.listed();
     ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
-use super::left_out::LeftOut;
+use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
 use super::{Drill, load};
 use crate::context::{Context, Place};
@@ -63,7 +63,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
     let lost = &drilled.without_key;
     let Some(left) = check(checks, "the master keys that it needs are configured", async {
         load::opens(here.as_ref(), &archive.manifest, lost, false)?;
-        let left = LeftOut::of(&archive, lost).await?;
+        let left = ExcludedTenants::of(&archive, lost).await?;
         let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
         Ok((left, keys.collect::<Vec<_>>().join(", ")))
     })
@@ -83,7 +83,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         let keys = if keys.is_empty() { "it has no seals".to_owned() } else { keys.join(", ") };
         Ok((trust, keys))
     });
-    let trust = known.await.unwrap_or(Trust::LeftOut);
+    let trust = known.await.unwrap_or(Trust::NoSeals);
     let Some(mut private) = check(checks, "a private Postgres starts", async {
         let private = Private::start().await?;
         let found = format!("on port {}", private.config.postgres.port);
@@ -105,7 +105,7 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
 
 async fn restored(
     archive: &Archive,
-    left: &LeftOut,
+    left: &ExcludedTenants,
     trust: &Trust,
     private: &Private,
     key: Option<[u8; 32]>,

@@ -12,8 +12,7 @@ use super::support::{World, keyed};
 async fn a_log_that_does_not_answer_is_said_and_the_same_key_goes_on_later() {
     let mut postgres = testbed::Postgres::private();
     let database = testbed::Database::fresh_on(&postgres, "crm").await;
-    let settings =
-        eventstore::Settings { append_timeout: Duration::from_millis(300), ..eventstore::Settings::default() };
+    let settings = eventstore::Settings { append_timeout: Duration::from_secs(2), ..eventstore::Settings::default() };
     let world = World::over(&database, settings).await;
     let lamp = world.lamp("desk").await;
     postgres.kill();

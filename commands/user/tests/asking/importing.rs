@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use executor::{Done, Request};
 use futures::future::join_all;
-use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unhindered, check, import, rehearse};
+use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unpaced, check, import, rehearse};
 use kernel::{
     Clock, IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId,
 };
@@ -66,7 +66,7 @@ impl World {
     }
 
     async fn import_as(&self, request: &Request, csv: &str, what: &UserImport) -> Result<Done<ImportReport>, Refusal> {
-        import(&self.executor, request, csv.as_bytes(), what, &Unhindered).await
+        import(&self.executor, request, csv.as_bytes(), what, &Unpaced).await
     }
 
     async fn import(&self, csv: &str, what: &UserImport) -> ImportReport {
@@ -76,7 +76,7 @@ impl World {
     /// The same file is refused, dry and wet, and nothing is written.
     async fn import_refused(&self, request: &Request, csv: &[u8], what: &UserImport) -> Refusal {
         let before = self.store.head().await.unwrap();
-        let refusal = import(&self.executor, request, csv, what, &Unhindered).await.unwrap_err();
+        let refusal = import(&self.executor, request, csv, what, &Unpaced).await.unwrap_err();
         assert_eq!(self.store.head().await.unwrap(), before, "a refusal writes nothing");
         refusal
     }

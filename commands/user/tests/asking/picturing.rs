@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Duration;
-use kernel::{Kind, Picture, Role, UserId, picture_address};
+use executor::Request;
+use kernel::{Kind, Picture, Role, UserId, Versions, picture_address};
 use user_commands::{
     ChangeOwnProfile, ChangeProfile, LoginFields, PictureFields, ProfileFields, Provisioned, RemoveOwnPicture,
     RemovePicture, RemoveUser, ReplaceUser, SetOwnPicture, SetPicture,
@@ -127,10 +128,12 @@ async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_anothe
     world.done_as(&herself, &own(address("first"))).await;
     world.done(&given(address("first"))).await;
     assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
-    // An address that is not that of their own picture is one like any other; this one is not of a form that is taken.
-    for other in ["second", "xfirst"] {
-        let refusal = world.refused_as(&herself, &own(address(other))).await;
-        assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/picture", "picture"));
+    // An address that is not of a picture of this tenant's is one like any other; these are not of a form that is taken.
+    let of_another = picture_address("http://127.0.0.1:8080", testbed::tenant(), "first");
+    let within = |end: &str| format!("{}{end}", address("first").unwrap());
+    for other in [of_another, address("").unwrap(), within("/"), within("?x"), within("#/pictures/x")] {
+        let refusal = world.refused_as(&herself, &own(Some(other.clone()))).await;
+        assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/picture", "picture"), "{other}");
     }
     // What is left out is gone, here too.
     world.done(&given(None)).await;
@@ -144,6 +147,37 @@ async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_anothe
     assert_eq!(shown(&world, ada).await, (None, Some("https://example.com/ada.png".to_owned())));
     world.done_as(&herself, &RemoveOwnPicture).await;
     assert_eq!(shown(&world, ada).await, (None, None));
+}
+
+#[tokio::test]
+async fn a_profile_that_was_loaded_before_an_upload_does_not_undo_it() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["member"]).await;
+    let herself = world.as_user(ada);
+    let stale = Some(picture_address("https://api.example.com", herself.caller.tenant(), "first"));
+    let profile =
+        |name: &str| ProfileFields { name: name.to_owned(), picture: stale.clone(), ..ProfileFields::default() };
+    let own = |name: &str| ChangeOwnProfile { profile: profile(name) };
+    let elsewhere = Some("https://example.com/ada.png".to_owned());
+    world.done_as(&herself, &SetOwnPicture { picture: sent("first", &png(64, 64)) }).await;
+    world.done_as(&herself, &SetOwnPicture { picture: sent("second", &png(32, 32)) }).await;
+    world.done_as(&herself, &own("Ada King")).await;
+    assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada King");
+    assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
+    world.done(&ChangeProfile { user: ada, profile: profile("Ada Byron"), catalogue: catalogue() }).await;
+    assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
+    // Nor does it take the place of one elsewhere, or bring back one that was removed.
+    let typed = ProfileFields { picture: elsewhere.clone(), ..profile("Ada King") };
+    world.done_as(&herself, &ChangeOwnProfile { profile: typed }).await;
+    world.done_as(&herself, &own("Ada Byron")).await;
+    assert_eq!(shown(&world, ada).await, (None, elsewhere));
+    world.done_as(&herself, &RemoveOwnPicture).await;
+    world.done_as(&herself, &own("Ada King")).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
+    // Whoever wants to be told of what changed meanwhile says what they have seen.
+    let seen = Request { if_match: Some(Versions::from(1)), ..herself.clone() };
+    let refusal = world.refused_as(&seen, &own("Ada")).await;
+    assert_eq!(refusal.code(), "version_differs");
 }
 
 #[tokio::test]

@@ -258,7 +258,14 @@ impl Road {
     /// What the tables must hold when every event of the log was applied once, but for the parked ones.
     pub(crate) async fn expected(&self, parked: &[Position]) -> Rows {
         let mut rows = Rows::default();
-        let log: Vec<RecordedEvent> = self.store.read_after(Position::START, 1_000_000).await.unwrap();
+        let mut log: Vec<RecordedEvent> = Vec::new();
+        loop {
+            let after = log.last().map_or(Position::START, |event| event.position);
+            match self.store.read_after(after, 1_000_000).await.unwrap() {
+                events if events.is_empty() => break,
+                events => log.extend(events),
+            }
+        }
         for event in
             log.iter().filter(|event| event.event_type != "demo.lamp.dusted" && !parked.contains(&event.position))
         {

@@ -1,7 +1,7 @@
 //! Searching the directory of users.
 
 use folding::paging::{KeyType, Keyset, ListError, Seek, SeekKey};
-use folding::table::{self, select};
+use folding::table::select;
 use folding::words::{self, Term, of_tenant_having};
 use kernel::{TenantId, UserId};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
@@ -95,8 +95,7 @@ pub async fn count(tables: &mut PgConnection, tenant: TenantId, filter: &PersonF
 
 /// These users, in no order; unknown ids are left out.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<PersonRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
+    folding::list::find(tables, tenant, ids).await
 }
 
 /// The user who signs in with this address or name; who is no user any more does not.

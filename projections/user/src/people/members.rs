@@ -53,6 +53,7 @@ pub async fn members(
     asked: &[(Body, Option<Behind>, i64)],
 ) -> Result<Vec<Vec<PersonRow>>, sqlx::Error> {
     // Those of one word stand together in the order of names (see `search.rs`). No name comes before the empty one.
+    // OFFSET 0: the rows are fetched one by one along the primary key, and only those of the page.
     let sql = format!(
         "SELECT a.nth, t.*
          FROM UNNEST($2::text[], $3::text[], $4::uuid[], $5::bigint[]) WITH ORDINALITY AS a (word, name, user_id, most, nth)

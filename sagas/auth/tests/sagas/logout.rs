@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use auth_aggregates::{ClientId, EndReason, GrantKind, GrantTerms, Place, SessionId};
-use auth_commands::{ClientFields, EndSession, EndSessions, GRANTS, OpenGrant, RegisterClient, StartSession, protocol};
+use auth_commands::{
+    ClientFields, EndSession, EndSessions, GRANTS, OpenGrant, Reach, RegisterClient, StartSession, protocol,
+};
 use auth_sagas::{LoggedOut, Notices, Ports};
 use chrono::TimeDelta;
 use coordinator::{Sagas, Status};
@@ -63,7 +65,7 @@ async fn client(case: &Case<'_>, wants: bool) -> ClientId {
         backchannel_logout_uri: wants.then(|| "https://app.example.com/out".to_owned()),
         ..ClientFields::default()
     };
-    case.execute(&RegisterClient(fields)).await
+    case.execute(&RegisterClient { fields, reach: Reach::Everything }).await
 }
 
 async fn run<C: executor::Command>(case: &Case<'_>, command: &C) -> C::Answer {
@@ -193,7 +195,7 @@ async fn when_all_sessions_end_each_client_is_told_once_without_naming_one() {
         grant(&case, listens, session).await;
     }
     let running = bed.start();
-    case.execute(&EndSessions { user: user(&case), reason: "locked".to_owned() }).await;
+    case.execute(&EndSessions { user: user(&case), reason: "locked".to_owned(), reach: Reach::Everything }).await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "all");
     let [notice] = told.of(case.tenant())[..] else { panic!("{:?}", told.of(case.tenant())) };
@@ -211,7 +213,8 @@ async fn attack_136_who_was_given_something_by_a_clock_that_was_ahead_is_told_th
     grant(&case, listens, session).await;
     bed.clock.advance(TimeDelta::hours(-1));
     let running = bed.start();
-    case.execute(&EndSessions { user: user(&case), reason: "lost a laptop".to_owned() }).await;
+    case.execute(&EndSessions { user: user(&case), reason: "lost a laptop".to_owned(), reach: Reach::Everything })
+        .await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "all");
     let [notice] = told.of(case.tenant())[..] else { panic!("{:?}", told.of(case.tenant())) };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST, SENT_ON};
 use crate::authority::{Opaque, Use};
-use crate::provider::attempts::Aim;
+use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{enter, expired, see_other};
 use crate::provider::browser::{Cookies, ShownBy, unavailable};
 use crate::provider::form::Form;
@@ -30,7 +30,7 @@ const UNSHOWN: &str = "An account with this address exists and signs in another 
 
 /// What was believed, sealed into the address that the browser is sent on to.
 #[derive(Serialize, Deserialize)]
-struct Said {
+struct AcceptedAssertion {
     connection: SamlConnectionId,
     email: String,
     name: Option<String>,
@@ -74,7 +74,7 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 /// What an assertion says of whom, as far as the connection may.
-fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Result<Said, Fault> {
+fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Result<AcceptedAssertion, Fault> {
     let details = &connection.state.details;
     let SamlConnectionDetails { attributes, .. } = details;
     let first = |name: &String| asserted.attribute(name).next().map(str::to_owned);
@@ -94,14 +94,14 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
         session: asserted.session,
         name: Some(SamlName { value: asserted.name_id.value.into(), format: asserted.name_id.format }),
     };
-    Ok(Said { connection: connection.id, email, name, roles, sign_in, request, at })
+    Ok(AcceptedAssertion { connection: connection.id, email, name, roles, sign_in, request, at })
 }
 
 /// Signs in whom a provider vouches for, in the browser that asked.
 pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let said: Option<Said> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
+    let said: Option<AcceptedAssertion> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
     let now = provider.authority.now();
     let said = said.filter(|said| said.connection == connection.id && now - said.at < SENT_ON);
     let Some(said) = said else { return Ok(expired(&visit)) };
@@ -121,7 +121,7 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     }
     let goal = match Goal::read(provider, &visit, asked.map_or(Then::Account, |asked| asked.then)).await? {
         Ok(goal) => goal,
-        Err(unaskable) => return Ok(unaskable.answer(&visit)),
+        Err(error) => return Ok(error.answer(&visit)),
     };
     let sign_in = said.sign_in.clone();
     let person = match admit(provider, &visit, &connection, said).await? {
@@ -164,7 +164,7 @@ async fn admit(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
-    said: Said,
+    said: AcceptedAssertion,
 ) -> Result<Result<Person, Unadmitted>, OAuthError> {
     let details = &connection.state.details;
     let (Some(admission), Some(people)) = (provider.authority.admission(), provider.authority.people()) else {
@@ -222,7 +222,7 @@ impl Provider {
 /// Tells somebody that they are not signed in, and why; there is one record of it.
 async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason: &'static str, text: &str) -> Answer {
     // Nobody guesses a signature. But who sends nonsense all day shall not fill the log with it.
-    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed in", &text))

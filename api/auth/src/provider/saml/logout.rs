@@ -7,13 +7,13 @@ use auth_commands::{EndSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::Response;
 use poem::http::{Method, StatusCode};
-use saml::{Answering, DecryptionKey, Delivery, Farewell, Fault, Leaving, NameId, Parting, Posted};
+use saml::{Answering, DecryptionKey, Delivery, Fault, Leaving, LogoutContext, LogoutMessage, NameId, Posted};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Connection, PATIENCE, SENT_ON, unusable};
 use crate::authority::{Opaque, Use};
-use crate::provider::attempts::Aim;
+use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{expired, see_other};
 use crate::provider::browser::Cookies;
 use crate::provider::form::Form;
@@ -24,7 +24,7 @@ const ON_LEAVING: &str = "auth.saml.leaving";
 const LEAVING: &str = "inopsio-saml-out";
 
 /// For what that is sealed which a form brought.
-const ON_FAREWELL: &str = "auth.saml.farewell";
+const ON_LOGOUT: &str = "auth.saml.logout";
 
 /// The most bytes of a form that a provider has a browser send.
 const LONGEST_FORM: usize = 64 << 10;
@@ -42,7 +42,7 @@ struct Left {
 #[derive(Serialize, Deserialize)]
 struct Heard {
     connection: SamlConnectionId,
-    farewell: Farewell,
+    message: LogoutMessage,
     /// When it was believed.
     at: DateTime<Utc>,
 }
@@ -53,7 +53,7 @@ const NOT_THIS: &str = "You are signed in otherwise than your organization says"
 
 /// What became of the session of a browser that brings a request to end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Became {
+enum SessionOutcome {
     /// It ended.
     Ended,
     /// There was none by that provider.
@@ -66,9 +66,9 @@ enum Became {
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
-    let heard = provider.saml.hear(&visit.query, &parting(provider, &connection, key.as_deref()));
+    let heard = provider.saml.hear(&visit.query, &logout_context(provider, &connection, key.as_deref()));
     match heard {
-        Ok(farewell) => heed(provider, &visit, &connection, farewell).await,
+        Ok(message) => heed(provider, &visit, &connection, message).await,
         Err(fault) => refuse(provider, &visit, &fault).await,
     }
 }
@@ -84,13 +84,13 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
         response: form.get("SAMLResponse"),
         relay_state: form.get("RelayState"),
     };
-    let heard = provider.saml.hear_posted(&posted, &parting(provider, &connection, key.as_deref()));
-    let farewell = match heard {
-        Ok(farewell) => farewell,
+    let heard = provider.saml.hear_posted(&posted, &logout_context(provider, &connection, key.as_deref()));
+    let message = match heard {
+        Ok(message) => message,
         Err(fault) => return refuse(provider, &visit, &fault).await,
     };
-    let heard = Heard { connection: connection.id, farewell, at: provider.authority.now() };
-    let sealed = provider.keep(&visit, ON_FAREWELL, heard).await?;
+    let heard = Heard { connection: connection.id, message, at: provider.authority.now() };
+    let sealed = provider.keep(&visit, ON_LOGOUT, heard).await?;
     Ok(see_other(&format!("/t/{}/saml/{}/slo/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
@@ -98,28 +98,34 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn finish_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let heard: Option<Heard> = provider.kept(&visit, ON_FAREWELL, form.need("said")?).await?;
+    let heard: Option<Heard> = provider.kept(&visit, ON_LOGOUT, form.need("said")?).await?;
     let now = provider.authority.now();
     match heard.filter(|heard| heard.connection == connection.id && now - heard.at < SENT_ON) {
-        Some(heard) => heed(provider, &visit, &connection, heard.farewell).await,
+        Some(heard) => heed(provider, &visit, &connection, heard.message).await,
         None => Ok(expired(&visit)),
     }
 }
 
 /// What a message of a provider has to fit.
-fn parting<'c>(provider: &Provider, connection: &'c Connection, key: Option<&'c DecryptionKey>) -> Parting<'c> {
+fn logout_context<'c>(
+    provider: &Provider,
+    connection: &'c Connection,
+    key: Option<&'c DecryptionKey>,
+) -> LogoutContext<'c> {
     let (now, skew) = (provider.authority.now(), provider.authority.settings().leeway);
-    Parting { own: &connection.own, provider: &connection.provider, key, now, skew }
+    LogoutContext { own: &connection.own, provider: &connection.provider, key, now, skew }
 }
 
 /// Does what a provider is believed about signing out.
-async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farewell: Farewell) -> Answer {
-    let (id, meant, relay_state) = match farewell {
-        Farewell::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
-        Farewell::Asked { id, at, name, sessions, relay_state } => (id, Meant { at, name, sessions }, relay_state),
+async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
+    let (id, target, relay_state) = match message {
+        LogoutMessage::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
+        LogoutMessage::Asked { id, at, name, sessions, relay_state } => {
+            (id, LogoutTarget { at, name, sessions }, relay_state)
+        }
     };
-    let became = end(provider, visit, connection, &meant).await?;
-    let done = became != Became::GoesOn;
+    let outcome = end(provider, visit, connection, &target).await?;
+    let done = outcome != SessionOutcome::GoesOn;
     let answer = answered(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
     let mut response = match answer {
         Some(Delivery::Redirect(url)) => see_other(&url),
@@ -130,7 +136,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farew
         None if done => signed_out(visit, true),
         None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
     };
-    if became == Became::Ended {
+    if outcome == SessionOutcome::Ended {
         provider.no_session(visit).set(&mut response);
     }
     Ok(response)
@@ -138,7 +144,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, farew
 
 /// Tells somebody that nothing comes of what they brought, and why; there is one record of it.
 async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
-    provider.attempts.refused(&Aim::new(visit.tenant.id, "saml", visit.address))?;
+    provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, None, fault.code()).await?;
     let text = format!("{} ({})", crate::provider::error::sentence(&fault.to_string()), fault.code());
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
@@ -165,7 +171,7 @@ async fn answered(
 }
 
 /// Whom a provider means.
-struct Meant {
+struct LogoutTarget {
     /// When it said so.
     at: DateTime<Utc>,
     name: NameId,
@@ -178,22 +184,24 @@ async fn end(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
-    Meant { at, name, sessions }: &Meant,
-) -> Result<Became, OAuthError> {
-    let Some(browser) = provider.any_browser_session(visit).await? else { return Ok(Became::Nothing) };
-    let Some((saml, began)) = signed_in_by(provider, visit, browser.id).await? else { return Ok(Became::Nothing) };
+    LogoutTarget { at, name, sessions }: &LogoutTarget,
+) -> Result<SessionOutcome, OAuthError> {
+    let Some(browser) = provider.any_browser_session(visit).await? else { return Ok(SessionOutcome::Nothing) };
+    let Some((saml, began)) = signed_in_by(provider, visit, browser.id).await? else {
+        return Ok(SessionOutcome::Nothing);
+    };
     if saml.connection != connection.id {
-        return Ok(Became::Nothing);
+        return Ok(SessionOutcome::Nothing);
     }
     // Somebody else's request is no way to sign these out, nor is one of before that was kept.
     let is_theirs = saml.name.as_ref().is_some_and(|known| *known.value.reveal() == name.value);
     let is_meant = sessions.is_empty() || saml.session.as_ref().is_some_and(|session| sessions.contains(session));
     if !is_theirs || !is_meant || began > *at + provider.authority.settings().leeway {
-        return Ok(Became::GoesOn);
+        return Ok(SessionOutcome::GoesOn);
     }
     let end = EndSession { session: browser.id, reason: EndReason::SignedOut };
     provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
-    Ok(Became::Ended)
+    Ok(SessionOutcome::Ended)
 }
 
 /// By what an identity provider signed somebody in, and when the session began; none: they showed it to us.

@@ -14,14 +14,14 @@ use super::archive::{Archive, ServicePart};
 
 /// Who is left out of a restore: nobody, unless a key is.
 #[derive(Debug, Default)]
-pub struct LeftOut {
+pub struct ExcludedTenants {
     keys: Vec<String>,
     ids: BTreeSet<TenantId>,
     /// Those of them that the backup's directory has.
     listed: Vec<Tenant>,
 }
 
-impl LeftOut {
+impl ExcludedTenants {
     /// Those whose key, in whichever service, one of these master keys wraps.
     ///
     /// # Errors

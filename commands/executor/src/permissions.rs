@@ -1,5 +1,8 @@
 //! The port by which a service asks what roles and people may do: the user service knows, by the tenant's definitions. The gateway hands its
 //! implementation to the others.
+//!
+//! A command that asks does so each time that it runs, so that what it compares the answer with is what the append requires. What was
+//! answered the append can't require: it is in another service's log.
 
 use std::collections::BTreeSet;
 

@@ -10,7 +10,7 @@ use crate::{Example, example};
 
 /// An event about a person.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Told {
+pub struct PersonEvent {
     /// The position of the event in the log.
     pub position: u64,
     /// The event type, such as `user.user.registered`.
@@ -25,7 +25,7 @@ pub struct Told {
     pub data: Value,
 }
 
-impl Example for Told {
+impl Example for PersonEvent {
     fn example() -> Self {
         Self {
             position: 12,
@@ -38,7 +38,7 @@ impl Example for Told {
     }
 }
 
-impl From<&RecordedEvent> for Told {
+impl From<&RecordedEvent> for PersonEvent {
     fn from(event: &RecordedEvent) -> Self {
         let Position(position) = event.position;
         Self {

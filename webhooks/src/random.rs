@@ -3,7 +3,7 @@
 use rand::RngCore;
 
 /// A source of random bytes, for secrets and jitter.
-pub trait Dice: Send + Sync + 'static {
+pub trait RandomSource: Send + Sync + 'static {
     /// Fills a buffer with cryptographically secure random bytes.
     fn fill(&self, bytes: &mut [u8]);
 
@@ -17,9 +17,9 @@ pub trait Dice: Send + Sync + 'static {
 
 /// The operating system's randomness.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemDice;
+pub struct SystemRandomSource;
 
-impl Dice for SystemDice {
+impl RandomSource for SystemRandomSource {
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }

@@ -1,0 +1,279 @@
+//! How far commands reach: over nothing that may do more than who asks, as it is when that is written. The numbers are those of
+//! docs/src/threat-model.md.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use auth_aggregates::{ApiKeyId, Client, ClientId, GrantId, GrantKind, GrantTerms, Place, SamlConnectionId, SamlRole};
+use auth_commands::{
+    ChangeClient, ChangeMachine, ChangeSamlConnection, ClientFields, CreateSamlConnection, DeactivateClient,
+    DeactivateMachine, DeactivateSamlConnection, EndSessions, GRANTS, IssueApiKey, OpenGrant, Reach, ReactivateClient,
+    ReactivateMachine, ReactivateSamlConnection, RegisterClient, RegisterMachine, ResetSecondFactor, RevokeApiKey,
+    RevokeConsent, RevokeSession, SamlConnectionFields, SetClientSecret, SetMachineKeys, SetMachineSecret,
+    StartSession, WithdrawGrant,
+};
+use chrono::TimeDelta;
+use executor::{Command, Permissions};
+use kernel::{Caller, IdSource, MachineId, Refusal, SystemIds, TenantId, UserId};
+use uuid::Uuid;
+
+use crate::identity_provider::Idp;
+use crate::world::{BACK, OUT, World};
+
+/// What the role `keeper` allows.
+const KEEPER: [&str; 6] = [
+    "auth:machine:write",
+    "auth:client:write",
+    "auth:saml_connection:write",
+    "auth:session:write",
+    "auth:account:write",
+    "auth:grant:write",
+];
+
+/// Two roles, and one user who is an administrator.
+struct Roles {
+    administrator: UserId,
+}
+
+#[async_trait]
+impl Permissions for Roles {
+    async fn of_roles(&self, _: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        let gives = |role: &String, permission| role == "admin" || (role == "keeper" && KEEPER.contains(&permission));
+        let permissions = GRANTS.iter().map(|grant| grant.permission);
+        Ok(permissions.filter(|permission| roles.iter().any(|role| gives(role, *permission))).collect())
+    }
+
+    async fn is_role(&self, _: TenantId, name: &str) -> Result<bool, Refusal> {
+        Ok(["admin", "keeper"].contains(&name))
+    }
+
+    async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
+        let roles = if user == self.administrator { texts(&["admin"]) } else { Vec::new() };
+        self.of_roles(tenant, &roles).await
+    }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Somebody who may do what `keeper` allows, in a tenant with an administrator, and their commands.
+struct Keeper {
+    world: World,
+    caller: Caller,
+    administrator: UserId,
+}
+
+impl Keeper {
+    async fn new() -> Self {
+        let world = World::start().await;
+        let administrator = world.person("root@example.com").await;
+        let caller = Caller::holding(world.tenant.id, "keeper", BTreeSet::from(KEEPER));
+        Self { world, caller, administrator }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Own(Arc::new(Roles { administrator: self.administrator }))
+    }
+
+    async fn done<C: Command>(&self, command: &C) -> C::Answer {
+        self.world.provider.authority.run(&self.caller, command).await.unwrap().answer
+    }
+
+    /// It is beyond them, and nothing is written.
+    async fn exceeds<C: Command<Answer: Debug>>(&self, command: &C) {
+        let name = std::any::type_name::<C>();
+        let before = self.world.head().await;
+        let refusal = self.world.provider.authority.run(&self.caller, command).await.unwrap_err();
+        assert_eq!(refusal.code(), "exceeds_own_permissions", "{name}: {refusal}");
+        assert_eq!(self.world.head().await, before, "{name}: something was written");
+    }
+
+    /// It is not when they ask, and is once the administrator did something meanwhile: only that is written.
+    async fn exceeds_meanwhile<C: Command<Answer: Debug>>(&self, command: C, meanwhile: impl Command) {
+        let refusal = self.world.refused_while(&self.caller, command, meanwhile).await;
+        assert_eq!(refusal.code(), "exceeds_own_permissions", "{}: {refusal}", std::any::type_name::<C>());
+    }
+
+    async fn machine(&self, name: &str, roles: &[&str]) -> MachineId {
+        let (name, roles) = (name.to_owned(), texts(roles));
+        self.world.administers(&RegisterMachine { name, roles, reach: Reach::Everything }).await
+    }
+
+    /// A key of a machine, to be issued.
+    fn key(&self, machine: MachineId, scopes: &[&str]) -> IssueApiKey {
+        let (name, secret_hash) = ("nightly".to_owned(), "ab".repeat(32));
+        let (key, scopes) = (ApiKeyId::new(SystemIds.next()), texts(scopes));
+        IssueApiKey { key, machine, name, secret_hash, scopes, expires_at: None, reach: self.reach() }
+    }
+
+    async fn has_key(&self, machine: MachineId) -> ApiKeyId {
+        self.world.administers(&IssueApiKey { reach: Reach::Everything, ..self.key(machine, &[]) }).await
+    }
+
+    async fn grant(&self, subject: Uuid) -> GrantId {
+        let now = self.world.now();
+        let (kind, until) = (GrantKind::ClientCredentials, now + TimeDelta::days(1));
+        let terms = GrantTerms::new(kind, (subject, subject), texts(&["api"]), now, until);
+        self.world.follows(&OpenGrant { terms }).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn attack_153_what_machines_may_do_is_given_and_taken_by_who_may_do_as_much() {
+    let keeper = Keeper::new().await;
+    let (root, reach) = (keeper.machine("root", &["admin"]).await, || keeper.reach());
+    let key = keeper.has_key(root).await;
+    let grant = keeper.grant(root.uuid()).await;
+    let change =
+        |roles: &[&str]| ChangeMachine { machine: root, name: "root".to_owned(), roles: texts(roles), reach: reach() };
+    let register = |roles: &[&str]| RegisterMachine { name: "evil".to_owned(), roles: texts(roles), reach: reach() };
+    keeper.exceeds(&register(&["admin"])).await;
+    keeper.exceeds(&register(&["admin", "keeper"])).await;
+    keeper.exceeds(&change(&[])).await;
+    keeper.exceeds(&SetMachineSecret { machine: root, secret_hash: "ab".repeat(32), reach: reach() }).await;
+    keeper.exceeds(&SetMachineKeys { machine: root, keys: vec![], reach: reach() }).await;
+    keeper.exceeds(&DeactivateMachine { machine: root, reach: reach() }).await;
+    keeper.exceeds(&ReactivateMachine { machine: root, reach: reach() }).await;
+    keeper.exceeds(&keeper.key(root, &[])).await;
+    keeper.exceeds(&keeper.key(root, &["auth:*"])).await;
+    keeper.exceeds(&RevokeApiKey { key, reach: reach() }).await;
+    keeper.exceeds(&WithdrawGrant { grant, reach: reach() }).await;
+    // There is no such role.
+    let before = keeper.world.head().await;
+    let unknown = keeper.world.tries(&register(&["keeper", "keepr"])).await.unwrap_err();
+    assert_eq!((unknown.code(), unknown.errors()[0].pointer.as_str()), ("reference_unknown", "/roles/1"));
+    assert_eq!(keeper.world.head().await, before, "something was written");
+    // As much as they may themselves.
+    let key = keeper.done(&keeper.key(root, &["auth:machine:write"])).await;
+    keeper.done(&RevokeApiKey { key, reach: reach() }).await;
+    let machine = keeper.done(&register(&["keeper"])).await;
+    keeper.done(&DeactivateMachine { machine, reach: reach() }).await;
+}
+
+#[tokio::test]
+async fn attack_153_what_people_have_is_ended_by_who_may_do_as_much() {
+    let keeper = Keeper::new().await;
+    let (user, reach) = (keeper.administrator, || keeper.reach());
+    let app = keeper.world.client(false).await;
+    let start = StartSession {
+        user,
+        methods: texts(&["pwd"]),
+        saml: None,
+        since: None,
+        lifetime: TimeDelta::days(1),
+        place: Place::default(),
+    };
+    let session = keeper.world.follows(&start).await.unwrap();
+    let grant = keeper.grant(user.uuid()).await;
+    keeper.exceeds(&RevokeSession { session, reach: reach() }).await;
+    keeper.exceeds(&EndSessions { user, reason: "spite".to_owned(), reach: reach() }).await;
+    keeper.exceeds(&ResetSecondFactor { user, reach: reach() }).await;
+    keeper.exceeds(&RevokeConsent { user, client: app.id, reach: reach() }).await;
+    keeper.exceeds(&WithdrawGrant { grant, reach: reach() }).await;
+    let user = keeper.world.person("ada@example.com").await;
+    keeper.done(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: reach() }).await;
+}
+
+#[tokio::test]
+async fn attack_153_what_became_a_machine_that_may_do_more_meanwhile_is_out_of_reach() {
+    let keeper = Keeper::new().await;
+    let (machine, reach) = (keeper.machine("sensor", &["keeper"]).await, || keeper.reach());
+    let key = keeper.has_key(machine).await;
+    let grant = keeper.grant(machine.uuid()).await;
+    let becomes = |role: &str| ChangeMachine {
+        machine,
+        name: "sensor".to_owned(),
+        roles: texts(&[role]),
+        reach: Reach::Everything,
+    };
+    let secret_hash = "ab".repeat(32);
+    let changed = ChangeMachine { name: "Sensor".to_owned(), reach: reach(), ..becomes("keeper") };
+    keeper.exceeds_meanwhile(changed, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.exceeds_meanwhile(SetMachineSecret { machine, secret_hash, reach: reach() }, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.exceeds_meanwhile(DeactivateMachine { machine, reach: reach() }, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    // What is another aggregate's rests on the machine, too.
+    keeper.exceeds_meanwhile(keeper.key(machine, &[]), becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.exceeds_meanwhile(RevokeApiKey { key, reach: reach() }, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.exceeds_meanwhile(WithdrawGrant { grant, reach: reach() }, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.done(&WithdrawGrant { grant, reach: reach() }).await;
+}
+
+#[tokio::test]
+async fn attack_153_a_connection_that_gives_more_or_does_so_meanwhile_is_out_of_reach() {
+    let keeper = Keeper::new().await;
+    let idp = Idp::new(&keeper.world);
+    let reach = || keeper.reach();
+    let gives = |role: &str| SamlConnectionFields {
+        roles: vec![SamlRole { value: "staff".to_owned(), role: role.to_owned() }],
+        ..idp.fields()
+    };
+    keeper.exceeds(&CreateSamlConnection { fields: gives("admin"), reach: reach() }).await;
+    let create = CreateSamlConnection { fields: gives("keeper"), reach: reach() };
+    let connection: SamlConnectionId = keeper.done(&create).await;
+    let becomes = |role: &str| ChangeSamlConnection { connection, fields: gives(role), reach: Reach::Everything };
+    let renamed = || SamlConnectionFields { name: "Evil".to_owned(), ..gives("keeper") };
+    keeper.exceeds(&ChangeSamlConnection { connection, fields: gives("admin"), reach: reach() }).await;
+    let changed = ChangeSamlConnection { connection, fields: renamed(), reach: reach() };
+    keeper.exceeds_meanwhile(changed, becomes("admin")).await;
+    keeper.exceeds(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
+    keeper.exceeds(&DeactivateSamlConnection { connection, reach: reach() }).await;
+    keeper.exceeds(&ReactivateSamlConnection { connection, reach: reach() }).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.exceeds_meanwhile(DeactivateSamlConnection { connection, reach: reach() }, becomes("admin")).await;
+    keeper.world.administers(&becomes("keeper")).await;
+    keeper.done(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
+}
+
+/// An application, with these addresses.
+fn app(name: &str, trusted: bool, uris: &[&str]) -> ClientFields {
+    let (name, redirect_uris) = (name.to_owned(), texts(uris));
+    ClientFields { name, confidential: true, redirect_uris, trusted, ..ClientFields::default() }
+}
+
+#[tokio::test]
+async fn attack_154_an_application_that_people_are_not_asked_about_is_out_of_reach() {
+    let keeper = Keeper::new().await;
+    let reach = || keeper.reach();
+    let own = keeper.world.client(true).await.id;
+    let change = |client: ClientId, fields: ClientFields| ChangeClient { client, fields, reach: reach() };
+    let register = |trusted: bool| RegisterClient { fields: app("App", trusted, &[BACK]), reach: reach() };
+    keeper.exceeds(&register(true)).await;
+    keeper.exceeds(&change(own, app("App", false, &[BACK]))).await;
+    keeper.exceeds(&SetClientSecret { client: own, secret_hash: "ab".repeat(32), reach: reach() }).await;
+    keeper.exceeds(&DeactivateClient { client: own, reach: reach() }).await;
+    keeper.exceeds(&ReactivateClient { client: own, reach: reach() }).await;
+    let asked = keeper.done(&register(false)).await;
+    keeper.exceeds(&change(asked, app("App", true, &[BACK]))).await;
+    keeper.exceeds(&change(asked, app("App", false, &[BACK, OUT]))).await;
+    keeper.done(&change(asked, app("Other", false, &[BACK]))).await;
+}
+
+#[tokio::test]
+async fn attack_154_what_was_taken_from_an_application_meanwhile_is_not_put_back() {
+    let keeper = Keeper::new().await;
+    let reach = || keeper.reach();
+    let register = RegisterClient { fields: app("App", false, &[BACK, OUT]), reach: reach() };
+    let client = keeper.done(&register).await;
+    let becomes = |fields: ClientFields| ChangeClient { client, fields, reach: Reach::Everything };
+    let renamed = ChangeClient { client, fields: app("Other", false, &[BACK, OUT]), reach: reach() };
+    keeper.exceeds_meanwhile(renamed, becomes(app("App", false, &[BACK]))).await;
+    let (world, admin) = (&keeper.world, keeper.world.admin());
+    let found = world.provider.authority.executor().load::<Client>(&admin, &client.to_string()).await.unwrap();
+    assert_eq!(found.unwrap().0.details.redirect_uris, [BACK]);
+    let secret_hash = "ab".repeat(32);
+    let own = || becomes(app("App", true, &[BACK]));
+    keeper.exceeds_meanwhile(SetClientSecret { client, secret_hash, reach: reach() }, own()).await;
+    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    keeper.exceeds_meanwhile(DeactivateClient { client, reach: reach() }, own()).await;
+    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    keeper.done(&DeactivateClient { client, reach: reach() }).await;
+}
