@@ -1,4 +1,5 @@
-//! Tells on the bus what changed: the stream `DEAD_LETTERS`; and, of a service's letters, forgets which requests were carried out long ago.
+//! Publishes changes of dead letters on the bus (stream `DEAD_LETTERS`). Also deletes stored answers that are no longer needed for repeated
+//! requests.
 
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Consumer, LetterId};
 
-/// How often it looks whether there is news. Nobody waits for it by the second.
+/// The polling interval. Consumers of the stream do not need changes within a second.
 const LOOK: Duration = Duration::from_secs(2);
-/// So many are told in a row.
+/// The maximum number of changes that are published in a row.
 const TOGETHER: i64 = 100;
 
-/// Tells of a service's dead letters. However many run, one at a time is active.
+/// Publishes the changes of a service's dead letters. Only one publisher per service is active.
 pub struct Publisher {
     database: Database,
     pool: PgPool,

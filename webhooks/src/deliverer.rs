@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::notices::{Notices, Notifier};
-use crate::places::Places;
+use crate::slots::SendSlots;
 use crate::worker::{Shared, Target, Worker};
 use crate::{Secret, Webhooks};
 
-/// How often one that stands by tries to take over, and the active one makes sure that it is.
+/// How often a standby deliverer tries to become active, and the active one checks that it still has the lock.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Delivers a service's events to its tenants' webhooks. Only one deliverer per service is active, by an advisory lock.
@@ -62,7 +62,7 @@ impl Deliverer {
             match lock.acquire().await {
                 Ok(true) => {
                     tracing::debug!(service = %self.store.service(), "webhooks are delivered from here");
-                    self.be_active(&mut lock, &shutdown).await;
+                    self.deliver(&mut lock, &shutdown).await;
                 }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "webhooks wait for the database"),
@@ -73,14 +73,14 @@ impl Deliverer {
     }
 
     /// Delivers until the lock is lost.
-    async fn be_active(&self, lock: &mut Lock, shutdown: &CancellationToken) {
+    async fn deliver(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
-        let (decided, heard) = watch::channel(());
+        let (decided, received) = watch::channel(());
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
-            places: Places::new(settings.sending, settings.sending_of_tenant),
-            decided: heard,
+            slots: SendSlots::new(settings.sending, settings.sending_of_tenant),
+            decided: received,
         });
         let stop = shutdown.child_token();
         let bus = self.webhooks.parts().bus.clone();
@@ -92,17 +92,17 @@ impl Deliverer {
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
-        let mut looked = Instant::now();
-        let mut swept: Option<Instant> = None;
+        let mut polled = Instant::now();
+        let mut last_sweep: Option<Instant> = None;
         let mut changed = true;
         while !stop.is_cancelled() && lock.held().await {
-            if changed || looked.elapsed() >= settings.look {
+            if changed || polled.elapsed() >= settings.look {
                 match self.targets().await {
-                    Ok(targets) => arrange(targets, &shared, &stop, &mut running, &mut workers),
+                    Ok(targets) => reconcile(targets, &shared, &stop, &mut running, &mut workers),
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
                 }
-                self.sweep(&mut swept).await;
-                looked = Instant::now();
+                self.sweep(&mut last_sweep).await;
+                polled = Instant::now();
             }
             changed = tokio::select! {
                 () = stop.cancelled() => false,
@@ -147,10 +147,10 @@ impl Deliverer {
         rows.iter().map(target).collect()
     }
 
-    /// Now and then: what was asked for long ago is not answered again. Nothing rests on it: where the tables are of before, it waits for
-    /// `inopsio migrate`.
-    async fn sweep(&self, swept: &mut Option<Instant>) {
-        if swept.is_some_and(|at| at.elapsed() < ANSWER_SWEEP_INTERVAL) {
+    /// From time to time, deletes stored answers that are no longer needed for repeated requests. A failure is only logged: if the tables
+    /// are those of an earlier program, this waits for `inopsio migrate`.
+    async fn sweep(&self, last_sweep: &mut Option<Instant>) {
+        if last_sweep.is_some_and(|at| at.elapsed() < ANSWER_SWEEP_INTERVAL) {
             return;
         }
         let parts = self.webhooks.parts();
@@ -159,7 +159,7 @@ impl Deliverer {
             .execute(parts.deliver)
             .await;
         match removed {
-            Ok(_) => *swept = Some(Instant::now()),
+            Ok(_) => *last_sweep = Some(Instant::now()),
             Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
         }
     }
@@ -175,7 +175,7 @@ impl Deliverer {
 
 /// Starts and stops workers so that there is one for each endpoint's current configuration. A worker that is replaced has to end first, so
 /// that two never send at the same time, and the order is kept.
-fn arrange(
+fn reconcile(
     targets: Vec<Target>,
     shared: &Arc<Shared>,
     stop: &CancellationToken,

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::note;
+use crate::attempts;
 use crate::worker::Target;
 
 /// An endpoint's dead letters, as its worker knows them.
@@ -60,7 +60,7 @@ impl Letters {
         errors: Option<Vec<String>>,
     ) -> Result<bool, sqlx::Error> {
         let mut transaction = pool.begin().await?;
-        if !note::parked(&mut transaction, target, event.position).await? {
+        if !attempts::parked(&mut transaction, target, event.position).await? {
             return Ok(false);
         }
         let entry = Entry::new(event, errors);
@@ -72,7 +72,7 @@ impl Letters {
     }
 
     /// Makes the next check due now, because somebody decided about a letter.
-    pub(crate) fn look_now(&mut self) {
+    pub(crate) fn check_now(&mut self) {
         self.due = self.due.map(|due| due.min(Instant::now()));
     }
 
@@ -97,7 +97,7 @@ impl Letters {
         Ok(taken)
     }
 
-    /// Records the result of an attempt. Call [`rest`](Self::rest) afterwards.
+    /// Records the result of an attempt. Call [`schedule`](Self::schedule) afterwards.
     pub(crate) async fn settle(&self, pool: &PgPool, taken: &Taken, outcome: Outcome) -> Result<(), sqlx::Error> {
         let mut transaction = pool.begin().await?;
         deadletters::settle(&mut transaction, &self.consumer, taken, outcome, self.backoff).await?;
@@ -106,7 +106,7 @@ impl Letters {
 
     /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after `look`, to
     /// notice decisions.
-    pub(crate) async fn rest(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
+    pub(crate) async fn schedule(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
         // Reload from the database: a former deliverer may have recorded a result, after which an aggregate has nothing parked any more.
         self.held = Held::load(&mut connection, &self.consumer, Share::WHOLE).await?;

@@ -19,7 +19,7 @@ use crate::Webhooks;
 /// The maximum number of notices that are processed at once.
 const PAGE: i64 = 100;
 /// How long failures are retried.
-const PATIENCE: TimeDelta = TimeDelta::days(1);
+const RETRY_FOR: TimeDelta = TimeDelta::days(1);
 /// The shortest and the longest pause. In between, the pause equals the time since the webhook was disabled.
 const PAUSES: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::minutes(30));
 
@@ -63,14 +63,14 @@ impl Notifier {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let look: Duration = self.webhooks.parts().settings.look;
         while !stop.is_cancelled() {
-            if let Some(Err(error)) = stop.run_until_cancelled(self.turn()).await {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.send_due()).await {
                 tracing::warn!(%error, "notices of webhooks wait for their tables");
             }
             stop.run_until_cancelled(tokio::time::sleep(look)).await;
         }
     }
 
-    async fn turn(&self) -> Result<(), sqlx::Error> {
+    async fn send_due(&self) -> Result<(), sqlx::Error> {
         let parts = self.webhooks.parts();
         let rows = sqlx::query(
             "SELECT n.tenant_id, n.endpoint_id, n.version, n.disabled_at, n.reason, n.told, e.description
@@ -120,15 +120,15 @@ impl Notifier {
         let age = now - notice.at;
         let webhook = notice.webhook;
         match failed {
-            Some(reason) if age < PATIENCE => {
+            Some(reason) if age < RETRY_FOR => {
                 tracing::info!(%webhook, reason, "that it is disabled is told later");
-                self.rest(notice, now + age.clamp(PAUSES.0, PAUSES.1)).await
+                self.reschedule(notice, now + age.clamp(PAUSES.0, PAUSES.1)).await
             }
             Some(reason) => {
                 tracing::warn!(%webhook, tenant = %notice.tenant, reason, "nobody could be told for a day that it is disabled");
-                self.forget(notice).await
+                self.delete(notice).await
             }
-            None => self.forget(notice).await,
+            None => self.delete(notice).await,
         }
     }
 
@@ -146,7 +146,7 @@ impl Notifier {
         .map(drop)
     }
 
-    async fn rest(&self, notice: &Notice, until: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    async fn reschedule(&self, notice: &Notice, until: DateTime<Utc>) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE webhooks.notices SET next_attempt_at = $4
              WHERE tenant_id = $1 AND endpoint_id = $2 AND version = $3",
@@ -160,7 +160,7 @@ impl Notifier {
         .map(drop)
     }
 
-    async fn forget(&self, notice: &Notice) -> Result<(), sqlx::Error> {
+    async fn delete(&self, notice: &Notice) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM webhooks.notices WHERE tenant_id = $1 AND endpoint_id = $2 AND version = $3")
             .bind(notice.tenant.uuid())
             .bind(notice.webhook)

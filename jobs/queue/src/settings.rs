@@ -26,7 +26,8 @@ pub struct Settings {
     pub look: Duration,
     /// How often old jobs are removed, and open ones counted.
     pub sweep: Duration,
-    /// How long completed and cancelled jobs are kept, with their logs and files, and how long request ids are.
+    /// How long completed and cancelled jobs are kept, with their logs and files. Request ids are kept as long, because the answer to a
+    /// repeated request names the job.
     pub keep: Duration,
     /// How long discarded jobs are kept, with their arguments and logs: a person may fix the cause and retry them.
     pub keep_discarded: Duration,

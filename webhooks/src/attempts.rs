@@ -22,10 +22,10 @@ pub(crate) struct Attempt<'a> {
 
 /// Records an attempt (`$4` and following) and updates the cursor. The cursor is not updated if somebody has set it meanwhile, in which
 /// case its generation differs.
-macro_rules! noted {
+macro_rules! record {
     ($set:literal) => {
         concat!(
-            "WITH noted AS (
+            "WITH recorded AS (
                  INSERT INTO webhooks.deliveries (tenant_id, endpoint_id, delivery_id, message_id, event_type, position,
                      attempt, sent_at, duration_ms, status, error, response)
                  SELECT $1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
@@ -62,7 +62,7 @@ pub(crate) async fn delivered(
     delivery: Uuid,
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = noted!(
+    let sql = record!(
         "position = greatest(position, $7), attempts = 0, failing_since = NULL, next_attempt_at = NULL, delivered = delivered + 1"
     );
     let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
@@ -77,7 +77,7 @@ pub(crate) async fn failed(
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
     let sql =
-        noted!("attempts = $8, failing_since = $14, next_attempt_at = $15, position = greatest(position, $7 - 1)");
+        record!("attempts = $8, failing_since = $14, next_attempt_at = $15, position = greatest(position, $7 - 1)");
     let query = bind(sqlx::query(sql), target, delivery, attempt);
     let done = query.bind(target.failing_since).bind(target.next_attempt_at).execute(pool).await?;
     Ok(done.rows_affected() == 1)
@@ -151,19 +151,19 @@ pub(crate) async fn parked(
 
 /// Records an attempt to deliver a parked event. The cursor is past it, and does not move. Returns false if somebody else has set the
 /// cursor.
-pub(crate) async fn again(
+pub(crate) async fn retried(
     pool: &PgPool,
     target: &Target,
     delivery: Uuid,
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = noted!("delivered = delivered + CASE WHEN $12::text IS NULL THEN 1 ELSE 0 END");
+    let sql = record!("delivered = delivered + CASE WHEN $12::text IS NULL THEN 1 ELSE 0 END");
     let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Moves the cursor past events that the endpoint does not want. Returns false if somebody else has set the cursor.
-pub(crate) async fn passed_over(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
+pub(crate) async fn skipped(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "UPDATE webhooks.cursors SET position = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND generation = $3",
     )

@@ -7,7 +7,7 @@ use kernel::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// The slots of a process for concurrent requests.
-pub(crate) struct Places {
+pub(crate) struct SendSlots {
     all: Semaphore,
     /// The limit per tenant.
     share: usize,
@@ -16,22 +16,22 @@ pub(crate) struct Places {
 }
 
 /// A slot, occupied until this is dropped.
-pub(crate) struct Place<'a> {
+pub(crate) struct Slot<'a> {
     _share: OwnedSemaphorePermit,
-    _place: SemaphorePermit<'a>,
+    _slot: SemaphorePermit<'a>,
 }
 
-impl Places {
+impl SendSlots {
     /// Creates `all` slots, of which one tenant can occupy at most `share`.
     pub(crate) fn new(all: usize, share: usize) -> Self {
         Self { all: Semaphore::new(all), share, of_tenants: Mutex::default() }
     }
 
     /// Waits for a slot. It waits for the tenant's own limit first, so that those who wait there do not occupy a slot.
-    pub(crate) async fn take(&self, tenant: TenantId) -> Option<Place<'_>> {
+    pub(crate) async fn take(&self, tenant: TenantId) -> Option<Slot<'_>> {
         let share = self.of_tenant(tenant).acquire_owned().await.ok()?;
-        let place = self.all.acquire().await.ok()?;
-        Some(Place { _share: share, _place: place })
+        let slot = self.all.acquire().await.ok()?;
+        Some(Slot { _share: share, _slot: slot })
     }
 
     fn of_tenant(&self, tenant: TenantId) -> Arc<Semaphore> {
@@ -48,16 +48,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_that_waits_for_its_own_leaves_the_other_places_to_others() {
-        let places = Places::new(3, 2);
+        let slots = SendSlots::new(3, 2);
         let (busy, other) = (testbed::tenant(), testbed::tenant());
-        let first = places.take(busy).await.unwrap();
-        let _second = places.take(busy).await.unwrap();
-        let mut third = std::pin::pin!(places.take(busy));
+        let first = slots.take(busy).await.unwrap();
+        let _second = slots.take(busy).await.unwrap();
+        let mut third = std::pin::pin!(slots.take(busy));
         assert!(third.as_mut().now_or_never().is_none(), "it has its share");
-        let theirs = places.take(other).now_or_never().flatten();
-        assert!(theirs.is_some(), "the third place is free for others");
-        assert!(places.take(other).now_or_never().is_none(), "all are taken");
+        let theirs = slots.take(other).now_or_never().flatten();
+        assert!(theirs.is_some(), "the third slot is free for others");
+        assert!(slots.take(other).now_or_never().is_none(), "all are taken");
         drop(first);
-        assert!(third.as_mut().now_or_never().flatten().is_some(), "whoever waited has the place that was given back");
+        assert!(third.as_mut().now_or_never().flatten().is_some(), "whoever waited has the slot that was given back");
     }
 }
