@@ -1,4 +1,4 @@
-//! Requests to sign somebody in, as addresses that a browser is sent to (bindings, section 3.4).
+//! Sign-in requests (`AuthnRequest`) in redirects (bindings, section 3.4).
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use url::form_urlencoded::Serializer;
 use crate::names::{ASSERTION, POST, PROTOCOL, RSA_SHA256};
 use crate::{Asking, Fault, IdentityProvider, Own, SigningKey};
 
-/// The address of the provider with the request in it, signed.
+/// The provider's URL with a signed sign-in request.
 pub(crate) fn redirect(
     own: &Own,
     provider: &IdentityProvider,
@@ -23,7 +23,7 @@ pub(crate) fn redirect(
     signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, asking)), None, key)
 }
 
-/// An address with a message in it, signed.
+/// A URL with a signed message.
 pub(crate) fn signed(
     url: &str,
     (name, document): (&str, &str),
@@ -31,7 +31,7 @@ pub(crate) fn signed(
     key: &SigningKey,
 ) -> Result<String, Fault> {
     let message = STANDARD.encode(deflated(document)?);
-    // What is signed is the query as it is sent, in this order.
+    // The signature covers the query as it is sent, with the parameters in this order.
     let query = [(name, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
     let signed = Serializer::new(String::new()).extend_pairs(query).append_pair("SigAlg", RSA_SHA256).finish();
     let signature = STANDARD.encode(key.sign(signed.as_bytes())?);
