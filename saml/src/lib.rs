@@ -38,7 +38,7 @@ pub use certificate::Certificate;
 pub use delivery::{Delivery, PostForm};
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
-pub use logout::{Answering, Leaving, LogoutContext, LogoutMessage, Posted};
+pub use logout::{LogoutAnswer, LogoutContext, LogoutMessage, LogoutRequest, PostedLogout};
 pub use metadata::IdentityProvider;
 pub use response::Asserted;
 pub use subject::NameId;
@@ -74,7 +74,7 @@ pub struct Expected<'e> {
 
 /// The public keys in our metadata.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct PublicKeys<'a> {
     /// The key with which our requests are verified.
     pub signing: &'a Certificate,
     /// The key for which assertions are encrypted.
@@ -83,7 +83,7 @@ pub struct Shown<'a> {
 
 /// A request to sign a person in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asking<'a> {
+pub struct SignInRequest<'a> {
     /// The request's id, to which the answer refers. It begins with a letter or `_`.
     pub id: &'a str,
     /// When it is made.
@@ -98,7 +98,7 @@ pub trait ServiceProvider: Send + Sync {
     ///
     /// # Errors
     /// [`Fault::Key`].
-    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault>;
+    fn metadata(&self, own: &Own, keys: PublicKeys<'_>) -> Result<String, Fault>;
 
     /// The URL to which the browser is redirected, so that the provider signs the person in.
     ///
@@ -108,7 +108,7 @@ pub trait ServiceProvider: Send + Sync {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        asking: &Asking<'_>,
+        sign_in: &SignInRequest<'_>,
         key: &SigningKey,
     ) -> Result<String, Fault>;
 
@@ -126,7 +126,7 @@ pub trait ServiceProvider: Send + Sync {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        leaving: &Leaving<'_>,
+        request: &LogoutRequest<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault>;
 
@@ -138,7 +138,7 @@ pub trait ServiceProvider: Send + Sync {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        answering: &Answering<'_>,
+        answer: &LogoutAnswer<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault>;
 
@@ -146,13 +146,17 @@ pub trait ServiceProvider: Send + Sync {
     ///
     /// # Errors
     /// Why it is not accepted.
-    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
+    fn read_logout(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
 
     /// Verifies and reads a logout message of the provider from a posted form.
     ///
     /// # Errors
     /// Why it is not accepted.
-    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
+    fn read_posted_logout(
+        &self,
+        posted: &PostedLogout<'_>,
+        context: &LogoutContext<'_>,
+    ) -> Result<LogoutMessage, Fault>;
 }
 
 /// The Web Browser SSO profile, with our own strict rules, the canonicalization of `bergshamra-c14n`, and the signatures of `ring`.
@@ -160,18 +164,18 @@ pub trait ServiceProvider: Send + Sync {
 pub struct WebSso;
 
 impl ServiceProvider for WebSso {
-    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault> {
-        Ok(metadata::of_ours(own, shown))
+    fn metadata(&self, own: &Own, keys: PublicKeys<'_>) -> Result<String, Fault> {
+        Ok(metadata::of_ours(own, keys))
     }
 
     fn request(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        asking: &Asking<'_>,
+        sign_in: &SignInRequest<'_>,
         key: &SigningKey,
     ) -> Result<String, Fault> {
-        request::redirect(own, provider, asking, key)
+        request::redirect(own, provider, sign_in, key)
     }
 
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
@@ -182,27 +186,31 @@ impl ServiceProvider for WebSso {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        leaving: &Leaving<'_>,
+        request: &LogoutRequest<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault> {
-        logout::ask(own, provider, leaving, key)
+        logout::ask(own, provider, request, key)
     }
 
     fn answer_sign_out(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        answering: &Answering<'_>,
+        answer: &LogoutAnswer<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault> {
-        logout::answer(own, provider, answering, key)
+        logout::answer(own, provider, answer, key)
     }
 
-    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-        logout::hear(query, context)
+    fn read_logout(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+        logout::read_redirect(query, context)
     }
 
-    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-        logout::hear_posted(posted, context)
+    fn read_posted_logout(
+        &self,
+        posted: &PostedLogout<'_>,
+        context: &LogoutContext<'_>,
+    ) -> Result<LogoutMessage, Fault> {
+        logout::read_posted(posted, context)
     }
 }

@@ -40,7 +40,7 @@ const MOST_SESSIONS: usize = 32;
 
 /// A request to a provider to sign a person out.
 #[derive(Clone)]
-pub struct Leaving<'a> {
+pub struct LogoutRequest<'a> {
     /// The request's id.
     pub id: &'a str,
     /// When it is made.
@@ -53,7 +53,7 @@ pub struct Leaving<'a> {
 
 /// An answer to a provider's logout request.
 #[derive(Clone, Debug)]
-pub struct Answering<'a> {
+pub struct LogoutAnswer<'a> {
     /// The answer's id.
     pub id: &'a str,
     /// When it is made.
@@ -83,7 +83,7 @@ pub struct LogoutContext<'e> {
 
 /// The fields of a posted form.
 #[derive(Clone, Copy)]
-pub struct Posted<'f> {
+pub struct PostedLogout<'f> {
     /// The field `SAMLRequest`.
     pub request: Option<&'f str>,
     /// The field `SAMLResponse`.
@@ -121,22 +121,22 @@ pub enum LogoutMessage {
 pub(crate) fn ask(
     own: &Own,
     provider: &IdentityProvider,
-    leaving: &Leaving<'_>,
+    request: &LogoutRequest<'_>,
     key: &SigningKey,
 ) -> Result<Delivery, Fault> {
     let url = provider.sign_out_url.as_deref().ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
-    let mut xml = message("samlp:LogoutRequest", own, url, leaving.id, leaving.at, None);
-    let format: Vec<_> = leaving.name.format.iter().map(|format| ("Format", format.as_str())).collect();
+    let mut xml = message("samlp:LogoutRequest", own, url, request.id, request.at, None);
+    let format: Vec<_> = request.name.format.iter().map(|format| ("Format", format.as_str())).collect();
     xml.start_element("saml:NameID", &format);
-    xml.text(&leaving.name.value);
+    xml.text(&request.name.value);
     xml.end_element("saml:NameID");
-    if let Some(session) = leaving.session {
+    if let Some(session) = request.session {
         xml.start_element("samlp:SessionIndex", &[]);
         xml.text(session);
         xml.end_element("samlp:SessionIndex");
     }
     xml.end_element("samlp:LogoutRequest");
-    let asked = Message { kind: "SAMLRequest", id: leaving.id, document: xml.into_string(), relay_state: None };
+    let asked = Message { kind: "SAMLRequest", id: request.id, document: xml.into_string(), relay_state: None };
     asked.deliver(url, provider.sign_out_by_post, key)
 }
 
@@ -144,14 +144,14 @@ pub(crate) fn ask(
 pub(crate) fn answer(
     own: &Own,
     provider: &IdentityProvider,
-    answering: &Answering<'_>,
+    answered: &LogoutAnswer<'_>,
     key: &SigningKey,
 ) -> Result<Delivery, Fault> {
     let url = provider.sign_out_answer_url.as_deref().or(provider.sign_out_url.as_deref());
     let url = url.ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
-    let mut xml = message("samlp:LogoutResponse", own, url, answering.id, answering.at, Some(answering.to));
+    let mut xml = message("samlp:LogoutResponse", own, url, answered.id, answered.at, Some(answered.to));
     xml.start_element("samlp:Status", &[]);
-    if answering.done {
+    if answered.done {
         xml.empty_element("samlp:StatusCode", &[("Value", SUCCESS)]);
     } else {
         xml.start_element("samlp:StatusCode", &[("Value", RESPONDER)]);
@@ -160,7 +160,7 @@ pub(crate) fn answer(
     }
     xml.end_element("samlp:Status");
     xml.end_element("samlp:LogoutResponse");
-    let Answering { id, relay_state, .. } = *answering;
+    let LogoutAnswer { id, relay_state, .. } = *answered;
     let answer = Message { kind: "SAMLResponse", id, document: xml.into_string(), relay_state };
     answer.deliver(url, provider.sign_out_by_post, key)
 }
@@ -185,7 +185,7 @@ fn message(name: &str, own: &Own, to: &str, id: &str, at: DateTime<Utc>, answers
 }
 
 /// The parameters of a message in a redirect, as sent (percent-encoded).
-struct Sent<'q> {
+struct RedirectQuery<'q> {
     /// `SAMLRequest` or `SAMLResponse`.
     kind: &'static str,
     message: &'q str,
@@ -195,11 +195,11 @@ struct Sent<'q> {
 }
 
 /// Verifies and reads a logout message from a query string.
-pub(crate) fn hear(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+pub(crate) fn read_redirect(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     if query.len() > MOST {
         return Err(Fault::TooLong { most: MOST });
     }
-    let sent = Sent::read(query)?;
+    let sent = RedirectQuery::read(query)?;
     sent.verify(context)?;
     let bytes = STANDARD.decode(decoded(sent.message)).map_err(|_| Fault::NotBase64)?;
     let mut text = String::new();
@@ -211,7 +211,7 @@ pub(crate) fn hear(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMes
 }
 
 /// Verifies and reads a logout message from a posted form.
-pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+pub(crate) fn read_posted(posted: &PostedLogout<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     let (name, message) = match (posted.request, posted.response) {
         (Some(message), None) => ("LogoutRequest", message),
         (None, Some(message)) => ("LogoutResponse", message),
@@ -234,7 +234,7 @@ pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> R
 
 /// Reads a message whose signature was verified.
 fn read(said: Node<'_>, relay_state: Option<String>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-    let at = about(said, context)?;
+    let at = check(said, context)?;
     if said.is(PROTOCOL, "LogoutResponse") {
         let to = said.attribute("InResponseTo").ok_or(Fault::Request)?.to_owned();
         let status = said.only(PROTOCOL, "Status")?.only(PROTOCOL, "StatusCode")?;
@@ -250,7 +250,7 @@ fn read(said: Node<'_>, relay_state: Option<String>, context: &LogoutContext<'_>
 }
 
 /// Checks issuer, destination and age. Returns when the message was made.
-fn about(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, Fault> {
+fn check(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, Fault> {
     if said.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
@@ -269,7 +269,7 @@ fn about(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, F
     Ok(made)
 }
 
-impl<'q> Sent<'q> {
+impl<'q> RedirectQuery<'q> {
     fn read(query: &'q str) -> Result<Self, Fault> {
         let only = |name: &str| {
             let mut found =

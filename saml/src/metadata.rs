@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::names::{EMAIL, METADATA, POST, PROTOCOL, REDIRECT, SIGNATURE};
 use crate::xml::{self, Node};
-use crate::{Certificate, Fault, Own, Shown, encryption};
+use crate::{Certificate, Fault, Own, PublicKeys, encryption};
 
 /// The maximum size of a provider's metadata, in bytes.
 const MOST: usize = 192 << 10;
@@ -126,7 +126,7 @@ fn certificates(descriptor: Node<'_>) -> Result<Vec<Certificate>, Fault> {
 }
 
 /// Our metadata.
-pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
+pub(crate) fn of_ours(own: &Own, keys: PublicKeys<'_>) -> String {
     let mut xml = XmlWriter::new();
     xml.write_declaration();
     xml.start_element("md:EntityDescriptor", &[("xmlns:md", METADATA), ("entityID", &own.entity_id)]);
@@ -134,7 +134,7 @@ pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
         "md:SPSSODescriptor",
         &[("AuthnRequestsSigned", "true"), ("WantAssertionsSigned", "true"), ("protocolSupportEnumeration", PROTOCOL)],
     );
-    for (used, certificate) in [("signing", shown.signing), ("encryption", shown.encryption)] {
+    for (used, certificate) in [("signing", keys.signing), ("encryption", keys.encryption)] {
         xml.start_element("md:KeyDescriptor", &[("use", used)]);
         xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
         xml.start_element("ds:X509Data", &[]);

@@ -11,16 +11,16 @@ use uppsala::XmlWriter;
 use url::form_urlencoded::Serializer;
 
 use crate::names::{ASSERTION, POST, PROTOCOL, RSA_SHA256};
-use crate::{Asking, Fault, IdentityProvider, Own, SigningKey};
+use crate::{Fault, IdentityProvider, Own, SignInRequest, SigningKey};
 
 /// The provider's URL with a signed sign-in request.
 pub(crate) fn redirect(
     own: &Own,
     provider: &IdentityProvider,
-    asking: &Asking<'_>,
+    request: &SignInRequest<'_>,
     key: &SigningKey,
 ) -> Result<String, Fault> {
-    signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, asking)), None, key)
+    signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, request)), None, key)
 }
 
 /// A URL with a signed message.
@@ -40,19 +40,19 @@ pub(crate) fn signed(
     Ok(format!("{url}{join}{signed}&{signature}"))
 }
 
-fn document(own: &Own, provider: &IdentityProvider, asking: &Asking<'_>) -> String {
-    let at = asking.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+fn document(own: &Own, provider: &IdentityProvider, request: &SignInRequest<'_>) -> String {
+    let at = request.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let mut attributes = vec![
         ("xmlns:samlp", PROTOCOL),
         ("xmlns:saml", ASSERTION),
-        ("ID", asking.id),
+        ("ID", request.id),
         ("Version", "2.0"),
         ("IssueInstant", &at),
         ("Destination", &provider.sign_in_url),
         ("ProtocolBinding", POST),
         ("AssertionConsumerServiceURL", &own.acs),
     ];
-    if asking.fresh {
+    if request.fresh {
         attributes.push(("ForceAuthn", "true"));
     }
     let mut xml = XmlWriter::new();

@@ -56,22 +56,22 @@ pub(crate) fn accept(text: &str, expected: &Expected<'_>) -> Result<Asserted, Fa
     let Some(encrypted) = response.perhaps(ASSERTION, "EncryptedAssertion")? else {
         let assertion = signed_assertion(response, expected)?;
         // From here on only verified elements are read, except where they can only lead to a refusal.
-        about(response, expected)?;
-        return heed(response, assertion, expected);
+        check_response(response, expected)?;
+        return accept_assertion(response, assertion, expected);
     };
     // All checks that do not need our key come before decryption.
     let is_signed = signed_around(response, expected)?;
-    about(response, expected)?;
+    check_response(response, expected)?;
     let opened = encryption::open(encrypted, expected.key)?;
     // Faults of the content are not revealed before its signature is verified.
     let document = xml::parse(&opened, MOST).map_err(|_| Fault::Encryption)?;
     let assertion = signed_within(&document, is_signed, expected).map_err(|_| Fault::Encryption)?;
-    heed(response, assertion, expected)
+    accept_assertion(response, assertion, expected)
 }
 
 /// Checks and reads an assertion whose signature was verified.
-fn heed(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
-    let in_response_to = believe(response, assertion, expected)?;
+fn accept_assertion(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
+    let in_response_to = check_assertion(response, assertion, expected)?;
     read(assertion, in_response_to, expected)
 }
 
@@ -141,7 +141,7 @@ fn signed_assertion<'d>(response: Node<'d>, expected: &Expected<'_>) -> Result<N
 }
 
 /// Checks the response around the assertion: version, destination, issuer and status.
-fn about(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
+fn check_response(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     if response.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
@@ -164,7 +164,7 @@ fn about(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
 }
 
 /// Checks the assertion: version, issuer, conditions and confirmation. Returns the id of the request that it answers.
-fn believe(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Option<String>, Fault> {
+fn check_assertion(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Option<String>, Fault> {
     if assertion.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
