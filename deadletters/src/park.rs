@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::backoff::SPREAD;
 use crate::{Backoff, Consumer, Share, errors};
 
-/// How long a letter that is over can still be looked at.
+/// How long letters that were applied or discarded are kept for viewing.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// An event to be parked.
