@@ -1,18 +1,18 @@
-//! How long a letter rests between two attempts.
+//! The pauses between attempts to process a parked event.
 
 use std::time::Duration;
 
-/// Pauses that double from the first to the longest. Up to a fifth more or less is added where it is written down
-/// ([`SPREAD`]), so that what failed together does not come back together.
+/// Pauses that double from the first to the longest. A jitter of up to 20 % is applied when the next attempt is scheduled ([`SPREAD`]), so
+/// that events that failed together are not all retried at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// After the first failure.
+    /// The pause after the first failure.
     pub first: Duration,
-    /// At most.
+    /// The longest pause.
     pub longest: Duration,
 }
 
-/// What a pause is multiplied with, in SQL: the database's own randomness, beside its own clock.
+/// The jitter, as a factor in SQL. It is computed in the database, because next attempts are scheduled by its clock.
 pub(crate) const SPREAD: &str = "(0.8 + 0.4 * random())";
 
 impl Default for Backoff {
@@ -22,7 +22,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after this many failed attempts, in seconds.
+    /// The pause after this many failed attempts, in seconds.
     pub(crate) fn seconds(&self, attempts: u32) -> f64 {
         let doubled = self.first.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(30)));
         doubled.min(self.longest).as_secs_f64()

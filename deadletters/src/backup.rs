@@ -1,6 +1,7 @@
-//! What people decided, taken out with a service's log and brought in again with it.
+//! Backup of people's decisions about dead letters, together with a service's log.
 //!
-//! Letters themselves are not taken along: they follow from the log and the decisions, when read models are built.
+//! Letters are not in it, because they result from the log and the decisions when read models are built. The exception are those of sagas
+//! ([`waiting`]).
 
 use chrono::{DateTime, Utc};
 use eventstore::backup::{Restore, Snapshot};
@@ -12,35 +13,35 @@ use sqlx::postgres::PgRow;
 /// A decision about an event for a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredDecision {
-    /// Whose event it is.
+    /// The event's tenant.
     pub tenant: TenantId,
-    /// For which consumer: `projection.leads`.
+    /// The consumer, such as `projection.leads`.
     pub consumer: String,
-    /// The event.
+    /// The event's position.
     pub position: Position,
-    /// Which decision about it, from 1.
+    /// The number of the decision about this event, from 1.
     pub nth: u32,
     /// `redrive`, `edit` or `discard`.
     pub kind: String,
-    /// Who decided.
+    /// The subject that decided.
     pub actor: String,
-    /// Why.
+    /// The reason, for people.
     pub reason: String,
-    /// When.
+    /// When it was decided.
     pub decided_at: DateTime<Utc>,
-    /// Of an edit: the payload as the consumer saw it until then.
+    /// For an edit: the payload that the consumer saw before.
     pub before: Option<String>,
-    /// Of an edit: the payload as it sees it since.
+    /// For an edit: the payload that it sees since.
     pub after: Option<String>,
 }
 
-/// How many decisions a snapshot has.
+/// The number of decisions in a snapshot.
 pub async fn count(snapshot: &mut Snapshot) -> Result<u64, sqlx::Error> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead.decisions").fetch_one(snapshot.connection()).await?;
     Ok(count.cast_unsigned())
 }
 
-/// All decisions of a snapshot, by tenant, consumer, position and number. Rows come as they are taken.
+/// Streams all decisions of a snapshot, ordered by tenant, consumer, position and number.
 pub fn decisions(snapshot: &mut Snapshot) -> BoxStream<'_, Result<StoredDecision, sqlx::Error>> {
     sqlx::query(
         "SELECT tenant_id, consumer, position, nth, kind, actor, reason, decided_at, before, after
@@ -51,20 +52,20 @@ pub fn decisions(snapshot: &mut Snapshot) -> BoxStream<'_, Result<StoredDecision
     .boxed()
 }
 
-/// An event that waits for a consumer.
+/// An event that is parked for a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLetter {
-    /// Whose event it is.
+    /// The event's tenant.
     pub tenant: TenantId,
-    /// For which consumer: `saga.follow_up_lead`.
+    /// The consumer, such as `saga.follow_up_lead`.
     pub consumer: String,
-    /// The event.
+    /// The event's position.
     pub position: Position,
 }
 
-/// What waits for consumers of this kind (`saga.`), by tenant, consumer and position.
+/// The parked events of consumers whose name begins so (`saga.`), ordered by tenant, consumer and position.
 pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<StoredLetter>, sqlx::Error> {
-    // Few letters are open, and a backup reads everything: no index.
+    // There are few open letters, and a backup reads everything, so no index is needed.
     let rows = sqlx::query(
         "SELECT tenant_id, consumer, position FROM dead.letters
          WHERE starts_with(consumer, $1) AND state IN ('parked', 'waiting') ORDER BY tenant_id, consumer, position",
@@ -79,10 +80,10 @@ pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<StoredLe
     rows.iter().map(letter).collect()
 }
 
-/// Has them wait again, in the transaction in which the log is restored: the first of each aggregate is tried soon.
+/// Parks these events again, in the transaction that restores the log. The first event of each aggregate is due at once.
 pub async fn wait_again(into: &mut Restore, letters: &[StoredLetter]) -> Result<(), sqlx::Error> {
     let tenants = letters.iter().map(|letter| letter.tenant.uuid()).collect::<Vec<_>>();
-    // Row level security shows their events.
+    // The tenant ids let the transaction read these tenants' events through row level security.
     sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")
         .bind(&tenants)
         .execute(into.connection())
@@ -109,7 +110,7 @@ pub async fn wait_again(into: &mut Restore, letters: &[StoredLetter]) -> Result<
     Ok(())
 }
 
-/// Writes decisions, in the transaction in which the log is restored.
+/// Writes decisions, in the transaction that restores the log.
 pub async fn restore(into: &mut Restore, rows: &[StoredDecision]) -> Result<(), sqlx::Error> {
     let texts = |of: fn(&StoredDecision) -> &str| rows.iter().map(of).collect::<Vec<_>>();
     let payloads = |of: fn(&StoredDecision) -> Option<&str>| rows.iter().map(of).collect::<Vec<_>>();

@@ -1,25 +1,25 @@
-//! Who can't take an event, and which one: names that stand in tables, paths and metrics.
+//! The names of consumers and dead letters, as they appear in tables, paths and metrics.
 
 use std::fmt;
 use std::str::FromStr;
 
 use kernel::Position;
 
-/// What sort of consumer it is.
+/// The kind of a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A read model.
+    /// A projection, which builds a read model.
     Projection,
-    /// A saga, which may have to begin.
+    /// A saga, which the event may start.
     Saga,
-    /// A server of a tenant's own.
+    /// A webhook: an HTTP endpoint of a tenant.
     Webhook,
 }
 
 impl Kind {
     const ALL: [Self; 3] = [Self::Projection, Self::Saga, Self::Webhook];
 
-    /// Its name.
+    /// The kind's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Projection => "projection",
@@ -37,7 +37,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The consumer of this name: lower-case letters, digits, `_` and `-`.
+    /// A consumer with this name: lower-case letters, digits, `_` and `-`.
     pub fn new(kind: Kind, name: &str) -> Self {
         Self { text: format!("{}.{name}", kind.as_str()), kind }
     }
@@ -52,7 +52,7 @@ impl Consumer {
         self.text.split_once('.').map_or("", |(_, name)| name)
     }
 
-    /// Both.
+    /// Kind and name, as in `projection.leads`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -81,12 +81,12 @@ impl FromStr for Consumer {
     }
 }
 
-/// The part of the tenants that a consumer works for, where several share the work: as `eventstore::partition_of` says it.
+/// A consumer's partition: the tenants that one of several instances works for. Computed as by `eventstore::partition_of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Which part, from 0.
+    /// The partition's number, from 0.
     pub number: u32,
-    /// Of how many: a power of two.
+    /// The number of partitions: a power of two.
     pub of: u32,
 }
 
@@ -98,9 +98,9 @@ impl Share {
 /// A letter's id: its consumer and the event's position, written `projection.leads.1234`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LetterId {
-    /// Who can't take it.
+    /// The consumer that could not process the event.
     pub consumer: Consumer,
-    /// Where the event stands in the log.
+    /// The event's position in the log.
     pub position: Position,
 }
 

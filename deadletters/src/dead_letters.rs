@@ -1,4 +1,4 @@
-//! A service's dead letters, for those who look after them.
+//! Viewing a service's dead letters, and deciding about them.
 
 mod editing;
 mod texts;
@@ -12,9 +12,9 @@ use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, once};
+use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, idempotency};
 
-/// Connections of those who look and decide.
+/// Database connections for lists and decisions.
 const CONNECTIONS: u32 = 4;
 
 /// A service's dead letters. Cheap to clone.
@@ -34,32 +34,31 @@ struct Inner {
     write: &'static str,
 }
 
-/// A request that was carried out.
+/// The result of an accepted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// How many letters it is about.
+    /// The number of letters that it affected.
     pub letters: u64,
-    /// It was carried out before, under the same id.
+    /// Whether the same request (by its id) was accepted before; then nothing was changed now.
     pub repeated: bool,
 }
 
-/// A letter with all there is to know.
+/// A letter with its details.
 #[derive(Clone, Debug)]
 pub struct Shown {
     /// The letter.
     pub letter: Letter,
     /// Its event as the log has it.
     pub event: RecordedEvent,
-    /// The attempts that are kept, the last one first.
+    /// The stored attempts, newest first.
     pub attempts: Vec<Attempt>,
-    /// What was decided, the last decision first.
+    /// The decisions, newest first.
     pub decisions: Vec<Decided>,
 }
 
 impl DeadLetters {
-    /// The dead letters of a service; connects when first used. `None`: the service's `grants` lack
-    /// `<service>:dead_letter:read` or `…:write`. Without a bus a decision is heeded up to a second later, by a
-    /// webhook up to five.
+    /// The dead letters of a service. Connects when first used. Returns `None` if the service's `grants` lack `<service>:dead_letter:read`
+    /// or `…:write`. Without a bus, consumers notice a decision only by polling: after up to a second, webhooks after up to five.
     pub fn open(
         database: &Database,
         store: EventStore,
@@ -78,30 +77,30 @@ impl DeadLetters {
         Some(Self { inner: Arc::new(inner) })
     }
 
-    /// Whose they are.
+    /// The service to which the letters belong.
     pub fn service(&self) -> Service {
         self.inner.service
     }
 
-    /// How much of its pool is in use.
+    /// The usage of the connection pool.
     pub fn pool(&self) -> PoolUse {
         PoolUse::of("dead_letters", &self.inner.pool)
     }
 
-    /// The letters of the caller's tenant, the last event first.
+    /// The letters of the caller's tenant, newest event first.
     ///
     /// # Errors
-    /// Without the permission to see them; when the database does not answer.
+    /// The permission to view them is missing; the database does not answer.
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Letter>, Refusal> {
         caller.require(self.inner.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         Letter::list(&mut transaction, caller.tenant(), listing).await.map_err(unavailable)
     }
 
-    /// A letter with its event, its attempts and what was decided.
+    /// A letter with its event, its attempts and the decisions.
     ///
     /// # Errors
-    /// Without the permission to see them; `not_found`; when the database does not answer.
+    /// The permission to view them is missing; `not_found`; the database does not answer.
     pub async fn find(&self, caller: &Caller, id: &LetterId) -> Result<Shown, Refusal> {
         caller.require(self.inner.read)?;
         let tenant = caller.tenant();
@@ -117,18 +116,18 @@ impl DeadLetters {
         Ok(Shown { letter, event, attempts: attempts.unwrap_or_default(), decisions })
     }
 
-    /// Tries a parked letter at once.
+    /// Redrives a parked letter: it is tried again at once.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `dead_letter_waiting`, `dead_letter_over`. Nothing was written then.
+    /// The permission is missing; `not_found`; `dead_letter_waiting`, `dead_letter_over`. Nothing was written then.
     pub async fn redrive(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
         self.decide(request, id, &Decision { kind: "redrive", reason, payloads: None }).await
     }
 
-    /// Tries all parked letters of the caller's tenant at once, or those of a consumer.
+    /// Redrives all parked letters of the caller's tenant, or those of one consumer.
     ///
     /// # Errors
-    /// Without the permission; when the database does not answer.
+    /// The permission is missing; the database does not answer.
     pub async fn redrive_all(
         &self,
         request: &Request,
@@ -138,10 +137,10 @@ impl DeadLetters {
         request.caller.require(self.inner.write)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        if let Some(letters) = once::before(&mut transaction, request).await? {
+        if let Some(letters) = idempotency::first_answer(&mut transaction, request).await? {
             return Ok(Done { letters, repeated: true });
         }
-        // Locked by a statement of its own, so that the next one sees what was decided until then.
+        // Locked by a statement of its own, so that the next one sees decisions that were committed until then.
         let found: Vec<(String, i64)> = sqlx::query_as(
             "SELECT consumer, position FROM dead.letters
              WHERE tenant_id = $1 AND state = 'parked' AND ($2::text IS NULL OR consumer = $2)
@@ -157,16 +156,16 @@ impl DeadLetters {
         write(&mut transaction, request, &consumers, &positions, &Decision { kind: "redrive", reason, payloads: None })
             .await
             .map_err(unavailable)?;
-        once::keep(&mut transaction, request, letters).await?;
+        idempotency::record(&mut transaction, request, letters).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Done { letters, repeated: false })
     }
 
-    /// Decides that a parked letter's consumer never sees its event; what waits behind it goes on without it.
+    /// Discards a parked letter: its consumer never processes the event. The events that wait behind it continue without it.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `dead_letter_waiting`, `dead_letter_over`, `dead_letter_discarded`. Nothing was written
+    /// The permission is missing; `not_found`; `dead_letter_waiting`, `dead_letter_over`, `dead_letter_discarded`. Nothing was written
     /// then.
     pub async fn discard(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
         self.decide(request, id, &Decision { kind: "discard", reason, payloads: None }).await
@@ -176,7 +175,7 @@ impl DeadLetters {
         request.caller.require(self.inner.write)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        if let Some(letters) = once::before(&mut transaction, request).await? {
+        if let Some(letters) = idempotency::first_answer(&mut transaction, request).await? {
             return Ok(Done { letters, repeated: true });
         }
         self.parked(&mut transaction, tenant, id, true).await?;
@@ -189,7 +188,7 @@ impl DeadLetters {
         }
         let (consumers, positions) = ([id.consumer.to_string()], [id.position.as_i64()]);
         write(&mut transaction, request, &consumers, &positions, decision).await.map_err(unavailable)?;
-        once::keep(&mut transaction, request, 1).await?;
+        idempotency::record(&mut transaction, request, 1).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Done { letters: 1, repeated: false })
@@ -199,7 +198,7 @@ impl DeadLetters {
         Letter::find(tables, tenant, id).await.map_err(unavailable)?.ok_or_else(|| unknown(id))
     }
 
-    /// A letter that is parked; `lock`: and stays so until the transaction ends.
+    /// Loads a letter that must be parked. With `lock` it stays parked until the transaction ends.
     async fn parked(
         &self,
         tables: &mut PgConnection,
@@ -208,7 +207,7 @@ impl DeadLetters {
         lock: bool,
     ) -> Result<Letter, Refusal> {
         if lock {
-            // By itself, so that what is read next is as it is when nobody else can change it.
+            // A statement of its own, so that the next one reads the state under the lock.
             sqlx::query("SELECT FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = $3 FOR UPDATE")
                 .bind(tenant.uuid())
                 .bind(id.consumer.as_str())
@@ -234,7 +233,7 @@ impl DeadLetters {
 
     async fn events(&self, tenant: TenantId, positions: &[kernel::Position]) -> Result<Vec<RecordedEvent>, Refusal> {
         let found = self.inner.store.events_at(positions).await;
-        let found = found.map_err(|error| silent(&error))?;
+        let found = found.map_err(|error| log_unavailable(&error))?;
         Ok(found.into_iter().filter(|event| event.tenant == tenant).collect())
     }
 
@@ -242,7 +241,7 @@ impl DeadLetters {
         self.inner.aggregates.iter().find(|known| known.name == event.aggregate_type)
     }
 
-    /// Tells consumers that something may be due.
+    /// Notifies consumers that a letter may be due.
     async fn wake(&self) {
         if let Some(bus) = &self.inner.bus {
             bus.wake_dead_letters(self.inner.service).await;
@@ -254,15 +253,15 @@ impl DeadLetters {
     }
 }
 
-/// What is written down of a decision.
+/// A decision to store.
 struct Decision<'a> {
     kind: &'static str,
     reason: &'a str,
-    /// Of an edit: before and after.
+    /// For an edit: the payloads before and after.
     payloads: Option<(&'a str, &'a str)>,
 }
 
-/// Writes a decision about letters that are locked, and makes them due.
+/// Stores a decision about locked letters, and makes them due.
 async fn write(
     tables: &mut PgConnection,
     request: &Request,
@@ -301,8 +300,8 @@ fn unknown(id: &LetterId) -> Refusal {
     Refusal::not_found("not_found", format!("there is no dead letter {id}")).with("resource", "dead_letter")
 }
 
-/// The log does not give events.
-fn silent(error: &eventstore::Error) -> Refusal {
+/// The refusal if the log does not answer.
+fn log_unavailable(error: &eventstore::Error) -> Refusal {
     tracing::warn!(%error, "the events of dead letters can't be read");
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }

@@ -1,4 +1,4 @@
-//! What people decided about events of a consumer: to be heeded whenever it takes them, now or when it is built anew.
+//! People's decisions about events of a consumer. They apply whenever it processes these events, also in a rebuild.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,29 @@ use sqlx::{PgConnection, Row};
 
 use crate::Consumer;
 
-/// What holds for an event. What is personal in an edit is sealed as it is stored: see [`Decisions::opened`].
+/// The decision in force for an event. Personal data in an edit is encrypted, as it is stored: see [`Decisions::opened`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The consumer sees this payload instead.
+    /// The consumer sees this payload instead of the log's.
     Edited(Bytes),
-    /// The consumer never sees it.
+    /// The consumer does not process the event.
     Discarded,
 }
 
-/// Verdicts by position.
+/// The decisions in force, by position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions(BTreeMap<Position, Verdict>);
 
-/// A part of a run of events.
+/// A part of a sequence of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Events to be taken, as the consumer is to see them.
+    /// Events to process, with edited payloads where there are edits.
     Events(Vec<RecordedEvent>),
-    /// An event that is passed over.
+    /// An event to skip.
     Discarded(RecordedEvent),
 }
 
-/// The last edit or discard of each event.
+/// Selects the last edit or discard of each event.
 macro_rules! verdicts {
     ($condition:literal) => {
         concat!(
@@ -43,7 +43,7 @@ macro_rules! verdicts {
     };
 }
 
-/// What holds for these events.
+/// The decisions in force for these events.
 pub(crate) async fn of(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -60,14 +60,14 @@ pub(crate) async fn of(
 }
 
 impl Decisions {
-    /// All that hold for a consumer, of all tenants: there are as many as people have made.
+    /// All decisions in force for a consumer, of all tenants. Their number is limited by what people do by hand.
     pub async fn load(connection: &mut PgConnection, consumer: &Consumer) -> Result<Self, sqlx::Error> {
-        // A position is one event of one tenant.
+        // Positions are unique across tenants.
         let rows = sqlx::query(verdicts!("true")).bind(consumer.as_str()).fetch_all(connection).await?;
         Self::read(&rows)
     }
 
-    /// One that holds for nobody yet: to see what would come of it.
+    /// Adds a decision that is not stored, for a dry run.
     #[must_use]
     pub fn with(mut self, position: Position, verdict: Verdict) -> Self {
         self.0.insert(position, verdict);
@@ -83,8 +83,7 @@ impl Decisions {
         Ok(Self(rows.iter().map(verdict).collect::<Result<_, sqlx::Error>>()?))
     }
 
-    /// The same, with what is sealed in edits of these events opened, for who is to see them; what was sealed under a key that is
-    /// destroyed stays.
+    /// The same decisions, with personal data in the edits of these events decrypted. Data whose key was destroyed stays encrypted.
     ///
     /// # Errors
     /// As for [`EventStore::opened`].
@@ -100,12 +99,12 @@ impl Decisions {
         Ok(decisions)
     }
 
-    /// What holds for an event, if anything was decided.
+    /// The decision in force for an event; `None` if there is none.
     pub fn on(&self, position: Position) -> Option<&Verdict> {
         self.0.get(&position)
     }
 
-    /// The payload of an event as the consumer sees it, or would if it were not discarded.
+    /// The payload of an event as the consumer sees it; for a discarded event, that of the log.
     pub(crate) fn payload_of(&self, event: &RecordedEvent) -> Bytes {
         match self.on(event.position) {
             Some(Verdict::Edited(payload)) => payload.clone(),
@@ -113,17 +112,17 @@ impl Decisions {
         }
     }
 
-    /// Whether the consumer never sees this event.
+    /// Whether the event is discarded.
     pub fn discards(&self, position: Position) -> bool {
         self.on(position) == Some(&Verdict::Discarded)
     }
 
-    /// Whether nothing was decided about any of these events, which are in order.
+    /// Whether there is no decision about any event between these positions, both included.
     pub fn silent_on(&self, first: Position, last: Position) -> bool {
         self.0.range(first..=last).next().is_none()
     }
 
-    /// A run of events, as the consumer is to see it, in order.
+    /// Splits a sequence of events into parts to process and events to skip, in order.
     pub fn parts(&self, events: impl IntoIterator<Item = RecordedEvent>) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut run = Vec::new();

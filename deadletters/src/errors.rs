@@ -1,12 +1,12 @@
-//! Why it failed, from the outermost reason to the innermost.
+//! Error chains, from the outermost reason to the innermost.
 
 use std::error::Error;
 
-/// So many reasons are kept, each so long.
+/// The maximum number of reasons that are stored, and the maximum length of each in characters.
 const MOST: usize = 16;
 const LONGEST: usize = 4_000;
 
-/// An error with all that is behind it, the outermost first; what the database says of the row included.
+/// An error with its causes, outermost first, including the details of database errors.
 pub fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut errors: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -21,7 +21,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
     tidy(errors)
 }
 
-/// What the database says besides its message.
+/// The details of a database error besides its message.
 fn said(error: &dyn sqlx::error::DatabaseError) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(code) = error.code() {
@@ -35,8 +35,8 @@ fn said(error: &dyn sqlx::error::DatabaseError) -> Vec<String> {
     said
 }
 
-/// As the tables keep them: bounded, without NUL (which Postgres has no place for in text, and a reason may quote the event),
-/// and nothing twice in a row.
+/// Prepares reasons for storage: limits them, replaces NUL (which text in Postgres can't have, while a reason may quote an event), and
+/// removes consecutive duplicates.
 pub(crate) fn tidy(errors: Vec<String>) -> Vec<String> {
     let mut errors: Vec<String> =
         errors.into_iter().map(|error| error.replace('\0', "\u{FFFD}").chars().take(LONGEST).collect()).collect();

@@ -1,4 +1,4 @@
-//! Of which aggregates events wait: what a consumer knows of that without asking the database about each event.
+//! A consumer's in-memory set of aggregates with parked events, so that it need not ask the database about each event.
 
 use std::collections::HashSet;
 
@@ -11,17 +11,17 @@ use crate::{Consumer, Entry, Share, Taken};
 /// An aggregate: tenant, type and id.
 type Key = (Uuid, String, String);
 
-/// The aggregates of which events wait for a consumer.
+/// The aggregates that have events parked for a consumer.
 #[derive(Clone, Debug, Default)]
 pub struct Held(HashSet<Key>);
 
 impl Held {
-    /// As the database has it.
+    /// Loads the set from the database.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// The database does not answer.
     pub async fn load(connection: &mut PgConnection, consumer: &Consumer, share: Share) -> Result<Self, sqlx::Error> {
-        // By letters_due, which has the parked ones of a consumer.
+        // Uses the index letters_due, which has a consumer's parked letters.
         let rows = sqlx::query(
             "SELECT tenant_id, aggregate_type, aggregate_id FROM dead.letters
              WHERE consumer = $1 AND state = 'parked' AND get_byte(uuid_send(tenant_id), 15) & ($3 - 1) = $2",
@@ -37,26 +37,26 @@ impl Held {
 
     /// Whether an event has to wait for an earlier one of its aggregate.
     pub fn holds(&self, event: &RecordedEvent) -> bool {
-        // Nearly always there is nothing, and then this costs nothing.
+        // The set is nearly always empty, and then no key is built.
         !self.0.is_empty() && self.0.contains(&key(event.tenant, &event.aggregate_type, &event.aggregate_id))
     }
 
-    /// An event of this aggregate was parked.
+    /// Adds the aggregate of an event that was parked.
     pub fn add(&mut self, entry: &Entry) {
         self.0.insert(key(entry.tenant, &entry.aggregate_type, &entry.aggregate_id));
     }
 
-    /// Nothing of this aggregate waits any more.
+    /// Removes an aggregate whose events have all been processed.
     pub fn remove(&mut self, taken: &Taken) {
         self.0.remove(&key(taken.tenant, &taken.aggregate_type, &taken.aggregate_id));
     }
 
-    /// How many aggregates.
+    /// The number of aggregates.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether no aggregate has parked events.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Letters as people see them.
+//! Dead letters as they are listed and shown.
 
 mod about;
 
@@ -11,31 +11,31 @@ use sqlx::{PgConnection, Row};
 
 use crate::{Consumer, LetterId};
 
-/// Of what waits behind a letter no more are counted.
+/// The maximum number of events behind a letter that are counted.
 const COUNTED: u32 = 10_000;
 
-/// How a letter stands.
+/// The state of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It can't be taken, and is tried again.
+    /// Processing failed, and is retried.
     Parked,
-    /// Nothing is wrong with it but that it follows one that is parked.
+    /// It waits behind a parked event of its aggregate; it has no error of its own.
     Waiting,
-    /// It was parked, and taken at last.
+    /// It was parked, and then processed.
     Applied,
-    /// It was parked, and somebody decided that its consumer never sees it.
+    /// It was parked, and somebody discarded it.
     Discarded,
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Parked, Self::Waiting, Self::Applied, Self::Discarded];
 
-    /// Those that are listed; what waits is counted.
+    /// The states that can be listed. Waiting events are only counted.
     pub const LISTED: [Self; 3] = [Self::Parked, Self::Applied, Self::Discarded];
 
-    /// Its name.
+    /// The state's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Parked => "parked",
@@ -51,44 +51,44 @@ impl State {
     }
 }
 
-/// A letter of the list.
+/// A letter in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Letter {
-    /// Its id: consumer and position.
+    /// The letter's id: consumer and position.
     #[serde(serialize_with = "as_text")]
     pub id: LetterId,
     /// The aggregate's type.
     pub aggregate_type: String,
     /// The aggregate's id.
     pub aggregate_id: String,
-    /// The event's wire name.
+    /// The event's type.
     pub event_type: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Why the last attempt that failed did, the outermost reason first.
+    /// The errors of the last failed attempt, outermost reason first.
     pub errors: Vec<String>,
-    /// When it is tried again.
+    /// When the next attempt is due.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// When it was parked.
     pub parked_at: DateTime<Utc>,
-    /// When that changed last.
+    /// When the state changed last.
     pub changed_at: DateTime<Utc>,
-    /// How many later events of its aggregate wait behind it; at most 10,000 are counted.
+    /// The number of later events of its aggregate that wait behind it; at most 10,000 are counted.
     pub waiting: u64,
 }
 
-/// Which letters are listed.
+/// The filter and the page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// Only of this consumer.
     pub consumer: Option<Consumer>,
-    /// Those that stand so.
+    /// Only letters in this state.
     pub state: State,
-    /// Only those after this one: where the last list ended.
+    /// Only letters after this one: the last one of the previous page.
     pub after: Option<LetterId>,
-    /// At most so many.
+    /// The maximum number of letters.
     pub limit: u32,
 }
 
@@ -114,7 +114,7 @@ macro_rules! letters {
 }
 
 impl Letter {
-    /// A tenant's letters, the last event first; in a transaction in which `app.tenant_id` is set.
+    /// A tenant's letters, newest event first. `tables`: a transaction in which `app.tenant_id` is set.
     pub async fn list(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -139,7 +139,7 @@ impl Letter {
         rows.iter().map(Self::read).collect()
     }
 
-    /// How many letters of a tenant a list has from its beginning to its end, whatever page is asked for; in such a transaction.
+    /// The number of a tenant's letters that match a listing, whatever page it asks for. Same preconditions as [`list`](Self::list).
     pub async fn count(tables: &mut PgConnection, tenant: TenantId, listing: &Listing) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar(
             "SELECT count(*) FROM dead.letters
@@ -152,7 +152,7 @@ impl Letter {
         .await
     }
 
-    /// A tenant's letter, also one that waits; in such a transaction.
+    /// One letter of a tenant, also one that waits. Same preconditions as [`list`](Self::list).
     pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: &LetterId) -> Result<Option<Self>, sqlx::Error> {
         let row = sqlx::query(letters!("l.consumer = $3 AND l.position = $4"))
             .bind(tenant.uuid())
@@ -164,7 +164,7 @@ impl Letter {
         row.as_ref().map(Self::read).transpose()
     }
 
-    /// The positions of what waits behind a letter, in order.
+    /// The positions of the events that wait behind a letter, in order.
     pub(crate) async fn behind(
         &self,
         tables: &mut PgConnection,

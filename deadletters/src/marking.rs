@@ -1,7 +1,8 @@
-//! What in a payload that somebody typed is a person's: it is kept as events are, sealed under that person's key.
+//! Finds the personal data in an edited payload, so that it is encrypted like that of events, under the key of the person.
 //!
-//! The log seals what the types of events say is personal. A payload in an edit is text, so its types are asked: where a value may be
-//! one that nobody knows any more, and is still that when it is read and written again, it is a personal one.
+//! In events, the Rust types say which values are personal. The payload of an edit is JSON text, so the types are tested: if a value is
+//! replaced by the form of an erased one, and the payload can be decoded and still has one more erased value when it is encoded again, then
+//! the value is personal.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +12,13 @@ use kernel::{AggregateType, RecordedEvent};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 
-/// So many values of a payload are asked about; those after them are taken for personal.
+/// The maximum number of values of a payload that are tested; all later ones are treated as personal.
 const ASKED: usize = 500;
-/// How a value is written that nobody knows any more.
+/// The JSON form of an erased value.
 const GONE: &str = "{\"sealed\":\"\"}";
 
-/// A payload with what is personal in it marked, in the place of that of an event as it is stored.
+/// Returns an edited payload as text, with personal values marked for encryption. `stored` is the event with its payload as stored in the
+/// log.
 pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, payload: &Value) -> String {
     if !known.sealed {
         return payload.to_string();
@@ -28,15 +30,15 @@ pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, payload: &Va
     };
     let marks = match today(payload) {
         Some(gone) => personal(payload, |payload| today(payload).map(|now| now > gone)),
-        // It can't be read as it is: nobody says what is personal, so all is that can be.
+        // The payload can't be decoded, so nothing is known about its values: mark all that may be personal.
         None => texts(payload),
     };
     let marked = Marked { value: payload, at: String::new(), marks: &marks, of: of.as_deref() };
     serde_json::to_string(&marked).unwrap_or_else(|_| payload.to_string())
 }
 
-/// Where personal values stand, as JSON pointers. `forgets`: whether a payload with a value that nobody knows any more is read as one that
-/// has such a value; none: it can't be read.
+/// The JSON pointers of personal values. `forgets` tells whether a payload in which a value was replaced by an erased one still has it when
+/// decoded; `None`: it can't be decoded.
 fn personal(payload: &Value, forgets: impl Fn(&Value) -> Option<bool>) -> BTreeSet<String> {
     let (mut marks, mut asked) = (BTreeSet::new(), 0);
     let mut waiting = within("", payload);
@@ -50,7 +52,7 @@ fn personal(payload: &Value, forgets: impl Fn(&Value) -> Option<bool>) -> BTreeS
         asked += 1;
         let is_personal = asked > ASKED
             || match forgets(&without) {
-                // A value that nothing reads is nobody's, or a slip of who typed it: sealed, it harms neither.
+                // The types ignore this value, so it may be a misspelt member with personal data. Encrypting it does no harm.
                 Some(forgets) => forgets || inner.is_empty(),
                 None => false,
             };
@@ -63,7 +65,7 @@ fn personal(payload: &Value, forgets: impl Fn(&Value) -> Option<bool>) -> BTreeS
     marks
 }
 
-/// Where texts and numbers stand.
+/// The JSON pointers of all strings and numbers.
 fn texts(payload: &Value) -> BTreeSet<String> {
     let mut marks = BTreeSet::new();
     let mut waiting = within("", payload);
@@ -77,7 +79,7 @@ fn texts(payload: &Value) -> BTreeSet<String> {
     marks
 }
 
-/// The places within a value that something may stand in; none in what is sealed already, and the event's name is nobody's.
+/// The JSON pointers of a value's members or elements. Excludes the contents of encrypted values and the event's name.
 fn within(at: &str, value: &Value) -> Vec<String> {
     match value {
         value if is_sealed(value) => Vec::new(),
@@ -95,7 +97,7 @@ fn member(at: &str, key: &str) -> String {
     format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// A value written with marks.
+/// A value that is serialized with marks.
 struct Marked<'a> {
     value: &'a Value,
     at: String,

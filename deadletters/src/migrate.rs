@@ -1,9 +1,9 @@
-//! Making the tables.
+//! Creates the tables of dead letters.
 
 use eventstore::{Database, LockKey};
 use sqlx::{Executor, PgConnection};
 
-/// Forward only, each may be run again, in this order.
+/// The migrations, in this order. They are forward only, and each may be run again.
 const STEPS: [&str; 6] = [
     include_str!("tables.sql"),
     include_str!("stream.sql"),
@@ -13,8 +13,8 @@ const STEPS: [&str; 6] = [
     include_str!("guard.sql"),
 ];
 
-/// Makes what is missing, in a transaction in which the connection acts as the service's owner. Each consumer's own migration begins
-/// with it. Safe to run again and at the same time.
+/// Creates what is missing, in a transaction in which the connection acts as the service's owner. The migrations of all kinds of consumers
+/// call it first. Safe to run again and concurrently.
 pub async fn create(connection: &mut PgConnection, database: &Database) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LockKey::MigratingDeadLetters.number())

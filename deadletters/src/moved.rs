@@ -1,8 +1,8 @@
-//! Decisions that come along with a tenant from another cell: whether what its consumers here have taken already is as they say.
+//! Checks whether decisions that arrive with a tenant from another cell contradict what consumers in this cell have processed already.
 //!
-//! A program there may take an event that could not be taken before, as the log has it, before it hears that somebody has edited or discarded
-//! it. Where the event is parked here, too, the decision is heeded when it is tried again; where it was taken, only a read model that is built
-//! anew heeds it.
+//! A consumer here may process an event as it is in the log, although somebody in the other cell has edited or discarded it (after it was
+//! parked there). If the event is parked here, too, the decision applies to the next attempt. If it was processed already, the decision
+//! applies only when the read model is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use sqlx::{PgConnection, Row};
 
 use crate::Consumer;
 
-/// What holds for a tenant's events, by consumer: the payload of an edit, or none of what is discarded.
+/// The decisions in force for a tenant's events, by consumer and position: the payload of an edit, or `None` for a discard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts(BTreeMap<(String, Position), Option<String>>);
 
 impl Verdicts {
-    /// What holds for these consumers by now.
+    /// Loads the decisions in force for these consumers.
     ///
     /// # Errors
-    /// What the database says.
+    /// A database error.
     pub async fn load(
         connection: &mut PgConnection,
         tenant: TenantId,
@@ -41,11 +41,11 @@ impl Verdicts {
         rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map(Self)
     }
 
-    /// Whether one of these consumers has taken an event otherwise than is decided by now, where `self` is what held before: its tables are
-    /// to be built anew. What is parked here is tried soon; until the transaction ends it is tried by nobody.
+    /// Whether one of these consumers has processed an event contrary to a decision that was added since `self` was loaded; then its tables
+    /// have to be rebuilt. Makes all parked letters due at once, and locks the open ones until the transaction ends.
     ///
     /// # Errors
-    /// What the database says.
+    /// A database error.
     pub async fn is_overruled(
         &self,
         connection: &mut PgConnection,
@@ -57,7 +57,7 @@ impl Verdicts {
         if changed.is_empty() {
             return Ok(false);
         }
-        // Whoever tries one of them now has ended when this answers.
+        // The lock waits for attempts that are under way.
         let waiting: BTreeSet<(String, Position)> = sqlx::query(
             "SELECT consumer, position FROM dead.letters
              WHERE tenant_id = $1 AND consumer = ANY($2) AND state IN ('parked', 'waiting') FOR UPDATE",

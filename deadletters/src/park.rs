@@ -1,4 +1,4 @@
-//! Parking: what a consumer writes down in the transaction in which it takes the rest.
+//! Parking events, in the transaction in which a consumer processes the others; and removing parked events.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use uuid::Uuid;
 use crate::backoff::SPREAD;
 use crate::{Backoff, Consumer, Share, errors};
 
-/// How long a letter that is over can still be looked at.
+/// How long letters that were applied or discarded are kept for viewing.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// An event to be parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Whose it is.
+    /// The event's tenant.
     pub tenant: TenantId,
     /// Its aggregate's type.
     pub aggregate_type: String,
     /// Its aggregate's id.
     pub aggregate_id: String,
-    /// Its wire name.
+    /// The event's type.
     pub event_type: String,
-    /// Its place in the log.
+    /// The event's position in the log.
     pub position: Position,
-    /// Why it could not be taken, the outermost reason first; `None`: because it follows one that could not.
+    /// Why the consumer could not process it, outermost reason first; `None` if it only waits behind an earlier event of its aggregate.
     pub errors: Option<Vec<String>>,
 }
 
 impl Entry {
-    /// An event with what was wrong with it, if anything was.
+    /// An entry for an event, with the errors if its own processing failed.
     pub fn new(event: &RecordedEvent, errors: Option<Vec<String>>) -> Self {
         Self {
             tenant: event.tenant,
@@ -43,8 +43,8 @@ impl Entry {
     }
 }
 
-/// Writes down what can't be taken now. Of each aggregate that is not held yet the first entry has to say why. What waits there
-/// already stays as it is (events may come twice); what was over begins anew.
+/// Parks events. For each aggregate without parked events, the first entry must have errors. Events that are parked already stay as they
+/// are (events may be delivered twice). Letters that were applied or discarded start again.
 pub async fn park(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -59,7 +59,7 @@ pub async fn park(
     let types: Vec<&str> = entries.iter().map(|entry| entry.aggregate_type.as_str()).collect();
     let ids: Vec<&str> = entries.iter().map(|entry| entry.aggregate_id.as_str()).collect();
     let names: Vec<&str> = entries.iter().map(|entry| entry.event_type.as_str()).collect();
-    // An array of arrays has to be a rectangle in Postgres, so each list travels as JSON.
+    // Postgres requires arrays of arrays to be rectangular, so each list is sent as JSON.
     let reasons: Vec<Option<serde_json::Value>> =
         entries.iter().map(|entry| entry.errors.as_ref().map(|errors| serde_json::json!(errors))).collect();
     sqlx::query(&format!(
@@ -95,8 +95,8 @@ pub async fn park(
     Ok(())
 }
 
-/// Brings everything that rests nearer, spread over `within`: for a consumer that was just taken over, perhaps by a program that
-/// can take what another could not. Forgets what has been over for long.
+/// Makes all parked letters due soon, spread over `within`. For a consumer that another process has taken over: its program may be able to
+/// process what the previous one could not. Also deletes old letters that were applied or discarded.
 pub async fn hasten(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -128,7 +128,7 @@ pub async fn hasten(
     Ok(())
 }
 
-/// Forgets all that one tenant has parked of a consumer that is set back or removed; what was decided stays.
+/// Deletes a tenant's letters for a consumer that is reset or removed. Decisions stay.
 pub async fn forget(connection: &mut PgConnection, tenant: TenantId, consumer: &Consumer) -> Result<(), sqlx::Error> {
     for table in ["letters", "attempts"] {
         sqlx::query(&format!("DELETE FROM dead.{table} WHERE tenant_id = $1 AND consumer = $2"))
@@ -140,10 +140,10 @@ pub async fn forget(connection: &mut PgConnection, tenant: TenantId, consumer: &
     Ok(())
 }
 
-/// Waits for whoever decides about what is parked of a consumer; nobody else does until the transaction ends. For whoever [clears](clear) it
-/// later in that transaction: before they hold anything that others wait for.
+/// Locks a consumer's parked letters until the transaction ends, and waits for anybody who is deciding about one of them. For transactions
+/// that [clear](clear) them later; call it before taking locks for which others wait.
 pub async fn hold(connection: &mut PgConnection, consumer: &Consumer) -> Result<(), sqlx::Error> {
-    // In the order in which others lock several.
+    // Ordered by position, as other transactions lock several letters.
     sqlx::query(
         "SELECT FROM dead.letters WHERE consumer = $1 AND state IN ('parked', 'waiting') ORDER BY position FOR UPDATE",
     )
@@ -153,9 +153,9 @@ pub async fn hold(connection: &mut PgConnection, consumer: &Consumer) -> Result<
     .map(drop)
 }
 
-/// Forgets what is parked of a consumer that takes everything anew; what was decided stays.
+/// Deletes the letters of a consumer that processes all events again. Decisions stay.
 pub async fn clear(connection: &mut PgConnection, consumer: &Consumer) -> Result<(), sqlx::Error> {
-    // Over all tenants, which no index is for: after a rebuild, and there are few of them.
+    // Spans all tenants, and has no index: it happens only after a rebuild, and there are few letters.
     for statement in [
         "DELETE FROM dead.letters WHERE consumer = $1 AND state <> 'discarded'",
         "DELETE FROM dead.attempts a WHERE consumer = $1 AND NOT EXISTS (

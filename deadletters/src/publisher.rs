@@ -1,4 +1,5 @@
-//! Tells on the bus what changed: the stream `DEAD_LETTERS`; and, of a service's letters, forgets which requests were carried out long ago.
+//! Publishes changes of dead letters on the bus (stream `DEAD_LETTERS`). Also deletes stored answers that are no longer needed for repeated
+//! requests.
 
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Consumer, LetterId};
 
-/// How often it looks whether there is news. Nobody waits for it by the second.
+/// The polling interval. Consumers of the stream do not need changes within a second.
 const LOOK: Duration = Duration::from_secs(2);
-/// So many are told in a row.
+/// The maximum number of changes that are published in a row.
 const TOGETHER: i64 = 100;
 
-/// Tells of a service's dead letters. However many run, one at a time is active.
+/// Publishes the changes of a service's dead letters. Only one publisher per service is active.
 pub struct Publisher {
     database: Database,
     pool: PgPool,
@@ -26,12 +27,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher; nothing happens before [`run`](Self::run). `replicas`: copies of the stream in a cluster.
+    /// Creates a publisher; it does nothing before [`run`](Self::run). `replicas`: the number of copies of the stream in a cluster.
     pub fn new(database: &Database, bus: Bus, replicas: usize) -> Self {
         Self { database: database.clone(), pool: database.pool(Role::Project, 1), bus, replicas }
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile: what was not told is told later.
+    /// Runs until `shutdown`. Tolerates outages of the database and the bus: what could not be published is published later.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(&self.database, Role::Project, LockKey::DeadLetterPublisher);
         let mut ready = false;
@@ -59,8 +60,8 @@ impl Publisher {
         self.pool.close().await;
     }
 
-    /// Tells all there is, in order. What the bus has and the table still does (we were killed in between) is told again under
-    /// the same id, which the bus knows.
+    /// Publishes all changes, in order. After a crash, some that the bus has already are published again under the same message id, so that
+    /// the bus recognizes them as duplicates.
     async fn tell(&self, ready: bool) -> Result<(), String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         loop {

@@ -1,28 +1,28 @@
-//! What would come of it: taking a letter without leaving anything behind.
+//! Dry runs: processing a parked event without any lasting effect.
 
 use futures::future::BoxFuture;
 use kernel::{Position, RecordedEvent, TenantId};
 
 use crate::{Consumer, Decisions, Kind};
 
-/// What would come of taking a letter's event, and of what waits behind it.
+/// The result of a dry run with a letter's event and the later events of its aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rehearsal {
-    /// How many events would be taken, in order.
+    /// The number of events that would be processed, in order.
     pub taken: u64,
-    /// The first that would not, and why.
+    /// The first event that would fail, and why.
     pub failed: Option<(Position, Vec<String>)>,
 }
 
-/// A kind of consumer that can say beforehand what would come of it.
+/// A kind of consumer that supports dry runs.
 pub trait Rehearse: Send + Sync + 'static {
-    /// Which kind.
+    /// The kind.
     fn kind(&self) -> Kind;
 
-    /// Takes these events of one aggregate, in order, as `decisions` say, and takes everything back.
+    /// Processes these events of one aggregate, in order and as `decisions` say, and undoes everything.
     ///
     /// # Errors
-    /// Why it can't be said now, for people.
+    /// Why a dry run is not possible now, for people.
     fn rehearse<'a>(
         &'a self,
         consumer: &'a Consumer,

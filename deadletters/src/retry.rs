@@ -1,4 +1,4 @@
-//! Trying again: take what is due, settle it, in one transaction of the consumer's.
+//! Retrying parked events: taking a due letter and recording the result, in one transaction of the consumer.
 
 use std::time::Duration;
 
@@ -10,42 +10,43 @@ use crate::backoff::SPREAD;
 use crate::decisions::{self, Decisions};
 use crate::{Backoff, Consumer, Share, errors};
 
-/// So many attempts of a letter are kept.
+/// The number of attempts of a letter that are stored.
 const ATTEMPTS: i32 = 20;
 
-/// How long to wait before looking again for a letter that is due and was not to be [taken](take): somebody has it locked.
+/// The pause before checking again for a due letter that could not be [taken](take), because another transaction has locked it.
 pub const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 
-/// A parked event that is due, with those that wait behind it. The letter is locked until the transaction ends.
+/// A parked event that is due, with the later events of its aggregate. The letter stays locked until the transaction ends.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// Whose it is.
+    /// The event's tenant.
     pub tenant: TenantId,
     /// The aggregate's type.
     pub aggregate_type: String,
     /// The aggregate's id.
     pub aggregate_id: String,
-    /// The parked event and those behind it, in order; not all, if there are many.
+    /// The positions of the parked event and the events behind it, in order; limited, so there may be more.
     pub positions: Vec<Position>,
-    /// What was decided about them.
+    /// The decisions about them.
     pub decisions: Decisions,
-    /// How often it was tried.
+    /// The number of attempts so far.
     attempts: u32,
-    /// When it was changed last. If that is another time by now, be it an earlier one of a clock that was set back, somebody decided
-    /// about it.
+    /// When the letter was last changed. If its row has another time later (even an earlier one, after the clock was set back), somebody
+    /// has decided about it.
     changed_at: DateTime<Utc>,
-    /// Whether further ones wait behind these.
+    /// Whether more events wait behind these.
     more: bool,
 }
 
 impl Taken {
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub const fn nth(&self) -> u32 {
         self.attempts + 1
     }
 
-    /// Its events among those that the log has at its positions, in order, up to the first that is not there any more; and which that is,
-    /// with what to say of it. So it is with a log that was set back to an earlier point; what was discarded may be gone.
+    /// Matches the events that the log has at these positions. Returns the events up to the first position where the log does not have the
+    /// expected event, and that position with an error. This happens if the log was set back to an earlier point. Events that were
+    /// discarded may be missing.
     pub fn found(&self, events: Vec<RecordedEvent>) -> (Vec<RecordedEvent>, Option<(Position, Vec<String>)>) {
         let mut found = Vec::with_capacity(events.len());
         let mut events = events.into_iter().peekable();
@@ -71,23 +72,23 @@ impl Taken {
     }
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The first that could not be taken, and why; `None`: all were.
+    /// The first event that could not be processed, and why; `None` if all were.
     pub failed: Option<(Position, Vec<String>)>,
 }
 
-/// What an attempt changed.
+/// The effect of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// Events that wait no more.
+    /// The number of events that are no longer parked.
     pub events: u64,
-    /// Nothing of the aggregate waits any more.
+    /// Whether no event of the aggregate is parked any more.
     pub drained: bool,
 }
 
-/// The letter (`l`) that is due first, of those that meet a further condition.
+/// Selects and locks the letter (`l`) that is due first and meets a further condition.
 macro_rules! due {
     ($condition:literal) => {
         concat!(
@@ -100,8 +101,9 @@ macro_rules! due {
     };
 }
 
-/// The letter that is due first, if any is; with at most `limit` events. One that somebody has locked (who decides about it, or
-/// destroys its tenant) is passed over, so that nobody waits for them: it may be due still, and is looked for again after [`LOCKED_PAUSE`].
+/// Takes the letter that is due first, with at most `limit` events. Letters that another transaction has locked (somebody decides about
+/// them, or destroys their tenant) are skipped, so that nobody has to wait. A skipped letter may still be due: check again after
+/// [`LOCKED_PAUSE`].
 pub async fn take(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -111,8 +113,8 @@ pub async fn take(
     first(connection, due!(""), (consumer, share), limit).await
 }
 
-/// The same, of those that are not only due: somebody has decided about them since they were tried last; or nothing is held against them,
-/// they only stand for what waited behind one that was taken. For a consumer that leaves the others alone for now.
+/// Like [`take`], but only letters about which somebody has decided since the last attempt, and letters without failures of their own (the
+/// rest of a run that was too long for one attempt). For consumers that pause all other attempts.
 pub async fn take_decided(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -128,7 +130,7 @@ pub async fn take_decided(
     first(connection, decided, (consumer, share), limit).await
 }
 
-/// The first letter that a query finds, with what waits behind it.
+/// The first letter that a query finds, with the events behind it.
 async fn first(
     connection: &mut PgConnection,
     query: &str,
@@ -162,7 +164,7 @@ async fn first(
     .await?;
     let mut positions: Vec<i64> = vec![row.try_get("position")?];
     positions.extend(behind);
-    // One more was asked for than is taken.
+    // One more was selected than is taken, to know whether there are more.
     let more = positions.len() > limit.max(1) as usize;
     positions.truncate(limit.max(1) as usize);
     let decisions = decisions::of(connection, tenant, consumer, &positions).await?;
@@ -178,9 +180,9 @@ async fn first(
     }))
 }
 
-/// Writes down what came of it, in the transaction in which the events were taken; or in a later one, of a consumer of which one instance
-/// takes events: a letter about which somebody decided meanwhile is then due at once, whatever came of the attempt; and nothing is changed
-/// where another one, which was the active one before, has settled it meanwhile.
+/// Records the result of an attempt, in the transaction that processed the events. A consumer with one active instance may also do this in
+/// a later transaction. Then a letter about which somebody decided meanwhile stays due at once, whatever the result was; and nothing
+/// changes if a former active instance has recorded a result meanwhile.
 pub async fn settle(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -236,13 +238,13 @@ pub async fn settle(
         .bind(attempt.cast_signed())
         .bind(&reasons)
         .bind(pause)
-        // Of one that waited behind it nobody decides.
+        // Only parked letters can be decided about, so this does not apply to one that waited.
         .bind(done.is_empty().then_some(taken.changed_at))
         .execute(&mut *connection)
         .await?;
         tried(connection, consumer, taken.tenant, at, attempt, &reasons).await?;
     } else if taken.more {
-        // There are more than are taken at once: the next one stands for them, at once, with nothing held against it.
+        // There are more events than were taken: the next one becomes a parked letter without failures, due at once.
         sqlx::query(
             "UPDATE dead.letters SET state = 'parked', next_attempt_at = clock_timestamp(), changed_at = now()
              WHERE tenant_id = $1 AND consumer = $2 AND position = (
@@ -260,14 +262,14 @@ pub async fn settle(
     Ok(Settled { events: done.len() as u64, drained })
 }
 
-/// The parked event is parked no more. False: nor was it any more.
+/// Ends the parked state of the first event. Returns false if it was not parked any more.
 async fn over(
     connection: &mut PgConnection,
     consumer: &Consumer,
     taken: &Taken,
     head: Position,
 ) -> Result<bool, sqlx::Error> {
-    // One that only stood for others that waited was never dead.
+    // A letter without failures of its own is just deleted.
     let statement = if taken.attempts == 0 {
         "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND state = 'parked' AND $4 <> ''"
     } else {
@@ -289,7 +291,7 @@ async fn over(
     Ok(was_parked)
 }
 
-/// Notes an attempt; the oldest ones are forgotten.
+/// Stores an attempt, and deletes the oldest ones.
 async fn tried(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -319,7 +321,7 @@ async fn tried(
     Ok(())
 }
 
-/// How long until a letter is due; `None`: nothing is parked.
+/// The time until the next letter is due; `None` if nothing is parked.
 pub async fn due(
     connection: &mut PgConnection,
     consumer: &Consumer,

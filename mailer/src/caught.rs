@@ -1,4 +1,4 @@
-//! Mail that goes nowhere: for a developer to look at.
+//! A mailer for development: it keeps mail in memory instead of sending it.
 
 use futures::future::BoxFuture;
 use kernel::Recent;
@@ -13,7 +13,7 @@ pub struct Caught(Recent<Mail>);
 pub type CaughtMail = Mail;
 
 impl Caught {
-    /// What was caught, the last first.
+    /// The kept mails, newest first.
     pub fn all(&self) -> Vec<CaughtMail> {
         self.0.all()
     }
@@ -21,7 +21,7 @@ impl Caught {
 
 impl Mailer for Caught {
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailError>> {
-        // As a mailbox does with a mail that comes twice.
+        // A mail with the same id replaces the earlier one, as a mailbox recognizes a repeated mail.
         self.0.keep(mail, |caught| caught.id == mail.id);
         Box::pin(async { Ok(()) })
     }

@@ -22,37 +22,37 @@ pub use smtp::{Smtp, SmtpError};
 /// A mail to one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
-    /// What makes it the same mail when it is sent again: letters, digits and hyphens.
+    /// The id, which is the same when the mail is sent again: letters, digits and hyphens.
     pub id: String,
-    /// Where it goes.
+    /// The address.
     pub to: Personal<String>,
-    /// What it is about, one line.
+    /// The subject, one line.
     pub subject: Personal<String>,
-    /// What it says, plain text.
+    /// The text, plain.
     pub text: Personal<String>,
 }
 
-/// A mail that was not taken.
+/// A mail that was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// It may be taken later.
+    /// A temporary failure.
     #[error("the mail can't be handed over now: {0}")]
     Passing(String),
-    /// It will never be taken: the server refuses it, or there is no such address.
+    /// A permanent failure: the server refuses the mail, or the address does not exist.
     #[error("the mail is refused: {0}")]
     Refused(String),
 }
 
 /// Sends mail.
 pub trait Mailer: Send + Sync + 'static {
-    /// Hands a mail over. When this returns, somebody else looks after it.
+    /// Sends a mail. When this returns `Ok`, the server has taken responsibility for it.
     ///
     /// # Errors
-    /// See [`MailError`]. After [`MailError::Passing`] it is not known whether it was taken.
+    /// See [`MailError`]. After [`MailError::Passing`] it is unknown whether the mail was accepted.
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailError>>;
 }
 
-/// No mail is configured: nothing is sent, and whoever wants to is told so.
+/// The mailer without configuration: it sends nothing, and returns an error that says so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unset;
 

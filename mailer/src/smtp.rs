@@ -1,4 +1,4 @@
-//! Mail by SMTP.
+//! Sending mail by SMTP.
 
 use std::time::Duration;
 
@@ -9,36 +9,36 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::{Mail, MailError, Mailer};
 
-/// How long the server may take.
+/// The time limit of the server's answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Hands mail to a mail server. Cheap to clone.
+/// Sends mail through a mail server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
 }
 
-/// A mail server that can't be used like that.
+/// Invalid settings of the mail server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SmtpError {
-    /// The URL.
+    /// The URL is invalid.
     #[error(
         "mail.smtp_url (INOPSIO_SMTP_URL) can't be used: {0}; allowed are smtp://, smtps:// and smtp://…?tls=required"
     )]
     Url(String),
-    /// The sender.
+    /// The sender's address is invalid.
     #[error("mail.from (INOPSIO_MAIL_FROM) is {0:?}; allowed is an address like Inopsio <no-reply@example.com>")]
     From(String),
 }
 
 impl Smtp {
-    /// The server at this URL: `smtps://user:password@host:465`, or `smtp://host:587?tls=required`.
+    /// Sends through the server at this URL: `smtps://user:password@host:465`, or `smtp://host:587?tls=required`.
     ///
     /// # Errors
-    /// When URL or sender are none. The server is not asked yet.
+    /// The URL or the sender is invalid. Does not connect yet.
     pub fn new(url: &str, from: &str) -> Result<Self, SmtpError> {
-        // What lettre says of a URL may show the password in it.
+        // The error of lettre may contain the URL with the password, so it is not shown.
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|_| SmtpError::Url("it is not such a URL".to_owned()))?;
         let from = from.parse().map_err(|_| SmtpError::From(from.to_owned()))?;
@@ -53,7 +53,6 @@ impl Smtp {
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(mail.subject.reveal().as_str())
-            // Nobody's out-of-office answers to it.
             .header(header::ContentType::TEXT_PLAIN)
             .body(mail.text.reveal().clone())
             .map_err(|_| refused("the text"))
@@ -69,10 +68,10 @@ impl Mailer for Smtp {
     }
 }
 
-/// Answers of a server that does not let the sender in (RFC 4954, RFC 3207): the settings are wrong, and no mail is.
+/// Answers of a server that rejects the login or requires TLS (RFC 4954, RFC 3207). The settings are wrong, not the mail.
 const NOT_LET_IN: [u16; 4] = [530, 534, 535, 538];
 
-/// What the server's answer means. Its words may quote the address, so only its code goes on.
+/// Converts the server's answer. Its text may quote the address, so only its code is used.
 fn failed(error: &smtp::Error) -> MailError {
     match error.status() {
         Some(code) if NOT_LET_IN.contains(&u16::from(code)) => {

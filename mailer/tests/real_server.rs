@@ -1,6 +1,7 @@
-//! Mail to a server of other makers (aiosmtpd, `tests/outside/`, set up by `scripts/setup test`), over TLS and with a login.
+//! Mail to an independent server (aiosmtpd, `tests/outside/`, set up by `scripts/setup test`), over TLS and with a login.
 //!
-//! Whom to trust is told to a whole process (`SSL_CERT_FILE`), so each mail is sent by a process of its own: this program, run again.
+//! Trusted certificates can only be set for a whole process (`SSL_CERT_FILE`), so each mail is sent by a process of its own: this program,
+//! run again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,10 +12,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use mailer::{Mail, Mailer, Smtp};
 use serde_json::Value;
 
-/// Where [`sends_one`] sends its mail.
+/// The environment variable with the URL to which [`sends_one`] sends its mail.
 const URL: &str = "INOPSIO_TEST_SMTP_URL";
 const PASSWORD: &str = "p:a/ss@word";
-/// The same in a URL.
+/// The same, percent-encoded.
 const ESCAPED: &str = "p%3Aa%2Fss%40word";
 const RESULT: &str = "came of it: ";
 
@@ -32,7 +33,7 @@ async fn sends_one() {
     println!("{RESULT}{:?}", smtp.send(&mail).await);
 }
 
-/// aiosmtpd; ends when dropped.
+/// The aiosmtpd process; killed when dropped.
 struct Server {
     child: Child,
     says: Lines<BufReader<ChildStdout>>,
@@ -49,7 +50,7 @@ impl Drop for Server {
     }
 }
 
-/// A certificate for `localhost` that vouches for itself, and its key.
+/// A self-signed certificate for `localhost`, and its key.
 fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     let made = Command::new("openssl")
@@ -67,7 +68,7 @@ fn certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 impl Server {
-    /// Starts it for this test; none: it is not set up here.
+    /// Starts the server for a test; `None` if it is not set up.
     fn start(test: &str) -> Option<Self> {
         let outside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/outside");
         let python = outside.join(".venv-smtp/bin/python");
@@ -98,12 +99,12 @@ impl Server {
         Some(server)
     }
 
-    /// What it says next.
+    /// The next line of its output.
     fn next(&mut self) -> Value {
         serde_json::from_str(&self.says.next().unwrap().unwrap()).unwrap()
     }
 
-    /// What comes of a mail to this URL, sent by who trusts this certificate.
+    /// The result of sending a mail to this URL, with this certificate trusted.
     fn sent(url: &str, trusted: &Path) -> String {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["sends_one", "--exact", "--ignored", "--nocapture"])
@@ -149,11 +150,11 @@ fn without_tls_the_right_login_or_a_certificate_that_holds_nothing_goes_and_it_i
         (format!("smtps://localhost:{smtps}"), &own, Some("530")),
         (format!("smtp://localhost:{starttls}?tls=required"), &own, Some("530")),
         (format!("smtp://localhost:{starttls}"), &own, Some("530")),
-        // Without TLS the server asks for no password, and it is not sent.
+        // Without TLS the server does not offer a login, and the password is not sent.
         (format!("smtp://inopsio:{ESCAPED}@localhost:{starttls}"), &own, None),
         (format!("smtps://inopsio:{ESCAPED}@localhost:{smtps}"), &stranger, None),
         (format!("smtp://inopsio:{ESCAPED}@localhost:{starttls}?tls=required"), &stranger, None),
-        // The certificate is another host's.
+        // The certificate is for another host.
         (format!("smtps://inopsio:{ESCAPED}@127.0.0.1:{smtps}"), &own, None),
     ] {
         let result = Server::sent(&url, trusted);
@@ -161,7 +162,7 @@ fn without_tls_the_right_login_or_a_certificate_that_holds_nothing_goes_and_it_i
         assert!(code.is_none_or(|code| result.contains(code)), "{url}: {result}");
         assert!(!result.contains(PASSWORD) && !result.contains(ESCAPED), "{result}");
     }
-    // What it said until a mail goes through: it refused the wrong password, and took nothing.
+    // Its output until a mail is accepted: it refused the wrong password, and accepted nothing.
     let url = format!("smtps://inopsio:{ESCAPED}@localhost:{smtps}");
     assert_eq!(Server::sent(&url, &own), "Ok(())");
     let mut refused = 0;

@@ -1,4 +1,4 @@
-//! Mail by SMTP, to a server that takes it, and to some that do not.
+//! Mail by SMTP, to servers that accept it, and to servers that do not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -51,7 +51,7 @@ async fn a_header_can_not_be_smuggled_in() {
     let server = MailServer::start().await;
     let mut mail = mail("ada@example.com");
     mail.subject = "Hello\r\nBcc: eve@example.com".to_owned().into();
-    // Whether it is refused or encoded, no header comes of it.
+    // Whether it is refused or encoded, it can't add a header.
     let _ = smtp(&server).send(&mail).await;
     assert!(server.mails().iter().all(|mail| !mail.data.contains("\r\nBcc:")), "{:?}", server.mails());
 }

@@ -1,5 +1,5 @@
-//! Certificates: in SAML they carry keys. That one is in the provider's metadata is why it is believed; who signed it and until when
-//! it is good says nothing (SAML metadata interoperability profile, section 2.6.1).
+//! Certificates, which only carry keys in SAML. A certificate is trusted because it is in the provider's metadata; its issuer and validity
+//! are ignored (SAML metadata interoperability profile, section 2.6.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,15 +20,15 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
-/// The shortest RSA key, in bytes.
+/// The minimum size of an RSA key, in bytes.
 const SHORTEST: usize = 256;
 
-/// A certificate whose key can be used.
+/// A certificate with a key of a supported kind.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
     kind: Kind,
-    /// What verifies, as `ring` reads it.
+    /// The public key, in the form that `ring` reads.
     key: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-/// What kind of key it is.
+/// The kind of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Rsa,
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     P384,
 }
 
-/// The ways to sign that are taken: by their names in XML signatures, for which kind of key, and what verifies them.
+/// The accepted signature algorithms: the name in XML signatures, the kind of key, and the implementation.
 const ALGORITHMS: [(&str, Kind, &dyn VerificationAlgorithm); 5] = [
     ("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", Kind::Rsa, &RSA_PKCS1_2048_8192_SHA256),
     ("http://www.w3.org/2001/04/xmldsig-more#rsa-sha384", Kind::Rsa, &RSA_PKCS1_2048_8192_SHA384),
@@ -55,16 +55,16 @@ const ALGORITHMS: [(&str, Kind, &dyn VerificationAlgorithm); 5] = [
     ("http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384", Kind::P384, &ECDSA_P384_SHA384_FIXED),
 ];
 
-/// Whether signatures of this name are taken at all.
+/// Whether signatures with this algorithm are accepted.
 pub(crate) fn is_taken(algorithm: &str) -> bool {
     ALGORITHMS.iter().any(|(name, ..)| *name == algorithm)
 }
 
 impl Certificate {
-    /// The certificate of DER.
+    /// Parses a certificate in DER.
     ///
     /// # Errors
-    /// [`Fault::Certificate`] when it is none, or its key is of another kind or too short.
+    /// [`Fault::Certificate`] if it is not a certificate, or its key is of another kind or too short.
     pub fn from_der(der: &[u8]) -> Result<Self, Fault> {
         let parsed = x509_cert::Certificate::from_der(der).map_err(|_| Fault::Certificate("it is not X.509 in DER"))?;
         let info = &parsed.tbs_certificate.subject_public_key_info;
@@ -79,7 +79,7 @@ impl Certificate {
         Ok(Self { der: der.to_vec(), kind, key: key.to_vec() })
     }
 
-    /// The certificate of base64, as XML has it: white space does not count.
+    /// Parses a certificate in base64, as in XML; white space is ignored.
     ///
     /// # Errors
     /// As [`from_der`](Self::from_der).
@@ -89,12 +89,12 @@ impl Certificate {
         Self::from_der(&der)
     }
 
-    /// It in base64, on one line.
+    /// The certificate in base64, on one line.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.der)
     }
 
-    /// Whether a message was signed with its key in this way.
+    /// Whether this is a signature of the message by the certificate's key, with this algorithm.
     pub(crate) fn verifies(&self, algorithm: &str, message: &[u8], signature: &[u8]) -> bool {
         let fitting = ALGORITHMS.iter().find(|(name, kind, _)| *name == algorithm && *kind == self.kind);
         fitting.is_some_and(|(.., verifies)| {

@@ -1,40 +1,40 @@
-//! How our messages get to a provider, by a browser: in an address (bindings, section 3.4) or in a form (section 3.5).
+//! Sending our messages to a provider through the browser: in a redirect (bindings, section 3.4) or a form (section 3.5).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{Fault, SigningKey, request, signature};
 
-/// A message on its way to a provider.
+/// A message to a provider, ready for the browser.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// The address that a browser is sent to.
+    /// The URL to which the browser is redirected.
     Redirect(String),
-    /// The form that a browser sends.
+    /// The form that the browser posts.
     Post(PostForm),
 }
 
-/// A form that brings a message to a provider.
+/// A form that carries a message to a provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostForm {
-    /// Where it is sent.
+    /// The URL to which it is posted.
     pub url: String,
-    /// Its fields: names and values.
+    /// The fields: names and values.
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// A message of ours.
+/// A message that we send.
 pub(crate) struct Message<'m> {
     /// `SAMLRequest` or `SAMLResponse`.
     pub(crate) kind: &'static str,
-    /// The id that it has in the document.
+    /// The value of its attribute `ID`.
     pub(crate) id: &'m str,
     pub(crate) document: String,
     pub(crate) relay_state: Option<&'m str>,
 }
 
 impl Message<'_> {
-    /// Signs it, as it has to be for the way that it takes.
+    /// Signs the message as its binding requires.
     ///
     /// # Errors
     /// [`Fault::Key`].

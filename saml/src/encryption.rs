@@ -1,10 +1,10 @@
-//! Encrypted assertions and names, as SAML and XML Encryption have them (core, section 6; xmlenc-core1), and not a step further: one element, encrypted
-//! with AES under a key that is encrypted for us, with RSA-OAEP.
+//! Decrypts encrypted assertions and names, according to SAML and XML Encryption (core, section 6; xmlenc-core1). Only one form is
+//! supported: one element, encrypted with AES under a key that is encrypted for us with RSA-OAEP.
 //!
-//! That something was encrypted for us says nothing of who did it: our key for it is public. What comes out is a document of its own, of which
-//! nothing is believed before its signature is verified, as of one that was never encrypted. Until then, what goes wrong with anything that
-//! hangs on what is inside is one fault ([`Fault::Encryption`]): whoever sends ciphertexts of their own making is not told what becomes of
-//! them. (A name is opened once what it stands in was verified: it is signed from outside.)
+//! Encryption does not authenticate the sender, because our encryption key is public. The decrypted content is a document of its own, and
+//! nothing of it is trusted before its signature is verified, as for content that was never encrypted. Until then, all errors that depend
+//! on the content are the same fault ([`Fault::Encryption`]), so that the decryption is no oracle for attackers with ciphertexts of their
+//! own. (An encrypted name is decrypted after the message around it was verified, because that signature covers it.)
 
 use aes::{Aes128, Aes256};
 use aes_gcm::aead::{Aead, KeyInit};
@@ -19,10 +19,11 @@ use crate::names::{ENCRYPTION, ENCRYPTION_11, SIGNATURE};
 use crate::xml::Node;
 use crate::{DecryptionKey, Fault};
 
-/// What is encrypted: an element.
+/// The type of encrypted content: an element.
 const ELEMENT: &str = "http://www.w3.org/2001/04/xmlenc#Element";
 
-/// The ways to encrypt a key for us, by their names. (RSA with PKCS #1 v1.5 is none: who may ask often enough opens what it closed.)
+/// The supported algorithms for encrypted keys. (RSA with PKCS #1 v1.5 is not supported, because it can be broken by an attacker who may
+/// try often enough.)
 const OAEP: &str = "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p";
 const OAEP_11: &str = "http://www.w3.org/2009/xmlenc11#rsa-oaep";
 
@@ -37,7 +38,7 @@ const MASKS: [(&str, OaepHash); 3] = [
     ("http://www.w3.org/2009/xmlenc11#mgf1sha512", OaepHash::Sha512),
 ];
 
-/// How something may be encrypted.
+/// A supported cipher.
 #[derive(Clone, Copy)]
 enum Cipher {
     Aes128Gcm,
@@ -53,15 +54,16 @@ const CIPHERS: [(&str, Cipher); 4] = [
     ("http://www.w3.org/2001/04/xmlenc#aes128-cbc", Cipher::Aes128Cbc),
 ];
 
-/// The ways to encrypt that are taken, the best first: for our metadata.
+/// The supported algorithms, best first, for our metadata.
 pub(crate) fn taken() -> impl Iterator<Item = &'static str> {
     CIPHERS.iter().map(|(name, _)| *name).chain([OAEP_11, OAEP])
 }
 
-/// What was encrypted: a document around the element that it was, with the namespaces of where it stood.
+/// Decrypts an element. Returns a document that has the element inside a new root, which declares the namespaces that are in scope where
+/// the encrypted element is.
 ///
 /// # Errors
-/// Why it can't be opened. Nothing is said of what is inside.
+/// Why it can't be decrypted. The error reveals nothing about the content.
 pub(crate) fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Zeroizing<String>, Fault> {
     let known = ["EncryptedData", "EncryptedKey"];
     if !encrypted.elements().all(|child| known.iter().any(|name| child.is(ENCRYPTION, name))) {
@@ -72,7 +74,7 @@ pub(crate) fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Z
         return Err(Fault::Structure("what is encrypted is no element"));
     }
     let cipher = cipher(data.only(ENCRYPTION, "EncryptionMethod")?)?;
-    // It stands with what is encrypted under it, or beside that (core, section 6).
+    // The encrypted key is inside the encrypted data or beside it (core, section 6).
     let within = data.perhaps(SIGNATURE, "KeyInfo")?.into_iter().flat_map(|info| info.each(ENCRYPTION, "EncryptedKey"));
     let mut keys = within.chain(encrypted.each(ENCRYPTION, "EncryptedKey"));
     let (Some(wrapped), None) = (keys.next(), keys.next()) else {
@@ -80,7 +82,7 @@ pub(crate) fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Z
     };
     let (hash, mask) = transport(wrapped.only(ENCRYPTION, "EncryptionMethod")?)?;
     let (wrapped, data) = (value(wrapped)?, value(data)?);
-    // From here on it hangs on secrets.
+    // From here on, errors depend on secrets.
     let key = key.ok_or(Fault::Encryption)?;
     let content_key = key.open(hash, mask, &wrapped)?;
     let opened = cipher.open(&content_key, &data).ok_or(Fault::Encryption)?;
@@ -110,7 +112,7 @@ fn cipher(method: Node<'_>) -> Result<Cipher, Fault> {
     found.map(|(_, cipher)| *cipher).ok_or(refused)
 }
 
-/// The hash functions of OAEP: of the message and of the mask.
+/// The hash functions of OAEP: for the message and for the mask.
 fn transport(method: Node<'_>) -> Result<(OaepHash, OaepHash), Fault> {
     let named = method.attribute("Algorithm").ok_or(Fault::Structure("an Algorithm is missing"))?;
     if named != OAEP && named != OAEP_11 {
@@ -140,7 +142,7 @@ fn value(encrypted: Node<'_>) -> Result<Vec<u8>, Fault> {
 }
 
 impl Cipher {
-    /// The text; none: the key or the text does not fit.
+    /// Decrypts; `None` if the key or the data is invalid.
     fn open(self, key: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         match self {
             Self::Aes128Gcm => authenticated(&Aes128Gcm::new_from_slice(key).ok()?, data),
@@ -151,13 +153,13 @@ impl Cipher {
     }
 }
 
-/// The nonce stands before the text, what shows that it was not changed behind it.
+/// The data is a nonce, the ciphertext, and the authentication tag.
 fn authenticated(cipher: &impl GcmOpen, data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (nonce, text) = data.split_first_chunk::<12>()?;
     cipher.open(*nonce, text).map(Zeroizing::new)
 }
 
-/// AES-GCM with either key.
+/// Decryption with AES-GCM, for both key lengths.
 trait GcmOpen {
     fn open(&self, nonce: [u8; 12], text: &[u8]) -> Option<Vec<u8>>;
 }
@@ -174,8 +176,8 @@ impl GcmOpen for Aes256Gcm {
     }
 }
 
-/// The first block is the vector with which it begins; the last byte says how many at the end are none of the text (xmlenc-core1, section
-/// 5.2.3). Nothing shows that it was not changed: that is for the signature inside.
+/// The first block is the initialization vector, and the last byte is the length of the padding (xmlenc-core1, section 5.2.3). CBC does not
+/// detect changes; the signature inside does.
 fn chained<C>(key: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>>
 where
     C: cbc::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16> + BlockCipherDecrypt + cbc::cipher::KeyInit,

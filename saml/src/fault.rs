@@ -1,74 +1,74 @@
-//! Why something is not believed, or can't be used.
+//! Why a message is not accepted, or a setting can't be used.
 
-/// Why something is not believed, or can't be used. None of them repeats what a stranger sent.
+/// Why a message is not accepted, or a setting can't be used. No fault repeats what an unauthenticated sender sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It is too long to be looked at.
+    /// The message is too long to be parsed.
     #[error("it is longer than the {most} bytes that are taken")]
     TooLong {
-        /// The most bytes.
+        /// The maximum number of bytes.
         most: usize,
     },
-    /// It is no text of the kind.
+    /// The message is not base64 of text.
     #[error("it is not base64 of an XML document")]
     NotBase64,
-    /// It is no XML, or XML that nobody needs here.
+    /// The message is not XML, or uses features that are not supported here.
     #[error("it is not XML as it is taken here: well-formed, UTF-8, without a document type declaration, not too deep")]
     NotXml,
-    /// Two elements of one id: whoever checks could look at one, and whoever reads at the other.
+    /// Two elements have the same id, so the signature could be checked on one, and the content read from the other.
     #[error("two elements have the same id")]
     DuplicateId,
-    /// An element is missing, is there twice, or is where it does not belong.
+    /// An element is missing, exists twice, or is where it is not allowed.
     #[error("it is not built as it has to be: {0}")]
     Structure(&'static str),
-    /// There is nothing to check a signature with.
+    /// There is no certificate to verify signatures with.
     #[error("no certificate of the identity provider is configured")]
     NoCertificate,
-    /// Nothing, or not all that is read, is signed.
+    /// The message is not signed, or the signature does not cover all that is read.
     #[error("it is not signed, or not all of it")]
     NotSigned,
-    /// It is signed in a way that is not taken.
+    /// The signature algorithm is not supported.
     #[error("it is signed in a way that is not taken here: {0}")]
     Algorithm(&'static str),
-    /// It is encrypted in a way that is not taken.
+    /// The encryption algorithm is not supported.
     #[error("it is encrypted in a way that is not taken here: {0}")]
     Cipher(&'static str),
-    /// It was not encrypted for us, or what is inside is not what it has to be: which of them is nothing to tell.
+    /// The content can't be decrypted, or is invalid. Deliberately not told apart.
     #[error(
         "what is encrypted can't be opened, or is not what it has to be: it is for another key, not signed, or something was changed"
     )]
     Encryption,
-    /// The signature does not fit.
+    /// The signature is invalid.
     #[error("the signature does not fit: it is by another key, or something was changed")]
     Signature,
-    /// The provider says that it did not sign anybody in.
+    /// The provider reports that nobody was signed in.
     #[error("the identity provider did not sign anybody in")]
     Status,
-    /// It is of somebody else.
+    /// The message is from another issuer.
     #[error("it is not of the identity provider of this connection")]
     Issuer,
-    /// It is sent to somebody else.
+    /// The message was sent to another address.
     #[error("it is for another address than the one that it was sent to")]
     Destination,
-    /// It is for somebody else.
+    /// The assertion is for another audience.
     #[error("it is for another audience")]
     Audience,
-    /// Its bearer may show it to somebody else.
+    /// The assertion is for another recipient, or has another confirmation method than bearer.
     #[error("it may be shown at another address, or by another method")]
     Recipient,
-    /// It answers what we did not ask.
+    /// The message answers a request that is not ours.
     #[error("it answers no request of ours")]
     Request,
-    /// Nobody asked.
+    /// The assertion was not requested.
     #[error("nobody asked for it, and this connection takes no assertions that nobody asked for")]
     Unsolicited,
-    /// It is not good any more, or not yet.
+    /// The message is expired, or not valid yet.
     #[error("it is not good any more, or not yet; the clocks may differ")]
     Time,
-    /// It is not said who it is about.
+    /// The subject is empty.
     #[error("it does not say whom it is about")]
     Subject,
-    /// Metadata can't be used.
+    /// The metadata can't be used.
     #[error("the metadata can't be used: {0}")]
     Metadata(&'static str),
     /// A certificate can't be used.
@@ -80,7 +80,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// It in a word, for records.
+    /// The fault's code, for records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TooLong { .. } => "saml_too_long",

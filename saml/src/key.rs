@@ -1,5 +1,5 @@
-//! The keys with which our requests are signed, and for which answers are encrypted. RSA, because identity providers in use verify
-//! requests in redirects with nothing else (ADR 27).
+//! Our keys: for signing requests, and for decrypting assertions. RSA, because identity providers in use verify signed redirects with
+//! nothing else (ADR 27).
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,19 +20,20 @@ use crate::{Certificate, Fault};
 const SIGNED_WITH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// How long our certificates say that they are good. (It carries the key; a provider that is told of another one takes that.)
+/// The validity of our certificates. It is long, because the certificate only carries the key; a provider that is given another certificate
+/// uses that one.
 const GOOD_FOR: Duration = Duration::from_hours(24 * 3_652);
 
-/// A key that signs.
+/// A key that signs our messages.
 #[derive(Debug)]
 pub struct SigningKey(RsaKey);
 
-/// A key for which identity providers encrypt. It opens, and signs nothing.
+/// A key with which identity providers encrypt for us. It is only used to decrypt.
 #[derive(Debug)]
 pub struct DecryptionKey(OaepKey);
 
 impl DecryptionKey {
-    /// The key of PKCS #8, DER, as [`SigningKey::generate`] makes it.
+    /// Reads a key in PKCS #8, DER, as [`SigningKey::generate`] creates it.
     ///
     /// # Errors
     /// [`Fault::Key`].
@@ -45,16 +46,16 @@ impl DecryptionKey {
     }
 }
 
-/// A key that was made.
+/// A generated key.
 pub struct GeneratedKey {
-    /// PKCS #8, DER: to be sealed.
+    /// The private key in PKCS #8, DER. Has to be stored encrypted.
     pub private: Zeroizing<Vec<u8>>,
-    /// What everybody may see.
+    /// The public key, in a certificate.
     pub certificate: Certificate,
 }
 
 impl SigningKey {
-    /// Makes a key, and a certificate that it signs itself. Takes a good part of a second.
+    /// Generates a key and its self-signed certificate. Takes a good part of a second.
     ///
     /// # Errors
     /// [`Fault::Key`], if the system gives no randomness.
@@ -65,7 +66,7 @@ impl SigningKey {
         Ok(GeneratedKey { private, certificate })
     }
 
-    /// The key of PKCS #8, DER.
+    /// Reads a key in PKCS #8, DER.
     ///
     /// # Errors
     /// [`Fault::Key`].
@@ -97,7 +98,7 @@ impl SigningKey {
             Ok(AlgorithmIdentifierOwned { oid, parameters: Some(Any::encode_from(&Null)?) })
         };
         let name = Name::from_str(&format!("CN={name}"))?;
-        // Positive, and not another key's: the beginning of the modulus.
+        // The serial number has to be positive and unique, so it is taken from the beginning of the modulus.
         let public = self.0.public_der();
         let serial: Vec<u8> = public.iter().skip(16).take(15).copied().collect();
         let serial = SerialNumber::new(&[&[1], serial.as_slice()].concat())?;

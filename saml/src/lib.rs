@@ -38,99 +38,99 @@ pub use certificate::Certificate;
 pub use delivery::{Delivery, PostForm};
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
-pub use logout::{Answering, Leaving, LogoutContext, LogoutMessage, Posted};
+pub use logout::{LogoutAnswer, LogoutContext, LogoutMessage, LogoutRequest, PostedLogout};
 pub use metadata::IdentityProvider;
 pub use response::Asserted;
 pub use subject::NameId;
 
-/// Who we are towards an identity provider.
+/// Our identity as a service provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
-    /// Our entity id: for whom assertions are.
+    /// Our entity id: the audience of assertions.
     pub entity_id: String,
-    /// Where assertions are sent (the assertion consumer service).
+    /// The URL to which assertions are sent (assertion consumer service).
     pub acs: String,
-    /// Where a provider asks to sign somebody out, and answers us (single logout).
+    /// The URL to which providers send logout requests, and answers to ours (single logout service).
     pub slo: String,
 }
 
-/// What an assertion has to fit.
+/// What an assertion is checked against.
 pub struct Expected<'e> {
-    /// For whom it is.
+    /// Our identity.
     pub own: &'e Own,
-    /// Who says it.
+    /// The provider that must have issued it.
     pub provider: &'e IdentityProvider,
-    /// What opens what is encrypted for us; none: nobody was shown for what to encrypt.
+    /// The key for encrypted assertions; `None` if we published no encryption key.
     pub key: Option<&'e DecryptionKey>,
-    /// Whether a request with this id is ours, and recent.
+    /// Whether a request with this id is ours and recent.
     pub asked: &'e (dyn Fn(&str) -> bool + Sync),
-    /// Whether one is taken for which nobody asked.
+    /// Whether assertions that we did not request are accepted.
     pub unsolicited: bool,
-    /// The time.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// How much clocks may differ.
+    /// The tolerated difference of clocks.
     pub skew: TimeDelta,
 }
 
-/// What our metadata shows of our keys.
+/// The public keys in our metadata.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
-    /// By which our requests are verified.
+pub struct PublicKeys<'a> {
+    /// The key with which our requests are verified.
     pub signing: &'a Certificate,
-    /// For which assertions are encrypted.
+    /// The key for which assertions are encrypted.
     pub encryption: &'a Certificate,
 }
 
-/// A request to sign somebody in.
+/// A request to sign a person in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asking<'a> {
-    /// Its id: what the answer refers to. It begins with a letter or `_`.
+pub struct SignInRequest<'a> {
+    /// The request's id, to which the answer refers. It begins with a letter or `_`.
     pub id: &'a str,
     /// When it is made.
     pub at: DateTime<Utc>,
-    /// Whether they shall show anew who they are.
+    /// Whether the person has to authenticate again (`ForceAuthn`).
     pub fresh: bool,
 }
 
-/// A service provider of SAML 2.0.
+/// A SAML 2.0 service provider.
 pub trait ServiceProvider: Send + Sync {
-    /// What an identity provider is told about us: our metadata.
+    /// Our metadata, for identity providers.
     ///
     /// # Errors
     /// [`Fault::Key`].
-    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault>;
+    fn metadata(&self, own: &Own, keys: PublicKeys<'_>) -> Result<String, Fault>;
 
-    /// Where a browser is sent so that the provider signs somebody in.
+    /// The URL to which the browser is redirected, so that the provider signs the person in.
     ///
     /// # Errors
-    /// [`Fault::Key`] when it can't be signed.
+    /// [`Fault::Key`] if the request can't be signed.
     fn request(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        asking: &Asking<'_>,
+        sign_in: &SignInRequest<'_>,
         key: &SigningKey,
     ) -> Result<String, Fault>;
 
-    /// What the provider says of whom it signed in: the content of the form field `SAMLResponse`.
+    /// Verifies and reads the provider's response: the content of the form field `SAMLResponse`.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why it is not accepted.
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault>;
 
-    /// What a browser brings the provider so that it signs somebody out, too.
+    /// A logout request to the provider, which the browser carries.
     ///
     /// # Errors
-    /// [`Fault::Metadata`] when it has no address for that, [`Fault::Key`] when it can't be signed.
+    /// [`Fault::Metadata`] if the provider has no address for it, [`Fault::Key`] if it can't be signed.
     fn ask_to_sign_out(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        leaving: &Leaving<'_>,
+        request: &LogoutRequest<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault>;
 
-    /// What a browser brings a provider that asked, so that it knows whether somebody is signed out.
+    /// The answer to a provider's logout request, which the browser carries.
     ///
     /// # Errors
     /// As [`ask_to_sign_out`](Self::ask_to_sign_out).
@@ -138,40 +138,44 @@ pub trait ServiceProvider: Send + Sync {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        answering: &Answering<'_>,
+        answer: &LogoutAnswer<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault>;
 
-    /// What the provider asks, or answers, about signing out: the query string with which a browser came.
+    /// Verifies and reads a logout message of the provider from a query string.
     ///
     /// # Errors
-    /// Why it is not believed.
-    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
+    /// Why it is not accepted.
+    fn read_logout(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
 
-    /// The same of what a browser brought in a form.
+    /// Verifies and reads a logout message of the provider from a posted form.
     ///
     /// # Errors
-    /// Why it is not believed.
-    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault>;
+    /// Why it is not accepted.
+    fn read_posted_logout(
+        &self,
+        posted: &PostedLogout<'_>,
+        context: &LogoutContext<'_>,
+    ) -> Result<LogoutMessage, Fault>;
 }
 
-/// The Web Browser SSO profile with our own strict rules over the canonical form of `bergshamra-c14n` and the signatures of `ring`.
+/// The Web Browser SSO profile, with our own strict rules, the canonicalization of `bergshamra-c14n`, and the signatures of `ring`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WebSso;
 
 impl ServiceProvider for WebSso {
-    fn metadata(&self, own: &Own, shown: Shown<'_>) -> Result<String, Fault> {
-        Ok(metadata::of_ours(own, shown))
+    fn metadata(&self, own: &Own, keys: PublicKeys<'_>) -> Result<String, Fault> {
+        Ok(metadata::of_ours(own, keys))
     }
 
     fn request(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        asking: &Asking<'_>,
+        sign_in: &SignInRequest<'_>,
         key: &SigningKey,
     ) -> Result<String, Fault> {
-        request::redirect(own, provider, asking, key)
+        request::redirect(own, provider, sign_in, key)
     }
 
     fn accept(&self, response: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
@@ -182,27 +186,31 @@ impl ServiceProvider for WebSso {
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        leaving: &Leaving<'_>,
+        request: &LogoutRequest<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault> {
-        logout::ask(own, provider, leaving, key)
+        logout::ask(own, provider, request, key)
     }
 
     fn answer_sign_out(
         &self,
         own: &Own,
         provider: &IdentityProvider,
-        answering: &Answering<'_>,
+        answer: &LogoutAnswer<'_>,
         key: &SigningKey,
     ) -> Result<Delivery, Fault> {
-        logout::answer(own, provider, answering, key)
+        logout::answer(own, provider, answer, key)
     }
 
-    fn hear(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-        logout::hear(query, context)
+    fn read_logout(&self, query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+        logout::read_redirect(query, context)
     }
 
-    fn hear_posted(&self, posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-        logout::hear_posted(posted, context)
+    fn read_posted_logout(
+        &self,
+        posted: &PostedLogout<'_>,
+        context: &LogoutContext<'_>,
+    ) -> Result<LogoutMessage, Fault> {
+        logout::read_posted(posted, context)
     }
 }

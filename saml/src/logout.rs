@@ -1,8 +1,8 @@
-//! Signing out at both sides (Single Logout profile, over HTTP-Redirect and HTTP-POST): what we ask a provider, and answer it; and whether we
-//! believe what it asks, or answers.
+//! Single logout (Single Logout profile, over HTTP-Redirect and HTTP-POST): our requests and answers to a provider, and the verification of
+//! its requests and answers.
 //!
-//! A message that comes in the address of a browser, deflated, is signed as it stands there, not as XML: what is verified is the query
-//! itself, before anything in it is inflated. One that comes in a form is signed as XML, whole, by the same rules as all that is read here.
+//! A message in a redirect is deflated, and its signature covers the query string, not the XML: the query is verified before anything in it
+//! is inflated. A message in a form is signed as XML, as a whole, by the same rules as responses.
 
 use std::io::Read as _;
 
@@ -20,70 +20,70 @@ use crate::response::time;
 use crate::xml::{self, Node};
 use crate::{DecryptionKey, Delivery, Fault, IdentityProvider, NameId, Own, SigningKey, signature};
 
-/// The most bytes of a message in an address, as it comes and inflated.
+/// The maximum size of a message in a redirect, in bytes, both deflated and inflated.
 const MOST: usize = 16 << 10;
 
-/// The most bytes of a message in a form, before and after base64: its signature is in it.
+/// The maximum size of a message in a form, in bytes, before and after base64. It includes the signature.
 const MOST_POSTED: usize = 24 << 10;
 
-/// The most bytes of what has to come back with the answer, where it comes in a form. (80 are allowed: bindings, section 3.5.3.)
+/// The maximum size of `RelayState` in a form, in bytes. (80 are allowed: bindings, section 3.5.3.)
 const MOST_RELAY_STATE: usize = 1 << 10;
 
-/// What there is to be in an address, and in a form.
+/// The fault if a redirect or a form has none or both of the two.
 const ONE_OF_TWO: Fault = Fault::Structure("there has to be one of SAMLRequest and SAMLResponse");
 
-/// How old a message may be: a browser brings it at once.
+/// The maximum age of a message. The browser delivers it at once.
 const FRESH: TimeDelta = TimeDelta::minutes(5);
 
-/// The most sessions that a request names.
+/// The maximum number of sessions in a request.
 const MOST_SESSIONS: usize = 32;
 
-/// Whom we ask a provider to sign out.
+/// A request to a provider to sign a person out.
 #[derive(Clone)]
-pub struct Leaving<'a> {
-    /// The id of the request.
+pub struct LogoutRequest<'a> {
+    /// The request's id.
     pub id: &'a str,
     /// When it is made.
     pub at: DateTime<Utc>,
-    /// The name by which the provider signed them in.
+    /// The name with which the provider identified the person.
     pub name: &'a NameId,
-    /// The provider's session, as it called it then.
+    /// The provider's session index at that time.
     pub session: Option<&'a str>,
 }
 
-/// An answer to a provider that asked.
+/// An answer to a provider's logout request.
 #[derive(Clone, Debug)]
-pub struct Answering<'a> {
-    /// The id of the answer.
+pub struct LogoutAnswer<'a> {
+    /// The answer's id.
     pub id: &'a str,
     /// When it is made.
     pub at: DateTime<Utc>,
-    /// The id of what was asked.
+    /// The id of the request.
     pub to: &'a str,
-    /// Whether nobody is signed in here any more of whom it was asked.
+    /// Whether all sessions that the request names have ended here.
     pub done: bool,
-    /// What has to come back with it, letter by letter.
+    /// The request's `RelayState`, which has to be returned unchanged.
     pub relay_state: Option<&'a str>,
 }
 
-/// What a message has to fit.
+/// What a logout message is checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct LogoutContext<'e> {
-    /// For whom it is.
+    /// Our identity.
     pub own: &'e Own,
-    /// Who says it.
+    /// The provider that must have sent it.
     pub provider: &'e IdentityProvider,
-    /// What opens a name that is encrypted for us; none: nobody was shown for what to encrypt.
+    /// The key for encrypted names; `None` if we published no encryption key.
     pub key: Option<&'e DecryptionKey>,
-    /// The time.
+    /// The current time.
     pub now: DateTime<Utc>,
-    /// How much clocks may differ.
+    /// The tolerated difference of clocks.
     pub skew: TimeDelta,
 }
 
-/// What a form brings.
+/// The fields of a posted form.
 #[derive(Clone, Copy)]
-pub struct Posted<'f> {
+pub struct PostedLogout<'f> {
     /// The field `SAMLRequest`.
     pub request: Option<&'f str>,
     /// The field `SAMLResponse`.
@@ -92,66 +92,66 @@ pub struct Posted<'f> {
     pub relay_state: Option<&'f str>,
 }
 
-/// What a provider says, and is believed.
+/// A verified logout message of a provider.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogoutMessage {
-    /// Somebody signs out.
+    /// A logout request.
     Asked {
-        /// The id of the request.
+        /// The request's id.
         id: String,
-        /// When it was made: it is about no session that began later.
+        /// When it was made. It does not concern sessions that began later.
         at: DateTime<Utc>,
-        /// Who.
+        /// The person.
         name: NameId,
-        /// In which of its sessions; none: in all.
+        /// The provider's session indexes; empty: all of the person's sessions.
         sessions: Vec<String>,
-        /// What has to come back with the answer.
+        /// The `RelayState` that has to be returned with the answer.
         relay_state: Option<String>,
     },
-    /// It signed somebody out, or did not.
+    /// An answer to our request.
     Answered {
         /// The id of our request.
         to: String,
-        /// Whether it did, everywhere.
+        /// Whether the provider signed the person out everywhere.
         done: bool,
     },
 }
 
-/// A request to a provider to sign somebody out.
+/// Creates a logout request.
 pub(crate) fn ask(
     own: &Own,
     provider: &IdentityProvider,
-    leaving: &Leaving<'_>,
+    request: &LogoutRequest<'_>,
     key: &SigningKey,
 ) -> Result<Delivery, Fault> {
     let url = provider.sign_out_url.as_deref().ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
-    let mut xml = message("samlp:LogoutRequest", own, url, leaving.id, leaving.at, None);
-    let format: Vec<_> = leaving.name.format.iter().map(|format| ("Format", format.as_str())).collect();
+    let mut xml = message("samlp:LogoutRequest", own, url, request.id, request.at, None);
+    let format: Vec<_> = request.name.format.iter().map(|format| ("Format", format.as_str())).collect();
     xml.start_element("saml:NameID", &format);
-    xml.text(&leaving.name.value);
+    xml.text(&request.name.value);
     xml.end_element("saml:NameID");
-    if let Some(session) = leaving.session {
+    if let Some(session) = request.session {
         xml.start_element("samlp:SessionIndex", &[]);
         xml.text(session);
         xml.end_element("samlp:SessionIndex");
     }
     xml.end_element("samlp:LogoutRequest");
-    let asked = Message { kind: "SAMLRequest", id: leaving.id, document: xml.into_string(), relay_state: None };
+    let asked = Message { kind: "SAMLRequest", id: request.id, document: xml.into_string(), relay_state: None };
     asked.deliver(url, provider.sign_out_by_post, key)
 }
 
-/// The answer to a provider that somebody is signed out, or not.
+/// Creates the answer to a logout request.
 pub(crate) fn answer(
     own: &Own,
     provider: &IdentityProvider,
-    answering: &Answering<'_>,
+    answered: &LogoutAnswer<'_>,
     key: &SigningKey,
 ) -> Result<Delivery, Fault> {
     let url = provider.sign_out_answer_url.as_deref().or(provider.sign_out_url.as_deref());
     let url = url.ok_or(Fault::Metadata("it has no SingleLogoutService"))?;
-    let mut xml = message("samlp:LogoutResponse", own, url, answering.id, answering.at, Some(answering.to));
+    let mut xml = message("samlp:LogoutResponse", own, url, answered.id, answered.at, Some(answered.to));
     xml.start_element("samlp:Status", &[]);
-    if answering.done {
+    if answered.done {
         xml.empty_element("samlp:StatusCode", &[("Value", SUCCESS)]);
     } else {
         xml.start_element("samlp:StatusCode", &[("Value", RESPONDER)]);
@@ -160,7 +160,7 @@ pub(crate) fn answer(
     }
     xml.end_element("samlp:Status");
     xml.end_element("samlp:LogoutResponse");
-    let Answering { id, relay_state, .. } = *answering;
+    let LogoutAnswer { id, relay_state, .. } = *answered;
     let answer = Message { kind: "SAMLResponse", id, document: xml.into_string(), relay_state };
     answer.deliver(url, provider.sign_out_by_post, key)
 }
@@ -184,8 +184,8 @@ fn message(name: &str, own: &Own, to: &str, id: &str, at: DateTime<Utc>, answers
     xml
 }
 
-/// A message in its address.
-struct Sent<'q> {
+/// The parameters of a message in a redirect, as sent (percent-encoded).
+struct RedirectQuery<'q> {
     /// `SAMLRequest` or `SAMLResponse`.
     kind: &'static str,
     message: &'q str,
@@ -194,12 +194,12 @@ struct Sent<'q> {
     signature: &'q str,
 }
 
-/// Believes what a provider says in a query string, or says why not.
-pub(crate) fn hear(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+/// Verifies and reads a logout message from a query string.
+pub(crate) fn read_redirect(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     if query.len() > MOST {
         return Err(Fault::TooLong { most: MOST });
     }
-    let sent = Sent::read(query)?;
+    let sent = RedirectQuery::read(query)?;
     sent.verify(context)?;
     let bytes = STANDARD.decode(decoded(sent.message)).map_err(|_| Fault::NotBase64)?;
     let mut text = String::new();
@@ -210,8 +210,8 @@ pub(crate) fn hear(query: &str, context: &LogoutContext<'_>) -> Result<LogoutMes
     read(Node::root(&document, PROTOCOL, name)?, sent.relay_state.map(decoded), context)
 }
 
-/// Believes what a provider says in a form, or says why not.
-pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
+/// Verifies and reads a logout message from a posted form.
+pub(crate) fn read_posted(posted: &PostedLogout<'_>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
     let (name, message) = match (posted.request, posted.response) {
         (Some(message), None) => ("LogoutRequest", message),
         (None, Some(message)) => ("LogoutResponse", message),
@@ -223,7 +223,7 @@ pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> R
     let text = xml::of_field(message, MOST_POSTED)?;
     let document = xml::parse(&text, MOST_POSTED)?;
     let said = Node::root(&document, PROTOCOL, name)?;
-    // The one signature that there is, of the whole: of a part it says nothing of what is around that.
+    // There must be exactly one signature, which covers the whole message. A signature of a part says nothing about the rest.
     let signature = signature::of(said)?.ok_or(Fault::NotSigned)?;
     if Node::anywhere(&document, SIGNATURE, "Signature").len() != 1 {
         return Err(Fault::Structure("a signature is where it does not belong"));
@@ -232,9 +232,9 @@ pub(crate) fn hear_posted(posted: &Posted<'_>, context: &LogoutContext<'_>) -> R
     read(said, posted.relay_state.map(str::to_owned), context)
 }
 
-/// Reads a message that was verified.
+/// Reads a message whose signature was verified.
 fn read(said: Node<'_>, relay_state: Option<String>, context: &LogoutContext<'_>) -> Result<LogoutMessage, Fault> {
-    let at = about(said, context)?;
+    let at = check(said, context)?;
     if said.is(PROTOCOL, "LogoutResponse") {
         let to = said.attribute("InResponseTo").ok_or(Fault::Request)?.to_owned();
         let status = said.only(PROTOCOL, "Status")?.only(PROTOCOL, "StatusCode")?;
@@ -249,8 +249,8 @@ fn read(said: Node<'_>, relay_state: Option<String>, context: &LogoutContext<'_>
     Ok(LogoutMessage::Asked { id: id.to_owned(), at, name, sessions, relay_state })
 }
 
-/// Checks that it is by the provider, for us, now; when it was made.
-fn about(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, Fault> {
+/// Checks issuer, destination and age. Returns when the message was made.
+fn check(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, Fault> {
     if said.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
@@ -269,7 +269,7 @@ fn about(said: Node<'_>, context: &LogoutContext<'_>) -> Result<DateTime<Utc>, F
     Ok(made)
 }
 
-impl<'q> Sent<'q> {
+impl<'q> RedirectQuery<'q> {
     fn read(query: &'q str) -> Result<Self, Fault> {
         let only = |name: &str| {
             let mut found =
@@ -290,7 +290,7 @@ impl<'q> Sent<'q> {
         Ok(Self { kind, message, relay_state: only("RelayState")?, algorithm, signature })
     }
 
-    /// Verifies the query as it was sent, in the order that is signed (bindings, section 3.4.4.1).
+    /// Verifies the signature over the query as sent, with its parameters in the order that is signed (bindings, section 3.4.4.1).
     fn verify(&self, context: &LogoutContext<'_>) -> Result<(), Fault> {
         let certificates = &context.provider.certificates;
         if certificates.is_empty() {
@@ -308,7 +308,7 @@ impl<'q> Sent<'q> {
     }
 }
 
-/// The value of a parameter.
+/// Decodes a percent-encoded value.
 fn decoded(text: &str) -> String {
     form_urlencoded::parse(format!("v={text}").as_bytes())
         .next()

@@ -1,44 +1,44 @@
-//! Metadata: what a provider says of itself, and what it is told about us.
+//! SAML metadata: reading a provider's, and writing ours.
 
 use uppsala::XmlWriter;
 use url::Url;
 
 use crate::names::{EMAIL, METADATA, POST, PROTOCOL, REDIRECT, SIGNATURE};
 use crate::xml::{self, Node};
-use crate::{Certificate, Fault, Own, Shown, encryption};
+use crate::{Certificate, Fault, Own, PublicKeys, encryption};
 
-/// The most bytes of a provider's metadata.
+/// The maximum size of a provider's metadata, in bytes.
 const MOST: usize = 192 << 10;
 
-/// The most certificates: two, while they change them, and some room.
+/// The maximum number of certificates. A provider has two while it replaces its certificate.
 const MOST_CERTIFICATES: usize = 8;
 
-/// The longest entity id (core, section 8.3.6) and address.
+/// The maximum length of an entity id (core, section 8.3.6) and of a URL.
 const LONGEST: usize = 1_024;
 
-/// An identity provider: whom a tenant believes.
+/// An identity provider, as a tenant configured it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityProvider {
-    /// Its entity id: by whom assertions are.
+    /// Its entity id: the issuer of assertions.
     pub entity_id: String,
-    /// Where browsers are sent to sign in, by redirect.
+    /// The URL for sign-in requests, by redirect.
     pub sign_in_url: String,
-    /// Where browsers are sent to sign out; none: it signs nobody out with us.
+    /// The URL for logout messages; `None` if it does not support single logout.
     pub sign_out_url: Option<String>,
-    /// Whether they bring it forms there, for it takes no redirects.
+    /// Whether logout messages are sent by POST, because it does not support redirects.
     pub sign_out_by_post: bool,
-    /// Where it is answered when it asks that, if that is elsewhere.
+    /// The URL for answers to its logout requests, if it is another one.
     pub sign_out_answer_url: Option<String>,
-    /// The certificates with which it signs. None of them: nothing is believed.
+    /// The certificates of its signing keys. Without any, nothing is accepted from it.
     pub certificates: Vec<Certificate>,
 }
 
 impl IdentityProvider {
-    /// Reads a provider's metadata: a document with the one entity, as the provider offers it. Its own signature, if it has one, is
-    /// not looked at: who configures it vouches for it.
+    /// Reads a provider's metadata: a document with one entity. A signature of the metadata is not verified, because the person who
+    /// configures the provider is trusted.
     ///
     /// # Errors
-    /// [`Fault::Metadata`], [`Fault::Certificate`], or why it is no document that is read here.
+    /// [`Fault::Metadata`], [`Fault::Certificate`], or the fault of an invalid document.
     pub fn read(text: &str) -> Result<Self, Fault> {
         let document = xml::parse(text, MOST)?;
         let entity = Node::root(&document, METADATA, "EntityDescriptor")
@@ -69,7 +69,7 @@ impl IdentityProvider {
                 service.attribute("Binding") == Some(binding) && location.is_some_and(is_address)
             })
         };
-        // By redirect it needs nobody to press a button.
+        // A redirect is preferred, because a POST may need a click.
         let by_redirect = by(REDIRECT);
         let sign_out = by_redirect.or_else(|| by(POST));
         let address = |name: &str| {
@@ -87,12 +87,12 @@ impl IdentityProvider {
     }
 }
 
-/// Of what a URI is made (RFC 3986): nothing in it is invisible, or shown otherwise than it stands there.
+/// Whether a text has only characters that a URI may have (RFC 3986), so that none is invisible or displayed as another one.
 fn is_uri(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Over TLS, or on the person's own machine. It is where a browser is sent: nobody here opens it.
+/// Whether a URL may be used: https, or http on the person's own machine. Only browsers open it.
 fn is_address(location: &str) -> bool {
     let Ok(url) = Url::parse(location) else { return false };
     if !is_uri(location) || url.port() == Some(0) {
@@ -126,7 +126,7 @@ fn certificates(descriptor: Node<'_>) -> Result<Vec<Certificate>, Fault> {
 }
 
 /// Our metadata.
-pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
+pub(crate) fn of_ours(own: &Own, keys: PublicKeys<'_>) -> String {
     let mut xml = XmlWriter::new();
     xml.write_declaration();
     xml.start_element("md:EntityDescriptor", &[("xmlns:md", METADATA), ("entityID", &own.entity_id)]);
@@ -134,7 +134,7 @@ pub(crate) fn of_ours(own: &Own, shown: Shown<'_>) -> String {
         "md:SPSSODescriptor",
         &[("AuthnRequestsSigned", "true"), ("WantAssertionsSigned", "true"), ("protocolSupportEnumeration", PROTOCOL)],
     );
-    for (used, certificate) in [("signing", shown.signing), ("encryption", shown.encryption)] {
+    for (used, certificate) in [("signing", keys.signing), ("encryption", keys.encryption)] {
         xml.start_element("md:KeyDescriptor", &[("use", used)]);
         xml.start_element("ds:KeyInfo", &[("xmlns:ds", SIGNATURE)]);
         xml.start_element("ds:X509Data", &[]);

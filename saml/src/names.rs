@@ -1,4 +1,4 @@
-//! Names of the standards.
+//! Constants of the standards: namespaces, bindings, status codes and formats.
 
 pub(crate) const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
 pub(crate) const ASSERTION: &str = "urn:oasis:names:tc:SAML:2.0:assertion";

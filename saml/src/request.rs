@@ -1,4 +1,4 @@
-//! Requests to sign somebody in, as addresses that a browser is sent to (bindings, section 3.4).
+//! Sign-in requests (`AuthnRequest`) in redirects (bindings, section 3.4).
 
 use std::io::Write as _;
 
@@ -11,19 +11,19 @@ use uppsala::XmlWriter;
 use url::form_urlencoded::Serializer;
 
 use crate::names::{ASSERTION, POST, PROTOCOL, RSA_SHA256};
-use crate::{Asking, Fault, IdentityProvider, Own, SigningKey};
+use crate::{Fault, IdentityProvider, Own, SignInRequest, SigningKey};
 
-/// The address of the provider with the request in it, signed.
+/// The provider's URL with a signed sign-in request.
 pub(crate) fn redirect(
     own: &Own,
     provider: &IdentityProvider,
-    asking: &Asking<'_>,
+    request: &SignInRequest<'_>,
     key: &SigningKey,
 ) -> Result<String, Fault> {
-    signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, asking)), None, key)
+    signed(&provider.sign_in_url, ("SAMLRequest", &document(own, provider, request)), None, key)
 }
 
-/// An address with a message in it, signed.
+/// A URL with a signed message.
 pub(crate) fn signed(
     url: &str,
     (name, document): (&str, &str),
@@ -31,7 +31,7 @@ pub(crate) fn signed(
     key: &SigningKey,
 ) -> Result<String, Fault> {
     let message = STANDARD.encode(deflated(document)?);
-    // What is signed is the query as it is sent, in this order.
+    // The signature covers the query as it is sent, with the parameters in this order.
     let query = [(name, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
     let signed = Serializer::new(String::new()).extend_pairs(query).append_pair("SigAlg", RSA_SHA256).finish();
     let signature = STANDARD.encode(key.sign(signed.as_bytes())?);
@@ -40,19 +40,19 @@ pub(crate) fn signed(
     Ok(format!("{url}{join}{signed}&{signature}"))
 }
 
-fn document(own: &Own, provider: &IdentityProvider, asking: &Asking<'_>) -> String {
-    let at = asking.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+fn document(own: &Own, provider: &IdentityProvider, request: &SignInRequest<'_>) -> String {
+    let at = request.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let mut attributes = vec![
         ("xmlns:samlp", PROTOCOL),
         ("xmlns:saml", ASSERTION),
-        ("ID", asking.id),
+        ("ID", request.id),
         ("Version", "2.0"),
         ("IssueInstant", &at),
         ("Destination", &provider.sign_in_url),
         ("ProtocolBinding", POST),
         ("AssertionConsumerServiceURL", &own.acs),
     ];
-    if asking.fresh {
+    if request.fresh {
         attributes.push(("ForceAuthn", "true"));
     }
     let mut xml = XmlWriter::new();

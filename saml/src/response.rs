@@ -1,4 +1,4 @@
-//! Responses: whom an identity provider signed in, if that is to be believed.
+//! Verifying and reading responses of identity providers.
 
 use chrono::{DateTime, Utc};
 use uppsala::Document;
@@ -7,32 +7,32 @@ use crate::names::{ASSERTION, BEARER, PROTOCOL, SIGNATURE, SUCCESS};
 use crate::xml::{self, Node};
 use crate::{Expected, Fault, NameId, encryption, signature};
 
-/// The most bytes of a response, before and after base64.
+/// The maximum size of a response, in bytes, before and after base64.
 const MOST: usize = 192 << 10;
 
-/// The longest id of an assertion that is taken: it has to be remembered.
+/// The maximum length of an assertion's id, because it has to be remembered.
 const LONGEST_ID: usize = 256;
 
-/// What was said about somebody, and is believed.
+/// The content of an accepted assertion.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Asserted {
-    /// The assertion's id. It works once: the caller remembers it.
+    /// The assertion's id. The caller has to remember it, and must accept it only once.
     pub id: String,
-    /// Whom it is about.
+    /// The name of the person.
     pub name_id: NameId,
-    /// What is said of them: names and values, in order.
+    /// The attributes: names and values, in order.
     pub attributes: Vec<(String, Vec<String>)>,
-    /// When they showed the provider who they are.
+    /// When the person authenticated at the provider.
     pub authenticated_at: DateTime<Utc>,
-    /// What the provider calls its session, if it says so: it may ask to end it.
+    /// The provider's session index, if there is one. A logout request may name it.
     pub session: Option<String>,
-    /// The request that it answers; none: nobody asked.
+    /// The id of the request that it answers; `None` if it was not requested.
     pub in_response_to: Option<String>,
 }
 
 impl std::fmt::Debug for Asserted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Which one it is, and nothing of the person.
+        // Shows the id, but no personal data.
         f.debug_struct("Asserted").field("id", &self.id).finish_non_exhaustive()
     }
 }
@@ -45,7 +45,7 @@ impl Asserted {
     }
 }
 
-/// Believes a response, or says why not.
+/// Verifies a response, and reads its assertion.
 pub(crate) fn accept(text: &str, expected: &Expected<'_>) -> Result<Asserted, Fault> {
     if expected.provider.certificates.is_empty() {
         return Err(Fault::NoCertificate);
@@ -55,27 +55,27 @@ pub(crate) fn accept(text: &str, expected: &Expected<'_>) -> Result<Asserted, Fa
     let response = Node::root(&document, PROTOCOL, "Response")?;
     let Some(encrypted) = response.perhaps(ASSERTION, "EncryptedAssertion")? else {
         let assertion = signed_assertion(response, expected)?;
-        // From here on only what was verified is read, but for what can only lead to a refusal.
-        about(response, expected)?;
-        return heed(response, assertion, expected);
+        // From here on only verified elements are read, except where they can only lead to a refusal.
+        check_response(response, expected)?;
+        return accept_assertion(response, assertion, expected);
     };
-    // All that can be refused without our key is refused before it is used.
+    // All checks that do not need our key come before decryption.
     let is_signed = signed_around(response, expected)?;
-    about(response, expected)?;
+    check_response(response, expected)?;
     let opened = encryption::open(encrypted, expected.key)?;
-    // Of what is inside nothing is told until it is shown to be the provider's.
+    // Faults of the content are not revealed before its signature is verified.
     let document = xml::parse(&opened, MOST).map_err(|_| Fault::Encryption)?;
     let assertion = signed_within(&document, is_signed, expected).map_err(|_| Fault::Encryption)?;
-    heed(response, assertion, expected)
+    accept_assertion(response, assertion, expected)
 }
 
-/// Believes an assertion that was verified.
-fn heed(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
-    let in_response_to = believe(response, assertion, expected)?;
+/// Checks and reads an assertion whose signature was verified.
+fn accept_assertion(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
+    let in_response_to = check_assertion(response, assertion, expected)?;
     read(assertion, in_response_to, expected)
 }
 
-/// Verifies the signature of a response whose assertion is encrypted; whether it has one.
+/// Verifies the signature of a response whose assertion is encrypted. Returns whether it has a signature.
 fn signed_around(response: Node<'_>, expected: &Expected<'_>) -> Result<bool, Fault> {
     let document = response.document;
     let encrypted = Node::anywhere(document, ASSERTION, "EncryptedAssertion").len();
@@ -92,7 +92,7 @@ fn signed_around(response: Node<'_>, expected: &Expected<'_>) -> Result<bool, Fa
     Ok(signature.is_some())
 }
 
-/// The one assertion that was encrypted: the element whose own signature was verified, if the response around it has none that was.
+/// The decrypted assertion. Its own signature is verified; it must have one unless the response was signed.
 fn signed_within<'d>(document: &'d Document<'d>, is_signed: bool, expected: &Expected<'_>) -> Result<Node<'d>, Fault> {
     let opened = Node::top(document)?;
     let assertion = opened.only(ASSERTION, "Assertion")?;
@@ -114,7 +114,7 @@ fn signed_within<'d>(document: &'d Document<'d>, is_signed: bool, expected: &Exp
     Ok(assertion)
 }
 
-/// The one assertion of a response: the element whose signature, or whose response's signature, was verified.
+/// The assertion of a response. Its own signature, or that of the response, or both are verified.
 fn signed_assertion<'d>(response: Node<'d>, expected: &Expected<'_>) -> Result<Node<'d>, Fault> {
     let document = response.document;
     if !Node::anywhere(document, ASSERTION, "EncryptedAssertion").is_empty() {
@@ -140,14 +140,14 @@ fn signed_assertion<'d>(response: Node<'d>, expected: &Expected<'_>) -> Result<N
     Ok(assertion)
 }
 
-/// Checks what the response says around the assertion.
-fn about(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
+/// Checks the response around the assertion: version, destination, issuer and status.
+fn check_response(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     if response.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
     match response.attribute("Destination") {
         Some(destination) if destination != expected.own.acs => return Err(Fault::Destination),
-        // Who signs a response says where it goes (bindings, section 3.5.5.2).
+        // A signed response must have a destination (bindings, section 3.5.5.2).
         None if signature::of(response)?.is_some() => return Err(Fault::Destination),
         _ => {}
     }
@@ -163,8 +163,8 @@ fn about(response: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that the assertion is by the provider, for us, now. Answers the request that it is for.
-fn believe(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Option<String>, Fault> {
+/// Checks the assertion: version, issuer, conditions and confirmation. Returns the id of the request that it answers.
+fn check_assertion(response: Node<'_>, assertion: Node<'_>, expected: &Expected<'_>) -> Result<Option<String>, Fault> {
     if assertion.attribute("Version") != Some("2.0") {
         return Err(Fault::Structure("it is another version of SAML than 2.0"));
     }
@@ -197,14 +197,15 @@ fn conditions(conditions: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault
             }
             restricted = true;
         } else if !condition.is(ASSERTION, "OneTimeUse") && !condition.is(ASSERTION, "ProxyRestriction") {
-            // Each works once here, and nothing is passed on. What is not understood may not be ignored (core, section 2.5.1).
+            // `OneTimeUse` and `ProxyRestriction` are always satisfied, because assertions are accepted once and never passed on. Unknown
+            // conditions must not be ignored (core, section 2.5.1).
             return Err(Fault::Structure("it has a condition that is not known"));
         }
     }
     if restricted { Ok(()) } else { Err(Fault::Audience) }
 }
 
-/// Checks that whoever brings the assertion may (profiles, section 4.1.4.3).
+/// Checks a subject confirmation: bearer, for us, in time, and for a request of ours (profiles, section 4.1.4.3).
 fn confirm(response: Node<'_>, confirmation: Node<'_>, expected: &Expected<'_>) -> Result<Option<String>, Fault> {
     if confirmation.attribute("Method") != Some(BEARER) {
         return Err(Fault::Recipient);
@@ -229,7 +230,7 @@ fn confirm(response: Node<'_>, confirmation: Node<'_>, expected: &Expected<'_>) 
     }
 }
 
-/// Checks that now is within the times that an element has.
+/// Checks that the current time is within an element's `NotBefore` and `NotOnOrAfter`.
 fn within(element: Node<'_>, expected: &Expected<'_>) -> Result<(), Fault> {
     let (now, skew) = (expected.now, expected.skew);
     let too_soon = element.attribute("NotBefore").map(time).transpose()?.is_some_and(|from| now + skew < from);
@@ -241,7 +242,7 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, Fault> {
     DateTime::parse_from_rfc3339(text.trim()).map(|at| at.to_utc()).map_err(|_| Fault::Time)
 }
 
-/// Reads what an assertion says.
+/// Reads the content of a verified assertion.
 fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected<'_>) -> Result<Asserted, Fault> {
     let id = assertion.attribute("ID").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let id = id.ok_or(Fault::Structure("its ID is missing or too long"))?;
@@ -262,7 +263,7 @@ fn read(assertion: Node<'_>, in_response_to: Option<String>, expected: &Expected
     for statement in assertion.each(ASSERTION, "AttributeStatement") {
         for attribute in statement.each(ASSERTION, "Attribute") {
             let Some(name) = attribute.attribute("Name") else { continue };
-            // One that is no text says nothing that is understood here.
+            // Values that are not text are skipped.
             let values = attribute.each(ASSERTION, "AttributeValue").filter_map(|value| value.text().ok());
             attributes.push((name.to_owned(), values.collect()));
         }

@@ -1,6 +1,6 @@
-//! XML signatures, as SAML allows them (core, section 5.4), and not a step further: one enveloped signature in the element that is
-//! read, with one reference, to that element by its id, through the transforms that SAML names. So what was verified and what is
-//! read are the same node, whatever else is in the document. What we sign ourselves is signed in this way, too.
+//! XML signatures, restricted to the form that SAML allows (core, section 5.4): one enveloped signature in the element that is read, with
+//! one reference, by id, to this element, and with the transforms that SAML names. So the verified node is the node that is read, whatever
+//! else the document contains. Our own messages are signed in this form, too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,25 +14,25 @@ use crate::names::{ENVELOPED, EXCLUSIVE, RSA_SHA256, SIGNATURE};
 use crate::xml::{self, Node};
 use crate::{Certificate, Fault, SigningKey};
 
-/// Behind what a signature stands (core, sections 3.2.1 and 3.2.2).
+/// Signatures are inserted after this element (core, sections 3.2.1 and 3.2.2).
 const ISSUER_END: &str = "</saml:Issuer>";
 
-/// How digests may be made; ours are made in the first way.
+/// The supported digest algorithms. We sign with the first one.
 const DIGESTS: [(&str, &ring::digest::Algorithm); 3] = [
     ("http://www.w3.org/2001/04/xmlenc#sha256", &SHA256),
     ("http://www.w3.org/2001/04/xmldsig-more#sha384", &SHA384),
     ("http://www.w3.org/2001/04/xmlenc#sha512", &SHA512),
 ];
 
-/// The signature that stands in an element itself, if there is one.
+/// The signature that is a child of this element, if there is one.
 pub(crate) fn of(element: Node<'_>) -> Result<Option<Node<'_>>, Fault> {
     element.perhaps(SIGNATURE, "Signature")
 }
 
-/// Verifies that an element was signed, whole, by one of these certificates, with the signature that stands in it.
+/// Verifies that the whole element was signed by the key of one of these certificates, with this signature inside it.
 ///
 /// # Errors
-/// Why it is not believed. Nothing of the element may be used then.
+/// Why it is not accepted. Then nothing of the element may be used.
 pub(crate) fn verify(element: Node<'_>, signature: Node<'_>, certificates: &[Certificate]) -> Result<(), Fault> {
     if certificates.is_empty() {
         return Err(Fault::NoCertificate);
@@ -46,7 +46,7 @@ pub(crate) fn verify(element: Node<'_>, signature: Node<'_>, certificates: &[Cer
     if !signed.elements().all(|child| parts.iter().any(|name| child.is(SIGNATURE, name))) {
         return Err(Fault::Algorithm("SignedInfo holds what it should not"));
     }
-    // The digest first: it says what was signed. Then that it was signed.
+    // First the digest, which shows that the signed content is this element; then the signature.
     reference(element, signature, signed.only(SIGNATURE, "Reference")?)?;
     let method = algorithm(signed.only(SIGNATURE, "SignatureMethod")?)?;
     if !is_taken(method) {
@@ -55,14 +55,14 @@ pub(crate) fn verify(element: Node<'_>, signature: Node<'_>, certificates: &[Cer
     let prefixes = exclusive(signed.only(SIGNATURE, "CanonicalizationMethod")?)?;
     let message = canonical(signed, None, &prefixes)?;
     let value = base64(signature.only(SIGNATURE, "SignatureValue")?)?;
-    // What KeyInfo says is not looked at: a document does not say by whom it is to be believed.
+    // `KeyInfo` is ignored: a document must not choose the key by which it is verified.
     if certificates.iter().any(|certificate| certificate.verifies(method, &message, &value)) {
         return Ok(());
     }
     Err(Fault::Signature)
 }
 
-/// Verifies that the reference is to this very element, and that nothing of it was changed.
+/// Verifies that the reference is to this element, and its digest.
 fn reference(element: Node<'_>, signature: Node<'_>, reference: Node<'_>) -> Result<(), Fault> {
     let id = element.attribute("ID").filter(|id| !id.is_empty()).ok_or(Fault::Structure("an ID is missing"))?;
     if reference.attribute("URI").and_then(|uri| uri.strip_prefix('#')) != Some(id) {
@@ -88,7 +88,7 @@ fn reference(element: Node<'_>, signature: Node<'_>, reference: Node<'_>) -> Res
     Ok(())
 }
 
-/// The algorithm that an element names. It has no parameters, but for those of the canonical form.
+/// The algorithm that an element names. Parameters are refused, except for the canonical form.
 fn algorithm(element: Node<'_>) -> Result<&str, Fault> {
     let named = element.attribute("Algorithm").ok_or(Fault::Structure("an Algorithm is missing"))?;
     if named != EXCLUSIVE && element.elements().next().is_some() {
@@ -97,7 +97,7 @@ fn algorithm(element: Node<'_>) -> Result<&str, Fault> {
     Ok(named)
 }
 
-/// The prefixes that exclusive canonicalization is told to keep; it has to be that one, without comments.
+/// The prefixes in the parameters of the canonical form, which must be exclusive canonicalization without comments.
 fn exclusive(element: Node<'_>) -> Result<Vec<String>, Fault> {
     if algorithm(element)? != EXCLUSIVE {
         return Err(Fault::Algorithm("the canonical form has to be the exclusive one, without comments"));
@@ -129,15 +129,15 @@ fn remove(nodes: &mut NodeSet, document: &Document<'_>, id: NodeId) {
     }
 }
 
-/// A message of ours, signed: `unsigned` is the document with the id `id`, whose element begins with `saml:Issuer`.
+/// Signs our own message. `unsigned` is the document, whose element has the id `id` and begins with `saml:Issuer`.
 ///
 /// # Errors
-/// [`Fault::Key`] when it can't be signed.
+/// [`Fault::Key`] if it can't be signed.
 pub(crate) fn sign(unsigned: &str, id: &str, key: &SigningKey) -> Result<String, Fault> {
     let (method, with) = DIGESTS[0];
     let info = signed_info(id, method, &STANDARD.encode(digest(with, &canonical_form(unsigned)?)));
     let value = STANDARD.encode(key.sign(&canonical_form(&info)?)?);
-    // Without our certificate: the provider has it from our metadata, or has no reason to believe it.
+    // Our certificate is not included: the provider has it from our metadata, and must not trust any other.
     let signature = format!(
         "<ds:Signature xmlns:ds=\"{SIGNATURE}\">{info}<ds:SignatureValue>{value}</ds:SignatureValue></ds:Signature>"
     );
@@ -145,7 +145,7 @@ pub(crate) fn sign(unsigned: &str, id: &str, key: &SigningKey) -> Result<String,
     Ok(format!("{before}{ISSUER_END}{signature}{behind}"))
 }
 
-/// What is signed of an element: by which digest it is known.
+/// The `SignedInfo` with the digest of the element.
 fn signed_info(id: &str, method: &str, value: &str) -> String {
     let uri = format!("#{id}");
     let mut xml = XmlWriter::new();
@@ -167,7 +167,7 @@ fn signed_info(id: &str, method: &str, value: &str) -> String {
     xml.into_string()
 }
 
-/// The canonical form of a document of ours.
+/// The canonical form of our own document.
 fn canonical_form(text: &str) -> Result<Vec<u8>, Fault> {
     let document = xml::parse(text, text.len())?;
     canonical(Node::top(&document)?, None, &[])

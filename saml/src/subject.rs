@@ -1,4 +1,4 @@
-//! Names of subjects, as they stand there or encrypted (core, sections 2.2.3 and 2.2.4).
+//! Names of subjects, plain or encrypted (core, sections 2.2.3 and 2.2.4).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,24 @@ use crate::names::ASSERTION;
 use crate::xml::{self, Node};
 use crate::{DecryptionKey, Fault, encryption};
 
-/// The most bytes of a name that was encrypted.
+/// The maximum size of a decrypted name, in bytes.
 const MOST: usize = 8 << 10;
 
 /// The name of a subject.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameId {
-    /// The name, whole.
+    /// The name.
     pub value: String,
-    /// What kind of name it is.
+    /// The URI of the name's format.
     pub format: Option<String>,
 }
 
 impl NameId {
-    /// The one name that stands in an element. The element was verified, so that who signed it vouches for what is encrypted in it, too.
+    /// Reads the name in an element. The element's signature must have been verified; it also covers an encrypted name.
     ///
     /// # Errors
-    /// [`Fault::Subject`] when it is empty, [`Fault::Encryption`] when it can't be opened or is no name, or why it is not built as it has to be.
+    /// [`Fault::Subject`] if the name is empty; [`Fault::Encryption`] if it can't be decrypted or is not a name; or what is wrong with the
+    /// structure.
     pub(crate) fn of(holder: Node<'_>, key: Option<&DecryptionKey>) -> Result<Self, Fault> {
         match (holder.perhaps(ASSERTION, "NameID")?, holder.perhaps(ASSERTION, "EncryptedID")?) {
             (Some(name), None) => Self::read(name),
@@ -37,7 +38,7 @@ impl NameId {
         if name.value.is_empty() { Err(Fault::Subject) } else { Ok(name) }
     }
 
-    /// What was encrypted is a document of its own, with a name in it and nothing else.
+    /// The decrypted content must be a name and nothing else.
     fn open(encrypted: Node<'_>, key: Option<&DecryptionKey>) -> Result<Self, Fault> {
         let opened = encryption::open(encrypted, key)?;
         let document = xml::parse(&opened, MOST).map_err(|_| Fault::Encryption)?;

@@ -1,4 +1,4 @@
-//! XML of strangers: what is parsed at all, and a view of its elements that a reader can't misread.
+//! Parsing untrusted XML, with limits, and a view of its elements that prevents ambiguous readings.
 
 use std::collections::HashSet;
 
@@ -8,11 +8,11 @@ use uppsala::{Document, Element, NodeId, NodeKind, Parser};
 
 use crate::Fault;
 
-/// How deep elements may stand in each other. A response has about ten levels.
+/// The maximum depth of nested elements. A response has about ten levels.
 const DEEPEST: u32 = 32;
 
-/// The document that a field of a form has (bindings, section 3.5.4): at most so many bytes, before and after base64. Nothing is inflated: what
-/// a form brings is never compressed.
+/// Decodes the document in a form's field (bindings, section 3.5.4), with a maximum size in bytes before and after base64. Documents in
+/// forms are never compressed, so nothing is inflated.
 pub(crate) fn of_field(text: &str, most: usize) -> Result<String, Fault> {
     if text.len() > most {
         return Err(Fault::TooLong { most });
@@ -22,8 +22,8 @@ pub(crate) fn of_field(text: &str, most: usize) -> Result<String, Fault> {
     String::from_utf8(bytes).map_err(|_| Fault::NotXml)
 }
 
-/// Parses a document. There is no document type, so there are no entities but the five of XML; nothing is fetched; each id is
-/// there once.
+/// Parses a document. Document type declarations are refused, so there are no entities except the five of XML, and nothing is fetched. Ids
+/// must be unique.
 pub(crate) fn parse(text: &str, most: usize) -> Result<Document<'_>, Fault> {
     if text.len() > most {
         return Err(Fault::TooLong { most });
@@ -38,13 +38,13 @@ pub(crate) fn parse(text: &str, most: usize) -> Result<Document<'_>, Fault> {
     Ok(document)
 }
 
-/// Refuses ids that are there twice, under whatever name other readers take for an id.
+/// Refuses duplicate ids, under all names that other readers may take for ids.
 fn each_id_once(document: &Document<'_>) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     for id in document.descendants(document.root()) {
         let Some(element) = document.element(id) else { continue };
         let ids = element.attributes.iter().filter(|attribute| is_id(&attribute.name.local_name));
-        // One element may say its id under two names.
+        // One element may have its id in two attributes.
         let own: HashSet<&str> = ids.map(|attribute| &*attribute.value).collect();
         if !own.into_iter().all(|id| seen.insert(id.to_owned())) {
             return Err(Fault::DuplicateId);
@@ -65,13 +65,13 @@ pub(crate) struct Node<'d> {
 }
 
 impl<'d> Node<'d> {
-    /// The document's own element.
+    /// The root element.
     pub(crate) fn top(document: &'d Document<'d>) -> Result<Self, Fault> {
         let top = document.document_element().map(|id| Self { document, id });
         top.ok_or(Fault::Structure("an element is missing"))
     }
 
-    /// The document's own element, which has to be this one.
+    /// The root element, which must have this name.
     pub(crate) fn root(document: &'d Document<'d>, space: &str, name: &str) -> Result<Self, Fault> {
         let root = Self::top(document).ok().filter(|root| root.is(space, name));
         root.ok_or(Fault::Structure("it is another document than the one expected"))
@@ -85,13 +85,13 @@ impl<'d> Node<'d> {
         self.element().is_some_and(|element| element.matches_name_ns(space, name))
     }
 
-    /// The namespaces that are declared where it stands: prefixes and names.
+    /// The namespaces in scope: prefixes and names.
     pub(crate) fn namespaces(self) -> Vec<(&'d str, &'d str)> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         let mut at = Some(self.id);
         while let Some(id) = at {
             for (prefix, name) in self.document.element(id).map_or(&[][..], |element| &element.namespace_declarations) {
-                // The nearest is the one that holds.
+                // The nearest declaration of a prefix applies.
                 if !found.iter().any(|(known, _)| *known == &**prefix) {
                     found.push((prefix, name));
                 }
@@ -101,37 +101,37 @@ impl<'d> Node<'d> {
         found
     }
 
-    /// The value of an attribute that is in no namespace.
+    /// The value of an attribute without namespace.
     pub(crate) fn attribute(self, name: &str) -> Option<&'d str> {
         let mut attributes = self.element()?.attributes.iter();
         let found = attributes.find(|one| one.name.namespace_uri.is_none() && one.name.local_name == name);
         found.map(|attribute| &*attribute.value)
     }
 
-    /// Its own child elements.
+    /// The child elements.
     pub(crate) fn elements(self) -> impl Iterator<Item = Self> {
         let nodes = self.document.children_iter(self.id).map(move |id| Self { id, ..self });
         nodes.filter(|node| node.element().is_some())
     }
 
-    /// Whether there is one element in it, and nothing else but white space.
+    /// Whether it contains exactly one element, and otherwise only white space.
     pub(crate) fn is_around_one_element(self) -> bool {
         let mut rest = self.document.children_iter(self.id).filter(|id| self.document.element(*id).is_none());
         let is_blank = |id| matches!(self.document.node_kind(id), Some(NodeKind::Text(text)) if text.trim().is_empty());
         self.elements().count() == 1 && rest.all(is_blank)
     }
 
-    /// Its own child elements of a name.
+    /// The child elements with this name.
     pub(crate) fn each<'n>(self, space: &'n str, name: &'n str) -> impl Iterator<Item = Self> + use<'d, 'n> {
         self.elements().filter(move |node| node.is(space, name))
     }
 
-    /// The only child element of a name.
+    /// The child element with this name, which must exist once.
     pub(crate) fn only(self, space: &str, name: &str) -> Result<Self, Fault> {
         self.perhaps(space, name)?.ok_or(Fault::Structure("an element is missing"))
     }
 
-    /// The child element of a name, if it is there; twice is once too often.
+    /// The child element with this name, if there is one; two are refused.
     pub(crate) fn perhaps(self, space: &str, name: &str) -> Result<Option<Self>, Fault> {
         let mut found = self.each(space, name);
         match (found.next(), found.next()) {
@@ -140,14 +140,14 @@ impl<'d> Node<'d> {
         }
     }
 
-    /// All elements of a name within the document, wherever they are.
+    /// All elements with this name in the document, at any depth.
     pub(crate) fn anywhere(document: &'d Document<'d>, space: &str, name: &str) -> Vec<Self> {
         let nodes = document.descendants(document.root()).into_iter().map(|id| Self { document, id });
         nodes.filter(|node| node.is(space, name)).collect()
     }
 
-    /// Its text, whole: what stands before a comment and what stands behind it. (A signature does not cover comments: whoever
-    /// reads up to one reads something else than what was signed.)
+    /// The whole text, with comments removed. (Signatures do not cover comments. A reader that stops at a comment would read another text
+    /// than the signed one.)
     pub(crate) fn text(self) -> Result<String, Fault> {
         let mut text = String::new();
         for child in self.document.children_iter(self.id) {

@@ -1,5 +1,5 @@
-//! Responses that another maker's program signed (`xmlsec1 --sign`), as providers write them: not in canonical form, with prefixes of
-//! their own, inclusive namespaces, entities and CDATA. The keys that signed them were thrown away.
+//! Responses signed by an independent program (`xmlsec1 --sign`), as providers write them: not in canonical form, with prefixes of their
+//! own, inclusive namespaces, entities and CDATA. The private keys were thrown away.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use saml::{Asserted, Certificate, Expected, Fault, IdentityProvider, Own, ServiceProvider, WebSso};
 
-/// By RSA with SHA-512, and by the two curves.
+/// Signed by RSA with SHA-512, and on the two curves.
 const SIGNED: [(&str, &str); 3] = [
     ("rsa", include_str!("fixtures/rsa.xml")),
     ("p256", include_str!("fixtures/p256.xml")),
@@ -60,14 +60,14 @@ fn each_letter_counts_and_so_does_the_key() {
             ("ada@example.com", "eve@example.com"),
             ("R&amp;D", "R&amp;d"),
             ("00:30:00.5Z", "00:31:00.5Z"),
-            // White space between elements is signed, too.
+            // The signature covers white space between elements, too.
             ("</Subject>\n", "</Subject> \n"),
         ] {
             let changed = document.replace(from, to);
             assert_ne!(changed, document);
             assert_eq!(accept(name, &changed, vec![own.clone()]), Err(Fault::Signature), "{name}: {to}");
         }
-        // What canonical form does not tell apart is not told apart.
+        // Differences that the canonical form removes do not matter.
         let same = document.replace("<Issuer>", "<Issuer  >").replace("<!-- as", "<!-- as they come, as");
         assert!(accept(name, &same, vec![own.clone()]).is_ok());
         let mut strangers = others.clone();

@@ -1,4 +1,4 @@
-//! Text messages that go nowhere: for a developer to look at.
+//! Text messages for development: they are kept in memory instead of being sent.
 
 use futures::future::BoxFuture;
 use kernel::Recent;
@@ -10,7 +10,7 @@ use crate::{Text, TextError, TextMessages};
 pub struct Caught(Recent<Text>);
 
 impl Caught {
-    /// What was caught, the last first.
+    /// The kept messages, newest first.
     pub fn all(&self) -> Vec<Text> {
         self.0.all()
     }
@@ -18,7 +18,7 @@ impl Caught {
 
 impl TextMessages for Caught {
     fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
-        // A telephone would show it twice; whoever looks here wants to see what was meant.
+        // A message with the same id replaces the earlier one. (A telephone would show it twice.)
         self.0.keep(text, |caught| caught.id == text.id);
         Box::pin(async { Ok(()) })
     }

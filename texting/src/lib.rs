@@ -28,45 +28,45 @@ pub use twilio::{Twilio, TwilioError};
 /// A text message to one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// What makes it the same message when it is sent again.
+    /// The id, which is the same when the message is sent again.
     pub id: String,
-    /// On whose account it goes.
+    /// The tenant that pays for it.
     pub tenant: TenantId,
-    /// Who of the tenant asked for it.
+    /// The user of the tenant who requested it.
     pub asker: Uuid,
     /// The number, E.164.
     pub to: Personal<String>,
-    /// What it says.
+    /// The text.
     pub text: Personal<String>,
-    /// How long it is worth anything.
+    /// How long the message is useful.
     pub good_for: Duration,
 }
 
-/// A message that was not taken.
+/// A message that was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// It may be taken later.
+    /// A temporary failure.
     #[error("the text message can't be handed over now: {0}")]
     Passing(String),
-    /// It will never be taken: the provider refuses it, or there is no such number.
+    /// A permanent failure: the provider refuses the message, or the number does not exist.
     #[error("the text message is refused: {0}")]
     Refused(String),
-    /// Too many went to this number, or out for this tenant: which of them, only the log of the process says. Nothing will go out sooner than
-    /// after this time.
+    /// A limit is reached: for the number, or for the tenant. Which one is only in the process's log. No message is accepted before this
+    /// time has passed.
     #[error("too many text messages")]
     TooMany(Duration),
 }
 
 /// Sends text messages.
 pub trait TextMessages: Send + Sync + 'static {
-    /// Hands a message over. When this returns, somebody else looks after it.
+    /// Sends a message. When this returns `Ok`, the provider has taken responsibility for it.
     ///
     /// # Errors
-    /// See [`TextError`]. After [`TextError::Passing`] it is not known whether it was taken.
+    /// See [`TextError`]. After [`TextError::Passing`] it is unknown whether the message was accepted.
     fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>>;
 }
 
-/// No provider is configured: nothing is sent, and whoever wants to is told so.
+/// The implementation without configuration: it sends nothing, and returns an error that says so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unset;
 

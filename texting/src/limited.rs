@@ -1,11 +1,12 @@
-//! How many messages go out: each costs money, some to numbers that pay whoever owns them (toll fraud), and each rings somewhere.
+//! Limits on the number of text messages. Each message costs money, some go to numbers whose owners earn from it (toll fraud), and each
+//! makes somebody's telephone ring.
 //!
-//! Who floods a number must not keep its owner from their code. So what anybody has sent to a number is counted for all together, and who was sent
-//! nothing there for a day is served besides, by tenant: to be in the owner's way takes another account of the owner's own tenant every five
-//! minutes, and then the owner waits for as long.
+//! An attacker who floods a number must not prevent its owner from getting their code. So the messages to a number are counted for all
+//! requesters together, and requesters who were sent nothing there for a day (newcomers) have a share of their own, per tenant. To delay
+//! the owner by five minutes, an attacker needs another account in the owner's own tenant every five minutes.
 //!
-//! One process at a time sends the messages of an installation (its sagas have one active coordinator), so what is counted in this
-//! process's memory is what is sent. A restart begins anew; what one user may ask for is counted in the log and does not.
+//! All messages of an installation are sent by one process at a time (sagas have one active coordinator), so counting in memory is enough.
+//! After a restart the counts start again; the limit of what one user may request is counted in the log, and is not lost.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -23,46 +24,46 @@ use uuid::Uuid;
 
 use crate::{Text, TextError, TextMessages};
 
-/// What a number gets, whoever asks for it in whatever tenant.
+/// The limit of a number, for all requesters in all tenants together.
 const OF_A_NUMBER: Rate = Rate { burst: 5, every: Duration::from_hours(1) };
 
-/// What it gets besides, for those in one tenant who were sent nothing there for a [`DAY`] ...
+/// The additional limit of a number for newcomers of one tenant: requesters who were sent nothing there for a [`DAY`].
 const OF_NEWCOMERS: Rate = Rate { burst: 1, every: Duration::from_mins(5) };
 
-/// ... and for those of all tenants: somebody's telephone rings.
+/// The additional limit of a number for newcomers of all tenants together, because the telephone rings.
 const OF_ALL_NEWCOMERS: Rate = Rate { burst: 12, every: Duration::from_mins(5) };
 
-/// How long somebody to whom a code was sent is no newcomer.
+/// How long a requester to whom a message was sent is not a newcomer.
 const DAY: Duration = Duration::from_hours(24);
 
-/// How many messages are known again that are sent again.
+/// The number of message ids that are remembered, to recognize repetitions.
 const KNOWN: usize = 10_000;
 
-/// Of how many numbers it is known what was sent to them. Beyond that those are forgotten to which nothing was sent for longest: whoever wants a
-/// number forgotten texts so many others first, and their tenants are counted for it.
+/// The number of telephone numbers whose counts are remembered. Beyond that, those are forgotten to which nothing was sent for longest. To
+/// have a number forgotten, an attacker would have to text as many others, which the limits of their tenants prevent.
 const NUMBERS: usize = 10_000;
 
-/// How many numbers are forgotten at once: not every message looks for one.
+/// How many numbers are forgotten at once, so that not every message has to search for one.
 const FORGOTTEN: usize = NUMBERS / 10;
 
-/// After how many tenants those are forgotten that have all of their messages left.
+/// With more tenants than this, those that have their full quota are forgotten.
 const TENANTS: usize = 1_000;
 
 type Limiter<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// So many at once, then one more each time that so long has passed.
+/// A token bucket: `burst` messages at once, then one more after each `every`.
 #[derive(Clone, Copy)]
 struct Rate {
     burst: u32,
     every: Duration,
 }
 
-/// What is left of a rate: when it is whole again, as time since the beginning.
+/// The state of a token bucket: the time at which it is full again, as the duration since the start.
 #[derive(Clone, Copy, Default)]
 struct Left(Duration);
 
 impl Left {
-    /// How long it takes until there is one; none of it: there is one.
+    /// The time until the bucket has a token; zero if it has one.
     fn wait(self, rate: Rate, now: Duration) -> Duration {
         let taken_up = rate.every.saturating_mul(rate.burst.saturating_sub(1));
         self.0.saturating_sub(now).saturating_sub(taken_up)
@@ -77,19 +78,19 @@ impl Left {
     }
 }
 
-/// What was sent to one number.
+/// The counts of one telephone number.
 #[derive(Default)]
 struct Number {
     left: Left,
     of_newcomers: Left,
     by_tenant: HashMap<TenantId, Left>,
-    /// Who was sent something, and when last.
+    /// The requesters to whom a message was sent, and when last.
     served: HashMap<(TenantId, Uuid), Duration>,
-    /// When anybody was, last.
+    /// When a message was last sent to the number.
     sent: Duration,
 }
 
-/// Out of which share a message goes.
+/// The bucket from which a message is taken.
 #[derive(Clone, Copy)]
 enum Share {
     General,
@@ -97,7 +98,7 @@ enum Share {
 }
 
 impl Number {
-    /// The share that has one for this message, or how long it takes until one has.
+    /// The bucket that has a token for this message; otherwise the time until one has.
     fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
         let wait = self.left.wait(OF_A_NUMBER, now);
         if wait.is_zero() {
@@ -126,12 +127,12 @@ impl Number {
     }
 }
 
-/// The numbers to which something was sent lately.
+/// The counts of the telephone numbers to which messages were sent lately.
 #[derive(Default)]
 struct Numbers(HashMap<String, Number>);
 
 impl Numbers {
-    /// As [`Number::share`]. A number to which nothing was sent has everything left.
+    /// As [`Number::share`]. An unknown number has full buckets.
     fn share(&self, text: &Text, now: Duration) -> Result<Share, Duration> {
         self.0.get(text.to.reveal()).map_or(Ok(Share::General), |number| number.share(text, now))
     }
@@ -150,19 +151,19 @@ impl Numbers {
     }
 }
 
-/// Sends what is not too much. `C`: another clock, in tests.
+/// Sends messages within the limits. `C` is another clock, in tests.
 pub struct Limited<T, C: Clock = DefaultClock> {
     inner: T,
     clock: C,
     began: C::Instant,
     numbers: Mutex<Numbers>,
     tenants: Limiter<TenantId, C>,
-    /// Messages that were counted, by their ids: one that is sent again is the same one.
+    /// The ids of messages that were counted: a repetition is not counted again.
     counted: Cache<String, ()>,
 }
 
 impl<T> Limited<T> {
-    /// What `inner` sends, at most so many an hour for each tenant.
+    /// Limits what `inner` sends: per number, and to this many messages an hour per tenant.
     pub fn new(inner: T, tenant_per_hour: NonZeroU32) -> Self {
         Self::at(inner, tenant_per_hour, DefaultClock::default())
     }
@@ -190,7 +191,7 @@ impl<T, C: Clock + Clone> Limited<T, C> {
         if self.tenants.len() > TENANTS {
             self.tenants.retain_recent();
         }
-        // It is asked first and counted last: whoever floods one number does not use up what the tenant has for others.
+        // The number is checked before the tenant, so that flooding one number does not use up the tenant's quota.
         let share = numbers.share(text, now).map_err(|wait| {
             tracing::warn!(tenant = %text.tenant.uuid(), "a number gets no more text messages for now");
             TextError::TooMany(wait)

@@ -1,5 +1,5 @@
-//! Text messages by the Messages API of Twilio, which other providers (SignalWire, for one) speak, too: a form is posted to the
-//! account's address, with its id and token as name and password.
+//! Text messages through Twilio's Messages API, which other providers (such as SignalWire) implement, too: a form is posted to the
+//! account's URL, with the account id and the token as user and password.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,16 +15,17 @@ use url::Url;
 
 use crate::{Text, TextError, TextMessages};
 
-/// How long the provider may take.
+/// The time limit of the provider's answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The most of an answer that is read, in bytes.
+/// The maximum number of bytes of an answer that are read.
 const ANSWER: u64 = 64 << 10;
 
-/// How a messaging service of theirs (several numbers, from which they choose) is named, in place of a number.
+/// The prefix of a messaging service's id. A messaging service (several numbers, from which the provider chooses) can be the sender instead
+/// of a number.
 const SERVICE: &str = "MG";
 
-/// Hands messages to a provider. Cheap to clone.
+/// Sends messages through a provider. Cheap to clone.
 #[derive(Clone)]
 pub struct Twilio {
     agent: ureq::Agent,
@@ -39,33 +40,33 @@ impl fmt::Debug for Twilio {
     }
 }
 
-/// A provider that can't be used like that. What was given is not repeated: there is a token in it.
+/// Invalid settings of a provider. The message does not repeat them, because they contain a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TwilioError {
-    /// The URL.
+    /// The URL is invalid.
     #[error(
         "texts.url (INOPSIO_TEXTS_URL) can't be used; allowed is https://<account>:<token>@api.twilio.com/2010-04-01/Accounts/<account>/Messages.json, \
          or the like of another provider that speaks Twilio's Messages API"
     )]
     Url,
-    /// The sender.
+    /// The sender is invalid.
     #[error(
         "texts.from (INOPSIO_TEXTS_FROM) can't be used; allowed is a number like +4930123456, a name of up to 11 letters and digits, or the id of a messaging service (MG…)"
     )]
     From,
 }
 
-/// What a provider says of a message that it does not take.
+/// The provider's answer to a message that it refuses.
 #[derive(Deserialize)]
 struct ErrorBody {
     code: Option<u32>,
 }
 
 impl Twilio {
-    /// The provider at this URL, over TLS with the machine's authorities (plainly on this machine only).
+    /// Sends through the provider at this URL, over TLS with the system's certificate authorities (without TLS only to this machine).
     ///
     /// # Errors
-    /// When URL or sender are none. The provider is not asked yet.
+    /// The URL or the sender is invalid. Does not connect yet.
     pub fn new(url: &str, from: &str) -> Result<Self, TwilioError> {
         let mut url = Url::parse(url).map_err(|_| TwilioError::Url)?;
         let here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -86,7 +87,7 @@ impl Twilio {
         if !(number || of_letters(from, 11) || from.starts_with(SERVICE) && of_letters(from, 34)) {
             return Err(TwilioError::From);
         }
-        // They stand in a header from here on, and in no address that an error could show.
+        // From here on they are only in a header, and not in the URL, which errors could show.
         url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| TwilioError::Url)?;
         let trusted = rustls_native_certs::load_native_certs().certs;
         let trusted = trusted.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
@@ -104,7 +105,7 @@ impl Twilio {
 
     fn post(&self, to: &Personal<String>, text: &Personal<String>, good_for: Duration) -> Result<(), TextError> {
         let sender = if self.from.starts_with(SERVICE) { "MessagingServiceSid" } else { "From" };
-        // Nobody wants it later.
+        // After that time the provider should not deliver the message any more.
         let validity = good_for.as_secs().to_string();
         let form = [
             ("To", to.reveal().as_str()),
@@ -113,7 +114,7 @@ impl Twilio {
             ("ValidityPeriod", &validity),
         ];
         let request = self.agent.post(&self.url).header("authorization", &self.authorization);
-        // What the client says of it may quote what was sent.
+        // The client's error may quote what was sent.
         let answer = request.send_form(form).map_err(|error| {
             TextError::Passing(if matches!(error, ureq::Error::Timeout(_)) {
                 "the provider takes too long".to_owned()
@@ -125,12 +126,13 @@ impl Twilio {
         if status.is_success() {
             return Ok(());
         }
-        // Its words may quote the number, so only its code goes on.
+        // The provider's text may quote the number, so only its code is used.
         let said = answer.into_body().with_config().limit(ANSWER).read_to_vec().ok();
         let code = said.and_then(|said| serde_json::from_slice::<ErrorBody>(&said).ok()).and_then(|said| said.code);
         let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
         let reason = format!("the provider answers {}{code}", status.as_u16());
-        // Of these the message itself is the reason; all else (a wrong token, too much at once, an outage) is put right by somebody.
+        // With these statuses the message itself is the reason. Other failures (a wrong token, rate limits, outages) can be fixed without
+        // changing the message.
         if [400, 422].contains(&status.as_u16()) {
             return Err(TextError::Refused(reason));
         }
@@ -139,9 +141,9 @@ impl Twilio {
     }
 }
 
-/// A part of a URL, as it was meant.
+/// Decodes percent-encoded user or password.
 fn decoded(text: &str) -> Option<String> {
-    // A name and a token are one pair of a form, so to speak, once what separates pairs is written out.
+    // The form decoder also decodes `+` and splits at `&` and `=`, so these are encoded first.
     let text = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     url::form_urlencoded::parse(text.as_bytes()).next().map(|(text, _)| text.into_owned())
 }

@@ -1,4 +1,4 @@
-//! Messages over HTTP, to a server that answers as a provider does.
+//! Messages over HTTP, to a server that answers like a provider.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

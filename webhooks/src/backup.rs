@@ -1,12 +1,11 @@
-//! A service's webhooks: taken out with its log, and brought in again with it.
-//!
-//! Each goes on from where it was. What was tried, and first answers to requests, are not taken along.
+//! Backup of a service's webhooks, together with its log. Each continues from its cursor. Deliveries and stored answers to requests are not
+//! in it.
 
 use deadletters::backup::StoredLetter;
 use eventstore::backup::{Beside, Snapshot};
 use serde_json::{Map, Value};
 
-/// The tables that are taken along. Addresses are secrets, too: many a receiver takes whoever knows its address at their word.
+/// The tables in a backup. URLs are encrypted, too, because many receivers trust everybody who knows their URL.
 pub const TABLES: &[Beside] = &[
     Beside {
         table: "webhooks.endpoints",
@@ -25,7 +24,8 @@ pub const TABLES: &[Beside] = &[
     },
 ];
 
-/// What failed is tried at once, and with all the patience there was at first, however long ago the backup was taken.
+/// Resets the failures: the first event is sent at once, and the time until the endpoint is disabled starts again, however old the backup
+/// is.
 fn patient(cursor: &mut Map<String, Value>) {
     cursor.insert("attempts".to_owned(), 0.into());
     for column in ["failing_since", "next_attempt_at"] {
@@ -33,10 +33,10 @@ fn patient(cursor: &mut Map<String, Value>) {
     }
 }
 
-/// Events that wait because a receiver refused them, or one before them: the cursors are past these.
+/// The parked events of webhooks. The cursors are past them.
 ///
 /// # Errors
-/// When the tables don't answer.
+/// The tables don't answer.
 pub async fn waiting(snapshot: &mut Snapshot) -> Result<Vec<StoredLetter>, sqlx::Error> {
     deadletters::backup::waiting(snapshot, "webhook.").await
 }

@@ -1,4 +1,4 @@
-//! What tenants do with their endpoints: each act once, noted with who did it, true before it is answered.
+//! Configuring endpoints. Each command is idempotent, recorded with its actor, and in effect before it is answered.
 
 mod act;
 mod apply;
@@ -20,12 +20,12 @@ use crate::positions::Positions;
 use crate::status::{EndpointCounts, counts};
 use crate::{Delivery, Endpoint, Message, Outcome, RandomSource, Secret, Sender, Settings};
 
-/// See endpoints and what was delivered to them.
+/// The permission to view endpoints and their deliveries.
 pub const READ: &str = "events:webhook:read";
-/// Change them.
+/// The permission to change endpoints.
 pub const WRITE: &str = "events:webhook:write";
 
-/// The permissions around webhooks. What an endpoint is sent needs `<service>:history:read` besides.
+/// The permissions for webhooks. Commands that make an endpoint receive events also need `<service>:history:read`.
 pub const GRANTS: &[Grant] = &[
     Grant {
         permission: READ,
@@ -35,7 +35,7 @@ pub const GRANTS: &[Grant] = &[
     Grant { permission: WRITE, roles: &[kernel::Role::Admin], meaning: "Manage webhooks, and replay deliveries" },
 ];
 
-/// A service's webhooks, as tenants configure them. Cheap to clone.
+/// A service's webhooks, for their configuration by tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
     inner: Arc<Inner>,
@@ -55,20 +55,19 @@ struct Inner {
     positions: Positions,
 }
 
-/// What is injected.
+/// The injected sources of time, ids and randomness.
 #[derive(Clone)]
 pub struct Sources {
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Identifiers.
+    /// The source of ids.
     pub ids: Arc<dyn IdSource>,
-    /// Secrets, and chance.
+    /// The source of randomness, for secrets and jitter.
     pub random: Arc<dyn RandomSource>,
 }
 
 impl Webhooks {
-    /// The webhooks of a service, whose event types are `types`; connects when first used. An error says what of TLS can't be
-    /// set up.
+    /// The webhooks of a service, whose event types are `types`. Connects when first used. An error says why TLS can't be set up.
     pub fn open(
         database: &Database,
         bus: Bus,
@@ -92,34 +91,34 @@ impl Webhooks {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whose they are.
+    /// The service to which the webhooks belong.
     pub fn service(&self) -> Service {
         self.inner.service
     }
 
-    /// How much of its pools is in use.
+    /// The usage of the two connection pools.
     pub fn pools(&self) -> [PoolUse; 2] {
         [PoolUse::of("webhooks", &self.inner.configure), PoolUse::of("deliver", &self.inner.deliver)]
     }
 
-    /// How they are doing, those of all tenants.
+    /// The numbers of endpoints of all tenants, by state.
     pub async fn counts(&self) -> Result<EndpointCounts, sqlx::Error> {
         counts(&self.inner.deliver, &self.inner.positions).await
     }
 
-    /// A tenant's endpoints, the oldest first.
+    /// A tenant's endpoints, oldest first.
     pub async fn list(&self, tenant: TenantId) -> Result<Vec<Endpoint>, Refusal> {
         let mut transaction = self.begin(tenant).await?;
         Endpoint::list(&mut transaction, tenant).await.map_err(unavailable)
     }
 
-    /// A tenant's endpoint; none: it never was, or is another tenant's.
+    /// A tenant's endpoint; `None` if the tenant has none with this id.
     pub async fn find(&self, tenant: TenantId, id: Uuid) -> Result<Option<Endpoint>, Refusal> {
         let mut transaction = self.begin(tenant).await?;
         Endpoint::find(&mut transaction, tenant, id).await.map_err(unavailable)
     }
 
-    /// What was delivered to an endpoint, or tried, the last first.
+    /// An endpoint's delivery attempts, newest first.
     pub async fn deliveries(
         &self,
         tenant: TenantId,
@@ -132,7 +131,7 @@ impl Webhooks {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Who did what with an endpoint, the last first; also with one that was removed.
+    /// The changes of an endpoint, newest first; also of one that was removed.
     pub async fn changes(
         &self,
         tenant: TenantId,
@@ -144,7 +143,7 @@ impl Webhooks {
         crate::Change::list(&mut transaction, tenant, id, before, limit).await.map_err(unavailable)
     }
 
-    /// Sends a test message to an endpoint at once, whatever its state, and says what became of it.
+    /// Sends a test message to an endpoint at once, whatever its state, and returns the result.
     pub async fn ping(&self, tenant: TenantId, id: Uuid) -> Result<Outcome, Refusal> {
         let inner = &*self.inner;
         let found = {
@@ -184,7 +183,7 @@ impl Webhooks {
         Ok(outcome)
     }
 
-    /// What the deliverer of the service works with.
+    /// What the service's deliverer and workers need.
     pub(crate) fn parts(&self) -> Parts<'_> {
         let inner = &*self.inner;
         Parts {
@@ -199,7 +198,7 @@ impl Webhooks {
         }
     }
 
-    /// A transaction as one tenant.
+    /// Opens a transaction for one tenant.
     async fn begin(&self, tenant: TenantId) -> Result<Transaction<'static, Postgres>, Refusal> {
         eventstore::database::begin_as(&self.inner.configure, tenant).await.map_err(unavailable)
     }

@@ -1,4 +1,4 @@
-//! Runs a service's webhooks: one process at a time, a worker an endpoint.
+//! The deliverer of a service's webhooks. One process is active, and runs a worker for each endpoint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::notices::{Notices, Notifier};
-use crate::places::Places;
+use crate::slots::SendSlots;
 use crate::worker::{Shared, Target, Worker};
 use crate::{Secret, Webhooks};
 
-/// How often one that stands by tries to take over, and the active one makes sure that it is.
+/// How often a standby deliverer tries to become active, and the active one checks that it still has the lock.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Delivers a service's events to its tenants' webhooks. However many run, one at a time is active.
+/// Delivers a service's events to its tenants' webhooks. Only one deliverer per service is active, by an advisory lock.
 pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
     notices: Option<Arc<dyn Notices>>,
 }
 
-/// A running worker.
+/// A worker that is running.
 struct Running {
     version: i64,
     generation: i64,
@@ -39,7 +39,7 @@ struct Running {
 }
 
 impl Deliverer {
-    /// Makes a deliverer; nothing happens before [`run`](Self::run).
+    /// Creates a deliverer; it does nothing before [`run`](Self::run).
     pub fn new(webhooks: Webhooks, store: EventStore) -> Self {
         metrics::describe_counter!(
             "inopsio_webhook_deliveries_total",
@@ -49,20 +49,20 @@ impl Deliverer {
         Self { webhooks, store, notices: None }
     }
 
-    /// The same, which tells tenants of webhooks that are disabled by themselves.
+    /// The same deliverer; it also notifies tenants of webhooks that were disabled automatically.
     #[must_use]
     pub fn telling(self, notices: Arc<dyn Notices>) -> Self {
         Self { notices: Some(notices), ..self }
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile.
+    /// Runs until `shutdown`. Tolerates outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut lock = Lock::new(self.store.database(), Role::Deliver, LockKey::Deliverer);
         while !shutdown.is_cancelled() {
             match lock.acquire().await {
                 Ok(true) => {
                     tracing::debug!(service = %self.store.service(), "webhooks are delivered from here");
-                    self.be_active(&mut lock, &shutdown).await;
+                    self.deliver(&mut lock, &shutdown).await;
                 }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "webhooks wait for the database"),
@@ -73,47 +73,47 @@ impl Deliverer {
     }
 
     /// Delivers until the lock is lost.
-    async fn be_active(&self, lock: &mut Lock, shutdown: &CancellationToken) {
+    async fn deliver(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
-        let (decided, heard) = watch::channel(());
+        let (decided, received) = watch::channel(());
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
-            places: Places::new(settings.sending, settings.sending_of_tenant),
-            decided: heard,
+            slots: SendSlots::new(settings.sending, settings.sending_of_tenant),
+            decided: received,
         });
         let stop = shutdown.child_token();
         let bus = self.webhooks.parts().bus.clone();
         let mut beside = JoinSet::new();
-        beside.spawn(deadletters::hear(bus, self.store.service(), decided, stop.clone()));
+        beside.spawn(deadletters::forward_decisions(bus, self.store.service(), decided, stop.clone()));
         if let Some(notices) = self.notices.clone() {
             beside.spawn(Notifier { webhooks: self.webhooks.clone(), notices }.run(stop.clone()));
         }
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
-        let mut looked = Instant::now();
-        let mut swept: Option<Instant> = None;
+        let mut polled = Instant::now();
+        let mut last_sweep: Option<Instant> = None;
         let mut changed = true;
         while !stop.is_cancelled() && lock.held().await {
-            if changed || looked.elapsed() >= settings.look {
+            if changed || polled.elapsed() >= settings.look {
                 match self.targets().await {
-                    Ok(targets) => arrange(targets, &shared, &stop, &mut running, &mut workers),
+                    Ok(targets) => reconcile(targets, &shared, &stop, &mut running, &mut workers),
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
                 }
-                self.sweep(&mut swept).await;
-                looked = Instant::now();
+                self.sweep(&mut last_sweep).await;
+                polled = Instant::now();
             }
             changed = tokio::select! {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
                 Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
-                    // Its endpoint is not as it was: the next one begins now, if it is still sent to.
+                    // The worker ended because its endpoint was changed: start the next worker now, if the endpoint is enabled.
                     Ok(id) => {
                         running.remove(&id);
                         true
                     }
-                    // A mistake of ours: it is begun anew with the next look, and not at once, again and again.
+                    // A mistake in our code: start the worker again only at the next poll, so that it does not panic in a tight loop.
                     Err(error) => {
                         tracing::error!(%error, "a webhook's worker panicked");
                         running.retain(|_, now| now.task != error.id());
@@ -128,10 +128,10 @@ impl Deliverer {
         while beside.join_next().await.is_some() {}
     }
 
-    /// All endpoints that are sent to.
+    /// All enabled endpoints.
     async fn targets(&self) -> Result<Vec<Target>, sqlx::Error> {
         let parts = self.webhooks.parts();
-        // A former secret that signs no more is kept no longer.
+        // Delete former secrets that have expired.
         sqlx::query("UPDATE webhooks.endpoints SET former_secret = NULL, former_until = NULL WHERE former_until <= $1")
             .bind(parts.clock.now())
             .execute(parts.deliver)
@@ -147,10 +147,10 @@ impl Deliverer {
         rows.iter().map(target).collect()
     }
 
-    /// Now and then: what was asked for long ago is not answered again. Nothing rests on it: where the tables are of before, it waits for
-    /// `inopsio migrate`.
-    async fn sweep(&self, swept: &mut Option<Instant>) {
-        if swept.is_some_and(|at| at.elapsed() < ANSWER_SWEEP_INTERVAL) {
+    /// From time to time, deletes stored answers that are no longer needed for repeated requests. A failure is only logged: if the tables
+    /// are those of an earlier program, this waits for `inopsio migrate`.
+    async fn sweep(&self, last_sweep: &mut Option<Instant>) {
+        if last_sweep.is_some_and(|at| at.elapsed() < ANSWER_SWEEP_INTERVAL) {
             return;
         }
         let parts = self.webhooks.parts();
@@ -159,12 +159,12 @@ impl Deliverer {
             .execute(parts.deliver)
             .await;
         match removed {
-            Ok(_) => *swept = Some(Instant::now()),
+            Ok(_) => *last_sweep = Some(Instant::now()),
             Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
         }
     }
 
-    /// Word of changes; none when the bus does not answer, then we look by ourselves.
+    /// Wake-ups from other processes after changes of endpoints. Without the bus there are none, and the deliverer depends on polling.
     async fn wakes(&self) -> BoxStream<'static, ()> {
         match self.webhooks.parts().bus.webhook_wakes(self.store.service()).await {
             Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
@@ -173,9 +173,9 @@ impl Deliverer {
     }
 }
 
-/// Starts and stops workers so that there is one for each endpoint, as it is now. One that is to be replaced has to end first: what it
-/// has on its way is sent by nobody beside it, nor is what comes after that.
-fn arrange(
+/// Starts and stops workers so that there is one for each endpoint's current configuration. A worker that is replaced has to end first, so
+/// that two never send at the same time, and the order is kept.
+fn reconcile(
     targets: Vec<Target>,
     shared: &Arc<Shared>,
     stop: &CancellationToken,

@@ -1,39 +1,39 @@
-//! What tenants and their people see: endpoints and what was delivered to them.
+//! Endpoints, their deliveries and their changes, as tenants see them.
 
 use chrono::{DateTime, Utc};
 use kernel::{Position, TypePatterns};
 use uuid::Uuid;
 
-/// A place to which a tenant's events are delivered.
+/// An endpoint: a URL to which a tenant's events are delivered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// Its id.
+    /// The endpoint's id.
     pub id: Uuid,
-    /// Raised by each change: the ETag.
+    /// The version, which each change increments: the ETag.
     pub version: u64,
-    /// Where.
+    /// The URL.
     pub url: String,
-    /// What.
+    /// The event types that it gets.
     pub types: TypePatterns,
-    /// What it is for, in the words of whoever made it.
+    /// Its purpose, in the words of its tenant.
     pub description: String,
-    /// Whether events are sent, and if not, why.
+    /// Whether events are sent to it, and if not, why.
     pub state: State,
-    /// Whether a former secret signs, too, and until when.
+    /// Until when messages are also signed with the former secret; `None` if they are not.
     pub former_secret_until: Option<DateTime<Utc>>,
-    /// Everything up to here was delivered, or is not wanted.
+    /// The cursor: all events up to this position were delivered, parked, or not selected.
     pub position: Position,
-    /// Where the log ends.
+    /// The position of the log's last event.
     pub head: Position,
-    /// How often the event that comes next has failed to be delivered.
+    /// The number of failed attempts to deliver the next event.
     pub attempts: u32,
-    /// Since when it fails.
+    /// When the first of these attempts failed.
     pub failing_since: Option<DateTime<Utc>>,
-    /// When it is tried again; none: nothing failed, or it is disabled.
+    /// When the next attempt is due; `None` if nothing failed, or the endpoint is disabled.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// How many events were delivered.
+    /// The number of delivered events.
     pub delivered: u64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub changed_at: DateTime<Utc>,
@@ -42,11 +42,11 @@ pub struct Endpoint {
 /// Whether events are sent to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// They are.
+    /// They are sent.
     Enabled,
-    /// They are, and the last attempt failed.
+    /// They are sent, but the last attempt failed.
     Failing,
-    /// They are not.
+    /// They are not sent.
     Disabled {
         /// Why.
         reason: String,
@@ -65,48 +65,48 @@ impl State {
 }
 
 impl Endpoint {
-    /// Positions of the log that were not looked at yet.
+    /// How many positions of the log have not been processed.
     pub const fn lag(&self) -> u64 {
         self.head.0.saturating_sub(self.position.0)
     }
 }
 
-/// What somebody did with an endpoint. Kept when the endpoint goes.
+/// A change of an endpoint. Kept when the endpoint is removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The endpoint's version after it.
+    /// The endpoint's version after the change.
     pub version: u64,
-    /// Who: the subject of a token, or `inopsio`, when it was disabled because it failed.
+    /// The actor: the subject of a token, or `inopsio` if the endpoint was disabled automatically.
     pub actor: String,
-    /// When.
+    /// When it was changed.
     pub changed_at: DateTime<Utc>,
-    /// What: `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
+    /// The kind of change: `created`, `changed`, `enabled`, `disabled`, `secret_rotated`, `replayed` or `removed`.
     pub change: String,
-    /// More of it, JSON; never a secret.
+    /// Details, as JSON; never a secret.
     pub detail: serde_json::Value,
 }
 
 /// One attempt to deliver one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its own id: later ones are greater.
+    /// The attempt's id. Later attempts have greater ids.
     pub id: Uuid,
-    /// The `webhook-id`: the event's id, the same in each attempt; a ping has one of its own.
+    /// The `webhook-id`: the event's id, which is the same in each attempt. A ping has an id of its own.
     pub message_id: Uuid,
     /// The event's type.
     pub event_type: String,
-    /// Where the event stands in the log; none: a ping.
+    /// The event's position in the log; `None` for a ping.
     pub position: Option<Position>,
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When.
+    /// When it was sent.
     pub sent_at: DateTime<Utc>,
-    /// Milliseconds until there was an answer, or none.
+    /// Milliseconds until the answer or the failure.
     pub duration_ms: u64,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the answer; `None` if there was none.
     pub status: Option<u16>,
-    /// What went wrong; none: it was delivered.
+    /// Why it failed; `None` if it was delivered.
     pub error: Option<String>,
-    /// The beginning of what the receiver answered.
+    /// The beginning of the answer's body.
     pub response: String,
 }

@@ -1,7 +1,8 @@
-//! Where a webhook may go: to public addresses only, or a tenant could let us knock on doors inside our own network.
+//! Protection against server-side request forgery: webhooks can only reach public addresses. Otherwise a tenant could send requests to
+//! servers inside our network.
 //!
-//! The addresses of a name are checked when a connection is made, and the connection is made to one of those that were
-//! checked: the sender's resolver is this. A name that resolves differently a moment later gains nothing by it.
+//! Addresses are checked when a connection is made, and the connection uses one of the checked addresses, because the sender's resolver is
+//! this guard. So a name that resolves differently a moment later (DNS rebinding) gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
@@ -11,35 +12,36 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 use url::Url;
 
-/// The longest address that is taken, in bytes.
+/// The maximum length of a URL, in bytes.
 const LONGEST: usize = 2_048;
 
-/// What may be reached.
+/// The policy of addresses that may be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
-    /// Private addresses and plain http, too: for development only.
+    /// Also allow private addresses and plain http. For development only.
     pub allow_private: bool,
 }
 
-/// A place that is not gone to, and why.
+/// Why a URL may not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
-    /// It is no URL that we use.
+    /// The URL is invalid, or of a form that is not allowed.
     #[error("{0}")]
     Url(&'static str),
-    /// Its address is inside a network, ours or somebody's.
+    /// The address is not public.
     #[error("{0} is not a public address; only public addresses can be called")]
     Private(IpAddr),
-    /// Its name leads inside a network. To where is not said: who set it up may not know the names of ours.
+    /// The name resolves to an address that is not public. The error does not contain the address, since it may be that of a name in our
+    /// own network.
     #[error("the address of {0} is not a public address; only public addresses can be called")]
     Inside(String),
-    /// Its name is for inside a network.
+    /// The name is one for use inside a network.
     #[error("{0} is a name for use inside a network; only public hosts can be called")]
     Name(String),
 }
 
 impl Guard {
-    /// Checks a URL as far as can be seen from itself: what its name resolves to, is checked when it is used.
+    /// Checks a URL itself. The addresses of its host's name are checked when it is used.
     pub fn url(&self, text: &str) -> Result<Url, Unreachable> {
         if text.len() > LONGEST {
             return Err(Unreachable::Url("a URL can have at most 2048 bytes"));
@@ -62,7 +64,7 @@ impl Guard {
             return Err(Unreachable::Url("port 0 is not allowed"));
         }
         let host = url.host_str().unwrap_or_default();
-        // Numbers in all their spellings (127.1, 0x7f000001, 2130706433) were made addresses by the parser.
+        // The URL parser has already converted all spellings of numeric addresses (127.1, 0x7f000001, 2130706433).
         match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             Ok(address) => self.address(address)?,
             Err(_) => self.name(host)?,
@@ -84,7 +86,7 @@ impl Guard {
         if self.allow_private || !inside { Ok(()) } else { Err(Unreachable::Name(host)) }
     }
 
-    /// The addresses of a name: all of them, if all may be reached; a name of which some may not is refused.
+    /// Resolves a name. It is refused if any of its addresses may not be reached.
     async fn resolve(self, name: String) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
         if addresses.iter().any(|address| self.address(address.ip()).is_err()) {
@@ -135,13 +137,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a >= 224) // multicast, reserved, broadcast
 }
 
-/// Of IPv6 only global unicast (2000::/3) is public, without what stands for IPv4 addresses or for nothing.
+/// Only global unicast addresses (2000::/3) are public, without those that stand for IPv4 addresses, or are reserved for documentation and
+/// the like.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let special = match first {
         // Teredo, ORCHID, benchmarks; documentation.
         0x2001 => second < 0x0200 || second == 0x0db8,
-        // 6to4: an IPv4 address in disguise.
+        // 6to4: it embeds an IPv4 address.
         0x2002 => true,
         // Documentation.
         0x3fff => second < 0x1000,

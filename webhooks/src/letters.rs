@@ -1,5 +1,5 @@
-//! Events that a receiver refuses as such: dead letters of its endpoint ([`deadletters`]), sent again in the order of their
-//! aggregate while the others go on.
+//! Dead letters of an endpoint ([`deadletters`]): events that its receiver refuses. They are retried in the order of their aggregate, while
+//! other events continue.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::note;
+use crate::attempts;
 use crate::worker::Target;
 
-/// What is parked of one endpoint.
+/// An endpoint's dead letters, as its worker knows them.
 pub(crate) struct Letters {
     consumer: Consumer,
     held: Held,
-    /// When to look for one that is due. Nothing is parked: never.
+    /// When to check for a due letter; `None` if nothing is parked.
     due: Option<Instant>,
     backoff: Backoff,
 }
 
-/// How an endpoint is called among those who can't take events.
+/// The dead letter consumer of an endpoint.
 pub(crate) fn consumer(endpoint: Uuid) -> Consumer {
     Consumer::new(Kind::Webhook, &endpoint.to_string())
 }
 
 impl Letters {
-    /// What the database has.
+    /// Loads them from the database.
     pub(crate) async fn load(pool: &PgPool, endpoint: Uuid, backoff: Backoff) -> Result<Self, sqlx::Error> {
         let consumer = consumer(endpoint);
         let mut connection = pool.acquire().await?;
@@ -41,17 +41,17 @@ impl Letters {
         self.held.holds(event)
     }
 
-    /// How many aggregates' events are parked.
+    /// The number of aggregates with parked events.
     pub(crate) fn aggregates(&self) -> usize {
         self.held.len()
     }
 
-    /// When to look for one that is due.
+    /// When to check for a due letter.
     pub(crate) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Parks an event and moves the cursor past it, in one transaction. False: the cursor is not this worker's any more.
+    /// Parks an event and moves the cursor past it, in one transaction. Returns false if the cursor was changed by somebody else.
     pub(crate) async fn park(
         &mut self,
         pool: &PgPool,
@@ -60,7 +60,7 @@ impl Letters {
         errors: Option<Vec<String>>,
     ) -> Result<bool, sqlx::Error> {
         let mut transaction = pool.begin().await?;
-        if !note::parked(&mut transaction, target, event.position).await? {
+        if !attempts::parked(&mut transaction, target, event.position).await? {
             return Ok(false);
         }
         let entry = Entry::new(event, errors);
@@ -71,13 +71,13 @@ impl Letters {
         Ok(true)
     }
 
-    /// Looks for one that is due as soon as it can be: somebody decided about one.
-    pub(crate) fn look_now(&mut self) {
+    /// Makes the next check due now, because somebody decided about a letter.
+    pub(crate) fn check_now(&mut self) {
         self.due = self.due.map(|due| due.min(Instant::now()));
     }
 
-    /// The letter that is due first, if any is, of those about which somebody decided before the others. It is not locked while it is
-    /// sent: nobody else sends for this endpoint.
+    /// The due letter to send next; those about which somebody decided come first. It is not locked while it is sent, because no other
+    /// worker sends to this endpoint.
     pub(crate) async fn take(&self, pool: &PgPool) -> Result<Option<Taken>, sqlx::Error> {
         let decided = self.take_decided(pool).await?;
         if decided.is_some() {
@@ -89,7 +89,7 @@ impl Letters {
         Ok(taken)
     }
 
-    /// The same, if somebody decided about it.
+    /// The due letter to send next, only if somebody decided about it.
     pub(crate) async fn take_decided(&self, pool: &PgPool) -> Result<Option<Taken>, sqlx::Error> {
         let mut transaction = pool.begin().await?;
         let taken = deadletters::take_decided(&mut transaction, &self.consumer, Share::WHOLE, 1).await?;
@@ -97,17 +97,18 @@ impl Letters {
         Ok(taken)
     }
 
-    /// Writes down what came of it; to [rest](Self::rest) after.
+    /// Records the result of an attempt. Call [`schedule`](Self::schedule) afterwards.
     pub(crate) async fn settle(&self, pool: &PgPool, taken: &Taken, outcome: Outcome) -> Result<(), sqlx::Error> {
         let mut transaction = pool.begin().await?;
         deadletters::settle(&mut transaction, &self.consumer, taken, outcome, self.backoff).await?;
         transaction.commit().await
     }
 
-    /// Looks again when the next one is due, after `least` at the earliest, and after `look` at the latest: what people decide is seen then.
-    pub(crate) async fn rest(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
+    /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after `look`, to
+    /// notice decisions.
+    pub(crate) async fn schedule(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        // As the database has it: whoever delivered before us may have had one on its way still, and nothing waits behind that any more.
+        // Reload from the database: a former deliverer may have recorded a result, after which an aggregate has nothing parked any more.
         self.held = Held::load(&mut connection, &self.consumer, Share::WHOLE).await?;
         let due = deadletters::due(&mut connection, &self.consumer, Share::WHOLE).await?;
         self.due = due.map(|due| Instant::now() + due.min(look).max(least));

@@ -15,6 +15,7 @@
 
 #![deny(missing_docs)]
 
+mod attempts;
 pub mod backup;
 mod configuration;
 mod deliverer;
@@ -22,15 +23,14 @@ mod endpoint;
 mod guard;
 mod letters;
 mod migrate;
-mod note;
 mod notices;
-mod places;
 mod positions;
 mod random;
 mod row;
 mod sender;
 mod settings;
 mod signature;
+mod slots;
 mod status;
 mod worker;
 

@@ -1,4 +1,4 @@
-//! Making the tables.
+//! Creates the tables of webhooks.
 
 use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
@@ -7,8 +7,9 @@ use sqlx::{Connection, Executor};
 
 const TABLES: &str = include_str!("tables.sql");
 
-/// Makes what is missing. Run [`eventstore::admin::migrate`] before it, which makes the roles. Safe to run again and at the
-/// same time. True: there were no tables yet, or those of an earlier program; with `dry_run` nothing is changed, and the database need not exist.
+/// Creates the tables that are missing. Run [`eventstore::admin::migrate`] first, which creates the roles. Safe to run again and
+/// concurrently. Returns true if there were no tables, or those of an earlier program. With `dry_run` nothing is changed, and the database
+/// need not exist.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<bool, sqlx::Error> {
@@ -16,7 +17,7 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         Err(error) if dry_run && is_no_such_database(&error) => return Ok(true),
         connected => connected?,
     };
-    // The table that came last.
+    // The newest table.
     let missing: bool =
         sqlx::query_scalar("SELECT to_regclass('webhooks.notices') IS NULL").fetch_one(&mut connection).await?;
     if !dry_run {

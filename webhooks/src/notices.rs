@@ -1,7 +1,7 @@
-//! That a webhook was disabled by itself is told to its tenant: nobody else would notice that its events wait.
+//! Notifies a tenant when a webhook was disabled automatically; otherwise nobody would notice that its events wait.
 //!
-//! What is to be told is a row, written in the statement that disables. Each of those who are told is told once; what fails is tried
-//! again, later and later, for a day.
+//! A notice is a row, created by the statement that disables the webhook. Each addressee is notified once. Failures are retried for a day,
+//! with growing pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,61 +16,61 @@ use uuid::Uuid;
 
 use crate::Webhooks;
 
-/// So many are looked at in one go.
+/// The maximum number of notices that are processed at once.
 const PAGE: i64 = 100;
-/// For so long it is tried.
-const PATIENCE: TimeDelta = TimeDelta::days(1);
-/// How long it is waited until it is tried again: as long as it has been tried, within these.
+/// How long failures are retried.
+const RETRY_FOR: TimeDelta = TimeDelta::days(1);
+/// The shortest and the longest pause. In between, the pause equals the time since the webhook was disabled.
 const PAUSES: (TimeDelta, TimeDelta) = (TimeDelta::seconds(1), TimeDelta::minutes(30));
 
-/// That a webhook was disabled by itself.
+/// A webhook was disabled automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Whose events it gets.
+    /// The service whose events the webhook gets.
     pub service: Service,
-    /// Whose it is.
+    /// The webhook's tenant.
     pub tenant: TenantId,
-    /// Which one.
+    /// The webhook's id.
     pub webhook: Uuid,
-    /// Its version since: with the webhook it says which disabling it is.
+    /// The webhook's version after it was disabled. Together with the id it identifies the notice.
     pub version: u64,
-    /// How its tenant describes it.
+    /// The webhook's description.
     pub description: String,
     /// Why it was disabled.
     pub reason: String,
-    /// When.
+    /// When it was disabled.
     pub at: DateTime<Utc>,
 }
 
-/// How people are told.
+/// Sends notices to people.
 pub trait Notices: Send + Sync + 'static {
-    /// Who is told of a tenant's webhooks. An error says why that can't be known now.
+    /// Whom to notify about a tenant's webhooks. An error is temporary, and gives the reason.
     fn addressees(&self, tenant: TenantId) -> BoxFuture<'_, Result<Vec<UserId>, String>>;
 
-    /// Tells one of them. Told again it is the same notice. Who can't be told, now or later, counts as told; an error says why it may go
-    /// better later.
+    /// Notifies one person; a repeated call does not notify them again. A person who can't be notified at all counts as notified. An error
+    /// is temporary, and gives the reason.
     fn tell<'a>(&'a self, to: UserId, notice: &'a Notice) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// Tells what is to be told of a service's webhooks: one at a time is active, as deliverers are.
+/// Sends the pending notices of a service's webhooks. Runs beside the active deliverer, so only one is active.
 pub(crate) struct Notifier {
     pub(crate) webhooks: Webhooks,
     pub(crate) notices: Arc<dyn Notices>,
 }
 
 impl Notifier {
-    /// Runs until it is stopped.
+    /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let look: Duration = self.webhooks.parts().settings.look;
         while !stop.is_cancelled() {
-            if let Some(Err(error)) = stop.run_until_cancelled(self.turn()).await {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.send_due()).await {
                 tracing::warn!(%error, "notices of webhooks wait for their tables");
             }
             stop.run_until_cancelled(tokio::time::sleep(look)).await;
         }
     }
 
-    async fn turn(&self) -> Result<(), sqlx::Error> {
+    async fn send_due(&self) -> Result<(), sqlx::Error> {
         let parts = self.webhooks.parts();
         let rows = sqlx::query(
             "SELECT n.tenant_id, n.endpoint_id, n.version, n.disabled_at, n.reason, n.told, e.description
@@ -102,7 +102,7 @@ impl Notifier {
         Ok((notice, row.try_get("told")?))
     }
 
-    /// Tells those who were not told yet; what then becomes of the row.
+    /// Notifies all who were not notified yet. Then deletes the notice, or schedules the next attempt.
     async fn tell_all(&self, notice: &Notice, told: &[Uuid]) -> Result<(), sqlx::Error> {
         let mut failed = None;
         match self.notices.addressees(notice.tenant).await {
@@ -120,15 +120,15 @@ impl Notifier {
         let age = now - notice.at;
         let webhook = notice.webhook;
         match failed {
-            Some(reason) if age < PATIENCE => {
+            Some(reason) if age < RETRY_FOR => {
                 tracing::info!(%webhook, reason, "that it is disabled is told later");
-                self.rest(notice, now + age.clamp(PAUSES.0, PAUSES.1)).await
+                self.reschedule(notice, now + age.clamp(PAUSES.0, PAUSES.1)).await
             }
             Some(reason) => {
                 tracing::warn!(%webhook, tenant = %notice.tenant, reason, "nobody could be told for a day that it is disabled");
-                self.forget(notice).await
+                self.delete(notice).await
             }
-            None => self.forget(notice).await,
+            None => self.delete(notice).await,
         }
     }
 
@@ -146,7 +146,7 @@ impl Notifier {
         .map(drop)
     }
 
-    async fn rest(&self, notice: &Notice, until: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    async fn reschedule(&self, notice: &Notice, until: DateTime<Utc>) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE webhooks.notices SET next_attempt_at = $4
              WHERE tenant_id = $1 AND endpoint_id = $2 AND version = $3",
@@ -160,7 +160,7 @@ impl Notifier {
         .map(drop)
     }
 
-    async fn forget(&self, notice: &Notice) -> Result<(), sqlx::Error> {
+    async fn delete(&self, notice: &Notice) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM webhooks.notices WHERE tenant_id = $1 AND endpoint_id = $2 AND version = $3")
             .bind(notice.tenant.uuid())
             .bind(notice.webhook)

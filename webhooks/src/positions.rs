@@ -1,4 +1,4 @@
-//! How far this process' workers are, also where that is not stored yet.
+//! The current positions of this process's workers, including those that are not stored yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ impl Positions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&endpoint);
     }
 
-    /// Where an endpoint is, if one of our workers has it.
+    /// The position of an endpoint, if this process runs its worker.
     pub(crate) fn of(&self, endpoint: Uuid) -> Option<Position> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&endpoint).copied()
     }

@@ -1,13 +1,13 @@
-//! Randomness, injected.
+//! The source of randomness, which is injected.
 
 use rand::RngCore;
 
-/// Where random bytes come from: secrets, and how long to wait.
+/// A source of random bytes, for secrets and jitter.
 pub trait RandomSource: Send + Sync + 'static {
-    /// Fills these bytes so that nobody can guess them.
+    /// Fills a buffer with cryptographically secure random bytes.
     fn fill(&self, bytes: &mut [u8]);
 
-    /// A number from 0 to 1.
+    /// A random number from 0 to 1.
     fn unit(&self) -> f64 {
         let mut bytes = [0; 4];
         self.fill(&mut bytes);
@@ -15,7 +15,7 @@ pub trait RandomSource: Send + Sync + 'static {
     }
 }
 
-/// The machine's own randomness.
+/// The operating system's randomness.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandomSource;
 

@@ -1,4 +1,4 @@
-//! Endpoints and deliveries as the tables have them. Every statement runs as one tenant.
+//! Reading endpoints, changes and deliveries. Every statement runs in a transaction of one tenant.
 
 use eventstore::lists::dealt;
 use kernel::{Position, TenantId, TypePatterns};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::endpoint::{Change, Delivery, Endpoint, State};
 
-/// Without the secrets, which readers can't see.
+/// Selects endpoints, without the secrets, which the reading role can't access.
 macro_rules! endpoints {
     ($rest:literal) => {
         concat!(
@@ -23,7 +23,7 @@ macro_rules! endpoints {
 }
 
 impl Endpoint {
-    /// A tenant's endpoints, the oldest first. There are few: see [`crate::Act::Create`].
+    /// A tenant's endpoints, oldest first. Their number is limited: see [`crate::Act::Create`].
     pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Self>, sqlx::Error> {
         let query = sqlx::query(endpoints!("ORDER BY e.endpoint_id")).bind(tenant.uuid());
         query.fetch_all(tables).await?.iter().map(Self::read).collect()
@@ -58,7 +58,7 @@ impl Endpoint {
             head: Position::from_i64(row.try_get("head")?),
             attempts,
             failing_since: row.try_get("failing_since")?,
-            // What is disabled is not tried.
+            // A disabled endpoint has no next attempt.
             next_attempt_at: next_attempt_at.filter(|_| enabled),
             delivered: row.try_get::<i64, _>("delivered")?.cast_unsigned(),
             created_at: row.try_get("created_at")?,
@@ -68,7 +68,7 @@ impl Endpoint {
 }
 
 impl Change {
-    /// What was done with an endpoint, the last first: at most `limit` before the one that made the version `before`.
+    /// An endpoint's changes, newest first: at most `limit`, older than the version `before`.
     pub async fn list(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -83,7 +83,7 @@ impl Change {
         )
         .bind(tenant.uuid())
         .bind(endpoint)
-        // More than a bigint holds: no endpoint was changed so often.
+        // Larger numbers do not fit into a bigint, and no endpoint has so many versions.
         .bind(before.map(|before| i64::try_from(before).unwrap_or(i64::MAX)))
         .bind(i64::from(limit))
         .fetch_all(tables)
@@ -103,7 +103,7 @@ impl Change {
 }
 
 impl Delivery {
-    /// What was delivered to endpoints, or tried, the last first. Of each: only those before the one with this id, and at most so many.
+    /// Pages of several endpoints' delivery attempts, newest first. For each endpoint: those before this id, at most this many.
     pub async fn lists(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -130,7 +130,7 @@ impl Delivery {
         dealt(&rows, asked.len())
     }
 
-    /// How many of them are kept of these endpoints; those of which there are none are left out.
+    /// The number of stored deliveries of these endpoints. Endpoints without any are left out.
     pub async fn counts(
         tables: &mut PgConnection,
         tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Sending one message to one place.
+//! Sending a message to an endpoint over HTTP.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{Guard, Secret, Settings, sign};
 
-/// How much of an answer is kept, in bytes; no more than that is read.
+/// The number of bytes of an answer that are read and stored.
 const ANSWER: usize = 1_024;
 
 /// Sends messages. Cheap to clone; connections are shared.
@@ -30,29 +30,29 @@ pub struct Sender {
     timeout: Duration,
 }
 
-/// What is sent.
+/// A message to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// The `webhook-id`: the same each time that this is sent.
+    /// The `webhook-id`: the same in each attempt.
     pub id: Uuid,
-    /// When it is sent: the receiver refuses what is too old.
+    /// When it is sent. Receivers refuse messages that are too old.
     pub at: DateTime<Utc>,
-    /// JSON.
+    /// The body, as JSON.
     pub body: &'a [u8],
 }
 
-/// What became of it.
+/// The result of sending a message.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The HTTP status of the answer.
     pub status: Option<u16>,
-    /// What went wrong; none: it was delivered.
+    /// Why it failed; `None` if it was delivered.
     pub error: Option<String>,
-    /// The beginning of the answer.
+    /// The beginning of the answer's body.
     pub response: String,
     /// How long it took.
     pub duration: Duration,
-    /// How long the receiver wants to be left alone.
+    /// How long to wait before the next attempt, as the receiver asks (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
@@ -62,24 +62,24 @@ impl Outcome {
         self.error.is_none()
     }
 
-    /// Whether the receiver refuses this very message, and not whoever sends it, or any at this time.
+    /// Whether the receiver refuses this particular message, and not the sender, or all messages at this time.
     pub fn refuses_event(&self) -> bool {
         self.status.is_some_and(refuses_event)
     }
 
-    /// Whether the receiver says that it will never want more.
+    /// Whether the receiver wants no further messages (410).
     pub fn gone(&self) -> bool {
         self.status == Some(StatusCode::GONE.as_u16())
     }
 }
 
-/// Whether a status says that this very message is not taken.
+/// Whether a status means that this particular message is refused.
 pub(crate) const fn refuses_event(status: u16) -> bool {
     matches!(status, 400 | 413 | 415 | 422)
 }
 
 impl Sender {
-    /// A sender with these settings. An error says what of TLS can't be set up.
+    /// A sender with these settings. An error says why TLS can't be set up.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -100,7 +100,7 @@ impl Sender {
         Ok(Self { client, guard: settings.guard, timeout: settings.timeout })
     }
 
-    /// Sends a message, signed with these secrets, and waits for the answer. Whatever goes wrong is in the outcome.
+    /// Sends a message, signed with these secrets, and waits for the answer. Failures are in the outcome.
     pub async fn send<'a>(
         &self,
         url: &str,
@@ -117,10 +117,10 @@ impl Sender {
         self.post(url, "application/json", &headers, message.body).await
     }
 
-    /// Posts a body of this type with these headers, and waits for the answer. Whatever goes wrong is in the outcome.
+    /// Posts a body with this content type and these headers, and waits for the answer. Failures are in the outcome.
     pub async fn post(&self, url: &str, content_type: &str, headers: &[(&str, String)], body: &[u8]) -> Outcome {
         let began = Instant::now();
-        // Again each time: the settings may be other ones than when the URL was taken.
+        // Checked again for each request, because the settings may have changed since the URL was accepted.
         let url = match self.guard.url(url) {
             Ok(url) => url,
             Err(error) => return failed(began, error.to_string()),
@@ -138,7 +138,7 @@ impl Sender {
         };
         let deadline = tokio::time::Instant::from_std(began + self.timeout);
         match timeout_at(deadline, self.client.request(request)).await {
-            // What follows the status is for people only: however long it takes, it changes nothing.
+            // The body is only for people; if it does not arrive in time, the result is the same.
             Ok(Ok(response)) => answered(began, response, deadline).await,
             Ok(Err(error)) => failed(began, explain(&error)),
             Err(_) => failed(began, "it did not answer in time".to_owned()),
@@ -161,7 +161,7 @@ async fn answered(began: Instant, response: Response<Incoming>, deadline: tokio:
     answer.truncate(ANSWER);
     let error = match status {
         _ if status.is_success() => None,
-        // They would lead past the guard, and past the tenant's own choice.
+        // Following a redirect would bypass the guard, and the tenant's configuration.
         _ if status.is_redirection() => Some(format!("it answered {status}; redirects are not followed")),
         _ => Some(format!("it answered {status}")),
     };
@@ -178,8 +178,8 @@ fn failed(began: Instant, error: String) -> Outcome {
     Outcome { status: None, error: Some(error), response: String::new(), duration: began.elapsed(), retry_after: None }
 }
 
-/// How long a receiver that is overloaded wants to be left alone: so many seconds, or until a time (RFC 9110, section 10.2.3). That is by
-/// the receiver's clock, which its `Date` shows; ours may be another one.
+/// The pause that an overloaded receiver asks for: seconds, or a time (RFC 9110, section 10.2.3). The time is compared with the receiver's
+/// `Date`, because its clock may differ from ours.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let said = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let pause = said(RETRY_AFTER)?;
@@ -190,13 +190,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     (time(pause)? - time(said(DATE)?)?).to_std().ok()
 }
 
-/// What a database and a terminal can show of it.
+/// Makes text printable, for the database and terminals.
 fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
-/// The error with all that is behind it, each once.
+/// An error with its causes, without repetitions.
 fn explain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -230,7 +230,7 @@ mod tests {
             &[(RETRY_AFTER, "soon"), date.clone()][..],
             &[],
             &[(RETRY_AFTER, "-1"), date.clone()],
-            // Over; and one that nobody can hold against a clock.
+            // It is in the past; and there is no `Date` to compare it with.
             &[(RETRY_AFTER, "Thu, 26 Nov 2026 23:29:00 GMT"), date.clone()],
             &[(RETRY_AFTER, "Fri, 27 Nov 2026 00:30:00 GMT")],
         ] {

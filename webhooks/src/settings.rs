@@ -1,4 +1,4 @@
-//! What can be tuned.
+//! The settings of webhooks.
 
 use std::time::Duration;
 
@@ -6,31 +6,30 @@ use deadletters::Backoff;
 
 use crate::{Guard, RandomSource};
 
-/// How webhooks are delivered.
+/// The settings of webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where they may go.
+    /// Which addresses may be reached.
     pub guard: Guard,
     /// How long a receiver may take to answer.
     pub timeout: Duration,
-    /// How long after the first failure an event is tried again; each further time twice as long.
+    /// The pause after the first failure; it doubles with each further failure.
     pub first_retry: Duration,
     /// The longest pause between two attempts.
     pub longest_retry: Duration,
-    /// After so many attempts in a row an event that the receiver refuses as such (400, 413, 415, 422) is parked.
+    /// After this many attempts in a row that the receiver refused because of the event itself (400, 413, 415, 422), the event is parked.
     pub park_after: u32,
-    /// How long an endpoint may fail before it is disabled.
+    /// How long an endpoint may fail before it is disabled automatically.
     pub disable_after: Duration,
-    /// An endpoint that refused the events of so many aggregates is disabled: it takes something else than it was told to.
+    /// An endpoint with parked events of this many aggregates is disabled automatically: its receiver expects something else.
     pub most_parked: usize,
-    /// How many endpoints are sent to at the same time.
+    /// The number of concurrent requests.
     pub sending: usize,
-    /// How many of these may be one tenant's: receivers that are slow, or silent, keep no other tenant waiting.
+    /// The number of concurrent requests of one tenant, so that slow receivers do not delay other tenants.
     pub sending_of_tenant: usize,
-    /// How many deliveries of an endpoint are kept for people to look at.
+    /// The number of deliveries of an endpoint that are stored for people to view.
     pub kept: u32,
-    /// How often it is looked whether there is something that nobody told of, and how long a cursor that only passed over
-    /// unwanted events may wait to be stored.
+    /// The polling interval, in case a wake-up was lost; and how long a cursor that was moved only past unwanted events may stay unstored.
     pub look: Duration,
 }
 
@@ -53,18 +52,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How long a parked event rests between two attempts.
+    /// The backoff of parked events.
     pub(crate) fn backoff(&self) -> Backoff {
         Backoff { first: self.first_retry, longest: self.longest_retry }
     }
 
-    /// The longest that anything waits for its next attempt.
+    /// The longest pause between two attempts, including jitter.
     pub(crate) fn longest_pause(&self) -> Duration {
         self.longest_retry.mul_f64(1.2)
     }
 
-    /// How long to wait after this many failed attempts in a row: twice as long each time, and up to a fifth more or less, so
-    /// that those who failed together do not come back together.
+    /// The pause after this many failed attempts in a row. It doubles each time, with a jitter of up to 20 %, so that endpoints that failed
+    /// together are not all retried at the same time.
     pub(crate) fn pause(&self, attempts: u32, random: &dyn RandomSource) -> Duration {
         let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(30)));
         doubled.min(self.longest_retry).mul_f64(0.8 + 0.4 * random.unit())

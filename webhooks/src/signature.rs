@@ -1,4 +1,4 @@
-//! Signatures as the Standard Webhooks specification has them: HMAC-SHA256 over id, time and body.
+//! Signatures according to the Standard Webhooks specification: HMAC-SHA256 over id, time and body.
 
 use std::fmt;
 
@@ -10,32 +10,32 @@ use sha2::Sha256;
 
 use crate::RandomSource;
 
-/// What a secret begins with, as text.
+/// The prefix of a secret in text form.
 const PREFIX: &str = "whsec_";
 
-/// What sender and receiver share. Never shown by accident.
+/// The secret that sender and receiver share. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// A new one: 32 random bytes.
+    /// A new secret: 32 random bytes.
     pub fn new(random: &dyn RandomSource) -> Self {
         let mut bytes = vec![0; 32];
         random.fill(&mut bytes);
         Self(bytes)
     }
 
-    /// The one with these bytes.
+    /// A secret from stored bytes.
     pub const fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes, for keeping.
+    /// The bytes, for storage.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// As receivers configure it: `whsec_` and base64.
+    /// The text form in which receivers configure it: `whsec_` and base64.
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(&self.0))
     }
@@ -47,11 +47,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The value of the header `webhook-signature`: one signature a secret, so that receivers which know one of them accept it.
+/// The value of the header `webhook-signature`: one signature per secret. Receivers accept the message if they know one of the secrets.
 pub fn sign<'a>(secrets: impl IntoIterator<Item = &'a Secret>, id: &str, at: DateTime<Utc>, body: &[u8]) -> String {
     let time = at.timestamp().to_string();
     let signatures = secrets.into_iter().filter_map(|secret| {
-        // A key of any length will do.
+        // HMAC accepts keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).ok()?;
         for part in [id.as_bytes(), b".", time.as_bytes(), b".", body] {
             mac.update(part);

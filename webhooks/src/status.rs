@@ -1,4 +1,4 @@
-//! How the webhooks of a service are doing as a whole.
+//! Numbers of a service's webhooks, for operators.
 
 use kernel::Position;
 use sqlx::{PgPool, Row};
@@ -6,32 +6,32 @@ use uuid::Uuid;
 
 use crate::positions::Positions;
 
-/// All endpoints of a service, of all tenants, in numbers.
+/// Numbers of all endpoints of a service, of all tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndpointCounts {
-    /// Endpoints that are sent to.
+    /// Enabled endpoints.
     pub enabled: u64,
-    /// Those of them whose last attempt failed.
+    /// Enabled endpoints whose last attempt failed.
     pub failing: u64,
-    /// Endpoints that are not sent to.
+    /// Disabled endpoints.
     pub disabled: u64,
-    /// The most positions of the log that one of those which do not fail is behind.
+    /// The largest lag, in positions of the log, among endpoints that are not failing.
     pub lag: u64,
-    /// The most that any is behind that is sent to.
+    /// The largest lag among all enabled endpoints.
     pub longest_lag: u64,
-    /// Aggregates of which an event was refused by a receiver, over all endpoints.
+    /// Aggregates with parked events, summed over all endpoints.
     pub parked: u64,
 }
 
 pub(crate) async fn counts(pool: &PgPool, positions: &Positions) -> Result<EndpointCounts, sqlx::Error> {
-    // All endpoints: there are few of a tenant, and somebody asks every few seconds.
+    // Reads all endpoints, every few seconds: each tenant has few.
     let rows = sqlx::query(
         "SELECT e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
          FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), log.head h",
     )
     .fetch_all(pool)
     .await?;
-    // The parked letters of all consumers, by their partial index; there are few.
+    // Uses the partial index of parked letters of all consumers; there are few.
     let parked: i64 =
         sqlx::query_scalar("SELECT count(*) FROM dead.letters WHERE state = 'parked' AND consumer LIKE 'webhook.%'")
             .fetch_one(pool)

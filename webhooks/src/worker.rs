@@ -1,6 +1,6 @@
-//! One endpoint: its tenant's events, one after the other, each until it has arrived.
+//! The worker of one endpoint: sends its tenant's events one after the other, each until it is delivered or parked.
 
-mod again;
+mod retrying;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attempts::{self, Attempt};
 use crate::letters::Letters;
-use crate::note::{self, Attempt};
-use crate::places::Places;
+use crate::slots::SendSlots;
 use crate::{Message, Outcome, Secret, Webhooks};
 
-/// Events read from the log at once.
+/// The number of events that are read from the log at once.
 const PAGE: u32 = 200;
-/// How long a message that is on its way when the process stops may take; then it is sent again by the next one.
+/// When the process stops: how long to wait for a request under way. If it takes longer, the next process sends the event again.
 const GRACE: Duration = Duration::from_secs(2);
-/// After so many attempts the oldest are forgotten.
+/// Old deliveries are deleted once in this many attempts.
 const TRIM: u32 = 64;
-/// How long to wait when the database does not do its part.
+/// The pause after the log or the tables did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// An endpoint as it was when its worker began.
+/// An endpoint's configuration and cursor, as of the worker's start.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) tenant: TenantId,
@@ -50,8 +50,8 @@ pub(crate) struct Target {
 pub(crate) struct Shared {
     pub(crate) webhooks: Webhooks,
     pub(crate) store: EventStore,
-    /// So many send at a time.
-    pub(crate) places: Places,
+    /// Limits concurrent requests.
+    pub(crate) slots: SendSlots,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
 }
@@ -60,30 +60,30 @@ pub(crate) struct Worker {
     target: Target,
     shared: Arc<Shared>,
     stop: CancellationToken,
-    /// The position that is stored, and when it was.
+    /// The stored position, and when it was stored.
     stored: (Position, Instant),
-    /// How many attempts it has noted.
-    noted: u32,
-    /// What its receiver refused; unknown until it was looked up.
+    /// The number of attempts that were recorded.
+    attempts_recorded: u32,
+    /// The endpoint's dead letters; `None` until they are loaded.
     letters: Option<Letters>,
     decided: watch::Receiver<()>,
 }
 
-/// Why a step was not done.
-enum Trouble {
-    /// The worker's work is over: it was stopped, or the endpoint is not as it was. Whoever runs it looks again.
-    Over,
+/// Why a step was not completed.
+enum Interruption {
+    /// The worker has to end: it was stopped, or its endpoint was changed. The deliverer starts another one if needed.
+    Ended,
     Log(eventstore::Error),
     Tables(sqlx::Error),
 }
 
-impl From<eventstore::Error> for Trouble {
+impl From<eventstore::Error> for Interruption {
     fn from(error: eventstore::Error) -> Self {
         Self::Log(error)
     }
 }
 
-impl From<sqlx::Error> for Trouble {
+impl From<sqlx::Error> for Interruption {
     fn from(error: sqlx::Error) -> Self {
         Self::Tables(error)
     }
@@ -94,35 +94,35 @@ impl Worker {
         let parts = shared.webhooks.parts();
         let overdue = target.next_attempt_at.and_then(|due| (parts.clock.now() - due).to_std().ok());
         if overdue.is_some_and(|overdue| overdue > parts.settings.longest_pause()) {
-            // Nobody was there to try it: that is no failure of the receiver's.
+            // No process tried for longer than the longest pause, which is not the receiver's failure.
             target.failing_since = None;
         }
         let stored = (target.position, Instant::now());
         let decided = shared.decided.clone();
-        Self { target, shared, stop, stored, noted: 0, letters: None, decided }
+        Self { target, shared, stop, stored, attempts_recorded: 0, letters: None, decided }
     }
 
-    /// Delivers until it is stopped, or until the endpoint is not as it was.
+    /// Delivers until it is stopped, or its endpoint is changed.
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         let positions = self.shared.webhooks.parts().positions.clone();
         positions.set(self.target.id, self.target.position);
         while !stop.is_cancelled() {
-            // Heard from before the log is read, so that nothing falls between the two.
+            // Subscribe before the log is read, so that no event is missed in between.
             let next = self.next_event().await;
-            match self.round().await {
+            match self.deliver_pending().await {
                 Ok(()) => {
                     let decided = stop.run_until_cancelled(next).await.unwrap_or_default();
                     if let (true, Some(letters)) = (decided, &mut self.letters) {
-                        letters.look_now();
+                        letters.check_now();
                     }
                 }
-                Err(Trouble::Over) => break,
-                Err(trouble) => {
-                    match trouble {
-                        Trouble::Log(error) => tracing::warn!(%error, "webhooks wait for the log"),
-                        Trouble::Tables(error) => tracing::warn!(%error, "webhooks wait for their tables"),
-                        Trouble::Over => {}
+                Err(Interruption::Ended) => break,
+                Err(interruption) => {
+                    match interruption {
+                        Interruption::Log(error) => tracing::warn!(%error, "webhooks wait for the log"),
+                        Interruption::Tables(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                        Interruption::Ended => {}
                     }
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
@@ -131,41 +131,41 @@ impl Worker {
         positions.remove(self.target.id);
     }
 
-    /// Ends when there may be something new; true: somebody decided about a dead letter.
+    /// Returns a future that completes when there may be something to do; true if somebody decided about a dead letter.
     async fn next_event(&mut self) -> impl Future<Output = bool> + Send + use<> {
         let parts = self.shared.webhooks.parts();
-        let heard = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
+        let received = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
         let due = self.letters.as_ref().and_then(Letters::due);
         let look = due
             .map_or(parts.settings.look, |due| due.saturating_duration_since(Instant::now()).min(parts.settings.look));
         self.decided.mark_unchanged();
         let mut decided = self.decided.clone();
         async move {
-            let heard = async {
-                match heard {
-                    Some(heard) => heard.await,
+            let received = async {
+                match received {
+                    Some(received) => received.await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = heard => false,
+                () = received => false,
                 Ok(()) = decided.changed() => true,
                 () = tokio::time::sleep(look) => false,
             }
         }
     }
 
-    /// Delivers what the log has, and what was refused and is due.
-    async fn round(&mut self) -> Result<(), Trouble> {
+    /// Delivers new events from the log, and parked events that are due.
+    async fn deliver_pending(&mut self) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
         if self.letters.is_none() {
             self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
-            // Workers before this one may have left some.
-            note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            // Former workers may have left more deliveries than are kept.
+            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
         }
         loop {
-            self.send_again().await?;
-            // Asked before the events, which then reach at least so far.
+            self.retry_parked().await?;
+            // Read the head before the events: they reach at least this position.
             let head = self.shared.store.head().await?;
             if head <= self.target.position {
                 return self.store_position().await;
@@ -174,7 +174,7 @@ impl Worker {
             let EventSlice { events, more, .. } = self.shared.store.tenant_after(tenant, after, head, PAGE).await?;
             for event in events {
                 if self.stop.is_cancelled() {
-                    return Err(Trouble::Over);
+                    return Err(Interruption::Ended);
                 }
                 if self.target.types.wants(&event.event_type) {
                     if self.letters.as_ref().is_some_and(|letters| letters.holds(&event)) {
@@ -183,49 +183,49 @@ impl Worker {
                         self.deliver(&event).await?;
                     }
                 }
-                self.at(event.position);
+                self.advance(event.position);
             }
             if !more {
-                self.at(head);
+                self.advance(head);
                 return self.store_position().await;
             }
         }
     }
 
-    fn at(&mut self, position: Position) {
+    fn advance(&mut self, position: Position) {
         self.target.position = position;
         self.shared.webhooks.parts().positions.set(self.target.id, position);
     }
 
-    /// Stores where it is, if only unwanted events moved it there, now and then.
-    async fn store_position(&mut self) -> Result<(), Trouble> {
+    /// Stores the position from time to time, if only unwanted events moved it.
+    async fn store_position(&mut self) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
         let (stored, at) = self.stored;
         if stored < self.target.position && at.elapsed() >= parts.settings.look {
-            if !note::passed_over(parts.deliver, &self.target).await? {
-                return Err(Trouble::Over);
+            if !attempts::skipped(parts.deliver, &self.target).await? {
+                return Err(Interruption::Ended);
             }
             self.stored = (self.target.position, Instant::now());
         }
         Ok(())
     }
 
-    /// Sends one event until it has arrived.
-    async fn deliver(&mut self, event: &RecordedEvent) -> Result<(), Trouble> {
+    /// Sends one event until it is delivered or parked.
+    async fn deliver(&mut self, event: &RecordedEvent) -> Result<(), Interruption> {
         let service = self.shared.webhooks.service();
         let body = match cloudevent::structured(service, event) {
             Ok(body) => body,
             Err(reason) => {
-                // The log takes only JSON, so this is another program's doing.
+                // The log only accepts JSON, so another program must have written this.
                 tracing::error!(position = %event.position, reason, "an event that is no JSON is not delivered");
                 return self.park(event, Some(vec![reason])).await;
             }
         };
         let park_after = self.shared.webhooks.parts().settings.park_after;
-        // An earlier worker may have been at it.
+        // A former worker may have tried it.
         let mut refusals = match self.target.attempts {
             0 => 0,
-            _ => note::refusals(self.shared.webhooks.parts().deliver, &self.target, event, park_after).await?,
+            _ => attempts::refusals(self.shared.webhooks.parts().deliver, &self.target, event, park_after).await?,
         };
         loop {
             self.wait().await?;
@@ -237,39 +237,39 @@ impl Worker {
             let delivery = parts.ids.next();
             if outcome.delivered() {
                 (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
-                let theirs = note::delivered(parts.deliver, &self.target, delivery, attempt).await?;
+                let is_ours = attempts::delivered(parts.deliver, &self.target, delivery, attempt).await?;
                 self.stored = (event.position, Instant::now());
-                self.noted().await?;
-                return if theirs { Ok(()) } else { Err(Trouble::Over) };
+                self.recorded().await?;
+                return if is_ours { Ok(()) } else { Err(Interruption::Ended) };
             }
             self.fail(delivery, attempt).await?;
-            // In a row: whoever answers otherwise in between may have meant somebody else, or another time.
+            // Only consecutive refusals count: another answer in between shows that the cause may have been a different one.
             refusals = if outcome.refuses_event() { refusals + 1 } else { 0 };
             if refusals >= park_after {
-                return self.park(event, Some(why(&outcome))).await;
+                return self.park(event, Some(errors_of(&outcome))).await;
             }
         }
     }
 
-    /// Parks an event and goes on behind it.
-    async fn park(&mut self, event: &RecordedEvent, errors: Option<Vec<String>>) -> Result<(), Trouble> {
+    /// Parks an event, and continues with the next.
+    async fn park(&mut self, event: &RecordedEvent, errors: Option<Vec<String>>) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
-        let Some(letters) = &mut self.letters else { return Err(Trouble::Over) };
+        let Some(letters) = &mut self.letters else { return Err(Interruption::Ended) };
         if !letters.park(parts.deliver, &self.target, event, errors).await? {
-            return Err(Trouble::Over);
+            return Err(Interruption::Ended);
         }
         (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
         self.stored = (event.position, Instant::now());
         let most = parts.settings.most_parked;
         if letters.aggregates() >= most {
             let reason = format!("it refused events of {most} aggregates, which are parked");
-            return self.give_up(parts.clock.now(), &reason).await;
+            return self.disable(parts.clock.now(), &reason).await;
         }
         Ok(())
     }
 
-    /// Notes a failure, and when it is tried again; or gives the endpoint up.
-    async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Trouble> {
+    /// Records a failure and schedules the next attempt; or disables the endpoint.
+    async fn fail(&mut self, delivery: Uuid, attempt: Attempt<'_>) -> Result<(), Interruption> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
         let (at, outcome) = (attempt.at, attempt.outcome);
@@ -277,11 +277,11 @@ impl Worker {
         let pause = parts.settings.pause(self.target.attempts, &**parts.random);
         let pause = pause.max(outcome.retry_after.unwrap_or_default()).min(parts.settings.longest_pause());
         self.target.next_attempt_at = Some(at + TimeDelta::from_std(pause).unwrap_or(TimeDelta::hours(1)));
-        let theirs = note::failed(parts.deliver, &self.target, delivery, attempt).await?;
-        if !theirs {
-            return Err(Trouble::Over);
+        let is_ours = attempts::failed(parts.deliver, &self.target, delivery, attempt).await?;
+        if !is_ours {
+            return Err(Interruption::Ended);
         }
-        self.noted().await?;
+        self.recorded().await?;
         let failing = (at - since).to_std().unwrap_or_default();
         let reason = if outcome.gone() {
             Some("the receiver answered 410 Gone: it wants no more events".to_owned())
@@ -293,40 +293,40 @@ impl Worker {
         };
         match reason {
             None => Ok(()),
-            Some(reason) => self.give_up(at, &reason).await,
+            Some(reason) => self.disable(at, &reason).await,
         }
     }
 
     /// Disables the endpoint.
-    async fn give_up(&self, at: DateTime<Utc>, reason: &str) -> Result<(), Trouble> {
+    async fn disable(&self, at: DateTime<Utc>, reason: &str) -> Result<(), Interruption> {
         tracing::warn!(webhook = %self.target.id, tenant = %self.target.tenant, reason, "a webhook is disabled");
-        note::disable(self.shared.webhooks.parts().deliver, &self.target, at, reason).await?;
-        Err(Trouble::Over)
+        attempts::disable(self.shared.webhooks.parts().deliver, &self.target, at, reason).await?;
+        Err(Interruption::Ended)
     }
 
-    /// Counts an attempt that was noted; now and then the oldest are forgotten.
-    async fn noted(&mut self) -> Result<(), Trouble> {
-        self.noted += 1;
-        if self.noted.is_multiple_of(TRIM) {
+    /// Counts a recorded attempt, and deletes old deliveries from time to time.
+    async fn recorded(&mut self) -> Result<(), Interruption> {
+        self.attempts_recorded += 1;
+        if self.attempts_recorded.is_multiple_of(TRIM) {
             let parts = self.shared.webhooks.parts();
-            note::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
         }
         Ok(())
     }
 
-    /// Waits until the next attempt is due. What people decide about parked events meanwhile is heeded at once.
-    async fn wait(&mut self) -> Result<(), Trouble> {
+    /// Waits until the next attempt is due. Meanwhile, parked events about which somebody decides are sent at once.
+    async fn wait(&mut self) -> Result<(), Interruption> {
         let Some(due) = self.target.next_attempt_at else { return Ok(()) };
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
-        // A clock that was ahead when that was noted must not make it wait for longer than anything waits.
+        // The limit protects from a clock that was ahead when the time was recorded.
         let pause = (due - parts.clock.now()).to_std().unwrap_or_default().min(parts.settings.longest_pause());
         let until = Instant::now() + pause;
         loop {
-            self.heed(until).await?;
+            self.send_decided(until).await?;
             let look = until.min(Instant::now() + parts.settings.look);
             tokio::select! {
-                () = self.stop.cancelled() => return Err(Trouble::Over),
+                () = self.stop.cancelled() => return Err(Interruption::Ended),
                 Ok(()) = self.decided.changed() => {}
                 () = tokio::time::sleep_until(look) => {}
             }
@@ -336,14 +336,14 @@ impl Worker {
         }
     }
 
-    async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Trouble> {
+    async fn send(&self, id: Uuid, body: &[u8]) -> Result<(Outcome, DateTime<Utc>), Interruption> {
         let parts = self.shared.webhooks.parts();
-        let place = self.stop.run_until_cancelled(self.shared.places.take(self.target.tenant)).await;
-        let Some(Some(_place)) = place else {
-            return Err(Trouble::Over);
+        let slot = self.stop.run_until_cancelled(self.shared.slots.take(self.target.tenant)).await;
+        let Some(Some(_slot)) = slot else {
+            return Err(Interruption::Ended);
         };
-        if !note::current(parts.deliver, &self.target).await? {
-            return Err(Trouble::Over);
+        if !attempts::current(parts.deliver, &self.target).await? {
+            return Err(Interruption::Ended);
         }
         let at = parts.clock.now();
         let former = self.target.former.as_ref().filter(|(_, until)| *until > at).map(|(secret, _)| secret);
@@ -352,7 +352,7 @@ impl Worker {
         let late = self.stop.cancelled().then(|()| tokio::time::sleep(GRACE));
         tokio::select! {
             outcome = sent => Ok((outcome, at)),
-            () = late => Err(Trouble::Over),
+            () = late => Err(Interruption::Ended),
         }
     }
 
@@ -364,8 +364,8 @@ impl Worker {
     }
 }
 
-/// What is kept of a message that was not taken: the answer, too, for people.
-fn why(outcome: &Outcome) -> Vec<String> {
+/// The errors to store with a parked event, including the receiver's answer, for people.
+fn errors_of(outcome: &Outcome) -> Vec<String> {
     let response = Some(&outcome.response).filter(|response| !response.is_empty());
     outcome.error.iter().chain(response).cloned().collect()
 }

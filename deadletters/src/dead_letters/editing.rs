@@ -1,23 +1,23 @@
-//! What would come of another payload, and deciding that a consumer sees it.
+//! Editing the payload that a consumer sees, and previewing the result.
 
 use kernel::{Caller, Refusal, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{DeadLetters, Decision, Done, Request, silent, unavailable, unknown};
+use super::{DeadLetters, Decision, Done, Request, log_unavailable, unavailable, unknown};
 use crate::decisions::{self, Verdict};
-use crate::{Letter, LetterId, Rehearsal, once};
+use crate::{Letter, LetterId, Rehearsal, idempotency};
 
-/// So many events behind a letter are rehearsed with it.
+/// The maximum number of events behind a letter that are included in a dry run.
 const REHEARSED: u32 = 200;
-/// As for payloads of the log.
+/// The maximum size in bytes, as for payloads in the log.
 const LONGEST_PAYLOAD: usize = 256 << 10;
 
 impl DeadLetters {
-    /// What would come of a letter with this payload, or with the one that its consumer sees now.
+    /// A dry run of a letter with this payload, or with the one that its consumer sees now.
     ///
     /// # Errors
-    /// As for [`edit`](Self::edit), but for a payload that would not be taken: that is the answer.
+    /// As for [`edit`](Self::edit), except that a payload with which processing fails is not an error, but the result.
     pub async fn preview(&self, caller: &Caller, id: &LetterId, payload: Option<&Value>) -> Result<Preview, Refusal> {
         caller.require(self.inner.write)?;
         let mut transaction = self.begin(caller.tenant()).await?;
@@ -25,11 +25,11 @@ impl DeadLetters {
         self.rehearse(&mut transaction, caller.tenant(), &letter, payload).await
     }
 
-    /// Decides that a parked letter's consumer sees this payload instead of the log's, and tries it at once.
+    /// Edits a parked letter: its consumer sees this payload instead of the log's. It is tried again at once.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `validation_failed`; `dead_letter_waiting`, `dead_letter_over`,
-    /// `dead_letter_discarded`; `dead_letter_edit_fails`: with this payload it could not be taken either. Nothing was written then.
+    /// The permission is missing; `not_found`; `validation_failed`; `dead_letter_waiting`, `dead_letter_over`, `dead_letter_discarded`;
+    /// `dead_letter_edit_fails`: processing would fail with this payload, too. Nothing was written then.
     pub async fn edit(
         &self,
         request: &Request,
@@ -41,7 +41,7 @@ impl DeadLetters {
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.parked(&mut transaction, tenant, id, false).await;
-        let before = once::before(&mut transaction, request).await?;
+        let before = idempotency::first_answer(&mut transaction, request).await?;
         let letter = match (letter, before) {
             (_, Some(letters)) => return Ok((Done { letters, repeated: true }, Preview::default())),
             (letter, None) => letter?,
@@ -70,7 +70,7 @@ impl DeadLetters {
         let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
         let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
         let events = self.events(tenant, &positions).await?;
-        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| silent(&error))?;
+        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| log_unavailable(&error))?;
         let event = events.first().filter(|event| event.position == id.position).ok_or_else(|| unknown(id))?;
         let before = decisions.payload_of(event);
         let (after, decisions) = match payload {
@@ -98,16 +98,16 @@ impl DeadLetters {
     }
 }
 
-/// What would come of a letter.
+/// The result of a dry run of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
-    /// The payload as its consumer sees it now.
+    /// The payload that the consumer sees now.
     pub before: String,
     /// The payload that was tried.
     pub after: String,
-    /// The events that it stands for today; or why it can't be read.
+    /// The events that the payload decodes to, in today's versions; or why it can't be decoded.
     pub today: Result<Vec<Value>, Vec<String>>,
-    /// What its consumer would do; `None`: that can't be tried without doing it.
+    /// The result of the consumer's dry run; `None` if this kind of consumer does not support dry runs.
     pub rehearsal: Option<Rehearsal>,
 }
 
@@ -118,7 +118,7 @@ impl Default for Preview {
 }
 
 impl Preview {
-    /// Why the letter's own event would not be taken, if so.
+    /// Why the letter's own event could not be processed; `None` if it could.
     pub fn why_not(&self) -> Option<Vec<String>> {
         match &self.rehearsal {
             Some(Rehearsal { taken: 0, failed: Some((_, errors)) }) => Some(errors.clone()),
@@ -128,7 +128,7 @@ impl Preview {
     }
 }
 
-/// A payload that may stand in the place of another one.
+/// Checks a payload that is to replace another one.
 fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
     let refused = |pointer: &str, code: &'static str, detail: String| {
         Err(Refusal::fields(vec![kernel::FieldError { pointer: pointer.to_owned(), code, detail }]))
@@ -136,7 +136,7 @@ fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
     let Some(object) = payload.as_object() else {
         return refused("/payload", "wrong_type", "it has to be an object, like all payloads in the log".to_owned());
     };
-    // A payload names its event.
+    // The payload contains the event's name, which must not change.
     let before: Value = serde_json::from_slice(before).unwrap_or_default();
     if object.get("event") != before.get("event") {
         let allowed = before.get("event").map_or_else(|| "absent".to_owned(), Value::to_string);

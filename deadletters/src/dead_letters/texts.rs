@@ -1,4 +1,4 @@
-//! The texts of edits: before and after, with what is personal in them sealed.
+//! Storing and reading the payloads of edits, in which personal data is encrypted.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{DeadLetters, silent, unavailable, unknown};
+use super::{DeadLetters, log_unavailable, unavailable, unknown};
 use crate::{Decided, LetterId, decisions, marking};
 
-/// How long to wait when database or log do not answer for what nobody waits for.
+/// The pause after the database or the log did not answer, for work in the background.
 const PAUSE: Duration = Duration::from_secs(10);
 
 impl DeadLetters {
-    /// The texts of an edit as they are kept: before and after, with what is personal in them sealed.
+    /// The payloads of an edit as they are stored: before and after, with personal data encrypted.
     pub(super) async fn kept(
         &self,
         tenant: TenantId,
         id: &LetterId,
         payload: &Value,
     ) -> Result<(String, String), Refusal> {
-        let stored = self.inner.store.stored_at(&[id.position]).await.map_err(|error| silent(&error))?.pop();
+        let stored = self.inner.store.stored_at(&[id.position]).await.map_err(|error| log_unavailable(&error))?.pop();
         let stored = stored.filter(|event| event.tenant == tenant).ok_or_else(|| unknown(id))?;
         let mut transaction = self.begin(tenant).await?;
         let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
@@ -37,7 +37,7 @@ impl DeadLetters {
         Ok((before, after))
     }
 
-    /// A payload as it stands in the log or in an edit, with what is personal in it sealed, if it is not already.
+    /// A payload with its personal data encrypted, if it is not already.
     async fn sealed(&self, stored: &RecordedEvent, text: &str) -> Result<String, Refusal> {
         match (self.aggregate(stored), serde_json::from_str::<Value>(text)) {
             (Some(aggregate), Ok(payload)) if !eventstore::is_sealed(text.as_bytes()) => {
@@ -51,8 +51,8 @@ impl DeadLetters {
         self.inner.store.sealed_beside(stored, marked).await.map_err(|error| unsealed(&error))
     }
 
-    /// Seals what is personal in edits that a program of before 2026-12 wrote, or a backup of then had. Whoever serves does it when it
-    /// begins; it ends when it is done, and then there is nothing more to do.
+    /// Encrypts personal data in edits that programs before 2026-12 wrote, or that came from an old backup. Started by each server; ends
+    /// when everything is encrypted.
     pub async fn seal_former(self, database: Database, shutdown: CancellationToken) {
         let pool = database.pool(Role::Project, 1);
         let sealing = async {
@@ -66,7 +66,7 @@ impl DeadLetters {
     }
 
     async fn seal_former_in(&self, pool: &PgPool) -> Result<(), Refusal> {
-        // As many as people ever made, and asked once by each process: no index.
+        // No index: it reads all edits that people ever made, but only once per process.
         let clear: Vec<(Uuid, String, i64, i32, String, String)> = sqlx::query_as(
             r#"SELECT tenant_id, consumer, position, nth, before, after FROM dead.decisions
                WHERE kind = 'edit' AND (before NOT LIKE '%{"sealed":"%' OR after NOT LIKE '%{"sealed":"%')
@@ -77,7 +77,7 @@ impl DeadLetters {
         .map_err(unavailable)?;
         for (tenant, consumer, position, nth, before, after) in clear {
             let found = self.inner.store.stored_at(&[kernel::Position::from_i64(position)]).await;
-            let stored = found.map_err(|error| silent(&error))?.pop();
+            let stored = found.map_err(|error| log_unavailable(&error))?.pop();
             let Some(stored) = stored.filter(|event| event.tenant.uuid() == tenant) else { continue };
             let sealed = (self.sealed(&stored, &before).await?, self.sealed(&stored, &after).await?);
             if sealed == (before, after) {
@@ -100,12 +100,13 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Opens the texts of edits of an event, as far as their keys are there.
+    /// Decrypts the payloads of edits of an event, as far as their keys exist.
     pub(super) async fn open_texts(&self, event: &RecordedEvent, decisions: &mut [Decided]) -> Result<(), Refusal> {
         let texts = decisions.iter_mut().flat_map(|one| one.before.iter_mut().chain(&mut one.after));
         let texts: Vec<&mut String> = texts.collect();
         let copy = |text: &&mut String| RecordedEvent { payload: (**text).clone().into(), ..event.clone() };
-        let opened = self.inner.store.opened(texts.iter().map(copy).collect()).await.map_err(|error| silent(&error))?;
+        let opened =
+            self.inner.store.opened(texts.iter().map(copy).collect()).await.map_err(|error| log_unavailable(&error))?;
         for (text, copy) in texts.into_iter().zip(opened) {
             *text = String::from_utf8_lossy(&copy.payload).into_owned();
         }
@@ -113,7 +114,7 @@ impl DeadLetters {
     }
 }
 
-/// What was typed can't be sealed, so it is not kept.
+/// The refusal if a payload can't be encrypted; it is not stored then.
 fn unsealed(error: &eventstore::append::Error) -> Refusal {
     tracing::warn!(%error, "an edit of a dead letter can't be sealed");
     Refusal::unavailable("log_unavailable", "personal data in the payload can't be encrypted now; try again")

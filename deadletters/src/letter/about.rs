@@ -1,4 +1,5 @@
-//! What there is to know about letters beside themselves, each for all letters that are shown, in one query; in a transaction in which `app.tenant_id` is set.
+//! Attempts, decisions and events of letters. Each is read for all shown letters in one query, in a transaction in which `app.tenant_id` is
+//! set.
 
 use chrono::{DateTime, Utc};
 use eventstore::lists::dealt;
@@ -9,35 +10,35 @@ use sqlx::{FromRow, PgConnection, Row};
 
 use crate::LetterId;
 
-/// An attempt to take a letter's event.
+/// An attempt to process a letter's event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
-    /// Which one, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When.
+    /// When it ended.
     pub at: DateTime<Utc>,
-    /// Why it failed; none: it did not.
+    /// The errors; empty if it succeeded.
     pub errors: Vec<String>,
 }
 
-/// What somebody decided.
+/// A decision about a letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decided {
     /// `redrive`, `edit` or `discard`.
     pub kind: String,
-    /// Who.
+    /// The subject that decided.
     pub actor: String,
-    /// Why.
+    /// The reason, for people.
     pub reason: String,
-    /// When.
+    /// When it was decided.
     pub decided_at: DateTime<Utc>,
-    /// Of an edit: the payload as the consumer saw it until then.
+    /// For an edit: the payload that the consumer saw before.
     pub before: Option<String>,
-    /// Of an edit: the payload as it sees it since.
+    /// For an edit: the payload that it sees since.
     pub after: Option<String>,
 }
 
-/// The tenant's events at these positions as they are stored, what is personal sealed; in no order.
+/// The tenant's events at these positions as stored, with personal data encrypted; in no particular order.
 pub async fn events(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -50,7 +51,7 @@ pub async fn events(
 }
 
 impl Attempt {
-    /// The attempts that are kept of each of these letters, the last one first.
+    /// The stored attempts of each of these letters, newest first.
     pub async fn of(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -66,7 +67,7 @@ impl Attempt {
 }
 
 impl Decided {
-    /// What was decided about each of these letters, the last decision first, with payloads as they are kept: what is personal is sealed.
+    /// The decisions about each of these letters, newest first, with payloads as stored: personal data is encrypted.
     pub async fn of(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -81,8 +82,8 @@ impl Decided {
     }
 }
 
-/// What `sql` reads of a tenant ($1) and of letters ($2 consumers, $3 positions): letter by letter along the primary key, since each has few
-/// rows. Its OFFSET 0 keeps the planner from turning this round.
+/// Runs `sql` for a tenant (`$1`) and letters (`$2` consumers, `$3` positions). It reads letter by letter along the primary key, since each
+/// has few rows; its OFFSET 0 keeps the planner from reversing that order.
 async fn of_each<T: for<'r> FromRow<'r, PgRow>>(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Leads as a CSV file, the first captured first.
+//! Exports leads to a CSV file, in the order in which they were captured.
 
 use std::borrow::Cow;
 
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 
 /// The kind's name.
 pub const EXPORT_LEADS: &str = "export_leads";
-/// What asking for an export, and getting its file, needs.
+/// The permission to export leads, and to download the file.
 pub const EXPORT: &str = "crm:lead:export";
 
-/// Leads a step: a part of the file.
+/// The number of leads in a step, and so in a part of the file.
 const STEP: i64 = 1000;
 
-/// Which leads; what is `None` does not matter.
+/// Which leads to export; `None` does not restrict them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportLeads {
-    /// In one of these states.
+    /// Only leads with one of these statuses.
     pub status: Option<Vec<LeadStatus>>,
-    /// From one of these sources.
+    /// Only leads from one of these sources.
     pub source: Option<Vec<LeadSource>>,
     /// The user responsible.
     pub owner: Option<String>,
@@ -51,15 +51,15 @@ impl Arguments for ExportLeads {
     }
 }
 
-/// Where an attempt is.
+/// The checkpoint of an export.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Place {
     after: Option<Seek>,
     done: u64,
 }
 
-/// A line of the file: what is not there is empty. What people wrote is in it as text that no spreadsheet runs; a telephone
-/// number is `+` and digits, of which nothing can be made.
+/// A line of the file; missing values are empty. Text that people wrote is protected from being run as a formula by spreadsheets. A
+/// telephone number consists of `+` and digits, which no spreadsheet can run.
 #[derive(Serialize)]
 struct Line<'a> {
     id: String,
@@ -99,7 +99,7 @@ async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {
         if work.is_cancelled() {
             return Err(Fault::Cancelled);
         }
-        // Each step on its own, so that no snapshot is held for the length of a job.
+        // Each step has a transaction of its own, so that no snapshot is held for the length of the job.
         let mut transaction = read_models.begin(tenant).await.map_err(unavailable)?;
         let rows = leads::list(&mut transaction, tenant, &filter, LeadOrder::Oldest, place.after.clone(), STEP)
             .await
@@ -122,7 +122,7 @@ async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {
     }
 }
 
-/// What was captured after the export was asked for is not in it: it ends.
+/// Excludes leads that were captured after the export was submitted, so that the export ends.
 fn filter(asked: ExportLeads, asked_at: DateTime<Utc>) -> LeadFilter {
     let ExportLeads { status, source, owner, captured_from, captured_before } = asked;
     let captured_before = Some(captured_before.map_or(asked_at, |before| before.min(asked_at)));

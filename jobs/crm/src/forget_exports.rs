@@ -1,11 +1,11 @@
-//! Somebody was erased: files of leads that were exported, or sent to be imported, before may tell who they were.
+//! Removes exported and uploaded files of leads after a person was erased, because the files may contain their data.
 
 use jobs::Kind;
 use projector::ReadModels;
 
 use crate::{EXPORT_LEADS, IMPORT_LEADS};
 
-/// The kind's name. It is asked for in the append that erases, without arguments.
+/// The kind's name. The append that erases a person submits it, without arguments.
 pub const FORGET_EXPORTS: &str = "forget_exports";
 
 pub(crate) fn kind(read_models: ReadModels) -> Kind {

@@ -1,4 +1,4 @@
-//! Leads from a CSV file that is too large to wait for.
+//! Imports leads from a CSV file that is too large for a synchronous request.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub const IMPORT_LEADS: &str = "import_leads";
 pub struct ImportLeads {
     /// Header in the file → field of the lead, for headers that are not named like the field.
     pub mapping: BTreeMap<String, String>,
-    /// Where rows without a source came from.
+    /// The source of rows that name none.
     pub source: LeadSource,
-    /// Whether who asked may say that leads were captured earlier than now.
+    /// Whether the caller may record leads as captured earlier than now.
     pub backdate: bool,
 }
 

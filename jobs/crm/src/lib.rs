@@ -1,7 +1,7 @@
 //! CRM's jobs (background work): one file for each kind of job, with its arguments and its handler.
 //!
-//! To add one: its file here with a `kind(…)`, its `mod` line and its line in [`kinds`]; and the operation that requests it in
-//! `api/crm`. The queue itself is in `jobs/queue`. See `docs/src/jobs.md`.
+//! To add one, write its file with a `kind(…)`, its `mod` line and its line in [`kinds`], and the operation that submits it in `api/crm`.
+//! The queue itself is in `jobs/queue`. See `docs/src/jobs.md`.
 
 mod export_leads;
 mod forget_exports;
@@ -15,7 +15,7 @@ pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
 pub use forget_exports::FORGET_EXPORTS;
 pub use import_leads::{IMPORT_LEADS, ImportLeads};
 
-/// All kinds of jobs of CRM, over its read models and its write side; none: they are looked after here, not run.
+/// All kinds of jobs of CRM. Without `executor` the process can list and change jobs, but can't execute imports.
 pub fn kinds(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
     let all = vec![
         export_leads::kind(read_models.clone()),

@@ -1,4 +1,4 @@
-//! Somebody was erased: files that were made, or sent to be imported, before may tell who they were.
+//! Removes files of jobs after a person was erased, because the files may contain their data.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use jobs::{Fault, Kind, Step, Work};
 use projector::ReadModels;
 use serde_json::{Value, json};
 
-/// How long an attempt waits for the read models to forget.
+/// How long an attempt waits until the read models have processed the erasure.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is begun at most: for some days, with the waits in between. Then files are removed because they are old.
+/// The maximum number of attempts: enough for some days, with the pauses in between. After that, files are removed because of their age.
 const ATTEMPTS: u32 = 200;
 
-/// A kind of job that removes the files of these kinds of jobs. It is asked for in the append that erases, without arguments.
+/// A kind of job that removes the files of jobs of these kinds. The append that erases a person submits it, without arguments.
 #[must_use]
 pub fn forgetting(name: &'static str, of: &'static [&'static str], read_models: ReadModels) -> Kind {
     Kind::new(name, move |work| forget(of, read_models.clone(), work)).attempts(ATTEMPTS)
@@ -27,10 +27,10 @@ async fn forget(of: &[&str], read_models: ReadModels, work: Work) -> Result<Valu
     Ok(json!({ "files": files }))
 }
 
-/// Waits until the read models have forgotten whoever was erased. What is made from then on has nothing of them; what was begun
-/// before may have.
+/// Waits until the read models have processed the erasure. Files that are begun after that contain nothing of the person; those begun
+/// before may. Returns the time.
 async fn forgotten(read_models: &ReadModels, work: &Work) -> Result<DateTime<Utc>, Fault> {
-    // The job came with the erasure, so the log has it.
+    // The job was submitted by the append that erased the person, so the log contains the erasure.
     let head = read_models.head(work.tenant()).await;
     let head = head.map_err(|error| Fault::failed("read_models_unavailable", error))?;
     let reached = read_models.wait_for(work.tenant(), head, PATIENCE).await;

@@ -1,11 +1,11 @@
-//! The common part of jobs that import large CSV files, for any kind of rows.
+//! What jobs that import large CSV files have in common, for any kind of rows.
 //!
-//! A handler makes the [`Import`] and the caller from its arguments, and calls [`run`]. This goes through the file chunk by
-//! chunk, as fast as the read models follow ([`ReadModelPace`]), and writes errors to the job's own file (CSV: line, column, code,
-//! detail). After an interruption it continues where it was, and each chunk is imported exactly once.
+//! A handler creates the [`Import`] and the caller from its arguments, and calls [`run`]. This imports the file chunk by chunk, as fast as
+//! the read models follow ([`ReadModelPace`]), and writes errors to the job's output file (CSV: line, column, code, detail). After an
+//! interruption it continues where it was, and each chunk is imported exactly once.
 //!
-//! To add one: a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
-//! An imported file may contain people who are erased later, so the job that removes files after an erasure ([`forgetting`]) must
+//! To add one, write a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
+//! An imported file may contain data of people who are erased later, so the job that removes files after an erasure ([`forgetting`]) must
 //! name the new kind.
 
 #![deny(missing_docs)]
@@ -27,23 +27,23 @@ use uuid::Uuid;
 
 pub use forgetting::forgetting;
 
-/// The content type of a job's own file.
+/// The media type of the output file.
 const CSV: &str = "text/csv; charset=utf-8";
 
-/// How long a chunk waits for the read models; when they stand still it goes on by itself.
+/// How long a chunk waits for the read models, before the import continues anyway.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long an attempt at a file may take.
+/// The time limit of an attempt.
 const LONGEST: Duration = Duration::from_hours(12);
 
-/// An import goes as fast as the read models take it in, so that they are not a file behind for everybody else.
+/// Slows an import down to the speed of the read models, so that they do not fall behind for everybody else.
 pub struct ReadModelPace<'a> {
     read_models: &'a ReadModels,
     tenant: TenantId,
 }
 
 impl<'a> ReadModelPace<'a> {
-    /// With these read models.
+    /// Creates it for these read models.
     pub fn with(read_models: &'a ReadModels, tenant: TenantId) -> Self {
         Self { read_models, tenant }
     }
@@ -51,21 +51,22 @@ impl<'a> ReadModelPace<'a> {
 
 impl Pace for ReadModelPace<'_> {
     async fn reached(&self, position: Position) {
-        // Behind or not: it goes on.
+        // Continues even if the read models are still behind.
         let _ = self.read_models.wait_for(self.tenant, position, PATIENCE).await;
     }
 }
 
-/// A kind of job that imports files: in the queue of imports, with a file of what is wrong that whoever has `permission` may get.
+/// Turns a kind into one that imports files: in the queue of imports, with an output file that lists the errors, for callers with
+/// `permission`.
 #[must_use]
 pub fn described(kind: Kind, permission: &'static str) -> Kind {
     kind.output(CSV, permission).queue("imports").time_limit(LONGEST)
 }
 
-/// Imports the job's file for `caller`; its result counts the rows.
+/// Imports the job's input file for `caller`. The result has the numbers of rows.
 ///
 /// # Errors
-/// As for handlers: what is wrong with the file, or refused to the caller, stays so; a log that does not answer may answer later.
+/// A permanent failure if the file is invalid, or refused for the caller; a temporary one if the log does not answer.
 pub async fn run<I: Import>(
     executor: &Executor,
     read_models: &ReadModels,
@@ -98,7 +99,7 @@ pub async fn run<I: Import>(
         importing.keep_pace(&pace).await;
     }
     let report = importing.report();
-    // What leaves nothing behind is no import; what is wrong with it stands in the job's file.
+    // Without any imported row, no import is recorded. The errors are in the output file.
     if report.taken == 0 {
         work.log(&format!("none of {total} rows was imported; the job's output lists the errors of each row")).await?;
         return Ok(answer(&report, None));
@@ -117,7 +118,7 @@ fn answer(report: &ImportReport, import: Option<Uuid>) -> Value {
     })
 }
 
-/// The same for each attempt, so that what was done by an earlier one is not done again.
+/// The request is the same in each attempt, so that what an earlier one did is not done again.
 fn request(work: &Work, caller: Caller) -> Request {
     let id = work.id();
     Request {
@@ -132,7 +133,7 @@ fn request(work: &Work, caller: Caller) -> Request {
     }
 }
 
-/// What is wrong with the file will still be wrong; a log that does not answer may answer later.
+/// Errors of the file are permanent; an unavailable log is temporary.
 fn refused(refusal: Refusal) -> Fault {
     use kernel::Kind as Sort;
     match refusal.kind() {
@@ -143,7 +144,7 @@ fn refused(refusal: Refusal) -> Fault {
     }
 }
 
-/// A line of the job's own file: one thing that is wrong with one row.
+/// A line of the output file: one error of one row.
 #[derive(Serialize)]
 struct BadRow<'a> {
     line: u64,
@@ -159,7 +160,7 @@ fn csv(errors: &[RowError], header: bool) -> Result<Vec<u8>, Fault> {
         writer.write_record(["line", "column", "code", "detail"]).map_err(|error| unwritable(&error))?;
     }
     for RowError { line, column, code, detail } in errors {
-        // What people wrote in their file is in it as text that no spreadsheet runs.
+        // Text from the file is protected from being run as a formula by spreadsheets.
         let line = BadRow {
             line: *line,
             column: column.as_deref().map(without_formula),

@@ -1,16 +1,16 @@
-//! What a service's tenants set up around jobs, and the jobs that are open: taken out with its log, and brought in again with it. Not taken
-//! along are those that are over, and files: neither those that jobs make, nor those that they work on, with their jobs.
+//! Backup of a service's job tables: settings, schedules, batches and open jobs, together with the service's log. Finished jobs and files
+//! are not in it. Jobs with an input file are left out, too.
 
 use eventstore::backup::Beside;
 use serde_json::{Map, Value};
 
-/// The tables that are taken along.
+/// The tables in a backup.
 pub const TABLES: &[Beside] = &[
     Beside { table: "jobs.queues", key: &["queue"], only: None, secrets: &[], restored: |_| {} },
     Beside { table: "jobs.schedules", key: &["schedule_id"], only: None, secrets: &[], restored: without_job },
-    // Without a turn nobody's jobs are begun.
+    // A tenant without a row in `jobs.turns` would never get a turn.
     Beside { table: "jobs.turns", key: &[], only: None, secrets: &[], restored: unserved },
-    // What is over in one is counted in its row.
+    // A batch's row has the counts of its finished jobs, so these are not needed.
     Beside {
         table: "jobs.batches",
         key: &["batch_id"],
@@ -27,18 +27,18 @@ pub const TABLES: &[Beside] = &[
     },
 ];
 
-/// The job that it asked for last may not be there.
+/// The last job of the schedule may not be in the backup.
 fn without_job(schedule: &mut Map<String, Value>) {
     schedule.insert("last_job".to_owned(), Value::Null);
 }
 
-/// Turns are counted anew there.
+/// Turn numbers start again in the restored database.
 fn unserved(turn: &mut Map<String, Value>) {
     turn.insert("turn".to_owned(), 0.into());
 }
 
-/// What it had made is not there, nor what its log said. One that ran has a lease that is over or soon will be, and that nobody renews:
-/// it is freed as after a crash.
+/// Neither the job's output nor its log is in the backup, so it starts from the beginning. The lease of a job that was running has expired
+/// or soon will, since no process renews it; then the job is freed as after a crash.
 fn from_its_beginning(job: &mut Map<String, Value>) {
     for column in ["parts", "progress_done", "log_lines"] {
         job.insert(column.to_owned(), 0.into());

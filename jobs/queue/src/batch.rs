@@ -1,4 +1,4 @@
-//! Batches: jobs that belong together, and what is done once when all of them are over.
+//! Batches: jobs that are submitted together, and a job that follows when all of them have finished.
 
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Refusal, TenantId};
@@ -7,52 +7,52 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::jobs::{CANCEL_BATCH, Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, NewJob, Request, Submitted};
 
-/// The most jobs of a batch.
+/// The maximum number of jobs in a batch.
 const MOST: usize = 1000;
 
-/// A job that is asked for by name.
+/// A job to submit by its kind's name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
-    /// Its kind: one that may be asked for by name.
+    /// The kind; it must be one that can be submitted by name.
     pub kind: String,
-    /// What it is to work with.
+    /// The job's arguments.
     pub arguments: Value,
 }
 
-/// A batch that is asked for.
+/// A batch to submit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewBatch {
     /// Its jobs, 1 to 1,000.
     pub jobs: Vec<Wanted>,
-    /// What is asked for once when all of them are over, whatever became of them.
+    /// A job that is created when all of them have finished, whether or not they succeeded.
     pub then: Option<Wanted>,
 }
 
 /// A batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Batch {
-    /// Its id.
+    /// The batch's id.
     pub id: Uuid,
-    /// In whose name.
+    /// The subject that submitted it.
     pub actor: String,
-    /// How many jobs it has.
+    /// The number of its jobs.
     pub total: i32,
-    /// How many of them are done.
+    /// The number of completed jobs.
     pub completed: i32,
-    /// How many were cancelled.
+    /// The number of cancelled jobs.
     pub cancelled: i32,
-    /// How many failed for good.
+    /// The number of jobs that failed for good.
     pub discarded: i32,
-    /// What is asked for when all of them are over; it is there from then on.
+    /// The id of the job that is created when all others have finished. It does not exist before.
     pub then: Option<Uuid>,
-    /// When it was asked for.
+    /// When it was submitted.
     pub created_at: DateTime<Utc>,
-    /// When the last of its jobs was over.
+    /// When the last of its jobs finished.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -69,7 +69,7 @@ from_row!(Batch {
 });
 
 impl Batch {
-    /// A batch of a tenant; none: there is none with this id; for whoever may see jobs. `tables`: a transaction in which the tenant is
+    /// A tenant's batch; `None` if there is none with this id. Does not check permissions. `tables`: a transaction in which the tenant is
     /// set.
     pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(
@@ -84,11 +84,11 @@ impl Batch {
 }
 
 impl Jobs {
-    /// Asks for a batch: all of its jobs, or none.
+    /// Submits a batch: all of its jobs, or none.
     ///
     /// # Errors
-    /// Without the permission to change jobs, or to ask for one of the kinds; `job_kind_unknown`; `batch_size`; when arguments are
-    /// refused. Nothing was written then.
+    /// The permission to change jobs, or to submit one of the kinds, is missing; `job_kind_unknown`; `batch_size`; invalid arguments.
+    /// Nothing was written then.
     pub async fn submit_batch(&self, request: &Request, new: &NewBatch) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
         let caller = &request.caller;
@@ -133,27 +133,27 @@ impl Jobs {
             let job =
                 NewJob { arguments: offered.arguments, actor: caller.subject().to_owned(), run_at: None, unique: None };
             let entry = Entry { batch: Some(id), ..Entry::new(inner.ids.next(), offered.kind, &job, now) };
-            enter(&mut tables, tenant, &entry).await.map_err(unavailable)?;
+            insert(&mut tables, tenant, &entry).await.map_err(unavailable)?;
         }
         tables.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Submitted { id, repeated: false })
     }
 
-    /// A batch of the caller's tenant; its jobs are those of [`list`](Self::list) with its id.
+    /// A batch of the caller's tenant. Its jobs can be found by [`list`](Self::list) with its id.
     ///
     /// # Errors
-    /// Without the permission to see jobs; `not_found`; when the database does not answer.
+    /// The permission to view jobs is missing; `not_found`; the database does not answer.
     pub async fn find_batch(&self, caller: &Caller, id: Uuid) -> Result<Batch, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut tables = self.begin(caller.tenant()).await?;
         Batch::find(&mut tables, caller.tenant(), id).await.map_err(unavailable)?.ok_or_else(|| unknown(id))
     }
 
-    /// Cancels all jobs of a batch that are not over: those that wait at once, those that run are asked to stop.
+    /// Cancels all open jobs of a batch: waiting ones at once, while running ones are asked to stop.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `batch_over`: there is nothing to cancel. Nothing was written then.
+    /// The permission is missing; `not_found`; `batch_over`. Nothing was written then.
     pub async fn cancel_batch(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;

@@ -1,4 +1,4 @@
-//! Whose turn it is: one job of each of the tenants that were served longest ago, and what nobody works at any more.
+//! Claiming due jobs, fairly between tenants, and freeing jobs whose process lost its lease.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::row::from_row;
 
-/// A job that is ours for as long as its lease is.
+/// A job that this process may execute while its lease is valid.
 #[derive(Clone, Debug)]
 pub(crate) struct Claimed {
     pub(crate) tenant: TenantId,
     pub(crate) id: Uuid,
     pub(crate) lease: Uuid,
-    /// Until then nobody else can have it, by this process's clock.
+    /// The end of the lease, by this process's clock. No other process can claim the job before it.
     pub(crate) until: Instant,
     pub(crate) kind: String,
     pub(crate) arguments: Value,
@@ -27,22 +27,22 @@ pub(crate) struct Claimed {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) checkpoint: Option<Value>,
-    /// How many parts of a file it works on.
+    /// The number of parts of its input file.
     pub(crate) inputs: i32,
     pub(crate) created_at: DateTime<Utc>,
-    /// How long after it was due it was claimed.
+    /// The time from its due time to the claim.
     pub(crate) late: Duration,
 }
 
-/// What a claim goes by.
+/// The parameters of a claim.
 pub(crate) struct Claim<'a> {
     pub(crate) kinds: &'a [&'static str],
     pub(crate) per_tenant: u32,
     pub(crate) length: Duration,
 }
 
-/// What has room: what a tenant may begin in a queue, by its own limits (`o`) and by those of all tenants together (`g`), where
-/// there are any.
+/// The condition that a tenant may start a job in a queue: neither the tenant's own limits (`o`) nor those of all tenants together (`g`)
+/// forbid it, if there are any.
 const ROOM: &str = "
           (o.queue IS NULL OR o.paused_at IS NULL
             AND (o.ready_at IS NULL OR o.ready_at <= clock_timestamp())
@@ -54,15 +54,14 @@ const ROOM: &str = "
             AND (g.concurrency IS NULL
                  OR (SELECT count(*) FROM jobs.jobs r WHERE r.queue = w.queue AND r.state = 'running') < g.concurrency))";
 
-/// Limits of a tenant's queue, and of all tenants together.
+/// Joins the limits of a tenant's queue, and those of all tenants together.
 const LIMITS: &str = "
     LEFT JOIN jobs.queues o ON o.tenant_id = w.tenant_id AND o.queue = w.queue
     LEFT JOIN jobs.queues g ON g.tenant_id = '00000000-0000-0000-0000-000000000000' AND g.queue = w.queue";
 
-/// The queues in which tenants wait, by skipping from one to the next in the index (10,000 jobs in one are one step); of those that
-/// have something due and room, those of the tenants with the lowest turns.
-/// `of`: a further condition.
-fn turn(of: &str) -> String {
+/// Selects queues of tenants from which a job can be claimed now, those of the tenants with the lowest turn numbers first. A recursive
+/// query skips from one waiting queue to the next in the index, so 10,000 jobs in one queue cost one step. `of` is a further condition.
+fn claimable(of: &str) -> String {
     format!(
         "WITH RECURSIVE waiting (tenant_id, queue) AS (
              (SELECT tenant_id, queue FROM jobs.jobs WHERE state = 'waiting' ORDER BY tenant_id, queue LIMIT 1)
@@ -89,7 +88,8 @@ fn turn(of: &str) -> String {
     )
 }
 
-/// The first job of each of these queues, one a tenant. Only now, under the lock, what runs is counted for sure.
+/// Claims the first job of each of these queues, which belong to different tenants. Counts running jobs again: under the lock the count is
+/// exact.
 const TAKE: &str = "
     WITH first AS (
         SELECT f.tenant_id, f.job_id, w.lease
@@ -109,7 +109,7 @@ const TAKE: &str = "
     RETURNING j.tenant_id, j.job_id, j.lease, j.kind, j.arguments, j.actor, j.attempt, j.max_attempts, j.checkpoint, j.inputs,
         j.created_at, extract(epoch FROM statement_timestamp() - j.run_at)::float8 AS late";
 
-/// A tenant whose turn it is, and in which queue.
+/// A tenant and a queue from which a job can be claimed.
 struct Turn {
     tenant_id: Uuid,
     queue: String,
@@ -118,19 +118,19 @@ struct Turn {
 
 from_row!(Turn { tenant_id, queue, limited });
 
-/// Takes jobs, at most `most` and one of a tenant, if there are any to take.
+/// Claims jobs: at most `most`, and at most one per tenant.
 pub(crate) async fn claim(
     pool: &PgPool,
     ids: &dyn IdSource,
     claim: &Claim<'_>,
     most: usize,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
-    // Leases begin later than now, by the database's clock: it is the last to find them ended.
+    // The leases begin later than now by the database's clock, so they end later there than `until`.
     let until = Instant::now() + claim.length;
-    // A claim that a crash of the server undoes was never made: whoever works by it has no lease any more.
+    // Without synchronous commit, a crash of the server may undo the claim. Then the lease does not exist, so the handler can't write.
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
-    // The turns' rows are the lock: two claims never look at the same tenant.
-    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", turn("")))
+    // The locks on the rows of `jobs.turns` ensure that two concurrent claims never consider the same tenant.
+    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", claimable("")))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
@@ -141,12 +141,12 @@ pub(crate) async fn claim(
     let (limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
     let mut claimed = take(&mut transaction, ids, claim, &free, until).await?;
     for turn in limited {
-        if !still_has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
+        if !has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {
             continue;
         }
         let taken = take(&mut transaction, ids, claim, std::slice::from_ref(&turn), until).await?;
         if !taken.is_empty() {
-            count_in_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
+            advance_rate(&mut transaction, turn.tenant_id, &turn.queue).await?;
         }
         claimed.extend(taken);
     }
@@ -154,7 +154,7 @@ pub(crate) async fn claim(
     Ok(claimed)
 }
 
-/// Takes the first job of each of these queues, whose tenants have had their turn with that.
+/// Claims the first job of each of these queues, and moves the tenants to the end of the order.
 async fn take(
     transaction: &mut PgConnection,
     ids: &dyn IdSource,
@@ -188,8 +188,8 @@ async fn take(
     rows.iter().map(|row| read(row, until)).collect()
 }
 
-/// The next of a limited queue begins when its rate allows.
-async fn count_in_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<(), sqlx::Error> {
+/// Sets when the next job of a rate limited queue may start.
+async fn advance_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE jobs.queues SET ready_at = clock_timestamp() + make_interval(secs => rate_seconds::float8 / rate_count)
          WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000') AND rate_count IS NOT NULL",
@@ -201,8 +201,9 @@ async fn count_in_rate(transaction: &mut PgConnection, tenant: Uuid, queue: &str
     .map(drop)
 }
 
-/// Limits of all tenants together are counted by one claim at a time; the second statement sees what the one before has taken.
-async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<bool, sqlx::Error> {
+/// Checks again whether a limited queue has room, under a lock on its limits, so that only one claim at a time counts its running jobs. The
+/// second statement sees what the previous claim has taken.
+async fn has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> Result<bool, sqlx::Error> {
     sqlx::query(
         "SELECT FROM jobs.queues WHERE queue = $2 AND tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
          ORDER BY tenant_id FOR UPDATE",
@@ -218,9 +219,9 @@ async fn still_has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &st
         .await
 }
 
-/// Whether there is one to take: a claim that found none may have been in another one's way.
-pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
-    let left = sqlx::query(&turn(""))
+/// Whether a job could be claimed. A claim that found none may have skipped rows that another claim had locked.
+pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
+    let left = sqlx::query(&claimable(""))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
@@ -229,15 +230,15 @@ pub(crate) async fn is_left(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sq
     Ok(left.is_some())
 }
 
-/// Tenants of whom less runs than of this one.
-const WHO_HAS_LESS: &str = "
+/// Restricts [`claimable`] to tenants with fewer running jobs than this one.
+const WITH_FEWER_RUNNING: &str = "
           AND w.tenant_id <> $4
           AND (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running')
             < (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = $4 AND r.state = 'running')";
 
-/// Whether others have something due and room for it, of whom less runs than of this tenant.
+/// Whether other tenants with fewer running jobs than this one have a job that can be claimed.
 pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) -> Result<bool, sqlx::Error> {
-    let waiting = sqlx::query(&turn(WHO_HAS_LESS))
+    let waiting = sqlx::query(&claimable(WITH_FEWER_RUNNING))
         .bind(claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
@@ -247,9 +248,9 @@ pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) 
     Ok(waiting.is_some())
 }
 
-/// Gives back what is left of workers that show no sign of life: to be done again at once, unless its attempts are used up or
-/// somebody cancelled it. How many that were.
-pub(crate) async fn rescue(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+/// Frees the jobs whose lease has expired: they are run again at once, unless their attempts are used up or they were cancelled. Returns
+/// their number.
+pub(crate) async fn free_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "WITH lost AS (
              SELECT tenant_id, job_id FROM jobs.jobs
@@ -273,8 +274,8 @@ pub(crate) async fn rescue(pool: &PgPool, now: DateTime<Utc>) -> Result<u64, sql
     Ok(done.rows_affected())
 }
 
-/// In how long something will be due (a job, a schedule, a queue's rate), or a lease will have ended; none: nothing is on its way. What
-/// fell due in the last `since` was not seen yet; what was due before and waits for room is woken by whoever makes room.
+/// The time until something becomes due (a job, a schedule, a queue's rate limit), or a lease expires; `None` if nothing will. Considers
+/// what became due in the last `since`, too. Jobs that were due before and wait for a slot are woken when a slot becomes free.
 pub(crate) async fn next(pool: &PgPool, since: Duration) -> Result<Option<Duration>, sqlx::Error> {
     let (due, lease): (Option<f64>, Option<f64>) = sqlx::query_as(
         "SELECT extract(epoch FROM least(
@@ -290,7 +291,7 @@ pub(crate) async fn next(pool: &PgPool, since: Duration) -> Result<Option<Durati
     .fetch_one(pool)
     .await?;
     let due = due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)));
-    // A lease that has ended and is still there is being settled by somebody: soon, not at once.
+    // A lease that has expired but is still there is being handled by another process: look again soon, but not at once.
     let lease = lease.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.05, 3600.0)));
     Ok(due.into_iter().chain(lease).min())
 }

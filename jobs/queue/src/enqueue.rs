@@ -1,4 +1,4 @@
-//! Asking for a job.
+//! Inserting jobs into the queue.
 
 use chrono::{DateTime, Utc};
 use eventstore::AskedJob;
@@ -7,50 +7,50 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::unique::Once;
+use crate::unique::Uniqueness;
 use crate::{Kind, Unique};
 
-/// A job that is asked for.
+/// A job to submit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
-    /// What it is to work with.
+    /// The job's arguments.
     pub arguments: Value,
-    /// In whose name.
+    /// The subject that submits it.
     pub actor: String,
-    /// Not before then; none: at once.
+    /// The earliest time to run it; `None`: at once.
     pub run_at: Option<DateTime<Utc>>,
-    /// Which requests are for the same job; none: each is for its own.
+    /// When an equal job is not created twice; `None`: each submission creates a job.
     pub unique: Option<Unique>,
 }
 
-/// What became of it.
+/// The result of submitting a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enqueued {
-    /// The job: the new one, or the one that was there.
+    /// The id of the new job, or of the equal one that exists.
     pub id: Uuid,
-    /// It is new.
+    /// Whether the job is new.
     pub made: bool,
 }
 
-/// A job on its way into the table.
+/// A job to insert into the table.
 pub(crate) struct Entry<'a> {
     pub(crate) id: Uuid,
     pub(crate) kind: &'a Kind,
     pub(crate) job: &'a NewJob,
-    pub(crate) once: Once,
+    pub(crate) uniqueness: Uniqueness,
     pub(crate) batch: Option<Uuid>,
-    /// How many parts of a file come with it.
+    /// The number of parts of its input file.
     pub(crate) inputs: i32,
 }
 
 impl<'a> Entry<'a> {
     pub(crate) fn new(id: Uuid, kind: &'a Kind, job: &'a NewJob, now: DateTime<Utc>) -> Self {
-        Self { id, kind, job, once: Once::of(kind.name, kind.queue, job, now), batch: None, inputs: 0 }
+        Self { id, kind, job, uniqueness: Uniqueness::of(kind.name, kind.queue, job, now), batch: None, inputs: 0 }
     }
 }
 
-/// Asks for a job within the caller's transaction, in which `app.tenant_id` is set: it is there when that commits, and not if
-/// it does not. Runners hear of it from [`Jobs::wake`](crate::Jobs::wake), to be called after the commit, or look by themselves.
+/// Submits a job within the caller's transaction, in which `app.tenant_id` must be set: the job exists if this commits. Call
+/// [`Jobs::wake`](crate::Jobs::wake) after the commit; otherwise runners find the job only by polling.
 pub async fn enqueue(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -59,20 +59,20 @@ pub async fn enqueue(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Enqueued, sqlx::Error> {
-    enter(tables, tenant, &Entry::new(id, kind, job, now)).await
+    insert(tables, tenant, &Entry::new(id, kind, job, now)).await
 }
 
 impl Kind {
-    /// A job as an append takes it (`executor::Work::enqueue`, `EventStore::append_with`): asked for in its transaction. When it is the
-    /// same as one that is there, none is made.
+    /// A job that an append submits in its own transaction (`executor::Work::enqueue`, `EventStore::append_with`). If an equal one exists,
+    /// none is created.
     pub fn asked(&self, job: &NewJob, id: Uuid, now: DateTime<Utc>) -> AskedJob {
-        let once = Once::of(self.name, self.queue, job, now);
+        let uniqueness = Uniqueness::of(self.name, self.queue, job, now);
         AskedJob {
             id,
             kind: self.name.to_owned(),
             queue: self.queue.to_owned(),
-            unique_key: once.open_key().map(str::to_owned),
-            period_key: once.period_key().map(str::to_owned),
+            unique_key: uniqueness.open_key().map(str::to_owned),
+            period_key: uniqueness.period_key().map(str::to_owned),
             arguments: job.arguments.to_string(),
             actor: job.actor.clone(),
             run_at: job.run_at,
@@ -81,11 +81,11 @@ impl Kind {
     }
 }
 
-/// So often a job that is not there any more may have been in the way.
+/// The maximum number of inserts that conflict with an equal job that has ended before it can be read.
 const TRIES: usize = 8;
 
 /// See [`enqueue`].
-pub(crate) async fn enter(
+pub(crate) async fn insert(
     tables: &mut PgConnection,
     tenant: TenantId,
     entry: &Entry<'_>,
@@ -94,21 +94,21 @@ pub(crate) async fn enter(
         .bind(tenant.uuid())
         .execute(&mut *tables)
         .await?;
-    let Entry { id, kind, job, once, batch, inputs } = entry;
-    let (schedule, slot) = once.slot().unzip();
+    let Entry { id, kind, job, uniqueness, batch, inputs } = entry;
+    let (schedule, slot) = uniqueness.slot().unzip();
     for _ in 0..TRIES {
         let made = sqlx::query(&format!(
             "INSERT INTO jobs.jobs (tenant_id, job_id, kind, queue, unique_key, period_key, batch_id, schedule_id, slot, inputs,
                  arguments, actor, state, run_at, max_attempts, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'waiting', coalesce($13, clock_timestamp()), $14, clock_timestamp()) {}",
-            once.conflict()
+            uniqueness.conflict()
         ))
         .bind(tenant.uuid())
         .bind(id)
         .bind(kind.name)
         .bind(kind.queue)
-        .bind(once.open_key())
-        .bind(once.period_key())
+        .bind(uniqueness.open_key())
+        .bind(uniqueness.period_key())
         .bind(batch)
         .bind(schedule)
         .bind(slot)
@@ -122,18 +122,22 @@ pub(crate) async fn enter(
         if made.rows_affected() == 1 {
             return Ok(Enqueued { id: *id, made: true });
         }
-        // None: it ended, or was given up, in between, and then there is room.
-        if let Some(id) = there(tables, tenant, once).await? {
+        // `None`: the equal job ended or was rolled back in between, so insert again.
+        if let Some(id) = find_equal(tables, tenant, uniqueness).await? {
             return Ok(Enqueued { id, made: false });
         }
     }
-    // Nobody is in the way: the tenant is at its end, and is passed over (who asks in its name is refused).
+    // No equal job exists, so the trigger skipped the row: the tenant is being destroyed. Requests in its name are refused elsewhere.
     Ok(Enqueued { id: *id, made: false })
 }
 
-/// The job that is in the way of another one.
-async fn there(tables: &mut PgConnection, tenant: TenantId, once: &Once) -> Result<Option<Uuid>, sqlx::Error> {
-    let (schedule, slot) = once.slot().unzip();
+/// The existing job that is equal to this one.
+async fn find_equal(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    uniqueness: &Uniqueness,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    let (schedule, slot) = uniqueness.slot().unzip();
     sqlx::query_scalar(
         "SELECT job_id FROM jobs.jobs
          WHERE tenant_id = $1 AND unique_key = $2 AND state IN ('waiting', 'running')
@@ -146,8 +150,8 @@ async fn there(tables: &mut PgConnection, tenant: TenantId, once: &Once) -> Resu
          LIMIT 1",
     )
     .bind(tenant.uuid())
-    .bind(once.open_key())
-    .bind(once.period_key())
+    .bind(uniqueness.open_key())
+    .bind(uniqueness.period_key())
     .bind(schedule)
     .bind(slot)
     .fetch_optional(tables)

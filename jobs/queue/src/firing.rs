@@ -1,8 +1,8 @@
-//! Asking for what schedules want, when its time has come: once a time, however many processes look.
+//! Creating the jobs of schedules that are due: once per time, however many processes check.
 //!
-//! A schedule's row says which time comes next. Whoever locks it when that has come makes the job and sets the next time in one
-//! transaction, so a process that is killed has done both or neither; another one passes by the locked row. The database's clock
-//! counts, so a process whose own is wrong does nothing early or twice.
+//! A schedule's row has its next time. The process that locks the row when this time has come creates the job and sets the next time in one
+//! transaction, so a process that is killed has done both or neither. Other processes skip the locked row. Due times are compared with the
+//! database's clock, so a process with a wrong clock creates nothing early or twice.
 
 use chrono::{DateTime, Utc};
 use kernel::TenantId;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::row::from_row;
-use crate::unique::Once;
+use crate::unique::Uniqueness;
 use crate::{Jobs, Kind, NewJob, Timetable};
 
-/// A schedule whose time has come.
+/// A schedule that is due.
 struct Due {
     tenant_id: Uuid,
     schedule_id: Uuid,
@@ -31,10 +31,10 @@ struct Due {
 
 from_row!(Due { tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, now });
 
-/// Makes the jobs of all times that have come.
+/// Creates the jobs of all due schedules.
 pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx::Error> {
     let inner = &*jobs.inner;
-    // Most looks find none: then there is no transaction.
+    // Usually nothing is due, and then no transaction is needed.
     while is_due(&inner.work, kinds).await? {
         let mut tables = inner.work.begin().await?;
         let due: Option<Due> = sqlx::query_as(
@@ -47,13 +47,13 @@ pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx
         .fetch_optional(&mut *tables)
         .await?;
         let Some(due) = due else { return Ok(()) };
-        // Chosen by these very names.
+        // The query selects only these kinds.
         let Some(kind) = inner.kinds.find(&due.kind) else { return Ok(()) };
         let times = Times::of(&due);
         let job = if !due.overlap && is_open(&mut tables, &due).await? {
             None
         } else {
-            ask(&mut tables, kind, &due, inner.ids.next()).await?
+            create(&mut tables, kind, &due, inner.ids.next()).await?
         };
         sqlx::query(
             "UPDATE jobs.schedules
@@ -82,19 +82,19 @@ async fn is_due(pool: &PgPool, kinds: &[&'static str]) -> Result<bool, sqlx::Err
     .await
 }
 
-/// What comes after a time that is due.
+/// The next time of a due schedule, and the times that were missed.
 struct Times {
     next: Option<DateTime<Utc>>,
-    /// How many more passed while nobody was there: one job stands for all of them.
+    /// How many later times have passed, too: one job is created for all of them.
     passed: i64,
 }
 
 impl Times {
-    /// So many that passed are counted; more are not worth the time.
+    /// The maximum number of missed times that are counted, to limit the work.
     const COUNTED: usize = 1000;
 
     fn of(due: &Due) -> Self {
-        // It was read when it was made; should it not be readable any more, it ends.
+        // The expression was valid when the schedule was created. If this program can't parse it any more, the schedule ends.
         let Ok(table) = Timetable::new(&due.cron, &due.time_zone) else { return Self { next: None, passed: 0 } };
         let passed = table.next(due.next_at, Self::COUNTED).into_iter().take_while(|time| *time <= due.now).count();
         Self { next: table.after(due.now), passed: i64::try_from(passed).unwrap_or(i64::MAX) }
@@ -113,12 +113,12 @@ async fn is_open(tables: &mut PgConnection, due: &Due) -> Result<bool, sqlx::Err
     .await
 }
 
-/// Makes the job; none: there is one for this time already.
+/// Creates the job; `None` if there is one for this time already.
 #[expect(clippy::disallowed_methods, reason = "the tenant of a schedule that an authenticated caller made")]
-async fn ask(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+async fn create(tables: &mut PgConnection, kind: &Kind, due: &Due, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
     let job = NewJob { arguments: due.arguments.clone(), actor: due.actor.clone(), run_at: None, unique: None };
-    let once = Once::Slot(due.schedule_id, due.next_at);
-    let entry = Entry { once, ..Entry::new(id, kind, &job, due.now) };
-    let made = enter(tables, TenantId::vouched(due.tenant_id), &entry).await?;
+    let uniqueness = Uniqueness::Slot(due.schedule_id, due.next_at);
+    let entry = Entry { uniqueness, ..Entry::new(id, kind, &job, due.now) };
+    let made = insert(tables, TenantId::vouched(due.tenant_id), &entry).await?;
     Ok(made.made.then_some(made.id))
 }

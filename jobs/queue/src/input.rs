@@ -1,13 +1,13 @@
-//! The file that a job works on, part by part.
+//! Input files of jobs, stored in parts.
 
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Bytes of a part.
+/// The size of a part, in bytes.
 pub(crate) const PART: usize = 1 << 20;
 
-/// Keeps a file for a job, within the transaction that makes the job.
+/// Stores the input file of a job, in the transaction that creates the job.
 pub(crate) async fn keep(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! A job as its row shows it.
+//! A job as stored in its row, and its log.
 
 use chrono::{DateTime, Utc};
 use eventstore::lists::dealt;
@@ -14,65 +14,66 @@ use crate::{Listing, State};
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Job {
-    /// Its id.
+    /// The job's id.
     pub id: Uuid,
     /// Its kind, such as `export_leads`.
     pub kind: String,
-    /// Its queue: what limits and pauses are of.
+    /// The queue, to which pauses and limits apply.
     pub queue: String,
-    /// The batch that it belongs to.
+    /// The batch to which it belongs.
     pub batch: Option<Uuid>,
-    /// The schedule that asked for it.
+    /// The schedule that created it.
     pub schedule: Option<Uuid>,
-    /// For which of the schedule's times.
+    /// The time of the schedule for which it was created.
     pub slot: Option<DateTime<Utc>>,
-    /// What it was asked for.
+    /// The arguments of its handler.
     pub arguments: Value,
-    /// In whose name.
+    /// The subject that submitted it.
     pub actor: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// When it is, or was, due.
     pub run_at: DateTime<Utc>,
-    /// How often it was begun.
+    /// The number of attempts that were begun.
     pub attempt: u32,
-    /// How often it is begun at most.
+    /// The maximum number of attempts.
     pub max_attempts: u32,
-    /// Since when it is to stop.
+    /// When it was asked to stop.
     pub cancel_requested_at: Option<DateTime<Utc>>,
-    /// How much of it is done.
+    /// Progress: the units of work that are done.
     pub done: u64,
-    /// Of how much, where that is known.
+    /// Progress: the units of work in total, if known.
     pub total: Option<u64>,
-    /// How many parts its file has.
+    /// The number of parts of its output file.
     pub parts: u32,
-    /// What it answered.
+    /// The handler's result.
     pub result: Option<Value>,
-    /// Why the last attempt that failed did so.
+    /// The error code of the last failed attempt.
     pub code: Option<String>,
-    /// The same, for people.
+    /// The same as a sentence, for people.
     pub reason: Option<String>,
-    /// When it was asked for.
+    /// When it was submitted.
     pub created_at: DateTime<Utc>,
-    /// When it was last begun.
+    /// When the last attempt began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When it was completed, cancelled or discarded.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
 /// A line of a job's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// When.
+    /// When it was written.
     pub at: DateTime<Utc>,
-    /// In which attempt; 0: before the first.
+    /// The number of the attempt; 0 before the first one.
     pub attempt: u32,
-    /// What.
+    /// The text.
     pub message: String,
 }
 
 impl Line {
-    /// The logs of jobs, the first line first; for whoever may see them. Of each: only the lines after this many, and at most so many.
+    /// Pages of several jobs' logs, oldest line first. For each job: the lines after this number, and at most this many. Does not check
+    /// permissions.
     pub async fn lists(
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -103,27 +104,27 @@ impl FromRow<'_, PgRow> for Line {
     }
 }
 
-/// What [`Job::read`] reads.
+/// The columns that [`Job::read`] reads. Three states are derived from the stored one and the clock (see [`State`]).
 pub(crate) const COLUMNS: &str =
     "job_id, kind, queue, batch_id, schedule_id, slot, arguments, actor, run_at, attempt, max_attempts, cancel_requested_at, progress_done,
      progress_total, parts, result, code, reason, created_at, started_at, finished_at,
      CASE WHEN state <> 'waiting' THEN state WHEN run_at <= statement_timestamp() THEN 'available'
           WHEN attempt > 0 THEN 'retryable' ELSE 'scheduled' END AS state";
 
-/// Which jobs are listed, by how they are shown: what [`Listing`] says, from the second parameter on.
+/// The condition for a [`Listing`], from the second parameter on. It compares states as they are shown.
 const LISTED: &str =
     "($2::text IS NULL OR kind = $2) AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR queue = $4)
      AND ($5::uuid IS NULL OR batch_id = $5) AND ($6::uuid IS NULL OR schedule_id = $6)";
 
 impl Job {
-    /// The jobs of a tenant, the last one first; for whoever may see them. `tables`: a transaction in which the tenant is set.
+    /// The jobs of a tenant, newest first. Does not check permissions. `tables`: a transaction in which the tenant is set.
     pub async fn list(
         tables: &mut PgConnection,
         tenant: TenantId,
         listing: &Listing,
     ) -> Result<Vec<Self>, sqlx::Error> {
-        // By the primary key, backwards. A filter reads on until the page is full: no index of its own, as what is over is kept
-        // for days only, and each index is paid by every attempt.
+        // Uses the primary key, backwards. With a filter it reads until the page is full. There is no index for filters, because finished
+        // jobs are kept for days only, and each index makes every attempt more expensive.
         let rows = sqlx::query(&format!(
             "SELECT * FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND ($7::uuid IS NULL OR job_id < $7)) j
              WHERE {LISTED}
@@ -142,9 +143,9 @@ impl Job {
         rows.iter().map(Self::read).collect()
     }
 
-    /// How many jobs of a tenant a list has from its beginning to its end, whatever page is asked for; in such a transaction.
+    /// The number of a tenant's jobs that match a listing, whatever page it asks for. Same preconditions as [`list`](Self::list).
     pub async fn count(tables: &mut PgConnection, tenant: TenantId, listing: &Listing) -> Result<i64, sqlx::Error> {
-        // Goes through the tenant's jobs: what is over is kept for days only.
+        // Scans all of the tenant's jobs, which is acceptable because finished jobs are kept for days only.
         sqlx::query_scalar(&format!(
             "SELECT count(*) FROM (SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1) j WHERE {LISTED}"
         ))
@@ -158,7 +159,7 @@ impl Job {
         .await
     }
 
-    /// One of them; none: there is none with this id.
+    /// One job of a tenant; `None` if there is none with this id. Same preconditions as [`list`](Self::list).
     pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         let row = sqlx::query(&format!("SELECT {COLUMNS} FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $2"))
             .bind(tenant.uuid())

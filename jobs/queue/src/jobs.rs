@@ -1,4 +1,4 @@
-//! A service's jobs, for those who ask for them and look after them.
+//! Submitting, viewing, cancelling and retrying a service's jobs.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::enqueue::{Entry, enter};
+use crate::enqueue::{Entry, insert};
 use crate::leases::Leases;
 use crate::wakes::Wakes;
 use crate::work::{FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
-use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, input, once};
+use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
 
-/// Connections of those who ask and look.
+/// Database connections for requests and lists.
 const CONNECTIONS: u32 = 4;
 
-/// A service's jobs. Cheap to clone.
+/// The jobs of a service. Cheap to clone.
 #[derive(Clone)]
 pub struct Jobs {
     pub(crate) inner: Arc<Inner>,
@@ -35,66 +35,66 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) wakes: Wakes,
-    /// Of those that run in this process.
+    /// The leases of the jobs that run in this process.
     pub(crate) leases: Leases,
 }
 
 impl Inner {
-    /// Whether all places of the process are taken.
+    /// Whether the process runs as many jobs as it may.
     pub(crate) fn is_full(&self) -> bool {
         self.leases.count() >= self.settings.concurrency
     }
 }
 
-/// What is injected.
+/// The injected sources of time and ids.
 #[derive(Clone)]
 pub struct Sources {
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Identifiers.
+    /// The source of ids.
     pub ids: Arc<dyn IdSource>,
 }
 
-/// A request that was carried out.
+/// The answer to an accepted request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// The job that it is about.
+    /// The job, batch or schedule that the request created or changed.
     pub id: Uuid,
-    /// It was carried out before, under the same id.
+    /// Whether the same request (by its id) was accepted before; then nothing was changed now.
     pub repeated: bool,
 }
 
-/// What becomes of a request.
+/// The result of checking a request's idempotency key.
 pub(crate) enum Opened {
-    /// It was not carried out before: in here it is.
+    /// A new request: the transaction in which it has to be carried out.
     New(Transaction<'static, Postgres>),
-    /// It was.
+    /// A repeated request, and its first answer.
     Repeated(Submitted),
 }
 
-/// Which jobs are listed.
+/// The filter and the page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Only of this kind.
+    /// Only jobs of this kind.
     pub kind: Option<String>,
-    /// Only those that stand so.
+    /// Only jobs in this state.
     pub state: Option<State>,
-    /// Only those of this queue.
+    /// Only jobs of this queue.
     pub queue: Option<String>,
-    /// Only those of this batch.
+    /// Only jobs of this batch.
     pub batch: Option<Uuid>,
-    /// Only those of this schedule.
+    /// Only jobs of this schedule.
     pub schedule: Option<Uuid>,
-    /// Only those that were asked for before this one: where the last list ended.
+    /// Only jobs that were submitted before this one: the last one of the previous page.
     pub before: Option<Uuid>,
-    /// At most so many.
+    /// The maximum number of jobs.
     pub limit: u32,
 }
 
 impl Jobs {
-    /// The jobs of a service; connects when first used. Without a bus the runners of other processes look by themselves.
+    /// The jobs of a service. Connects when first used. Without a bus, runners of other processes find new jobs only by polling.
     pub fn open(database: &Database, bus: Option<Bus>, kinds: Kinds, settings: Settings, sources: Sources) -> Self {
-        // Each that runs may take a step while another is claimed and the leases are renewed.
+        // Each running job may write a step, while another job is claimed and the leases are renewed.
         let workers = u32::try_from(settings.concurrency).unwrap_or(u32::MAX).saturating_add(2);
         let inner = Inner {
             service: database.service,
@@ -111,39 +111,39 @@ impl Jobs {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whose they are.
+    /// The service to which the jobs belong.
     pub fn service(&self) -> Service {
         self.inner.service
     }
 
-    /// What can be asked for.
+    /// The kinds of jobs that can be submitted.
     pub fn kinds(&self) -> &Kinds {
         &self.inner.kinds
     }
 
-    /// How much of its pools is in use.
+    /// The usage of the two connection pools.
     pub fn pools(&self) -> [PoolUse; 2] {
         [PoolUse::of("jobs", &self.inner.queue), PoolUse::of("work", &self.inner.work)]
     }
 
-    /// Tells all runners that something may be due.
+    /// Tells the runners of all processes that a job may be due.
     pub async fn wake(&self) {
         self.inner.wakes.due(self.inner.bus.as_ref(), self.inner.service).await;
     }
 
-    /// Asks for a job, once a request; who may is the caller's to check. When it is the same as one that is there
-    /// ([`Unique`](crate::Unique)), that one is the answer.
+    /// Submits a job, once per request. The caller has to check permissions. If an equal job exists ([`Unique`](crate::Unique)), returns
+    /// that one.
     ///
     /// # Errors
-    /// `job_kind_unknown`, `idempotency_key_reused`, `jobs_unavailable`; nothing was written then.
+    /// `job_kind_unknown`, `idempotency_key_reused`, `jobs_unavailable`. Nothing was written then.
     pub async fn submit(&self, request: &Request, kind: &str, job: &NewJob) -> Result<Submitted, Refusal> {
         self.submit_with(request, kind, job, &[]).await
     }
 
-    /// Asks for a job by name, not before `run_at`: see [`Kind::offered`](crate::Kind::offered).
+    /// Submits a job by its kind's name, to run no earlier than `run_at`: see [`Kind::offered`](crate::Kind::offered).
     ///
     /// # Errors
-    /// Without the permission to change jobs, or to ask for this kind; `job_kind_unknown`; when arguments are refused; as for
+    /// The permission to change jobs, or to submit this kind, is missing; `job_kind_unknown`; invalid arguments; as for
     /// [`submit`](Self::submit). Nothing was written then.
     pub async fn ask(
         &self,
@@ -159,10 +159,10 @@ impl Jobs {
         self.submit(request, &wanted.kind, &job).await
     }
 
-    /// As [`submit`](Self::submit), for a job that works on a file, which is kept until the job is completed, or removed.
+    /// Like [`submit`](Self::submit), for a job with an input file. The file is kept until the job is completed, or removed.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`submit`](Self::submit).
     pub async fn submit_with(
         &self,
         request: &Request,
@@ -179,19 +179,19 @@ impl Jobs {
         };
         let inputs = i32::try_from(file.len().div_ceil(input::PART)).unwrap_or(i32::MAX);
         let entry = Entry { inputs, ..Entry::new(id, found, job, now) };
-        let enqueued = enter(&mut transaction, tenant, &entry).await.map_err(unavailable)?;
+        let enqueued = insert(&mut transaction, tenant, &entry).await.map_err(unavailable)?;
         if enqueued.made {
             input::keep(&mut transaction, tenant, id, file).await.map_err(unavailable)?;
         } else {
-            once::correct(&mut transaction, tenant, request, enqueued.id).await?;
+            idempotency::redirect(&mut transaction, tenant, request, enqueued.id).await?;
         }
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(Submitted { id: enqueued.id, repeated: false })
     }
 
-    /// A job for an append to ask for, in its transaction (`executor::Work::enqueue`); who may is the caller's to check. Afterwards
-    /// [`wake`](Self::wake) tells the runners.
+    /// A job that an append is to submit in its own transaction (`executor::Work::enqueue`). The caller has to check permissions, and to
+    /// call [`wake`](Self::wake) afterwards.
     ///
     /// # Errors
     /// `job_kind_unknown`.
@@ -203,35 +203,35 @@ impl Jobs {
         self.inner.kinds.known(name).map_err(|detail| Refusal::invalid("job_kind_unknown", detail))
     }
 
-    /// A transaction for a request that is carried out once; `target` is what it makes or changes.
+    /// Opens a transaction for a request that may be carried out only once. `target` is the id of what it creates or changes.
     pub(crate) async fn open_request(&self, request: &Request, target: Uuid) -> Result<Opened, Refusal> {
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
-        Ok(match once::take(&mut transaction, tenant, request, target).await? {
+        Ok(match idempotency::record(&mut transaction, tenant, request, target).await? {
             Some(id) => Opened::Repeated(Submitted { id, repeated: true }),
             None => Opened::New(transaction),
         })
     }
 
-    /// The jobs of the caller's tenant, the last one first.
+    /// The jobs of the caller's tenant, newest first.
     ///
     /// # Errors
-    /// Without the permission to see jobs; when the database does not answer.
+    /// The permission to view jobs is missing; the database does not answer.
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Job>, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         Job::list(&mut transaction, caller.tenant(), listing).await.map_err(unavailable)
     }
 
-    /// A job with its log, the first line first.
+    /// A job with its log, oldest line first.
     ///
     /// # Errors
-    /// Without the permission to see jobs; `not_found`; when the database does not answer.
+    /// The permission to view jobs is missing; `not_found`; the database does not answer.
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<(Job, Vec<Line>), Refusal> {
         self.log(caller, id, 0, u32::MAX).await
     }
 
-    /// A job with some lines of its log: after so many, and at most so many.
+    /// A job with a page of its log: the lines after number `after`, at most `limit`.
     ///
     /// # Errors
     /// As for [`find`](Self::find).
@@ -243,10 +243,11 @@ impl Jobs {
         Ok((job, lines.into_iter().flatten().collect()))
     }
 
-    /// What kind of file a job has made, and in how many parts.
+    /// The media type of a job's output file, and the number of its parts.
     ///
     /// # Errors
-    /// `not_found`; without the permission that its kind asks for; `job_not_completed`; `job_without_output`; `job_output_forgotten`.
+    /// `not_found`; a permission is missing (to view jobs, or the one for the output); `job_not_completed`; `job_without_output`;
+    /// `job_output_forgotten`.
     pub async fn output(&self, caller: &Caller, id: Uuid) -> Result<(&'static str, u32), Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
@@ -265,7 +266,7 @@ impl Jobs {
         Ok((media_type, job.parts))
     }
 
-    /// One part of a job's file, from 1. Ask [`output`](Self::output) first: that is where it is refused.
+    /// One part of a job's output file, from 1. Does not check permissions: call [`output`](Self::output) first.
     pub async fn part(&self, tenant: TenantId, id: Uuid, part: u32) -> Result<Vec<u8>, Refusal> {
         let mut transaction = self.begin(tenant).await?;
         let bytes =
@@ -279,45 +280,45 @@ impl Jobs {
         bytes.ok_or_else(|| unknown(id))
     }
 
-    /// Cancels a job: one that waits at once; one that runs is asked to stop, and is `running` until it has.
+    /// Cancels a job. A waiting job is cancelled at once. A running one is asked to stop, and stays `running` until it has stopped.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `job_over`: there is nothing to cancel. Nothing was written then.
+    /// The permission is missing; `not_found`; `job_over`; `job_stopping`. Nothing was written then.
     pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Act::Cancel).await?;
+        let changed = self.act(request, id, Action::Cancel).await?;
         self.wake_cancelled().await;
         Ok(changed)
     }
 
-    /// Runs a discarded or cancelled job again, at once, with all its attempts, from where it was.
+    /// Runs a discarded or cancelled job again, at once, with all its attempts, from its last checkpoint.
     ///
     /// # Errors
-    /// Without the permission; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open`: another one with its key is open. Nothing was written
-    /// then.
+    /// The permission is missing; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open` (another job with its unique key is
+    /// open). Nothing was written then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Act::Retry).await?;
+        let changed = self.act(request, id, Action::Retry).await?;
         self.wake().await;
         Ok(changed)
     }
 
-    /// Tells all runners that something that runs may be to stop, and that something may be due: what a batch waited for.
+    /// Tells all runners that a running job may have been cancelled, and that a job may be due (the one that follows a cancelled batch).
     pub(crate) async fn wake_cancelled(&self) {
         self.inner.wakes.stop(self.inner.bus.as_ref(), self.inner.service).await;
         self.wake().await;
     }
 
-    async fn act(&self, request: &Request, id: Uuid, act: Act) -> Result<Submitted, Refusal> {
+    async fn act(&self, request: &Request, id: Uuid, action: Action) -> Result<Submitted, Refusal> {
         request.caller.require(self.inner.kinds.write)?;
         let (tenant, now) = (request.caller.tenant(), self.inner.clock.now());
         let mut transaction = match self.open_request(request, id).await? {
             Opened::New(transaction) => transaction,
             Opened::Repeated(first) => return Ok(first),
         };
-        let done = sqlx::query(act.statement())
+        let done = sqlx::query(action.statement())
             .bind(tenant.uuid())
             .bind(id)
             .bind(now)
-            .bind(format!("{} by {}", act.done(), request.caller.subject()))
+            .bind(format!("{} by {}", action.done(), request.caller.subject()))
             .execute(&mut *transaction)
             .await;
         let done = match done {
@@ -331,7 +332,7 @@ impl Jobs {
         };
         if done.rows_affected() == 0 {
             let job = self.row(&mut transaction, tenant, id).await?;
-            return Err(act.refused(job.state));
+            return Err(action.refused(job.state));
         }
         transaction.commit().await.map_err(unavailable)?;
         Ok(Submitted { id, repeated: false })
@@ -347,7 +348,7 @@ impl Jobs {
         found.ok_or_else(|| unknown(id))
     }
 
-    /// A transaction as one tenant, in which [`enqueue`](crate::enqueue) may be called.
+    /// Opens a transaction for one tenant, in which [`enqueue`](crate::enqueue) may be called.
     ///
     /// # Errors
     /// `jobs_unavailable`: the database does not answer.
@@ -356,8 +357,8 @@ impl Jobs {
     }
 }
 
-/// Cancels those jobs of a tenant (`$1`) that are not over and meet a further condition (of `$2`): those that wait at once; those that run
-/// are asked to stop. Each gets a line (`$4`) at that time (`$3`).
+/// Cancels the open jobs of a tenant (`$1`) that meet a condition on `$2`: waiting ones at once, while running ones are asked to stop. Each
+/// gets a log line (`$4`) at a time (`$3`).
 macro_rules! cancel {
     ($condition:literal) => {
         concat!(
@@ -379,15 +380,15 @@ macro_rules! cancel {
 /// Cancels the jobs of a batch, `$2`.
 pub(crate) const CANCEL_BATCH: &str = cancel!("batch_id = $2");
 
-/// What people do with a job.
+/// An operator's action on a job.
 #[derive(Clone, Copy)]
-enum Act {
+enum Action {
     Cancel,
     Retry,
 }
 
-impl Act {
-    /// Changes the job and writes a line; `$1` tenant, `$2` job, `$3` time, `$4` the line.
+impl Action {
+    /// The statement that changes the job and adds a log line. `$1` tenant, `$2` job, `$3` time, `$4` line.
     const fn statement(self) -> &'static str {
         match self {
             Self::Cancel => cancel!("job_id = $2"),

@@ -1,4 +1,4 @@
-//! What can be asked for.
+//! Kinds of jobs: their handlers, arguments and limits, and who may submit them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,56 +11,57 @@ use serde_json::Value;
 
 use crate::{Unique, Work};
 
-/// Why an attempt ended without being done.
+/// Why an attempt ended without completing the job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It may go better later: it is tried again.
+    /// A temporary failure: it is retried after a pause.
     #[error("{code}: {reason}")]
     Failed {
-        /// For programs.
+        /// An error code, for programs.
         code: String,
-        /// For people.
+        /// A sentence, for people.
         reason: String,
     },
-    /// It will never go: it is not tried again.
+    /// A permanent failure: it is not retried.
     #[error("{code}: {reason}")]
     Hopeless {
-        /// For programs.
+        /// An error code, for programs.
         code: String,
-        /// For people.
+        /// A sentence, for people.
         reason: String,
     },
-    /// It was cancelled, and the handler stopped.
+    /// The job was cancelled, and the handler stopped.
     #[error("it was cancelled")]
     Cancelled,
-    /// Others wait for its place, of whom less runs: it goes on from its last step when its turn comes. The attempt does not count.
+    /// The job gave up its slot to a tenant with fewer running jobs. It continues from its last step in a later turn. The attempt does not
+    /// count.
     #[error("it gives way to others")]
     GaveWay,
-    /// The job is somebody else's by now: nothing of this attempt is written any more.
+    /// The lease was lost, so the job may run in another process. This attempt writes nothing more.
     #[error("the lease was lost")]
     Lost,
 }
 
 impl Fault {
-    /// See [`Fault::Failed`].
+    /// Creates a [`Fault::Failed`].
     pub fn failed(code: impl Into<String>, reason: impl ToString) -> Self {
         Self::Failed { code: code.into(), reason: reason.to_string() }
     }
 
-    /// See [`Fault::Hopeless`].
+    /// Creates a [`Fault::Hopeless`].
     pub fn hopeless(code: impl Into<String>, reason: impl ToString) -> Self {
         Self::Hopeless { code: code.into(), reason: reason.to_string() }
     }
 }
 
-/// What people ask for a job with: an object. It refuses members that it does not know (`deny_unknown_fields`).
+/// The arguments that people submit with a job: a JSON object. Implementations refuse unknown members (`deny_unknown_fields`).
 pub trait Arguments: Serialize + DeserializeOwned {
-    /// Refuses values that are not allowed, and writes the others as they are kept. `at` is the JSON pointer to the arguments in the
-    /// request, the same for whoever asks: an operation of their own, by name, in a schedule, in a batch.
+    /// Refuses invalid values, and normalizes the others. `at` is the JSON pointer to the arguments in the request. The same check applies
+    /// to all ways of submitting: an operation of their own, by name, in a schedule, in a batch.
     fn check(&mut self, _checks: &mut Checks, _at: &str) {}
 }
 
-/// Reads arguments that people sent, at this JSON pointer; what they are kept as.
+/// Parses and checks submitted arguments, which are at this JSON pointer; returns the normalized form that is stored.
 type Check = Arc<dyn Fn(&Value, &str) -> Result<Value, Vec<FieldError>> + Send + Sync>;
 
 type Handler = Arc<dyn Fn(Work) -> BoxFuture<'static, Result<Value, Fault>> + Send + Sync>;
@@ -79,41 +80,41 @@ pub struct Kind {
     pub(crate) handler: Handler,
 }
 
-/// Which tenants may have such jobs.
+/// Which tenants may submit a kind by name.
 #[derive(Clone, Copy)]
 enum Tenants {
-    /// All of them.
+    /// Any tenant.
     Any,
-    /// The operators'; none: no tenant.
+    /// Only the operators' tenant; `None`: no tenant at all.
     Operators(Option<TenantId>),
 }
 
-/// Who may ask for it by name, and with what.
+/// The permission and the arguments of a kind that can be submitted by name.
 #[derive(Clone)]
 struct Offer {
     permission: &'static str,
     check: Check,
 }
 
-/// A kind that a caller may ask for by name, with arguments that it takes.
+/// A kind that a caller may submit by name, with checked arguments.
 pub struct Offered<'a> {
     pub(crate) kind: &'a Kind,
     pub(crate) arguments: Value,
 }
 
 impl Offered<'_> {
-    /// Whether a second one with the same arguments is the first.
+    /// Whether a submission with the same arguments returns the open job.
     pub(crate) fn unique(&self) -> Option<Unique> {
         self.kind.once.then(Unique::by_arguments)
     }
 }
 
-/// The most bytes of arguments that people send.
+/// The maximum size of submitted arguments, in bytes.
 const LARGEST_ARGUMENTS: usize = 16 << 10;
 
 impl Kind {
-    /// A kind that is done by `handler`, which answers the job's result. A handler runs again after a crash, from its last
-    /// [`Step`](crate::Step): what it does besides must bear that.
+    /// A kind whose jobs `handler` executes; it returns the job's result. After a crash the handler runs again, from its last
+    /// [`Step`](crate::Step), so anything it does between steps must be safe to repeat.
     pub fn new<F, R>(name: &'static str, handler: F) -> Self
     where
         F: Fn(Work) -> R + Send + Sync + 'static,
@@ -125,31 +126,31 @@ impl Kind {
         Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenants, handler }
     }
 
-    /// How often it is begun at most; 8 unless said.
+    /// The maximum number of attempts; the default is 8.
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
-    /// How long one attempt may take; an hour unless said.
+    /// The time limit of one attempt; the default is one hour.
     #[must_use]
     pub fn time_limit(self, time_limit: Duration) -> Self {
         Self { time_limit, ..self }
     }
 
-    /// It makes a file of this media type, which needs this permission.
+    /// Jobs of this kind create a file of this media type. Downloading it needs this permission.
     #[must_use]
     pub fn output(self, media_type: &'static str, permission: &'static str) -> Self {
         Self { output: Some((media_type, permission)), ..self }
     }
 
-    /// Its queue, which can be paused and limited by itself: `default` unless said.
+    /// The queue, which can be paused and limited by itself; the default is `default`.
     #[must_use]
     pub fn queue(self, queue: &'static str) -> Self {
         Self { queue, ..self }
     }
 
-    /// Whoever has this permission may ask for it by name, in schedules and batches, with arguments that are a `T`.
+    /// Lets callers with this permission submit the kind by name, in schedules and in batches, with arguments of type `T`.
     #[must_use]
     pub fn offered<T: Arguments>(self, permission: &'static str) -> Self {
         let check: Check = Arc::new(|arguments, at| {
@@ -169,25 +170,25 @@ impl Kind {
         Self { offer: Some(Offer { permission, check }), ..self }
     }
 
-    /// Who asks for it by name while one with the same arguments is open gets that one.
+    /// While a job with the same arguments is open, a submission by name returns that one.
     #[must_use]
     pub fn once_at_a_time(self) -> Self {
         Self { once: true, ..self }
     }
 
-    /// Only this tenant may ask for it by name: it touches what is all tenants'. None: nobody may.
+    /// Only this tenant may submit it by name, because it affects all tenants. `None`: nobody may.
     #[must_use]
     pub fn of_operators(self, tenant: Option<TenantId>) -> Self {
         Self { tenants: Tenants::Operators(tenant), ..self }
     }
 
-    /// Its name.
+    /// The kind's name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 }
 
-/// The kinds of a service, and what looking after its jobs needs.
+/// The kinds of a service, and the permissions for its jobs.
 #[derive(Clone)]
 pub struct Kinds {
     pub(crate) read: &'static str,
@@ -196,7 +197,7 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// These kinds; `read` is the permission to see jobs, `write` that to cancel and retry them.
+    /// Collects these kinds. `read` is the permission to view jobs, `write` the permission to cancel and retry them.
     pub fn new(read: &'static str, write: &'static str, kinds: Vec<Kind>) -> Self {
         Self { read, write, all: kinds.into() }
     }
@@ -206,15 +207,15 @@ impl Kinds {
         self.all.iter().find(|kind| kind.name == name)
     }
 
-    /// The kind with this name, whether it can be asked for by name or not. An error says which there are.
+    /// The kind with this name, whether or not it can be submitted by name. The error lists the allowed names.
     pub fn known(&self, name: &str) -> Result<&Kind, String> {
         self.find(name).ok_or_else(|| format!("there are no {name:?} jobs; allowed: {}", self.names().join(", ")))
     }
 
-    /// The kind that a caller asks for by name; `pointer` is where the request has its arguments.
+    /// The kind that a caller submits by name, with its checked arguments. `pointer` is the JSON pointer to the arguments in the request.
     ///
     /// # Errors
-    /// `job_kind_unknown`; without the permission that it needs; when these are no arguments of it.
+    /// `job_kind_unknown`; the permission is missing; the arguments are invalid.
     pub fn ask(&self, caller: &Caller, name: &str, arguments: &Value, pointer: &str) -> Result<Offered<'_>, Refusal> {
         let offered = self.all.iter().filter_map(|kind| Some((kind, kind.offer.as_ref()?)));
         let Some((kind, offer)) = offered.clone().find(|(kind, _)| kind.name == name) else {
@@ -250,7 +251,7 @@ impl Kinds {
         Self { all, ..self }
     }
 
-    /// Their queues, each once.
+    /// The queues of these kinds, without duplicates.
     pub fn queues(&self) -> Vec<&'static str> {
         let mut queues: Vec<_> = self.all.iter().map(|kind| kind.queue).collect();
         queues.sort_unstable();

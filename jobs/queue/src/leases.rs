@@ -1,4 +1,4 @@
-//! The leases that a process holds: renewed together, in one statement, however many they are.
+//! The leases of this process's running jobs. One statement renews all of them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,43 +11,43 @@ use uuid::Uuid;
 use crate::Jobs;
 use crate::claim::Claimed;
 
-/// How often a lease is renewed in the time that it lasts.
-const OFTEN: u32 = 3;
+/// How many times a lease is renewed during its length.
+const RENEWALS: u32 = 3;
 
-/// How long to wait before what could not be renewed is renewed again; less where leases are short.
-const AGAIN: Duration = Duration::from_millis(200);
+/// The pause before a failed renewal is tried again; shorter if leases are short.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// When leases are renewed: two renewals may fail, at once or after all the time that they have, and the third still has its time before
-/// the lease is over.
+/// The timing of renewals. Even if two renewals fail, each after its full time limit, there is time for a third one before the lease
+/// expires.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// From when one that succeeded was asked for to the next.
-    every: Duration,
-    /// How long one may take.
-    patience: Duration,
-    /// From one that failed to the next.
-    again: Duration,
+struct RenewalTiming {
+    /// From the start of a successful renewal to the next one.
+    interval: Duration,
+    /// The time limit of one renewal.
+    limit: Duration,
+    /// From a failed renewal to the next one.
+    retry: Duration,
 }
 
-impl Pace {
+impl RenewalTiming {
     fn of(lease: Duration) -> Self {
-        let every = lease / OFTEN;
-        Self { every, patience: every / 2, again: AGAIN.min(every / 4) }
+        let interval = lease / RENEWALS;
+        Self { interval, limit: interval / 2, retry: RETRY_PAUSE.min(interval / 4) }
     }
 }
 
-/// How a lease stands, for whoever works under it.
+/// The state of a lease, as the attempt that depends on it sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseState {
-    /// Until then nobody else can have the job. Counted from before the statement was sent that took or renewed the lease, so it is over
-    /// here before it is over by the database's clock.
+    /// No other process can claim the job before this. Counted from before the statement that took or renewed the lease was sent, so it
+    /// ends earlier here than by the database's clock.
     pub(crate) until: Instant,
-    /// Somebody wants the job to stop.
+    /// Whether the job was asked to stop.
     pub(crate) to_stop: bool,
 }
 
 impl LeaseState {
-    /// Whether the job may be somebody else's by now.
+    /// Whether the lease has expired, so that another process may have claimed the job.
     pub(crate) fn is_over(self) -> bool {
         self.until <= Instant::now()
     }
@@ -63,30 +63,30 @@ struct Lease {
 #[derive(Default)]
 pub(crate) struct Leases(Mutex<HashMap<Uuid, Lease>>);
 
-/// A lease that is renewed for as long as this is kept.
-pub(crate) struct Held<'a> {
+/// A guard: the lease is renewed until this is dropped.
+pub(crate) struct LeaseGuard<'a> {
     leases: &'a Leases,
     id: Uuid,
-    /// How it stands.
+    /// The lease's current state.
     pub(crate) state: watch::Receiver<LeaseState>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
         self.leases.all().remove(&self.id);
     }
 }
 
 impl Leases {
-    /// Renews this one from now on, with the others.
-    pub(crate) fn hold(&self, claimed: &Claimed) -> Held<'_> {
+    /// Renews this lease from now on, together with the others.
+    pub(crate) fn hold(&self, claimed: &Claimed) -> LeaseGuard<'_> {
         let (sender, state) = watch::channel(LeaseState { until: claimed.until, to_stop: false });
         let lease = Lease { tenant: claimed.tenant.uuid(), job: claimed.id, state: sender };
         self.all().insert(claimed.lease, lease);
-        Held { leases: self, id: claimed.lease, state }
+        LeaseGuard { leases: self, id: claimed.lease, state }
     }
 
-    /// How many there are.
+    /// The number of leases.
     pub(crate) fn count(&self) -> usize {
         self.all().len()
     }
@@ -96,19 +96,19 @@ impl Leases {
     }
 }
 
-/// Renews what the process holds, for as long as it runs jobs; at once when something may be to stop.
-pub(crate) async fn keep(jobs: Jobs) {
+/// Renews the process's leases, for as long as it runs jobs; at once when a job may have been asked to stop.
+pub(crate) async fn keep_renewed(jobs: Jobs) {
     let inner = &*jobs.inner;
-    let Pace { every, patience, again } = Pace::of(inner.settings.lease);
+    let RenewalTiming { interval, limit, retry } = RenewalTiming::of(inner.settings.lease);
     loop {
         let asked = Instant::now();
-        // What can't be renewed in time is tried again, on another connection.
-        let wait = match timeout(patience, renew(&jobs)).await {
-            Ok(Ok(true)) => every.saturating_sub(asked.elapsed()),
-            Ok(Ok(false)) | Err(_) => again,
+        // A renewal that exceeds its time limit is repeated on another connection.
+        let wait = match timeout(limit, renew(&jobs)).await {
+            Ok(Ok(true)) => interval.saturating_sub(asked.elapsed()),
+            Ok(Ok(false)) | Err(_) => retry,
             Ok(Err(error)) => {
                 tracing::debug!(%error, service = %inner.service, "leases could not be renewed");
-                again
+                retry
             }
         };
         tokio::select! {
@@ -118,8 +118,8 @@ pub(crate) async fn keep(jobs: Jobs) {
     }
 }
 
-/// Renews all leases, and tells who works under them how they stand. False: somebody is writing to one of the jobs right now; nobody
-/// waits for that. (Who only sees to it that a job is still theirs, while they write elsewhere, is in nobody's way: `FOR KEY SHARE`.)
+/// Renews all leases, and publishes their states. Returns false if a job's row is locked because its handler is writing; such rows are
+/// skipped, not waited for. (Transactions that only make sure that a job is still theirs do not block this: they use `FOR KEY SHARE`.)
 async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
     let inner = &*jobs.inner;
     let held: Vec<(Uuid, Uuid, Uuid)> =
@@ -151,7 +151,7 @@ async fn renew(jobs: &Jobs) -> Result<bool, sqlx::Error> {
         rows.into_iter().map(|(lease, renewed, to_stop)| (lease, (renewed, to_stop))).collect();
     let all = inner.leases.all();
     for (id, _, _) in &held {
-        // Those whose job has ended meanwhile are not there any more.
+        // Jobs that ended meanwhile have no lease any more.
         let Some(lease) = all.get(id) else { continue };
         lease.state.send_modify(|state| match stand.get(id) {
             None => state.until = asked,
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn when_two_renewals_hang_the_third_has_its_time_before_the_lease_is_over() {
         for lease in [Settings::default().lease, Duration::from_millis(30), Duration::from_hours(1)] {
-            let Pace { every, patience, again } = Pace::of(lease);
-            assert!(every + 2 * (patience + again) + patience <= lease, "{lease:?}: {:?}", Pace::of(lease));
+            let RenewalTiming { interval, limit, retry } = RenewalTiming::of(lease);
+            assert!(interval + 2 * (limit + retry) + limit <= lease, "{lease:?}: {:?}", RenewalTiming::of(lease));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Making the tables.
+//! Creates the tables of the job queue.
 
 use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
@@ -7,8 +7,8 @@ use sqlx::{Connection, Executor};
 
 const TABLES: &str = include_str!("tables.sql");
 
-/// Makes what is missing. Run [`eventstore::admin::migrate`] before it, which makes the roles. Safe to run again and at the
-/// same time. True: there were no tables yet; with `dry_run` nothing is changed, and the database need not exist.
+/// Creates the tables that are missing. Run [`eventstore::admin::migrate`] first, which creates the roles. Safe to run again and
+/// concurrently. Returns true if there were no tables. With `dry_run` nothing is changed, and the database need not exist.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<bool, sqlx::Error> {

@@ -1,4 +1,4 @@
-//! Queues: pausing them, and how much of them runs.
+//! Queues: pausing them, and limiting how many of their jobs run.
 
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Checks, Refusal, TenantId};
@@ -10,43 +10,43 @@ use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, Kinds, Request};
 
-/// Limits of all tenants together stand under this id, which is nobody's.
+/// The tenant id under which limits for all tenants together are stored. No tenant has it.
 const ALL_TENANTS: Uuid = Uuid::nil();
 
-/// How many jobs begin in which time.
+/// A rate limit: how many jobs may start in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rate {
-    /// So many, 1 to 100,000.
+    /// The number of jobs, 1 to 100,000.
     pub count: u32,
-    /// In so many seconds, 1 to 86,400; evenly: one each `seconds / count`.
+    /// The time in seconds, 1 to 86,400. Starts are spread evenly: one each `seconds / count`.
     pub seconds: u32,
 }
 
-/// How much of a queue runs; none: as much as there is room for.
+/// The limits of a queue; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// At most so many at the same time, 1 to 1,000.
+    /// The maximum number of jobs that run concurrently, 1 to 1,000.
     pub concurrency: Option<u32>,
-    /// At most so many in a time.
+    /// The maximum rate of starts.
     pub rate: Option<Rate>,
 }
 
-/// A queue as one tenant has it.
+/// A queue of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Queue {
-    /// Its name.
+    /// The queue's name.
     pub name: String,
-    /// Since when nothing begins there.
+    /// Since when it is paused.
     pub paused_at: Option<DateTime<Utc>>,
     /// The tenant's own limits.
     pub limits: Limits,
-    /// Who changed these last.
+    /// The subject that changed it last.
     pub changed_by: Option<String>,
-    /// When.
+    /// When it was changed last.
     pub changed_at: Option<DateTime<Utc>>,
-    /// How many jobs wait.
+    /// The number of waiting jobs.
     pub waiting: u64,
-    /// How many run.
+    /// The number of running jobs.
     pub running: u64,
 }
 
@@ -63,7 +63,7 @@ struct Row {
 from_row!(Row { queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at });
 
 impl Queue {
-    /// A tenant's queues, by name, also those of which nothing was said; for whoever may see jobs. `tables`: a transaction in which the
+    /// A tenant's queues, by name, including those without settings. Does not check permissions. `tables`: a transaction in which the
     /// tenant is set.
     pub async fn list(tables: &mut PgConnection, tenant: TenantId, kinds: &[&str]) -> Result<Vec<Self>, sqlx::Error> {
         let rows: Vec<Row> = sqlx::query_as(
@@ -73,7 +73,7 @@ impl Queue {
         .bind(tenant.uuid())
         .fetch_all(&mut *tables)
         .await?;
-        // Open ones only, from their indexes.
+        // Counts only open jobs, from their indexes.
         let counted: Vec<(String, i64, i64)> = sqlx::query_as(
             "SELECT queue, sum(waiting)::bigint, sum(running)::bigint FROM (
                  SELECT queue, count(*) AS waiting, 0 AS running FROM jobs.jobs
@@ -113,9 +113,9 @@ impl Queue {
     }
 }
 
-/// What is done to a queue.
+/// An operator's action on a queue.
 #[derive(Clone, Copy)]
-enum Act {
+enum Action {
     Pause,
     Resume,
     Limit(Limits),
@@ -125,69 +125,69 @@ impl Jobs {
     /// The queues of the caller's tenant.
     ///
     /// # Errors
-    /// Without the permission to see jobs; when the database does not answer.
+    /// The permission to view jobs is missing; the database does not answer.
     pub async fn queues(&self, caller: &Caller) -> Result<Vec<Queue>, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut tables = self.begin(caller.tenant()).await?;
         Queue::list(&mut tables, caller.tenant(), &self.inner.kinds.queues()).await.map_err(unavailable)
     }
 
-    /// Lets no job of the caller's tenant begin in a queue; what runs goes on, what is asked for waits. True: the same request was
-    /// carried out before.
+    /// Pauses a queue of the caller's tenant: no job starts, running jobs continue, new ones wait. Returns true if the same request was
+    /// accepted before.
     ///
     /// # Errors
-    /// Without the permission; `not_found`: there is no such queue. Nothing was written then.
+    /// The permission is missing; `not_found`: there is no such queue. Nothing was written then.
     pub async fn pause_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Act::Pause).await
+        self.change_queue(request, queue, Action::Pause).await
     }
 
-    /// Lets a paused queue go on.
+    /// Resumes a paused queue.
     ///
     /// # Errors
     /// As for [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Act::Resume).await
+        self.change_queue(request, queue, Action::Resume).await
     }
 
-    /// Sets how much of a queue runs for the caller's tenant: never more than all tenants may.
+    /// Limits a queue of the caller's tenant. The limits for all tenants together apply, too.
     ///
     /// # Errors
     /// As for [`pause_queue`](Self::pause_queue); `validation_failed`.
     pub async fn limit_queue(&self, request: &Request, queue: &str, limits: Limits) -> Result<bool, Refusal> {
         check(limits)?;
-        self.change_queue(request, queue, Act::Limit(limits)).await
+        self.change_queue(request, queue, Action::Limit(limits)).await
     }
 
-    /// Pauses a queue for all tenants together; for operators. `by` is written down.
+    /// Pauses a queue for all tenants; for operators. `by` is recorded.
     ///
     /// # Errors
-    /// `not_found`; when the database does not answer. Nothing was written then.
+    /// `not_found`; the database does not answer. Nothing was written then.
     pub async fn pause_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Act::Pause, by).await
+        self.change_queue_of_all(queue, Action::Pause, by).await
     }
 
-    /// Lets it go on.
+    /// Resumes a queue for all tenants.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`pause_queue_of_all`](Self::pause_queue_of_all).
     pub async fn resume_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Act::Resume, by).await
+        self.change_queue_of_all(queue, Action::Resume, by).await
     }
 
-    /// Sets how much of a queue runs for all tenants together.
+    /// Limits a queue for all tenants together.
     ///
     /// # Errors
-    /// As there; `validation_failed`.
+    /// As for [`pause_queue_of_all`](Self::pause_queue_of_all); `validation_failed`.
     pub async fn limit_queue_of_all(&self, queue: &str, limits: Limits, by: &str) -> Result<(), Refusal> {
         check(limits)?;
-        self.change_queue_of_all(queue, Act::Limit(limits), by).await
+        self.change_queue_of_all(queue, Action::Limit(limits), by).await
     }
 
-    async fn change_queue(&self, request: &Request, queue: &str, act: Act) -> Result<bool, Refusal> {
+    async fn change_queue(&self, request: &Request, queue: &str, act: Action) -> Result<bool, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
         known(&inner.kinds, queue)?;
-        // A queue has no id of its own.
+        // A queue has no id, so the nil UUID is recorded.
         let mut tables = match self.open_request(request, Uuid::nil()).await? {
             Opened::New(transaction) => transaction,
             Opened::Repeated(_) => return Ok(true),
@@ -199,7 +199,7 @@ impl Jobs {
         Ok(false)
     }
 
-    async fn change_queue_of_all(&self, queue: &str, act: Act, by: &str) -> Result<(), Refusal> {
+    async fn change_queue_of_all(&self, queue: &str, act: Action, by: &str) -> Result<(), Refusal> {
         let inner = &*self.inner;
         known(&inner.kinds, queue)?;
         let mut tables = inner.work.acquire().await.map_err(unavailable)?;
@@ -213,19 +213,19 @@ async fn write(
     tables: &mut PgConnection,
     tenant: Uuid,
     queue: &str,
-    act: Act,
+    act: Action,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let set = match act {
-        Act::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
-        Act::Resume => "paused_at = NULL",
-        Act::Limit(_) => {
+        Action::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
+        Action::Resume => "paused_at = NULL",
+        Action::Limit(_) => {
             "concurrency = EXCLUDED.concurrency, rate_count = EXCLUDED.rate_count, rate_seconds = EXCLUDED.rate_seconds,
              ready_at = NULL"
         }
     };
-    let limits = if let Act::Limit(limits) = act { limits } else { Limits::default() };
+    let limits = if let Action::Limit(limits) = act { limits } else { Limits::default() };
     sqlx::query(&format!(
         "INSERT INTO jobs.queues (tenant_id, queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -233,7 +233,7 @@ async fn write(
     ))
     .bind(tenant)
     .bind(queue)
-    .bind(matches!(act, Act::Pause).then_some(now))
+    .bind(matches!(act, Action::Pause).then_some(now))
     .bind(limits.concurrency.map(u32::cast_signed))
     .bind(limits.rate.map(|rate| rate.count.cast_signed()))
     .bind(limits.rate.map(|rate| rate.seconds.cast_signed()))
@@ -253,7 +253,7 @@ fn known(kinds: &Kinds, queue: &str) -> Result<(), Refusal> {
     Err(Refusal::not_found("not_found", detail).with("resource", "queue"))
 }
 
-/// The most that the jobs of a queue at the same time can be limited to.
+/// The highest limit of concurrent jobs that can be set.
 pub const MOST_TOGETHER: u32 = 1_000;
 
 fn check(limits: Limits) -> Result<(), Refusal> {

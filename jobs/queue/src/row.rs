@@ -1,4 +1,4 @@
-//! Rows as what they are: a field each from the column of its name, or of the one that is given.
+//! Derives `FromRow`: each field is read from the column with its name, or with the name that is given.
 
 /// `from_row!(Schedule { id = schedule_id, kind, queue });`
 macro_rules! from_row {

@@ -1,4 +1,4 @@
-//! Runs a service's jobs: as many at a time as a process may, in every process.
+//! The runner of a service's jobs. Each process has one, with a limited number of slots.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{Claim, claim, is_left, next, rescue};
+use crate::claim::{Claim, can_claim, claim, free_expired, next};
 use crate::wakes::{Wake, WakeListener};
 use crate::{Jobs, firing, leases, running, sweep};
 
-/// How long to wait when another process was faster at claiming.
-const YIELD: Duration = Duration::from_millis(20);
+/// The pause before a claim is repeated that another process's claim was in the way of.
+const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs what is due. Each process has one; they share the work through the tables.
+/// Executes due jobs. The runners of all processes share the work through the tables.
 pub struct Runner {
     jobs: Jobs,
 }
 
 impl Runner {
-    /// Makes a runner; nothing happens before [`run`](Self::run).
+    /// Creates a runner; it does nothing before [`run`](Self::run).
     pub fn new(jobs: Jobs) -> Self {
         metrics::describe_counter!("inopsio_job_attempts_total", "Attempts to run jobs, by kind and outcome");
         metrics::describe_histogram!("inopsio_job_seconds", "Duration of attempts to run jobs");
@@ -28,20 +28,20 @@ impl Runner {
         Self { jobs }
     }
 
-    /// Runs until `shutdown`; then what runs is given back. Database and bus may come and go meanwhile.
+    /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
-        // Ends with this, after all that runs.
-        let mut keeping = JoinSet::new();
-        keeping.spawn(leases::keep(self.jobs.clone()));
+        // Dropped at the end of this function, after all jobs have ended.
+        let mut renewals = JoinSet::new();
+        renewals.spawn(leases::keep_renewed(self.jobs.clone()));
         let mut running = JoinSet::new();
         let mut listener = WakeListener::new(inner.bus.clone(), inner.service);
-        let mut swept: Option<Instant> = None;
+        let mut last_sweep: Option<Instant> = None;
         while !shutdown.is_cancelled() {
-            // Both before looking: what is asked for meanwhile is not missed.
+            // Subscribe before looking for work, so that no message is missed in between.
             listener.listen().await;
-            let told = inner.wakes.due.notified();
-            let wait = match self.look(&mut running, &mut swept, &shutdown).await {
+            let woken = inner.wakes.due.notified();
+            let wait = match self.run_due(&mut running, &mut last_sweep, &shutdown).await {
                 Ok(wait) => wait.min(inner.settings.look),
                 Err(error) => {
                     tracing::debug!(%error, service = %inner.service, "jobs wait for their database");
@@ -50,8 +50,8 @@ impl Runner {
             };
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = told => {}
-                wake = listener.hear() => if let Wake::Stop = wake { inner.wakes.stop.notify_one(); },
+                () = woken => {}
+                wake = listener.recv() => if let Wake::Stop = wake { inner.wakes.stop.notify_one(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -59,46 +59,46 @@ impl Runner {
         while running.join_next().await.is_some() {}
     }
 
-    /// Asks for what schedules want, and begins what may be begun; how long nothing will change by itself.
-    async fn look(
+    /// Fires due schedules, and claims and starts due jobs. Returns the time until something changes by itself.
+    async fn run_due(
         &self,
         running: &mut JoinSet<()>,
-        swept: &mut Option<Instant>,
+        last_sweep: &mut Option<Instant>,
         shutdown: &CancellationToken,
     ) -> Result<Duration, sqlx::Error> {
         let inner = &*self.jobs.inner;
         while running.try_join_next().is_some() {}
         let names = inner.kinds.names();
-        rescue(&inner.work, inner.clock.now()).await?;
-        // Since then, not since what follows is done: what falls due in between is not seen.
-        let looked = Instant::now();
+        free_expired(&inner.work, inner.clock.now()).await?;
+        // Take the time before firing and claiming, so that `next` also returns what becomes due in between.
+        let checked_at = Instant::now();
         firing::fire(&self.jobs, &names).await?;
         let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
         while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
             let room = inner.settings.concurrency - running.len();
             let claimed = claim(&inner.work, &*inner.ids, &wanted, room).await?;
             if claimed.is_empty() {
-                if is_left(&inner.work, &wanted).await? {
-                    return Ok(YIELD);
+                if can_claim(&inner.work, &wanted).await? {
+                    return Ok(CONTENTION_PAUSE);
                 }
                 break;
             }
             for claimed in claimed {
-                // Claimed by these very names.
+                // The claim selects only these kinds.
                 let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
                 running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
             }
             while running.try_join_next().is_some() {}
         }
-        if swept.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
-            *swept = Some(Instant::now());
+        if last_sweep.is_none_or(|at| at.elapsed() >= inner.settings.sweep) {
+            *last_sweep = Some(Instant::now());
             sweep::remove(&self.jobs).await?;
             sweep::count(&self.jobs).await?;
         }
         if running.len() >= inner.settings.concurrency {
-            // One of them has to end first.
+            // All slots are taken: a job has to end first.
             return Ok(inner.settings.look);
         }
-        Ok(next(&inner.work, looked.elapsed()).await?.unwrap_or(inner.settings.look))
+        Ok(next(&inner.work, checked_at.elapsed()).await?.unwrap_or(inner.settings.look))
     }
 }

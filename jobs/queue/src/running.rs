@@ -1,4 +1,4 @@
-//! One attempt: the handler, and what ends it.
+//! Executing one attempt of a job.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::leases::LeaseState;
 use crate::settle::{Ending, settle};
 use crate::{Fault, Jobs, Kind, Work};
 
-/// How long to wait before an ending is written again that could not be.
-const AGAIN: Duration = Duration::from_millis(200);
+/// The pause before a failed write of the outcome is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Runs the attempt and writes how it ended.
+/// Executes an attempt, and writes its outcome.
 pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: CancellationToken) {
     let inner = &*jobs.inner;
     let begun = Instant::now();
@@ -32,11 +32,11 @@ pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: Canc
     metrics::histogram!("inopsio_job_seconds", "service" => inner.service.name(), "kind" => kind.name)
         .record(begun.elapsed().as_secs_f64());
     drop(held);
-    // Its tenant has room for one more.
+    // The tenant may run one more job now.
     jobs.wake().await;
 }
 
-/// Until the handler answers, or has no right to go on.
+/// Runs the handler until it returns, or has to stop.
 async fn attempt(
     jobs: &Jobs,
     kind: &Kind,
@@ -53,7 +53,7 @@ async fn attempt(
     let mut stop_by: Option<Instant> = None;
     loop {
         let now = *lease.borrow_and_update();
-        // Nobody knows any more whose the job is: the handler must not go on beside another one.
+        // The lease has expired, so another process may run the job: the handler must not continue.
         if now.is_over() {
             return Ending::Answered(Err(Fault::Lost));
         }
@@ -64,7 +64,7 @@ async fn attempt(
         if stop_by.is_some_and(|stop_by| stop_by <= Instant::now()) {
             return Ending::Answered(Err(Fault::Cancelled));
         }
-        let patience = stop_by.map_or(now.until, |stop_by| stop_by.min(now.until));
+        let wake_at = stop_by.map_or(now.until, |stop_by| stop_by.min(now.until));
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ending::Released,
@@ -75,14 +75,14 @@ async fn attempt(
                 let reason = format!("it did not finish within {} s", kind.time_limit.as_secs());
                 return Ending::Answered(Err(Fault::failed("timed_out", reason)));
             }
-            // It can't fail: whoever holds the lease keeps the other end.
+            // The sender can't be dropped before the lease's guard, so this does not fail.
             _ = lease.changed() => {}
-            () = tokio::time::sleep_until(patience) => {}
+            () = tokio::time::sleep_until(wake_at) => {}
         }
     }
 }
 
-/// Writes the ending while the job can still be ours; the outcome, for metrics.
+/// Writes the outcome, and retries until the lease must have expired. Returns the outcome for metrics.
 async fn write(jobs: &Jobs, claimed: &Claimed, ending: Ending) -> String {
     let inner = &*jobs.inner;
     let begun = Instant::now();
@@ -95,6 +95,6 @@ async fn write(jobs: &Jobs, claimed: &Claimed, ending: Ending) -> String {
             }
             Err(error) => tracing::debug!(%error, job = %claimed.id, "how a job ended could not be written yet"),
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Schedules: jobs that are asked for again and again, at the times of a [`Timetable`].
+//! Schedules: jobs that are created repeatedly, at the times of a [`Timetable`].
 
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Refusal, TenantId};
@@ -12,25 +12,25 @@ use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, Request, Submitted, Timetable};
 
-/// The most schedules of a tenant in a service.
+/// The maximum number of a tenant's schedules in a service.
 const MOST: i64 = 200;
 
-/// A schedule that is asked for.
+/// A schedule to create.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewSchedule {
-    /// The jobs' kind: one that may be asked for by name.
+    /// The kind of its jobs; it must be one that can be submitted by name.
     pub kind: String,
-    /// What they are to work with.
+    /// The arguments of its jobs.
     pub arguments: Value,
-    /// When: see [`Timetable`].
+    /// The cron expression: see [`Timetable`].
     pub cron: String,
-    /// In which time zone, such as `Europe/Berlin`.
+    /// The time zone of the cron expression, such as `Europe/Berlin`.
     pub time_zone: String,
-    /// Whether a time counts that comes while the job of an earlier one is still open.
+    /// Whether a job is also created while that of an earlier time is still open.
     pub overlap: bool,
 }
 
-/// What of a schedule is changed; none: it stays.
+/// A change of a schedule; `None` leaves a member as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// See [`NewSchedule`].
@@ -46,35 +46,35 @@ pub struct Changes {
 /// A schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Schedule {
-    /// Its id.
+    /// The schedule's id.
     pub id: Uuid,
-    /// The jobs' kind.
+    /// The kind of its jobs.
     pub kind: String,
-    /// Their queue.
+    /// The queue of its jobs.
     pub queue: String,
-    /// What they are to work with.
+    /// The arguments of its jobs.
     pub arguments: Value,
-    /// In whose name they are.
+    /// The subject in whose name its jobs are.
     pub actor: String,
-    /// When.
+    /// The cron expression.
     pub cron: String,
-    /// In which time zone.
+    /// The time zone of the cron expression.
     pub time_zone: String,
-    /// Whether a time counts that comes while the job of an earlier one is still open.
+    /// Whether a job is also created while that of an earlier time is still open.
     pub overlap: bool,
-    /// The time that comes next; none: it is paused, or there is none any more.
+    /// The next time; `None` while it is paused, or if there is none any more.
     pub next_at: Option<DateTime<Utc>>,
-    /// The last time for which a job was made.
+    /// The last time for which a job was created.
     pub last_at: Option<DateTime<Utc>>,
-    /// That job.
+    /// The id of that job.
     pub last_job: Option<Uuid>,
-    /// How many times passed without a job of their own: the one before was still open, or nobody was there.
+    /// The number of times without a job of their own, because the previous job was still open or no process was running.
     pub skipped: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Who changed it last.
+    /// The subject that changed it last.
     pub changed_by: String,
-    /// When.
+    /// When it was changed last.
     pub changed_at: DateTime<Utc>,
 }
 
@@ -101,7 +101,7 @@ const COLUMNS: &str =
     created_at, changed_by, changed_at";
 
 impl Schedule {
-    /// A tenant's schedules, the first made first; for whoever may see them. `tables`: a transaction in which the tenant is set.
+    /// A tenant's schedules, oldest first. Does not check permissions. `tables`: a transaction in which the tenant is set.
     pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Self>, sqlx::Error> {
         sqlx::query_as(&format!("SELECT {COLUMNS} FROM jobs.schedules WHERE tenant_id = $1 ORDER BY schedule_id"))
             .bind(tenant.uuid())
@@ -109,7 +109,7 @@ impl Schedule {
             .await
     }
 
-    /// One of them; none: there is none with this id.
+    /// One schedule of a tenant; `None` if there is none with this id. Same preconditions as [`list`](Self::list).
     pub async fn find(tables: &mut PgConnection, tenant: TenantId, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query_as(&format!("SELECT {COLUMNS} FROM jobs.schedules WHERE tenant_id = $1 AND schedule_id = $2"))
             .bind(tenant.uuid())
@@ -118,7 +118,7 @@ impl Schedule {
             .await
     }
 
-    /// Its next times, after `now`; none while it is paused.
+    /// The next times after `now`; empty while it is paused.
     pub fn next_times(&self, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
         if self.next_at.is_none() {
             return Vec::new();
@@ -128,11 +128,11 @@ impl Schedule {
 }
 
 impl Jobs {
-    /// Makes a schedule: from its next time on.
+    /// Creates a schedule, which starts with its next time.
     ///
     /// # Errors
-    /// Without the permission to change jobs, or to ask for this kind; `job_kind_unknown`; `validation_failed`; `schedules_full`. Nothing
-    /// was written then.
+    /// The permission to change jobs, or to submit this kind, is missing; `job_kind_unknown`; `validation_failed`; `schedules_full`.
+    /// Nothing was written then.
     pub async fn schedule(&self, request: &Request, new: &NewSchedule) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
@@ -173,12 +173,12 @@ impl Jobs {
         .await
         .map_err(unavailable)?;
         tables.commit().await.map_err(unavailable)?;
-        // Its time may come before anything else that a runner sleeps for.
+        // Runners may have to wake earlier than planned.
         self.wake().await;
         Ok(Submitted { id, repeated: false })
     }
 
-    /// Changes a schedule. Jobs that it asked for already stay as they are; from now on they are in the caller's name.
+    /// Changes a schedule. Jobs that it created already stay as they are. Its later jobs are in the caller's name.
     ///
     /// # Errors
     /// As for [`schedule`](Self::schedule); `not_found`. Nothing was written then.
@@ -186,7 +186,7 @@ impl Jobs {
         self.alter(request, id, |schedule, now| {
             let kinds = &self.inner.kinds;
             let arguments = changes.arguments.as_ref().unwrap_or(&schedule.arguments);
-            // Whoever changes it answers for all of it.
+            // The caller becomes responsible for the whole schedule, so their permission for the kind is checked, too.
             let offered = kinds.ask(&request.caller, &schedule.kind, arguments, "/arguments")?;
             schedule.arguments = offered.arguments;
             schedule.cron = changes.cron.clone().unwrap_or_else(|| std::mem::take(&mut schedule.cron));
@@ -201,10 +201,10 @@ impl Jobs {
         .await
     }
 
-    /// Pauses a schedule: its times pass. Pausing one that is paused changes nothing.
+    /// Pauses a schedule: no jobs are created. Pausing a paused schedule changes nothing.
     ///
     /// # Errors
-    /// Without the permission; `not_found`. Nothing was written then.
+    /// The permission is missing; `not_found`. Nothing was written then.
     pub async fn pause_schedule(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         self.alter(request, id, |schedule, _| {
             schedule.next_at = None;
@@ -213,10 +213,10 @@ impl Jobs {
         .await
     }
 
-    /// Lets a paused schedule go on with the next time that comes: what passed meanwhile is not made up for.
+    /// Resumes a paused schedule with its next time. Times during the pause are skipped.
     ///
     /// # Errors
-    /// Without the permission; `not_found`. Nothing was written then.
+    /// The permission is missing; `not_found`. Nothing was written then.
     pub async fn resume_schedule(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         self.alter(request, id, |schedule, now| {
             if schedule.next_at.is_none() {
@@ -228,10 +228,10 @@ impl Jobs {
         .await
     }
 
-    /// Removes a schedule. Jobs that it asked for already stay.
+    /// Removes a schedule. Jobs that it created already stay.
     ///
     /// # Errors
-    /// Without the permission; `not_found`. Nothing was written then.
+    /// The permission is missing; `not_found`. Nothing was written then.
     pub async fn remove_schedule(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         request.caller.require(self.inner.kinds.write)?;
         let mut tables = match self.open_request(request, id).await? {
@@ -251,20 +251,20 @@ impl Jobs {
         Ok(Submitted { id, repeated: false })
     }
 
-    /// The schedules of the caller's tenant, the first made first.
+    /// The schedules of the caller's tenant, oldest first.
     ///
     /// # Errors
-    /// Without the permission to see jobs; when the database does not answer.
+    /// The permission to view jobs is missing; the database does not answer.
     pub async fn schedules(&self, caller: &Caller) -> Result<Vec<Schedule>, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut tables = self.begin(caller.tenant()).await?;
         Schedule::list(&mut tables, caller.tenant()).await.map_err(unavailable)
     }
 
-    /// One of them.
+    /// One schedule of the caller's tenant.
     ///
     /// # Errors
-    /// Without the permission to see jobs; `not_found`; when the database does not answer.
+    /// The permission to view jobs is missing; `not_found`; the database does not answer.
     pub async fn find_schedule(&self, caller: &Caller, id: Uuid) -> Result<Schedule, Refusal> {
         caller.require(self.inner.kinds.read)?;
         let mut tables = self.begin(caller.tenant()).await?;
@@ -272,7 +272,7 @@ impl Jobs {
         found.ok_or_else(|| unknown(id))
     }
 
-    /// Changes a schedule under its lock; `change` also gets the server's time.
+    /// Changes a schedule while its row is locked. `change` gets the schedule and the database's time.
     async fn alter(
         &self,
         request: &Request,

@@ -1,35 +1,35 @@
-//! How jobs are run.
+//! The settings of the job queue.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// How jobs are run.
+/// The settings of the job queue.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many a process runs at the same time.
+    /// The number of jobs that a process runs concurrently.
     pub concurrency: usize,
-    /// How many of one tenant all processes together run at the same time.
+    /// The number of jobs of one tenant that all processes together run concurrently.
     pub per_tenant: u32,
-    /// How long a job keeps its place, before it gives way at its next step to a tenant of whom less runs and who has no place.
+    /// A job's time slice. After it, the job gives up its slot at its next step, if a tenant with fewer running jobs has no slot.
     pub stretch: Duration,
-    /// How long a job stays with a process that shows no sign of life. It renews what it holds three times meanwhile.
+    /// The length of a lease: how long a job stays with a process that has died. A lease is renewed three times during its length.
     pub lease: Duration,
-    /// How long a handler may take to notice that it is cancelled, before it is dropped.
+    /// How long a cancelled handler may take to stop, before it is dropped.
     pub grace: Duration,
-    /// The wait after the first failure; it doubles with each.
+    /// The pause after the first failure; it doubles with each further failure.
     pub first_retry: Duration,
-    /// The longest wait.
+    /// The longest pause.
     pub longest_retry: Duration,
-    /// How often a runner looks by itself: the word that wakes it may be lost.
+    /// The polling interval of runners, because the messages that wake them may be lost.
     pub look: Duration,
-    /// How often what is over for long is removed, and the rest is counted.
+    /// How often old jobs are removed, and open ones counted.
     pub sweep: Duration,
-    /// How long what is over is kept, with its log and what it made; and under which id it was asked for, since the answer to a repeated
-    /// request names the job.
+    /// How long completed and cancelled jobs are kept, with their logs and files. Request ids are kept as long, because the answer to a
+    /// repeated request names the job.
     pub keep: Duration,
-    /// How long what failed for good is kept, with what it was asked for and its log: a person may mend the cause and retry it.
+    /// How long discarded jobs are kept, with their arguments and logs: a person may fix the cause and retry them.
     pub keep_discarded: Duration,
 }
 
@@ -52,8 +52,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How long to wait after attempt number `attempt` (from 1) failed: doubled each time, and between half and all of that, so
-    /// that what failed together does not come back together. The same job and attempt wait the same.
+    /// The pause after attempt number `attempt` (from 1) failed. It doubles each time, with a jitter of up to one half, so that jobs that
+    /// failed together are not all retried at the same time. It is the same for the same job and attempt.
     pub(crate) fn backoff(&self, job: Uuid, attempt: u32) -> Duration {
         let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
         let digest = Sha256::new().chain_update(job.as_bytes()).chain_update(attempt.to_be_bytes()).finalize();

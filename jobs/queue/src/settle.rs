@@ -1,4 +1,4 @@
-//! What becomes of a job after an attempt.
+//! Writing the outcome of an attempt: the job's next state.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use crate::{Fault, Settings};
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ending {
-    /// The handler answered.
+    /// The handler returned.
     Answered(Result<Value, Fault>),
-    /// The process stops: the attempt does not count.
+    /// The process shuts down: the attempt does not count.
     Released,
 }
 
-/// What is written.
-struct Verdict {
+/// The changes of the job's row.
+struct Outcome {
     state: &'static str,
-    /// Until it is tried again; none: it is due when it was.
+    /// The pause before the next attempt; `None`: its due time does not change.
     wait: Option<Duration>,
-    /// How many attempts it is charged with less.
+    /// The number of attempts to subtract, for attempts that do not count.
     back: i32,
     result: Option<Value>,
     why: Option<(String, String)>,
-    /// Its tenant has had its turn with that.
+    /// Whether this counts as the tenant's turn.
     served: bool,
-    /// What its log says; none: nothing, as it happens often.
+    /// The line to write into its log; `None` for frequent outcomes, which are not logged.
     line: Option<String>,
 }
 
-/// Writes what becomes of the job, unless it is somebody else's by now. The state that it has then; none: it was.
+/// Writes the outcome of an attempt, unless the lease was lost. Returns the job's new state; `None` if the lease was lost.
 pub(crate) async fn settle(
     pool: &PgPool,
     settings: &Settings,
@@ -41,9 +41,9 @@ pub(crate) async fn settle(
     ending: Ending,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, sqlx::Error> {
-    let Some(verdict) = verdict(settings, claimed, ending) else { return Ok(None) };
-    let (code, reason) = verdict.why.unzip();
-    // What was worked on may be personal data: it is not kept when nobody needs it any more.
+    let Some(outcome) = outcome(settings, claimed, ending) else { return Ok(None) };
+    let (code, reason) = outcome.why.unzip();
+    // The input file may contain personal data, so it is deleted as soon as the job is completed.
     let inputs = if claimed.inputs > 0 {
         "i AS (DELETE FROM jobs.inputs x USING j WHERE x.tenant_id = $1 AND x.job_id = $2 AND j.state = 'completed'),"
     } else {
@@ -68,22 +68,22 @@ pub(crate) async fn settle(
     .bind(claimed.tenant.uuid())
     .bind(claimed.id)
     .bind(claimed.lease)
-    .bind(verdict.state)
+    .bind(outcome.state)
     .bind(now)
-    .bind(verdict.wait.map(|wait| wait.as_secs_f64()))
-    .bind(verdict.back)
-    .bind(verdict.result)
+    .bind(outcome.wait.map(|wait| wait.as_secs_f64()))
+    .bind(outcome.back)
+    .bind(outcome.result)
     .bind(code)
     .bind(reason)
     .bind(claimed.attempt.cast_signed())
-    .bind(verdict.line)
-    .bind(verdict.served)
+    .bind(outcome.line)
+    .bind(outcome.served)
     .fetch_optional(pool)
     .await
 }
 
-fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Verdict> {
-    let over = |state, line: String| Verdict {
+fn outcome(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Outcome> {
+    let over = |state, line: String| Outcome {
         state,
         wait: None,
         back: 0,
@@ -93,26 +93,26 @@ fn verdict(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Ver
         line: Some(line),
     };
     Some(match ending {
-        Ending::Answered(Ok(result)) => Verdict { result: Some(result), ..over("completed", "completed".to_owned()) },
+        Ending::Answered(Ok(result)) => Outcome { result: Some(result), ..over("completed", "completed".to_owned()) },
         Ending::Answered(Err(Fault::Lost)) => return None,
-        // Behind those for whom it made room: it would be begun again at once.
+        // The tenant goes to the end of the order; otherwise its job would be started again at once.
         Ending::Answered(Err(Fault::GaveWay)) => {
-            Verdict { back: 1, served: true, line: None, ..over("waiting", String::new()) }
+            Outcome { back: 1, served: true, line: None, ..over("waiting", String::new()) }
         }
         Ending::Answered(Err(Fault::Cancelled)) => over("cancelled", "stopped, as it was cancelled".to_owned()),
         Ending::Answered(Err(Fault::Hopeless { code, reason })) => {
             let line = format!("failed, not to be tried again: {code}: {reason}");
-            Verdict { why: Some((code, reason)), ..over("discarded", line) }
+            Outcome { why: Some((code, reason)), ..over("discarded", line) }
         }
         Ending::Answered(Err(Fault::Failed { code, reason })) if claimed.attempt >= claimed.max_attempts => {
             let line = format!("failed, its {} attempts are used up: {code}: {reason}", claimed.max_attempts);
-            Verdict { why: Some((code, reason)), ..over("discarded", line) }
+            Outcome { why: Some((code, reason)), ..over("discarded", line) }
         }
         Ending::Answered(Err(Fault::Failed { code, reason })) => {
             let wait = Some(settings.backoff(claimed.id, claimed.attempt));
             let line = format!("failed, to be tried again: {code}: {reason}");
-            Verdict { wait, why: Some((code, reason)), ..over("waiting", line) }
+            Outcome { wait, why: Some((code, reason)), ..over("waiting", line) }
         }
-        Ending::Released => Verdict { back: 1, ..over("waiting", "given back: the process stops".to_owned()) },
+        Ending::Released => Outcome { back: 1, ..over("waiting", "given back: the process stops".to_owned()) },
     })
 }

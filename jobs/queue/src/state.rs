@@ -1,24 +1,25 @@
-//! How a job stands.
+//! The state of a job.
 
 use serde::Serialize;
 
-/// How a job stands. Three of them are one in the table, told apart by the clock: nothing has to move a job whose time has come.
+/// The state of a job. In the table, the first three are one state, `waiting`; they are derived from the clock, so that no row has to
+/// change when a job becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its time has not come.
+    /// It is due later.
     Scheduled,
-    /// It waits for its tenant's turn.
+    /// It is due, and waits for its tenant's turn.
     Available,
-    /// It failed, and is tried again later.
+    /// It failed, and is retried later.
     Retryable,
-    /// Somebody works at it.
+    /// A process executes it.
     Running,
-    /// Done.
+    /// Finished successfully.
     Completed,
-    /// Somebody did not want it any more.
+    /// Cancelled by a person.
     Cancelled,
-    /// It failed for good; a person may retry it.
+    /// Failed for good; a person may retry it.
     Discarded,
 }
 
@@ -34,7 +35,7 @@ impl State {
         Self::Discarded,
     ];
 
-    /// Its name.
+    /// The state's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",

@@ -1,4 +1,4 @@
-//! What is over for long is removed; the rest is counted.
+//! Deletes old jobs, and counts the open ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use sqlx::PgPool;
 
 use crate::Jobs;
 
-/// How many jobs are removed in one statement.
+/// The maximum number of jobs that one statement deletes.
 const BATCH: i64 = 500;
 
-/// Removes what is older than it is kept.
+/// Deletes jobs, batches and request ids that are older than they are kept.
 pub(crate) async fn remove(jobs: &Jobs) -> Result<(), sqlx::Error> {
     let inner = &*jobs.inner;
     let keep = inner.settings.keep;
@@ -24,7 +24,7 @@ pub(crate) async fn remove(jobs: &Jobs) -> Result<(), sqlx::Error> {
     sqlx::query(commands).bind(keep).execute(&inner.work).await.map(drop)
 }
 
-/// `which` is the condition of an index.
+/// Deletes old jobs that meet a condition; `which` must be the condition of a partial index.
 async fn remove_of(pool: &PgPool, which: &str, keep: Duration) -> Result<(), sqlx::Error> {
     loop {
         let removed: i64 = sqlx::query_scalar(&format!(
@@ -47,7 +47,7 @@ async fn remove_of(pool: &PgPool, which: &str, keep: Duration) -> Result<(), sql
     }
 }
 
-/// How many are open, by state.
+/// Sets the gauges of open jobs, by state.
 pub(crate) async fn count(jobs: &Jobs) -> Result<(), sqlx::Error> {
     let inner = &*jobs.inner;
     let counted = open(&inner.work).await?;

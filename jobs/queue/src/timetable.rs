@@ -1,4 +1,4 @@
-//! When a schedule's times are: a cron expression in a time zone.
+//! The times of a schedule: a cron expression in a time zone.
 
 use chrono::{DateTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -15,9 +15,9 @@ const FIELDS: [(&str, &str); 5] = [
     ("day of week", "0 to 7 (0 and 7 are Sunday), or SUN to SAT"),
 ];
 
-/// The times at which something is to be done. Five fields (minute, hour, day of month, month, day of week), read as the clocks of
-/// the time zone show them: when they are put forward over a time, that falls on the first moment after the gap; when they are put
-/// back over it, it comes once.
+/// The times at which a schedule's jobs are due. A cron expression with five fields (minute, hour, day of month, month, day of week), in
+/// local time of the time zone. If the clocks are put forward over a time, the job is due at the first moment after the gap; if they are
+/// put back over it, the job is due once.
 #[derive(Clone, Debug)]
 pub struct Timetable {
     cron: Cron,
@@ -25,10 +25,10 @@ pub struct Timetable {
 }
 
 impl Timetable {
-    /// Reads both.
+    /// Parses a cron expression and the name of a time zone.
     ///
     /// # Errors
-    /// What is wrong with `/cron` or `/time_zone`; also an expression that never comes.
+    /// What is wrong with `/cron` or `/time_zone`; also an expression that matches no date.
     pub fn new(cron: &str, time_zone: &str) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut refuse = |pointer: &str, code, detail| {
@@ -53,11 +53,11 @@ impl Timetable {
         }
     }
 
-    /// The first time after this one; none: there is none any more.
+    /// The first time after this one; `None` if there is none.
     pub fn after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = self.zone.from_utc_datetime(&time.naive_utc());
         let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
-        // Whatever the library makes of clocks that are changed: time goes on.
+        // A safeguard against mistakes of the library when clocks change: times always increase.
         (next > time).then_some(next)
     }
 
@@ -67,10 +67,10 @@ impl Timetable {
     }
 }
 
-/// What is wrong with an expression that can't be read: the library speaks of its own parts, not of the expression's.
+/// Describes what is wrong with an invalid expression. The library's own messages do not refer to the expression's fields.
 fn wrong(parser: &CronParser, cron: &str) -> String {
     let fields: Vec<&str> = cron.split_whitespace().collect();
-    // Each by itself, beside fields that allow everything.
+    // Test each field alone, with `*` in the others.
     let is_wrong = |at: usize| {
         let mut alone = ["*"; FIELDS.len()];
         alone[at] = fields[at];

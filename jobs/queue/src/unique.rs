@@ -1,4 +1,4 @@
-//! Of which requests for a job only one makes a job.
+//! Unique jobs: submissions that do not create a second equal job.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::NewJob;
 
-/// Keys up to this length stand in the table as they are; longer ones as their hash, as an index takes no more.
+/// Keys up to this length are stored as they are, longer ones as a hash, because an index has a size limit.
 const READABLE: usize = 200;
 
-/// When two requests of a tenant are for the same job: the second is answered with the first one's. Of one kind, unless
-/// [`across_the_queue`](Self::across_the_queue); while the first is open, unless [`within`](Self::within).
+/// When two submissions of a tenant are for the same job: the second one returns the first job. Jobs of different kinds differ, unless
+/// [`across_the_queue`](Self::across_the_queue) is set. Only open jobs count, unless [`within`](Self::within) is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unique {
     key: Option<String>,
@@ -22,47 +22,47 @@ pub struct Unique {
 }
 
 impl Unique {
-    /// Those that give the same key.
+    /// Submissions with the same key.
     pub fn by_key(key: impl Into<String>) -> Self {
         Self { key: Some(key.into()), queue: false, period: None }
     }
 
-    /// Those with the same arguments, in whatever order their members stand.
+    /// Submissions with the same arguments, whatever the order of their members.
     pub fn by_arguments() -> Self {
         Self { key: None, queue: false, period: None }
     }
 
-    /// Also those of other kinds in the same queue.
+    /// Also compares with other kinds in the same queue.
     #[must_use]
     pub fn across_the_queue(self) -> Self {
         Self { queue: true, ..self }
     }
 
-    /// Those that are due in the same period, also when the first is completed: periods of this length (at least a second) follow
-    /// each other from the epoch on. One that was cancelled or discarded makes room.
+    /// Compares all jobs that are due in the same period, including completed ones. Periods of this length (at least a second) follow each
+    /// other from the Unix epoch on. Cancelled and discarded jobs do not count.
     #[must_use]
     pub fn within(self, period: Duration) -> Self {
         Self { period: Some(period.max(Duration::from_secs(1))), ..self }
     }
 }
 
-/// What keeps a job from being made twice.
+/// The constraint that prevents a duplicate job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Once {
-    /// Nothing.
-    No,
-    /// The key of an open job.
+pub(crate) enum Uniqueness {
+    /// None: duplicates are allowed.
+    Unconstrained,
+    /// Unique among open jobs, by this key.
     WhileOpen(String),
-    /// The key of one that was not given up.
+    /// Unique among the jobs of a period that were neither cancelled nor discarded, by this key.
     InPeriod(String),
-    /// A schedule's time.
+    /// Unique for a schedule and one of its times.
     Slot(Uuid, DateTime<Utc>),
 }
 
-impl Once {
-    /// What a request says of it.
+impl Uniqueness {
+    /// The constraint for a submission.
     pub(crate) fn of(kind: &str, queue: &str, job: &NewJob, now: DateTime<Utc>) -> Self {
-        let Some(unique) = &job.unique else { return Self::No };
+        let Some(unique) = &job.unique else { return Self::Unconstrained };
         let scope = if unique.queue { format!("queue:{queue}") } else { format!("kind:{kind}") };
         let key = match &unique.key {
             Some(key) if key.len() <= READABLE => format!("{scope} {key}"),
@@ -79,10 +79,10 @@ impl Once {
         }
     }
 
-    /// The clause that lets an insert pass by when the job is there already.
+    /// The clause that makes an insert skip a duplicate.
     pub(crate) const fn conflict(&self) -> &'static str {
         match self {
-            Self::No => "",
+            Self::Unconstrained => "",
             Self::WhileOpen(_) => {
                 "ON CONFLICT (tenant_id, unique_key) WHERE unique_key IS NOT NULL AND state IN ('waiting', 'running') DO NOTHING"
             }
@@ -94,12 +94,12 @@ impl Once {
         }
     }
 
-    /// The key of an open job.
+    /// The key for uniqueness among open jobs.
     pub(crate) fn open_key(&self) -> Option<&str> {
         if let Self::WhileOpen(key) = self { Some(key) } else { None }
     }
 
-    /// The key of a period.
+    /// The key for uniqueness within a period.
     pub(crate) fn period_key(&self) -> Option<&str> {
         if let Self::InPeriod(key) = self { Some(key) } else { None }
     }
@@ -110,7 +110,7 @@ impl Once {
     }
 }
 
-/// JSON in which the members of objects stand in order.
+/// JSON with the members of objects sorted by name.
 fn sorted(value: &Value) -> String {
     match value {
         Value::Object(members) => {
@@ -135,10 +135,10 @@ mod tests {
 
     use super::*;
 
-    fn once(unique: Unique, kind: &str, arguments: Value, at: i64) -> Once {
+    fn once(unique: Unique, kind: &str, arguments: Value, at: i64) -> Uniqueness {
         let now = DateTime::from_timestamp(at, 0).unwrap_or_default();
         let job = NewJob { arguments, actor: "ada".to_owned(), run_at: None, unique: Some(unique) };
-        Once::of(kind, "default", &job, now)
+        Uniqueness::of(kind, "default", &job, now)
     }
 
     #[test]
@@ -169,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_long_key_is_one_that_an_index_takes() {
-        let Once::WhileOpen(key) = once(Unique::by_key("k".repeat(10_000)), "note", json!(null), 0) else {
+        let Uniqueness::WhileOpen(key) = once(Unique::by_key("k".repeat(10_000)), "note", json!(null), 0) else {
             panic!("it has no period")
         };
         assert!(key.len() < 300, "{key}");
-        assert_ne!(Once::WhileOpen(key), once(Unique::by_key("k".repeat(10_001)), "note", json!(null), 0));
+        assert_ne!(Uniqueness::WhileOpen(key), once(Unique::by_key("k".repeat(10_001)), "note", json!(null), 0));
     }
 }

@@ -1,16 +1,16 @@
-//! How runners hear that there is something to do: those of this process directly, the others over the bus.
+//! Waking runners when there is work: those of this process directly, those of other processes through messages on the bus.
 
 use futures::stream::{BoxStream, StreamExt};
 use kernel::Service;
 use nats::Bus;
 use tokio::sync::Notify;
 
-/// What there is to hear.
+/// Wakes the runner of this process, and publishes wake-ups to others.
 #[derive(Default)]
 pub(crate) struct Wakes {
-    /// Something may be due.
+    /// A job may be due.
     pub(crate) due: Notify,
-    /// Something that runs may be to stop.
+    /// A running job may have been asked to stop.
     pub(crate) stop: Notify,
 }
 
@@ -30,15 +30,15 @@ impl Wakes {
     }
 }
 
-/// What woke a runner.
+/// A wake-up from another process.
 pub(crate) enum Wake {
-    /// Something may be due.
+    /// A job may be due.
     Due,
-    /// Something that runs may be to stop.
+    /// A running job may have been asked to stop.
     Stop,
 }
 
-/// Hears wakes from other processes, as long as the bus carries it. Runners look by themselves meanwhile.
+/// Receives wake-ups from other processes while the bus is available. Otherwise runners depend on polling.
 pub(crate) struct WakeListener {
     bus: Option<Bus>,
     service: Service,
@@ -51,7 +51,7 @@ impl WakeListener {
         Self { bus, service, due: None, stop: None }
     }
 
-    /// Listens to what it does not hear: at first, and again when the bus was away.
+    /// Subscribes, at first and again after the bus was unavailable.
     pub(crate) async fn listen(&mut self) {
         let Some(bus) = &self.bus else { return };
         if self.due.is_none() {
@@ -62,8 +62,8 @@ impl WakeListener {
         }
     }
 
-    /// The next wake. Nothing is lost when it is given up waiting for.
-    pub(crate) async fn hear(&mut self) -> Wake {
+    /// The next wake-up. Cancel safe.
+    pub(crate) async fn recv(&mut self) -> Wake {
         loop {
             tokio::select! {
                 wake = next(&mut self.due) => match wake {

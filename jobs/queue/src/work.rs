@@ -1,4 +1,4 @@
-//! What a handler works with.
+//! The interface of a handler to the job that it executes.
 
 use chrono::{DateTime, Utc};
 use kernel::TenantId;
@@ -12,19 +12,19 @@ use uuid::Uuid;
 use crate::claim::{Claim, Claimed, others_wait};
 use crate::{Fault, Jobs};
 
-/// The most lines that a handler writes into a job's log; what comes after them is not kept.
+/// The maximum number of lines in a job's log; later ones are dropped.
 const MOST_LINES: i32 = 1000;
 
-/// Why a completed job has no file any more.
+/// Error code of a completed job whose output file was removed.
 pub(crate) const FORGOTTEN: &str = "job_output_forgotten";
 pub(crate) const FORGOTTEN_REASON: &str =
     "somebody who may be in the file has been erased since it was created, so the file was removed; create a new job";
 
-/// Why a job whose file was removed is not run any more.
+/// Error code of a job whose input file was removed, so that it can't run any more.
 pub(crate) const INPUT_FORGOTTEN: &str = "job_input_forgotten";
 pub(crate) const INPUT_FORGOTTEN_REASON: &str = "somebody who may be in the job's input file has been erased, so the file was removed; send the file again without them";
 
-/// An attempt at a job: what it is about, and the way to say how far it is. Cheap to clone.
+/// An attempt at a job: its arguments, and ways to report progress. Cheap to clone.
 #[derive(Clone)]
 pub struct Work {
     pub(crate) jobs: Jobs,
@@ -34,57 +34,57 @@ pub struct Work {
     pub(crate) begun: Instant,
 }
 
-/// How far a job is. All of it is true at once, or none of it.
+/// A progress report. It is written atomically.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
-    /// Where the next attempt would go on.
+    /// The checkpoint from which the next attempt continues.
     pub checkpoint: Value,
-    /// How much is done.
+    /// Progress: the units of work that are done.
     pub done: u64,
-    /// Of how much, where that is known.
+    /// Progress: the units of work in total, if known.
     pub total: Option<u64>,
-    /// What comes next in the job's file.
+    /// The next part of the job's output file.
     pub part: Option<Vec<u8>>,
 }
 
 impl Work {
-    /// Whose job it is.
+    /// The job's tenant.
     pub fn tenant(&self) -> TenantId {
         self.claimed.tenant
     }
 
-    /// The job.
+    /// The job's id.
     pub fn id(&self) -> Uuid {
         self.claimed.id
     }
 
-    /// In whose name it was asked for.
+    /// The subject that submitted it.
     pub fn actor(&self) -> &str {
         &self.claimed.actor
     }
 
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.claimed.attempt
     }
 
-    /// When it was asked for, by the database's clock.
+    /// When it was submitted, by the database's clock.
     pub fn created_at(&self) -> DateTime<Utc> {
         self.claimed.created_at
     }
 
-    /// What it was asked for.
+    /// The job's arguments.
     ///
     /// # Errors
-    /// A hopeless one when these are no such arguments.
+    /// A permanent failure if they can't be read as `T`.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         T::deserialize(&self.claimed.arguments).map_err(|error| Fault::hopeless("arguments_unreadable", error))
     }
 
-    /// The file that it works on; empty: it works on none.
+    /// The job's input file; empty if it has none.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// The database does not answer.
     pub async fn input(&self) -> Result<Vec<u8>, Fault> {
         let mut file = Vec::new();
         for part in 1..=self.claimed.inputs {
@@ -101,31 +101,31 @@ impl Work {
         Ok(file)
     }
 
-    /// Where the last attempt was; none: it was nowhere.
+    /// The last checkpoint; `None` if there is none.
     ///
     /// # Errors
-    /// A hopeless one when it left something else.
+    /// A permanent failure if it can't be read as `T`.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
         let left = self.claimed.checkpoint.as_ref().map(T::deserialize).transpose();
         left.map_err(|error| Fault::hopeless("checkpoint_unreadable", error))
     }
 
-    /// Whether somebody wants it to stop: then answer [`Fault::Cancelled`] soon.
+    /// Whether the job was asked to stop. Then return [`Fault::Cancelled`] soon.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }
 
-    /// Ends when somebody wants it to stop.
+    /// Completes when the job is asked to stop.
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
-    /// Says how far it is, and renews the lease.
+    /// Writes a progress report, and renews the lease.
     ///
     /// # Errors
-    /// [`Fault::Cancelled`] when it is to stop and [`Fault::GaveWay`] when others wait for its place (the step is taken all the
-    /// same; answer it, and the handler is begun again from this step), [`Fault::Lost`] when the job is somebody else's
-    /// (nothing is written then).
+    /// [`Fault::Cancelled`] if the job was asked to stop, and [`Fault::GaveWay`] if another tenant needs its slot. In both cases the step
+    /// was written; return the fault, and the handler will be called again from this step (unless cancelled). [`Fault::Lost`] if the lease
+    /// was lost; then nothing was written.
     pub async fn step(&self, step: Step) -> Result<(), Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
@@ -157,13 +157,13 @@ impl Work {
                 self.cancelled.cancel();
                 Err(Fault::Cancelled)
             }
-            Some(_) if self.is_in_the_way().await? => Err(Fault::GaveWay),
+            Some(_) if self.must_give_way().await? => Err(Fault::GaveWay),
             Some(_) => Ok(()),
         }
     }
 
-    /// Whether it has had its stretch, and others who have less wait while this process has no place left.
-    async fn is_in_the_way(&self) -> Result<bool, Fault> {
+    /// Whether the job has used up its time slice, while this process has no free slot and tenants with fewer running jobs wait.
+    async fn must_give_way(&self) -> Result<bool, Fault> {
         let inner = &*self.jobs.inner;
         if self.begun.elapsed() < inner.settings.stretch || !inner.is_full() {
             return Ok(false);
@@ -173,26 +173,25 @@ impl Work {
         others_wait(&inner.work, &claim, self.tenant().uuid()).await.map_err(unavailable)
     }
 
-    /// The time by the database's clock, by which jobs were asked for, wherever that was.
+    /// The current time by the database's clock, which is also the clock of all jobs' submission times.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// The database does not answer.
     pub async fn time_of_jobs(&self) -> Result<DateTime<Utc>, Fault> {
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.jobs.inner.work).await.map_err(unavailable)
     }
 
-    /// Removes the files of the tenant's jobs of these kinds, of those that were asked for until then: what they made and what they
-    /// work on, which may hold what nobody is to see any more. Those that wait, and need no file, begin anew; those that wait to work
-    /// on theirs are cancelled, however long they would wait; those that are over without being done, and need one, are not retried
-    /// any more. How many jobs that were. `until`: by the database's clock.
-    ///
+    /// Removes the files of the tenant's jobs of these kinds that were submitted until then, because they may contain data of an erased
+    /// person: output and input files. Waiting jobs without an input file start again from the beginning. Waiting jobs with an input file
+    /// are cancelled, even those that are due far in the future. Discarded and cancelled jobs with an input file can't be retried any more.
+    /// Returns the number of jobs. `until` is by the database's clock.
     /// # Errors
-    /// When one of them runs: its file can't be taken from under it. The others' are removed all the same. [`Fault::Lost`] when the
-    /// job that forgets is somebody else's (nothing is written then).
+    /// A temporary failure if one of these jobs is running, because its file is in use; the files of the others are removed nevertheless.
+    /// [`Fault::Lost`] if the calling job's lease was lost; then nothing was written.
     pub async fn forget_files(&self, kinds: &[&str], until: DateTime<Utc>) -> Result<u64, Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
-            // However long it takes: the lease is renewed meanwhile, and nobody takes the job up.
+            // This may take long, but the lease is renewed meanwhile, so no other process takes the job.
             "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR KEY SHARE),
              asked AS (
                  -- One that runs may have read what it has not written yet.
@@ -240,7 +239,7 @@ impl Work {
             return Err(Fault::Lost);
         }
         if row.try_get::<i64, _>("cancelled").map_err(unavailable)? > 0 {
-            // Something may have waited for a batch of theirs to be over.
+            // Another job may have waited for a batch with a cancelled job to finish.
             self.jobs.wake().await;
         }
         let busy: i64 = row.try_get("busy").map_err(unavailable)?;
@@ -253,11 +252,11 @@ impl Work {
         row.try_get::<i64, _>("removed").map(i64::cast_unsigned).map_err(unavailable)
     }
 
-    /// Writes a line into the job's log: no personal data, as it is kept and shown. The first 1,000 are kept, and none of a job that is
-    /// somebody else's by now.
+    /// Writes a line into the job's log. It must not contain personal data, because the log is stored and shown. The first 1,000 lines are
+    /// kept. Nothing is written if the lease was lost.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// The database does not answer.
     pub async fn log(&self, message: &str) -> Result<(), Fault> {
         let inner = &*self.jobs.inner;
         sqlx::query(

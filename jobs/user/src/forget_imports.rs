@@ -1,11 +1,11 @@
-//! Somebody was erased: files of users that were sent to be imported before may tell who they were.
+//! Removes uploaded import files of users after a person was erased, because the files may contain their data.
 
 use jobs::Kind;
 use projector::ReadModels;
 
 use crate::IMPORT_USERS;
 
-/// The kind's name. It is asked for in the append that erases, without arguments.
+/// The kind's name. The append that erases a person submits it, without arguments.
 pub const FORGET_IMPORTS: &str = "forget_imports";
 
 pub(crate) fn kind(read_models: ReadModels) -> Kind {

@@ -1,4 +1,4 @@
-//! Users from a CSV file that is too large to wait for.
+//! Imports users from a CSV file that is too large for a synchronous request.
 
 use std::collections::BTreeMap;
 
@@ -23,12 +23,12 @@ pub struct ImportUsers {
     pub kind: ImportKind,
     /// Header in the file → field of the user, for headers that are not named like the field.
     pub mapping: BTreeMap<String, String>,
-    /// What whoever asked could do then: they give nobody more, and later no more than they still can.
+    /// The permissions that the caller had when submitting. The import can't grant others, and none that the caller has lost since.
     pub permissions: Vec<String>,
 }
 
 impl ImportUsers {
-    /// As `caller` asks for it.
+    /// The arguments for an import that `caller` submits.
     pub fn asked(import: &UserImport, caller: &Caller) -> Self {
         let UserImport { kind, mapping, catalogue, .. } = import;
         Self { kind: *kind, mapping: mapping.clone(), permissions: catalogue.held_by(caller) }

@@ -69,7 +69,7 @@ impl Projector {
         }
         tasks.spawn(watcher.run(shutdown.clone()));
         tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
-        tasks.spawn(deadletters::hear(self.bus.clone(), self.service, decided, shutdown.clone()));
+        tasks.spawn(deadletters::forward_decisions(self.bus.clone(), self.service, decided, shutdown.clone()));
         tasks.spawn(feed::run(self.bus, self.store, self.service, sender, shutdown));
         while tasks.join_next().await.is_some() {}
     }

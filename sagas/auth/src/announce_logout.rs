@@ -1,4 +1,4 @@
-//! Clients that want it are told that somebody's session has ended, or all of them (OpenID Connect Back-Channel Logout 1.0).
+//! Notifies applications that a session of a person, or all of them, has ended (OpenID Connect Back-Channel Logout 1.0).
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use uuid::Uuid;
 
 use crate::{LoggedOut, Ports};
 
-/// A client may be away for a while. What it keeps of a session for longer than that ends by itself.
+/// An application may be unavailable for a while. Sessions that it keeps for longer expire by themselves.
 const RETRY: Retry =
     Retry { attempts: 16, first: Duration::from_secs(2), longest: Duration::from_mins(10), park: false };
 
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(24) };
 
-/// Who is told, and of what.
+/// Whom to notify, and about what.
 #[derive(Clone, Serialize, Deserialize)]
 struct Parameters {
     user: UserId,
-    /// None: all of them.
+    /// `None`: all sessions of the person.
     session: Option<SessionId>,
     clients: Vec<ClientId>,
 }
@@ -51,7 +51,7 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
         None => {
             let listened: Option<Vec<_>> = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
                 AccountEvent::SessionsEnded(e) => Some(account.listeners.until(e.ended()).collect()),
-                // Nobody comes in afterwards.
+                // No application can get tokens of the account afterwards.
                 AccountEvent::AccountClosed(_) | AccountEvent::AccountErased(_) => {
                     Some(account.listeners.all().collect())
                 }
@@ -65,12 +65,12 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
     Ok((!parameters.clients.is_empty()).then_some(Start { key: event.aggregate_id, parameters }))
 }
 
-/// Tells all that have not been told: one that is away holds nobody up.
+/// Notifies all applications that have not been notified, concurrently, so that one that is unavailable does not delay the others.
 async fn tell(ports: Ports, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, session, clients } = parameters;
     let left: Vec<ClientId> = context.progress()?.unwrap_or(clients);
     let told = join_all(left.iter().map(|client| {
-        // The same each time: a client knows by it what it has been told already.
+        // The id is the same for each attempt, so that an application can detect repetitions.
         let id = Uuid::new_v5(&context.saga_id(), client.uuid().as_bytes());
         ports.notices.logged_out(context.tenant(), LoggedOut { id, client: *client, user, session })
     }));

@@ -1,9 +1,9 @@
-//! The auth service's sagas: one file each, with its parameters, the events that start it, and its steps.
+//! The sagas of the auth service. Each has a file with its parameters, the events that start it, and its steps.
 //!
-//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway provides the adapters.
+//! What they need apart from the log (mail, other services, applications) is passed in as [`Ports`]; the gateway provides the adapters.
 //!
-//! To add one: its file here with a `definition()`, its `mod` line and its line in [`sagas`]; and its test story in `tests/`, which runs
-//! it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
+//! To add one, write its file with a `definition()`, its `mod` line and its line in [`sagas`], and its test story in `tests/`, which tests
+//! it with all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod announce_logout;
 mod send_password_link;
@@ -19,22 +19,22 @@ use mailer::Mailer;
 use uuid::Uuid;
 
 coordinator::sagas_of!(
-    /// The names of the auth service's sagas on the wire.
+    /// The wire names of the auth service's saga events.
     pub struct AuthSagas of "auth"
 );
 
-/// What the sagas need beside the log.
+/// What the sagas need apart from the log.
 #[derive(Clone)]
 pub struct Ports {
-    /// How mail goes out.
+    /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// To whom, and with which link.
+    /// Provides the addressee and the link of mails. The auth service does not store them.
     pub letters: Arc<dyn Letters>,
-    /// How applications are told of the end of sessions.
+    /// Notifies applications of ended sessions.
     pub notices: Arc<dyn Notices>,
 }
 
-/// To whom a mail goes, and what it is about. Nothing of it stands in the log of signing in.
+/// The addressee and the link of a mail. Nothing of it is stored in the auth service's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// The address.
@@ -43,38 +43,38 @@ pub struct Letter {
     pub name: Personal<String>,
     /// The tenant's name.
     pub tenant: String,
-    /// The link: whoever has it sets the password.
+    /// The link. Whoever has it can set the password.
     pub link: Personal<String>,
 }
 
-/// Knows people's addresses, and makes the links that are mailed to them.
+/// Provides people's addresses and the links that are mailed to them.
 pub trait Letters: Send + Sync + 'static {
-    /// The letter with the link of a turn with which somebody sets their password; none: there is nobody to whom it could go.
-    /// An error says why it can't be told now.
+    /// The letter with the link (of this turn) with which a person sets their password; `None` if there is nobody to mail it to. An error
+    /// is temporary, and gives the reason.
     fn password_link(&self, tenant: TenantId, user: UserId, turn: u32)
     -> BoxFuture<'_, Result<Option<Letter>, String>>;
 }
 
-/// That a client is to be told that somebody's session has ended.
+/// A notice to an application that sessions of a person have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedOut {
-    /// Which notice: said again, it is the same.
+    /// The notice's id: the same for each repetition.
     pub id: Uuid,
-    /// Who is told.
+    /// The application.
     pub client: ClientId,
-    /// Whose session it was.
+    /// The person whose session ended.
     pub user: UserId,
-    /// Which; none: all of theirs.
+    /// The session; `None`: all sessions of the person.
     pub session: Option<SessionId>,
 }
 
-/// Tells applications.
+/// Notifies applications.
 pub trait Notices: Send + Sync + 'static {
-    /// Tells a client, if it wants to know. An error says why it could not be told now.
+    /// Notifies an application, if it asked for such notices. An error is temporary, and gives the reason.
     fn logged_out(&self, tenant: TenantId, notice: LoggedOut) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// All sagas of the auth service. An old version stays as long as instances of it run.
+/// All sagas of the auth service. Keep an old version as long as instances of it run.
 pub fn sagas(ports: &Ports) -> Sagas {
     Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(ports), announce_logout::definition(ports)])
 }

@@ -1,28 +1,28 @@
-//! A link with which somebody sets a new password is mailed to them.
+//! Mails a person a link with which they set a new password.
 
 use auth_aggregates::{Account, AccountEvent};
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
-use mailing::{Asked, LIMITS, PATIENT, asked, send};
+use mailing::{LIMITS, PATIENT, SendRequest, on_request, send};
 
 use crate::Ports;
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
-    let mail = move |context: StepContext, asked: Asked| mail(ports.clone(), context, asked);
+    let mail = move |context: StepContext, request: SendRequest| mail(ports.clone(), context, request);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     let starts_on = &["auth.account.password_reset_requested"];
     Definition::new("send_password_link", 1, &[], starts_on, start, steps)
 }
 
-async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
-    asked(event, |event| match event {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<SendRequest>>, Fault> {
+    on_request(event, |event| match event {
         AccountEvent::PasswordResetRequested(requested) => Some(requested.turn),
         _ => None,
     })
 }
 
-async fn mail(ports: Ports, context: StepContext, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn mail(ports: Ports, context: StepContext, SendRequest { user, turn }: SendRequest) -> Result<Next, Fault> {
     let found = context.load::<Account>(user).await?;
     if !found.is_some_and(|(account, _)| account.link(turn, context.now())) {
         return Ok(Next::End("the link is not good any more"));

@@ -1,4 +1,4 @@
-//! Runs a service's sagas: one coordinator at a time, of however many run.
+//! The coordinator: runs a service's sagas. Only one coordinator per service is active, by an advisory lock; the others stand by.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::meters::{COUNTED, dead_letters, instances};
+use crate::gauges::{COUNTED, dead_letters, instances};
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 use crate::status::{CoordinatorState, CoordinatorStatus};
 use crate::{Error, NoProbe, Probe, Settings, driver, follower, rows};
 
-/// Connections that following and driving share.
+/// Database connections that the follower and the driver share.
 const CONNECTIONS: u32 = 4;
-/// How long a transaction may do nothing before the server ends it: whoever hangs must not keep others from a tenant's rows for ever. Far
-/// longer than a saga takes to say whether an event starts it.
-const SILENCE: &str = "30s";
-/// How often instances are counted.
-const COUNT: Duration = Duration::from_secs(5);
+/// After this time the server ends a transaction that is idle, so that a hanging process does not lock a tenant's rows for ever. It is far
+/// longer than a saga takes to decide whether an event starts it.
+const IDLE_TIMEOUT: &str = "30s";
+/// The interval at which instances are counted for metrics.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A service's coordinator.
+/// The coordinator of one service.
 pub struct Coordinator {
     pub(crate) shared: Arc<Shared>,
     database: Database,
 }
 
-/// What following and driving work with.
+/// What the follower and the driver share.
 pub(crate) struct Shared {
     pub(crate) sagas: Sagas,
     pub(crate) repository: Arc<dyn Repository>,
@@ -40,13 +40,13 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) probe: Arc<dyn Probe>,
-    /// Something may be due earlier than thought.
+    /// Wakes the driver: a timer may be due earlier than it knows.
     pub(crate) woken: Arc<Notify>,
     pub(crate) status: watch::Sender<CoordinatorStatus>,
 }
 
 impl Coordinator {
-    /// A coordinator; nothing happens before [`run`](Self::run). Without a bus it follows the log alone.
+    /// Creates a coordinator; it does nothing before [`run`](Self::run). Without a bus it reads only the log.
     pub fn new(
         database: &Database,
         store: EventStore,
@@ -61,7 +61,11 @@ impl Coordinator {
             repository,
             store,
             bus,
-            pool: database.pool_with(Role::Project, CONNECTIONS, &[("idle_in_transaction_session_timeout", SILENCE)]),
+            pool: database.pool_with(
+                Role::Project,
+                CONNECTIONS,
+                &[("idle_in_transaction_session_timeout", IDLE_TIMEOUT)],
+            ),
             clock,
             settings,
             probe: Arc::new(NoProbe),
@@ -71,7 +75,7 @@ impl Coordinator {
         Self { shared: Arc::new(shared), database: database.clone() }
     }
 
-    /// The same, with somebody who looks on.
+    /// The same coordinator with a probe, for tests.
     #[must_use]
     pub fn with_probe(mut self, probe: Arc<dyn Probe>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
@@ -80,18 +84,18 @@ impl Coordinator {
         self
     }
 
-    /// How it is doing, now and later.
+    /// The coordinator's status; the receiver sees each change.
     pub fn status(&self) -> watch::Receiver<CoordinatorStatus> {
         self.shared.status.subscribe()
     }
 
-    /// Notified, the driver looks anew at what is due: for whoever moves the clock by hand.
+    /// Notifying this makes the driver check again what is due. For tests that set the clock by hand.
     pub fn waker(&self) -> Arc<Notify> {
         self.shared.woken.clone()
     }
 
-    /// Runs until `shutdown`. Database and bus may come and go meanwhile. Whatever it is doing when it ends, another
-    /// coordinator takes up; it need not end in order.
+    /// Runs until `shutdown`. Tolerates outages of the database and the bus. It may be stopped at any point, without a clean shutdown:
+    /// another coordinator continues the work.
     pub async fn run(self, shutdown: CancellationToken) {
         let service = self.shared.sagas.service();
         let mut lock = Lock::new(&self.database, Role::Project, LockKey::Coordinator);
@@ -119,12 +123,12 @@ impl Coordinator {
                 () = driver::run(&self.shared) => Ok(()),
                 () = self.count() => Ok(()),
             };
-            self.withdraw();
+            self.reset_gauges();
             if let Err(error) = ended {
                 tracing::warn!(%service, %error, "sagas wait and are tried again");
                 self.report(CoordinatorState::Waiting { reason: error.to_string() });
-                // Overtaken: another one is active, so it has the lock, or we have lost it. Tables that are not this program's: another one's
-                // sagas may go on with them.
+                // `Overtaken`: another coordinator is active, so it has the lock, or we lost it. `NotMigrated`: the tables have another
+                // program's form; a coordinator of that program may be able to continue with them.
                 if matches!(error, Error::Overtaken | Error::NotMigrated) {
                     lock.release().await;
                 }
@@ -144,8 +148,9 @@ impl Coordinator {
         });
     }
 
-    /// Whoever is active from now on says how many there are; what we knew of last would stand beside it for good.
-    fn withdraw(&self) {
+    /// Sets this process's gauges to zero when it stops being active. The next active coordinator reports the counts; without this, our
+    /// last values would stay beside them.
+    fn reset_gauges(&self) {
         let service = self.shared.sagas.service().name();
         for definition in self.shared.sagas.newest() {
             for status in COUNTED {
@@ -155,14 +160,14 @@ impl Coordinator {
         }
     }
 
-    /// Counts instances for metrics and status, for ever.
+    /// Counts instances for metrics and status. Never returns.
     async fn count(&self) {
         let service = self.shared.sagas.service().name();
         loop {
             if let Ok(mut connection) = self.shared.pool.acquire().await
                 && let Ok(mut counts) = rows::counts(&mut connection).await
             {
-                // What another program began and this one can't carry on stands still as well.
+                // An instance whose definition this program does not have can't continue, so it counts as stuck.
                 for one in &mut counts {
                     if self.shared.sagas.find(&one.saga, one.definition).is_none() {
                         one.status = crate::Status::Stuck;
@@ -179,7 +184,7 @@ impl Coordinator {
                 let stuck = stuck.map(|one| one.instances.cast_unsigned()).sum();
                 self.shared.status.send_modify(|status| status.stuck = stuck);
             }
-            tokio::time::sleep(COUNT).await;
+            tokio::time::sleep(COUNT_INTERVAL).await;
         }
     }
 }

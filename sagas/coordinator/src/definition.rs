@@ -1,4 +1,4 @@
-//! What a saga is: its name and version, what starts it, its steps.
+//! The definition of a saga: its name and version, the events that start it, and its steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::known::{Known, Memory};
+use crate::cache::{Lookup, StateCache};
 use crate::{Fault, Next, StepContext};
 
-/// A saga: a file with its parameters, what starts it, and its steps.
+/// A saga's definition. Each saga has a file of its own, with its parameters, the events that start it, and its steps.
 ///
-/// A change of the steps is a new version. Instances finish on the version with which they began, so the old definition stays
-/// in the service's list until none of its instances is left; new ones begin on the highest version.
+/// A change of the steps is a new version. Instances finish on the version with which they started, so the old definition stays in the
+/// service's list until it has no instances left. New instances start on the highest version.
 #[derive(Clone)]
 pub struct Definition {
     pub(crate) name: &'static str,
@@ -24,7 +24,7 @@ pub struct Definition {
     pub(crate) permissions: &'static [&'static str],
     pub(crate) starts_on: &'static [&'static str],
     pub(crate) start: Starter,
-    pub(crate) hear: Option<fn(&RecordedEvent) -> Option<String>>,
+    pub(crate) wake_key: Option<fn(&RecordedEvent) -> Option<String>>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -32,42 +32,42 @@ pub(crate) type Starter =
     Arc<dyn Fn(StartContext, RecordedEvent) -> BoxFuture<'static, Result<Option<Start<Value>>, Fault>> + Send + Sync>;
 pub(crate) type Action = Arc<dyn Fn(StepContext) -> BoxFuture<'static, Result<Next, Fault>> + Send + Sync>;
 
-/// What a new instance begins with.
+/// The subject and the parameters of a new instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start<P> {
-    /// What it is about: usually an aggregate's id. Events that it hears find it by this.
+    /// The subject of the saga, usually an aggregate's id. Events that wake the instance find it by this key.
     pub key: String,
-    /// What it works with. No personal data.
+    /// The parameters that its steps receive. No personal data.
     pub parameters: P,
 }
 
-/// What a saga may look at when it decides whether an event starts it.
+/// What a saga can read when it decides whether an event starts it.
 #[derive(Clone)]
 pub struct StartContext {
     pub(crate) caller: Caller,
     pub(crate) executor: executor::Executor,
-    pub(crate) known: Known,
+    pub(crate) cache: StateCache,
 }
 
 impl StartContext {
-    /// An aggregate's state and version, as they were at the event or later.
+    /// An aggregate's state and version, at the time of the event or later.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Option<(Arc<A>, u64)>, Fault> {
         let tenant = self.caller.tenant();
-        if let Memory::Known(known) = self.known.get(tenant, id) {
+        if let Lookup::Hit(known) = self.cache.get(tenant, id) {
             return Ok(known);
         }
         let found = self.executor.load::<A>(&self.caller, id).await?;
-        self.known.put(tenant, id, found.as_ref());
+        self.cache.put(tenant, id, found.as_ref());
         Ok(found)
     }
 
-    /// The tenant's id as text: the id of aggregates of which a tenant has exactly one.
+    /// The tenant's id as text. It is also the id of aggregates of which each tenant has exactly one.
     pub fn tenant(&self) -> String {
         self.caller.tenant().to_string()
     }
 }
 
-/// One step: what it does, how it is undone, how patient it is.
+/// A step: its action, its undo, its retry policy and its time limits.
 #[derive(Clone)]
 pub struct Step {
     pub(crate) name: &'static str,
@@ -79,17 +79,17 @@ pub struct Step {
     pub(crate) limits: Limits,
 }
 
-/// What happens when a step fails for reasons that may pass. A refusal is none: it is final, and the saga unwinds, or is parked
-/// [past its pivot](Step::pivot).
+/// The retry policy for temporary failures. A refusal is not temporary: it is never retried. It unwinds the saga, or parks it [past the
+/// pivot](Step::pivot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How often it is tried, the first time included.
+    /// The number of attempts, including the first one.
     pub attempts: u32,
-    /// The pause after the first failure; each further one is twice as long.
+    /// The pause after the first failure. It doubles with each further failure.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// When all attempts failed: park the saga for a person instead of unwinding it. (A failing undo always parks.)
+    /// What happens when all attempts have failed: park the saga for a person (true), or unwind it. A failing undo always parks.
     pub park: bool,
 }
 
@@ -100,19 +100,19 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pause after the `failures`th failure in a row, from 1.
+    /// The pause after so many `failures` in a row, from 1.
     pub fn pause(&self, failures: u32) -> Duration {
         self.first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(self.longest)
     }
 }
 
-/// How long a step may take.
+/// The time limits of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// One attempt, by the machine's own measure of time. Then it counts as failed.
+    /// The time for one attempt, by the machine's monotonic clock. After it the attempt has failed.
     pub attempt: Duration,
-    /// The step as a whole from its first beginning, waiting and retries included. What waits looks a last time then; what fails is not
-    /// tried again after it.
+    /// The time for the whole step since it was first begun, including waits and retries. A waiting step checks its condition one last time
+    /// at the end of it; a failed step is not retried after it.
     pub whole: Duration,
 }
 
@@ -123,7 +123,7 @@ impl Default for Limits {
 }
 
 impl Step {
-    /// A step without undo: nothing is left of it that another would see, or it can't be taken back.
+    /// A step without undo: it leaves nothing that others see, or it can't be undone.
     pub fn new<P, F, Fut>(name: &'static str, act: F) -> Self
     where
         P: DeserializeOwned + Send + 'static,
@@ -134,8 +134,8 @@ impl Step {
         Self { name, act: action(act), undo: None, is_pivot: false, is_past_pivot: false, retry, limits }
     }
 
-    /// How it is undone. It must bear that there is nothing, or only a part, to be undone: it also runs for a step of which
-    /// nobody knows how far it came.
+    /// Sets the undo. It must work when there is nothing, or only a part, to undo, because it also runs for an interrupted step, whose
+    /// progress is unknown.
     #[must_use]
     pub fn undo<P, F, Fut>(self, undo: F) -> Self
     where
@@ -146,36 +146,36 @@ impl Step {
         Self { undo: Some(action(undo)), ..self }
     }
 
-    /// From this step on there is no way back, and what was begun has to be brought to its end: once it is begun, nobody can cancel the
-    /// saga; and a later step that is refused, or has used up its attempts or its time, parks it for a person.
+    /// Marks this step as the pivot, the point of no return. Once it is begun, nobody can cancel the saga. If a later step is refused, or
+    /// has used up its attempts or its time, the saga is parked for a person instead of unwound.
     #[must_use]
     pub fn pivot(self) -> Self {
         Self { is_pivot: true, ..self }
     }
 
-    /// How it is retried, and its undo too.
+    /// Sets the retry policy of the step and of its undo.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
     }
 
-    /// How long it may take, and its undo too.
+    /// Sets the time limits of the step and of its undo.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Its name.
+    /// The step's name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether it can be undone.
+    /// Whether the step has an undo.
     pub fn has_undo(&self) -> bool {
         self.undo.is_some()
     }
 
-    /// Whether it comes after a [pivot](Self::pivot).
+    /// Whether the step comes after the [pivot](Self::pivot).
     pub fn is_past_pivot(&self) -> bool {
         self.is_past_pivot
     }
@@ -200,15 +200,15 @@ where
     })
 }
 
-/// Steps, in their order.
+/// A list of steps, in this order.
 pub fn steps(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     steps.into_iter().collect()
 }
 
 impl Definition {
-    /// A saga of this name (`verb_noun`) and version, which may use these permissions and no others.
+    /// Defines a saga with this name (`verb_noun`) and version. It has these permissions and no others.
     ///
-    /// `start` is asked about every event of the types `starts_on`; asked about the same event again, the first instance stays.
+    /// `start` is called for each event of the types in `starts_on`. If it is called again for the same event, the first instance stays.
     pub fn new<P, F, Fut>(
         name: &'static str,
         version: u32,
@@ -236,37 +236,37 @@ impl Definition {
         for step in steps.iter_mut().skip(pivot + 1) {
             step.is_past_pivot = true;
         }
-        Self { name, version, permissions, starts_on, start, hear: None, steps }
+        Self { name, version, permissions, starts_on, start, wake_key: None, steps }
     }
 
-    /// Which events wake a waiting instance: those for which `hear` gives its key.
+    /// Sets which events wake a waiting instance: those for which this function returns the instance's key.
     #[must_use]
-    pub fn hears(self, hear: fn(&RecordedEvent) -> Option<String>) -> Self {
-        Self { hear: Some(hear), ..self }
+    pub fn hears(self, wake_key: fn(&RecordedEvent) -> Option<String>) -> Self {
+        Self { wake_key: Some(wake_key), ..self }
     }
 
-    /// Its name.
+    /// The saga's name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its version.
+    /// The version of the definition.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Its steps.
+    /// The steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The same with another version: for tests of what happens to running instances when a definition changes.
+    /// The same definition with another version, for tests of running instances whose definition changes.
     #[must_use]
     pub fn at_version(self, version: u32) -> Self {
         Self { version, ..self }
     }
 
-    /// The steps from which there is no way back.
+    /// The pivot and the steps after it. Once one of them is begun, the saga can't be cancelled.
     pub(crate) fn final_steps(&self) -> Vec<&'static str> {
         self.steps.iter().filter(|step| step.is_pivot || step.is_past_pivot).map(|step| step.name).collect()
     }

@@ -1,4 +1,4 @@
-//! Drives instances: takes what is due, carries it on step by step, sleeps until the next is due.
+//! The driver: takes instances that are due, executes their steps, and sleeps until the next timer.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -12,32 +12,32 @@ use futures::{FutureExt, StreamExt};
 use kernel::{Caller, Position};
 use tokio::time::Instant;
 
+use crate::backoffs::Backoffs;
 use crate::coordinator::Shared;
 use crate::definition::{Definition, Step};
 use crate::facts::{Fact, StepBegun};
+use crate::fairness::{BacklogScan, Slots};
 use crate::plan::{self, Plan};
-use crate::rested::Rested;
 use crate::rows::{self, Due, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::{Current, State};
 use crate::step_context::{Fault, Inner, Next, StepContext, request};
-use crate::turns::{Asked, Places};
 use crate::{Error, Point};
 
-/// Drives for ever.
+/// Runs the driver. Never returns.
 pub(crate) async fn run(shared: &Shared) {
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<InstanceKey> = HashSet::new();
-    let mut rested = Rested::new(shared.settings.pause, shared.settings.longest_sleep);
-    let mut asked = Asked::default();
+    let mut backoffs = Backoffs::new(shared.settings.pause, shared.settings.longest_sleep);
+    let mut scan = BacklogScan::default();
     loop {
         let mut done = Vec::new();
         let taken = {
-            let mut taking = pin!(take(shared, &busy, &rested, &mut asked));
+            let mut taking = pin!(take_due(shared, &busy, &backoffs, &mut scan));
             loop {
                 tokio::select! {
                     taken = &mut taking => break taken,
-                    // They go on meanwhile: theirs may be all the connections for one of which this waits.
+                    // Poll the running instances meanwhile: they may hold all the connections, and `take_due` waits for one.
                     Some(one) = running.next(), if !running.is_empty() => done.push(one),
                 }
             }
@@ -73,62 +73,63 @@ pub(crate) async fn run(shared: &Shared) {
                 () = tokio::time::sleep(until) => {}
             }
         }
-        for (key, went_well) in done {
+        for (key, succeeded) in done {
             busy.remove(&key);
-            if went_well { rested.went_well(&key) } else { rested.failed(key, Instant::now()) }
+            if succeeded { backoffs.succeeded(&key) } else { backoffs.failed(key, Instant::now()) }
         }
     }
 }
 
-/// What is due and neither under way nor let alone, as far as there is room, in turns by tenant; and how long it is until the next.
-async fn take(
+/// Selects due instances that are neither running nor in backoff, as many as there are free slots, fairly between tenants. Also returns the
+/// time until the next timer.
+async fn take_due(
     shared: &Shared,
     busy: &HashSet<InstanceKey>,
-    rested: &Rested,
-    asked: &mut Asked,
+    backoffs: &Backoffs,
+    scan: &mut BacklogScan,
 ) -> Result<(Due, std::time::Duration), sqlx::Error> {
     let longest = shared.settings.longest_sleep;
-    let mut places = Places::new(shared.settings.together, busy.iter().map(|key| key.tenant));
-    if places.room() == 0 {
-        // Whoever gets done first wakes us.
+    let mut slots = Slots::new(shared.settings.together, busy.iter().map(|key| key.tenant));
+    if slots.free() == 0 {
+        // The first instance that finishes wakes the driver.
         return Ok((Vec::new(), longest));
     }
     let (now, instant) = (shared.clock.now(), Instant::now());
-    let not_now = busy.len() + rested.count(instant);
-    let limit = places.room() + not_now;
+    let not_now = busy.len() + backoffs.count(instant);
+    let limit = slots.free() + not_now;
     let mut due = rows::due(&shared.pool, now, limit).await?;
     let is_all = due.len() < limit;
-    due.retain(|(key, _)| !busy.contains(key) && !rested.rests(key, instant));
-    let rests = asked.rests(instant).filter(|_| !is_all);
-    if !is_all && rests.is_none() {
-        // Those of whom there is very much may hide everybody else.
-        let many = places.many(&due);
+    due.retain(|(key, _)| !busy.contains(key) && !backoffs.is_waiting(key, instant));
+    let scan_wait = scan.wait(instant).filter(|_| !is_all);
+    if !is_all && scan_wait.is_none() {
+        // The page may hold only instances of tenants with a large backlog, so ask for those of other tenants.
+        let with_backlog = slots.with_backlog(&due);
         let began = Instant::now();
-        let others = rows::due_of_others(&shared.pool, now, &many, places.share() + not_now, limit).await?;
-        asked.answered(began, Instant::now(), others.len() < limit);
+        let others = rows::due_of_others(&shared.pool, now, &with_backlog, slots.share() + not_now, limit).await?;
+        scan.record(began, Instant::now(), others.len() < limit);
         let known: HashSet<InstanceKey> = due.iter().map(|(key, _)| *key).collect();
         let others = others.into_iter().filter(|(key, _)| !known.contains(key));
-        due.extend(others.filter(|(key, _)| !busy.contains(key) && !rested.rests(key, instant)));
+        due.extend(others.filter(|(key, _)| !busy.contains(key) && !backoffs.is_waiting(key, instant)));
     }
-    let mut chosen = places.fill(&mut due, true);
-    if is_all || asked.nobody() {
-        chosen.extend(places.fill(&mut due, false));
+    let mut chosen = slots.fill(&mut due, true);
+    if is_all || scan.nobody_else() {
+        chosen.extend(slots.fill(&mut due, false));
     }
     let next = rows::next_due(&shared.pool, now).await?.and_then(|next| (next - now).to_std().ok());
-    let until = next.into_iter().chain(rested.next(instant)).chain(rests).fold(longest, std::time::Duration::min);
+    let until = next.into_iter().chain(backoffs.next(instant)).chain(scan_wait).fold(longest, std::time::Duration::min);
     Ok((chosen, until))
 }
 
-/// Carries an instance on until it rests or has had its slice.
+/// Executes an instance until it has to wait or has used up its slice.
 async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
-    // What is appended from here on, it may not have seen.
+    // Events after this position may be missed by the step, so a wake-up by them has to count.
     let mut seen = shared.store.head().await?;
     let writer = Sagas::writer(key.tenant, "coordinator", &*shared.repository);
     let Some(mut state) = shared.repository.load(&writer, key.id).await? else {
-        // A row without a stream: the log was set back. Nothing is due.
-        return rest(shared, key, &State::default(), None, seen).await;
+        // There is a row without a stream: the log was set back. Nothing is due.
+        return write_row(shared, key, &State::default(), None, seen).await;
     };
-    let driven = Driven {
+    let execution = Execution {
         shared,
         key,
         writer: Sagas::writer(key.tenant, &state.saga, &*shared.repository),
@@ -137,31 +138,30 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
     let mut woken = true;
     for _ in 0..shared.settings.slice {
         let now = shared.clock.now();
-        let plan = match driven.definition {
-            _ if !state.status.is_active() => Plan::Rest(None),
+        let plan = match execution.definition {
+            _ if !state.status.is_active() => Plan::Wait(None),
             Some(definition) => plan::next(&state, definition, now, woken),
-            // A newer program began it, or had it last: it is for that one, and rests until it comes.
+            // A newer program started this instance, or executed it last. It waits for a program that has its definition.
             None => {
                 return Err(Error::DefinitionMissing { saga: state.saga.clone(), version: state.definition });
             }
         };
         match plan {
-            Plan::Rest(wake_at) => return rest(shared, key, &state, wake_at, seen).await,
-            Plan::Note(facts) => driven.advance(&mut state, facts).await?,
+            Plan::Wait(wake_at) => return write_row(shared, key, &state, wake_at, seen).await,
+            Plan::Append(facts) => execution.advance(&mut state, facts).await?,
             Plan::Run(begun) => {
-                driven.advance(&mut state, vec![begun.into()]).await?;
+                execution.advance(&mut state, vec![begun.into()]).await?;
                 seen = shared.store.head().await?;
-                driven.run(&mut state).await?;
+                execution.run(&mut state).await?;
             }
         }
         woken = false;
     }
-    // Others first.
-    rest(shared, key, &state, state.wake_at(shared.clock.now()), seen).await
+    // The slice is used up: other instances come first.
+    write_row(shared, key, &state, state.wake_at(shared.clock.now()), seen).await
 }
 
-/// Writes what became of an instance into its row, because of which it was taken up. If that is not there any more, its tenant was
-/// destroyed meanwhile.
+/// Writes the instance's state into its row. If the row no longer exists, the tenant was destroyed meanwhile, and nothing is written.
 async fn rest(
     shared: &Shared,
     key: InstanceKey,
@@ -175,15 +175,16 @@ async fn rest(
     Ok(())
 }
 
-struct Driven<'a> {
+struct Execution<'a> {
     shared: &'a Shared,
     key: InstanceKey,
     writer: Caller,
     definition: Option<&'a Definition>,
 }
 
-impl Driven<'_> {
-    /// Appends facts, on the state as it is known here. Refused when another was faster: then it is not ours to drive.
+impl Execution<'_> {
+    /// Appends facts to the instance's stream. Refused if the stream's version differs from that of `state`, because another coordinator or
+    /// a person appended to it.
     async fn advance(&self, state: &mut State, facts: Vec<Fact>) -> Result<(), Error> {
         self.shared.probe.at(&Point::BeforeAdvance).await;
         let request = request(&self.writer, state, None);
@@ -196,7 +197,7 @@ impl Driven<'_> {
         Ok(())
     }
 
-    /// Runs the step that was begun, and appends its outcome.
+    /// Runs the step that was just begun, and appends its outcome.
     async fn run(&self, state: &mut State) -> Result<(), Error> {
         let Some(definition) = self.definition else { return Ok(()) };
         let Some(current) = state.current.clone() else { return Ok(()) };

@@ -1,23 +1,23 @@
-//! What can go wrong in the coordinator itself.
+//! Errors of the coordinator itself.
 
 use kernel::Refusal;
 
-/// A failure of the runtime. Steps that fail are none: those are retried, taken back, or parked.
+/// An error of the coordinator. Failing steps are not among these: they are retried, undone or parked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database refused or does not answer.
+    /// The database refused a statement or does not answer.
     #[error("the sagas' database: {0}")]
     Storage(#[from] sqlx::Error),
-    /// The log can't be read.
+    /// The log does not answer, or can't be read.
     #[error("the log: {0}")]
     Log(#[from] eventstore::Error),
-    /// The executor did not take a saga's state.
+    /// The executor refused to load or append an instance's state.
     #[error("a saga's state: {0}")]
     State(#[from] Refusal),
-    /// The tables were never made, or are of an earlier program.
+    /// The tables are missing, or have an earlier program's form.
     #[error("the tables of sagas are missing, or of an earlier program: run `inopsio migrate` first")]
     NotMigrated,
-    /// An instance runs on a definition that this program does not have.
+    /// The program does not have the definition on which an instance runs.
     #[error("this program has no version {version} of {saga}; it waits for one that does")]
     DefinitionMissing {
         /// The saga's name.
@@ -25,13 +25,14 @@ pub enum Error {
         /// The definition's version.
         version: u32,
     },
-    /// Another coordinator moved the checkpoint.
+    /// Another coordinator moved the checkpoint, so this one is not the active one.
     #[error("the checkpoint was moved by another coordinator")]
     Overtaken,
 }
 
 impl Error {
-    /// Nothing is written of this tenant here: it is being moved, or was destroyed. What it had here goes with it, as is meant.
+    /// Whether the tenant is closed: it is being moved to another cell, or was destroyed. Its instances do not run here any more, so this
+    /// is not a failure.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self, Self::State(refusal) if refusal.code() == "tenant_moving")
     }

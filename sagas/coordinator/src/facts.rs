@@ -1,4 +1,4 @@
-//! What can happen to a saga: the events of an instance, with the names that its service gives them.
+//! The facts of a saga: the events of an instance, with the wire names of its service.
 
 use chrono::{DateTime, Utc};
 use kernel::reexport::DomainEvent;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::Names;
 
-/// Declares the facts: an enum, a struct for each, and what ties them to the names.
+/// Declares the facts: an enum, a struct for each, and their relation to the wire names.
 macro_rules! facts {
     ($(
         $(#[$meta:meta])*
@@ -162,7 +162,7 @@ facts! {
     Resumed = RESUMED {},
 }
 
-/// A schema is titled by the event's name, as those of all events are.
+/// Titles a schema with the event's name, like those of all events.
 fn titled(mut schema: schemars::Schema, name: &str) -> schemars::Schema {
     schema.ensure_object().insert("title".to_owned(), name.into());
     schema
@@ -175,10 +175,10 @@ struct Stored<'a, T> {
     fact: &'a T,
 }
 
-/// A fact under its service's names.
+/// A fact with the wire names of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceEvent<N> {
-    /// What happened.
+    /// The fact.
     pub fact: Fact,
     names: std::marker::PhantomData<N>,
 }

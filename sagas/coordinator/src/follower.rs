@@ -1,4 +1,4 @@
-//! Follows the service's events: what starts a saga, what a waiting one has to hear of, what became of instances.
+//! The follower: reads the service's events, starts sagas, wakes waiting instances, and keeps the instances' rows current.
 
 mod starting;
 
@@ -11,11 +11,11 @@ use kernel::{Position, RecordedEvent};
 use nats::Bus;
 use tokio::time::Instant;
 
+use crate::cache::StateCache;
 use crate::coordinator::Shared;
-use crate::findings::Findings;
-use crate::known::Known;
+use crate::effects::BatchEffects;
+use crate::gauges::dead_letters;
 use crate::letters::{self, Letters};
-use crate::meters::dead_letters;
 use crate::rows::{self, InstanceKey, SagaKey};
 use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
@@ -23,7 +23,7 @@ use crate::{Error, Point, passed_over};
 
 pub use starting::instance_id;
 
-/// Follows until something fails.
+/// Follows events until an error occurs.
 pub(crate) async fn run(shared: &Shared) -> Error {
     match follow(shared).await {
         Ok(never) => match never {},
@@ -42,59 +42,60 @@ async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
         stored: position,
         position,
         stored_at: Instant::now(),
-        looked_back: Instant::now(),
-        known: Known::default(),
+        checked: Instant::now(),
+        cache: StateCache::default(),
         letters: Letters::load(shared).await?,
     };
-    follower.show();
+    follower.report();
     let mut relayed = shared.store.relayed();
     loop {
-        follower.ask_again().await?;
-        // The log first: what was appended before the feed begins is only there for sure.
+        follower.retry_parked().await?;
+        // Read the log first: events that were appended before the feed begins may not be in the feed.
         while follower.catch_up().await? {}
         match &shared.bus {
             None => follower.wait_for_log().await?,
-            Some(_) if relayed.active() => follower.hear_relay(&mut relayed).await?,
-            Some(bus) => follower.hear_bus(bus, &mut relayed).await?,
+            Some(_) if relayed.active() => follower.follow_relay(&mut relayed).await?,
+            Some(bus) => follower.follow_bus(bus, &mut relayed).await?,
         }
     }
 }
 
 struct Follower<'a> {
     shared: &'a Shared,
-    /// Where the checkpoint is.
+    /// The stored checkpoint.
     stored: Position,
-    /// What was taken over; the checkpoint follows when something is to be written, or after a while.
+    /// The position up to which events were processed. It is stored together with the next effects, or after a while.
     position: Position,
     stored_at: Instant,
-    /// When it was last looked for what was passed over, and whether the checkpoint is still ours.
-    looked_back: Instant,
-    /// Events of which it could not be said whether they start a saga.
+    /// When skipped ranges and the ownership of the checkpoint were last checked.
+    checked: Instant,
+    /// Dead letters.
     letters: Letters,
-    /// What sagas looked at.
-    known: Known,
+    /// The aggregates that sagas have read.
+    cache: StateCache,
 }
 
 impl Follower<'_> {
-    /// Reads on in the log; whether there was anything.
+    /// Processes the next batch from the log. Returns whether there were any events.
     async fn catch_up(&mut self) -> Result<bool, Error> {
         let events = self.shared.store.read_after(self.position, self.shared.settings.batch).await?;
-        self.take(&events).await?;
+        self.process(&events).await?;
         Ok(!events.is_empty())
     }
 
-    /// Takes over what the relay of this process passes on, until that ends or something is missing.
-    async fn hear_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
+    /// Processes the events that this process's relay publishes, until the relay stops or an event is missing.
+    async fn follow_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
         loop {
             let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
                 Ok(Some(page)) => page,
                 Err(_) if self.is_at_end().await? => {
-                    self.ask_again().await?;
+                    self.retry_parked().await?;
                     continue;
                 }
                 Ok(None) | Err(_) => return Ok(()),
             };
-            // Nobody waits for a saga by the millisecond, and looking for who waits costs the database as much for one event as for many.
+            // Collect a batch first: sagas need not react within milliseconds, and the query for waiting instances costs as much for one
+            // event as for many.
             tokio::time::sleep(self.shared.settings.gather).await;
             let mut pages = vec![first];
             while let Some(Some(page)) = relayed.next().now_or_never() {
@@ -109,24 +110,24 @@ impl Follower<'_> {
             if !whole {
                 return Ok(());
             }
-            self.take(pages.iter().flat_map(|page| page.iter())).await?;
-            self.ask_again().await?;
+            self.process(pages.iter().flat_map(|page| page.iter())).await?;
+            self.retry_parked().await?;
         }
     }
 
-    /// Takes over what the bus brings, until it brings no more or the relay of this process does.
-    async fn hear_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
+    /// Processes events from the bus, until the bus fails or this process's relay becomes active.
+    async fn follow_bus(&mut self, bus: &Bus, relayed: &mut Relayed) -> Result<(), Error> {
         let mut feed = Box::pin(self.shared.store.feed(bus, self.position.next()));
         loop {
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
                 () = relayed.begins() => return Ok(()),
-                heard = tokio::time::timeout(self.shared.settings.look, feed.next()) => heard,
+                received = tokio::time::timeout(self.shared.settings.look, feed.next()) => received,
             };
-            match heard {
+            match received {
                 Ok(Some(Ok(events))) => {
-                    self.take(&events).await?;
-                    self.ask_again().await?;
+                    self.process(&events).await?;
+                    self.retry_parked().await?;
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "sagas read the log instead of the feed");
@@ -135,75 +136,76 @@ impl Follower<'_> {
                     }
                     return Ok(());
                 }
-                Err(_) if self.is_at_end().await? => self.ask_again().await?,
+                Err(_) if self.is_at_end().await? => self.retry_parked().await?,
                 Ok(None) | Err(_) => return Ok(()),
             }
         }
     }
 
-    /// Follows the log alone for a time: the stream is another log's, until somebody deletes it, and to look again costs the bus a
+    /// Follows only the log for a while. The stream belongs to another log until somebody deletes it, and each new check costs the bus a
     /// consumer.
     async fn follow_log(&mut self) -> Result<(), Error> {
         let until = Instant::now() + self.shared.settings.look * 10;
         while Instant::now() < until {
             while self.catch_up().await? {}
-            self.ask_again().await?;
+            self.retry_parked().await?;
             self.wait_for_log().await?;
         }
         Ok(())
     }
 
-    /// Nothing was heard for a while: the log knows whether there was nothing.
+    /// The feed was silent for a while: checks in the log whether there really are no more events.
     async fn is_at_end(&mut self) -> Result<bool, Error> {
         let at_end = self.shared.store.head().await? <= self.position;
         if at_end {
-            self.look_back().await?;
+            self.check_skipped().await?;
             self.flush().await?;
         }
         Ok(at_end)
     }
 
-    /// A tenant that came to live here, or whose pause came to its end, may have something that was passed over. Looked for now and
-    /// then.
-    async fn look_back(&mut self) -> Result<(), Error> {
-        if self.looked_back.elapsed() < self.shared.settings.look {
+    /// From time to time: processes skipped events of tenants that are open again (they came to this cell, or their pause ended), and
+    /// checks that the checkpoint is still ours.
+    async fn check_skipped(&mut self) -> Result<(), Error> {
+        if self.checked.elapsed() < self.shared.settings.look {
             return Ok(());
         }
-        self.looked_back = Instant::now();
-        self.make_up().await?;
+        self.checked = Instant::now();
+        self.process_skipped().await?;
         let position = rows::checkpoint(&self.shared.pool).await?;
         if position == Some(self.stored) { Ok(()) } else { Err(Error::Overtaken) }
     }
 
-    /// Looks at what was passed over of tenants who are let in by now.
-    async fn make_up(&mut self) -> Result<(), Error> {
+    /// Processes the skipped events of tenants that are open again.
+    async fn process_skipped(&mut self) -> Result<(), Error> {
         let (shared, limit) = (self.shared, self.shared.settings.batch);
-        for mut stretch in passed_over::open(&shared.pool).await? {
-            let copied = shared.store.copied(&[stretch.tenant.uuid()]).await?;
-            // What is known of others may be of before these events.
-            let known = Known::default();
-            while stretch.after < stretch.to {
+        for mut range in passed_over::reopened(&shared.pool).await? {
+            let copied = shared.store.copied(&[range.tenant.uuid()]).await?;
+            // A cache of its own: the shared one may have states from before these events.
+            let cache = StateCache::default();
+            while range.after < range.to {
                 let EventSlice { events, last, .. } =
-                    shared.store.tenant_after(stretch.tenant, stretch.after, stretch.to, limit).await?;
-                let mut found = Findings::default();
-                // Instances have their rows, whoever was closed. That it came from another cell is why it is looked at here.
-                let occasions = events.iter().filter(|event| {
+                    shared.store.tenant_after(range.tenant, range.after, range.to, limit).await?;
+                let mut effects = BatchEffects::default();
+                // The sagas' own events are left out, because rows were kept current while the tenant was closed. Events from another cell
+                // are included, because the range was handed over for them.
+                let candidates = events.iter().filter(|event| {
                     event.aggregate_type != shared.repository.aggregate_type() && !copied.is_of_another(event)
                 });
-                let occasions: Vec<_> = occasions.collect();
-                for event in &occasions {
-                    known.forget(event);
+                let candidates: Vec<_> = candidates.collect();
+                for event in &candidates {
+                    cache.invalidate(event);
                 }
-                self.begin(occasions, &known, &mut found).await?;
-                found.made_up = Some((stretch, last));
-                self.write(found).await?;
-                stretch.after = last;
+                self.start_sagas(candidates, &cache, &mut effects).await?;
+                effects.caught_up = Some((range, last));
+                self.write(effects).await?;
+                range.after = last;
             }
         }
         Ok(())
     }
 
-    /// Waits for something that this process appends, or for a while.
+    /// Waits until this process appends something, or for a while.
     async fn wait_for_log(&mut self) -> Result<(), Error> {
         let mut appended = self.shared.store.appended();
         if *appended.borrow_and_update() <= self.position {
@@ -211,7 +213,7 @@ impl Follower<'_> {
             tokio::select! {
                 _ = appended.changed() => {}
                 () = look => {
-                    self.look_back().await?;
+                    self.check_skipped().await?;
                     self.flush().await?;
                 }
             }
@@ -219,41 +221,43 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Takes events over: what follows from them and the checkpoint, in one transaction.
-    async fn take(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
+    /// Processes a batch of events: collects its effects, and writes them and the checkpoint in one transaction.
+    async fn process(&mut self, events: impl IntoIterator<Item = &RecordedEvent>) -> Result<(), Error> {
         let events: Vec<_> = events.into_iter().filter(|event| event.position > self.position).collect();
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
-        self.look_back().await?;
-        let mut found = Findings::default();
+        self.check_skipped().await?;
+        let mut effects = BatchEffects::default();
         let copied = self.copied(&events).await?;
         if copied.is_some() {
-            // Asked after who is closed: what was passed over of whoever is let in is looked at before what came later.
-            self.make_up().await?;
+            // This comes after `copied` has read which tenants are closed, so that a tenant's skipped events are processed before later
+            // ones.
+            self.process_skipped().await?;
         }
         let copied = copied.unwrap_or_default();
-        // Forgotten before any of them is asked about: what is remembered is of after all of these, then.
-        let mut occasions = Vec::new();
+        // Remove all changed aggregates from the cache before the first event is evaluated, so that what is cached meanwhile is as of the
+        // whole batch or later.
+        let mut candidates = Vec::new();
         for event in &events {
-            self.known.forget(event);
-            if self.may_begin(event, &copied, &mut found) {
-                occasions.push(*event);
+            self.cache.invalidate(event);
+            if self.may_begin(event, &copied, &mut effects) {
+                candidates.push(*event);
             }
         }
-        self.begin(occasions, &self.known, &mut found).await?;
-        found.pokes = self.heard(&events, !found.begun.is_empty() || !found.instances.is_empty()).await?;
+        self.start_sagas(candidates, &self.cache, &mut effects).await?;
+        effects.wakes = self.wakes_of(&events, !effects.started.is_empty() || !effects.instances.is_empty()).await?;
         self.position = last;
-        if found.is_empty() {
+        if effects.is_empty() {
             if self.stored_at.elapsed() >= self.shared.settings.flush {
                 self.flush().await?;
             }
         } else {
-            self.write(found).await?;
+            self.write(effects).await?;
         }
-        self.show();
+        self.report();
         Ok(())
     }
 
-    /// What of these events happened elsewhere before. None: no event of them would begin something or is a saga's.
+    /// Which of these events were copied from elsewhere. `None`: no event can start a saga or belongs to one, so it does not matter.
     async fn copied(&self, events: &[&RecordedEvent]) -> Result<Option<Copied>, Error> {
         let shared = self.shared;
         let matters = |event: &&&RecordedEvent| {
@@ -267,69 +271,69 @@ impl Follower<'_> {
         Ok(Some(shared.store.copied(&tenants.into_iter().collect::<Vec<_>>()).await?))
     }
 
-    /// Notes what an event means but for what it begins; whether it may begin something.
-    fn may_begin(&self, event: &RecordedEvent, copied: &Copied, found: &mut Findings) -> bool {
-        // Another tenant's sagas did what was to be done.
+    /// Records an event's effects other than started sagas. Returns whether the event may start sagas.
+    fn may_begin(&self, event: &RecordedEvent, copied: &Copied, effects: &mut BatchEffects) -> bool {
+        // A copy of another tenant's event: that tenant's sagas have processed it.
         if copied.is_of_another(event) {
             return false;
         }
         let sagas = &self.shared.sagas;
         if event.aggregate_type == self.shared.repository.aggregate_type() {
-            // Its rows were deleted with it, and are not made again; nor can all of its history be read any more.
+            // The tenant is gone: its rows were deleted and must not be created again, and its history may be unreadable.
             if let (false, Ok(id)) = (copied.is_gone(event), event.aggregate_id.parse()) {
                 let key = InstanceKey { tenant: event.tenant, id };
-                found.instances.retain(|(known, _)| *known != key);
-                found.instances.push((key, event.sequence));
+                effects.instances.retain(|(known, _)| *known != key);
+                effects.instances.push((key, event.sequence));
             }
             return false;
         }
-        // What it begins is in the log, if it began anything.
+        // A restored or moved event: if it started a saga, the instance is in the log.
         if copied.is_restored(event) {
             return false;
         }
-        // What it begins, it begins where the tenant lives when that is settled.
+        // Skip the event: it starts sagas in the cell in which the tenant will live.
         if copied.is_closed(event) {
             if sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str())) {
-                found.pass(event);
+                effects.skip(event);
             }
             return false;
         }
         true
     }
 
-    /// Who has to hear of these events. Most of what sagas hear of nobody waits for; so unless `all` is wanted (who is made with
-    /// this batch has no row yet), only those are asked for whom somebody waits.
-    async fn heard(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<SagaKey, Position>, Error> {
-        let hearing: Vec<_> =
-            self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.hear?))).collect();
+    /// The instances to wake. Most events that could wake instances find none waiting, so only keys with a waiting instance are returned,
+    /// unless `all` is set (instances of this batch have no rows yet).
+    async fn wakes_of(&self, events: &[&RecordedEvent], all: bool) -> Result<HashMap<SagaKey, Position>, Error> {
+        let listening: Vec<_> =
+            self.shared.sagas.definitions().iter().filter_map(|one| Some((one.name, one.wake_key?))).collect();
         let tenants: HashSet<_> = events.iter().map(|event| event.tenant).collect();
-        let sagas = tenants.iter().flat_map(|tenant| hearing.iter().map(|(saga, _)| (*tenant, *saga)));
+        let sagas = tenants.iter().flat_map(|tenant| listening.iter().map(|(saga, _)| (*tenant, *saga)));
         let sagas: HashSet<_> = sagas.collect();
         let waiting = if all { sagas } else { rows::waiting(&self.shared.pool, sagas).await? };
-        let mut pokes = HashMap::new();
+        let mut wakes = HashMap::new();
         if waiting.is_empty() {
-            return Ok(pokes);
+            return Ok(wakes);
         }
-        // Versions of a definition may hear different things: the position is the same.
+        // Several versions of a definition may listen to different events; the last position wins.
         for event in events.iter().filter(|event| event.aggregate_type != self.shared.repository.aggregate_type()) {
-            for (saga, hear) in &hearing {
+            for (saga, wake_key) in &listening {
                 if waiting.contains(&(event.tenant, *saga))
-                    && let Some(key) = hear(event)
+                    && let Some(key) = wake_key(event)
                 {
-                    pokes.insert(SagaKey { tenant: event.tenant, saga, key }, event.position);
+                    wakes.insert(SagaKey { tenant: event.tenant, saga, key }, event.position);
                 }
             }
         }
-        if all { Ok(pokes) } else { Ok(rows::awaited(&self.shared.pool, pokes).await?) }
+        if all { Ok(wakes) } else { Ok(rows::awaited(&self.shared.pool, wakes).await?) }
     }
 
-    /// Writes what was found, and the checkpoint, in one transaction.
-    async fn write(&mut self, found: Findings) -> Result<(), Error> {
+    /// Writes the effects of a batch and the checkpoint in one transaction.
+    async fn write(&mut self, effects: BatchEffects) -> Result<(), Error> {
         let shared = self.shared;
         let now = shared.clock.now();
         let mut current = Vec::new();
-        for (key, version) in found.instances {
-            // What the driver wrote is usually there already.
+        for (key, version) in effects.instances {
+            // The driver has usually written the row already.
             if rows::version(&shared.pool, key).await? >= version {
                 continue;
             }
@@ -337,33 +341,33 @@ impl Follower<'_> {
             match shared.repository.load(&writer, key.id).await {
                 Ok(Some(state)) => current.push((key, state)),
                 Ok(None) => {}
-                // A history that can't be read does not pass (a newer program wrote it): one must not hold up all others.
+                // An unreadable history is not temporary (a newer program wrote it), and one instance must not block all others.
                 Err(refusal) if refusal.code() == "history_unreadable" => {
                     tracing::error!(instance = %key.id, tenant = %key.tenant, %refusal, "a saga can't be read; it stays as it was");
                 }
                 Err(refusal) => return Err(refusal.into()),
             }
         }
-        let instances = || found.begun.iter().chain(&current);
-        let poked = found.pokes.keys().map(|key| key.tenant);
-        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(poked).collect();
+        let instances = || effects.started.iter().chain(&current);
+        let woken_tenants = effects.wakes.keys().map(|wake| wake.tenant);
+        let tenants: HashSet<_> = instances().map(|(key, _)| key.tenant).chain(woken_tenants).collect();
         let mut transaction = shared.pool.begin().await?;
         rows::hold(&mut transaction, &tenants).await?;
         for (key, state) in instances() {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
-        for (key, at) in &found.pokes {
-            rows::poke(&mut transaction, key, *at, now).await?;
+        for (wake, at) in &effects.wakes {
+            rows::wake(&mut transaction, wake, *at, now).await?;
         }
-        letters::store(&mut transaction, &found.parked, self.letters.backoff).await?;
-        for stretch in found.passed.values() {
-            // Let in again meanwhile: then it is looked at now.
-            if !passed_over::note(&mut *transaction, *stretch).await? {
+        letters::store(&mut transaction, &effects.parked, self.letters.backoff).await?;
+        for range in effects.skipped.values() {
+            // The tenant was opened meanwhile, so its events must not be skipped: start again from the checkpoint.
+            if !passed_over::record(&mut *transaction, *range).await? {
                 return Err(Error::Overtaken);
             }
         }
-        if let Some((stretch, to)) = found.made_up
-            && !passed_over::looked_at(&mut transaction, stretch, to).await?
+        if let Some((range, to)) = effects.caught_up
+            && !passed_over::advance(&mut transaction, range, to).await?
         {
             return Err(Error::Overtaken);
         }
@@ -374,12 +378,12 @@ impl Follower<'_> {
         transaction.commit().await?;
         shared.probe.at(&Point::AfterCheckpoint).await;
         (self.stored, self.stored_at) = (self.position, Instant::now());
-        self.letters.add(&found.parked);
+        self.letters.add(&effects.parked);
         shared.woken.notify_one();
         Ok(())
     }
 
-    /// Stores a checkpoint that moved without anything else to be written.
+    /// Stores the checkpoint if it moved without other effects.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.stored != self.position && !rows::advance(&self.shared.pool, self.stored, self.position).await? {
             return Err(Error::Overtaken);
@@ -388,7 +392,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn show(&self) {
+    fn report(&self) {
         let position = self.position;
         self.shared.status.send_if_modified(|status| {
             let new = status.state != CoordinatorState::Active || status.position != position;

@@ -1,4 +1,4 @@
-//! An instance as an aggregate of its service's log.
+//! A saga instance as an aggregate in its service's log.
 
 use std::marker::PhantomData;
 
@@ -9,68 +9,68 @@ use crate::Names;
 use crate::facts::{Fact, InstanceEvent, Resumed, Started, Unwinding};
 use crate::state::{State, Status};
 
-/// A saga that runs, or ran.
+/// A saga instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct Instance<N> {
-    /// How it stands.
+    /// Its state.
     pub state: State,
     #[serde(skip)]
     names: PhantomData<N>,
 }
 
-/// What can be asked of an instance.
+/// The commands of an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InstanceCommand {
-    /// Begin.
+    /// Start it.
     Start(Started),
-    /// Note what the coordinator did, on the state of this version.
+    /// Append the coordinator's facts, if the stream has this version.
     Advance {
-        /// The version on which the facts rest.
+        /// The version to which the facts apply.
         version: u64,
-        /// What happened.
+        /// The facts.
         facts: Vec<Fact>,
     },
-    /// A person lets a stuck one go on.
+    /// Resume it, if it is stuck; for a person.
     Resume,
-    /// A person wants it taken back.
+    /// Cancel it, so that it is undone; for a person.
     Cancel {
-        /// Why.
+        /// The reason, for people.
         reason: String,
-        /// The steps of its definition from which there is no way back.
+        /// The pivot of its definition and the steps after it.
         final_steps: Vec<&'static str>,
     },
 }
 
-/// Why an instance says no.
+/// Why an instance refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstanceError {
-    /// Another coordinator, or a person, was faster.
+    /// Another coordinator or a person appended facts first.
     #[error("the saga is at version {actual}, not at {expected}")]
     MovedOn {
-        /// The version that it has.
+        /// The stream's version.
         actual: u64,
-        /// The version that was thought of.
+        /// The version that the command expected.
         expected: u64,
     },
-    /// Only what is stuck can be resumed.
+    /// Only stuck instances can be resumed.
     #[error("a saga that is {} can't be resumed; allowed: stuck", .status.as_str())]
     NotStuck {
-        /// How it stands.
+        /// The instance's status.
         status: Status,
     },
-    /// Only what is on its way forward can be cancelled.
+    /// Only instances that are running, or stuck before unwinding, can be cancelled.
     #[error("a saga that is {} can't be cancelled; allowed: running, and stuck before it unwinds", .status.as_str())]
     NotCancellable {
-        /// How it stands.
+        /// The instance's status.
         status: Status,
     },
-    /// What has no way back is brought to its end.
+    /// The instance has begun its pivot or a later step, so it has to be completed.
     #[error(
         "the saga has begun {step}, from which there is no way back: it can't be cancelled, but resumed where it is stuck"
     )]
     NoWayBack {
-        /// How it stands.
+        /// The instance's status.
         status: Status,
         /// The step that was begun.
         step: &'static str,

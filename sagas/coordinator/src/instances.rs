@@ -1,4 +1,4 @@
-//! What people see of sagas, and how they resume and cancel them.
+//! Listing, viewing, resuming and cancelling saga instances.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::sagas::Sagas;
 use crate::state::{State, Status};
 use crate::{Error, rows};
 
-/// Connections for lists.
+/// Database connections for lists.
 const CONNECTIONS: u32 = 4;
 
-/// The instances of a service's sagas, for those who look after them. Cheap to clone.
+/// The instances of a service's sagas, for operators and APIs. Cheap to clone.
 #[derive(Clone)]
 pub struct Instances {
     sagas: Sagas,
@@ -28,57 +28,57 @@ pub struct Instances {
     pool: PgPool,
 }
 
-/// Which instances are listed.
+/// The filter and the page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Only of this saga.
+    /// Only instances of this saga.
     pub saga: Option<String>,
-    /// Only those that stand so.
+    /// Only instances with this status.
     pub status: Option<Status>,
-    /// Only those about this.
+    /// Only instances with this key.
     pub key: Option<String>,
-    /// Only those that began before this one: where the last list ended.
+    /// Only instances that started before this one: the last one of the previous page.
     pub after: Option<(DateTime<Utc>, Uuid)>,
-    /// At most so many.
+    /// The maximum number of instances.
     pub limit: u32,
 }
 
-/// A line of the list: an instance as its row shows it, some milliseconds behind its stream.
+/// One instance in a list, as its row has it: some milliseconds behind its stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Listed {
-    /// Its id.
+    /// The instance's id.
     pub id: Uuid,
     /// The saga's name.
     pub saga: String,
     /// The version of its definition.
     pub definition: u32,
-    /// What it is about.
+    /// The subject of the saga, usually an aggregate's id.
     pub key: String,
-    /// How it stands.
+    /// Its status.
     #[serde(rename = "state")]
     pub status: Status,
-    /// The step under way.
+    /// The current step.
     pub step: Option<String>,
-    /// Whether that is being undone.
+    /// Whether the step is being undone.
     pub undo: bool,
-    /// Which batch of the step, from 0.
+    /// The number of the step's batch, from 0.
     pub turn: u32,
-    /// How often the step was begun since it last got on.
+    /// How often the step was begun since its last progress.
     pub attempt: u32,
-    /// Why it unwinds, is stuck or is retried, or how it ended.
+    /// The code of why it unwinds, is stuck or is retried, or of how it ended.
     pub code: Option<String>,
-    /// The same, for people.
+    /// The same as a sentence, for people.
     pub reason: Option<String>,
-    /// When it goes on.
+    /// When it continues.
     pub wake_at: Option<DateTime<Utc>>,
-    /// When it began.
+    /// When it started.
     pub started_at: DateTime<Utc>,
     /// When it last changed.
     pub changed_at: DateTime<Utc>,
 }
 
 impl Instances {
-    /// The sagas of a service.
+    /// Access to a service's instances.
     pub fn new(database: &Database, sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
         Self { sagas, repository, pool: database.pool(Role::Read, CONNECTIONS) }
     }
@@ -88,10 +88,10 @@ impl Instances {
         &self.sagas
     }
 
-    /// Up to where the log was looked at for what begins sagas or wakes them, as it is stored: a second behind that at most.
+    /// The coordinator's checkpoint: the position up to which events were processed. The stored value is at most one second old.
     ///
     /// # Errors
-    /// When the database does not answer, or has no tables of sagas.
+    /// The database does not answer, or has no tables of sagas.
     pub async fn position(&self) -> Result<Position, Error> {
         rows::checkpoint(&self.pool).await?.ok_or(Error::NotMigrated)
     }
@@ -99,7 +99,7 @@ impl Instances {
     /// The instances of the caller's tenant, newest first.
     ///
     /// # Errors
-    /// Without the permission `<service>:saga:read`; when the database does not answer.
+    /// The permission `<service>:saga:read` is missing; the database does not answer.
     pub async fn list(&self, caller: &Caller, listing: &Listing) -> Result<Vec<Listed>, Refusal> {
         caller.require(self.repository.read_permission())?;
         self.select(caller, listing).await.map_err(|error| {
@@ -135,30 +135,30 @@ impl Instances {
         rows.iter().map(listed).collect()
     }
 
-    /// An instance's state, from the log.
+    /// An instance's state, read from the log.
     ///
     /// # Errors
-    /// Without the permission `<service>:saga:read`; `not_found`.
+    /// The permission `<service>:saga:read` is missing; `not_found`.
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<State, Refusal> {
         caller.require(self.repository.read_permission())?;
         let found = self.repository.load(caller, id).await?;
         found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")).with("resource", "saga"))
     }
 
-    /// Lets a stuck instance go on where it was, with all its attempts.
+    /// Lets a stuck instance continue where it stopped, with all attempts again.
     ///
     /// # Errors
-    /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_stuck`.
+    /// The permission `<service>:saga:write` is missing; `not_found`; `saga_not_stuck`.
     pub async fn resume(&self, request: &Request, id: Uuid) -> Result<Done<()>, Refusal> {
         self.repository.resume(request, id).await
     }
 
-    /// Takes an instance back that is running, or stuck on its way forward, unless it has begun a step from which there is no way back.
+    /// Starts to undo an instance that is running, or stuck before unwinding, unless it has begun its pivot or a later step.
     ///
     /// # Errors
-    /// Without the permission `<service>:saga:write`; `not_found`; `saga_not_cancellable`.
+    /// The permission `<service>:saga:write` is missing; `not_found`; `saga_not_cancellable`.
     pub async fn cancel(&self, request: &Request, id: Uuid, reason: String) -> Result<Done<()>, Refusal> {
-        // On which definition it runs, never changes.
+        // Loading it in advance is safe: an instance's definition never changes.
         let found = self.repository.load(&request.caller, id).await?;
         let definition = found.and_then(|state| self.sagas.find(&state.saga, state.definition));
         let final_steps = definition.map(Definition::final_steps).unwrap_or_default();

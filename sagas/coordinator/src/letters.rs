@@ -1,5 +1,5 @@
-//! Events of which a saga could not say whether they start it: dead letters of the saga ([`deadletters`]), asked about again, in
-//! the order of their aggregate.
+//! Dead letters of sagas ([`deadletters`]): events of which a saga could not decide whether they start it. They are retried in the order of
+//! their aggregate.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,37 +13,37 @@ use crate::coordinator::Shared;
 use crate::step_context::Fault;
 use crate::{Error, rows};
 
-/// What the names of sagas begin with among those who can't take events.
+/// The prefix of the consumer names of sagas in the dead letter tables.
 pub(crate) const CONSUMERS: &str = "saga.";
 
-/// How a saga is called among those who can't take events.
+/// The dead letter consumer of a saga.
 pub(crate) fn consumer(saga: &str) -> Consumer {
     Consumer::new(Kind::Saga, saga)
 }
 
-/// Why it could not be said.
+/// The errors to store with a dead letter.
 pub(crate) fn errors(saga: &str, fault: &Fault) -> Vec<String> {
     vec![format!("{saga} can't say whether the event starts it: {}", fault.code), fault.reason.clone()]
 }
 
-/// What is parked of a service's sagas.
+/// The parked aggregates of a service's sagas, as this process knows them.
 #[derive(Default)]
 pub(crate) struct Letters {
     held: HashMap<&'static str, Held>,
-    /// When the first of them may be due. Nothing is parked: never.
+    /// When the next dead letter may be due; `None` if nothing is parked.
     due: Option<Instant>,
     pub(crate) backoff: Backoff,
 }
 
 impl Letters {
-    /// What the database has, of a coordinator that just became active. All of it is asked about soon: this program may know what
-    /// another did not.
+    /// Loads them from the database, for a coordinator that just became active. All of them are retried soon, because this program may be
+    /// able to process what an earlier one could not.
     pub(crate) async fn load(shared: &Shared) -> Result<Self, Error> {
         adopt(shared).await?;
         let mut letters = Self { backoff: shared.settings.backoff, ..Self::default() };
         let mut connection = shared.pool.acquire().await?;
         for definition in shared.sagas.newest() {
-            letters.look(&mut connection, definition.name).await?;
+            letters.reload(&mut connection, definition.name).await?;
             if letters.held.get(definition.name).is_some_and(|held| !held.is_empty()) {
                 let consumer = consumer(definition.name);
                 deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
@@ -53,12 +53,12 @@ impl Letters {
         Ok(letters)
     }
 
-    /// Whether an event has to wait for an earlier one of its aggregate.
+    /// Whether an event has to wait because an earlier one of its aggregate is parked.
     pub(crate) fn holds(&self, saga: &str, event: &RecordedEvent) -> bool {
         self.held.get(saga).is_some_and(|held| held.holds(event))
     }
 
-    /// Counts in what was parked.
+    /// Adds events that were just parked.
     pub(crate) fn add(&mut self, parked: &[(&'static str, Entry)]) {
         for (saga, entry) in parked {
             self.held.entry(saga).or_default().add(entry);
@@ -68,43 +68,47 @@ impl Letters {
         }
     }
 
-    /// An aggregate of which nothing waits any more.
+    /// Removes an aggregate whose events were all processed.
     pub(crate) fn drained(&mut self, saga: &str, taken: &Taken) {
         if let Some(held) = self.held.get_mut(saga) {
             held.remove(taken);
         }
     }
 
-    /// What the database has of a saga by now: what a tenant had parked goes with it, whoever destroys it, and then waits for nobody here.
-    pub(crate) async fn look(&mut self, connection: &mut PgConnection, saga: &'static str) -> Result<(), sqlx::Error> {
+    /// Reloads a saga's dead letters from the database. Needed because destroying a tenant deletes its dead letters, in any process.
+    pub(crate) async fn reload(
+        &mut self,
+        connection: &mut PgConnection,
+        saga: &'static str,
+    ) -> Result<(), sqlx::Error> {
         let held = Held::load(connection, &consumer(saga), Share::WHOLE).await?;
         self.held.insert(saga, held);
         Ok(())
     }
 
-    /// Whether it is time to look for one that is due.
+    /// Whether it is time to check for due dead letters.
     pub(crate) fn is_due(&self) -> bool {
         self.due.is_some_and(|due| due <= Instant::now())
     }
 
-    /// Looks again after this time at the latest: what people decide in other processes is seen then.
-    pub(crate) fn look_in(&mut self, pause: Duration) {
+    /// Schedules the next check after this time, which also finds decisions that people made through other processes.
+    pub(crate) fn check_in(&mut self, pause: Duration) {
         let any = self.held.values().any(|held| !held.is_empty());
         self.due = any.then(|| Instant::now() + pause);
     }
 
-    /// How many are parked, over all sagas.
+    /// The number of parked aggregates of all sagas.
     pub(crate) fn count(&self) -> usize {
         self.held.values().map(Held::len).sum()
     }
 
-    /// How many are parked of each saga.
+    /// The number of parked aggregates, by saga.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, usize)> {
         self.held.iter().map(|(saga, held)| (*saga, held.len()))
     }
 }
 
-/// Writes down what was parked, in the transaction that takes the rest.
+/// Stores parked events, in the transaction that writes the batch's other effects.
 pub(crate) async fn store(
     connection: &mut PgConnection,
     parked: &[(&'static str, Entry)],
@@ -120,7 +124,7 @@ pub(crate) async fn store(
     Ok(())
 }
 
-/// Takes over what a program of before 2026-12 parked in a table of the coordinator's own.
+/// Takes over events that programs before 2026-12 parked in a table of the coordinator's own.
 async fn adopt(shared: &Shared) -> Result<(), Error> {
     let old = rows::parked(&shared.pool).await?;
     if old.is_empty() {

@@ -5,7 +5,7 @@
 //!
 //! - **State** is events of an aggregate of its own (`crm.saga`, [`facts`]), in the service's log, written by the executor like
 //!   all others. The table `saga.instances` is a copy for the questions "what is due" and "which instances exist". Each row is the
-//!   result of the stream's first `version` events, so the row with the highest version wins, whoever writes it, in whatever order.
+//!   result of the stream's first `version` events, so the row with the highest version wins, in whatever order rows are written.
 //! - **A step** goes in this order: state (`step_begun`), then its commands, with ids derived from saga, step and turn, then the
 //!   outcome. If the process is killed in between, the next coordinator finds `step_begun` and runs the step again; the executor
 //!   answers the same ids with the first answers, so nothing is done twice. Every append of state requires the version on which it is
@@ -13,11 +13,11 @@
 //! - **The feed** is followed with a checkpoint ([`follower`]). An event that starts a saga creates an instance whose id is derived
 //!   from the saga's name and the event, so an event that is delivered twice starts it once. An event that concerns a waiting saga
 //!   wakes it, and the step checks its condition again. Rows and checkpoint change in one transaction. Events of a tenant that is
-//!   being moved to another cell are [skipped](passed_over), and examined where the tenant is let in.
+//!   being moved to another cell are [skipped](passed_over), and processed where the tenant is opened.
 //! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next timer, and is
 //!   woken when an earlier one is written. After a restart, overdue timers are simply due.
-//! - **Fairness** (`turns.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
-//!   wait, one tenant gets at most a quarter of the places.
+//! - **Fairness** (`fairness.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
+//!   wait, one tenant gets at most a quarter of the slots.
 //! - **Unwinding** undoes the completed steps in reverse order, and also the interrupted step, whose progress is unknown: so an undo
 //!   must work when there is nothing to undo. If an undo fails, the saga is `stuck` until a person resumes it. An instance finishes on
 //!   the version of the definition with which it began.
@@ -28,19 +28,21 @@
 
 #![deny(missing_docs)]
 
+mod backoffs;
 pub mod backup;
+mod cache;
 mod coordinator;
 mod definition;
 pub mod driver;
+mod effects;
 mod error;
 pub mod facts;
-mod findings;
+mod fairness;
 pub mod follower;
+mod gauges;
 mod instance;
 mod instances;
-mod known;
 mod letters;
-mod meters;
 mod migrate;
 mod names;
 pub mod passed_over;
@@ -49,14 +51,12 @@ mod probe;
 mod recall;
 mod rehearsal;
 mod repository;
-mod rested;
 mod rows;
 mod sagas;
 mod settings;
 mod state;
 mod status;
 mod step_context;
-mod turns;
 
 pub use coordinator::Coordinator;
 pub use definition::{Definition, Limits, Retry, Start, StartContext, Step, steps};

@@ -1,4 +1,4 @@
-//! Making the coordinator's tables.
+//! Creates the coordinator's tables.
 
 use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
@@ -7,8 +7,8 @@ use sqlx::{Connection, Executor};
 
 use crate::{Error, passed_over};
 
-/// Makes what is missing; whether anything was. A dry run changes nothing, and the database need not exist yet. Run
-/// [`eventstore::admin::migrate`] before it. Safe to run again and at the same time.
+/// Creates the tables that are missing, and returns whether any were. A dry run changes nothing, and the database need not exist yet. Run
+/// [`eventstore::admin::migrate`] first. Safe to run again and concurrently.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
 pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<bool, Error> {

@@ -1,10 +1,11 @@
-//! The names that a service's sagas have on the wire, pinned.
+//! The wire names of a service's saga events. They are fixed, because they are stored in the log.
 
 use std::fmt::Debug;
 
 use kernel::Service;
 
-/// A service's sagas by name: what stands in its log for ever. Declared by [`sagas_of!`](crate::sagas_of), never by hand.
+/// The names of a service's sagas: aggregate type, permissions and event types. Implemented by [`sagas_of!`](crate::sagas_of), never by
+/// hand.
 #[expect(missing_docs, reason = "each is the wire name of the fact of this name")]
 pub trait Names: Clone + Copy + Debug + Default + PartialEq + Eq + Send + Sync + 'static {
     /// The service.

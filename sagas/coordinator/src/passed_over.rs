@@ -1,30 +1,31 @@
-//! What sagas passed over and have yet to look at: a stretch of the events of a tenant who was closed then (`saga.passed_over`).
+//! Skipped events: ranges of a tenant's events that the coordinator did not process because the tenant was closed (table
+//! `saga.passed_over`).
 //!
-//! While a tenant is on its way to another cell its events begin nothing; the stretch is noted in the transaction that stores the
-//! checkpoint. As soon as the tenant is let in again, here or in its new cell, which is [handed](hand_over) the stretch, the follower
-//! looks at these events and at nobody else's. The checkpoint is everybody's and never goes back: sagas of all tenants would be asked
-//! again about events that began none, and might say otherwise by what is true today.
+//! While a tenant is being moved to another cell, its events start no sagas. The coordinator records the skipped range in the transaction
+//! that stores its checkpoint. When the tenant is open again, here or in its new cell (to which the range is [handed over](hand_over)), the
+//! follower processes the events of this range, and only those. The checkpoint belongs to all tenants and never goes back: otherwise their
+//! sagas would evaluate old events again, perhaps with another result, because they read today's state.
 
 use kernel::{Position, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection, PgExecutor, Row};
 
-/// Events of one tenant.
+/// A range of one tenant's skipped events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PassedOver {
+pub(crate) struct SkippedRange {
     pub(crate) tenant: TenantId,
-    /// The position before the first of them.
+    /// The position before the first event.
     pub(crate) after: Position,
-    /// That of the last one.
+    /// The position of the last event.
     pub(crate) to: Position,
 }
 
-/// Whether the tables of sagas are there, and of this program.
+/// Whether the tables of sagas exist, in this program's form.
 ///
 /// # Errors
-/// When the database does not answer.
+/// The database does not answer.
 pub async fn is_migrated(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
-    // What came last, as the catalogue has it: who may not see the tables can ask, too.
+    // Checks for the newest changes in the system catalogue, which roles without access to the tables can read, too.
     sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT FROM pg_policies WHERE (schemaname, tablename, policyname) = ('saga', 'passed_over', 'backup'))
@@ -34,17 +35,18 @@ pub async fn is_migrated(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::
     .await
 }
 
-/// Whether it can stand somewhere what was passed over, be the tables of sagas of a program of before.
+/// Whether the table `saga.passed_over` exists, perhaps in an earlier program's form.
 ///
 /// # Errors
-/// When the database does not answer.
+/// The database does not answer.
 pub async fn is_there(connection: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT to_regclass('saga.passed_over') IS NOT NULL").fetch_one(connection).await
 }
 
-/// Notes that a closed tenant's events were passed over; whether it is closed still.
-pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: PassedOver) -> Result<bool, sqlx::Error> {
-    // Whoever lets the tenant in waits, or has done it before: then they are looked at now. Of who is deleted nothing ever is.
+/// Records that a closed tenant's events were skipped. Returns whether the tenant is still closed.
+pub(crate) async fn record(connection: impl PgExecutor<'_>, range: SkippedRange) -> Result<bool, sqlx::Error> {
+    // The lock makes a concurrent reopening of the tenant wait. If the tenant was reopened already, the caller processes its events now.
+    // Events of a deleted tenant are never processed, so nothing is recorded for it.
     sqlx::query_scalar(
         "WITH closed AS (
              SELECT state FROM log.closed WHERE tenant_id = $1 FOR SHARE
@@ -56,15 +58,15 @@ pub(crate) async fn note(connection: impl PgExecutor<'_>, stretch: PassedOver) -
          )
          SELECT EXISTS (SELECT FROM closed)",
     )
-    .bind(stretch.tenant.uuid())
-    .bind(stretch.after.as_i64())
-    .bind(stretch.to.as_i64())
+    .bind(range.tenant.uuid())
+    .bind(range.after.as_i64())
+    .bind(range.to.as_i64())
     .fetch_one(connection)
     .await
 }
 
-/// What was passed over of tenants who are let in. A row stays only of who has left: few, so no index.
-pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<PassedOver>, sqlx::Error> {
+/// The skipped ranges of tenants that are open again. No index: the table only has rows of tenants that have left, which are few.
+pub(crate) async fn reopened(connection: impl PgExecutor<'_>) -> Result<Vec<SkippedRange>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT tenant_id, after, upto FROM saga.passed_over p
          WHERE NOT EXISTS (
@@ -72,36 +74,37 @@ pub(crate) async fn open(connection: impl PgExecutor<'_>) -> Result<Vec<PassedOv
     )
     .fetch_all(connection)
     .await?;
-    rows.iter().map(stretch).collect()
+    rows.iter().map(range).collect()
 }
 
-/// What was passed over of anybody.
-pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<PassedOver>, sqlx::Error> {
+/// All skipped ranges.
+pub(crate) async fn all(connection: impl PgExecutor<'_>) -> Result<Vec<SkippedRange>, sqlx::Error> {
     let rows = sqlx::query("SELECT tenant_id, after, upto FROM saga.passed_over ORDER BY tenant_id")
         .fetch_all(connection)
         .await?;
-    rows.iter().map(stretch).collect()
+    rows.iter().map(range).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that was written from the log")]
-fn stretch(row: &PgRow) -> Result<PassedOver, sqlx::Error> {
-    Ok(PassedOver {
+fn range(row: &PgRow) -> Result<SkippedRange, sqlx::Error> {
+    Ok(SkippedRange {
         tenant: TenantId::vouched(row.try_get(0)?),
         after: Position::from_i64(row.try_get(1)?),
         to: Position::from_i64(row.try_get(2)?),
     })
 }
 
-/// A stretch was looked at up to here; whether nobody else did that meanwhile.
-pub(crate) async fn looked_at(
+/// Advances a skipped range to this position, and deletes it when it is complete. Returns false if another coordinator changed it
+/// meanwhile.
+pub(crate) async fn advance(
     connection: &mut PgConnection,
-    stretch: PassedOver,
+    range: SkippedRange,
     to: Position,
 ) -> Result<bool, sqlx::Error> {
-    let tenant = stretch.tenant.uuid();
+    let tenant = range.tenant.uuid();
     let moved = sqlx::query("UPDATE saga.passed_over SET after = $3 WHERE tenant_id = $1 AND after = $2")
         .bind(tenant)
-        .bind(stretch.after.as_i64())
+        .bind(range.after.as_i64())
         .bind(to.as_i64())
         .execute(&mut *connection)
         .await?;
@@ -112,13 +115,13 @@ pub(crate) async fn looked_at(
     Ok(moved.rows_affected() == 1)
 }
 
-/// Up to where a tenant's events were looked at. What is passed over is noted with the checkpoint, so this is right whenever it is
-/// asked.
+/// The position up to which a tenant's events are processed. Skipped ranges are recorded together with the checkpoint, so the answer is
+/// always exact.
 ///
 /// # Errors
-/// When the tables don't answer.
+/// The tables don't answer.
 pub async fn looked_up_to(connection: &mut PgConnection, tenant: TenantId) -> Result<Position, sqlx::Error> {
-    // `looked` is what a coordinator of before 2026-12 notes.
+    // `looked` was written by coordinators before 2026-12.
     let position: i64 = sqlx::query_scalar(
         "SELECT least(
              position,
@@ -132,11 +135,11 @@ pub async fn looked_up_to(connection: &mut PgConnection, tenant: TenantId) -> Re
     Ok(Position::from_i64(position))
 }
 
-/// Hands a tenant's events after one position and up to another over to whoever follows here, and nothing else of it: the rest was looked
-/// at where the tenant lived before. In the transaction that lets it in.
+/// Hands a tenant's events after one position and up to another over to the coordinator of this cell. The tenant's other events were
+/// processed in its former cell. To be called in the transaction that opens the tenant.
 ///
 /// # Errors
-/// When the tables don't answer.
+/// The tables don't answer.
 pub async fn hand_over(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -156,14 +159,14 @@ pub async fn hand_over(
     Ok(())
 }
 
-/// Takes over what a coordinator of before 2026-12 noted of a paused tenant, or of all.
+/// Takes over what coordinators before 2026-12 recorded for a paused tenant, or for all (`None`).
 ///
 /// # Errors
-/// When the tables don't answer.
+/// The tables don't answer.
 pub async fn adopt(connection: &mut PgConnection, tenant: Option<TenantId>) -> Result<(), sqlx::Error> {
     let tenant = tenant.map(TenantId::uuid);
     let mut transaction = connection.begin().await?;
-    // First that nobody notes anything any more: the checkpoint has to be asked after that.
+    // First lock the rows, so that no coordinator records anything any more; the checkpoint has to be read after that.
     sqlx::query(
         "SELECT FROM log.closed
          WHERE state = 'paused' AND looked IS NOT NULL AND tenant_id = coalesce($1, tenant_id) FOR UPDATE",

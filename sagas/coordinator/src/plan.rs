@@ -1,4 +1,4 @@
-//! What comes next for an instance: pure, so that every case can be told.
+//! Decides what comes next for an instance. Pure functions, so that every case can be tested.
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -9,38 +9,38 @@ use crate::facts::{
 use crate::state::{Current, Phase, State};
 use crate::step_context::{Fault, FaultKind, Next};
 
-/// How often a step is begun without anybody hearing how it ended: then it probably kills whoever runs it.
-const DEATHS: u32 = 20;
+/// The number of times that a step is begun without an outcome. After that it is parked, because it probably crashes the process.
+const MAX_CRASHES: u32 = 20;
 
-/// What comes next.
+/// What the driver has to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
-    /// Nothing, until this time; none: nothing at all.
-    Rest(Option<DateTime<Utc>>),
-    /// These facts are true now.
-    Note(Vec<Fact>),
-    /// This step is to be run, after its beginning is noted.
+    /// Wait until this time; `None`: until something changes the instance.
+    Wait(Option<DateTime<Utc>>),
+    /// Append these facts.
+    Append(Vec<Fact>),
+    /// Append this fact, then run the step.
     Run(StepBegun),
 }
 
-/// What comes next for an instance. `woken`: what waits shall look again, though its time has not come.
+/// What comes next for an instance. `woken`: check a waiting step again, even before its time.
 pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, woken: bool) -> Plan {
     if !state.status.is_active() {
-        return Plan::Rest(None);
+        return Plan::Wait(None);
     }
     let Some(current) = &state.current else { return begin(state, definition, now) };
     if definition.step(&current.step).is_none() {
-        return note(stuck("saga_step_unknown", format!("its definition has no step {}", current.step)));
+        return append(stuck("saga_step_unknown", format!("its definition has no step {}", current.step)));
     }
     match current.phase {
-        Phase::Waiting(until) if until > now && !woken => return Plan::Rest(Some(until)),
-        Phase::Failed(retry_at) if retry_at > now => return Plan::Rest(Some(retry_at)),
+        Phase::Waiting(until) if until > now && !woken => return Plan::Wait(Some(until)),
+        Phase::Failed(retry_at) if retry_at > now => return Plan::Wait(Some(retry_at)),
         _ => {}
     }
-    // Attempts that failed in good order killed nobody.
-    if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= DEATHS {
-        let reason = format!("{} was begun {DEATHS} times and never came to an end", current.step);
-        return note(stuck("saga_step_dies", reason));
+    // Attempts that ended with a failure did not crash.
+    if current.phase == Phase::Begun && current.attempt.saturating_sub(current.failures) >= MAX_CRASHES {
+        let reason = format!("{} was begun {MAX_CRASHES} times and never came to an end", current.step);
+        return append(stuck("saga_step_dies", reason));
     }
     Plan::Run(StepBegun {
         step: current.step.clone(),
@@ -51,27 +51,27 @@ pub(crate) fn next(state: &State, definition: &Definition, now: DateTime<Utc>, w
     })
 }
 
-/// The next step, or the end.
+/// The next step, the next undo, or the end.
 fn begin(state: &State, definition: &Definition, now: DateTime<Utc>) -> Plan {
     let run =
         |step: &Step, undo| Plan::Run(StepBegun { step: step.name.to_owned(), undo, turn: 0, attempt: 1, since: now });
     if state.unwinding {
         for done in state.done.iter().rev() {
             match definition.step(&done.step) {
-                None => return note(stuck("saga_step_unknown", format!("its definition has no step {}", done.step))),
+                None => return append(stuck("saga_step_unknown", format!("its definition has no step {}", done.step))),
                 Some(step) if step.has_undo() => return run(step, true),
                 Some(_) => {}
             }
         }
-        return note(Compensated {});
+        return append(Compensated {});
     }
     match definition.steps.get(state.done.len()) {
         Some(step) => run(step, false),
-        None => note(Completed { outcome: "done".to_owned() }),
+        None => append(Completed { outcome: "done".to_owned() }),
     }
 }
 
-/// What a step's outcome means. `current`: the step, begun.
+/// The facts that follow from a step's outcome. `current` is the step as it was begun.
 pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Fault>, now: DateTime<Utc>) -> Vec<Fact> {
     let (name, undo) = (current.step.clone(), current.undo);
     let whole = Duration::from_std(step.limits.whole).unwrap_or(Duration::MAX);
@@ -82,7 +82,7 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
         Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
         Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
         Ok(Next::WaitUntil(_)) if now >= limit => Fault::refused("saga_step_timed_out", "it waited for too long"),
-        // At its limit it looks a last time.
+        // At its time limit it checks its condition one last time.
         Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until: until.min(limit) }.into()],
         Err(fault) => fault,
     };
@@ -101,13 +101,13 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     }
 }
 
-/// A saga that can't go on.
+/// The fact that parks an instance.
 pub(crate) fn stuck(code: &str, reason: impl Into<String>) -> Fact {
     Stuck { code: code.to_owned(), reason: reason.into() }.into()
 }
 
-fn note(fact: impl Into<Fact>) -> Plan {
-    Plan::Note(vec![fact.into()])
+fn append(fact: impl Into<Fact>) -> Plan {
+    Plan::Append(vec![fact.into()])
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
         Ok(None)
     }
 
-    /// Three steps, of which the second can't be undone.
+    /// Three steps; the second has no undo.
     fn definition() -> Definition {
         let hour = Limits { whole: std::time::Duration::from_hours(1), ..Limits::default() };
         let twice = Retry { attempts: 2, ..Retry::default() };
@@ -152,7 +152,7 @@ mod tests {
         state
     }
 
-    /// Runs the step that comes next to this outcome.
+    /// Runs the next step with this outcome.
     fn run(state: &mut State, comes: Result<Next, Fault>, at: DateTime<Utc>) {
         let definition = definition();
         let Plan::Run(begun) = next(state, &definition, at, true) else { panic!("{state:?}") };
@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(comes(&state), Some((step.to_owned(), false)));
             run(&mut state, Ok(Next::Done(json!(step))), now());
         }
-        assert_eq!(next(&state, &definition(), now(), false), note(Completed { outcome: "done".to_owned() }));
+        assert_eq!(next(&state, &definition(), now(), false), append(Completed { outcome: "done".to_owned() }));
         assert_eq!(state.result_of("two"), Some(&json!("two")));
     }
 
@@ -201,7 +201,7 @@ mod tests {
             assert_eq!(comes(&state), Some((step.to_owned(), true)));
             run(&mut state, Ok(Next::done()), now());
         }
-        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+        assert_eq!(next(&state, &definition(), now(), false), append(Compensated {}));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     fn what_may_pass_is_tried_again_after_a_pause_and_then_unwinds_or_parks() {
         let mut state = started();
         run(&mut state, passing(), now());
-        assert_eq!(next(&state, &definition(), now(), true), Plan::Rest(Some(now() + Duration::seconds(1))));
+        assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(now() + Duration::seconds(1))));
         run(&mut state, passing(), now() + Duration::seconds(1));
         assert_eq!(state.status, Status::Unwinding);
         let mut state = started();
@@ -285,10 +285,10 @@ mod tests {
     fn a_step_has_its_time_and_no_more() {
         let mut state = started();
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(30))), now());
-        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(now() + Duration::minutes(30))));
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(now() + Duration::minutes(30))));
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::hours(2))), now() + Duration::minutes(30));
         let limit = now() + Duration::hours(1);
-        assert_eq!(next(&state, &definition(), now(), false), Plan::Rest(Some(limit)), "however long it wants to wait");
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(limit)), "however long it wants to wait");
         run(&mut state, Ok(Next::WaitUntil(limit + Duration::hours(1))), limit);
         assert_eq!(state.status, Status::Unwinding);
         assert_eq!(state.why.unwrap().0, "saga_step_timed_out");
@@ -309,17 +309,17 @@ mod tests {
         let mut state = started();
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(2))), now());
         state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
-        assert_eq!(next(&state, &definition(), now(), false), note(Compensated {}));
+        assert_eq!(next(&state, &definition(), now(), false), append(Compensated {}));
     }
 
     #[test]
     fn a_step_that_kills_whoever_runs_it_is_parked() {
         let mut state = started();
-        for _ in 0..DEATHS {
+        for _ in 0..MAX_CRASHES {
             let Plan::Run(begun) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
             state.evolve(begun.into());
         }
-        let Plan::Note(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
+        let Plan::Append(facts) = next(&state, &definition(), now(), false) else { panic!("{state:?}") };
         assert!(matches!(&facts[..], [Fact::Stuck(stuck)] if stuck.code == "saga_step_dies"), "{facts:?}");
     }
 
@@ -330,7 +330,7 @@ mod tests {
             Definition::new("test_plan", 1, &[], &[], start, vec![Step::new("one", nothing).retry(patient)])
         };
         let mut state = started();
-        for _ in 0..DEATHS {
+        for _ in 0..MAX_CRASHES {
             let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
             state.evolve(begun.into());
             let current = state.current.clone().unwrap();
@@ -338,7 +338,7 @@ mod tests {
                 state.evolve(fact);
             }
         }
-        // Whoever ran it was ended in the middle of an attempt.
+        // The process was killed during an attempt.
         let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
         state.evolve(begun.into());
         assert!(matches!(next(&state, &definition, now(), false), Plan::Run(_)), "{state:?}");

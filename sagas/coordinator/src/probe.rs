@@ -1,30 +1,30 @@
-//! Where a test may look on, let something fail, or end the coordinator as a crash would.
+//! Hooks for tests: observe the coordinator, inject faults, or stop it as a crash would.
 
 use futures::future::BoxFuture;
 
 use crate::Fault;
 
-/// A place between two writes.
+/// A point between two writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Point {
     /// Before an instance's first fact is appended.
     BeforeStart,
-    /// After it, before its row and the checkpoint are written.
+    /// After it is appended, and before the row and the checkpoint are written.
     AfterStart,
     /// Before facts are appended.
     BeforeAdvance,
     /// After facts are appended.
     AfterAdvance,
-    /// Before a step, or its undo, runs: its beginning is on record.
+    /// Before a step or its undo runs; `step_begun` is appended.
     BeforeStep {
-        /// Its name.
+        /// The step's name.
         step: String,
         /// Whether it is the undo.
         undo: bool,
     },
-    /// After it ran; its outcome is on record nowhere.
+    /// After it ran, and before its outcome is appended.
     AfterStep {
-        /// Its name.
+        /// The step's name.
         step: String,
         /// Whether it is the undo.
         undo: bool,
@@ -35,26 +35,26 @@ pub enum Point {
     AfterRow,
     /// Before a batch's rows and the checkpoint are committed.
     BeforeCheckpoint,
-    /// After it.
+    /// After they are committed.
     AfterCheckpoint,
 }
 
-/// Looks on. The default does nothing.
+/// A test's hooks. The defaults do nothing.
 pub trait Probe: Send + Sync + 'static {
-    /// The coordinator is here. A crash is a future that never ends, and then an end of the whole coordinator.
+    /// Called at each point. A test simulates a crash by never completing this future, and then dropping the whole coordinator.
     fn at<'a>(&'a self, point: &'a Point) -> BoxFuture<'a, ()> {
         let _ = point;
         Box::pin(std::future::ready(()))
     }
 
-    /// A fault that a step has to meet here instead of going on.
+    /// A fault that the step at this point fails with.
     fn fault(&self, point: &Point) -> Option<Fault> {
         let _ = point;
         None
     }
 }
 
-/// Nobody looks on.
+/// The hooks outside of tests: they do nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProbe;
 

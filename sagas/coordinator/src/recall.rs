@@ -1,4 +1,4 @@
-//! The rows of one tenant's instances again, from their streams.
+//! Rebuilds the rows of one tenant's instances from their streams.
 
 use chrono::{DateTime, Utc};
 use eventstore::{Database, EventStore, ReplayFilter, Role};
@@ -10,12 +10,12 @@ use crate::repository::Repository;
 use crate::rows::{self, InstanceKey};
 use crate::sagas::Sagas;
 
-/// Writes the row of each of a tenant's instances as the log has it now; how many there are. For a tenant that comes back to where its
-/// rows were purged. The checkpoint stays where it is: were it set back, sagas of all tenants would be asked again about events that
-/// began none, and might say otherwise by what is true today. Safe to run again, and beside a coordinator.
+/// Writes the row of each of a tenant's instances from its stream, and returns their number. For a tenant that returns to a cell where its
+/// rows were purged. The checkpoint does not move: if it were set back, the sagas of all tenants would evaluate old events again, perhaps
+/// with another result, because they read today's state. Safe to run again, and beside a coordinator.
 ///
 /// # Errors
-/// When the log or the tables don't answer, or a stream can't be read.
+/// The log or the tables don't answer, or a stream can't be read.
 pub async fn recall(
     database: &Database,
     store: &EventStore,
@@ -35,7 +35,7 @@ pub async fn recall(
     let mut written = 0;
     while let Some(key) = begun.try_next().await? {
         let Some(state) = repository.load(&writer, key.id).await? else { continue };
-        // What it had to hear of may have come while it had no row: it looks at once.
+        // An event that wakes it may have come while it had no row, so it is due at once.
         let wake_at = state.wake_at(now).map(|at| at.min(now));
         rows::write(&mut *pool.acquire().await?, key, &state, wake_at, Position::START, now).await?;
         written += 1;

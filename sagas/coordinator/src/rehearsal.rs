@@ -1,4 +1,4 @@
-//! What would come of a dead letter of a saga: whether it can be said that the event starts it. Nothing is begun.
+//! A dry run for a saga's dead letters: checks whether the saga can now decide if the events start it. Starts nothing.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use deadletters::{Consumer, Decisions, Kind, Part, Rehearse};
 use futures::future::BoxFuture;
 use kernel::{RecordedEvent, TenantId};
 
+use crate::cache::StateCache;
 use crate::definition::StartContext;
-use crate::known::Known;
 use crate::letters;
 use crate::repository::Repository;
 use crate::sagas::Sagas;
 
-/// Rehearses what events of a service would begin.
+/// Dry runs for the dead letters of a service's sagas.
 pub struct Rehearsal {
     sagas: Sagas,
     repository: Arc<dyn Repository>,
 }
 
 impl Rehearsal {
-    /// Of these sagas.
+    /// Creates a dry run for these sagas.
     pub fn new(sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
         Self { sagas, repository }
     }
@@ -46,7 +46,7 @@ impl Rehearsal {
             for event in run {
                 let caller = self.sagas.caller(tenant, definition.name, definition.permissions);
                 let context =
-                    StartContext { caller, executor: self.repository.executor().clone(), known: Known::default() };
+                    StartContext { caller, executor: self.repository.executor().clone(), cache: StateCache::default() };
                 let at = event.position;
                 if let Err(fault) = (definition.start)(context, event).await {
                     rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));

@@ -1,4 +1,4 @@
-//! The repository of a service's saga instances: its log, without the service's type.
+//! The repository of a service's saga instances. It hides the service's type parameter ([`Names`]) from the rest of the coordinator.
 
 use std::marker::PhantomData;
 
@@ -12,27 +12,27 @@ use crate::facts::{Fact, Started};
 use crate::instance::{Instance, InstanceCommand};
 use crate::state::State;
 
-/// The instances of a service's sagas, in its log.
+/// The saga instances of a service, in its log.
 pub trait Repository: Send + Sync + 'static {
     /// The aggregate type of instances.
     fn aggregate_type(&self) -> &'static str;
 
-    /// The permission to see them.
+    /// The permission to view instances.
     fn read_permission(&self) -> &'static str;
 
-    /// The permission to resume and cancel them.
+    /// The permission to resume and cancel instances.
     fn write_permission(&self) -> &'static str;
 
-    /// The executor that all goes through.
+    /// The executor through which all reads and writes go.
     fn executor(&self) -> &Executor;
 
-    /// An instance's state, from the log.
+    /// An instance's state, read from the log.
     fn load<'a>(&'a self, caller: &'a Caller, id: Uuid) -> BoxFuture<'a, Result<Option<State>, Refusal>>;
 
-    /// Begins an instance; nothing happens when it began before.
+    /// Starts an instance; does nothing if it exists already.
     fn start<'a>(&'a self, request: &'a Request, id: Uuid, started: Started) -> BoxFuture<'a, Result<(), Refusal>>;
 
-    /// Notes facts, on the state of this version.
+    /// Appends facts. Refused if the stream's version is not `version`.
     fn advance<'a>(
         &'a self,
         request: &'a Request,
@@ -41,10 +41,10 @@ pub trait Repository: Send + Sync + 'static {
         facts: Vec<Fact>,
     ) -> BoxFuture<'a, Result<(), Refusal>>;
 
-    /// A person lets a stuck instance go on.
+    /// Resumes a stuck instance, for a person.
     fn resume<'a>(&'a self, request: &'a Request, id: Uuid) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 
-    /// A person wants an instance taken back. `final_steps`: those of its definition from which there is no way back.
+    /// Cancels an instance, for a person. `final_steps`: the pivot of its definition and the steps after it.
     fn cancel<'a>(
         &'a self,
         request: &'a Request,
@@ -54,7 +54,7 @@ pub trait Repository: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 }
 
-/// The one over a service's executor.
+/// The implementation over a service's executor.
 pub(crate) struct LogRepository<N> {
     executor: Executor,
     names: PhantomData<N>,

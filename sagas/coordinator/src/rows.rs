@@ -1,4 +1,4 @@
-//! The rows of `saga.instances` and what stands beside them.
+//! The statements on the coordinator's tables: `saga.instances`, the checkpoint, and events parked by earlier programs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use uuid::Uuid;
 
 use crate::state::{State, Status};
 
-/// Which instance.
+/// The primary key of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InstanceKey {
     pub(crate) tenant: TenantId,
     pub(crate) id: Uuid,
 }
 
-/// A saga and a key: what its instances with that key are found by.
+/// What an event wakes: the instances of a saga with this key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SagaKey {
     pub(crate) tenant: TenantId,
@@ -25,9 +25,9 @@ pub(crate) struct SagaKey {
     pub(crate) key: String,
 }
 
-/// What a row shows from now on, unless it shows a later version. `$15`: everything that the instance has to hear of up to here has been
-/// heard; what came later wakes it at once.
-macro_rules! shows {
+/// Sets a row's columns, unless it shows a later version. `$15` (`seen`): the instance has processed all events up to this position; if an
+/// event after it has woken the instance (`poked`), it is due at once.
+macro_rules! set_columns {
     () => {
         " saga = $3, definition = $4, key = $5, status = $6, step = $7, undo = $8, turn = $9, attempt = $10, code = $11,
              reason = $12, version = $13, seen = GREATEST(i.seen, $15),
@@ -37,9 +37,9 @@ macro_rules! shows {
     };
 }
 
-/// Until the transaction ends, none of these tenants' rows is deleted for good. For who changes several of them, before the first change:
-/// else they and whoever destroys a tenant could wait for each other's. It locks rows, of which a transaction may have any number (advisory
-/// locks have their places in memory).
+/// Locks these tenants, so that none of their rows is deleted before the transaction ends. A transaction that changes several tenants' rows
+/// has to call this before the first change; otherwise it could deadlock with one that destroys a tenant. It locks rows and not advisory
+/// locks, because a transaction may have any number of row locks, while advisory locks take shared memory.
 pub(crate) async fn hold(transaction: &mut PgConnection, tenants: &HashSet<TenantId>) -> Result<(), sqlx::Error> {
     if tenants.is_empty() {
         return Ok(());
@@ -51,8 +51,8 @@ pub(crate) async fn hold(transaction: &mut PgConnection, tenants: &HashSet<Tenan
     Ok(())
 }
 
-/// Writes an instance's row, unless one of a later version is there; makes it if there is none, unless the tenant is at its end (the
-/// database passes that one over: `log.pass_over_gone`). `seen`: everything that it has to hear of up to here has been heard.
+/// Inserts or updates an instance's row, unless the row shows a later version. No row is inserted for a tenant that is being destroyed: the
+/// trigger `log.pass_over_gone` skips it. `seen`: the instance has processed all events up to this position.
 pub(crate) async fn write(
     transaction: &mut PgConnection,
     key: InstanceKey,
@@ -61,11 +61,11 @@ pub(crate) async fn write(
     seen: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    // That a row is there is looked for first: a tenant at its end has the saga that ends it, whose row is still changed.
+    // The update comes first: for a tenant that is being destroyed, the row of the saga that destroys it still has to be updated.
     let sql = concat!(
         "WITH shown AS (
              UPDATE saga.instances AS i SET",
-        shows!(),
+        set_columns!(),
         " AND i.tenant_id = $1 AND i.instance_id = $2 RETURNING i.instance_id
          )
          INSERT INTO saga.instances AS i
@@ -74,12 +74,12 @@ pub(crate) async fn write(
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16
          WHERE NOT EXISTS (SELECT FROM shown)
          ON CONFLICT (tenant_id, instance_id) DO UPDATE SET",
-        shows!()
+        set_columns!()
     );
-    show(transaction, sql, key, state, wake_at, seen, now).await
+    write_row(transaction, sql, key, state, wake_at, seen, now).await
 }
 
-/// Changes an instance's row as `write` does, if it is there: one that was deleted is not made again.
+/// Updates an instance's row as `write` does, but does not insert one that was deleted.
 pub(crate) async fn update(
     connection: impl PgExecutor<'_>,
     key: InstanceKey,
@@ -88,11 +88,11 @@ pub(crate) async fn update(
     seen: Position,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let sql = concat!("UPDATE saga.instances AS i SET", shows!(), " AND i.tenant_id = $1 AND i.instance_id = $2");
-    show(connection, sql, key, state, wake_at, seen, now).await
+    let sql = concat!("UPDATE saga.instances AS i SET", set_columns!(), " AND i.tenant_id = $1 AND i.instance_id = $2");
+    write_row(connection, sql, key, state, wake_at, seen, now).await
 }
 
-async fn show(
+async fn write_row(
     connection: impl PgExecutor<'_>,
     sql: &str,
     key: InstanceKey,
@@ -124,7 +124,7 @@ async fn show(
     Ok(())
 }
 
-/// The version that an instance's row shows; 0: there is none.
+/// The version that an instance's row shows; 0 if there is no row.
 pub(crate) async fn version(connection: impl PgExecutor<'_>, key: InstanceKey) -> Result<u64, sqlx::Error> {
     let found: Option<i64> =
         sqlx::query_scalar("SELECT version FROM saga.instances WHERE tenant_id = $1 AND instance_id = $2")
@@ -135,7 +135,7 @@ pub(crate) async fn version(connection: impl PgExecutor<'_>, key: InstanceKey) -
     Ok(found.map_or(0, i64::cast_unsigned))
 }
 
-/// Of these sagas of tenants, those of which an instance waits. One statement for all, that looks each up along the index.
+/// Filters these sagas of tenants to those that have an instance with a timer. One statement for all, which uses the index for each.
 pub(crate) async fn waiting(
     connection: impl PgExecutor<'_>,
     sagas: HashSet<(TenantId, &'static str)>,
@@ -159,15 +159,15 @@ pub(crate) async fn waiting(
     Ok((1..).zip(sagas).filter(|(nth, _)| found.contains(nth)).map(|(_, saga)| saga).collect())
 }
 
-/// Of those that have to hear of something, the ones for whom an instance waits. One statement for all, that looks each up by its key.
+/// Filters these wake-ups to those for which an instance waits. One statement for all, which uses the index for each key.
 pub(crate) async fn awaited(
     connection: impl PgExecutor<'_>,
-    mut pokes: HashMap<SagaKey, Position>,
+    mut wakes: HashMap<SagaKey, Position>,
 ) -> Result<HashMap<SagaKey, Position>, sqlx::Error> {
-    if pokes.is_empty() {
-        return Ok(pokes);
+    if wakes.is_empty() {
+        return Ok(wakes);
     }
-    let keys: Vec<SagaKey> = pokes.keys().cloned().collect();
+    let keys: Vec<SagaKey> = wakes.keys().cloned().collect();
     let found: Vec<i64> = sqlx::query_scalar(
         "SELECT p.nth FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS p (tenant_id, saga, key, nth)
          CROSS JOIN LATERAL (
@@ -183,14 +183,14 @@ pub(crate) async fn awaited(
     let found: HashSet<i64> = found.into_iter().collect();
     for (nth, key) in (1..).zip(&keys) {
         if !found.contains(&nth) {
-            pokes.remove(key);
+            wakes.remove(key);
         }
     }
-    Ok(pokes)
+    Ok(wakes)
 }
 
-/// Wakes the instances of a saga that wait and are about this key.
-pub(crate) async fn poke(
+/// Wakes the waiting instances of a saga with this key.
+pub(crate) async fn wake(
     connection: &mut PgConnection,
     SagaKey { tenant, saga, key }: &SagaKey,
     at: Position,
@@ -210,29 +210,29 @@ pub(crate) async fn poke(
     Ok(())
 }
 
-/// For tenants that are on their way to another cell, live there, or are deleted, nothing is done here.
-macro_rules! open {
+/// Excludes tenants that are being moved to another cell, live in another cell, or are deleted.
+macro_rules! tenant_is_here {
     () => {
         "(tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS NOT TRUE"
     };
 }
 
-/// What is due, the longest overdue first.
+/// The instances that are due, the longest overdue first.
 pub(crate) async fn due(connection: impl PgExecutor<'_>, now: DateTime<Utc>, limit: usize) -> Result<Due, sqlx::Error> {
     let rows = sqlx::query(concat!(
         "SELECT tenant_id, instance_id, wake_at FROM saga.instances WHERE wake_at <= $1 AND ",
-        open!(),
+        tenant_is_here!(),
         " ORDER BY wake_at LIMIT $2"
     ))
     .bind(now)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(a_due).collect()
+    rows.iter().map(due_row).collect()
 }
 
-/// What is due of others than these tenants: of each the longest overdue ones, `each` of them at most, first the first of every tenant. It
-/// costs a look at the index for each tenant that has a timer, however much is due of these or of others.
+/// The due instances of all tenants but these: of each tenant the `each` longest overdue ones, ordered so that the first of every tenant
+/// comes before any second. Costs one index lookup per tenant that has timers, however many of them are due.
 pub(crate) async fn due_of_others(
     connection: impl PgExecutor<'_>,
     now: DateTime<Utc>,
@@ -251,7 +251,7 @@ pub(crate) async fn due_of_others(
          )
          SELECT of_one.tenant_id, of_one.instance_id, of_one.wake_at
          FROM (SELECT tenant_id FROM waiting WHERE wake_at <= $1 AND tenant_id <> ALL ($2) AND ",
-        open!(),
+        tenant_is_here!(),
         ") others
          CROSS JOIN LATERAL (
              SELECT tenant_id, instance_id, wake_at, row_number() OVER (ORDER BY wake_at) AS nth
@@ -268,14 +268,14 @@ pub(crate) async fn due_of_others(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(a_due).collect()
+    rows.iter().map(due_row).collect()
 }
 
-/// Instances, and since when each is due.
+/// Instances, and the time at which each became due.
 pub(crate) type Due = Vec<(InstanceKey, DateTime<Utc>)>;
 
 #[expect(clippy::disallowed_methods, reason = "the tenant stands in a row that the coordinator wrote from the log")]
-fn a_due(row: &PgRow) -> Result<(InstanceKey, DateTime<Utc>), sqlx::Error> {
+fn due_row(row: &PgRow) -> Result<(InstanceKey, DateTime<Utc>), sqlx::Error> {
     let key = InstanceKey { tenant: TenantId::vouched(row.try_get(0)?), id: row.try_get(1)? };
     Ok((key, row.try_get(2)?))
 }
@@ -285,18 +285,18 @@ pub(crate) async fn next_due(
     connection: impl PgExecutor<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", open!()))
+    sqlx::query_scalar(concat!("SELECT min(wake_at) FROM saga.instances WHERE wake_at > $1 AND ", tenant_is_here!()))
         .bind(now)
         .fetch_one(connection)
         .await
 }
 
-/// How many instances are running, unwinding and stuck, by definition, of the tenants that live here.
+/// The number of running, unwinding and stuck instances, by definition, of the tenants that live in this cell.
 pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<Count>, sqlx::Error> {
     let rows = sqlx::query(concat!(
         "SELECT saga, definition, status, count(*) FROM saga.instances
          WHERE status IN ('running', 'unwinding', 'stuck') AND ",
-        open!(),
+        tenant_is_here!(),
         " GROUP BY saga, definition, status"
     ))
     .fetch_all(&mut *connection)
@@ -313,7 +313,7 @@ pub(crate) async fn counts(connection: &mut PgConnection) -> Result<Vec<Count>, 
     counts.collect()
 }
 
-/// How many instances of a definition stand how.
+/// The number of instances of a definition with a status.
 pub(crate) struct Count {
     pub(crate) saga: String,
     pub(crate) definition: u32,
@@ -321,14 +321,14 @@ pub(crate) struct Count {
     pub(crate) instances: i64,
 }
 
-/// Where following goes on; none: the tables were never made.
+/// The checkpoint; `None` if the tables were never created.
 pub(crate) async fn checkpoint(connection: impl PgExecutor<'_>) -> Result<Option<Position>, sqlx::Error> {
     let found: Option<i64> =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_optional(connection).await?;
     Ok(found.map(Position::from_i64))
 }
 
-/// Moves the checkpoint, unless it is not where this says.
+/// Moves the checkpoint by compare-and-set; false if it is not at `from`.
 pub(crate) async fn advance(
     connection: impl PgExecutor<'_>,
     from: Position,
@@ -342,14 +342,14 @@ pub(crate) async fn advance(
     Ok(moved.rows_affected() == 1)
 }
 
-/// What an earlier program parked: saga and position.
+/// Events that an earlier program parked: saga and position.
 pub(crate) async fn parked(connection: impl PgExecutor<'_>) -> Result<Vec<(String, Position)>, sqlx::Error> {
     let rows =
         sqlx::query("SELECT saga, position FROM saga.parked_events ORDER BY position").fetch_all(connection).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, Position::from_i64(row.try_get(1)?)))).collect()
 }
 
-/// An event is parked no more.
+/// Deletes an event that an earlier program parked.
 pub(crate) async fn unpark(connection: impl PgExecutor<'_>, saga: &str, at: Position) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM saga.parked_events WHERE saga = $1 AND position = $2")
         .bind(saga)

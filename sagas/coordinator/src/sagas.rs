@@ -1,4 +1,4 @@
-//! A service's sagas, as it plugs them into the program.
+//! The definitions of a service's sagas, and the identities with which they act.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::definition::Definition;
 use crate::instance::Instance;
 use crate::repository::{LogRepository, Repository};
 
-/// A service's sagas: what it plugs into the program.
+/// The sagas of one service. Each domain's crate builds one; the program passes it to the [`Coordinator`](crate::Coordinator).
 #[derive(Clone)]
 pub struct Sagas {
     service: Service,
@@ -22,7 +22,8 @@ pub struct Sagas {
 }
 
 impl Sagas {
-    /// Definitions of a service; `grants` is the permission table from which each saga gets the permissions that it names.
+    /// Sagas from these definitions. `grants` is the service's permission table: each saga gets those of its permissions that its
+    /// definition names.
     pub fn of<N: Names>(grants: &'static [Grant], definitions: Vec<Definition>) -> Self {
         Self {
             service: N::SERVICE,
@@ -33,22 +34,25 @@ impl Sagas {
         }
     }
 
-    /// Whose they are.
+    /// The service to which the sagas belong.
     pub fn service(&self) -> Service {
         self.service
     }
 
-    /// The aggregate of instances, for the lists of those.
+    /// The aggregate type of saga instances.
     pub fn aggregate(&self) -> AggregateType {
         self.aggregate
     }
 
-    /// All definitions, old versions too.
+    /// All definitions, including old versions.
     pub fn definitions(&self) -> &[Definition] {
         &self.definitions
     }
 
-    /// That there are sagas of this name here. An error says which there are.
+    /// Checks that the service has a saga with this name.
+    ///
+    /// # Errors
+    /// A sentence that lists the allowed names.
     pub fn check(&self, name: &str) -> Result<(), String> {
         let names: BTreeSet<_> = self.definitions.iter().map(Definition::name).collect();
         if names.contains(name) {
@@ -57,7 +61,7 @@ impl Sagas {
         Err(format!("there are no sagas {name:?} here; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", ")))
     }
 
-    /// The instances in the log.
+    /// The repository of the service's instances, over its executor.
     pub fn repository(&self, executor: Executor) -> Arc<dyn Repository> {
         (self.open)(executor)
     }
@@ -66,14 +70,14 @@ impl Sagas {
         self.definitions.iter().find(|definition| definition.name == saga && definition.version == version)
     }
 
-    /// Those on which new instances begin.
+    /// The newest version of each saga: the definitions on which new instances start.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Definition> {
         self.definitions
             .iter()
             .filter(|one| self.definitions.iter().all(|other| other.name != one.name || other.version <= one.version))
     }
 
-    /// As whom a saga acts: with the permissions that its definition names, and no others.
+    /// The caller as which a saga executes commands: it has the permissions that its definition names, and no others.
     pub(crate) fn caller(&self, tenant: TenantId, saga: &str, permissions: &[&str]) -> Caller {
         let grants: Vec<Grant> = self
             .grants
@@ -84,7 +88,7 @@ impl Sagas {
         Caller::new(tenant, format!("saga:{saga}"), &[Role::Admin], &grants)
     }
 
-    /// As whom the coordinator writes an instance's state.
+    /// The caller as which the coordinator appends an instance's events.
     pub(crate) fn writer(tenant: TenantId, saga: &str, repository: &dyn Repository) -> Caller {
         let grant = Grant { permission: repository.write_permission(), roles: &[Role::Admin], meaning: "" };
         Caller::new(tenant, format!("saga:{saga}"), &[Role::Admin], &[grant])

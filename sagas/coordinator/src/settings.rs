@@ -1,34 +1,34 @@
-//! What can be tuned.
+//! The settings of a coordinator.
 
 use std::time::Duration;
 
 use deadletters::Backoff;
 
-/// How a coordinator works.
+/// The settings of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many instances are driven at the same time.
+    /// The number of instances that are executed concurrently.
     pub together: usize,
-    /// Of how many aggregates events are asked about at the same time whether they start a saga, which then begin together.
+    /// The number of aggregates whose events are evaluated concurrently for sagas that they start.
     pub begun_together: usize,
-    /// How many steps or batches of an instance run before others get their turn.
+    /// The number of steps or batches that an instance runs before others get their turn.
     pub slice: u32,
-    /// How many events are taken over at once.
+    /// The maximum number of events in a batch.
     pub batch: u32,
-    /// How long events of the relay are gathered before they are taken over.
+    /// How long events from the relay are collected into a batch.
     pub gather: Duration,
-    /// How often the log is looked at while the feed is silent, so that sagas go on while the bus is away.
+    /// How often the log is polled while the feed is silent, so that sagas continue while the bus is unavailable.
     pub look: Duration,
-    /// How often an instance that stands by tries to take over.
+    /// How often a standby coordinator tries to become active.
     pub stand_by: Duration,
-    /// How long a checkpoint may wait to be stored when nothing else is to be written with it.
+    /// The longest time until a checkpoint is stored that has nothing else to be written with it.
     pub flush: Duration,
-    /// The longest sleep: a machine's clock may be set, and what counts is what it shows then.
+    /// The longest sleep. The machine's clock may be set meanwhile, and the driver has to notice.
     pub longest_sleep: Duration,
-    /// How long an event of which it can't be said whether it starts a saga rests before it is asked about again.
+    /// The backoff of parked events.
     pub backoff: Backoff,
-    /// How long the driver lets an instance alone whose state could not be read or written; twice as long after each further
-    /// failure, up to `longest_sleep`.
+    /// The first pause of an instance whose state could not be read or written. It doubles with each further failure, up to
+    /// `longest_sleep`.
     pub pause: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! An instance as its history has made it.
+//! The state of a saga instance, computed from its facts.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,28 +7,28 @@ use uuid::Uuid;
 
 use crate::facts::{Fact, Started, StepBegun, StepDone, Unwinding};
 
-/// How an instance stands.
+/// The status of an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Steps are done, or waited for.
+    /// Steps are executed, waited for, or retried.
     #[default]
     Running,
-    /// What was done is taken back.
+    /// Completed steps are being undone.
     Unwinding,
-    /// Parked: a person has to resume or cancel it.
+    /// Parked: it waits until a person resumes or cancels it.
     Stuck,
-    /// Final: done.
+    /// Final: all steps are done.
     Completed,
-    /// Final: all is taken back.
+    /// Final: all steps are undone.
     Compensated,
 }
 
 impl Status {
-    /// All, in the order in which people think of them.
+    /// All statuses, in the order of an instance's life.
     pub const ALL: [Self; 5] = [Self::Running, Self::Unwinding, Self::Stuck, Self::Completed, Self::Compensated];
 
-    /// Its name on the wire.
+    /// The name in JSON and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -39,94 +39,94 @@ impl Status {
         }
     }
 
-    /// The status of this name.
+    /// The status with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 
-    /// Whether the coordinator has something to do for it, now or later.
+    /// Whether the coordinator executes this instance, now or later.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::Unwinding)
     }
 }
 
-/// What the step under way is doing.
+/// The phase of the current step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// It runs, or whoever ran it died: nobody knows how far it came.
+    /// It is running, or the process that ran it was killed; its progress is unknown.
     Begun,
-    /// A batch is done, the next not begun.
+    /// A batch is done, and the next one has not begun.
     Between,
-    /// It waits for this time, or to hear something.
+    /// It waits until this time, or until an event wakes it.
     Waiting(DateTime<Utc>),
-    /// It failed and is tried again at this time.
+    /// It failed, and is retried at this time.
     Failed(DateTime<Utc>),
 }
 
-/// The step under way.
+/// The current step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Current {
-    /// Its name.
+    /// The step's name.
     pub step: String,
-    /// Whether it is being undone.
+    /// Whether the step is being undone.
     pub undo: bool,
-    /// Which batch, from 0.
+    /// The number of the batch, from 0.
     pub turn: u32,
-    /// How often it was begun since it last got on.
+    /// How often it was begun since its last progress.
     pub attempt: u32,
-    /// How often it failed since it last got on.
+    /// How often it failed since its last progress.
     pub failures: u32,
-    /// When it was first begun; none: a person let it go on, and its time begins anew.
+    /// When it was first begun; its time limit counts from here. `None` after a person resumed it: the time limit starts again.
     pub since: Option<DateTime<Utc>>,
-    /// What its last batch left.
+    /// What the last batch returned.
     pub progress: Value,
-    /// What it is doing.
+    /// Its phase.
     pub phase: Phase,
 }
 
 /// A step that is done and not undone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DoneStep {
-    /// Its name.
+    /// The step's name.
     pub step: String,
-    /// What it left: its result, or if it is not known to be finished, the progress of its last batch.
+    /// Its result. If it was interrupted (`partly`), the progress of its last batch.
     pub result: Value,
-    /// It was under way when unwinding began.
+    /// Whether it was interrupted when unwinding began.
     pub partly: bool,
 }
 
-/// An instance as its history has made it.
+/// The state of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The saga's name.
     pub saga: String,
     /// The version of its definition.
     pub definition: u32,
-    /// What it is about.
+    /// The subject of the saga, usually an aggregate's id.
     pub key: String,
-    /// What it works with.
+    /// The parameters that its definition returned at the start. No personal data.
     pub parameters: Value,
     /// The event that started it.
     pub trigger: Uuid,
-    /// The same through all that one request caused.
+    /// The correlation id: the same for everything that one request caused.
     pub correlation: Uuid,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
-    /// Whether it is on its way back; also remembered while it is stuck.
+    /// Whether it is being undone. Stays true while it is stuck.
     pub unwinding: bool,
-    /// The step under way.
+    /// The current step.
     pub current: Option<Current>,
-    /// Steps that are done, in their order.
+    /// The steps that are done, in order.
     pub done: Vec<DoneStep>,
-    /// Why it unwinds or is stuck, or how it ended: a code, and a sentence.
+    /// Why it unwinds, is retried or is stuck, or how it ended: a code and a sentence.
     pub why: Option<(String, String)>,
-    /// How many facts made it: the stream's version.
+    /// The number of facts applied: the version of its stream.
     pub version: u64,
 }
 
 impl State {
-    /// When there is something to do for it; none: never, as far as it knows. `now`: at once.
+    /// When the coordinator has to execute it: `now` for at once, `None` for never.
     pub fn wake_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if !self.status.is_active() {
             return None;
@@ -137,18 +137,18 @@ impl State {
         }
     }
 
-    /// What a step left behind.
+    /// The result of a step that is done.
     pub fn result_of(&self, step: &str) -> Option<&Value> {
         self.done.iter().find(|done| done.step == step).map(|done| &done.result)
     }
 
-    /// Whether a step was begun, and is not undone.
+    /// Whether a step was begun and is not undone.
     pub fn has_begun(&self, step: &str) -> bool {
         let is_current = self.current.as_ref().is_some_and(|current| current.step == step && !current.undo);
         is_current || self.done.iter().any(|done| done.step == step)
     }
 
-    /// The state after a fact.
+    /// Applies a fact.
     pub fn evolve(&mut self, fact: Fact) {
         self.version += 1;
         match fact {
@@ -222,7 +222,7 @@ impl State {
         self.current = None;
         self.why = self.why.take().filter(|_| self.unwinding);
         if done.undo {
-            // Steps after it had nothing to be undone.
+            // Steps after this one had no undo, so they are removed with it.
             let at = self.done.iter().position(|known| known.step == done.step).unwrap_or(0);
             self.done.truncate(at);
         } else {
@@ -242,7 +242,7 @@ impl State {
     fn resume(&mut self) {
         self.status = if self.unwinding { Status::Unwinding } else { Status::Running };
         if let Some(current) = &mut self.current {
-            // A new time limit, and all attempts again.
+            // The time limit and the attempts start again.
             current.get_on(Phase::Between);
             current.since = None;
         }
@@ -254,7 +254,7 @@ impl Current {
         (self.attempt, self.failures, self.phase) = (0, 0, phase);
     }
 
-    /// Whether the step may have done something that has to be undone. What waits has done nothing since its last batch.
+    /// Whether the step may have effects that have to be undone. A step that waits has done nothing since its last batch.
     fn may_have_effects(&self) -> bool {
         !self.undo && (self.turn > 0 || !matches!(self.phase, Phase::Waiting(_)))
     }

@@ -1,35 +1,35 @@
-//! How a coordinator is doing, for operators.
+//! The status of a coordinator, for operators.
 
 use kernel::Position;
 
-/// What a coordinator does.
+/// The state of a coordinator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CoordinatorState {
-    /// It begins.
+    /// It is starting.
     #[default]
     Starting,
-    /// Another instance is active.
+    /// Another coordinator is active.
     Standby,
-    /// It follows and drives.
+    /// It is active.
     Active,
-    /// Something does not answer; it tries again.
+    /// A dependency does not answer; it retries.
     Waiting {
-        /// What.
+        /// Which one and why.
         reason: String,
     },
-    /// It has ended.
+    /// It has stopped.
     Ended,
 }
 
-/// How a coordinator is doing.
+/// The status of a coordinator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoordinatorStatus {
-    /// What it does.
+    /// Its state.
     pub state: CoordinatorState,
-    /// How far it followed the log; while it is not active: how far it was.
+    /// The position up to which it has processed the log; while it is not active, the last position that it had reached.
     pub position: Position,
-    /// How many instances are stuck, or are of a definition that this program does not have, as of some seconds ago.
+    /// The number of instances that are stuck, or have a definition that this program does not have. Some seconds old.
     pub stuck: u64,
-    /// How many aggregates have events of which it can't be said whether they start a saga.
+    /// The number of aggregates with parked events.
     pub parked: u64,
 }

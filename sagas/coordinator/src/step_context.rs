@@ -1,4 +1,4 @@
-//! What a step works with, and what comes of it.
+//! The context in which a step runs, and its outcomes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,31 +15,31 @@ use uuid::Uuid;
 
 use crate::state::State;
 
-/// What a step came to.
+/// The successful outcome of a step's turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// It is done; its undo and later steps find this.
+    /// The step is done. Its undo and later steps can read this result.
     Done(Value),
-    /// A batch is done; the next turn, under command ids of its own, finds this.
+    /// A batch is done. The next turn has command ids of its own, and can read this progress.
     Continue(Value),
-    /// Look again at this time, or when something is heard. Nothing may have been done in this turn.
+    /// Run the step again at this time, or when an event wakes the instance. Only allowed if nothing was done in this turn.
     WaitUntil(DateTime<Utc>),
-    /// The saga is complete: no further step is needed, because of this.
+    /// The saga is complete without further steps, for this reason.
     End(&'static str),
 }
 
 impl Next {
-    /// Done, with nothing to remember.
+    /// Done, without a result.
     pub const fn done() -> Self {
         Self::Done(Value::Null)
     }
 
-    /// Done, and this is to be remembered.
+    /// Done, with a result.
     pub fn done_with(result: &impl Serialize) -> Result<Self, Fault> {
         value(result).map(Self::Done)
     }
 
-    /// A batch is done, and this is where the next one begins.
+    /// A batch is done; the next turn continues from this progress.
     pub fn continue_from(progress: &impl Serialize) -> Result<Self, Fault> {
         value(progress).map(Self::Continue)
     }
@@ -49,30 +49,30 @@ fn value(value: &impl Serialize) -> Result<Value, Fault> {
     serde_json::to_value(value).map_err(|_| Fault::unreadable("what the step wants to remember can't be stored"))
 }
 
-/// Why a step failed.
+/// The failure of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// Stable, for programs.
+    /// A stable code, for programs.
     pub code: String,
-    /// For people.
+    /// A sentence, for people.
     pub reason: String,
-    /// What is to be done about it.
+    /// How the coordinator reacts.
     pub kind: FaultKind,
 }
 
-/// What is to be done about a fault.
+/// How the coordinator reacts to a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// It may pass: try again.
+    /// Temporary: retry.
     Passing,
-    /// It was refused and will be: take everything back, where there is a way back.
+    /// Refused for good: unwind the saga, or park it past the pivot.
     Refused,
-    /// Only a person can help.
+    /// Park the saga: only a person can help.
     Broken,
 }
 
 impl Fault {
-    /// A fault that may pass.
+    /// A temporary fault.
     pub fn passing(code: &str, reason: impl Into<String>) -> Self {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Passing }
     }
@@ -82,7 +82,7 @@ impl Fault {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Refused }
     }
 
-    /// A saga's code panicked.
+    /// The saga's code panicked.
     pub(crate) fn panicked() -> Self {
         Self {
             code: "saga_step_panicked".to_owned(),
@@ -91,7 +91,7 @@ impl Fault {
         }
     }
 
-    /// Something stored can't be read, or the other way round.
+    /// A stored value can't be read, or a value can't be stored.
     pub(crate) fn unreadable(reason: &str) -> Self {
         Self { code: "saga_unreadable".to_owned(), reason: reason.to_owned(), kind: FaultKind::Broken }
     }
@@ -112,7 +112,7 @@ impl From<eventstore::Error> for Fault {
     }
 }
 
-/// What a step works with. Cheap to clone.
+/// What a step works with: its parameters, results of earlier steps, commands and reads. Cheap to clone.
 #[derive(Clone)]
 pub struct StepContext {
     pub(crate) inner: Arc<Inner>,
@@ -127,7 +127,7 @@ pub(crate) struct Inner {
     pub(crate) caller: Caller,
     pub(crate) executor: Executor,
     pub(crate) store: EventStore,
-    /// Counts the commands of this turn: their ids differ by it.
+    /// The number of commands executed in this turn; it is part of their ids.
     pub(crate) commands: AtomicU64,
 }
 
@@ -137,40 +137,40 @@ impl StepContext {
         self.inner.id
     }
 
-    /// In whose world it acts.
+    /// The tenant of the instance.
     pub fn tenant(&self) -> TenantId {
         self.inner.caller.tenant()
     }
 
-    /// The name in which the saga acts: the actor of its events.
+    /// The actor that is recorded in the events of the saga's commands.
     pub fn actor(&self) -> &str {
         self.inner.caller.subject()
     }
 
-    /// The time.
+    /// The current time, by the executor's clock.
     pub fn now(&self) -> DateTime<Utc> {
         self.inner.executor.now()
     }
 
-    /// What the step's last batch left; none: this is its first turn. For an undo: what its own last batch left.
+    /// The progress that the last batch of this step (or of this undo) returned; `None` in the first turn.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
         let found = self.inner.state.current.as_ref().map(|current| &current.progress);
         read(found.filter(|progress| !progress.is_null()))
     }
 
-    /// What a step that is done left; for its undo also what a step left that was under way. None: nothing.
+    /// The result of a step that is done. The undo of an interrupted step gets the progress of its last batch. `None`: it left nothing.
     pub fn result_of<T: DeserializeOwned>(&self, step: &str) -> Result<Option<T>, Fault> {
         read(self.inner.state.result_of(step).filter(|result| !result.is_null()))
     }
 
-    /// Carries out a command, once for this turn of this step: run again after a crash, the same command in the same place
-    /// answers what it answered the first time, whatever is true by then. So what the step remembers has to come from the
-    /// answer, not from what it read before.
+    /// Executes a command, once per turn of a step. If the step runs again after a crash, the same command in the same place returns its
+    /// first answer, whatever has changed since. So a step must take what it needs to remember from the answer, not from what it read
+    /// before.
     pub async fn execute<C: Command>(&self, command: &C) -> Result<C::Answer, Fault> {
         self.execute_at(None, command).await
     }
 
-    /// As [`execute`](Self::execute), only if the first aggregate that it changes has this version: else refused with the
+    /// As [`execute`](Self::execute), but only if the first aggregate that the command changes has this version; otherwise refused with the
     /// code `version_differs`.
     pub async fn execute_at<C: Command>(&self, version: Option<u64>, command: &C) -> Result<C::Answer, Fault> {
         let inner = &*self.inner;
@@ -182,7 +182,7 @@ impl StepContext {
         Ok(inner.executor.execute_part(&request, part, command).await?.answer)
     }
 
-    /// Whether an event is what a step of this instance did, its undo not counted.
+    /// Whether an event was caused by this step of this instance. Events of its undo do not count.
     pub fn did(&self, event: &RecordedEvent, step: &str) -> bool {
         let ours = format!("saga {} {step} ", self.inner.id);
         event
@@ -190,7 +190,7 @@ impl StepContext {
             .is_ok_and(|metadata| metadata.command_id.starts_with(&ours) && !metadata.command_id.contains(" undo"))
     }
 
-    /// An aggregate's state and version, from the log; none: it does not exist.
+    /// An aggregate's state and version, from the log; `None` if it does not exist.
     pub async fn load<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Option<(Arc<A>, u64)>, Fault> {
         Ok(self.inner.executor.load::<A>(&self.inner.caller, &id.to_string()).await?)
     }
@@ -200,8 +200,8 @@ impl StepContext {
         Ok(self.inner.store.load(self.inner.caller.tenant(), A::TYPE, &id.to_string(), 0).await?)
     }
 
-    /// Where the event that began the instance stands in the log now, of an aggregate that has it: positions are others once the tenant
-    /// has moved to another cell, ids are not. None: the aggregate does not have it.
+    /// The current position of the event that started the instance, if it is an event of this aggregate; otherwise `None`. Positions change
+    /// when a tenant moves to another cell, but ids don't.
     pub async fn began_at<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Option<Position>, Fault> {
         let trigger = self.inner.state.trigger;
         let events = self.history::<A>(id).await?;
@@ -228,7 +228,7 @@ fn read<T: DeserializeOwned>(value: Option<&Value>) -> Result<Option<T>, Fault> 
         .transpose()
 }
 
-/// The circumstances of what a saga does: caused by the event that started it, with a hash that is the same for the same id.
+/// The request of a saga's command: its cause is the event that started the saga, and its hash depends only on the command id.
 pub(crate) fn request(caller: &Caller, state: &State, command_id: Option<String>) -> Request {
     let request_hash = command_id.as_ref().map_or([0; 32], |id| Sha256::digest(id.as_bytes()).into());
     Request {

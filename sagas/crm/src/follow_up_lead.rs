@@ -1,8 +1,8 @@
-//! A qualified lead that nobody touches is escalated, and if still nobody does, reassigned.
+//! Escalates a qualified lead that nobody works on, and reassigns it if still nobody does.
 //!
-//! A touch is whatever happens to the lead and is not done by this saga; each begins the days anew. A lead that is not qualified
-//! any more (converted, recycled, disqualified) needs no follow-up. What the tenant wants (`crm.follow_up`) is read when the lead
-//! is qualified, and holds for this lead from then on.
+//! Each event of the lead that this saga did not cause counts as activity, and restarts the count of days. The saga ends when the lead is
+//! no longer qualified (converted, recycled, disqualified). The tenant's settings (`crm.follow_up`) are read when the lead is qualified,
+//! and apply to it from then on.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ struct Parameters {
 }
 
 pub(crate) fn definition() -> Definition {
-    // Days of waiting, begun anew with each touch: a lead that is touched again and again for a year needs none of this.
+    // The step may wait for a long time, because activity restarts the count. A lead that is active for years needs no follow-up.
     let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
@@ -70,7 +70,7 @@ async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters)
     unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
 
-/// To whom it was before, if it is still with whom we gave it to.
+/// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
 async fn give_back(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let mut before = Lead::default();
     for event in context.history::<Lead>(lead).await? {
@@ -85,7 +85,7 @@ async fn give_back(context: StepContext, Parameters { lead, policy }: Parameters
     Ok(Next::done())
 }
 
-/// Touched between our look and our command: look again.
+/// If the lead changed since the step read it, the step runs again.
 fn unless_touched<T>(context: &StepContext, outcome: Result<T, Fault>) -> Result<Next, Fault> {
     match outcome {
         Ok(_) => Ok(Next::done()),
@@ -98,13 +98,13 @@ fn after(since: DateTime<Utc>, days: u32) -> DateTime<Utc> {
     since.checked_add_days(Days::new(days.into())).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// A qualified lead that waits for somebody.
+/// A qualified lead, and since when nobody has worked on it.
 struct UnattendedLead {
     version: u64,
     owner: String,
-    /// When it was last touched, as the log knows: what was told late counts from when it was told.
+    /// The time of the last activity, by `recorded_at`: an activity that was recorded late counts from when it was recorded.
     since: DateTime<Utc>,
-    /// When this saga escalated it.
+    /// When this saga escalated it; the epoch if it has not.
     escalated_at: DateTime<Utc>,
 }
 

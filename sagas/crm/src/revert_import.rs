@@ -1,8 +1,8 @@
-//! An import is taken back, in batches: each of its leads that nobody touched is withdrawn, the others stay.
+//! Reverts an import in batches: withdraws the imported leads that nobody has changed since; the others stay.
 //!
-//! The leads are found in the log, backwards from the request, a window of positions at a time, until there are as many as the
-//! import took. A batch is one window with leads in it; what was found and how far the search came is the step's progress, so
-//! a revert that was cut off goes on with the next window.
+//! The leads are searched in the log, backwards from the request to revert, one window of positions at a time, until as many are found as
+//! were imported. A batch is one window with leads. The step's progress has the counts and the position of the search, so an interrupted
+//! revert continues with the next window.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 
 const WITHDRAW: &str = "withdraw_leads";
 
-/// Positions of a window; at most as many leads are changed in one append.
+/// The number of positions in a window, and so the maximum number of leads that one append changes.
 const WINDOW: u64 = 500;
-/// Windows without a lead that are passed over in one turn.
+/// The maximum number of windows without leads that are searched in one turn.
 const EMPTY_WINDOWS: u32 = 40;
 
 #[derive(Serialize, Deserialize)]
 struct Parameters {
     import: ImportId,
-    /// How many leads it took.
+    /// How many leads were imported.
     taken: u64,
-    /// All of them are before this: the request to revert it, where it was when the saga began.
+    /// The search begins here: the position of the request to revert, when the saga started. All imported leads are before it.
     until: Position,
 }
 
 pub(crate) fn definition() -> Definition {
-    // Much may have to wait until a database is back; and then a person says whether it goes on or back.
+    // An outage of the database may last long; after that a person decides whether the saga continues or unwinds.
     let patient = Retry { park: true, ..Retry::default() };
     let long = Limits { whole: Duration::from_hours(7 * 24), attempt: Duration::from_mins(2) };
     let steps = vec![
@@ -49,7 +49,7 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
-/// The request is on record since before the saga began; what is left is to know that it has to be taken back.
+/// The request is in the log already. This step only has an undo, which withdraws the request.
 async fn accept(_: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
@@ -91,13 +91,13 @@ async fn record(context: StepContext, Parameters { import, .. }: Parameters) -> 
     Ok(Next::done())
 }
 
-/// How far the search came, and what came of it.
+/// The position of the search, and the counts.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Progress {
-    /// Where the search began. (0: by a program that did not note it.)
+    /// Where the search began; 0 in progress that an earlier program stored.
     #[serde(default)]
     until: u64,
-    /// Everything from here on was looked at.
+    /// Everything from this position on has been searched.
     at: u64,
     found: u64,
     withdrawn: u64,
@@ -105,21 +105,22 @@ struct Progress {
 }
 
 impl Progress {
-    /// How far it is; the error: the tenant's events have other positions by now, so all of it is to be looked at once more. (What was
-    /// withdrawn is found withdrawn, and counted. In a turn of its own: what this one did, it has done.)
+    /// The stored progress. The inner error is a fresh progress: the tenant's events have other positions now (it moved to another cell),
+    /// so everything has to be searched again. Leads that are already withdrawn are found as such, and counted. The fresh search takes a
+    /// turn of its own, because this turn's command ids may have been used.
     async fn of(context: &StepContext, parameters: &Parameters) -> Result<Result<Self, Self>, Fault> {
         let until = context.began_at::<ImportBatch>(parameters.import).await?.unwrap_or(parameters.until).0;
         let anew = Self { until, at: until, ..Self::default() };
         Ok(match context.progress::<Self>()? {
             None if until == parameters.until.0 => Ok(anew),
             Some(progress) if progress.until == until => Ok(progress),
-            // Of a program that did not note it.
+            // Progress that an earlier program stored.
             Some(progress) if progress.until == 0 && until == parameters.until.0 => Ok(Self { until, ..progress }),
             None | Some(_) => Err(anew),
         })
     }
 
-    /// The leads of the import in the next window that has any.
+    /// The imported leads in the next window that has any.
     async fn search(&mut self, context: &StepContext, parameters: &Parameters) -> Result<Vec<LeadId>, Fault> {
         let mut leads = Vec::new();
         for _ in 0..EMPTY_WINDOWS {
@@ -149,7 +150,7 @@ impl Progress {
     }
 }
 
-/// The lead, if this is how the import brought it.
+/// The id of the lead, if this event created it and belongs to this import.
 fn lead_of(event: &RecordedEvent, import: ImportId) -> Result<Option<LeadId>, Fault> {
     if event.event_type != "crm.lead.captured" {
         return Ok(None);

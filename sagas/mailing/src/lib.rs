@@ -1,7 +1,7 @@
-//! The common part of sagas that send mail: one step that sends a mail, retried for a day, always as the same mail.
+//! What sagas that send mail have in common: a step that sends one mail, and retries for a day with the same message id.
 //!
-//! A saga that mails decodes the event that started it ([`decoded`]; [`asked`] for requested links), writes the mail's text when
-//! it is to be sent, from what is true then, and ends its step with [`send`], under [`PATIENT`] and [`LIMITS`].
+//! Such a saga decodes the event that started it ([`decoded`], or [`on_request`] for requested links), writes the text when the mail is sent,
+//! from the state at that time, and ends its step with [`send`]. The step has the policies [`PATIENT`] and [`LIMITS`].
 
 #![deny(missing_docs)]
 
@@ -12,14 +12,14 @@ use kernel::{Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
 
-/// A mail server may be away for long: the mail is tried for a day, and then a person says whether it goes on.
+/// Mail servers may be unavailable for long: retry for a day, then park the saga for a person.
 pub const PATIENT: Retry =
     Retry { attempts: 60, first: Duration::from_secs(5), longest: Duration::from_mins(30), park: true };
 
-/// As long as a link may be good.
+/// The longest validity of a mailed link.
 pub const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(7 * 24) };
 
-/// What started a saga.
+/// Decodes the event that started a saga.
 ///
 /// # Errors
 /// `history_unreadable`.
@@ -27,32 +27,32 @@ pub fn decoded<E: Event>(event: &RecordedEvent) -> Result<Upcast<E>, Fault> {
     event.decode().map_err(|error| Fault::refused("history_unreadable", error.to_string()))
 }
 
-/// A link or a code for which somebody asked.
+/// The parameters of a saga that sends a requested link or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// Whose it is, and to whom it goes.
+pub struct SendRequest {
+    /// The person who asked for it, and who gets it.
     pub user: UserId,
-    /// Which of all that they asked for, from 1: an earlier one is worth nothing.
+    /// The number of the request, from 1. A later request makes earlier links and codes invalid.
     pub turn: u32,
 }
 
-/// Begins a saga for whom an event is about, if it says that they asked for something: its turn.
+/// Starts a saga for the user of an event, if `turn` returns the number of the request.
 ///
 /// # Errors
 /// `history_unreadable`, `user_id`.
-pub fn asked<E: Event>(
+pub fn on_request<E: Event>(
     event: RecordedEvent,
     turn: impl FnMut(E) -> Option<u32>,
-) -> Result<Option<Start<Asked>>, Fault> {
+) -> Result<Option<Start<SendRequest>>, Fault> {
     let Some(turn) = decoded::<E>(&event)?.into_iter().find_map(turn) else { return Ok(None) };
     let user = event.aggregate_id.parse().map_err(|_| Fault::refused("user_id", "the id is no UUID"))?;
-    Ok(Some(Start { key: event.aggregate_id, parameters: Asked { user, turn } }))
+    Ok(Some(Start { key: event.aggregate_id, parameters: SendRequest { user, turn } }))
 }
 
-/// Hands a mail over. Sent again it is the same mail.
+/// Sends a mail. All attempts use the same message id, the saga's.
 ///
 /// # Errors
-/// `mail_not_taken` may pass; `mail_refused` does not.
+/// `mail_not_taken` is temporary; `mail_refused` is not.
 pub async fn send(
     mailer: &dyn Mailer,
     context: &StepContext,

@@ -1,8 +1,8 @@
-//! A tenant that is to be deleted is, when its time has come and nobody has restored it: what it has is destroyed, service by service.
+//! Deletes a tenant at the end of its grace period, unless it is restored before: destroys its data, service by service.
 //!
-//! Until `delete` it can be restored; from then on there is no way back, so the steps have no undo, are tried until they succeed, and
-//! nobody can cancel them. The service of tenants is the last one, and its log is where this saga stands: when it is destroyed there,
-//! nothing more can be written for the tenant, the saga's own end included. What is left of it is the record in the directory.
+//! Until the step `delete` it can be restored. After that there is no way back: the steps have no undo, are retried until they succeed, and
+//! nobody can cancel them. The service of tenants comes last, because this saga is in its log: once the tenant is destroyed there, nothing
+//! can be written for it any more, including the saga's own end. Only the record in the directory remains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,14 @@ struct Parameters {
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let places = ports.places.clone();
-    // What is away comes back. What does not within a day or so is for a person to look at.
+    // Outages end by themselves. If a step fails for about a day, a person has to look at it.
     let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
-    let place = |act: fn(Arc<dyn Places>, StepContext) -> Acting| {
+    let place = |act: fn(Arc<dyn Places>, StepContext) -> StepFuture| {
         let places = places.clone();
         move |context: StepContext, _: Parameters| act(places.clone(), context)
     };
     let forever = Limits { whole: Duration::from_hours(24 * 365 * 20), ..Limits::default() };
-    // Years of a large tenant are many rows.
+    // A large tenant of many years has many rows.
     let long = Limits { attempt: Duration::from_hours(1), whole: Duration::from_hours(48) };
     let steps = vec![
         Step::new("wait", wait).limits(forever),
@@ -46,7 +46,7 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
         .hears(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))
 }
 
-type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+type StepFuture = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
 
 async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let told = event.decode::<TenantEvent>();
@@ -65,12 +65,12 @@ async fn wait(context: StepContext, parameters: Parameters) -> Result<Next, Faul
             Ok(Next::WaitUntil(deletion.due_at))
         }
         Some(deletion) if deletion.due_at == parameters.due_at => Ok(Next::done()),
-        // Restored, and perhaps to be deleted at another time, which is another instance's.
+        // It was restored, and perhaps scheduled for deletion again at another time, which is another instance's task.
         _ => Ok(Next::End("restored")),
     }
 }
 
-/// The last moment: who restores it now is faster, or too late.
+/// The point of no return. The log decides whether a concurrent restore comes before it.
 async fn delete(context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Some((tenant, _)) = context.load::<Tenant>(context.tenant()).await? else { return Ok(Next::End("unknown")) };
     if tenant.deletion.is_none_or(|deletion| deletion.due_at != parameters.due_at) {
@@ -103,7 +103,7 @@ async fn destroy_last(places: Arc<dyn Places>, context: StepContext) -> Result<N
     Ok(Next::done())
 }
 
-/// Nothing is destroyed of a tenant of which the log does not say that it is deleted.
+/// A safeguard: nothing is destroyed unless the log says that the tenant is deleted.
 async fn is_deleted(context: &StepContext) -> Result<(), Fault> {
     match context.load::<Tenant>(context.tenant()).await? {
         Some((tenant, _)) if tenant.status == TenantStatus::Deleted => Ok(()),

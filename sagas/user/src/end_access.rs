@@ -1,5 +1,5 @@
-//! Who may not sign in any more, or may do less than before, is signed out everywhere: their sessions end, and what they granted
-//! to applications in them. Who is erased is forgotten where they signed in, too.
+//! Ends the sessions of a person who may no longer sign in, or who lost permissions, and the grants that they gave to applications in these
+//! sessions. An erased person is also erased in the auth service.
 
 use std::sync::Arc;
 
@@ -17,25 +17,25 @@ struct Parameters {
     reason: String,
     /// Whether the account is closed for ever.
     closes: bool,
-    /// Whether it forgets who it was.
+    /// Whether the account's personal data is erased.
     #[serde(default)]
     erases: bool,
-    /// Where the log said so.
+    /// The position of the event that started the saga.
     position: Position,
 }
 
-/// What ends access: the event, the reason in a word, whether for ever.
+/// The events that end access, each with the reason's code and whether access ends for ever.
 const ENDS: [(&str, &str, bool); 6] = [
     ("user.user.locked", "locked", false),
     ("user.user.deactivated", "deactivated", false),
     ("user.user.removed", "removed", true),
     ("user.user.erased", "erased", true),
-    // Tokens say which roles somebody has: those of before would say so for as long as they hold.
+    // Access tokens contain a person's roles. Tokens from before would keep a revoked role until they expire.
     ("user.user.role_revoked", "role_revoked", false),
     ("user.user.group_left", "group_left", false),
 ];
 
-/// What starts it.
+/// The event types that start the saga.
 const STARTS_ON: [&str; ENDS.len()] = {
     let mut names = [""; ENDS.len()];
     let mut at = 0;
@@ -65,7 +65,8 @@ async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Par
 async fn end(access: Arc<dyn Access>, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, reason, closes, erases, position } = parameters;
     let position = context.began_at::<User>(user).await?.unwrap_or(position);
-    // Whoever signs in is looked up in the directory: as long as that lags behind, somebody may still slip in.
+    // Signing in looks up the person in the directory (a read model). While it lags behind this event, somebody may still sign in, so the
+    // step is repeated until the directory has it.
     let known = access.is_known(context.tenant(), position).await;
     let once = format!("{}-{}", context.saga_id(), if known { "last" } else { "first" });
     let ending = Ending { tenant: context.tenant(), user, reason, closes, erases, once };

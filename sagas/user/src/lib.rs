@@ -1,9 +1,10 @@
-//! The user service's sagas: one file each, with its parameters, the events that start it, and its steps with their undo.
+//! The sagas of the user service. Each has a file with its parameters, the events that start it, and its steps with their undo.
 //!
-//! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway provides the adapters.
+//! What they need apart from the log (mail, other services, databases and streams) is passed in as [`Ports`]; the gateway provides the
+//! adapters.
 //!
-//! To add one: its file here with a `definition()`, its `mod` line and its line in [`sagas`]; and its test story in `tests/`, which runs
-//! it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
+//! To add one, write its file with a `definition()`, its `mod` line and its line in [`sagas`], and its test story in `tests/`, which tests
+//! it with all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod delete_tenant;
 mod end_access;
@@ -26,86 +27,87 @@ use user_aggregates::{TenantEvent, TenantRestored};
 use user_commands::{CodeKey, GRANTS, LinkKey};
 
 coordinator::sagas_of!(
-    /// The names of the user service's sagas on the wire.
+    /// The wire names of the user service's saga events.
     pub struct UserSagas of "user"
 );
 
-/// What the sagas need beside the log.
+/// What the sagas need apart from the log.
 #[derive(Clone)]
 pub struct Ports {
-    /// How mail goes out.
+    /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// How text messages go out.
+    /// Sends text messages.
     pub texts: Arc<dyn TextMessages>,
-    /// The key under which links are made.
+    /// The key that signs mailed links.
     pub links: LinkKey,
-    /// The key under which codes are made.
+    /// The key from which texted codes are derived.
     pub codes: CodeKey,
-    /// Where people reach us, without a slash at the end: the beginning of mailed links.
+    /// The public base URL without a slash at the end: the beginning of mailed links.
     pub url: Arc<str>,
-    /// Where tenants' places are made.
+    /// Creates and destroys the resources of tenants.
     pub places: Arc<dyn Places>,
-    /// Where people are signed in.
+    /// The auth service, which ends sessions.
     pub access: Arc<dyn Access>,
 }
 
-/// That somebody is to be signed out everywhere.
+/// A request to end all sessions of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// In which tenant.
+    /// The person's tenant.
     pub tenant: TenantId,
-    /// Who.
+    /// The person.
     pub user: UserId,
-    /// Why, in a word.
+    /// The reason's code.
     pub reason: String,
-    /// Whether they never sign in again.
+    /// Whether the account is closed for ever.
     pub closes: bool,
-    /// Whether nothing is kept that tells who they were.
+    /// Whether the account's personal data is erased.
     pub erases: bool,
-    /// What makes it the same when it is asked again: then nothing more happens.
+    /// The idempotency key: a repeated request with the same key has no effect.
     pub once: String,
 }
 
-/// Where people are signed in: the auth service.
+/// The auth service, as far as these sagas need it.
 pub trait Access: Send + Sync + 'static {
-    /// Whether whoever signs people in sees what the log of people says up to a position; waits for it for a moment.
+    /// Whether the read model that the auth service uses to sign people in has reached this position. Waits a moment for it.
     fn is_known(&self, tenant: TenantId, position: Position) -> BoxFuture<'_, bool>;
 
-    /// Signs somebody out everywhere. An error says why it can't be done now.
+    /// Ends all sessions of a person. An error is temporary, and gives the reason.
     fn end<'a>(&'a self, ending: &'a Ending) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// Why a tenant's place is not made.
+/// Why an operation on a tenant's resources failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    /// Another tenant has the short name.
+    /// Another tenant has this short name.
     #[error("the short name {0} is taken")]
     Taken(String),
-    /// It may go better later.
+    /// A temporary failure.
     #[error("{0}")]
     Passing(String),
 }
 
-/// How a tenant stands in the directory, where each process looks when it starts.
+/// The status of a tenant in the directory, which each process reads when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantStanding {
     /// It can be used.
     Active,
-    /// Nobody of it may do anything for now.
+    /// Suspended: all requests of its users are refused.
     Suspended,
-    /// Nobody of it may do anything, and it is deleted at its time.
+    /// Scheduled for deletion: all requests of its users are refused, and it is deleted at the end of its grace period.
     Deleting,
 }
 
 impl TenantStanding {
-    /// The events of a tenant after which it stands otherwise.
+    /// The types of the events that change the status.
     pub const TOLD_BY: &'static [&'static str] =
         &["user.tenant.suspended", "user.tenant.resumed", "user.tenant.deletion_requested", "user.tenant.restored"];
 
-    /// How a tenant stands after an event of it; none: by that it is not told. Of a history, the last that tells it counts.
+    /// The status after an event; `None` if the event does not change it. To get the status from a history, take the last one that is not
+    /// `None`.
     ///
     /// # Errors
-    /// When it is one of [`TOLD_BY`](Self::TOLD_BY), and this program can't read it.
+    /// The event is one of [`TOLD_BY`](Self::TOLD_BY), but this program can't read it.
     pub fn after(event: &RecordedEvent) -> Result<Option<Self>, DecodeError> {
         if !Self::TOLD_BY.contains(&event.event_type.as_str()) {
             return Ok(None);
@@ -121,7 +123,7 @@ impl TenantStanding {
         }))
     }
 
-    /// Its name in the directory.
+    /// The name in the directory.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -131,7 +133,8 @@ impl TenantStanding {
     }
 }
 
-/// Where tenants' places are made: the directory of names, the databases, the streams. Each of these may be done again.
+/// Creates and destroys the resources of tenants: the short name in the directory, databases, streams and keys. All operations are
+/// idempotent.
 pub trait Places: Send + Sync + 'static {
     /// Reserves a short name for a tenant.
     fn reserve<'a>(
@@ -142,40 +145,41 @@ pub trait Places: Send + Sync + 'static {
         at: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<(), PlaceError>>;
 
-    /// Gives back what a tenant that is not made after all had, and tells whoever was led to it already; nothing happens when there is none.
+    /// Releases what was reserved for a tenant whose provisioning failed, and notifies processes that resolved its name already. Does
+    /// nothing if there is nothing.
     fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// From now on the name leads to the tenant.
+    /// Makes the short name resolve to the tenant.
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Notes how a tenant stands. Before its place is open nothing can be noted, which passes.
+    /// Records a tenant's status in the directory. Fails temporarily until [`open`](Self::open) was called.
     fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// The services in which tenants have something, that of tenants themselves last.
+    /// The services that store data of tenants. The service of tenants itself comes last.
     fn services(&self) -> Vec<Service>;
 
-    /// Notes that a tenant is deleted, with what the log of each service then is, and frees its short name.
+    /// Records in the directory that a tenant is deleted, with the state of each service's log at that time, and frees its short name.
     fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Destroys what a service has of a tenant but the sealed bytes of its log: keys, claims, answers, read models, jobs, webhooks, dead
-    /// letters, sagas. Nothing is written for it there any more.
+    /// Destroys a tenant's data in a service: keys, claims, stored answers, read models, jobs, webhooks, dead letters and sagas. Only the
+    /// sealed bytes of its log remain. Nothing can be written for the tenant there any more.
     fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Whether every service has its tables, with row level security.
+    /// Checks that every service has its tables, with row level security.
     fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Whether every service has its stream.
+    /// Checks that every service has its stream.
     fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Gives a tenant the keys that sign its tokens; one that has them keeps them.
+    /// Creates the keys that sign the tenant's tokens, unless it has them.
     fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 
-    /// Takes the keys of a tenant back that is not made after all; nothing happens when it has none.
+    /// Removes the keys of a tenant whose provisioning failed. Does nothing if it has none.
     fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
 }
 
 impl Ports {
-    /// `secret` is the service's own, the same as in its API: links that are mailed here are read there.
+    /// `secret` must be the same as that of the user service's API, which verifies the mailed links and texted codes.
     pub fn new(
         mailer: Arc<dyn Mailer>,
         texts: Arc<dyn TextMessages>,
@@ -188,7 +192,7 @@ impl Ports {
     }
 }
 
-/// All sagas of the user service. An old version stays as long as instances of it run.
+/// All sagas of the user service. Keep an old version as long as instances of it run.
 pub fn sagas(ports: &Ports) -> Sagas {
     Sagas::of::<UserSagas>(
         GRANTS,

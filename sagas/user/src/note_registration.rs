@@ -1,4 +1,4 @@
-//! Somebody asked for an account with an address that is a user's: it is mailed that there is one.
+//! Somebody asked for an account with the address of an existing user: mails this user that they have an account already.
 
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::{RecordedEvent, UserId};

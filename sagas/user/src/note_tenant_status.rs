@@ -1,5 +1,5 @@
-//! That a tenant is suspended, resumed, about to be deleted or restored is noted in the directory, where each process looks when it
-//! starts.
+//! Records in the directory that a tenant was suspended, resumed, scheduled for deletion or restored. Each process reads the directory when
+//! it starts.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Par
     Ok(Some(Start { key: event.aggregate_id, parameters: Parameters {} }))
 }
 
-/// What is true now, whichever event it was: the last one to come is told rightly.
+/// Records the current status and not that of the event, so that the order of several instances does not matter.
 async fn note(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
     let Some((tenant, _)) = context.load::<Tenant>(context.tenant()).await? else { return Ok(Next::done()) };
     let standing = match tenant.status {
         TenantStatus::Active => TenantStanding::Active,
         TenantStatus::Suspended => TenantStanding::Suspended,
         TenantStatus::Deleting => TenantStanding::Deleting,
-        // It has no place yet, or no more.
+        // It is not in the directory yet, or no longer.
         TenantStatus::Requested | TenantStatus::Abandoned | TenantStatus::Deleted => return Ok(Next::done()),
     };
     places.note_standing(context.tenant(), standing).await?;

@@ -1,5 +1,4 @@
-//! A tenant that was asked for gets its place, step by step; what can't be carried through is taken back. The only way that a
-//! tenant comes to be.
+//! Provisions a requested tenant, step by step, and undoes everything if a step fails. This is the only way to create a tenant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvit
 
 use crate::{PlaceError, Places, Ports};
 
-/// Its short name and its name are no person's.
+/// The short name and the name of a tenant are no personal data.
 #[derive(Clone, Serialize, Deserialize)]
 struct Parameters {
     slug: String,
@@ -23,18 +22,18 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     defined(ports, 2)
 }
 
-/// As it was when keys were made by who first looked for them: for instances that began so.
+/// Version 1, without the step that makes keys (they were made when first used). For instances that started on it.
 pub(crate) fn without_keys(ports: &Ports) -> Definition {
     defined(ports, 1)
 }
 
 fn defined(ports: &Ports, version: u32) -> Definition {
     let places = ports.places.clone();
-    // What is away comes back; a tenant that is not made within the hour is not waited for any more.
+    // Outages end by themselves, but a tenant that can't be provisioned within an hour is given up.
     let retry =
         Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };
     let limits = Limits { whole: Duration::from_hours(1), ..Limits::default() };
-    let place = |act: fn(Arc<dyn Places>, StepContext, Parameters) -> Acting| {
+    let place = |act: fn(Arc<dyn Places>, StepContext, Parameters) -> StepFuture| {
         let places = places.clone();
         move |context: StepContext, parameters: Parameters| act(places.clone(), context, parameters)
     };
@@ -58,7 +57,7 @@ fn defined(ports: &Ports, version: u32) -> Definition {
     Definition::new("provision_tenant", version, permissions, &["user.tenant.requested"], start, steps)
 }
 
-type Acting = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
+type StepFuture = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
 
 async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let Some((tenant, _)) = context.load::<Tenant>(&event.aggregate_id).await? else { return Ok(None) };
@@ -66,7 +65,7 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
-/// The request is on record since before the saga began; what is left is to know that it has to be taken back.
+/// The request is in the log already. This step only has an undo, which abandons the tenant.
 async fn accept(_: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
@@ -120,7 +119,7 @@ async fn revoke(context: StepContext, _: Parameters) -> Result<Next, Fault> {
 }
 
 async fn activate(places: Arc<dyn Places>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
-    // First the log: who is led to a tenant finds one, and what is abandoned was not led to.
+    // First the log: so a resolved name always leads to an active tenant, and an abandoned tenant's name never resolves.
     context.execute(&ActivateTenant).await?;
     places.open(context.tenant()).await?;
     Ok(Next::done())

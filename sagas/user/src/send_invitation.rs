@@ -1,4 +1,4 @@
-//! An invitation that was sent, or sent again, is mailed with its link.
+//! Mails an invitation with its link, when it is sent or sent again.
 
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
@@ -38,8 +38,8 @@ async fn mail(ports: Ports, context: StepContext, Parameters { invitation, turn 
     let Some((state, _)) = context.load::<Invitation>(invitation).await? else {
         return Ok(Next::End("the invitation is not there"));
     };
-    // Where a later one was sent before this one went out, that one is mailed: links of the policy's stay good beside it, and whoever kept
-    // asking while no mail went out would have all of them mailed at once.
+    // If the invitation was sent again before this mail went out, only the later mail is sent. Links of self-registration stay valid beside
+    // later ones, so without this check, a person who asked repeatedly during an outage of the mail server would get all mails at once.
     if turn != state.turn || state.link(turn, context.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));
     }

@@ -1,8 +1,8 @@
-//! A link that shows that an address is somebody's own is mailed to that address.
+//! Mails a link to a person's address; opening it verifies the address.
 
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
-use mailing::{Asked, LIMITS, PATIENT, asked, send};
+use mailing::{LIMITS, PATIENT, SendRequest, on_request, send};
 use user_aggregates::{User, UserEvent};
 use user_commands::{Link, Purpose};
 
@@ -10,19 +10,19 @@ use crate::Ports;
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
-    let mail = move |context: StepContext, asked: Asked| mail(ports.clone(), context, asked);
+    let mail = move |context: StepContext, request: SendRequest| mail(ports.clone(), context, request);
     let steps = vec![Step::new("mail", mail).retry(PATIENT).limits(LIMITS)];
     Definition::new("verify_email", 1, &[], &["user.user.email_verification_requested"], start, steps)
 }
 
-async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
-    asked(event, |event| match event {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<SendRequest>>, Fault> {
+    on_request(event, |event| match event {
         UserEvent::UserEmailVerificationRequested(requested) => Some(requested.turn),
         _ => None,
     })
 }
 
-async fn mail(ports: Ports, context: StepContext, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn mail(ports: Ports, context: StepContext, SendRequest { user, turn }: SendRequest) -> Result<Next, Fault> {
     let Some((state, _)) = context.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     if state.link(turn, context.now()).is_err() {
         return Ok(Next::End("the link is not good any more"));

@@ -1,38 +1,38 @@
-//! A code that shows that a telephone number is somebody's own is sent to that number.
+//! Texts a code to a person's telephone number; entering it verifies the number.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
-use mailing::{Asked, asked};
+use mailing::{SendRequest, on_request};
 use texting::{Text, TextError};
 use user_aggregates::{User, UserEvent};
 
 use crate::Ports;
 
-/// As long as the code is good; after that nobody waits for it.
+/// Retries until the code has expired.
 const RETRY: Retry =
     Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
-/// So long a code has to be good still when it is sent.
+/// The minimum time for which a code must still be valid when it is sent.
 const TO_ENTER: TimeDelta = TimeDelta::minutes(2);
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
-    let text = move |context: StepContext, asked: Asked| text(ports.clone(), context, asked);
+    let text = move |context: StepContext, request: SendRequest| text(ports.clone(), context, request);
     let steps = vec![Step::new("text", text).retry(RETRY).limits(LIMITS)];
     Definition::new("verify_phone", 1, &[], &["user.user.phone_verification_requested"], start, steps)
 }
 
-async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Asked>>, Fault> {
-    asked(event, |event| match event {
+async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<SendRequest>>, Fault> {
+    on_request(event, |event| match event {
         UserEvent::UserPhoneVerificationRequested(requested) => Some(requested.turn),
         _ => None,
     })
 }
 
-async fn text(ports: Ports, context: StepContext, Asked { user, turn }: Asked) -> Result<Next, Fault> {
+async fn text(ports: Ports, context: StepContext, SendRequest { user, turn }: SendRequest) -> Result<Next, Fault> {
     let Some((state, _)) = context.load::<User>(user).await? else { return Ok(Next::End("the user is not there")) };
     let (Some(number), Some(sent)) = (&state.profile.phone, state.phone.code(turn, context.now())) else {
         return Ok(Next::End("the code is not good any more"));
@@ -51,7 +51,7 @@ async fn text(ports: Ports, context: StepContext, Asked { user, turn }: Asked) -
     };
     match ports.texts.send(&text).await {
         Ok(()) => Ok(Next::done()),
-        // Whoever asks may ask a few times only, so one that may go out while it is still worth something waits for its turn.
+        // The number of messages per person is limited. Wait for the limit, if the code is still valid long enough after that.
         Err(TextError::TooMany(wait)) => {
             let turn = TimeDelta::from_std(wait).ok().and_then(|wait| context.now().checked_add_signed(wait));
             let in_time = turn.filter(|turn| *turn + TO_ENTER <= sent.expires_at);

@@ -1,85 +1,85 @@
-//! What can be asked, and what is answered.
+//! Commands on endpoints, and their answers.
 
 use kernel::{Caller, Position, Versions};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The circumstances of an act.
+/// The context of a command.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who asks; the tenant is theirs.
+    /// The caller, and thereby the tenant.
     pub caller: Caller,
-    /// `Idempotency-Key`: the same again gets the first answer.
+    /// The `Idempotency-Key`: a repeated request gets the first answer.
     pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request.
+    /// SHA-256 of the request's content, to detect another request with the same key.
     pub request_hash: [u8; 32],
-    /// `If-Match`: the versions of which the endpoint must be.
+    /// `If-Match`: the versions that the endpoint must have.
     pub if_match: Option<Versions>,
 }
 
-/// What an endpoint is, as sent; checked when it is taken over.
+/// An endpoint's configuration as sent; not checked yet.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointFields {
-    /// Where.
+    /// The URL.
     pub url: String,
-    /// Patterns of event types; none: every type.
+    /// Patterns of event types; empty: all types.
     pub types: Vec<String>,
-    /// What it is for.
+    /// The purpose, for people.
     pub description: String,
 }
 
-/// What can be done with endpoints. A tenant has 50 of a service at most.
+/// A command on an endpoint. A tenant has at most 50 endpoints per service.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Sets one up: it gets what happens from now on, or after this position.
+    /// Creates an endpoint. It gets the events from now on, or those after a position.
     Create {
-        /// What it is.
+        /// Its configuration.
         fields: EndpointFields,
-        /// After this position, instead of from now on.
+        /// The position after which it gets events, instead of from now on.
         after: Option<Position>,
     },
-    /// Replaces what it is.
+    /// Replaces an endpoint's configuration.
     Change {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
-        /// All of it.
+        /// The whole configuration.
         fields: EndpointFields,
     },
-    /// Sends to it again, from where it was; a failing one is tried at once.
+    /// Enables an endpoint, which continues from its cursor. A failing one is tried at once.
     Enable {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
     },
-    /// Sends nothing to it any more; where it is, is kept.
+    /// Disables an endpoint. Its cursor is kept.
     Disable {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
-        /// Why, for people.
+        /// The reason, for people.
         reason: String,
     },
-    /// Gives it a new secret. The former one signs, too, for so many hours.
+    /// Gives an endpoint a new secret. Messages are also signed with the former one for some hours.
     RotateSecret {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
-        /// 0 to 168.
+        /// How long the former secret stays valid, 0 to 168 hours.
         overlap_hours: u32,
     },
-    /// Sets where it is: everything after this position is delivered (again).
+    /// Sets an endpoint's cursor: all events after this position are delivered (again).
     Replay {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
-        /// Up to the log's end.
+        /// The position; at most that of the log's end.
         after: Position,
     },
-    /// Takes it away with its deliveries; who did what with it is kept.
+    /// Removes an endpoint with its deliveries. Its changes are kept.
     Remove {
-        /// Which.
+        /// The endpoint.
         id: Uuid,
     },
 }
 
 impl Act {
-    /// Its name in the list of changes.
+    /// The name in the list of changes.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Create { .. } => "created",
@@ -92,29 +92,29 @@ impl Act {
         }
     }
 
-    /// Whether something is sent because of it that would not be without.
+    /// Whether the endpoint may get events because of this command. Then the caller needs the permission to read them.
     pub(super) const fn sends(&self) -> bool {
         matches!(self, Self::Create { .. } | Self::Change { .. } | Self::Enable { .. } | Self::Replay { .. })
     }
 }
 
-/// What an act changed.
+/// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// Which endpoint.
+    /// The endpoint.
     pub id: Uuid,
-    /// Its version after it: the ETag.
+    /// Its version after the command: the ETag.
     pub version: u64,
-    /// A new secret, which is not shown again: `whsec_…`.
+    /// The new secret (`whsec_…`), which is only shown once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
 
-/// An act that was carried out.
+/// The result of an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// What it changed.
+    /// The answer.
     pub changed: Changed,
-    /// It was carried out before, under the same id.
+    /// Whether the same request (by its key) was accepted before; then nothing was changed now.
     pub repeated: bool,
 }

@@ -1,4 +1,4 @@
-//! What each act changes in the tables.
+//! The changes of the tables by each command.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::LockClass;
@@ -13,14 +13,14 @@ use super::act::{Act, Changed, EndpointFields};
 use super::{unavailable, unknown};
 use crate::{Guard, RandomSource, Secret};
 
-/// The most endpoints of a tenant, a service.
+/// The maximum number of a tenant's endpoints per service.
 const MOST: i64 = 50;
-/// The most patterns of an endpoint.
+/// The maximum number of patterns of an endpoint.
 const MOST_TYPES: usize = 50;
-/// The longest that a former secret may go on signing: a week.
+/// The maximum time that a former secret stays valid, in hours: a week.
 pub const LONGEST_OVERLAP: u32 = 168;
 
-/// The circumstances of a change.
+/// The context of a change.
 pub(super) struct Change<'a> {
     pub(super) tenant: TenantId,
     pub(super) actor: &'a str,
@@ -32,7 +32,7 @@ pub(super) struct Change<'a> {
     pub(super) random: &'a dyn RandomSource,
 }
 
-/// Makes an act true within a transaction of the tenant.
+/// Applies a command, in a transaction of the tenant.
 pub(super) async fn apply(tables: &mut PgConnection, change: &Change<'_>, act: Act) -> Result<Changed, Refusal> {
     let name = act.name();
     let id = match &act {
@@ -71,7 +71,7 @@ pub(super) async fn apply(tables: &mut PgConnection, change: &Change<'_>, act: A
 }
 
 impl Change<'_> {
-    /// The endpoint's version; nobody else changes it before the transaction ends.
+    /// Locks the endpoint, checks `If-Match`, and returns its version.
     async fn lock(&self, tables: &mut PgConnection, id: Uuid) -> Result<i64, Refusal> {
         let query = "SELECT version FROM webhooks.endpoints WHERE tenant_id = $1 AND endpoint_id = $2 FOR UPDATE";
         let found = sqlx::query_scalar::<_, i64>(query).bind(self.tenant.uuid()).bind(id).fetch_optional(tables);
@@ -115,7 +115,7 @@ impl Change<'_> {
             return Err(Versions::of_something_new());
         }
         let (url, types, description) = self.check(fields)?;
-        // Two that come at the same time are counted one after the other.
+        // The lock serializes creations of a tenant, so that the limit is exact.
         sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
             .bind(LockClass::WebhooksOfTenant.number())
             .bind(self.tenant.to_string())
@@ -214,12 +214,12 @@ impl Change<'_> {
         Ok(json!({ "after": position.0 }))
     }
 
-    /// What every update of an endpoint begins with.
+    /// Binds the parameters with which every update of an endpoint begins.
     fn bind<'q>(&self, query: Query<'q, Postgres, PgArguments>, id: Uuid) -> Query<'q, Postgres, PgArguments> {
         query.bind(self.tenant.uuid()).bind(id).bind(self.now)
     }
 
-    /// Nothing is failing any more, and whoever delivers has to look again.
+    /// Resets failures, and optionally sets the position. The new generation makes a running worker end.
     async fn set_cursor(&self, tables: &mut PgConnection, id: Uuid, to: Option<Position>) -> Result<(), Refusal> {
         sqlx::query(
             "UPDATE webhooks.cursors
@@ -250,12 +250,12 @@ impl Change<'_> {
         Ok(json!({}))
     }
 
-    /// What the endpoint's receiver refused is forgotten: it comes again, or nothing comes any more.
+    /// Deletes the endpoint's dead letters, because the events are delivered again, or the endpoint is removed.
     async fn forget_letters(&self, tables: &mut PgConnection, id: Uuid) -> Result<(), Refusal> {
         deadletters::forget(tables, self.tenant, &crate::letters::consumer(id)).await.map_err(unavailable)
     }
 
-    /// Takes the secrets of an endpoint out of stored answers: what was rotated or removed shall be nowhere.
+    /// Removes the endpoint's secrets from stored answers, so that rotated and removed secrets are stored nowhere.
     async fn forget_secrets(&self, tables: &mut PgConnection, id: Uuid) -> Result<(), Refusal> {
         sqlx::query(
             "UPDATE webhooks.commands SET answer = (answer::jsonb - 'secret')::text
@@ -295,7 +295,7 @@ impl Change<'_> {
     }
 }
 
-/// An update of one endpoint that raises its version: `$1` the tenant, `$2` its id, `$3` the time.
+/// An update of one endpoint that increments its version: `$1` the tenant, `$2` its id, `$3` the time.
 fn update(set: &str) -> String {
     format!(
         "UPDATE webhooks.endpoints SET {set}, version = version + 1, changed_at = $3 WHERE tenant_id = $1 AND endpoint_id = $2"

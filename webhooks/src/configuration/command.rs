@@ -1,4 +1,4 @@
-//! One act, in one transaction: authorized, once, noted.
+//! Carrying out a command in one transaction: authorization, idempotency, change, record.
 
 use kernel::{Refusal, TenantId};
 use sqlx::{PgConnection, Row};
@@ -8,10 +8,10 @@ use super::apply::{Change, apply};
 use super::{WRITE, Webhooks, unavailable};
 
 impl Webhooks {
-    /// Carries an act out. When this returns it is true: nothing is sent any more that it ended.
+    /// Carries out a command. It is in effect when this returns: no attempt begins any more with the former configuration.
     ///
     /// # Errors
-    /// What was refused changed nothing.
+    /// A refused command changed nothing.
     pub async fn carry_out(&self, request: &Request, act: Act) -> Result<Done, Refusal> {
         let inner = &*self.inner;
         request.caller.require(WRITE)?;
@@ -60,7 +60,7 @@ fn may_read_history(request: &Request, webhooks: &Webhooks) -> Result<(), Refusa
     Err(Refusal::forbidden("permission_missing", detail).with("permission", permission))
 }
 
-/// Takes the request's id; what was answered, if it was taken before. Whoever comes at the same time waits here.
+/// Records the request's id. If it was recorded before, returns the first answer. A concurrent request with the same id waits here.
 async fn first_answer(
     tables: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Webhooks taken out with their log, and brought in again elsewhere: each goes on from where it was.
+//! Backup and restore of webhooks: each continues from its cursor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +13,10 @@ use webhooks::{Act, State};
 
 use crate::world::{World, fields, quick, request};
 
-/// Nobody listens there.
+/// An address without a server.
 const NOWHERE: &str = "http://127.0.0.1:9/hooks";
 
-/// What a backup takes from one log, brought in to the empty one of a world of its own, where nothing is delivered yet.
+/// Restores a backup into a new environment with an empty log and without a deliverer.
 async fn restored(from: &World) -> World {
     let mut to = World::idle(quick()).await;
     to.tenant = from.tenant;
@@ -38,7 +38,7 @@ async fn restored(from: &World) -> World {
     to
 }
 
-/// All rows of a table, as Postgres writes them.
+/// All rows of a table, as text.
 async fn rows(world: &World, table: &str) -> Vec<String> {
     let mut connection = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let select = format!("SELECT t::text FROM webhooks.{table} t ORDER BY 1");
@@ -65,7 +65,7 @@ async fn a_restored_webhook_goes_on_from_where_it_was_and_skips_nothing() {
     let endpoint = world.endpoint(&receiver.url).await;
     let silent = world.act(Act::Create { fields: fields(&receiver.url), after: None }).await;
     world.act(Act::Disable { id: silent.id, reason: "not yet".to_owned() }).await;
-    // The third of these is refused as such, and parked: the cursor is past it.
+    // The third event is refused and parked: the cursor is past it.
     world.append(3).await;
     eventually("the third is parked", async || {
         let counts = world.webhooks.counts().await.unwrap();

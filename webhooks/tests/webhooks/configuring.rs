@@ -1,4 +1,4 @@
-//! What tenants may do with their endpoints, and what is refused.
+//! Tenants' commands on endpoints, and their refusals.
 
 use kernel::{Position, Refusal, Role, Versions};
 use sqlx::{Connection, PgConnection};
@@ -13,7 +13,7 @@ async fn strict() -> World {
     World::idle(Settings { guard: Guard::default(), ..quick() }).await
 }
 
-/// The refusal of an act, and that nothing was written.
+/// Checks that a command is refused, and that nothing was written.
 async fn refused(world: &World, request: &Request, act: Act) -> Refusal {
     let before = (world.count("endpoints").await, world.count("changes").await, world.count("commands").await);
     let refusal = world.webhooks.carry_out(request, act).await.unwrap_err();
@@ -33,13 +33,13 @@ async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobo
     assert_eq!(world.count("endpoints").await, 1);
     let other = Request { request_hash: [2; 32], ..keyed.clone() };
     assert_eq!(refused(&world, &other, create()).await.code(), "idempotency_key_reused");
-    // Two at the same time make one.
+    // Two concurrent requests create one endpoint.
     let keyed = Request { command_id: Some("two".to_owned()), ..world.request() };
     let (one, two) =
         tokio::join!(world.webhooks.carry_out(&keyed, create()), world.webhooks.carry_out(&keyed, create()));
     assert_eq!(one.unwrap().changed, two.unwrap().changed);
     assert_eq!(world.count("endpoints").await, 2);
-    // A refused request may be sent again, mended.
+    // The key of a refused request may be used again, for a corrected one.
     let keyed = Request { command_id: Some("three".to_owned()), ..world.request() };
     refused(&world, &keyed, Act::Create { fields: fields("http://10.0.0.1"), after: None }).await;
     assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
@@ -153,7 +153,7 @@ async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
     assert_eq!(world.webhooks.list(stranger).await.unwrap(), []);
     assert_eq!(world.webhooks.ping(stranger, created.id).await.unwrap_err().code(), "not_found");
 
-    // Whatever a statement forgets: no setting, no rows; and readers see no secret at all.
+    // Row level security, whatever a statement forgets: without the setting there are no rows, and readers can't read secrets at all.
     let service_roles = [eventstore::Role::Configure, eventstore::Role::Read];
     for role in service_roles {
         let mut connection = PgConnection::connect_with(&world.database.options(role)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What arrives, in which order, and how the receiver knows whose it is.
+//! Delivery: which events arrive, in which order, and with which signatures.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use webhooks::{Act, EndpointFields, Secret, sign};
 
 use crate::world::{World, fields, quick};
 
-/// Whether one of a message's signatures is of this secret.
+/// Whether one of a message's signatures is by this secret.
 fn signed(message: &Received, secret: &str) -> bool {
     let secret = Secret::from_bytes(STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap());
     let at = DateTime::from_timestamp(message.headers["webhook-timestamp"].parse().unwrap(), 0).unwrap();
@@ -72,7 +72,7 @@ async fn only_the_types_that_are_wanted_arrive_and_the_rest_is_no_lag() {
     assert_eq!(receiver.positions(), [11]);
     let counts = world.webhooks.counts().await.unwrap();
     assert_eq!((counts.enabled, counts.failing, counts.disabled, counts.lag), (1, 0, 0, 0));
-    // What it is sent, can be changed.
+    // The selection of events can be changed.
     world.act(Act::Change { id: created.id, fields: fields(&receiver.url) }).await;
     world.append(1).await;
     eventually("every type arrives now", async || (receiver.positions() == [11, 22]).then_some(())).await;
@@ -132,7 +132,7 @@ async fn what_is_on_its_way_while_its_endpoint_is_changed_is_sent_by_nobody_besi
     eventually("the first event is on its way", async || (late.got().len() == 1).then_some(())).await;
     let changed = EndpointFields { description: "the same, in other words".to_owned(), ..fields(&late.url) };
     world.act(Act::Change { id: created.id, fields: changed }).await;
-    // Whoever sends to this one has seen the other one's change, too: then that one's receiver answers.
+    // When this endpoint gets an event, its deliverer has also seen the other endpoint's change, so that one's receiver is called.
     let other = Receiver::answering(move |_, _| {
         tell.notify_one();
         Reply::Status("200 OK")
@@ -150,7 +150,7 @@ async fn only_the_last_deliveries_are_kept() {
     let created = world.endpoint(&receiver.url).await;
     world.append(130).await;
     eventually("all are delivered", async || (world.find(created.id).await.delivered == 130).then_some(())).await;
-    // Forgotten after the 64th and the 128th.
+    // Old deliveries are deleted after the 64th and the 128th.
     let kept = world.webhooks.deliveries(world.tenant, created.id, None, 200).await.unwrap();
     assert_eq!(kept.len(), 10 + 2);
     assert_eq!(kept[0].position, Some(Position(130)));

@@ -1,4 +1,4 @@
-//! What happens when a receiver does not take what it is sent.
+//! Receivers that fail.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::world::{World, fields, quick, request};
 #[tokio::test]
 async fn what_fails_is_sent_again_in_order_and_holds_nobody_else_up() {
     let world = World::start().await;
-    // Fails on every event twice.
+    // Fails twice for every event.
     let failing = Receiver::answering(|message, before| match before % 3 {
         2 => Reply::Status("200 OK"),
         _ if message.path == "/hooks" => Reply::Status("500 Internal Server Error"),
@@ -44,7 +44,7 @@ async fn what_fails_is_sent_again_in_order_and_holds_nobody_else_up() {
 
 #[tokio::test]
 async fn receivers_of_one_tenant_that_say_nothing_leave_room_for_those_of_another() {
-    // Longer than the test: whoever is silent has its place until the end.
+    // Longer than the test: a receiver that does not answer keeps its slot until the end.
     let settings = Settings { sending: 2, sending_of_tenant: 1, timeout: Duration::from_mins(10), ..quick() };
     let world = World::with(settings).await;
     let silent = Receiver::answering(|_, _| Reply::Silence).await;
@@ -89,7 +89,7 @@ async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_not
     assert_eq!((endpoint.position, endpoint.version), (Position(1), second.version + 1));
     assert!(endpoint.attempts > 1 && broken.positions().iter().skip(1).all(|position| *position == 2));
 
-    // Whoever enables it again goes on where it was, elsewhere if need be.
+    // When it is enabled again, it continues from its cursor, perhaps with another URL.
     let mended = Receiver::start().await;
     world.act(Act::Change { id: second.id, fields: fields(&mended.url) }).await;
     world.act(Act::Enable { id: second.id }).await;
@@ -107,7 +107,7 @@ async fn time_in_which_nobody_was_there_to_try_is_no_failure_of_the_receivers() 
     .await;
     let created = world.endpoint(&receiver.url).await;
     world.append(1).await;
-    // It failed once, and then we were away for longer than a receiver may fail.
+    // It failed once, and then no deliverer ran for longer than a receiver may fail.
     let mut tables = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let failed_once = "UPDATE webhooks.cursors
         SET attempts = 1, failing_since = now() - interval '6 days', next_attempt_at = now() - interval '6 days'";
@@ -166,7 +166,7 @@ async fn redirects_are_not_followed_and_no_receiver_holds_us_for_ever() {
 async fn attack_67_a_webhooks_address_inside_our_network_is_not_knocked_at() {
     let world = World::idle(quick()).await;
     let receiver = Receiver::start().await;
-    // Taken while it was allowed; delivered by a process that does not allow it.
+    // The URL was accepted while it was allowed; the delivering process does not allow it.
     let created = world.endpoint(&receiver.url).await;
     let strict = world.elsewhere(Settings { guard: Guard::default(), ..quick() });
     tokio::spawn(webhooks::Deliverer::new(strict.clone(), world.store.clone()).run(world.stop.clone()));
@@ -198,7 +198,7 @@ async fn a_receiver_that_asks_for_a_pause_gets_it() {
     .await;
     let asked = endpoint.next_attempt_at.unwrap() - endpoint.failing_since.unwrap();
     assert!(asked.num_seconds() >= 100, "{asked}");
-    // Who enables it, does not wait.
+    // Enabling it makes the next attempt due at once.
     world.act(Act::Enable { id: created.id }).await;
     eventually("it is tried at once", async || (busy.got().len() == 2).then_some(())).await;
     stop.cancel();

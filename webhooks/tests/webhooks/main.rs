@@ -1,4 +1,4 @@
-//! Webhooks from a real log to a real HTTP receiver.
+//! Webhooks, from a real log to a real HTTP receiver.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

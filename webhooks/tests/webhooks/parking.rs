@@ -1,4 +1,4 @@
-//! Events that a receiver refuses as such: parked in order while the others go on, sent again, decided by people.
+//! Events that the receiver refuses: parked in order while other events continue, retried, and decided about by people.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ fn dead_letters(world: &World) -> DeadLetters {
     DeadLetters::open(&world.database, store, bus, vec![LAMP], Vec::new(), GRANTS).unwrap()
 }
 
-/// Lamps, as their payloads are.
+/// The lamps in the payloads.
 const LAMP: AggregateType = AggregateType {
     name: "demo.lamp",
     catalog: Vec::new,
@@ -50,7 +50,7 @@ async fn parked(world: &World) -> Vec<Letter> {
     dead_letters(world).list(&request(world).caller, &listing).await.unwrap()
 }
 
-/// Appends events to one lamp: these `n`s.
+/// Appends events of one lamp, with these values of `n`.
 async fn append(world: &World, lamp: &str, numbers: &[u32]) -> u64 {
     let expected = world.store.load(world.tenant, "demo.lamp", lamp, 0).await.unwrap().len() as u64;
     let event = |n: &u32| NewEvent {
@@ -67,7 +67,7 @@ async fn append(world: &World, lamp: &str, numbers: &[u32]) -> u64 {
     world.store.append(Append { tenant: world.tenant, command, streams, claims: Vec::new() }).await.unwrap().last.0
 }
 
-/// One that refuses events whose `n` is 13 until it is told to take them.
+/// A receiver that refuses events whose `n` is 13, until it is told to accept them.
 async fn superstitious() -> (Receiver, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));
     let takes = mended.clone();
@@ -79,7 +79,7 @@ async fn superstitious() -> (Receiver, Arc<AtomicBool>) {
     (receiver, mended)
 }
 
-/// What was taken, in order: positions, each once.
+/// The accepted events, in order: positions, each once.
 fn taken(receiver: &Receiver, refused: u64) -> Vec<u64> {
     let mut taken = receiver.positions();
     let last = taken.iter().rposition(|position| *position == refused);
@@ -111,7 +111,7 @@ async fn a_refused_event_waits_with_the_later_ones_of_its_aggregate_and_the_othe
     assert_eq!((&letter.id, letter.waiting), (&id(endpoint.id, refused), 2));
     assert!(letter.errors[0].contains("422"), "{letter:?}");
     assert!(!receiver.positions().contains(&(refused + 1)), "what waits behind it was sent");
-    // Later ones wait, too.
+    // Later events of the aggregate wait, too.
     append(&world, "bad", &[16]).await;
     eventually("it waits", async || (parked(&world).await[0].waiting == 3).then_some(())).await;
 
@@ -158,7 +158,7 @@ async fn a_letter_whose_event_the_log_has_no_more_stays_and_says_so() {
     world.endpoint(&receiver.url).await;
     append(&world, "bad", &[13]).await;
     eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
-    // As if the log had been set back to before it.
+    // As if the log had been set back to a point before the event.
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     superuser.execute("UPDATE dead.letters SET position = position + 1000").await.unwrap();
     mended.store(true, Ordering::SeqCst);
@@ -171,7 +171,7 @@ async fn a_letter_whose_event_the_log_has_no_more_stays_and_says_so() {
     .await;
 }
 
-/// Refuses lamps whose `n` is 13, and wants to be left alone for an hour after each that has none.
+/// A receiver that refuses lamps whose `n` is 13, and asks for a pause of an hour after each that has no `n`.
 async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));
     let takes = mended.clone();
@@ -186,7 +186,7 @@ async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
 
 #[tokio::test]
 async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_attempt() {
-    // Nobody looks by themselves before the test is over.
+    // The polling interval is longer than the test.
     let long = Duration::from_hours(1);
     let settings = webhooks::Settings { longest_retry: long, look: long, ..quick() };
     let world = World::with(settings).await;
@@ -212,7 +212,7 @@ async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_att
     mended.store(true, Ordering::SeqCst);
     dead_letters.redrive(&ours, &id(endpoint.id, first), "mended").await.unwrap();
     eventually("one is left", async || (parked(&world).await.len() == 1).then_some(())).await;
-    // What was decided, and nothing else: neither what waits nor what nobody decided about.
+    // Only what was decided about is sent: neither events behind it, nor other parked events.
     assert_eq!(receiver.positions()[before..], [second + 1, first, first + 1, first + 2]);
     assert_eq!(parked(&world).await[0].id, id(endpoint.id, third));
     let waits = world.find(endpoint.id).await;
@@ -230,7 +230,7 @@ async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
         ..quick()
     };
     let world = World::with(settings).await;
-    // Silent when it is sent again: until the time is over, and it is decided that it is discarded.
+    // The receiver does not answer the retry: meanwhile somebody discards the event.
     let receiver = Receiver::answering(|_, before| match before {
         0 => Reply::Status("422 Unprocessable Content"),
         _ => Reply::Silence,
@@ -243,7 +243,7 @@ async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
     dead_letters.redrive(&ours, &id(endpoint.id, refused), "again").await.unwrap();
     eventually("it is sent again", async || (receiver.got().len() == 2).then_some(())).await;
     dead_letters.discard(&ours, &id(endpoint.id, refused), "never mind").await.unwrap();
-    // As if the clock of the database had been set back before that.
+    // As if the database's clock had been set back before.
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let earlier = "UPDATE dead.letters SET changed_at = changed_at - interval '1 day';
                    UPDATE dead.decisions SET decided_at = decided_at - interval '1 day'";
@@ -278,7 +278,7 @@ async fn who_refuses_everything_is_disabled_and_keeps_no_more_attempts_than_it_s
     assert_eq!(parked(&world).await.len(), 3);
     assert_eq!(disabled.position, Position(3), "the fourth waits until somebody enables it");
     assert!(attempts().await >= 15, "five for each that was parked");
-    // Whoever takes over forgets what its predecessor left.
+    // A new worker deletes the old deliveries that its predecessor left.
     mended.store(true, Ordering::SeqCst);
     world.act(Act::Enable { id: endpoint.id }).await;
     eventually("all of them arrive", async || (world.find(endpoint.id).await.delivered == 4).then_some(())).await;
@@ -318,7 +318,7 @@ async fn nothing_waits_behind_a_letter_that_another_deliverer_settled() {
     let superuser = world.database.superuser();
     let settled = "UPDATE dead.letters SET state = 'applied', next_attempt_at = NULL WHERE state = 'parked'";
     eventually("a later event of the aggregate arrives", async || {
-        // As one does that was the active one before, and had it on its way still.
+        // As a former active deliverer, whose request was still under way, would do.
         PgConnection::connect_with(&superuser).await.unwrap().execute(settled).await.unwrap();
         append(&world, "bad", &[1]).await;
         receiver.positions().iter().any(|at| *at > refused).then_some(())
@@ -340,7 +340,7 @@ async fn of_two_who_settle_a_letter_the_second_changes_nothing() {
     let taken = deadletters::take(&mut tables, &consumer, Share::WHOLE, 1).await.unwrap().unwrap();
     let failed = Outcome { failed: Some((entries[0].position, vec!["no".to_owned()])) };
     let mut settled = Vec::new();
-    // Delivered; delivered once more, and refused, by others who had taken it, too.
+    // Delivered; and results of other deliverers that had taken it, too: delivered again, and refused.
     for outcome in [Outcome::default(), Outcome::default(), failed] {
         settled.push(deadletters::settle(&mut tables, &consumer, &taken, outcome, backoff).await.unwrap());
     }
@@ -361,7 +361,7 @@ async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_not
     world.halt().await;
     mended.store(true, Ordering::SeqCst);
     let world = world.again();
-    // What came after it was parked behind it, or is sent as it comes: either way it follows.
+    // Later events were parked behind it, or are sent as they come. In both cases the order is kept.
     eventually("all are taken", async || (taken(&receiver, refused).len() == 3).then_some(())).await;
     assert_eq!(taken(&receiver, refused), [refused, refused + 1, refused + 2]);
     eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
@@ -371,7 +371,7 @@ async fn fault_a_deliverer_that_ends_between_parking_and_sending_again_loses_not
 #[tokio::test]
 async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before() {
     let world = World::start().await;
-    // Never five: four after other failures, and four after one in between.
+    // Never five in a row: four after other failures, and four after another one in between.
     let receiver = Receiver::answering(|_, before| {
         Reply::Status(match before {
             0..4 | 8 => "503 Service Unavailable",

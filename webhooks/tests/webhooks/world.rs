@@ -1,4 +1,4 @@
-//! A log, a bus, tables, and a deliverer.
+//! The test environment: a log, a bus, tables, and a deliverer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Drop for World {
     }
 }
 
-/// Settings under which a test takes no longer than it must.
+/// Settings with which tests do not take longer than necessary.
 pub fn quick() -> Settings {
     Settings {
         guard: Guard { allow_private: true },
@@ -59,7 +59,7 @@ impl World {
         world
     }
 
-    /// Nothing is delivered yet.
+    /// An environment without a deliverer.
     pub async fn idle(settings: Settings) -> Self {
         let database = testbed::Database::fresh("demo").await;
         assert!(webhooks::migrate(&database.admin(), &database, true).await.unwrap());
@@ -79,19 +79,19 @@ impl World {
         self.tasks.spawn(Deliverer::new(self.webhooks.clone(), self.store.clone()).run(self.stop.clone()));
     }
 
-    /// The webhooks as a process with other settings has them.
+    /// Access to the webhooks as from a process with other settings.
     pub fn elsewhere(&self, settings: Settings) -> Webhooks {
         open(&self.database, &self.bus, settings)
     }
 
-    /// Ends all that runs.
+    /// Stops everything.
     pub async fn halt(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// The same, as a process has it that begins now.
+    /// The same as from a process that starts now.
     pub fn again(mut self) -> Self {
         self.stop = CancellationToken::new();
         self.tasks = TaskTracker::new();
@@ -108,7 +108,7 @@ impl World {
         self.webhooks.carry_out(&self.request(), act).await.unwrap().changed
     }
 
-    /// A new endpoint, from the first event on.
+    /// Creates an endpoint that gets all events from the first on.
     pub async fn endpoint(&self, url: &str) -> Changed {
         self.act(Act::Create { fields: fields(url), after: Some(Position::START) }).await
     }

@@ -5,7 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{SecondsFormat, TimeDelta};
 use reqwest::StatusCode;
-use saml::{Certificate, IdentityProvider, LogoutContext, LogoutMessage, Own, Posted, ServiceProvider as _, WebSso};
+use saml::{
+    Certificate, IdentityProvider, LogoutContext, LogoutMessage, Own, PostedLogout, ServiceProvider as _, WebSso,
+};
 use testbed::{Browser, Shown, form};
 
 use crate::identity_provider::{SLO, algorithms};
@@ -75,8 +77,8 @@ async fn brought(world: &World, sp: &Sp, shown: &Shown) -> LogoutMessage {
     let context = LogoutContext { own: &own, provider: &us, key: None, now, skew };
     let field = |name: &str| shown.body.contains(&format!("name=\"{name}\"")).then(|| shown.hidden(name));
     let (request, response) = (field("SAMLRequest"), field("SAMLResponse"));
-    let posted = Posted { request: request.as_deref(), response: response.as_deref(), relay_state: None };
-    WebSso.hear_posted(&posted, &context).unwrap()
+    let posted = PostedLogout { request: request.as_deref(), response: response.as_deref(), relay_state: None };
+    WebSso.read_posted_logout(&posted, &context).unwrap()
 }
 
 /// What the provider hears of its request, with the state that it gave.

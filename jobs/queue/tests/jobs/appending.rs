@@ -1,4 +1,4 @@
-//! Jobs that are asked for in the transaction of an append.
+//! Jobs that are submitted in the transaction of an append.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ async fn log(world: &World) -> EventStore {
     EventStore::open(&world.database, eventstore::Settings::default(), Arc::new(SystemClock)).await.unwrap()
 }
 
-/// One event at the end of a stream, under this command id.
+/// An append of one event to the end of a stream, with this command id.
 fn lit(tenant: TenantId, lamp: &str, expected: u64, command: &str) -> Append {
     let event = NewEvent {
         event_id: SystemIds.next(),
@@ -81,7 +81,7 @@ async fn many_appends_of_many_tenants_at_once_have_each_their_own_jobs_or_none()
     let world = World::idle(quick()).await;
     let log = log(&world).await;
     let tenants: Vec<TenantId> = (0..10).map(|_| testbed::tenant()).collect();
-    // Each lamp is lit by two, of whom one is refused; one in three asks for nothing.
+    // Two commands light each lamp, and one of them is refused; one in three submits no job.
     let asked = (0..90).flat_map(|n| [(n, 0), (n, 1)]).map(|(n, who)| {
         let tenant = tenants[n % 10];
         let append = lit(tenant, &format!("lamp {n}"), 0, &format!("c{n} {who}"));

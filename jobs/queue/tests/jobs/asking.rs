@@ -1,4 +1,4 @@
-//! Asking for jobs: once, one of a key, within a transaction, by whom.
+//! Submitting jobs: idempotency, unique keys, transactions, and permissions.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn of_many_who_ask_at_the_same_time_under_one_key_one_makes_the_job() {
         futures::future::join_all(asking).await.into_iter().map(|asked| asked.unwrap().id).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(world.strings("SELECT job_id::text FROM jobs.jobs").await.len(), 1);
-    // Another tenant's key is another key; and when it is over, there is room for the next.
+    // The key of another tenant is another key; and when the job is over, the key is free.
     let other = request_of_another();
     assert!(!ids.contains(&world.jobs.submit(&other, "note", &keyed).await.unwrap().id));
     world.runner(&world.jobs);
@@ -62,7 +62,7 @@ async fn a_job_asked_for_within_a_transaction_is_there_when_that_commits_and_onl
     transaction.commit().await.unwrap();
     assert!(asked.made);
     assert_eq!(world.find(asked.id).await.state, State::Available);
-    // The database itself refuses another tenant's.
+    // Row level security refuses another tenant's rows.
     let mut transaction = world.jobs.begin(world.tenant).await.unwrap();
     let stranger = testbed::tenant();
     let refused = enqueue(&mut transaction, stranger, &note, &new_job(json!(1)), SystemIds.next(), now()).await;
@@ -129,7 +129,7 @@ async fn of_a_period_there_is_one_job_also_when_it_is_done_but_not_when_it_was_g
     assert_eq!(ask(&daily).await, second);
     let tomorrow = NewJob { run_at: Some(at + day), ..daily };
     assert_ne!(ask(&tomorrow).await, second);
-    // The first can't come back beside the second.
+    // The first job can't be retried while the second one is open.
     assert_eq!(world.jobs.retry(&world.request(), first).await.unwrap_err().code(), "job_open");
 }
 

@@ -1,4 +1,4 @@
-//! Jobs that belong together.
+//! Batches of jobs.
 
 use jobs::{Batch, Listing, NewBatch, Settings, State, Wanted};
 use kernel::Role;
@@ -36,7 +36,7 @@ async fn what_follows_a_batch_is_done_once_when_the_last_of_it_is_over() {
     for _ in 0..4 {
         world.runner(&world.elsewhere(Settings { concurrency: 8, per_tenant: 16, ..quick() }));
     }
-    // Again and again: the last two end at the same time.
+    // Repeated, because the last two jobs may end at the same time.
     for round in 0..5 {
         let new = NewBatch { jobs: (0..30).map(note).collect(), then: Some(note(1000 + round)) };
         let id = world.jobs.submit_batch(&world.request(), &new).await.unwrap().id;

@@ -1,4 +1,4 @@
-//! Jobs that somebody does not want any more.
+//! Cancelling jobs.
 
 use jobs::State;
 use kernel::Role;

@@ -1,4 +1,4 @@
-//! Workers that die, are cut off, or are not alone.
+//! Runners that are killed, hang, lose their connection, or run concurrently.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use testbed::eventually;
 
 use crate::world::{World, quick};
 
-/// A runner on a thread of its own, with its own runtime: dropping that stops everything in it where it is, as a kill does.
+/// A runner on a thread and runtime of its own. Dropping it stops everything where it is, as a kill does.
 fn process(world: &World) -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (database, bus, stage) = (world.database.clone(), world.bus.clone(), world.stage.clone());
@@ -28,7 +28,7 @@ fn process(world: &World) -> tokio::runtime::Runtime {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_between_any_two_writes_loses_the_job_and_nothing_else() {
     let world = World::idle(quick()).await;
-    // Killed before the first part, and after each.
+    // Kills it before the first part, and after each.
     for parts_before in 0..=2 {
         let dying = process(&world);
         let id = world.submit("write", json!(3)).await;
@@ -60,7 +60,7 @@ async fn one_that_lost_its_job_writes_nothing_more() {
     let world = World::start().await;
     let id = world.submit("write", json!(2)).await;
     world.until(id, State::Running).await;
-    // Somebody else has it by now.
+    // Another process has it by now.
     world
         .execute("UPDATE jobs.jobs SET lease = gen_random_uuid(), leased_until = clock_timestamp() + interval '1 hour'")
         .await;
@@ -70,11 +70,11 @@ async fn one_that_lost_its_job_writes_nothing_more() {
     assert_eq!(world.dump().await, before);
 }
 
-/// The first process hangs: it renews nothing, and learns of nothing. Whatever it does when it wakes is too late.
+/// The first process hangs: it renews no lease, and gets no messages. What it does after it wakes is too late.
 #[tokio::test]
 async fn fault_a_worker_that_was_only_cut_off_writes_nothing_into_a_job_that_another_has_taken() {
     let world = World::idle(quick()).await;
-    // It has one place, so it can't begin the job anew itself.
+    // It has one slot, so it can't start the job again itself.
     let hanging = Settings { lease: Duration::from_hours(1), concurrency: 1, ..quick() };
     let (stop, hung) = world.runner(&world.elsewhere(hanging));
     let id = world.submit("lend", json!(null)).await;
@@ -85,7 +85,7 @@ async fn fault_a_worker_that_was_only_cut_off_writes_nothing_into_a_job_that_ano
     eventually("another has it", async || lent(1).await).await;
     let lines = world.lines(id).await;
 
-    // It goes on: a step, a line, files to be forgotten, and its end.
+    // It continues: writes a step, a log line, removes files, and ends.
     let step = Step { checkpoint: json!(7), done: 7, total: Some(7), part: Some(b"part".to_vec()) };
     assert_eq!(zombie.step(step.clone()).await, Err(Fault::Lost));
     zombie.log("still here").await.unwrap();
@@ -100,7 +100,7 @@ async fn fault_a_worker_that_was_only_cut_off_writes_nothing_into_a_job_that_ano
 
     world.stage.gate.add_permits(1);
     let job = world.until(id, State::Completed).await;
-    // What was lost counts as an attempt.
+    // The lost attempt counts.
     assert_eq!((job.attempt, job.parts, job.result), (2, 0, Some(json!("held"))));
     assert_eq!(world.lines(id).await, ["whoever worked at it shows no sign of life", "completed"]);
     let before = world.dump().await;
@@ -112,7 +112,7 @@ async fn fault_a_worker_that_was_only_cut_off_writes_nothing_into_a_job_that_ano
 
 #[tokio::test]
 async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of_the_jobs() {
-    // Places enough, and a tenant that may have them.
+    // Enough slots, and a tenant that may use them.
     let settings = Settings { concurrency: 3, per_tenant: 3, ..quick() };
     let world = World::idle(settings.clone()).await;
     world.runner(&world.elsewhere(settings.clone()));
@@ -123,7 +123,7 @@ async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of
     for id in &ids {
         world.until(*id, State::Running).await;
     }
-    // Somebody who took one of them, and is not done.
+    // A transaction that has locked one of the jobs, and does not end.
     let mut writer = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let mut writing = writer.begin().await.unwrap();
     sqlx::query("SELECT FROM jobs.jobs WHERE job_id = $1 FOR UPDATE")
@@ -133,7 +133,7 @@ async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of
         .unwrap();
     let leases = format!("SELECT leased_until::text FROM jobs.jobs WHERE job_id <> '{}' ORDER BY job_id", ids[0]);
     let mut last = world.strings(&leases).await;
-    // For longer than a lease lasts.
+    // For longer than a lease.
     for _ in 0..4 {
         last = eventually("the others' are renewed", async || {
             let now = world.strings(&leases).await;
@@ -147,24 +147,24 @@ async fn all_leases_of_a_process_are_renewed_also_when_somebody_writes_to_one_of
         let job = world.until(*id, State::Completed).await;
         assert_eq!(job.attempt, 1, "{job:?}");
     }
-    // Nobody could renew that one's: it was begun again, or renewed in the last moment.
+    // That job's lease could not be renewed: the job was started again, or its lease was renewed at the last moment.
     world.until(ids[0], State::Completed).await;
 }
 
-/// Removing the files of many jobs is one statement, which may take longer than a lease lasts.
+/// Removing the files of many jobs is one statement, which may take longer than a lease.
 #[tokio::test]
 async fn a_lease_is_renewed_while_its_job_forgets_files_and_nobody_takes_that_job_up() {
     let world = World::idle(quick()).await;
     world.runner(&world.elsewhere(quick()));
     let id = world.submit("hold", json!(null)).await;
     world.until(id, State::Running).await;
-    // As `Work::forget_files` holds on to the job in whose name it writes.
+    // Locks the calling job as `Work::forget_files` does.
     let mut forgetter = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let mut forgetting = forgetter.begin().await.unwrap();
     let hold = "SELECT FROM jobs.jobs WHERE job_id = $1 FOR KEY SHARE";
     sqlx::query(hold).bind(id).execute(&mut *forgetting).await.unwrap();
     let mut last = world.strings("SELECT leased_until::text FROM jobs.jobs").await;
-    // For longer than a lease lasts.
+    // For longer than a lease.
     for _ in 0..4 {
         last = eventually("it is renewed", async || {
             let now = world.strings("SELECT leased_until::text FROM jobs.jobs").await;
@@ -172,7 +172,7 @@ async fn a_lease_is_renewed_while_its_job_forgets_files_and_nobody_takes_that_jo
         })
         .await;
     }
-    // Not even when it was not: who forgets would write beside whoever has it then.
+    // Not even without the lock: otherwise `forget_files` would write concurrently with the process that has the job.
     world.execute("UPDATE jobs.jobs SET leased_until = clock_timestamp()").await;
     world.runner(&world.elsewhere(quick()));
     eventually("it is renewed by whoever has it", async || {

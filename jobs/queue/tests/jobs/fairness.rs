@@ -1,4 +1,4 @@
-//! Nobody waits for somebody else's thousands.
+//! Fairness: a tenant's thousands of jobs do not delay the others.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::{World, new_job, now, quick, request};
 #[tokio::test]
 async fn one_tenant_with_ten_thousand_jobs_does_not_hold_up_the_others() {
     let world = World::idle(Settings { concurrency: 1, ..quick() }).await;
-    // As if they had been asked for one by one.
+    // As if they had been submitted one by one.
     let template = world.submit("note", json!("first")).await;
     world
         .execute(&format!(
@@ -38,7 +38,7 @@ async fn one_tenant_with_ten_thousand_jobs_does_not_hold_up_the_others() {
         })
         .await;
     }
-    // In turns: of the first nine begun, three are each tenant's.
+    // Tenants take turns: of the first nine jobs, three are each tenant's.
     let begun = world.stage.begun.lock().unwrap().clone();
     for tenant in [world.tenant, others[0].caller.tenant(), others[1].caller.tenant()] {
         assert_eq!(begun[..9].iter().filter(|(whose, _, _)| *whose == tenant).count(), 3, "{:?}", &begun[..9]);
@@ -65,12 +65,12 @@ async fn a_tenant_at_its_limit_waits_and_the_next_one_runs() {
     world.until(held[2], State::Running).await;
 }
 
-/// A process with two places, whose jobs have had their stretch at once.
+/// A process with two slots, whose jobs have no time slice.
 async fn crowded() -> World {
     World::idle(Settings { concurrency: 2, stretch: Duration::ZERO, ..quick() }).await
 }
 
-/// Jobs of fifty steps, each of which takes a permit.
+/// Jobs of fifty steps; each step takes a permit.
 async fn long(world: &World, of: &[&Request]) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for who in of {
@@ -79,7 +79,7 @@ async fn long(world: &World, of: &[&Request]) -> Vec<Uuid> {
     ids
 }
 
-/// Lets so many steps be taken, and waits until all of these jobs together have taken `all`.
+/// Permits this many steps, and waits until these jobs together have taken `all`.
 async fn step(world: &World, jobs: &[(&Request, Uuid)], more: usize, all: u64) {
     world.stage.gate.add_permits(more);
     testbed::eventually("the steps are taken", async || {
@@ -101,7 +101,8 @@ async fn a_long_job_gives_its_place_at_its_next_step_to_a_tenant_of_whom_nothing
     let both = [(&one, ids[0]), (&two, ids[1])];
     world.runner(&world.jobs);
     step(&world, &both, 10, 10).await;
-    // A step is written before its job looks whether it is in somebody's way: who comes before both have looked would be seen too soon.
+    // A job writes its step before it checks whether others wait. A tenant that comes before both jobs have checked would be noticed too
+    // early.
     testbed::eventually("both wait for their next step", async || {
         (world.stage.at_gate.load(Ordering::SeqCst) == 2).then_some(())
     })
@@ -143,7 +144,7 @@ async fn a_long_job_keeps_its_place_when_nobody_who_has_less_may_run() {
     let both = [(&one, ids[0]), (&two, ids[1])];
     world.runner(&world.jobs);
     step(&world, &both, 2, 2).await;
-    // Its own tenant's, one of somebody of whom as much runs, and one that is not due.
+    // A job of the same tenant, one of a tenant with as many running jobs, and one that is not due.
     let mine = world.jobs.submit(&one, "note", &new_job(json!(1))).await.unwrap().id;
     let theirs = world.jobs.submit(&two, "note", &new_job(json!(2))).await.unwrap().id;
     let later = NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!(3)) };

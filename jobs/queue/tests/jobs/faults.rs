@@ -1,5 +1,5 @@
-//! What breaks meanwhile: nothing is lost, done twice at a time, or out of order. (kill -9 of real processes: `tests/e2e/fault_jobs.rs`;
-//! two schedulers at one time: `schedules`.)
+//! Faults: nothing is lost, executed twice concurrently, or out of order. (kill -9 of real processes: `tests/e2e/fault_jobs.rs`; two
+//! schedulers at the same time: `schedules`.)
 
 use jobs::{Listing, NewJob, NewSchedule, Settings, State};
 use serde_json::json;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::world::{World, new_job, now, quick};
 
-/// Of files of `parts` parts each: how many parts are missing, there twice, or in another order than they were written.
+/// In files with `parts` parts each: the number of parts that are missing, duplicate, or out of order.
 async fn damage(world: &World, jobs: &[Uuid], parts: u32) -> (usize, usize, usize) {
     let (mut lost, mut doubled, mut out_of_order) = (0, 0, 0);
     for id in jobs {
@@ -42,7 +42,7 @@ async fn fault_postgres_is_killed_and_comes_back_while_jobs_run() {
         world.runner(&world.elsewhere(settings.clone()));
     }
     for killed in 0..3 {
-        // Some of the work is done, and some is under way.
+        // Some of the work is done, and some is running.
         world.stage.gate.add_permits(16);
         let written = async || {
             let done = world.strings("SELECT count(*)::text FROM jobs.parts").await;
@@ -60,7 +60,7 @@ async fn fault_postgres_is_killed_and_comes_back_while_jobs_run() {
         open.is_empty().then_some(())
     })
     .await;
-    // At once, although all connections that were open before are broken.
+    // At once, although all earlier connections are broken.
     assert_eq!(world.find(ids[0]).await.state, State::Completed);
     assert_eq!(damage(&world, &ids, parts).await, (0, 0, 0));
     assert_eq!(*world.stage.doubled.lock().unwrap(), 0);
@@ -70,7 +70,7 @@ async fn fault_postgres_is_killed_and_comes_back_while_jobs_run() {
 async fn fault_clocks_of_processes_are_wrong_and_nothing_is_early_twice_or_lost() {
     let world = World::idle(Settings::default()).await;
     let year = chrono::Duration::days(365);
-    // One that is a year ahead, and would remove all that is over; one that is a year behind, and would begin nothing.
+    // One clock is a year ahead (it would delete all finished jobs), the other a year behind (it would start nothing).
     let (ahead, behind) = (world.with_clock(year), world.with_clock(-year));
     let done = ahead.submit(&world.request(), "note", &new_job(json!(0))).await.unwrap().id;
     let also = behind.submit(&world.request(), "note", &new_job(json!(1))).await.unwrap().id;
@@ -98,7 +98,7 @@ async fn fault_clocks_of_processes_are_wrong_and_nothing_is_early_twice_or_lost(
     let fired = async || world.jobs.list(&world.request().caller, &fired).await.unwrap();
     let job = eventually("the schedule asked", async || fired().await.pop()).await;
     world.until(job.id, State::Completed).await;
-    // Whoever looks again finds nothing to do, and nothing to remove.
+    // Another check finds nothing to do, and nothing to delete.
     for jobs in [&ahead, &behind, &ahead] {
         let after = jobs.submit(&world.request(), "note", &new_job(json!(3))).await.unwrap().id;
         world.until(after, State::Completed).await;

@@ -1,4 +1,4 @@
-//! Files that hold what nobody is to see any more.
+//! Removing files that may contain data of erased people.
 
 use chrono::TimeDelta;
 use jobs::{NewJob, State};
@@ -12,7 +12,7 @@ async fn with_file(world: &World, kind: &str, job: NewJob) -> Uuid {
     world.jobs.submit_with(&world.request(), kind, &job, b"name\nAda Lovelace\n").await.unwrap().id
 }
 
-/// The jobs that have a file to work on.
+/// The jobs that have an input file.
 async fn inputs(world: &World) -> Vec<String> {
     world.strings("SELECT DISTINCT job_id::text FROM jobs.inputs ORDER BY 1").await
 }
@@ -30,14 +30,14 @@ async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_o
     let cancelled = with_file(&world, "hold", later()).await;
     world.jobs.cancel(&world.request(), cancelled).await.unwrap();
     let waiting = with_file(&world, "hold", later()).await;
-    // Of a process whose clock is an hour ahead.
+    // In a process whose clock is an hour ahead.
     let ahead = world.with_clock(TimeDelta::hours(1));
     let ahead = ahead.submit_with(&world.request(), "hold", &later(), b"name\n").await.unwrap().id;
     let running = with_file(&world, "hold", null()).await;
     world.until(running, State::Running).await;
 
     let forget = world.submit("forget", Value::Null).await;
-    // Asked for after it: what it may not touch.
+    // Submitted after the erasure, so it must not be touched.
     let after = with_file(&world, "hopeless", null()).await;
     world.until(after, State::Discarded).await;
     let mut left = [running, after].map(|id| id.to_string());
@@ -55,14 +55,14 @@ async fn files_that_jobs_made_or_work_on_are_forgotten_as_soon_as_nobody_works_o
     assert_eq!(done.result, Some(json!(0)), "what ran has none any more");
     assert_eq!(inputs(&world).await, [after.to_string()]);
 
-    // What waited to work on its file is not waited for.
+    // A waiting job with an input file is cancelled, so its batch continues.
     for waiting in [waiting, ahead] {
         let job = world.find(waiting).await;
         assert_eq!((job.state, job.code.as_deref()), (State::Cancelled, Some("job_input_forgotten")), "{job:?}");
         assert!(world.lines(waiting).await.last().unwrap().starts_with("cancelled: somebody"));
     }
 
-    // Why it failed is still why; that it had a file is told when somebody wants it to go on.
+    // The reason of its failure stays. That its file is gone is told when somebody retries it.
     let code = world.find(failed).await.code;
     assert_eq!(code.as_deref(), Some("no_such_thing"));
     let before = world.dump().await;

@@ -1,4 +1,4 @@
-//! Queues that are paused or limited, for one tenant or for all.
+//! Pausing and limiting queues, for one tenant or for all.
 
 use jobs::{Limits, Rate, Request, Settings, State};
 use kernel::Role;
@@ -75,7 +75,7 @@ async fn a_limit_of_all_tenants_together_holds_over_all_processes() {
     })
     .await;
     assert_eq!((*world.stage.most.lock().unwrap(), world.stage.begun.lock().unwrap().len()), (1, 40));
-    // Nobody sees or changes it as a tenant.
+    // Tenants can neither see nor change the limits for all.
     let queues = world.jobs.queues(&tenants[0].caller).await.unwrap();
     assert!(queues.iter().all(|queue| queue.limits == Limits::default()), "{queues:?}");
 }
@@ -97,7 +97,7 @@ async fn jobs_of_a_limited_rate_begin_evenly() {
     for two in begun.windows(2) {
         assert!(two[1] - two[0] >= chrono::Duration::milliseconds(100), "{begun:?}");
     }
-    // The limit goes, and so does what was left to wait.
+    // Removing the limit also removes the remaining pause.
     world.jobs.limit_queue(&world.request(), "default", Limits::default()).await.unwrap();
     let id = world.submit("note", json!(9)).await;
     world.until(id, State::Completed).await;

@@ -1,4 +1,4 @@
-//! Jobs that were open when a backup was taken, in the tables that it is restored into.
+//! Open jobs in a backup, after it was restored.
 
 use eventstore::Role;
 use jobs::{NewBatch, State, Wanted};
@@ -20,7 +20,7 @@ async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_or_had
     let later = jobs::NewJob { run_at: Some(at), ..new_job(json!({ "n": 2 })) };
     let request = world.request();
     let later = world.jobs.submit(&request, "note", &later).await.unwrap().id;
-    // It would work on what is in no backup.
+    // Its input file is not in the backup, so neither is the job.
     let by_file = jobs::NewJob { run_at: Some(at), ..new_job(json!(null)) };
     let by_file = world.jobs.submit_with(&request, "read", &by_file, b"a file").await.unwrap().id;
 
@@ -35,7 +35,7 @@ async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_or_had
     assert_eq!((job.state, job.attempt, job.done, job.parts), (State::Running, 1, 0, 0), "{job:?}");
     assert_eq!(other.strings("SELECT part::text FROM jobs.parts").await, Vec::<String>::new());
 
-    // As after a crash: its lease ends, and another attempt begins.
+    // As after a crash: its lease expires, and another attempt begins.
     other.runner(&other.jobs);
     other.stage.gate.add_permits(3);
     let job = other.until(running, State::Completed).await;

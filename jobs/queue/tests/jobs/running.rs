@@ -1,4 +1,4 @@
-//! What becomes of jobs that run.
+//! Outcomes of attempts.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn a_job_is_done_and_its_result_and_log_are_there() {
 #[tokio::test]
 async fn a_job_that_another_process_asked_for_is_heard_of_over_the_bus() {
     let world = World::start().await;
-    // Done once: the runner listens.
+    // Once a job is done, the runner is listening.
     let first = world.submit("note", json!(1)).await;
     world.until(first, State::Completed).await;
     let id = world.elsewhere(quick()).submit(&world.request(), "note", &new_job(json!(2))).await.unwrap().id;

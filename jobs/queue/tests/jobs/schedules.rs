@@ -1,4 +1,4 @@
-//! Jobs that are asked for again and again.
+//! Schedules.
 
 use chrono::{DateTime, Timelike, Utc};
 use jobs::{Changes, Listing, NewSchedule, Settings, State};
@@ -19,7 +19,7 @@ fn minutely(kind: &str, arguments: Value) -> NewSchedule {
     }
 }
 
-/// One whose time does not come by itself while a test runs.
+/// A schedule that does not become due by itself while a test runs.
 fn yearly(kind: &str, arguments: Value) -> NewSchedule {
     NewSchedule { cron: "0 6 1 1 *".to_owned(), ..minutely(kind, arguments) }
 }
@@ -28,7 +28,7 @@ async fn schedule(world: &World, new: &NewSchedule) -> Uuid {
     world.jobs.schedule(&world.request(), new).await.unwrap().id
 }
 
-/// Its next time is `ago` seconds before now: in the past when it is positive. That time.
+/// Sets its next time to `ago` seconds before now (in the past if positive), and returns that time.
 async fn due(world: &World, schedule: Uuid, ago: f64) -> DateTime<Utc> {
     let at = world
         .strings(&format!(
@@ -110,7 +110,7 @@ async fn fault_of_many_schedulers_at_one_time_one_asks() {
 #[tokio::test]
 async fn one_job_stands_for_the_times_that_passed_while_nobody_was_there() {
     let world = World::idle(quick()).await;
-    // Each day at the hour that was half a day ago, so that none comes while the test runs.
+    // Daily at the hour of half a day ago, so that no time comes while the test runs.
     let hour = (now() - chrono::Duration::hours(12)).hour();
     let daily = NewSchedule {
         cron: format!("0 {hour} * * *"),
@@ -163,7 +163,7 @@ async fn a_schedule_is_changed_paused_resumed_and_removed() {
     world.jobs.pause_schedule(&world.request(), id).await.unwrap();
     let paused = find(&world, id).await;
     assert_eq!((paused.next_at, paused.next_times(now(), 3)), (None, vec![]));
-    // A change does not let it go on.
+    // Changing a paused schedule does not resume it.
     let minutely = Changes { cron: Some("* * * * *".to_owned()), ..Changes::default() };
     world.jobs.change_schedule(&world.request(), id, &minutely).await.unwrap();
     assert_eq!(find(&world, id).await.next_at, None);
@@ -205,7 +205,7 @@ async fn what_is_refused_of_a_schedule_writes_nothing() {
     }
     assert_eq!(refused(NewSchedule { kind: "fail".to_owned(), ..good.clone() }).await.code(), "job_kind_unknown");
     assert_eq!(world.jobs.schedule(&auditor, &good).await.unwrap_err().code(), "permission_missing");
-    // May change jobs, but not ask for notes.
+    // A caller who may change jobs, but not submit notes.
     assert_eq!(world.jobs.schedule(&member, &good).await.unwrap_err().code(), "permission_missing");
     for refused in [
         world.jobs.pause_schedule(&stranger, id).await,

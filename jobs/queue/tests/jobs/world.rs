@@ -1,4 +1,4 @@
-//! Tables, a bus, runners, and handlers that do as a test says.
+//! The test environment: tables, a bus, runners, and handlers that a test controls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,21 +35,21 @@ pub struct World {
     _nats: testbed::Nats,
 }
 
-/// What handlers do, and did.
+/// What the handlers do, and have done.
 #[derive(Clone)]
 pub struct Stage {
-    /// Tenant and the attempt's number, in the order in which they were begun.
+    /// Tenant and attempt number, in the order in which the attempts began.
     pub begun: Arc<Mutex<Vec<(TenantId, Uuid, u32)>>>,
-    /// Those that run now, and the most that ever did of one job and of one tenant.
+    /// The running attempts, and the largest numbers of concurrent ones of one job and of one tenant.
     pub now: Arc<Mutex<Vec<(TenantId, Uuid)>>>,
     pub most_of_tenant: Arc<Mutex<usize>>,
     pub most: Arc<Mutex<usize>>,
     pub doubled: Arc<Mutex<usize>>,
-    /// `hold` jobs wait here, and `write` jobs before each part.
+    /// The gate where `hold` jobs wait, and `write` jobs before each part.
     pub gate: Arc<Semaphore>,
-    /// How many `write` jobs are there.
+    /// How many `write` jobs wait at the gate.
     pub at_gate: Arc<AtomicUsize>,
-    /// What `lend` jobs work with, in the order in which they were begun.
+    /// The `Work` of `lend` jobs, in the order in which they began.
     pub lent: Arc<Mutex<Vec<Work>>>,
 }
 
@@ -60,14 +60,14 @@ impl Drop for World {
     }
 }
 
-/// Settings under which a test takes no longer than it must.
+/// Settings with which tests do not take longer than necessary.
 pub fn quick() -> Settings {
     Settings {
         lease: Duration::from_millis(1500),
         grace: Duration::from_millis(100),
         first_retry: Duration::from_millis(20),
         longest_retry: Duration::from_millis(100),
-        // Longer than a test waits: word has to arrive.
+        // Longer than a test waits, so that wake-ups have to arrive.
         look: Duration::from_mins(10),
         ..Settings::default()
     }
@@ -84,12 +84,12 @@ impl World {
         world
     }
 
-    /// Nothing runs yet.
+    /// An environment without a runner.
     pub async fn idle(settings: Settings) -> Self {
         Self::over(testbed::Database::fresh("demo").await, settings).await
     }
 
-    /// The same over this database.
+    /// The same with this database.
     pub async fn over(database: testbed::Database, settings: Settings) -> Self {
         assert!(jobs::migrate(&database.admin(), &database, true).await.unwrap());
         assert!(jobs::migrate(&database.admin(), &database, false).await.unwrap());
@@ -111,7 +111,7 @@ impl World {
         Self { database, bus, jobs, tenant: testbed::tenant(), stage, stop, tasks, _nats: nats }
     }
 
-    /// What a backup takes from these tables, brought in to those of a world of its own, where nothing runs yet.
+    /// Restores a backup of these tables into a new environment without a runner.
     pub async fn restored(&self) -> Self {
         let mut other = Self::idle(quick()).await;
         other.tenant = self.tenant;
@@ -128,12 +128,12 @@ impl World {
         other
     }
 
-    /// The jobs as another process has them.
+    /// Access to the jobs as from another process.
     pub fn elsewhere(&self, settings: Settings) -> Jobs {
         open(&self.database, &self.bus, settings, &self.stage)
     }
 
-    /// The jobs as another process has them whose clock is wrong by so much.
+    /// Access to the jobs as from another process whose clock is wrong by this much.
     pub fn with_clock(&self, wrong_by: chrono::Duration) -> Jobs {
         let clock = kernel::ManualClock::at(now() + wrong_by);
         let sources = Sources { clock: Arc::new(clock), ids: Arc::new(SystemIds) };
@@ -146,7 +146,7 @@ impl World {
         )
     }
 
-    /// A runner, as each process has one; cancelling what it answers stops it in good order, aborting kills it.
+    /// Starts a runner, as each process has one. Cancelling the returned token stops it cleanly; aborting the task kills it.
     pub fn runner(&self, jobs: &Jobs) -> (CancellationToken, tokio::task::JoinHandle<()>) {
         let stop = self.stop.child_token();
         (stop.clone(), self.tasks.spawn(Runner::new(jobs.clone()).run(stop)))
@@ -173,7 +173,7 @@ impl World {
         eventually(&what, async || Some(self.find(id).await).filter(|job| job.state == state)).await
     }
 
-    /// The whole of a table, as text, to see that nothing was written.
+    /// The content of a table as text, to check that nothing was written.
     pub async fn dump(&self) -> Vec<String> {
         let mut all = Vec::new();
         for table in ["jobs", "turns", "lines", "parts", "inputs", "commands", "queues", "schedules", "batches"] {
@@ -226,7 +226,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
     )
 }
 
-/// What notes are asked for.
+/// The arguments of notes.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
@@ -243,26 +243,26 @@ impl jobs::Arguments for Anything {}
 
 #[derive(Clone, Copy)]
 enum Act {
-    /// Answers how many bytes its file has.
+    /// Returns the size of its input file.
     Read,
-    /// Answers its arguments.
+    /// Returns its arguments.
     Note,
     Fail,
     Hopeless,
     Panic,
     /// Waits at the gate, or until it is cancelled.
     Hold,
-    /// The same, and lends the test what it works with.
+    /// The same, and passes its `Work` to the test.
     Lend,
-    /// Never ends, hears nothing.
+    /// Never ends, and ignores cancellation.
     Deaf,
-    /// Writes so many parts, passing the gate before each.
+    /// Writes this many parts, and passes the gate before each.
     Write,
-    /// Removes the files of all other kinds that were asked for before it.
+    /// Removes the files of all other kinds that were submitted before it.
     Forget,
 }
 
-/// Takes itself off the list, also when it is dropped.
+/// Removes itself from the list of running attempts, also when it is dropped.
 struct Playing(Stage, (TenantId, Uuid));
 
 impl Drop for Playing {
@@ -273,7 +273,7 @@ impl Drop for Playing {
     }
 }
 
-/// One that is at the gate until this is dropped.
+/// Counts as waiting at the gate until this is dropped.
 struct AtGate<'a>(&'a Stage);
 
 impl<'a> AtGate<'a> {

@@ -1,4 +1,4 @@
-//! A link to set a password is mailed, once, whatever fails meanwhile; and not when it is not good any more.
+//! `send_password_link`: the link is mailed once, with every failure injected; and not when it is no longer valid.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ struct Forgot {
     caught: Caught,
 }
 
-/// Makes letters that say whose they are.
+/// Makes letters that name their addressee.
 pub struct LettersDouble;
 
 impl Letters for LettersDouble {
@@ -38,7 +38,7 @@ impl Letters for LettersDouble {
     }
 }
 
-/// Whoever forgot their password in a case: one a tenant.
+/// The person who forgot their password, one per tenant.
 fn user(case: &Case<'_>) -> UserId {
     UserId::new(case.tenant().uuid())
 }

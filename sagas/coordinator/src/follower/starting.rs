@@ -1,4 +1,4 @@
-//! Whether an event starts a saga: asked when it is followed, and again when that could not be said.
+//! Starting sagas: evaluates new events, and retries the parked ones.
 
 use std::panic::AssertUnwindSafe;
 
@@ -10,59 +10,59 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Follower;
+use crate::cache::StateCache;
 use crate::definition::{Definition, StartContext};
+use crate::effects::BatchEffects;
 use crate::facts::Started;
-use crate::findings::Findings;
-use crate::known::Known;
 use crate::rows::{self, InstanceKey};
 use crate::sagas::Sagas;
 use crate::state::State;
 use crate::step_context::{Fault, FaultKind, request};
-use crate::{Error, Point, letters, turns};
+use crate::{Error, Point, fairness, letters};
 
 impl Follower<'_> {
-    /// Asks the sagas that events may start. What one aggregate's begin, they begin in their order; many aggregates' begin together, so
-    /// that the log takes them together, and no tenant's wait for all of another's.
-    pub(super) async fn begin(
+    /// Starts the sagas that these events start. Events of one aggregate are evaluated in order. Different aggregates are evaluated
+    /// concurrently, so that the log appends their instances in one batch, and no tenant waits for all events of another.
+    pub(super) async fn start_sagas(
         &self,
         events: Vec<&RecordedEvent>,
-        known: &Known,
-        found: &mut Findings,
+        cache: &StateCache,
+        effects: &mut BatchEffects,
     ) -> Result<(), Error> {
         let sagas = &self.shared.sagas;
         let may_start =
             |event: &&RecordedEvent| sagas.newest().any(|one| one.starts_on.contains(&event.event_type.as_str()));
-        let mut waiting = turns::of_aggregates(events.into_iter().filter(may_start)).into_iter();
-        let mut asked = FuturesUnordered::new();
+        let mut waiting = fairness::by_aggregate(events.into_iter().filter(may_start)).into_iter();
+        let mut pending = FuturesUnordered::new();
         loop {
-            while asked.len() < self.shared.settings.begun_together
+            while pending.len() < self.shared.settings.begun_together
                 && let Some(run) = waiting.next()
             {
-                asked.push(self.begin_in_order(run, known));
+                pending.push(self.start_in_order(run, cache));
             }
-            let Some(of_run) = asked.next().await else { break };
+            let Some(of_run) = pending.next().await else { break };
             let of_run = of_run?;
-            found.begun.extend(of_run.begun);
-            found.parked.extend(of_run.parked);
+            effects.started.extend(of_run.started);
+            effects.parked.extend(of_run.parked);
         }
-        found.parked.sort_by_key(|(_, entry)| entry.position);
+        effects.parked.sort_by_key(|(_, entry)| entry.position);
         Ok(())
     }
 
-    /// Asks the sagas that one aggregate's events may start, one event after the other.
-    async fn begin_in_order(&self, run: Vec<&RecordedEvent>, known: &Known) -> Result<Findings, Error> {
-        let mut found = Findings::default();
+    /// Starts the sagas that one aggregate's events start, one event after the other.
+    async fn start_in_order(&self, run: Vec<&RecordedEvent>, cache: &StateCache) -> Result<BatchEffects, Error> {
+        let mut effects = BatchEffects::default();
         for event in run {
             for definition in self.shared.sagas.newest() {
                 if !definition.starts_on.contains(&event.event_type.as_str()) {
                     continue;
                 }
-                if self.letters.holds(definition.name, event) || found.holds(definition.name) {
-                    found.parked.push((definition.name, Entry::new(event, None)));
+                if self.letters.holds(definition.name, event) || effects.holds(definition.name) {
+                    effects.parked.push((definition.name, Entry::new(event, None)));
                     continue;
                 }
-                match self.start(definition, event, known).await? {
-                    Ok(Some(begun)) => found.begun.push(begun),
+                match self.start(definition, event, cache).await? {
+                    Ok(Some(begun)) => effects.started.push(begun),
                     Ok(None) => {}
                     Err(fault) => {
                         tracing::error!(
@@ -70,34 +70,34 @@ impl Follower<'_> {
                             "it can't be said whether an event starts a saga; the event is parked"
                         );
                         let errors = letters::errors(definition.name, &fault);
-                        found.parked.push((definition.name, Entry::new(event, Some(errors))));
+                        effects.parked.push((definition.name, Entry::new(event, Some(errors))));
                     }
                 }
             }
         }
-        Ok(found)
+        Ok(effects)
     }
 
-    /// Begins an instance if the saga says so. The inner error: it can't say.
+    /// Starts an instance if the saga's definition says so. The inner error: the saga can't decide whether the event starts it.
     async fn start(
         &self,
         definition: &Definition,
         event: &RecordedEvent,
-        known: &Known,
+        cache: &StateCache,
     ) -> Result<Result<Option<(InstanceKey, State)>, Fault>, Error> {
         let shared = self.shared;
         let caller = shared.sagas.caller(event.tenant, definition.name, definition.permissions);
         let executor = shared.repository.executor().clone();
-        let context = StartContext { caller, executor, known: known.clone() };
-        // The feed has personal data as it is stored: sealed.
+        let context = StartContext { caller, executor, cache: cache.clone() };
+        // Events in the feed have sealed personal data. Open it, since `start` may need it.
         let Some(opened) = shared.store.opened(vec![event.clone()]).await?.pop() else { return Ok(Ok(None)) };
-        // A mistake of one saga must not end the following for all of them.
+        // A panic in one saga's code must not stop the follower for all sagas.
         let said = AssertUnwindSafe((definition.start)(context, opened)).catch_unwind().await;
         let start = match said.unwrap_or_else(|_| Err(Fault::panicked())) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(Ok(None)),
-            // The log does not answer: the same is asked again from the checkpoint on.
-            // (A history that can't be read does not pass: one tenant's must not hold up all others.)
+            // The log does not answer: fail, so that the batch is retried from the checkpoint. An unreadable history is not temporary and
+            // would block all tenants, so that one is parked.
             Err(Fault { kind: FaultKind::Passing, reason, code }) if code != "history_unreadable" => {
                 return Err(Error::Log(eventstore::Error::Unavailable(reason)));
             }
@@ -120,11 +120,11 @@ impl Follower<'_> {
         let mut state = State::default();
         state.evolve(started.clone().into());
         shared.probe.at(&Point::BeforeStart).await;
-        // Under an id of its own: what an earlier delivery began, stays.
+        // A command id of its own, so that an instance that an earlier delivery started stays.
         let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
         if let Err(refusal) = shared.repository.start(&request, key.id, started).await {
             let fault = Fault::from(refusal);
-            // What does not pass must not hold up all others: it is parked.
+            // Any other error is not temporary, and must not block all others, so the event is parked.
             if fault.kind == FaultKind::Passing {
                 return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
             }
@@ -137,28 +137,28 @@ impl Follower<'_> {
         Ok(Ok(Some((key, state))))
     }
 
-    /// Asks again about events of which it could not be said whether they start a saga, as far as they are due.
-    pub(super) async fn ask_again(&mut self) -> Result<(), Error> {
+    /// Retries parked events that are due.
+    pub(super) async fn retry_parked(&mut self) -> Result<(), Error> {
         if !self.letters.is_due() {
             return Ok(());
         }
         let names: Vec<_> = self.shared.sagas.newest().map(|definition| definition.name).collect();
         let mut next = self.shared.settings.look;
         for saga in names {
-            // Each that fails again rests, so this ends.
-            while self.ask_about_one(saga).await? {}
+            // An event that fails again backs off, so this loop ends.
+            while self.retry_next(saga).await? {}
             let mut connection = self.shared.pool.acquire().await?;
             next = next
                 .min(deadletters::due(&mut connection, &letters::consumer(saga), Share::WHOLE).await?.unwrap_or(next));
-            self.letters.look(&mut connection, saga).await?;
+            self.letters.reload(&mut connection, saga).await?;
         }
-        self.letters.look_in(next);
-        self.show();
+        self.letters.check_in(next);
+        self.report();
         Ok(())
     }
 
-    /// Asks about the letter of a saga that is due first, with what waits behind it; whether there was one.
-    async fn ask_about_one(&mut self, saga: &'static str) -> Result<bool, Error> {
+    /// Retries the saga's dead letter that is due first, together with the later events of its aggregate. Returns whether there was one.
+    async fn retry_next(&mut self, saga: &'static str) -> Result<bool, Error> {
         let shared = self.shared;
         let Some(definition) = shared.sagas.newest().find(|definition| definition.name == saga) else {
             return Ok(false);
@@ -174,7 +174,7 @@ impl Follower<'_> {
         'parts: for part in taken.decisions.parts(events) {
             let Part::Events(run) = part else { continue };
             for event in run {
-                match self.start(definition, &event, &self.known).await? {
+                match self.start(definition, &event, &self.cache).await? {
                     Ok(found) => begun.extend(found),
                     Err(fault) => {
                         failed = Some((event.position, letters::errors(saga, &fault)));
@@ -184,7 +184,7 @@ impl Follower<'_> {
             }
         }
         let now = shared.clock.now();
-        // Whoever destroys the tenant waits for the letter before it touches rows of sagas, so these are not to be held.
+        // Destroying a tenant locks the dead letter before it touches rows of sagas, so this needs no `rows::hold`.
         for (key, state) in &begun {
             rows::write(&mut transaction, *key, state, state.wake_at(now), Position::START, now).await?;
         }
@@ -203,8 +203,8 @@ impl Follower<'_> {
     }
 }
 
-/// The id of the instance that an event starts: the same, however often the event is delivered. Of version 8 (RFC 9562):
-/// the first 128 bits of a SHA-256 of ours.
+/// The id of the instance that an event starts. It does not depend on how often the event is delivered. A UUID of version 8 (RFC 9562): the
+/// first 128 bits of a SHA-256.
 pub fn instance_id(saga: &str, event: &RecordedEvent) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(b"inopsio.saga.1");

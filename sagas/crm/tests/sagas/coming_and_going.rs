@@ -1,4 +1,4 @@
-//! Tenants that are deleted, leave, or come back.
+//! Tenants that are deleted, move to another cell, or come back.
 
 use coordinator::{Status, passed_over};
 use crm_commands::GRANTS;
@@ -44,7 +44,7 @@ async fn rows_of_who_is_deleted_or_left_and_was_purged_do_not_come_back_however_
     eventstore::transfer::purge(&mut bed.superuser().await, service, purged.tenant()).await.unwrap();
     assert_eq!([rows(&bed, deleted.tenant()).await, rows(&bed, purged.tenant()).await], [0, 0]);
 
-    // As when it was behind, or its checkpoint was lost, or a backup is restored.
+    // As if the follower had been behind, or had lost its checkpoint, or a backup had been restored.
     bed.forget().await;
     let running = bed.start();
     bed.followed().await;
@@ -83,7 +83,7 @@ async fn a_tenant_that_comes_back_has_its_sagas_again_and_nobody_elses_events_ar
     let running = bed.start();
     FollowUp.begin(&back).await;
     waits(&back).await;
-    // Nobody wanted this one followed up when it was qualified.
+    // When this lead was qualified, there was no follow-up policy.
     qualify(&neighbour).await;
     bed.followed().await;
     set(&neighbour).await;
@@ -109,11 +109,11 @@ async fn a_tenant_that_comes_back_has_its_sagas_again_and_nobody_elses_events_ar
 const PAUSE: &str = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ({}, 'paused', 'east')";
 const LET_IN: &str = "DELETE FROM log.closed WHERE tenant_id = {}";
 
-/// As tenants look whose history came from another cell and who are not let in yet.
+/// Makes a tenant look as after its import from another cell, before it is opened.
 const ARRIVING: &str = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ({}, 'arriving', 'west');
                         INSERT INTO log.copied (tenant_id, position, moved) SELECT {}, position, true FROM log.head";
 
-/// One of whom no lead was to be followed up when it was qualified, and is by now.
+/// A tenant whose policy was set after its lead was qualified.
 async fn never_followed_up(bed: &Bed) -> Case<'_> {
     let neighbour = bed.case("follow_up_lead");
     qualify(&neighbour).await;
@@ -122,7 +122,7 @@ async fn never_followed_up(bed: &Bed) -> Case<'_> {
     neighbour
 }
 
-/// Those who follow begin no saga of a tenant, though they were at the log's end.
+/// The follower starts no sagas of a tenant, although it has reached the log's end.
 async fn has_no_saga(bed: &Bed, case: &Case<'_>) {
     bed.followed().await;
     assert!(case.listed().await.is_empty());
@@ -147,7 +147,7 @@ async fn what_was_passed_over_in_a_pause_is_looked_at_when_that_is_over_and_nobo
     waits(&paused).await;
     bed.followed().await;
     assert_eq!((paused.listed().await.len(), neighbour.listed().await.len()), (1, 1));
-    // Once: it is noted no more, soon after its sagas have begun.
+    // Once: the skipped range is deleted soon after its sagas have started.
     eventually("nothing is noted", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM saga.passed_over");
         let left: i64 = left.fetch_one(&mut bed.superuser().await).await.unwrap();
@@ -163,12 +163,12 @@ async fn what_an_earlier_coordinator_passed_over_is_looked_at_by_this_one() {
     let paused = bed.case("follow_up_lead");
     FollowUp.begin(&paused).await;
     execute(&bed, PAUSE, paused.tenant()).await;
-    // What a coordinator of before 2026-12 left: its checkpoint at the end, and up to where it had looked.
+    // What coordinators before 2026-12 left: the checkpoint at the end, and the position up to which the tenant's events were processed.
     execute(&bed, "UPDATE saga.checkpoint SET position = (SELECT position FROM log.head)", paused.tenant()).await;
     execute(&bed, "UPDATE log.closed SET looked = 0 WHERE tenant_id = {}", paused.tenant()).await;
     let mut superuser = bed.superuser().await;
     assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
-    // As whoever takes its move back does it.
+    // As when a move is cancelled.
     passed_over::adopt(&mut superuser, Some(paused.tenant())).await.unwrap();
     assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
     execute(&bed, LET_IN, paused.tenant()).await;
@@ -187,7 +187,8 @@ async fn what_is_handed_over_begins_its_sagas_however_far_it_was_followed_and_no
     FollowUp.begin(&moved).await;
     execute(&bed, ARRIVING, moved.tenant()).await;
     execute(&bed, ARRIVING, idle.tenant()).await;
-    // It follows past what came, without a word: what had begun there is there. Where the checkpoint is stored is its own affair.
+    // The follower reads past the imported events without starting anything, because their sagas exist. The stored checkpoint may lag
+    // behind.
     let running = bed.start();
     bed.followed().await;
     assert!(moved.listed().await.is_empty());
@@ -196,7 +197,7 @@ async fn what_is_handed_over_begins_its_sagas_however_far_it_was_followed_and_no
     let before: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(&mut superuser).await.unwrap();
     let mut transaction = superuser.begin().await.unwrap();
-    // Of one all events have yet to be looked at, the other one has none.
+    // For one tenant all events have to be processed; the other one has none.
     passed_over::hand_over(&mut transaction, moved.tenant(), Position::START, head).await.unwrap();
     passed_over::hand_over(&mut transaction, idle.tenant(), Position::START, Position::START).await.unwrap();
     for case in [&moved, &idle] {

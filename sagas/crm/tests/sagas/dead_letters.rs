@@ -1,4 +1,4 @@
-//! Events of which a saga can't say whether they start it: parked in order, others go on, asked about again, decided by people.
+//! Dead letters of sagas: events are parked in order, other events continue, parked events are retried, and people decide about them.
 
 use coordinator::Status;
 use crm_aggregates::LeadId;
@@ -13,14 +13,14 @@ fn request(case: &Case<'_>) -> Request {
     Request { caller: case.caller.clone(), command_id: None, request_hash: [0; 32] }
 }
 
-/// What is parked of a tenant: position and how much waits behind it.
+/// A tenant's dead letters: positions, and the number of events behind each.
 pub async fn parked(bed: &Bed, case: &Case<'_>) -> Vec<(LetterId, u64)> {
     let listing = Listing { consumer: None, state: State::Parked, after: None, limit: 10 };
     let found = bed.dead_letters().list(&case.caller, &listing).await.unwrap();
     found.into_iter().map(|letter| (letter.id, letter.waiting)).collect()
 }
 
-/// The tenant's policy can't be read any more; the position of what is wrong with it.
+/// Makes the tenant's policy unreadable; returns the position of the invalid event.
 pub async fn broken(bed: &Bed, case: &Case<'_>) -> i64 {
     set(case).await;
     let policy = case.tenant().to_string();
@@ -29,7 +29,7 @@ pub async fn broken(bed: &Bed, case: &Case<'_>) -> i64 {
 }
 
 pub async fn mended(bed: &Bed, position: i64) {
-    // In earnest a program that can read it.
+    // In reality: a program that can read it.
     sqlx::query(
         "UPDATE log.events e SET event_type = f.event_type, event_version = f.event_version, payload = f.payload
          FROM log.events f WHERE e.position = $1 AND f.aggregate_id = e.aggregate_id AND f.sequence = e.sequence - 1",
@@ -58,12 +58,12 @@ async fn an_event_that_cannot_be_judged_waits_with_the_later_ones_of_its_aggrega
         (waiting == [0, 1]).then_some(())
     })
     .await;
-    // Another tenant's sagas begin.
+    // Other tenants' sagas start.
     FollowUp.begin(&other).await;
     other.until("it waits", |one| one.status == Status::Running && one.step.as_deref() == Some("escalate")).await;
     assert!(case.listed().await.is_empty());
 
-    // A coordinator that is killed and one that takes over lose none of it; mended, each starts once, in order.
+    // A killed coordinator and its successor lose no dead letter. When the event is readable again, each saga starts once, in order.
     running.kill().await;
     mended(&bed, position).await;
     let running = bed.start();
@@ -90,7 +90,7 @@ async fn a_letter_whose_event_the_log_has_no_more_stays_and_says_so() {
     qualify(&case).await;
     eventually("it is parked", async || (parked(&bed, &case).await.len() == 1).then_some(())).await;
     running.stop().await;
-    // As if the log had been set back to before it.
+    // As if the log had been set back to a point before the event.
     let set_back = "UPDATE dead.letters SET position = position + 1000";
     sqlx::query(set_back).execute(&mut bed.superuser().await).await.unwrap();
     let running = bed.start();

@@ -1,4 +1,4 @@
-//! A tenant that is destroyed while what became of its sagas is written down: nothing is left of it, whoever of the two comes first.
+//! Destroying a tenant while the coordinator writes rows of its sagas: no row remains, in either order.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::coming_and_going::{execute, rows, waits};
 use crate::dead_letters::{broken, mended, parked};
 use crate::follow_up::{FollowUp, qualify, set};
 
-/// Stops at a place until it is let go.
+/// A probe that stops at a point until it is released.
 struct Gate {
     at: Point,
     reached: Notify,
@@ -40,7 +40,7 @@ impl Probe for Gate {
         Box::pin(async move {
             if *point == self.at {
                 self.reached.notify_one();
-                // Once it is open, it stays so.
+                // Once it is released, it stays so.
                 drop(self.open.acquire().await.unwrap());
             }
             if *point == self.end {
@@ -50,17 +50,17 @@ impl Probe for Gate {
     }
 }
 
-/// Waits until somebody with this role waits for another one's transaction.
+/// Waits until a transaction of this role waits for a lock.
 async fn held_up(bed: &Bed, role: Role) {
     bed.database.until_session(role, "wait_event_type = 'Lock'").await;
 }
 
-/// Waits until whoever destroys a tenant waits for those that write.
+/// Waits until the destroying transaction waits for those that write.
 async fn waited_for(bed: &Bed) {
     bed.database.until_session(Role::Append, "query LIKE '%log.writers%'").await;
 }
 
-/// What is parked of a tenant, and what is told of it.
+/// The number of the tenant's rows in the tables of dead letters.
 async fn letters(bed: &Bed, tenant: TenantId) -> i64 {
     let count = "SELECT (SELECT count(*) FROM dead.letters WHERE tenant_id = $1)
                       + (SELECT count(*) FROM dead.attempts WHERE tenant_id = $1)
@@ -72,7 +72,7 @@ async fn destroy(case: &Case<'_>) {
     eventstore::destroy(&case.bed.database, case.tenant(), &[]).await.unwrap();
 }
 
-/// A tenant with an instance that waits, of whose last event nobody has heard; nobody runs.
+/// A tenant with a waiting instance, whose last event was not processed yet; no coordinator runs.
 async fn behind_by_one(bed: &Bed) -> Case<'_> {
     let case = bed.case("follow_up_lead");
     let running = bed.start();
@@ -84,7 +84,8 @@ async fn behind_by_one(bed: &Bed) -> Case<'_> {
     case
 }
 
-/// A coordinator begins while the tenant's rows are as good as deleted: it has read that the tenant is there, waits, and leaves no row.
+/// A coordinator starts while the deletion of the tenant's rows is not committed: it has read that the tenant exists, waits, and leaves no
+/// row.
 async fn begun_while_destroyed(bed: &Bed, case: &Case<'_>) {
     let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
     tokio::join!(destroy(case), async {
@@ -131,7 +132,7 @@ async fn an_instance_that_comes_to_rest_while_its_tenant_is_destroyed_has_no_row
     let running = bed.start_with(gate.clone());
     FollowUp.begin(&case).await;
     gate.reached.notified().await;
-    // So that only the row of the one that rests is yet to be written.
+    // So that only the row of the waiting instance remains to be written.
     bed.followed().await;
     let hold = Hold::on(&bed.database.superuser(), "DELETE", "saga.instances", "true").await;
     tokio::join!(destroy(&case), async {
@@ -155,7 +156,7 @@ async fn a_saga_that_has_to_hear_of_something_while_its_tenant_is_destroyed_is_n
     waits(&case).await;
     bed.followed().await;
     running.stop().await;
-    // Heard of by the instance, and nothing of its own.
+    // An event that wakes the instance, and starts nothing.
     case.execute(&AssignLead { lead, owner: "eve".to_owned() }).await;
     begun_while_destroyed(&bed, &case).await;
 }
@@ -191,7 +192,7 @@ async fn a_parked_event_that_is_asked_about_again_while_its_tenant_is_destroyed_
     mended(&bed, position).await;
     let gate = Gate::new(Point::BeforeStart, Point::AfterStart);
     let running = bed.start_with(gate.clone());
-    // It has the letter, and is about to begin an instance.
+    // It has locked the dead letter, and is about to start an instance.
     gate.reached.notified().await;
     tokio::join!(destroy(&case), async {
         waited_for(&bed).await;

@@ -1,4 +1,4 @@
-//! A qualified lead that nobody touches.
+//! `follow_up_lead`: a qualified lead on which nobody works.
 
 use chrono::Duration;
 use coordinator::{Sagas, Status};
@@ -45,13 +45,13 @@ impl Story for FollowUp {
     }
 }
 
-/// After 3 days grace hears of it, 2 days later hedy gets it.
+/// A follow-up policy: escalate to grace after 3 days, reassign to hedy 2 days later.
 pub async fn set(case: &Case<'_>) {
     let (escalate_to, reassign_to) = ("grace".to_owned(), "hedy".to_owned());
     case.execute(&SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to }).await;
 }
 
-/// A lead of ada's, qualified.
+/// A qualified lead of ada.
 pub async fn qualify(case: &Case<'_>) -> LeadId {
     let details = LeadFields { name: "Katherine Johnson".to_owned(), ..LeadFields::default() };
     let lead = case.execute(&CaptureLead { details, owner: Some("ada".to_owned()), ..CaptureLead::default() }).await;
@@ -140,7 +140,7 @@ async fn a_lead_that_is_not_qualified_any_more_needs_no_follow_up() {
     let lead = qualify(&case).await;
     case.until("waiting", |one| case.later(one).is_some()).await;
     case.execute(&DisqualifyLead { lead, reason: DisqualifyReason::NoNeed, note: None }).await;
-    // At once, because it hears of it; no time passes.
+    // The event wakes the saga at once, without any time passing.
     let state = case.until("over", |one| !one.status.is_active()).await;
     assert_eq!(state.status, Status::Completed);
     assert_eq!(state.why.unwrap().0, "the lead is not qualified any more");

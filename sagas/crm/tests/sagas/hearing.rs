@@ -1,4 +1,4 @@
-//! What sagas hear of events, and from whom.
+//! The feeds of the follower: the relay of its own process, the bus, and the log.
 
 use coordinator::{CoordinatorState, Status};
 use crm_commands::GRANTS;
@@ -10,7 +10,7 @@ use crate::follow_up::{FollowUp, qualify};
 
 #[tokio::test]
 async fn a_stream_that_is_not_this_logs_begins_nothing_and_hides_nothing() {
-    // What was published before the log was restored from a backup; whoever relays is stuck, and it is not this process.
+    // The stream has events from before the log was restored from a backup. The relay is stuck, and it is not in this process.
     let before = Bed::new(FollowUp.sagas(), GRANTS).await;
     for _ in 0..5 {
         qualify(&before.case("follow_up_lead")).await;
@@ -26,7 +26,7 @@ async fn a_stream_that_is_not_this_logs_begins_nothing_and_hides_nothing() {
     let mut status = running.status();
     status.wait_for(|status| status.state == CoordinatorState::Active).await.unwrap();
     let case = bed.case("follow_up_lead");
-    // Fewer events than the stream has.
+    // The log has fewer events than the stream.
     FollowUp.begin(&case).await;
     assert!(bed.store.head().await.unwrap() < Position(lost.len() as u64));
     let state = case.end(&running).await;

@@ -1,4 +1,4 @@
-//! What operators and newer programs do to sagas that run.
+//! Operators' commands, and newer programs, with running sagas.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use sagabed::{Bed, Case, Failing, Story};
 
 use crate::follow_up::{FollowUp, qualify, set};
 
-/// Whether a saga is over, or waits for its next timer.
+/// Whether a saga has finished, or waits for its next timer.
 async fn waiting(case: &Case<'_>, step: &str) {
     case.until(&format!("waiting in {step}"), |one| one.step.as_deref() == Some(step) && case.later(one).is_some())
         .await;
@@ -49,7 +49,7 @@ async fn what_does_not_fit_its_status_is_refused_and_writes_nothing() {
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "saga_not_stuck"));
     let unknown = bed.instances.resume(&case.request(), case.tenant().uuid()).await.unwrap_err();
     assert_eq!(unknown.kind(), Kind::NotFound);
-    // Another tenant, and somebody who may only look.
+    // Another tenant, and a caller without the permission to change.
     let stranger = bed.case("follow_up_lead");
     assert!(stranger.listed().await.is_empty());
     assert_eq!(bed.instances.find(&stranger.caller, listed.id).await.unwrap_err().kind(), Kind::NotFound);
@@ -105,7 +105,7 @@ async fn an_undo_that_fails_parks_the_saga_until_a_person_resumes_it() {
     FollowUp.undone(&case).await;
 }
 
-/// A step fails for reasons that may pass, so often.
+/// A step fails temporarily, this many times.
 struct Passing(std::sync::atomic::AtomicU32);
 
 impl Probe for Passing {
@@ -169,13 +169,13 @@ async fn instances_of_a_version_that_the_program_lacks_rest_and_go_on_by_themsel
         case.instance().await.1
     };
     running.stop().await;
-    // As after a roll back.
+    // As after a rollback of the program.
     bed.upgraded(versions(&[2]));
     let running = bed.start();
     let mut status = running.status();
     status.wait_for(|status| status.stuck == 1).await.unwrap();
     let (case, other) = (bed.case_of("follow_up_lead", tenant), bed.case("follow_up_lead"));
-    // The one that is overdue longest comes first; when another one was driven, it was looked at, and nothing written.
+    // The instance that is overdue longest comes first. When another one was executed, this one was tried, and nothing was written.
     FollowUp.begin(&other).await;
     waiting(&other, "escalate").await;
     let (listed, state) = case.instance().await;
@@ -190,7 +190,7 @@ async fn instances_of_a_version_that_the_program_lacks_rest_and_go_on_by_themsel
     running.stop().await;
 }
 
-/// A saga of each lead whose one step does nothing.
+/// A saga that starts for each lead, with a step that does nothing.
 fn idle() -> Sagas {
     let start = |_: StartContext, event: RecordedEvent| async move {
         Ok::<_, Fault>(Some(Start { key: event.aggregate_id, parameters: () }))
@@ -201,8 +201,8 @@ fn idle() -> Sagas {
 
 #[tokio::test]
 async fn many_that_are_due_at_once_leave_each_other_what_they_need() {
-    // Far more than are driven at the same time, and these are more than there are connections. Were the others not driven while it is
-    // asked who is next, each round would wait for a connection until that was given up, and all of them for minutes.
+    // Far more instances than slots, and more slots than connections. If the running instances were not polled while the driver selects the
+    // next ones, each round would wait for a connection until that times out, and the test would take minutes.
     const MANY: i64 = 400;
     let bed = Bed::new(idle(), GRANTS).await;
     let case = bed.case("do_nothing");

@@ -1,4 +1,4 @@
-//! An import that is taken back.
+//! `revert_import`: an import is reverted.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Story for Reverting {
     }
 }
 
-/// Imports so many leads.
+/// Imports this many leads.
 pub async fn import(case: &Case<'_>, rows: usize) -> ImportId {
     let csv = (0..rows).fold("name\n".to_owned(), |csv, row| csv + &format!("Lead {row}\n"));
     let options = LeadImport::default();
@@ -56,7 +56,7 @@ pub async fn revert(case: &Case<'_>, import: ImportId) {
     case.execute(&RequestImportRevert { import, reason: "the wrong list".to_owned() }).await;
 }
 
-/// Gives the first so many leads to somebody.
+/// Assigns the first leads to somebody.
 async fn touch(case: &Case<'_>, count: usize) {
     for lead in leads(case).await.into_iter().take(count) {
         case.execute(&AssignLead { lead: lead.parse().unwrap(), owner: "grace".to_owned() }).await;
@@ -108,7 +108,7 @@ async fn a_step_that_is_to_be_tried_again_while_nobody_runs_is_tried_then() {
     sagabed::catches_up_with_attempts(&Reverting, GRANTS).await;
 }
 
-/// Begins to revert an import whose leads take two batches, and dies when the second is done and nobody has noted it.
+/// Starts to revert an import with two batches of leads, and kills the coordinator after the second batch, before its outcome is written.
 async fn revert_cut_off(bed: &Bed, case: &Case<'_>, import: ImportId) {
     let withdrawn = Point::AfterStep { step: "withdraw_leads".to_owned(), undo: false };
     let crash = Arc::new(Crash::after(1, withdrawn));
@@ -120,7 +120,7 @@ async fn revert_cut_off(bed: &Bed, case: &Case<'_>, import: ImportId) {
     assert_eq!(case.count("crm.import_batch.reverted").await, 0);
 }
 
-/// Goes on, and is through with it: of 600 leads 595 are withdrawn, and 5 kept, and so it is told.
+/// Completes the revert, and checks the result: of 600 leads 595 are withdrawn and 5 kept.
 async fn reverted(bed: &Bed, case: &Case<'_>) {
     let running = bed.start();
     let state = case.end(&running).await;
@@ -136,7 +136,7 @@ async fn reverted(bed: &Bed, case: &Case<'_>) {
 async fn a_long_revert_goes_in_batches_and_on_where_it_was_cut_off() {
     let bed = Bed::new(Reverting.sagas(), GRANTS).await;
     let case = bed.case("revert_import");
-    // Another import lies between, which has to stay.
+    // The leads of another import in between must stay.
     let first = import(&case, 600).await;
     import(&case, 10).await;
     touch(&case, 5).await;

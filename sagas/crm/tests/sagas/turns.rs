@@ -1,4 +1,4 @@
-//! What one tenant has much of does not hold up what another has little of; counted in what goes on before it, not in time.
+//! Fairness between tenants: a tenant's backlog does not delay the others. Measured by what runs before, not by time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::follow_up::{FollowUp, qualify, set};
 
-/// Nothing begins before so many would.
+/// A probe that lets no instance start before this many are about to.
 struct Gathering {
     wanted: usize,
     here: AtomicUsize,
@@ -35,7 +35,7 @@ impl Probe for Gathering {
     }
 }
 
-/// Whatever is begun does not end, as with a mail server that does not answer.
+/// A probe that stops each step before it runs, as with a mail server that does not answer.
 #[derive(Default)]
 struct Hanging {
     hangs: AtomicBool,
@@ -52,7 +52,7 @@ impl Probe for Hanging {
     }
 }
 
-/// The positions of a tenant's events of a type.
+/// The positions of a tenant's events of one type.
 async fn positions(case: &Case<'_>, event_type: &str) -> Vec<u64> {
     let events = case.events().await;
     events.iter().filter(|event| event.event_type == event_type).map(|event| event.position.0).collect()
@@ -67,8 +67,8 @@ async fn one_tenants_many_starts_are_begun_together_and_do_not_come_before_anoth
         qualify(&many).await;
     }
     FollowUp.begin(&one).await;
-    // All that begin together are waited for: of fewer, those with a connection at hand could all have begun while another one's was still
-    // being made. One after the other they would wait for each other for ever.
+    // Waits for all that start concurrently. With fewer, those that got a connection at once could all have started while another
+    // connection was still being opened. If they started one after the other, they would wait for each other for ever.
     let together = Settings::default().begun_together;
     let gathering = Gathering { wanted: together, here: AtomicUsize::new(0), enough: Notify::new() };
     let running = bed.start_with(Arc::new(gathering));
@@ -113,7 +113,7 @@ async fn one_tenants_many_slow_steps_leave_places_to_whoever_else_is_due() {
     bed.clock.advance(Duration::days(3));
     running.wake();
     eventually("the other tenant's one is carried on", async || (steps(&one).await > of_one).then_some(())).await;
-    // Who has not been there until now finds a place, too, though nothing that was begun comes to an end.
+    // A newcomer finds a free slot, too, although no running instance ends.
     FollowUp.begin(&late).await;
     eventually("a newcomer's is begun", async || (steps(&late).await > 0).then_some(())).await;
     eventually("each place is taken", async || (probe.here.load(Ordering::SeqCst) == 16).then_some(())).await;

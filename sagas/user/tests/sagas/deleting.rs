@@ -1,4 +1,5 @@
-//! A tenant is deleted when its time has come and nobody has restored it, whatever fails meanwhile; and nothing is destroyed before.
+//! `delete_tenant`: a tenant is deleted at the end of its grace period unless it is restored, with every failure injected; nothing is
+//! destroyed before.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,14 +26,14 @@ async fn ask(case: &Case<'_>, grace_days: u32) {
     case.execute(&RequestTenantDeletion { reason: "contract ended".to_owned(), grace_days }).await;
 }
 
-/// A tenant that can be used.
+/// An active tenant.
 async fn tenant(case: &Case<'_>) {
     request(case, "acme".to_owned()).await;
     case.execute(&ActivateTenant).await;
 }
 
 impl Story for Deleting {
-    /// This one alone: the tenant's place is made by hand.
+    /// Only this saga; the tenant's resources are created by hand.
     fn sagas(&self) -> Sagas {
         only(NAME, &self.places)
     }
@@ -52,7 +53,7 @@ impl Story for Deleting {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleted);
             assert_eq!(case.count("user.tenant.deleted").await, 1);
-            // Done again after a crash, perhaps; in this order, the service of tenants last.
+            // A step may be repeated after a crash; the order is fixed, with the service of tenants last.
             let mut ends = self.places.ends(case.tenant());
             ends.sort_by_key(|end| ["crm", "auth", "recorded", "user"].iter().position(|place| place == end));
             ends.dedup();
@@ -61,7 +62,7 @@ impl Story for Deleting {
         })
     }
 
-    /// There is no way back: what is destroyed stays so, in the same order, and nothing is of who is not deleted.
+    /// What is destroyed is not restored, in any case; and nothing is destroyed of tenants that are not deleted.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let ends = self.places.ends(case.tenant());
@@ -173,7 +174,7 @@ async fn one_that_is_restored_and_deleted_again_is_deleted_at_the_later_time_onl
     let story = Deleting::default();
     let bed = Bed::new(story.sagas(), operators_grants()).await;
     let case = bed.case(story.saga());
-    // Nobody runs meanwhile, so the first one hears of all of it at once.
+    // No coordinator runs meanwhile, so the first one gets all events at once.
     tenant(&case).await;
     ask(&case, 1).await;
     case.execute(&RestoreTenant).await;

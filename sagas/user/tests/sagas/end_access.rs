@@ -1,4 +1,4 @@
-//! Who may not sign in any more is signed out everywhere, whatever fails meanwhile.
+//! `end_access`: a person who may not sign in any more loses all sessions, with every failure injected.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,12 +15,12 @@ use user_sagas::{Access, Ending, Ports};
 
 use crate::provisioning::{PlacesDouble, ports};
 
-/// Where people are signed in, in memory.
+/// The auth service, in memory.
 #[derive(Default)]
 pub struct AccessDouble {
-    /// How often the directory is still behind.
+    /// How many more times the directory is reported to be behind.
     behind: AtomicU32,
-    /// By what makes each the same.
+    /// Requests by idempotency key.
     endings: Mutex<BTreeMap<String, Ending>>,
 }
 
@@ -86,7 +86,7 @@ impl Story for Locked {
     }
 
     fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
-        // Who was signed out signs in again, if they may.
+        // People who are still allowed sign in again by themselves, so there is no undo.
         Box::pin(async {})
     }
 }

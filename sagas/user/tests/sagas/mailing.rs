@@ -1,4 +1,4 @@
-//! What has to be mailed is mailed, once, whatever fails meanwhile.
+//! The sagas of the user service that mail: each mail is sent once, with every failure injected.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Invited {
     }
 }
 
-/// The text of the one mail that came to this address.
+/// The text of the only mail to this address.
 fn only_mail(caught: &Caught, address: &str) -> String {
     let mails = caught.all();
     let [mail] = mails.iter().filter(|mail| *mail.to.reveal() == address).collect::<Vec<_>>()[..] else {
@@ -139,7 +139,7 @@ async fn an_account_asked_for_again_before_a_link_could_be_mailed_is_mailed_once
     only_the_second_is_mailed(&story, &bed, &case).await;
 }
 
-/// Lets the sagas run, of two links that one address is to get.
+/// Runs the sagas for two links that were requested for one address.
 async fn only_the_second_is_mailed(story: &Invited, bed: &Bed, case: &Case<'_>) {
     let running = bed.start();
     bed.followed().await;
@@ -159,14 +159,14 @@ async fn open_to_everybody(case: &Case<'_>) {
     case.execute(&SetRegistrationPolicy { open_to: OpenTo::Everybody, domains, roles, catalogue }).await;
 }
 
-/// Somebody asks for an account, with the one permission that the page has.
+/// A registration, with the only permission that the sign-up page has.
 async fn asks_for_account(case: &Case<'_>, email: &str) {
     let grant = kernel::Grant { permission: "user:registration:request", roles: &[kernel::Role::Viewer], meaning: "" };
     let stranger = kernel::Caller::new(case.tenant(), "registration", &[kernel::Role::Viewer], &[grant]);
     case.bed.executor.run(&stranger, &RequestRegistration { email: email.to_owned() }).await.unwrap();
 }
 
-/// Somebody asks for an account with an address that is a user's.
+/// A registration with the address of an existing user.
 #[derive(Default)]
 struct Known {
     caught: Caught,
@@ -238,7 +238,7 @@ async fn word_of_a_registration_that_is_to_be_mailed_again_while_nobody_runs_is_
     sagabed::catches_up_with_attempts(&Known::default(), GRANTS).await;
 }
 
-/// Somebody asks for a link that shows that their address is theirs.
+/// A user requests a link that verifies their address.
 #[derive(Default)]
 struct Unverified {
     caught: Caught,

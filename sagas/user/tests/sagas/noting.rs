@@ -1,4 +1,4 @@
-//! What the log says of how a tenant stands is noted in the directory, whatever fails meanwhile.
+//! `note_tenant_status`: the directory gets the status of the log, with every failure injected.
 
 use coordinator::Sagas;
 use futures::future::BoxFuture;
@@ -16,7 +16,7 @@ struct Suspended {
 const NAME: &str = "note_tenant_status";
 
 impl Story for Suspended {
-    /// This one alone: the tenant's place is made by hand.
+    /// Only this saga; the tenant's resources are created by hand.
     fn sagas(&self) -> Sagas {
         only(NAME, &self.places)
     }
@@ -37,7 +37,7 @@ impl Story for Suspended {
         Box::pin(async move { assert_eq!(self.places.standing(case.tenant()), Some(TenantStanding::Suspended)) })
     }
 
-    /// What is noted is what the log says: there is nothing to take back.
+    /// The recorded status is that of the log, so there is nothing to undo.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let noted = self.places.standing(case.tenant());

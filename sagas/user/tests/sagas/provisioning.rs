@@ -1,4 +1,4 @@
-//! A tenant's place is made, or taken back, whatever fails meanwhile.
+//! `provision_tenant`: a tenant is provisioned, or everything is undone, with every failure injected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,9 +25,9 @@ struct Inner {
     open: BTreeSet<TenantId>,
     standing: BTreeMap<TenantId, TenantStanding>,
     keys: BTreeSet<TenantId>,
-    /// Whether no place can be opened now.
+    /// Whether opening fails now.
     shut: bool,
-    /// What was destroyed and recorded of tenants, in order.
+    /// What was destroyed and recorded, in order.
     ends: Vec<(TenantId, &'static str)>,
 }
 
@@ -53,7 +53,7 @@ impl PlacesDouble {
         self.0.lock().unwrap().standing.get(&tenant).copied()
     }
 
-    /// What was destroyed and recorded of a tenant, each time that it was.
+    /// What was destroyed and recorded of a tenant, including repetitions.
     pub fn ends(&self, tenant: TenantId) -> Vec<&'static str> {
         let inner = self.0.lock().unwrap();
         inner.ends.iter().filter(|(ended, _)| *ended == tenant).map(|(_, end)| *end).collect()
@@ -134,7 +134,7 @@ impl Places for PlacesDouble {
     }
 }
 
-/// The permission table with what whoever operates the platform has besides.
+/// The permission table, with the operators' permissions added.
 pub fn operators_grants() -> &'static [Grant] {
     let operate = Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" };
     Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
@@ -155,7 +155,7 @@ pub fn ports(places: &PlacesDouble) -> Ports {
     }
 }
 
-/// The saga of this name alone, with these places.
+/// Only the saga with this name, with these resources.
 pub fn only(name: &str, places: &PlacesDouble) -> Sagas {
     let all = user_sagas::sagas(&ports(places));
     let definitions = all.definitions().iter().filter(|definition| definition.name() == name);

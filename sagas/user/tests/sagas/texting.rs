@@ -1,4 +1,4 @@
-//! A code that was asked for is sent, once, whatever fails meanwhile.
+//! `verify_phone`: a requested code is texted once, with every failure injected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,12 +22,12 @@ struct Texted {
     caught: Caught,
 }
 
-/// A number of each tenant's own.
+/// A telephone number that is unique per tenant.
 fn number(case: &Case<'_>) -> String {
     format!("+49{}", case.tenant().uuid().as_u128() % 10_u128.pow(10) + 10_u128.pow(10))
 }
 
-/// Somebody with a number, for whom a code was asked.
+/// A user with a telephone number, for whom a code is requested.
 async fn ask(case: &Case<'_>) -> UserId {
     let register = RegisterUser {
         login: LoginFields { email: format!("ada@{}.example", case.tenant()), user_name: None },
@@ -123,7 +123,7 @@ async fn a_code_for_a_number_that_changed_before_it_could_be_sent_goes_nowhere()
     running.stop().await;
 }
 
-/// A provider that takes nothing, for one reason or the other.
+/// A provider that refuses all messages, temporarily or for good.
 struct Refusing(TextError);
 
 impl TextMessages for Refusing {
@@ -148,7 +148,7 @@ async fn what_is_refused_for_good_or_is_too_much_is_not_tried_again() {
     }
 }
 
-/// A provider before which others stand in a queue, for a moment.
+/// A provider whose limit is reached for a moment.
 #[derive(Default)]
 struct Busy {
     caught: Caught,

@@ -7,7 +7,9 @@ use auth_commands::{EndSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::Response;
 use poem::http::{Method, StatusCode};
-use saml::{Answering, DecryptionKey, Delivery, Fault, Leaving, LogoutContext, LogoutMessage, NameId, Posted};
+use saml::{
+    DecryptionKey, Delivery, Fault, LogoutAnswer, LogoutContext, LogoutMessage, LogoutRequest, NameId, PostedLogout,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -66,7 +68,7 @@ enum SessionOutcome {
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
-    let heard = provider.saml.hear(&visit.query, &logout_context(provider, &connection, key.as_deref()));
+    let heard = provider.saml.read_logout(&visit.query, &logout_context(provider, &connection, key.as_deref()));
     match heard {
         Ok(message) => heed(provider, &visit, &connection, message).await,
         Err(fault) => refuse(provider, &visit, &fault).await,
@@ -79,12 +81,12 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
-    let posted = Posted {
+    let posted = PostedLogout {
         request: form.get("SAMLRequest"),
         response: form.get("SAMLResponse"),
         relay_state: form.get("RelayState"),
     };
-    let heard = provider.saml.hear_posted(&posted, &logout_context(provider, &connection, key.as_deref()));
+    let heard = provider.saml.read_posted_logout(&posted, &logout_context(provider, &connection, key.as_deref()));
     let message = match heard {
         Ok(message) => message,
         Err(fault) => return refuse(provider, &visit, &fault).await,
@@ -165,7 +167,7 @@ async fn answered(
     let at = provider.authority.now();
     let id = format!("_{}", provider.request_id(at)?.simple());
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
-    let answering = Answering { id: &id, at, to, done, relay_state };
+    let answering = LogoutAnswer { id: &id, at, to, done, relay_state };
     let answer = provider.saml.answer_sign_out(&connection.own, told, &answering, &signing);
     Ok(Some(answer.map_err(|fault| unusable(&fault))?))
 }
@@ -244,7 +246,7 @@ pub(in crate::provider) async fn leaving(
     let id = Opaque { id: request, generation: 0 }.write(visit.tenant.id, Use::SamlRequest, &key);
     let (signing, _) = provider.authority.saml_key(&visit.tenant).await?;
     let name = NameId { value: name.value.reveal().clone(), format: name.format.clone() };
-    let leaving = Leaving { id: &id, at, name: &name, session: saml.session.as_deref() };
+    let leaving = LogoutRequest { id: &id, at, name: &name, session: saml.session.as_deref() };
     let asked = provider.saml.ask_to_sign_out(&connection.own, &connection.provider, &leaving, &signing);
     let cookie = provider.cookie(visit, LEAVING, &cookie, PATIENCE);
     Ok(Some((asked.map_err(|fault| unusable(&fault))?, Cookies::of(cookie))))

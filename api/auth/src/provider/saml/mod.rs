@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kernel::Refusal;
 use poem::Response;
 use poem::http::{StatusCode, header};
-use saml::{Asking, Certificate, IdentityProvider, Own, Shown};
+use saml::{Certificate, IdentityProvider, Own, PublicKeys, SignInRequest};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -105,7 +105,7 @@ pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let (_, signing) = provider.authority.saml_key(&visit.tenant).await?;
     let encryption = provider.authority.saml_encryption(&visit.tenant).await?;
-    let shown = Shown { signing: &signing, encryption: &encryption };
+    let shown = PublicKeys { signing: &signing, encryption: &encryption };
     let document = provider.saml.metadata(&connection.own, shown).map_err(|fault| unusable(&fault))?;
     Ok(Response::builder()
         .status(StatusCode::OK)
@@ -179,7 +179,7 @@ impl Provider {
         let key = self.tenant_key(visit).await?;
         let id = Opaque { id: request, generation: 0 }.write(visit.tenant.id, Use::SamlRequest, &key);
         let (signing, _) = self.authority.saml_key(&visit.tenant).await?;
-        let asking = Asking { id: &id, at, fresh };
+        let asking = SignInRequest { id: &id, at, fresh };
         let url = self.saml.request(&connection.own, &connection.provider, &asking, &signing);
         let cookie = self.cookie(visit, REQUEST, &cookie, PATIENCE);
         Ok((url.map_err(|fault| unusable(&fault))?, Cookies::of(cookie)))

@@ -1,4 +1,4 @@
-//! Each request once: what was done under an id is answered the same when it is asked for again.
+//! Idempotency of requests: a request with an id that was used before returns its first answer.
 
 use eventstore::LockClass;
 use kernel::Refusal;
@@ -6,10 +6,10 @@ use sqlx::{PgConnection, Row};
 
 use crate::dead_letters::{Request, unavailable};
 
-/// The answer of the first time, if the request was carried out before.
-pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {
+/// The first answer, if a request with this id was carried out before.
+pub(crate) async fn first_answer(tables: &mut PgConnection, request: &Request) -> Result<Option<u64>, Refusal> {
     let Some(id) = &request.command_id else { return Ok(None) };
-    // Whoever comes with the same id at the same time waits here until we have answered.
+    // A concurrent request with the same id waits here until this transaction ends.
     sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
         .bind(LockClass::DeadLetterRequest.number())
         .bind(format!("{} {id}", request.caller.tenant()))
@@ -31,8 +31,8 @@ pub(crate) async fn before(tables: &mut PgConnection, request: &Request) -> Resu
     Ok(Some(answer.cast_unsigned()))
 }
 
-/// Keeps the answer, in the transaction in which it became true.
-pub(crate) async fn keep(tables: &mut PgConnection, request: &Request, answer: u64) -> Result<(), Refusal> {
+/// Stores the answer, in the transaction that carries out the request.
+pub(crate) async fn record(tables: &mut PgConnection, request: &Request, answer: u64) -> Result<(), Refusal> {
     let Some(id) = &request.command_id else { return Ok(()) };
     sqlx::query("INSERT INTO dead.commands (tenant_id, command_id, request_hash, answer) VALUES ($1, $2, $3, $4)")
         .bind(request.caller.tenant().uuid())

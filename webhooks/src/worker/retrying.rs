@@ -1,4 +1,4 @@
-//! What a receiver refused: sent again when it is due, or at once when somebody decided about it.
+//! Retrying parked events: when they are due, or at once when somebody decided about them.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use kernel::RecordedEvent;
 use nats::cloudevent;
 use tokio::time::Instant;
 
-use super::{Trouble, Worker, why};
+use super::{Interruption, Worker, errors_of};
+use crate::attempts::{self, Attempt};
 use crate::letters::Letters;
-use crate::note::{self, Attempt};
 
-/// So many parked events are sent again before new ones have their turn.
-const AGAIN: usize = 16;
+/// The maximum number of parked events that are sent before new events have their turn.
+const MAX_RETRIES: usize = 16;
 
 impl Worker {
-    /// Sends what was parked and is due, one after the other, what people decided about first; the rest when new events have had
-    /// their turn.
-    pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
+    /// Sends parked events that are due, one after the other; those about which somebody decided come first. Limited, so that new events
+    /// have their turn.
+    pub(super) async fn retry_parked(&mut self) -> Result<(), Interruption> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
-        // Taken out for the time being: if something goes wrong it is looked up anew.
+        // Taken out meanwhile: after an error they are loaded again.
         let Some(mut letters) = self.letters.take() else { return Ok(()) };
-        for _ in 0..AGAIN {
+        for _ in 0..MAX_RETRIES {
             if letters.due().is_none_or(|due| due > Instant::now()) {
                 break;
             }
             match letters.take(parts.deliver).await? {
                 Some(taken) => self.send_taken(&mut letters, &taken).await?,
-                None => letters.rest(parts.deliver, parts.settings.look, LOCKED_PAUSE).await?,
+                None => letters.schedule(parts.deliver, parts.settings.look, LOCKED_PAUSE).await?,
             }
         }
         self.letters = Some(letters);
         Ok(())
     }
 
-    /// Heeds what people decided, while a new event waits for its attempt `until` then. The other parked events wait with it: it may be
-    /// the receiver that fails, or wants to be left alone.
-    pub(super) async fn heed(&mut self, until: Instant) -> Result<(), Trouble> {
+    /// Sends parked events about which somebody decided, while a new event waits for its next attempt at `until`. Other parked events wait,
+    /// too, because the receiver itself may be failing, or has asked for a pause.
+    pub(super) async fn send_decided(&mut self, until: Instant) -> Result<(), Interruption> {
         let webhooks = self.shared.webhooks.clone();
         let parts = webhooks.parts();
         let Some(mut letters) = self.letters.take() else { return Ok(()) };
@@ -49,25 +49,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a parked event once, unless it was decided that it is passed over, and writes down what came of it.
-    async fn send_taken(&mut self, letters: &mut Letters, taken: &Taken) -> Result<(), Trouble> {
+    /// Sends a parked event once, unless it was discarded, and records the result.
+    async fn send_taken(&mut self, letters: &mut Letters, taken: &Taken) -> Result<(), Interruption> {
         let mut failed = None;
         let (events, missing) = taken.found(self.shared.store.events_at(&taken.positions).await?);
         let decisions = taken.decisions.opened(&self.shared.store, &events).await?;
         for part in decisions.parts(events) {
             let Part::Events(run) = part else { continue };
             for event in run {
-                failed = self.try_again(&event, taken.nth()).await?.map(|errors| (event.position, errors));
+                failed = self.retry(&event, taken.nth()).await?.map(|errors| (event.position, errors));
             }
         }
         let parts = self.shared.webhooks.parts();
         letters.settle(parts.deliver, taken, Outcome { failed: failed.or(missing) }).await?;
-        letters.rest(parts.deliver, parts.settings.look, Duration::ZERO).await?;
+        letters.schedule(parts.deliver, parts.settings.look, Duration::ZERO).await?;
         Ok(())
     }
 
-    /// Sends a parked event once; why it did not arrive, if it did not.
-    async fn try_again(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Trouble> {
+    /// Sends a parked event once. Returns the errors if it was not delivered.
+    async fn retry(&mut self, event: &RecordedEvent, nth: u32) -> Result<Option<Vec<String>>, Interruption> {
         let body = match cloudevent::structured(self.shared.webhooks.service(), event) {
             Ok(body) => body,
             Err(reason) => return Ok(Some(vec![reason])),
@@ -76,10 +76,10 @@ impl Worker {
         self.count(&outcome);
         let parts = self.shared.webhooks.parts();
         let attempt = Attempt { event, at, nth, outcome: &outcome };
-        if !note::again(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
-            return Err(Trouble::Over);
+        if !attempts::retried(parts.deliver, &self.target, parts.ids.next(), attempt).await? {
+            return Err(Interruption::Ended);
         }
-        self.noted().await?;
-        Ok((!outcome.delivered()).then(|| why(&outcome)))
+        self.recorded().await?;
+        Ok((!outcome.delivered()).then(|| errors_of(&outcome)))
     }
 }

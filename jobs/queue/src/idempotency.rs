@@ -1,4 +1,4 @@
-//! Each request once: what was asked for under an id is answered the same when it is asked again.
+//! Idempotency of requests: a request with an id that was used before returns its first answer.
 
 use kernel::{Refusal, TenantId};
 use sqlx::{PgConnection, Row};
@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::jobs::{Request, unavailable};
 
-/// Takes the request's id for `job`; the job of the first time, if it was taken before. Whoever comes at the same time waits
-/// here.
-pub(crate) async fn take(
+/// Records the request's id for `job`. If it was recorded before, returns the first request's job. A concurrent request with the same id
+/// waits here.
+pub(crate) async fn record(
     tables: &mut PgConnection,
     tenant: TenantId,
     request: &Request,
@@ -42,8 +42,8 @@ pub(crate) async fn take(
     first.try_get("job_id").map(Some).map_err(unavailable)
 }
 
-/// It was another job that answered the request: the open one with the same key.
-pub(crate) async fn correct(
+/// Records another job for the request: the equal one that existed.
+pub(crate) async fn redirect(
     tables: &mut PgConnection,
     tenant: TenantId,
     request: &Request,

@@ -1,4 +1,4 @@
-//! What a worker writes: each attempt, and where the endpoint is. One statement each, so that both are true or none.
+//! The statements of a worker: recording attempts, and moving the cursor. Each does both in one statement, so that both happen or none.
 
 use chrono::{DateTime, Utc};
 use kernel::{Position, RecordedEvent};
@@ -20,11 +20,12 @@ pub(crate) struct Attempt<'a> {
     pub(crate) outcome: &'a Outcome,
 }
 
-/// Notes an attempt (`$4` and on) and changes the cursor, unless somebody has set it meanwhile: then the generation differs.
-macro_rules! noted {
+/// Records an attempt (`$4` and following) and updates the cursor. The cursor is not updated if somebody has set it meanwhile, in which
+/// case its generation differs.
+macro_rules! record {
     ($set:literal) => {
         concat!(
-            "WITH noted AS (
+            "WITH recorded AS (
                  INSERT INTO webhooks.deliveries (tenant_id, endpoint_id, delivery_id, message_id, event_type, position,
                      attempt, sent_at, duration_ms, status, error, response)
                  SELECT $1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
@@ -37,8 +38,8 @@ macro_rules! noted {
     };
 }
 
-/// Whether the endpoint is still as the worker knows it, so that a change (another address, a secret that signs no more) holds
-/// for every attempt that begins after it.
+/// Whether the endpoint is unchanged since the worker started. Checked before each attempt, so that a change (of the URL, of the secret)
+/// applies to all attempts that begin after it.
 pub(crate) async fn current(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT EXISTS (
@@ -54,21 +55,21 @@ pub(crate) async fn current(pool: &PgPool, target: &Target) -> Result<bool, sqlx
     .await
 }
 
-/// The event was delivered. False: the cursor is not this worker's any more.
+/// Records a delivered event. Returns false if somebody else has set the cursor.
 pub(crate) async fn delivered(
     pool: &PgPool,
     target: &Target,
     delivery: Uuid,
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = noted!(
+    let sql = record!(
         "position = greatest(position, $7), attempts = 0, failing_since = NULL, next_attempt_at = NULL, delivered = delivered + 1"
     );
     let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// It was not; the target says what comes now. False: the cursor is not this worker's any more.
+/// Records a failed attempt, and when the next one is due. Returns false if somebody else has set the cursor.
 pub(crate) async fn failed(
     pool: &PgPool,
     target: &Target,
@@ -76,7 +77,7 @@ pub(crate) async fn failed(
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
     let sql =
-        noted!("attempts = $8, failing_since = $14, next_attempt_at = $15, position = greatest(position, $7 - 1)");
+        record!("attempts = $8, failing_since = $14, next_attempt_at = $15, position = greatest(position, $7 - 1)");
     let query = bind(sqlx::query(sql), target, delivery, attempt);
     let done = query.bind(target.failing_since).bind(target.next_attempt_at).execute(pool).await?;
     Ok(done.rows_affected() == 1)
@@ -104,14 +105,15 @@ fn bind<'q>(
         .bind(&outcome.response)
 }
 
-/// How often in a row, up to the last attempt and so many at most, an event was refused as such: by what an earlier worker noted.
+/// How many of the last attempts in a row were refusals of the event itself, at most `most`; from the attempts that earlier workers
+/// recorded.
 pub(crate) async fn refusals(
     pool: &PgPool,
     target: &Target,
     event: &RecordedEvent,
     most: u32,
 ) -> Result<u32, sqlx::Error> {
-    // Along the key, backwards: of an endpoint no more deliveries are kept than people look at.
+    // Uses the primary key, backwards; there are few rows, because only the last deliveries of an endpoint are kept.
     let found: Vec<Option<i32>> = sqlx::query_scalar(
         "SELECT status FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND message_id = $3
          ORDER BY delivery_id DESC LIMIT $4",
@@ -127,7 +129,7 @@ pub(crate) async fn refusals(
     Ok(u32::try_from(row).unwrap_or(most))
 }
 
-/// An event is parked: the cursor moves past it, in the transaction that parks it. False: it is not this worker's any more.
+/// Moves the cursor past an event, in the transaction that parks it. Returns false if somebody else has set the cursor.
 pub(crate) async fn parked(
     transaction: &mut PgConnection,
     target: &Target,
@@ -147,20 +149,21 @@ pub(crate) async fn parked(
     Ok(moved.rows_affected() == 1)
 }
 
-/// A parked event was sent again. The cursor is past it, and stays where it is. False: it is not this worker's any more.
-pub(crate) async fn again(
+/// Records an attempt to deliver a parked event. The cursor is past it, and does not move. Returns false if somebody else has set the
+/// cursor.
+pub(crate) async fn retried(
     pool: &PgPool,
     target: &Target,
     delivery: Uuid,
     attempt: Attempt<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let sql = noted!("delivered = delivered + CASE WHEN $12::text IS NULL THEN 1 ELSE 0 END");
+    let sql = record!("delivered = delivered + CASE WHEN $12::text IS NULL THEN 1 ELSE 0 END");
     let done = bind(sqlx::query(sql), target, delivery, attempt).execute(pool).await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Only unwanted events moved the cursor on. False: it is not this worker's any more.
-pub(crate) async fn passed_over(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
+/// Moves the cursor past events that the endpoint does not want. Returns false if somebody else has set the cursor.
+pub(crate) async fn skipped(pool: &PgPool, target: &Target) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "UPDATE webhooks.cursors SET position = $4 WHERE tenant_id = $1 AND endpoint_id = $2 AND generation = $3",
     )
@@ -173,7 +176,7 @@ pub(crate) async fn passed_over(pool: &PgPool, target: &Target) -> Result<bool, 
     Ok(moved.rows_affected() == 1)
 }
 
-/// The endpoint gets nothing any more until somebody enables it. That is to be told.
+/// Disables an endpoint automatically, and creates the notice to its tenant.
 pub(crate) async fn disable(
     pool: &PgPool,
     target: &Target,
@@ -201,7 +204,7 @@ pub(crate) async fn disable(
     .map(drop)
 }
 
-/// Forgets all but the last deliveries of an endpoint.
+/// Deletes all but the newest deliveries of an endpoint.
 pub(crate) async fn trim(pool: &PgPool, target: &Target, kept: u32) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND delivery_id < (

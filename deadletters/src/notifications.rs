@@ -1,4 +1,4 @@
-//! Hearing of what people decide.
+//! Receiving notifications about people's decisions.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use nats::Bus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait for a bus that does not answer.
+/// The pause before a subscription that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Passes on, until `shutdown`, that somebody decided about a dead letter of the service. Nothing depends on it: consumers that have
-/// letters also look by themselves.
-pub async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
-    let hearing = async {
+/// Forwards notifications about decisions on the service's dead letters to `decided`, until `shutdown`. Consumers do not depend on it,
+/// because they also poll while they have letters.
+pub async fn forward_decisions(bus: Bus, service: Service, decided: watch::Sender<()>, shutdown: CancellationToken) {
+    let forwarding = async {
         loop {
             match bus.dead_letter_wakes(service).await {
                 Ok(mut wakes) => {
@@ -27,5 +27,5 @@ pub async fn hear(bus: Bus, service: Service, decided: watch::Sender<()>, shutdo
             tokio::time::sleep(PAUSE).await;
         }
     };
-    shutdown.run_until_cancelled(hearing).await;
+    shutdown.run_until_cancelled(forwarding).await;
 }
