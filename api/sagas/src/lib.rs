@@ -11,7 +11,7 @@ use poem_openapi::Tags;
 
 pub use rest::Rest;
 
-/// All operations over the sagas of the services of this process.
+/// All operations on the sagas of this process's services.
 pub fn rest(services: Vec<Instances>) -> Rest {
     Rest::new(services)
 }
