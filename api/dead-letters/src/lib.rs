@@ -10,7 +10,7 @@ mod commands;
 mod graphql;
 mod parameters;
 mod queries;
-mod shown;
+mod responses;
 
 use deadletters::DeadLetters;
 pub use graphql::DeadLettersQuery;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::parameters::{ConsumerName, Id, StateName};
-use crate::shown::{Detail, Page, Preview, Summary};
+use crate::responses::{Detail, Page, Preview, Summary};
 use crate::{ByService, Tag};
 
 /// The operations that read dead letters and preview a retry.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::file::File;
 use crate::parameters::StateName;
-use crate::shown::{Detail, Log, Page, Summary};
+use crate::responses::{Detail, Log, Page, Summary};
 use crate::{Services, Tag};
 
 /// The operations on jobs.

@@ -3,8 +3,8 @@
 //! This is not a domain: it works on the sagas of each service in the process, through that service's [`Instances`]. Callers need
 //! the service's own permissions `<service>:saga:read` and `<service>:saga:write`.
 
+mod responses;
 mod rest;
-mod shown;
 
 use coordinator::Instances;
 use poem_openapi::Tags;

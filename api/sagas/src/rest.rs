@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Tag;
-use crate::shown::{Detail, Page};
+use crate::responses::{Detail, Page};
 
 /// The operations on sagas.
 pub struct Rest {

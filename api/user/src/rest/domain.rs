@@ -69,8 +69,8 @@ pub(crate) struct DomainRecord {
 /// Prefix of the record's value; the proof of the claim follows.
 const VALUE: &str = "inopsio-verification=";
 
-/// The proof that a record has to contain for a tenant's claim. It depends on the tenant as well, because a copy of a tenant has claims
-/// with the same ids that nobody has proven.
+/// The proof that the record of a tenant's claim must contain. It depends on the tenant as well as on the claim, because a copy of a tenant
+/// has claims with the same ids, for which no record was verified.
 fn proof(tenant: TenantId, claim: Uuid) -> Uuid {
     Uuid::new_v5(&tenant.uuid(), claim.as_bytes())
 }

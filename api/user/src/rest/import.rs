@@ -36,14 +36,14 @@ impl Imports {
     }
 }
 
-/// A CSV file of users.
+/// An upload of a CSV file of users.
 struct UserFile;
 
 impl Purpose for UserFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// What the rows are imported as.
+/// Whether rows are imported as users or as invitations, as a query parameter.
 struct Rows(ImportKind);
 
 impl Word for Rows {

@@ -357,7 +357,7 @@ mod tests {
             { "op": "Replace", "path": "active", "value": "False" },
             { "op": "Add", "path": "phoneNumbers[type eq \"work\"].value", "value": "+1" },
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:core:2.0:User:title", "value": "Guide" },
-            // What another schema says is not what ours does, though it is called the same.
+            // An attribute of another schema is not ours, even if it has the same name.
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:title", "value": "x" },
             { "op": "Add", "value": { "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "title": "y" } } },
             { "op": "replace", "value": { "name.givenName": "Babs", "USERNAME": "b" } },
