@@ -50,7 +50,7 @@ impl DeadLettersQuery {
         let services = context.permitted(service.as_deref(), READ)?;
         let request = PageRequest::<String>::new(first, after.as_deref(), ORDER)?;
         let listing = Listing {
-            consumer: consumer.map(|consumer| read("consumer", &consumer)).transpose()?,
+            consumer: consumer.map(|consumer| parse("consumer", &consumer)).transpose()?,
             state: match state.unwrap_or(DeadLetterState::Parked) {
                 DeadLetterState::Parked => State::Parked,
                 DeadLetterState::Applied => State::Applied,
@@ -62,7 +62,7 @@ impl DeadLettersQuery {
                     ));
                 }
             },
-            after: request.after.as_deref().map(|after| read("after", after)).transpose()?,
+            after: request.after.as_deref().map(|after| parse("after", after)).transpose()?,
             limit: request.first + 1,
         };
         let mut found = Vec::new();
@@ -71,7 +71,8 @@ impl DeadLettersQuery {
             let letters = Letter::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
             found.extend(letters.into_iter().map(|letter| (service, letter)));
         }
-        // In the order of each service's list. A consumer is of one service, so no two letters have the same place in it.
+        // The same order as within each service's list. Each consumer belongs to one service, so no two letters have the same
+        // position and consumer.
         found.sort_by(|(_, a), (_, b)| {
             let place = |letter: &Letter| (letter.id.position, letter.id.consumer.as_str().to_owned());
             place(b).cmp(&place(a))
@@ -84,7 +85,7 @@ impl DeadLettersQuery {
     /// The dead letter with this id, such as `projection.leads.1234`. Also finds waiting ones.
     async fn letter(context: &Context, service: Option<String>, id: String) -> FieldResult<Option<DeadLetter>> {
         let services = context.permitted(service.as_deref(), READ)?;
-        let id: LetterId = read("id", &id)?;
+        let id: LetterId = parse("id", &id)?;
         for service in services {
             let mut tables = context.reader(service).await?;
             let found = Letter::find(&mut tables, context.caller().tenant(), &id).await.map_err(unreadable)?;
@@ -96,7 +97,7 @@ impl DeadLettersQuery {
     }
 }
 
-/// Which dead letters are listed, and of which services.
+/// The filter of a list of dead letters, and the services that it covers.
 #[derive(Clone, Debug)]
 struct Wanted {
     services: Vec<Service>,
@@ -118,7 +119,7 @@ connection! {
 }
 
 /// Parses an argument that has its own format.
-fn read<T: std::str::FromStr<Err = String>>(argument: &str, text: &str) -> FieldResult<T> {
+fn parse<T: std::str::FromStr<Err = String>>(argument: &str, text: &str) -> FieldResult<T> {
     text.parse().map_err(|what: String| bad_argument(argument, &what))
 }
 

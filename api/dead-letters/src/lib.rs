@@ -6,11 +6,11 @@
 //! This is not a domain: it works on the dead letters of each service in the process, through that service's [`DeadLetters`] (crate
 //! `deadletters`). Callers need the service's own permissions `<service>:dead_letter:read` and `<service>:dead_letter:write`.
 
-mod deciding;
+mod commands;
 mod graphql;
-mod looking;
 mod parameters;
-mod shown;
+mod queries;
+mod responses;
 
 use deadletters::DeadLetters;
 pub use graphql::DeadLettersQuery;
@@ -18,12 +18,12 @@ use kernel::Refusal;
 use poem_openapi::{OpenApi, Tags};
 
 /// The operations on dead letters.
-pub type Rest = (looking::Looking, deciding::Deciding);
+pub type Rest = (queries::Queries, commands::Commands);
 
 /// All operations on the dead letters of this process's services.
 pub fn rest(services: Vec<DeadLetters>) -> Rest {
     let services = ByService(services.into());
-    (looking::Looking::new(services.clone()), deciding::Deciding::new(services))
+    (queries::Queries::new(services.clone()), commands::Commands::new(services))
 }
 
 /// The operations for the contract, without a running service.

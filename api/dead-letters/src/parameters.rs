@@ -1,4 +1,4 @@
-//! Words of paths and query strings.
+//! Types of the path and query parameters.
 
 use deadletters::{Consumer, LetterId, State};
 use face::Word;

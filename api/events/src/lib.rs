@@ -20,20 +20,20 @@ use tokio_util::sync::CancellationToken;
 /// All operations.
 pub type Rest = (catalogue::Catalogue, feed::Feeds, webhooks::WebhookSettings);
 
-/// What they work with.
+/// The dependencies of the operations.
 #[derive(Clone)]
 pub struct Platform {
     /// The services of this process.
     pub services: Vec<Runtime>,
     /// The event types of all services, whether they run here or elsewhere.
     pub types: Arc<[EventType]>,
-    /// Their webhooks.
+    /// The webhooks of each service.
     pub webhooks: Vec<::webhooks::Webhooks>,
-    /// How feeds work.
+    /// Limits and intervals of feeds.
     pub feeds: feed::Settings,
-    /// The feeds that run.
+    /// The open feeds of this process.
     pub running_feeds: feed::RunningFeeds,
-    /// Cancelled when the server stops: feeds end then.
+    /// Cancelled when the server shuts down; open feeds end then.
     pub stop: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! The operations on batches.
+//! REST operations on batches of jobs.
 
 use chrono::{DateTime, Utc};
 use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::rest::{Target, noted, nothing};
+use crate::rest::{Target, no_arguments, noted};
 use crate::{Services, Tag};
 
 /// The operations on batches.
@@ -22,12 +22,12 @@ pub struct Batches {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobRequest")]
-struct One {
+struct JobRequest {
     /// The job's kind, such as `export_leads`.
     #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// The job's arguments, as its kind defines them. Default: `{}`.
-    #[serde(default = "nothing")]
+    #[serde(default = "no_arguments")]
     arguments: Value,
 }
 
@@ -39,10 +39,10 @@ struct One {
 struct New {
     /// The jobs of the batch.
     #[schemars(length(min = 1, max = 1000))]
-    jobs: Vec<One>,
+    jobs: Vec<JobRequest>,
     /// A follow-up job, which is created once all jobs of the batch have finished, whatever their outcome.
     #[serde(default)]
-    then: Option<One>,
+    then: Option<JobRequest>,
 }
 
 /// A batch: jobs that were created together.
@@ -91,8 +91,8 @@ impl From<Batch> for Shown {
     }
 }
 
-impl From<One> for Wanted {
-    fn from(One { kind, arguments }: One) -> Self {
+impl From<JobRequest> for Wanted {
+    fn from(JobRequest { kind, arguments }: JobRequest) -> Self {
         Self { kind, arguments }
     }
 }

@@ -1,4 +1,4 @@
-//! What a job made, part by part.
+//! The response that contains the output file of a job.
 
 use futures::stream;
 use jobs::Jobs;
@@ -8,7 +8,8 @@ use poem::{Body, IntoResponse, Response};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 use uuid::Uuid;
 
-/// A file that is read from the table while it is sent, so that at most one part of it is in memory.
+/// The output file of a job. It is stored in numbered parts, which are read from the database one by one while the response is sent, so
+/// that at most one part is in memory.
 pub struct File {
     pub jobs: Jobs,
     pub tenant: TenantId,
@@ -20,7 +21,7 @@ pub struct File {
 impl IntoResponse for File {
     fn into_response(self) -> Response {
         let Self { jobs, tenant, id, media_type, parts } = self;
-        // A part that can't be read cuts the answer off: the client sees that it is not whole.
+        // If a part can't be read, the response body ends with an error, so that the client notices that it is incomplete.
         let bytes = stream::unfold(1, move |part| {
             let jobs = jobs.clone();
             async move {

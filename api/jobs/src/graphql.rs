@@ -55,7 +55,7 @@ impl JobsQuery {
             let jobs = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
             found.extend(jobs.into_iter().map(|job| JobRow { service, job }));
         }
-        // Each service's own page ends no earlier than this one does: nothing is left out between two pages.
+        // Each service contributes up to a full page and one more, so no job is lost between this page and the next.
         found.sort_by_key(|row| std::cmp::Reverse(row.job.id));
         let page = Page::new(&request, ORDER, found, |row| row.job.id);
         Ok(Some(JobConnection::new(page, Wanted { services, listing })))
@@ -126,7 +126,7 @@ async fn find<T>(
     Ok(None)
 }
 
-/// Which jobs are listed, and of which services.
+/// The filter of a list of jobs, and the services that it covers.
 #[derive(Clone, Debug)]
 struct Wanted {
     services: Vec<Service>,

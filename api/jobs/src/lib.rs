@@ -12,9 +12,9 @@ mod file;
 mod graphql;
 mod parameters;
 mod queues;
+mod responses;
 mod rest;
 mod schedules;
-mod shown;
 
 use std::sync::Arc;
 

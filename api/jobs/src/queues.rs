@@ -1,4 +1,4 @@
-//! The operations on queues.
+//! REST operations on job queues.
 
 use chrono::{DateTime, Utc};
 use face::{Authenticated, Command, Empty, Example, Noted, Plain, Problem, example};

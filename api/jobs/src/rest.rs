@@ -1,4 +1,4 @@
-//! The operations.
+//! REST operations on jobs.
 
 use chrono::{DateTime, Utc};
 use face::{Authenticated, Command, Count, Empty, Example, Noted, NotedNew, Parameter, Plain, Problem, example};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::file::File;
 use crate::parameters::StateName;
-use crate::shown::{Detail, Log, Page, Summary};
+use crate::responses::{Detail, Log, Page, Summary};
 use crate::{Services, Tag};
 
 /// The operations on jobs.
@@ -31,7 +31,7 @@ struct New {
     #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// The job's arguments, as its kind defines them. Default: `{}`.
-    #[serde(default = "nothing")]
+    #[serde(default = "no_arguments")]
     arguments: Value,
     /// The earliest start time (RFC 3339). Default: now.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
@@ -97,7 +97,8 @@ impl Rest {
         };
         let jobs = self.services.of(&service.0)?;
         let mut found = jobs.list(&caller, &listing).await?;
-        // Asked of those alone who may see jobs; and those of a kind that an earlier program had are there for some days.
+        // The kind is validated only if the list is empty: jobs of a kind that only an earlier version of the program had remain for
+        // some days. And only after `list`, which checks the caller's permission.
         if let Some(kind) = listing.kind.as_deref().filter(|_| found.is_empty()) {
             let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
             jobs.kinds().known(kind).map_err(unknown)?;
@@ -200,12 +201,12 @@ impl Rest {
     }
 }
 
-/// The answer to a command that was carried out.
+/// The response to a command that was carried out.
 pub fn noted(done: Submitted) -> Noted<Target> {
     Noted::new(done.repeated, Target { id: done.id })
 }
 
 /// The arguments of a job that is created without any.
-pub fn nothing() -> Value {
+pub fn no_arguments() -> Value {
     Value::Object(serde_json::Map::new())
 }

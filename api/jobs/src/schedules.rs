@@ -1,4 +1,4 @@
-//! The operations on schedules.
+//! REST operations on job schedules.
 
 use chrono::{DateTime, Utc};
 use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::rest::{Target, noted, nothing};
+use crate::rest::{Target, no_arguments, noted};
 use crate::{Services, Tag};
 
-/// How many of a schedule's next times an answer contains.
-const SHOWN: usize = 5;
+/// The number of next times that a response contains.
+const NEXT_TIMES: usize = 5;
 
 /// The operations on schedules.
 pub struct Schedules {
@@ -31,7 +31,7 @@ struct New {
     #[schemars(length(min = 1, max = 64))]
     kind: String,
     /// The arguments of the jobs, as their kind defines them. Default: `{}`.
-    #[serde(default = "nothing")]
+    #[serde(default = "no_arguments")]
     arguments: Value,
     /// The times, as a cron expression: minute, hour, day of month, month, day of week, such as `0 6 * * MON-FRI`. `L` is the last day of a
     /// month, `MON#2` its second Monday.
@@ -119,10 +119,10 @@ struct List {
 
 impl From<Schedule> for Shown {
     fn from(one: Schedule) -> Self {
-        // From the one that it waits for on: that is in the past for the moment in which it is due.
+        // The list starts with `next_at` itself, which is in the past for the moment between when it is due and when its job is created.
         let next = one.next_at.map(|at| {
             let mut times = vec![at];
-            times.extend(one.next_times(at, SHOWN - 1));
+            times.extend(one.next_times(at, NEXT_TIMES - 1));
             times
         });
         Self {

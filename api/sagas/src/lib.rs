@@ -3,15 +3,15 @@
 //! This is not a domain: it works on the sagas of each service in the process, through that service's [`Instances`]. Callers need
 //! the service's own permissions `<service>:saga:read` and `<service>:saga:write`.
 
+mod responses;
 mod rest;
-mod shown;
 
 use coordinator::Instances;
 use poem_openapi::Tags;
 
 pub use rest::Rest;
 
-/// All operations over the sagas of the services of this process.
+/// All operations on the sagas of this process's services.
 pub fn rest(services: Vec<Instances>) -> Rest {
     Rest::new(services)
 }

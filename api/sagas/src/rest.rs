@@ -1,4 +1,4 @@
-//! The operations.
+//! REST operations on sagas.
 
 use chrono::{DateTime, Utc};
 use coordinator::{Instances, Listing, Status};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Tag;
-use crate::shown::{Detail, Page};
+use crate::responses::{Detail, Page};
 
 /// The operations on sagas.
 pub struct Rest {
@@ -42,7 +42,7 @@ struct Target {
 /// The state of a saga.
 struct StateName(Status);
 
-/// The cursor of a page.
+/// The cursor of a page: the start time and the id of the last saga of the previous page. As text: `<microseconds>_<id>`.
 struct After(DateTime<Utc>, Uuid);
 
 impl Rest {
@@ -101,7 +101,8 @@ impl Rest {
         };
         let instances = self.instances(&service.0)?;
         let mut found = instances.list(&caller, &listing).await?;
-        // Asked of those alone who may see sagas; and those that an earlier program had are still there.
+        // The name is validated only if the list is empty: sagas that only an earlier version of the program had can still be listed.
+        // And only after `list`, which checks the caller's permission.
         if let Some(saga) = listing.saga.as_deref().filter(|_| found.is_empty()) {
             let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "saga");
             instances.sagas().check(saga).map_err(unknown)?;
@@ -180,7 +181,7 @@ impl Word for After {
     fn read(text: &str) -> Result<Self, String> {
         let read = || {
             let (at, id) = text.split_once('_')?;
-            // No page ends before there were sagas; Postgres knows fewer times than can be written.
+            // A time before 1970 is refused: no saga is that old, and Postgres does not support all times that can be written here.
             let at = DateTime::from_timestamp_micros(at.parse().ok()?).filter(|at| *at >= DateTime::UNIX_EPOCH)?;
             Some(Self(at, id.parse().ok()?))
         };

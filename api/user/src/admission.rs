@@ -1,4 +1,5 @@
-//! Letting in whom an identity provider vouches for: the port `face::Admission` over the commands of people and the directory.
+//! Admits users for whom an identity provider vouches: the port `face::Admission`, implemented with the user service's commands and
+//! its directory.
 
 use std::time::Duration;
 
@@ -11,29 +12,29 @@ use user_commands::{AdmitUser, Known};
 
 use crate::UserDirectory;
 
-/// How long a page waits until the directory knows a user who is new.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a sign-in page waits until the directory contains a new user.
+const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lets people in.
+/// Implements [`Admission`].
 pub struct UserAdmission {
     executor: Executor,
     read_models: ReadModels,
 }
 
 impl UserAdmission {
-    /// Over the log of people, and the directory.
+    /// Writes to the user service's log, and reads its directory.
     pub const fn new(executor: Executor, read_models: ReadModels) -> Self {
         Self { executor, read_models }
     }
 }
 
-/// Whoever vouches, with the one permission that this gives.
-fn voucher(tenant: TenantId, vouched: &Vouched) -> Caller {
+/// The caller that admits a user: the SAML connection of the identity provider, with only the permission for that.
+fn connection_caller(tenant: TenantId, vouched: &Vouched) -> Caller {
     let grant = Grant { permission: "user:user:admit", roles: &[Role::Viewer], meaning: "" };
     Caller::new(tenant, format!("saml:{}", vouched.connection), &[Role::Viewer], &[grant])
 }
 
-fn late() -> Refusal {
+fn directory_behind() -> Refusal {
     Refusal::unavailable("directory_behind", "the directory does not know your user yet; start again in a moment")
 }
 
@@ -58,13 +59,15 @@ impl Admission for UserAdmission {
             roles: vouched.roles.clone(),
             managed: vouched.managed.clone(),
         };
-        let done = match self.executor.run(&voucher(tenant, vouched), &admit).await {
+        let done = match self.executor.run(&connection_caller(tenant, vouched), &admit).await {
             Ok(done) => done,
-            // They became a user a moment ago, or their address was changed, which the directory is about to hear of.
-            Err(refusal) if ["login_taken", "login_changed"].contains(&refusal.code()) => return Err(late()),
+            // The person became a user, or their address was changed, a moment ago, and the directory is still behind.
+            Err(refusal) if ["login_taken", "login_changed"].contains(&refusal.code()) => {
+                return Err(directory_behind());
+            }
             Err(refusal) => return Err(refusal),
         };
-        self.read_models.wait_for(tenant, done.position, PATIENCE).await.map_err(|_| late())?;
-        UserDirectory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| late())
+        self.read_models.wait_for(tenant, done.position, READ_MODEL_TIMEOUT).await.map_err(|_| directory_behind())?;
+        UserDirectory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| directory_behind())
     }
 }

@@ -1,9 +1,10 @@
-//! What the bearers of tokens may do, as the user service's log has it: people by their roles and groups, others by the roles
-//! that their tokens name; roles by the tenant's definitions.
+//! The effective permissions of the bearers of tokens. Users have those of their own roles and of their groups' roles, other
+//! subjects those of the roles that their tokens name; roles are resolved by the tenant's definitions.
 //!
-//! It asks the log, not the read models: what was taken from somebody must not come back for as long as a view is late. Whoever
-//! remembers an answer remembers with it what it rests on ([`EffectivePermissions::rests_on`]), and asks again when one of these changes
-//! ([`touches`]). A role that there is not (yet) is among them too: its id follows from its name.
+//! They are read from the user service's log, not from read models, so that a revoked permission does not come back while a read
+//! model is behind. A cache of results also has to store their dependencies ([`EffectivePermissions::rests_on`]), and to drop a
+//! result when one of these changes ([`touches`]). Roles that do not exist (yet) are dependencies, too: a role's id is derived
+//! from its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,13 +17,13 @@ use uuid::Uuid;
 
 use crate::mailed_links::addressee;
 
-/// How many roles are looked at for one bearer, one including the other. Commands let no role include so many.
-const MOST_ROLES: usize = 500;
+/// Maximum number of roles that are resolved for one bearer, with those that they include. Commands don't let a role include as many.
+const MAX_ROLES: usize = 500;
 
-/// What everybody may who is a user and may sign in, whatever their roles: see and change what is their own.
-const OWN: &str = "user:self:write";
+/// The permission of every user who may sign in, whatever their roles: to see and change their own data.
+const SELF: &str = "user:self:write";
 
-/// Looks up what bearers may do. Cheap to clone.
+/// Resolves the effective permissions of bearers. Cheap to clone.
 #[derive(Clone)]
 pub struct Bearers {
     executor: Executor,
@@ -30,31 +31,31 @@ pub struct Bearers {
     permissions: Arc<BTreeMap<&'static str, &'static [kernel::Role]>>,
 }
 
-/// What a bearer may do, and on what that rests.
+/// The permissions of a bearer, and what they were derived from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EffectivePermissions {
-    /// What they may do.
+    /// The permissions.
     pub permissions: BTreeSet<&'static str>,
-    /// The user, groups and roles that were looked at: when one of them changes, this may be another.
+    /// Ids of the user, groups and roles that were read. When one of them changes, the permissions may change.
     pub rests_on: Vec<Uuid>,
 }
 
 impl Bearers {
-    /// Over the user service's log; `grants` is the whole permission table.
+    /// Reads the user service's log. `grants` is the permission table of all services.
     pub fn new(executor: Executor, grants: &[Grant]) -> Self {
         let permissions = grants.iter().filter(|grant| !grant.roles.is_empty());
         Self { executor, permissions: Arc::new(permissions.map(|grant| (grant.permission, grant.roles)).collect()) }
     }
 
-    /// What a subject may do: a user of the tenant by the roles that they and their groups have now, whatever their token says;
-    /// anybody else by the roles that it names.
+    /// The permissions of a subject. A user of the tenant has those of the roles that they and their groups have now, whatever the
+    /// token says; any other subject has those of the roles `named` in its token.
     ///
     /// # Errors
-    /// `user_inactive` for a user who may not sign in; else that it can't be told now.
+    /// `user_inactive` for a user who may not sign in; otherwise the log can't be read.
     pub async fn of(&self, tenant: TenantId, subject: &str, named: &[String]) -> Result<EffectivePermissions, Refusal> {
-        let asking = asking(tenant);
+        let reader = reader(tenant);
         let user = match subject.parse::<UserId>() {
-            Ok(id) => self.executor.load::<User>(&asking, &id.to_string()).await?.map(|(user, _)| (id, user)),
+            Ok(id) => self.executor.load::<User>(&reader, &id.to_string()).await?.map(|(user, _)| (id, user)),
             Err(_) => None,
         };
         let Some((id, user)) = user else { return self.with_roles(tenant, named).await };
@@ -63,18 +64,18 @@ impl Bearers {
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
         let mut effective = self.with_roles_of(tenant, &user).await?;
-        effective.permissions.extend(self.permissions.get_key_value(OWN).map(|(permission, _)| *permission));
+        effective.permissions.extend(self.permissions.get_key_value(SELF).map(|(permission, _)| *permission));
         effective.rests_on.push(id.uuid());
         Ok(effective)
     }
 
-    /// What a user of the tenant may by the roles that they and their groups have now, whether they may sign in or not; nothing, if there is
-    /// no such user.
+    /// The permissions of a user of the tenant by the roles that they and their groups have now, whether they may sign in or not. Empty if
+    /// there is no such user.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// The log can't be read.
     pub async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        match self.executor.load::<User>(&asking(tenant), &user.to_string()).await? {
+        match self.executor.load::<User>(&reader(tenant), &user.to_string()).await? {
             Some((user, _)) => Ok(self.with_roles_of(tenant, &user).await?.permissions),
             None => Ok(BTreeSet::new()),
         }
@@ -83,30 +84,30 @@ impl Bearers {
     /// The owners of a tenant: its administrators who may sign in.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// The log can't be read.
     pub async fn owners(&self, tenant: TenantId) -> Result<Vec<UserId>, Refusal> {
-        let found = self.executor.load::<Owners>(&asking(tenant), &tenant.to_string()).await?;
+        let found = self.executor.load::<Owners>(&reader(tenant), &tenant.to_string()).await?;
         Ok(found.map(|(owners, _)| owners.users.iter().copied().collect()).unwrap_or_default())
     }
 
-    /// Where mail for a user of the tenant goes; none: there is no such user, or they may not sign in.
+    /// The name and address for mail to a user of the tenant; none if there is no such user, or they may not sign in.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// The log can't be read.
     pub async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal> {
-        let found = self.executor.load::<User>(&asking(tenant), &user.to_string()).await?;
+        let found = self.executor.load::<User>(&reader(tenant), &user.to_string()).await?;
         Ok(found.map(|(user, _)| addressee(&user)).filter(|addressee| addressee.may_sign_in))
     }
 
-    /// Whether there is a role of this name.
+    /// Whether a role with this name exists and is not retired.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// The log can't be read.
     pub async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {
         if name.parse::<kernel::Role>().is_ok() {
             return Ok(true);
         }
-        let found = self.executor.load::<Role>(&asking(tenant), &RoleId::of(tenant, name).to_string()).await?;
+        let found = self.executor.load::<Role>(&reader(tenant), &RoleId::of(tenant, name).to_string()).await?;
         Ok(found.is_some_and(|(role, _)| !role.retired))
     }
 
@@ -114,7 +115,7 @@ impl Bearers {
         let (mut roles, mut rests_on) = (user.roles.clone(), Vec::new());
         for group in &user.groups {
             rests_on.push(group.uuid());
-            if let Some((group, _)) = self.executor.load::<Group>(&asking(tenant), &group.to_string()).await?
+            if let Some((group, _)) = self.executor.load::<Group>(&reader(tenant), &group.to_string()).await?
                 && !group.dissolved
             {
                 roles.extend(group.roles.iter().cloned());
@@ -125,20 +126,20 @@ impl Bearers {
         Ok(effective)
     }
 
-    /// What these roles of a tenant allow together. A name that is no role's, or a retired one's, allows nothing.
+    /// The permissions that these roles of a tenant grant together. The name of an unknown or retired role grants nothing.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// The log can't be read.
     pub async fn with_roles(
         &self,
         tenant: TenantId,
         names: impl IntoIterator<Item = &String>,
     ) -> Result<EffectivePermissions, Refusal> {
-        let asking = asking(tenant);
+        let reader = reader(tenant);
         let mut open: Vec<String> = names.into_iter().cloned().collect();
         let (mut seen, mut effective) = (BTreeSet::new(), EffectivePermissions::default());
         while let Some(name) = open.pop() {
-            if seen.len() >= MOST_ROLES || !seen.insert(name.clone()) {
+            if seen.len() >= MAX_ROLES || !seen.insert(name.clone()) {
                 continue;
             }
             if let Ok(built_in) = name.parse::<kernel::Role>() {
@@ -148,9 +149,9 @@ impl Bearers {
             }
             let id = RoleId::of(tenant, &name);
             effective.rests_on.push(id.uuid());
-            let found = self.executor.load::<Role>(&asking, &id.to_string()).await?;
+            let found = self.executor.load::<Role>(&reader, &id.to_string()).await?;
             let Some((role, _)) = found.filter(|(role, _)| !role.retired) else { continue };
-            // What there is no permission for any more is allowed to nobody.
+            // A role's permission that no longer exists grants nothing.
             let allowed = role.permissions.iter().filter_map(|name| self.permissions.get_key_value(name.as_str()));
             effective.permissions.extend(allowed.map(|(permission, _)| *permission));
             open.extend(role.includes.iter().cloned());
@@ -159,7 +160,7 @@ impl Bearers {
     }
 }
 
-/// The user, group or role on which [`EffectivePermissions`] may rest, and which is another after this event.
+/// The id of the user, group or role that this event changes, if [`EffectivePermissions`] that depend on it may change.
 pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
     let step = event.change();
     let matters = match event.aggregate_type.as_str() {
@@ -183,7 +184,7 @@ pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
     if matters { event.aggregate_id.parse().ok() } else { None }
 }
 
-/// In whose name it is looked: who reads an aggregate needs no permission, only its tenant.
-fn asking(tenant: TenantId) -> Caller {
+/// The caller with which aggregates are loaded. Loading needs no permission, only the tenant.
+fn reader(tenant: TenantId) -> Caller {
     Caller::holding(tenant, "gateway", BTreeSet::new())
 }

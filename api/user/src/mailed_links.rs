@@ -1,5 +1,5 @@
-//! What our mailed links are good for, whoever asks: an operation of REST, or a page through the port `face::MailedLinks`. Who
-//! follows one has no token: the link, which only we can make, says who it is.
+//! What people can do with a link from an e-mail of ours, for the REST operations and for pages (the port `face::MailedLinks`).
+//! People who follow a link have no token: the link, which only this service can issue, identifies them.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use user_commands::{
 
 use crate::UserDirectory;
 
-/// How long a page waits until the directory knows a user who is new.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a page waits until the directory contains a new user.
+const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The code of a link that is worth nothing.
+/// The code with which an invalid link is refused.
 pub(crate) const NOT_GOOD: &str = "link_not_good";
 
-/// How it is refused that an address is somebody's who is no user, may not sign in, or has another one by now.
+/// The codes with which [`ShowEmail`] is refused if the person is no user, may not sign in, or has another address by now.
 const NOT_THEIRS: [&str; 3] = ["not_found", "user_step_not_allowed", "link_not_good"];
 
-/// The links of our letters.
+/// Implements [`MailedLinks`] and [`Addressees`].
 pub struct UserMailedLinks {
     executor: Executor,
     read_models: ReadModels,
@@ -32,33 +32,33 @@ pub struct UserMailedLinks {
 }
 
 impl UserMailedLinks {
-    /// Over the log of people, and the directory. `secret`: the service's own.
+    /// Writes to the user service's log, and reads its directory. The key of the links is derived from the service's own `secret`.
     pub fn new(executor: Executor, read_models: ReadModels, secret: &[u8; 32]) -> Self {
         Self { executor, read_models, links: LinkKey::derive(secret) }
     }
 }
 
-/// Whoever accepts an invitation, with the one permission that its link gives.
+/// The caller who accepts an invitation, with only the permission that the link grants.
 pub(crate) fn acceptor(link: &Link) -> Caller {
-    follower(link.tenant, format!("invitation:{}", link.id), "user:invitation:accept")
+    link_caller(link.tenant, format!("invitation:{}", link.id), "user:invitation:accept")
 }
 
-/// Whoever shows that an address is theirs, with the one permission that the link gives.
+/// The caller who verifies an e-mail address, with only the permission that the link grants.
 pub(crate) fn verifier(link: &Link) -> Caller {
     owner(link.tenant, link.id.into())
 }
 
-/// Whoever asks for an account.
+/// The caller who requests an account.
 fn registrant(tenant: TenantId) -> Caller {
-    follower(tenant, "registration".to_owned(), "user:registration:request")
+    link_caller(tenant, "registration".to_owned(), "user:registration:request")
 }
 
-/// Whoever reads what is mailed to a user.
+/// The caller who receives the mail of a user, and so owns their e-mail address.
 fn owner(tenant: TenantId, user: UserId) -> Caller {
-    follower(tenant, user.to_string(), "user:email:verify")
+    link_caller(tenant, user.to_string(), "user:email:verify")
 }
 
-fn follower(tenant: TenantId, subject: String, permission: &'static str) -> Caller {
+fn link_caller(tenant: TenantId, subject: String, permission: &'static str) -> Caller {
     let grant = Grant { permission, roles: &[Role::Viewer], meaning: "" };
     Caller::new(tenant, subject, &[Role::Viewer], &[grant])
 }
@@ -72,7 +72,7 @@ impl Addressees for UserMailedLinks {
     }
 }
 
-/// Where mail for a user goes.
+/// The name and address for mail to a user.
 pub(crate) fn addressee(user: &User) -> Addressee {
     Addressee {
         name: user.profile.name.reveal().clone(),
@@ -111,7 +111,7 @@ impl MailedLinks for UserMailedLinks {
         let Acceptance::Accepted { user } = done.answer else { return Ok(None) };
         let late =
             || Refusal::unavailable("directory_behind", "you are registered, but the directory does not know it yet");
-        self.read_models.wait_for(link.tenant, done.position, PATIENCE).await.map_err(|_| late())?;
+        self.read_models.wait_for(link.tenant, done.position, READ_MODEL_TIMEOUT).await.map_err(|_| late())?;
         let person = UserDirectory::new(self.read_models.clone()).by_id(link.tenant, user).await;
         person.map_err(|_| late())?.ok_or_else(late).map(Some)
     }
@@ -134,7 +134,7 @@ impl MailedLinks for UserMailedLinks {
         let request = RequestRegistration { email: email.to_owned() };
         match self.executor.run(&registrant(tenant), &request).await {
             Ok(done) => Ok(done.answer != Registration::Refused),
-            // Another request of theirs was faster.
+            // A concurrent request of the same person was faster.
             Err(refusal) if ["login_taken", "invited_already"].contains(&refusal.code()) => Ok(true),
             Err(refusal) => Err(refusal),
         }

@@ -1,4 +1,4 @@
-//! What another service may ask about people: the port `face::People` over the directory.
+//! What other services can read about people: the port `face::People`, implemented with the directory.
 
 use async_trait::async_trait;
 use face::{People, PeopleError, Person};
@@ -8,7 +8,7 @@ use user_aggregates::UserStatus;
 use user_projections::groups;
 use user_projections::people::{self, PersonRow};
 
-/// The directory, to be asked who somebody is. What was changed a moment ago may not be in it yet.
+/// The directory of users, from the read models. It may be a moment behind the log.
 #[derive(Clone)]
 pub struct UserDirectory {
     read_models: ReadModels,
@@ -40,7 +40,7 @@ impl People for UserDirectory {
     }
 
     async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError> {
-        // Whatever a stranger asks for is an id of ours, or of nothing.
+        // Anybody can request a picture, by any text: only one in the form of our ids can exist.
         if !is_picture_id(picture) {
             return Ok(None);
         }
@@ -59,7 +59,7 @@ async fn person(
     tenant: TenantId,
     row: Option<PersonRow>,
 ) -> Result<Option<Person>, PeopleError> {
-    // Who is no user any more is nobody.
+    // People who are no longer users are not found.
     let Some(row) = row.filter(|row| row.status.0.is_present()) else { return Ok(None) };
     let in_groups: Vec<_> = row.groups.iter().copied().collect();
     let found = groups::find(tables, tenant, &in_groups).await.map_err(|error| unreadable(&error))?;

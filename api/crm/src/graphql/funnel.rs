@@ -54,7 +54,7 @@ pub(crate) async fn funnel(
         qualified: int(funnel.qualified),
         converted: int(funnel.converted),
         disqualified: int(funnel.disqualified),
-        // A source without leads is not in the list.
+        // Never divides by 0: only sources with captured leads are in the list.
         conversion_rate: funnel.converted as f64 / funnel.captured as f64,
         median_days_to_qualify: funnel.seconds_to_qualify.map(|seconds| seconds / SECONDS_A_DAY),
         median_days_to_convert: funnel.seconds_to_convert.map(|seconds| seconds / SECONDS_A_DAY),

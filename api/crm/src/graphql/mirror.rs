@@ -1,7 +1,7 @@
-//! Enums of the domain as GraphQL shows them.
+//! GraphQL enums that mirror enums of the domain.
 
-/// Declares a GraphQL enum beside one of the domain, with conversions both ways. A variant that the domain gains is a
-/// compile error here, so that it gets its place in the schema.
+/// Declares a GraphQL enum that mirrors an enum of the domain, with conversions both ways. A new variant in the domain is a
+/// compile error here, so that it is added to the schema.
 macro_rules! mirror {
     (
         $(#[$meta:meta])*

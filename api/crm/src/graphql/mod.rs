@@ -1,10 +1,10 @@
 //! CRM in GraphQL: [`CrmQuery`] over the read models, [`CrmSubscription`] over the bus.
 //!
-//! A resolver asks for its permission, takes the request's transaction and calls a query of `crm-projections`; objects wrap
-//! that crate's rows. What one object names of another is read through a dataloader ([`face::graphql::load`]), once for a whole answer.
-//! Lists are Relay connections ([`face::connection!`]) with cursors that belong to their order.
+//! A resolver checks its permission, takes the request's transaction and calls a query of `crm-projections`; objects wrap
+//! that crate's rows. References between objects are read through a dataloader ([`face::graphql::load`]), in one batch per response.
+//! Lists are Relay connections ([`face::connection!`]); a cursor is valid only for the order for which it was issued.
 //!
-//! To add an object: a file of its stem here, its fields in [`query`].
+//! To add an object: add a file with its name here, and its fields in [`query`].
 
 mod account;
 mod board;

@@ -1,4 +1,4 @@
-//! Money in GraphQL: whole minor units as text, which no client rounds, beside the amount as people write it.
+//! Money in GraphQL: minor units as a `BigInt`, which is text so that no client rounds it, and the amount as a decimal for people.
 
 use face::graphql::BigInt;
 use juniper::GraphQLObject;
@@ -16,7 +16,7 @@ pub struct Money {
 }
 
 impl Money {
-    /// An amount of so many minor units.
+    /// The amount of `minor` minor units of a currency.
     pub fn new(minor: i128, currency: Currency) -> Self {
         Self { minor: BigInt(minor), currency: currency.code().to_owned(), amount: decimal(minor, currency.exponent()) }
     }

@@ -1,4 +1,4 @@
-//! What moved in a pipeline between two moments, in GraphQL.
+//! Changes in a pipeline between two points in time, in GraphQL.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::AsOf;
@@ -148,7 +148,7 @@ connection! {
     pub struct MovedDealConnection of MovedDeal by MovedDealEdge in SERVICE, counted by count where Moved
 }
 
-/// Which deals a page is of.
+/// The filter of a list of changed deals.
 struct Moved {
     span: Span,
     kinds: Option<Vec<Movement>>,
@@ -194,7 +194,7 @@ impl PipelineMovement {
     }
 }
 
-/// All that moved in one way, in the base currency.
+/// The totals of one kind of change, in the base currency; none if no deal changed in this way.
 fn total(kind: Movement, sums: &[MovementSum], exchange: &Exchange) -> Option<MovementTotal> {
     let worth = |(currency, minor)| exchange.to_base(minor, currency);
     let (mut count, mut total, mut difference) = (0_i64, 0_i128, 0_i128);
@@ -202,7 +202,7 @@ fn total(kind: Movement, sums: &[MovementSum], exchange: &Exchange) -> Option<Mo
         count += sum.count;
         let Some(after) = worth(sum.after) else { continue };
         total = total.saturating_add(after);
-        // What it was worth before is not nothing where nobody knows it.
+        // If the former amount can't be converted, the sum is left out of the difference: its value is unknown, not 0.
         if let Some(before) = sum.before.map_or(Some(0), worth) {
             difference = difference.saturating_add(after.saturating_sub(before));
         }

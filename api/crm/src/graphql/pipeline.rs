@@ -87,7 +87,7 @@ impl Node for Pipeline {
 }
 
 impl Pipeline {
-    /// A stage of it.
+    /// The stage of this pipeline with this id.
     pub(crate) fn stage(&self, id: Uuid) -> Option<Stage> {
         self.0.stage(id).map(Stage::from)
     }

@@ -1,4 +1,4 @@
-//! CRM's questions.
+//! The queries in the GraphQL namespace `crm`.
 
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;

@@ -1,4 +1,4 @@
-//! What happens in CRM, as it happens.
+//! Live changes in CRM, as GraphQL subscriptions.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ fn is_lead(event: &RecordedEvent) -> bool {
     event.event_type.starts_with("crm.lead.")
 }
 
-/// Changes of the wanted things, as they happen, of the caller's tenant.
+/// Live changes in the caller's tenant, for the subscription fields named in `wanted`.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<CrmSubscription>> {
     let asked = wanted.iter().any(|field| field == "leadChanged");
     changes(session, SERVICE, (asked, READ), is_lead).map_ok(|event| CrmSubscription { event }).boxed()

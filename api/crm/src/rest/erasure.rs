@@ -1,4 +1,4 @@
-//! Erasure: nobody can tell any more who a lead or a contact was; and what the log can still tell of them.
+//! Erasure of the personal data of leads and contacts, and verification of what the log still reveals about an erased person.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use super::Tag;
 
-/// How long an erasure waits for the read models.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an erasure waits until the read models have caught up with the log.
+const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The operations that erase people.
 pub struct Erasures {
@@ -34,7 +34,7 @@ impl Erasures {
         Self { runtime }
     }
 
-    /// Erases a contact or a lead, everything that is the same person, and the files in which they are.
+    /// Erases a contact or a lead with all records of the same person, and requests the job that removes the files that contain them.
     async fn erase<C: executor::Command<Answer = ()>>(
         &self,
         request: &Request,
@@ -43,7 +43,7 @@ impl Erasures {
         erase: impl FnOnce(Vec<LeadId>, AskedJob) -> C,
     ) -> Result<Changed<Target>, Refusal> {
         let caller = &request.caller;
-        // Who was erased is told so, wherever the read models are.
+        // A repeated request gets its first answer, even if the read models are behind.
         if let Some(done) = self.runtime.executor.repeated::<C>(request).await? {
             return Ok(Changed::new(self.runtime.service, done, |()| Target { id }));
         }
@@ -54,7 +54,7 @@ impl Erasures {
         operation::erase(&self.runtime, request, id, FORGET_EXPORTS, |forget| erase(perhaps, forget)).await
     }
 
-    /// Erases a lead, and whoever it is by what it says now.
+    /// Erases a lead, and the contact into which it was converted according to its current state.
     async fn erase_as_known(
         &self,
         request: &Request,
@@ -70,7 +70,7 @@ impl Erasures {
         self.erase(request, lead, contact, erase).await
     }
 
-    /// The contact that is the same person as a lead, if there is one.
+    /// The contact that is the same person as a lead: the one into which the lead was converted.
     async fn same_as(&self, caller: &Caller, lead: Uuid) -> Result<Option<ContactId>, Refusal> {
         let found = self.salvage::<Lead>(caller, lead).await?;
         let (state, whole) = found.ok_or_else(|| executor::not_found::<Lead>(&lead.to_string()))?;
@@ -78,30 +78,34 @@ impl Erasures {
         if whole || converted.is_some() {
             return Ok(converted);
         }
-        // Perhaps it was converted, and that is what can't be read.
+        // The event of a conversion may be among those that can't be read, so ask the read model of contacts.
         let mut tables = self.current_tables(caller).await?;
         let made = contacts::made_of(&mut tables, caller.tenant(), lead).await;
         Ok(made.map_err(|error| unreadable("the read models", &error))?.map(ContactId::new))
     }
 
-    /// The leads that say that they were converted into a contact, also when it does not know.
+    /// The leads that were converted into a contact according to their own events, even if the contact has no event that says so.
     async fn converted_into(&self, caller: &Caller, contact: ContactId) -> Result<Vec<LeadId>, Refusal> {
         let mut tables = self.current_tables(caller).await?;
         let found = leads::converted_into(&mut tables, caller.tenant(), contact.uuid()).await;
         let found = found.map_err(|error| unreadable("the read models", &error))?;
         drop(tables);
-        // As the log has them: what this process remembers of them, and the command would rest on, may be from before.
+        // Load the leads from the log: their states in this process's cache, on which the command would be based, may be older.
         for lead in &found {
             self.salvage::<Lead>(caller, *lead).await?;
         }
         Ok(found.into_iter().map(LeadId::new).collect())
     }
 
-    /// The read models, which find who is the same person. They have to be where the log is, as nobody looks a second time.
+    /// Opens the read models, to search for records of the same person. Waits until they have caught up with the log, because the search
+    /// is not repeated later.
+    ///
+    /// # Errors
+    /// `read_model_behind` if they don't catch up in time; `erasure_unavailable`.
     async fn current_tables(&self, caller: &Caller) -> Result<Transaction<'static, Postgres>, Refusal> {
         let (runtime, tenant) = (&self.runtime, caller.tenant());
         let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
-        runtime.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
+        runtime.read_models.wait_for(tenant, head, READ_MODEL_TIMEOUT).await.map_err(|behind| {
             let detail = format!(
                 "it can't be determined yet which other records are the same person, and nothing was changed: the read models are at position {}, the log is at {}; try again",
                 behind.reached, behind.wanted
@@ -111,11 +115,13 @@ impl Erasures {
         runtime.read_models.begin(tenant).await.map_err(|error| unreadable("the read models", &error))
     }
 
-    /// An aggregate, and whether all of it could be read: who is erased is erased by what can be.
+    /// Loads an aggregate from those of its events that can be read, and tells whether all could be. Unreadable events do not prevent an
+    /// erasure.
     async fn salvage<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<(Arc<A>, bool)>, Refusal> {
         self.runtime.executor.salvage::<A>(caller, &id.to_string()).await
     }
 
+    /// The event streams of a contact and of all leads that are the same person; none if the contact does not exist.
     async fn contact(&self, caller: &Caller, id: Uuid) -> Result<Option<Vec<(&'static str, Uuid)>>, Refusal> {
         let Some((contact, _)) = self.salvage::<Contact>(caller, id).await? else { return Ok(None) };
         let leads: BTreeSet<_> = contact.same().chain(self.converted_into(caller, ContactId::new(id)).await?).collect();
@@ -123,7 +129,7 @@ impl Erasures {
         Ok(Some(std::iter::once((Contact::TYPE, id)).chain(leads).collect()))
     }
 
-    async fn told(&self, caller: &Caller, streams: &[(&'static str, Uuid)]) -> Result<Plain<Erasure>, Problem> {
+    async fn verification(&self, caller: &Caller, streams: &[(&'static str, Uuid)]) -> Result<Plain<Erasure>, Problem> {
         Ok(Plain(Erasure::of(&self.runtime.store, caller.tenant(), streams, true).await?))
     }
 }
@@ -154,7 +160,7 @@ impl Erasures {
         let Command { request, body: ErasureBody { reason } } = command;
         request.caller.require(EraseLead::PERMISSION)?;
         match self.erase_as_known(&request, lead.0, reason).await {
-            // It stays converted: a second look is enough.
+            // The lead was converted meanwhile. It stays converted, so a second attempt is enough.
             Err(refusal) if refusal.code() == LEAD_CONVERTED_MEANWHILE => {
                 Ok(self.erase_as_known(&request, lead.0, reason).await?)
             }
@@ -193,7 +199,7 @@ impl Erasures {
             let same = self.contact(&caller, contact.uuid()).await?.unwrap_or_default();
             streams.extend(same.into_iter().filter(|stream| *stream != (Lead::TYPE, lead.0)));
         }
-        self.told(&caller, &streams).await
+        self.verification(&caller, &streams).await
     }
 
     /// Verify the erasure of a contact
@@ -216,6 +222,6 @@ impl Erasures {
             .contact(&caller, contact.0)
             .await?
             .ok_or_else(|| executor::not_found::<Contact>(&contact.0.to_string()))?;
-        self.told(&caller, &streams).await
+        self.verification(&caller, &streams).await
     }
 }

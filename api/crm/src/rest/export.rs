@@ -27,7 +27,7 @@ impl Exports {
     }
 }
 
-/// How many states and sources may be named: each once.
+/// Maximum number of states and of sources that a request can name: each of them once.
 const STATES: usize = LeadStatus::ALL.len();
 const SOURCES: usize = LeadSource::ALL.len();
 

@@ -1,4 +1,4 @@
-//! What is done about qualified leads that nobody touches.
+//! The tenant's follow-up policy for qualified leads on which nobody works.
 
 use crm_aggregates::FollowUp;
 use crm_commands::{SetFollowUp, StopFollowUp};

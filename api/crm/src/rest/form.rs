@@ -1,13 +1,13 @@
-//! What the contract says of texts: the forms that `crm_commands` checks, once for all bodies.
+//! The JSON Schemas of texts and numbers in request bodies. They state the limits that `crm_commands` checks.
 //!
-//! `#[schemars(with = "form::Name")]` beside a field gives it this form in the contract; that it has it is checked with the
-//! command, where all that is wrong is said at once.
+//! `#[schemars(with = "form::Name")]` on a field puts the schema into the contract. The value itself is validated with the
+//! command, which reports all errors at once.
 
 use crm_commands::lengths::{NAME, NOTE, REASON, SUBJECT, WEBSITE};
 pub use face::form::{Country, Email, Phone};
 use face::{Whole, forms};
 
-/// How many, at least `MIN`: no more than an `Int` of GraphQL holds, which shows it.
+/// A count of at least `MIN`, and at most the maximum of GraphQL's `Int`, as which it is read.
 pub type Number<const MIN: i64> = Whole<u32, MIN, 2_147_483_647>;
 
 forms! {

@@ -27,14 +27,14 @@ impl Imports {
     }
 }
 
-/// A file of leads.
+/// An upload of a CSV file of leads.
 struct LeadFile;
 
 impl Purpose for LeadFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// The source of leads.
+/// The source of the imported leads, as a query parameter.
 struct Source(LeadSource);
 
 /// The reason for reverting an import.
@@ -116,7 +116,7 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         /// The source of rows that do not name one, such as `campaign`.
         source: Query<Option<Parameter<Source>>>,
-        // Last: a file is not read for nothing.
+        // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
     ) -> Asked {
         let import = options(mapping, source);
@@ -144,14 +144,14 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         /// The source of rows that do not name one, such as `campaign`.
         source: Query<Option<Parameter<Source>>>,
-        // Last: a file is not read for nothing.
+        // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
     ) -> Done<Report> {
         take(&self.runtime, &upload, &options(mapping, source), dry_run.0.unwrap_or_default()).await
     }
 }
 
-/// How a file is to be read, as it was said.
+/// The options of an import, from the query parameters.
 fn options(mapping: Query<Option<Parameter<Mapping>>>, source: Query<Option<Parameter<Source>>>) -> LeadImport {
     LeadImport {
         mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),

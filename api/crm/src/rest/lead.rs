@@ -192,7 +192,7 @@ struct LeadResource {
     changed_at: DateTime<Utc>,
 }
 
-/// What is personal, as long as it is known.
+/// A personal value; none if it was erased.
 pub(super) fn shown<T: Clone>(value: Option<&Personal<T>>) -> Option<T> {
     value.and_then(Personal::known).cloned()
 }

@@ -1,4 +1,4 @@
-//! CRM in REST, under `/v1/crm/`: one file an aggregate. Every command is a POST to the thing (or collection) it is about.
+//! CRM in REST, under `/v1/crm/`: one file per aggregate. Every command is a POST to the resource or collection that it changes.
 
 mod account;
 mod contact;

@@ -1,4 +1,4 @@
-//! Opportunities: open, rename, move, change, put right with whom, win, lose, reopen.
+//! Opportunities: open, rename, move, change, reassign, correct the account or contact, win, lose, reopen.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_aggregates::{AccountId, ContactId, LineItem, Opportunity, OpportunityStatus, PipelineId, StageId};

@@ -87,7 +87,7 @@ async fn the_board_of_a_past_day_differs_from_todays_and_from_what_was_known_the
     });
     assert_eq!(movement["pipelineMovement"]["deals"], json!({ "totalCount": 1, "edges": [{ "node": deal }] }));
     assert_eq!(movement["pipelineMovement"]["none"], json!({ "totalCount": 0 }));
-    // Of a pipeline that there is not nothing is said, which is not that nothing moved.
+    // For an unknown pipeline the answer is null, not a movement without changes.
     let unknown = uuid::Uuid::nil();
     let asked = format!(
         "pipelineMovement(pipelineId: \"{unknown}\", from: \"{then}\") {{ totals {{ count }} }}

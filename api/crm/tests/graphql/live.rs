@@ -22,19 +22,19 @@ async fn changes_of_the_tenants_leads_come_as_they_happen_and_show_the_lead_with
     let lead = world.lead("ada").await;
     let viewer = || world.session(world.caller(&[Role::Viewer]));
     let mut changes = subscribe(viewer(), vec!["leadChanged".to_owned()]);
-    // What happens before the subscription has begun does not come: so things happen until one comes.
-    let mut comes = None;
+    // Events before the subscription has started are not delivered, so make changes until one is received.
+    let mut received = None;
     for n in 0..300 {
         capture_in_another_tenant(&world).await;
         world.command(None, AssignLead { lead, owner: format!("owner {n}") }).await.unwrap();
         if let Ok(change) = tokio::time::timeout(Duration::from_millis(100), changes.next()).await {
-            comes = change;
+            received = change;
             break;
         }
     }
-    let change = comes.expect("a change comes").unwrap();
+    let change = received.expect("a change is received").unwrap();
     let fields = "leadChanged { leadId change version lead { name version } }";
-    let seen = &world.turn(change, viewer(), fields).await["leadChanged"];
+    let seen = &world.item(change, viewer(), fields).await["leadChanged"];
     let happened = if seen["version"] == 1 { "captured" } else { "assigned" };
     assert_eq!((&seen["leadId"], &seen["change"]), (&json!(lead.to_string()), &json!(happened)));
     assert_eq!(seen["lead"]["name"], "ada");
@@ -57,7 +57,7 @@ async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() 
     let wanted = || vec!["leadChanged".to_owned()];
     let viewer = || world.session(world.caller(&[Role::Viewer]));
     let mut slow = subscribe(viewer(), wanted());
-    // What happens before it has begun does not come: so things happen until the last of them has come.
+    // Events before the subscription has started are not delivered, so make changes until the latest one is received.
     let (hall, mut seen) = (world.lead("hall").await, json!(null));
     for last in 2..300 {
         world.command(None, AssignLead { lead: hall, owner: format!("owner {last}") }).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() 
             && let Ok(change) = tokio::time::timeout(Duration::from_millis(100), slow.next()).await
         {
             let change = change.unwrap().unwrap();
-            seen = world.turn(change, viewer(), "leadChanged { version }").await["leadChanged"]["version"].clone();
+            seen = world.item(change, viewer(), "leadChanged { version }").await["leadChanged"]["version"].clone();
         }
         if seen == json!(last) {
             break;
@@ -74,7 +74,7 @@ async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() 
     assert_ne!(seen, json!(null), "it does not begin");
     let before = world.runtime.store.head().await.unwrap();
     let mut quick = world.runtime.live.subscribe(world.tenant).await.unwrap().boxed();
-    // Nothing that a read model wants, more than are kept for those who are behind.
+    // More events than are buffered for a slow subscriber, of a type that no read model handles.
     let event = || eventstore::NewEvent {
         event_id: kernel::IdSource::next(&kernel::SystemIds),
         event_type: "crm.lamp.lit",
@@ -94,7 +94,7 @@ async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() 
     let append = eventstore::Append { tenant: world.tenant, command, streams: vec![many], claims: Vec::new() };
     world.runtime.store.append(append).await.unwrap();
     let lead = world.lead("ada").await;
-    // The other one has seen it all: so it was all handed on.
+    // Wait until another subscriber has received them all: then they were delivered to the buffer of the slow one, too.
     let all = async {
         loop {
             match quick.next().await.expect("the feed goes on") {
@@ -107,9 +107,9 @@ async fn a_subscriber_that_is_too_slow_is_told_how_much_it_missed_and_goes_on() 
     let missed = slow.next().await.unwrap().unwrap_err();
     let code = missed.extensions().as_object_value().unwrap().get_field_value("code").unwrap().to_string();
     assert_eq!(code, "\"events_missed\"");
-    // 6,001 came, 4,096 are kept.
+    // 6,001 events were delivered; the buffer holds 4,096.
     assert!(missed.message().contains("missed 1905 events"), "{}", missed.message());
     let change = slow.next().await.unwrap().unwrap();
-    let seen = &world.turn(change, viewer(), "leadChanged { leadId change }").await["leadChanged"];
+    let seen = &world.item(change, viewer(), "leadChanged { leadId change }").await["leadChanged"];
     assert_eq!((&seen["leadId"], &seen["change"]), (&json!(lead.to_string()), &json!("captured")));
 }

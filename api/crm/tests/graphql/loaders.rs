@@ -1,4 +1,4 @@
-//! What many objects name of each other is read once.
+//! Objects that many other objects refer to are read in one query, not in one for each.
 
 use crm_commands::{AccountFields, ContactFields, CreateAccount, CreateContact, MoneyFields, OpenOpportunity};
 use kernel::{Clock, SystemClock};
@@ -21,7 +21,7 @@ async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another(
         };
         world.command(None, contact).await.unwrap();
     }
-    // Everything is applied when this is answered, so that what follows is only what is asked.
+    // This query waits until the read models have caught up, so only the statements of the next query are recorded after it.
     world.ask("contacts { totalCount }").await;
     statements.clear();
     let seen = world.ask("contacts { nodes { name account { name contacts { name account { name } } } } }").await;

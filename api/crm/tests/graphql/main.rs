@@ -1,4 +1,4 @@
-//! CRM's GraphQL over the whole road: commands, log, bus, read models, all real.
+//! CRM's GraphQL, tested end to end: commands, event log, bus and read models are real.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! A CRM service that runs for a test, and callers that ask it.
+//! A running CRM service for tests, and the queries of its callers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,9 +28,9 @@ pub struct World {
     _nats: testbed::Nats,
 }
 
-/// What the gateway does with the domain: a namespace each, and one turn of a subscription.
+/// The root query as the gateway composes it: the domain's namespace, and one item of a subscription.
 struct Root {
-    turn: Option<CrmSubscription>,
+    item: Option<CrmSubscription>,
 }
 
 #[graphql_object(context = Context)]
@@ -39,8 +39,8 @@ impl Root {
         CrmQuery
     }
 
-    fn turn(&self) -> Option<&CrmSubscription> {
-        self.turn.as_ref()
+    fn item(&self) -> Option<&CrmSubscription> {
+        self.item.as_ref()
     }
 }
 
@@ -89,7 +89,7 @@ impl World {
         Self { runtime, tenant: testbed::tenant(), position, shutdown, database, _nats: nats }
     }
 
-    /// Executes a statement as whoever may do anything in the database.
+    /// Executes an SQL statement as the database's superuser.
     pub async fn sql(&self, statement: &str) {
         let mut superuser = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         superuser.execute(statement).await.unwrap();
@@ -126,41 +126,41 @@ impl World {
         self.command(at, CreatePipeline { name: "Sales".to_owned(), stages }).await.unwrap()
     }
 
-    /// A session that sees all that was commanded so far.
+    /// A session whose queries wait until the read models have the last command's events.
     pub fn session(&self, caller: Caller) -> Arc<Session> {
         let wanted =
             MinPositions::parse(&format!("crm={}", self.position.lock().unwrap()), &[crm_api::Crm::SERVICE]).unwrap();
         Arc::new(Session::new(caller, [self.runtime.reading()], wanted, Duration::from_secs(20)))
     }
 
-    /// Asks as the tenant's administrator for fields of `crm`; there must be no errors.
+    /// Queries fields of `crm` as the tenant's administrator. Panics if there are errors.
     pub async fn ask(&self, fields: &str) -> Value {
         let (data, errors) = self.ask_as(self.caller(&[Role::Admin]), fields).await;
         assert_eq!(errors, Value::Array(Vec::new()), "{fields}");
         data
     }
 
-    /// Asks for fields of `crm`: data of it, and errors.
+    /// Queries fields of `crm`, and returns their data and the errors.
     pub async fn ask_as(&self, caller: Caller, fields: &str) -> (Value, Value) {
         let (mut data, errors) = self.execute(None, self.session(caller), &format!("{{ crm {{ {fields} }} }}")).await;
         (data["crm"].take(), errors)
     }
 
-    /// Asks as the tenant's administrator for what must be refused: the code of why.
+    /// Queries fields of `crm` as the tenant's administrator, and returns the code of the first error.
     pub async fn refused(&self, fields: &str) -> String {
         let (_, errors) = self.ask_as(self.caller(&[Role::Admin]), fields).await;
         errors[0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Resolves fields of one turn of a subscription.
-    pub async fn turn(&self, turn: CrmSubscription, session: Arc<Session>, fields: &str) -> Value {
-        let (mut data, errors) = self.execute(Some(turn), session, &format!("{{ turn {{ {fields} }} }}")).await;
+    /// Resolves fields of one item of a subscription.
+    pub async fn item(&self, item: CrmSubscription, session: Arc<Session>, fields: &str) -> Value {
+        let (mut data, errors) = self.execute(Some(item), session, &format!("{{ item {{ {fields} }} }}")).await;
         assert_eq!(errors, Value::Array(Vec::new()), "{fields}");
-        data["turn"].take()
+        data["item"].take()
     }
 
-    async fn execute(&self, turn: Option<CrmSubscription>, session: Arc<Session>, query: &str) -> (Value, Value) {
-        let schema = RootNode::new(Root { turn }, EmptyMutation::<Context>::new(), EmptySubscription::<Context>::new());
+    async fn execute(&self, item: Option<CrmSubscription>, session: Arc<Session>, query: &str) -> (Value, Value) {
+        let schema = RootNode::new(Root { item }, EmptyMutation::<Context>::new(), EmptySubscription::<Context>::new());
         let context = Context::new(session);
         let (data, errors) = juniper::execute(query, None, &schema, &Variables::new(), &context).await.unwrap();
         (serde_json::to_value(data).unwrap(), serde_json::to_value(errors).unwrap())

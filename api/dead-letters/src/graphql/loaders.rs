@@ -1,4 +1,4 @@
-//! What belongs to dead letters, read once for all of an answer.
+//! Dataloaders for the nested objects of dead letters. Each kind is read in one batch for all dead letters of a response.
 
 use deadletters::{Attempt, Decided, LetterId};
 use face::graphql::{Fetch, Fetching, Session, keyed};
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{DeadLetterAttempt, DeadLetterDecision, DeadLetterEvent};
 
-/// Events, by where they stand: several consumers may not have taken the same one.
+/// Loads events by their position. Several dead letters can refer to the same event, one for each consumer that failed.
 pub(super) struct Events;
 
 impl Fetch for Events {
@@ -27,7 +27,7 @@ impl Fetch for Events {
     }
 }
 
-/// The attempts to take them.
+/// Loads the attempts to process the events of several dead letters.
 pub(super) struct Attempts;
 
 impl Fetch for Attempts {
@@ -47,7 +47,7 @@ impl Fetch for Attempts {
     }
 }
 
-/// What was decided about them.
+/// Loads the decisions about several dead letters.
 pub(super) struct Decisions;
 
 impl Fetch for Decisions {

@@ -1,22 +1,22 @@
-//! Examples, made of the schemas: the same schema gives the same example, and the example fits it.
+//! Example payloads, generated from the JSON Schemas of events. The result is deterministic, and valid against its schema.
 
 use serde_json::{Map, Value, json};
 
-/// Schemas of events are trees; one that refers to itself is followed so far.
-const DEEPEST: usize = 16;
+/// Maximum depth of an example. Schemas of events are trees; only a schema that refers to itself reaches this depth.
+const MAX_DEPTH: usize = 16;
 
-/// A payload that fits the schema, with all members that it may have.
+/// A payload that is valid against the schema, with all members that the schema allows.
 pub fn example(schema: &Value) -> Value {
-    Maker { document: schema }.value("", schema, 0)
+    Generator { document: schema }.value("", schema, 0)
 }
 
-struct Maker<'a> {
+struct Generator<'a> {
     document: &'a Value,
 }
 
-impl Maker<'_> {
+impl Generator<'_> {
     fn value(&self, name: &str, schema: &Value, depth: usize) -> Value {
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Value::Null;
         }
         if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#')) {
@@ -47,7 +47,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A value and what `allOf` and members beside it add.
+    /// Merges `value` with the members that `allOf` and `properties` of the same schema add.
     fn merged(&self, value: Value, name: &str, schema: &Value, depth: usize) -> Value {
         let mut parts: Vec<Value> =
             list(schema, "allOf").iter().map(|part| self.value(name, part, depth + 1)).collect();
@@ -66,7 +66,7 @@ impl Maker<'_> {
 
     fn object(&self, schema: &Value, depth: usize) -> Value {
         let mut members = Map::new();
-        // The event's name first, as it is stored.
+        // The member `event` (the event's name) comes first, as in stored payloads.
         let properties = schema.get("properties").and_then(Value::as_object);
         let all = || properties.into_iter().flatten();
         for (name, schema) in
@@ -93,7 +93,7 @@ fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
     schema.get(keyword).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The first type that is not null.
+/// The first type of the schema that is not `null`; empty if there is none.
 fn kind(schema: &Value) -> &str {
     match schema.get("type") {
         Some(Value::String(one)) => one,
@@ -116,7 +116,7 @@ fn integer(name: &str, schema: &Value) -> Value {
     json!((wanted as f64).max(least).min(most) as i64)
 }
 
-/// Texts as people know them, by what they are called.
+/// A realistic text, chosen by the schema's format or pattern, else by the member's name.
 fn text(name: &str, schema: &Value) -> Value {
     let shown = match schema.get("format").and_then(Value::as_str) {
         Some("uuid") => "0197a8a0-0000-7000-8000-000000000001",

@@ -1,4 +1,4 @@
-//! The catalogue of event types: what may stand in the log, with schema and example.
+//! The catalogue of event types: every type and version that the log can contain, with its JSON Schema and an example.
 
 mod example;
 mod page;

@@ -61,7 +61,7 @@ struct Detail {
 }
 
 impl Summary {
-    /// Of a type that is there, as an example.
+    /// An existing event type, for the examples of the contract.
     fn captured() -> Self {
         Self {
             r#type: "crm.lead.captured".to_owned(),

@@ -1,22 +1,30 @@
-//! How far a feed has come: a position a service.
+//! The cursor of a feed: for each service that it follows, the position up to which events were sent or filtered out.
 
 use std::fmt;
 
 use kernel::{Position, Refusal, Service};
 
-/// Positions by service. As text: `crm=1234,erp=77`; what a client got as the last event's id leads it on from there.
+/// Positions by service. As text, such as `crm=1234,erp=77`, it is the id of each event of a feed; a client resumes a feed by sending the
+/// last id that it received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(Vec<(Service, Position)>);
 
 impl Cursor {
-    /// Reads what a client sent (`said`: in which place) for a feed of these services. A bare number will do where there is
-    /// one service, and 0 for all: the beginning of each. A service that is not named begins at `None`: from now on.
-    pub fn parse(said: &'static str, text: &str, services: &[Service]) -> Result<Vec<Option<Position>>, Refusal> {
+    /// Parses a cursor that a client sent for a feed of these services. `parameter` is the name of the parameter or header that contained
+    /// it. A plain number is allowed if there is one service, and `0` always: it is the beginning of each log. A service that the cursor
+    /// does not name gets `None`, which means to start with new events.
+    ///
+    /// # Errors
+    /// `cursor_invalid`, with what is allowed.
+    pub fn parse(parameter: &'static str, text: &str, services: &[Service]) -> Result<Vec<Option<Position>>, Refusal> {
         let refused = |what: &str| {
             let names: Vec<_> = services.iter().map(|service| format!("{service}=<position>")).collect();
             let allowed = names.join(",");
-            Refusal::invalid("cursor_invalid", format!("{said}: {what}; allowed is {allowed}, as the last event's id"))
-                .with("parameter", said)
+            Refusal::invalid(
+                "cursor_invalid",
+                format!("{parameter}: {what}; allowed is {allowed}, as the last event's id"),
+            )
+            .with("parameter", parameter)
         };
         match (services, text.trim().parse()) {
             ([_], Ok(position)) => return Ok(vec![Some(position)]),
@@ -39,12 +47,12 @@ impl Cursor {
         Ok(positions)
     }
 
-    /// A feed that begins here.
+    /// The cursor of a feed that starts after these positions.
     pub const fn new(positions: Vec<(Service, Position)>) -> Self {
         Self(positions)
     }
 
-    /// A service has come this far.
+    /// Advances a service to a position. It never moves backwards.
     pub fn advance(&mut self, service: Service, to: Position) {
         if let Some((_, position)) = self.0.iter_mut().find(|(of, _)| *of == service) {
             *position = to.max(*position);

@@ -16,13 +16,13 @@ use super::source::Source;
 use super::stream::{self, Filter};
 use crate::{Platform, Tag};
 
-/// The feeds of this process.
+/// The operation that opens feeds.
 pub struct Feeds {
     platform: Platform,
 }
 
 impl Feeds {
-    /// Feeds over these services.
+    /// Feeds of the platform's services.
     pub fn new(platform: Platform) -> Self {
         Self { platform }
     }
@@ -63,17 +63,17 @@ impl Feeds {
         let aggregate = aggregate.0.map(|name| self.aggregate(name)).transpose()?;
         let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate, id: id.0 };
         let names: Vec<Service> = services.iter().map(|runtime| runtime.service).collect();
-        // An empty id is what a client has before the first event.
-        let said = match (last_event_id.0.filter(|id| !id.is_empty()), after.0) {
+        // A client that has not received an event yet may send an empty id.
+        let requested = match (last_event_id.0.filter(|id| !id.is_empty()), after.0) {
             (Some(id), _) => Cursor::parse("Last-Event-ID", &id, &names)?,
             (None, Some(after)) => Cursor::parse("after", &after, &names)?,
             (None, None) => vec![None; names.len()],
         };
         let running = self.platform.running_feeds.begin(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
         let (mut sources, mut positions) = (Vec::new(), Vec::new());
-        for (runtime, said) in services.into_iter().zip(said) {
+        for (runtime, requested) in services.into_iter().zip(requested) {
             let head = runtime.store.head().await.map_err(|error| log_unreadable(&error))?;
-            let after = said.unwrap_or(head);
+            let after = requested.unwrap_or(head);
             if after > head {
                 let detail =
                     format!("the position {after} is after the end of the log of {}, which is {head}", runtime.service);
@@ -86,7 +86,7 @@ impl Feeds {
         let Identity::Known { valid_for, .. } = &Incoming::of(request)?.identity else {
             return Err(Refusal::unauthenticated("token_missing", "this needs a token").into());
         };
-        // The feed is the token's: it ends with it, and with the server.
+        // The feed ends when the token expires or the server shuts down.
         let end = tokio::time::sleep(*valid_for);
         let stop = self.platform.stop.clone();
         let ended = async move {
@@ -131,7 +131,7 @@ impl Feeds {
         })
     }
 
-    /// An aggregate type that events are of.
+    /// Validates an aggregate type: there must be event types of it.
     fn aggregate(&self, name: String) -> Result<String, Refusal> {
         let known: BTreeSet<_> =
             self.platform.types.iter().filter_map(|event| event.name.rsplit_once('.')).map(|(of, _)| of).collect();
@@ -144,12 +144,12 @@ impl Feeds {
     }
 }
 
-/// The permission to see what happened in a service.
+/// The permission to read the events of a service.
 fn permission(service: Service) -> String {
     format!("{service}:history:read")
 }
 
-/// 200: server-sent events, without end.
+/// A response with status 200: an endless stream of server-sent events.
 pub struct EventStream(Body);
 
 impl IntoResponse for EventStream {
@@ -157,13 +157,13 @@ impl IntoResponse for EventStream {
         let mut response = Response::builder().content_type("text/event-stream").body(self.0);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Proxies that gather before they pass on would hold events back.
+        // Tells reverse proxies not to buffer the response, which would delay events.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
     }
 }
 
-/// One event, as [`stream`] writes it.
+/// An example event, in the format that [`stream`] writes.
 const EXAMPLE: &str =
     "id: crm=1042\nevent: crm.lead.qualified\ndata: {\"specversion\":\"1.0\",\"type\":\"crm.lead.qualified\",…}\n\n";
 

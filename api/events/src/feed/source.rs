@@ -1,4 +1,4 @@
-//! One service's events of a tenant, from a position on: from the log, then as they happen.
+//! The events of one tenant in one service after a position: first from the log, then live from the bus.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,55 +10,58 @@ use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent, Service, TenantId};
 use tokio::time::{Instant, timeout_at};
 
-/// Events read from the log at once.
+/// Number of events that are read from the log at once.
 const PAGE: u32 = 500;
 
-/// What a source gives.
+/// What a source yields.
 #[derive(Debug)]
 pub enum Step {
     /// An event.
     Event(Arc<RecordedEvent>),
-    /// There is nothing of this tenant up to here.
+    /// The log was read up to this position, and has no further event of this tenant.
     Reached(Position),
 }
 
-/// What a source reads from.
+/// From where a source reads.
 enum Reading {
-    /// The log, up to where it ended when the bus was asked.
+    /// The log up to the position `to`, and then the live subscription; if subscribing failed, there is none.
     Log { to: Position, live: Option<Live> },
-    /// The bus.
+    /// The live subscription to the bus.
     Live(Live),
-    /// Neither: the bus did not answer. The log is looked at again then.
-    Resting(Instant),
+    /// Neither, because subscribing to the bus failed. At this time the source tries again, and reads the log.
+    Waiting(Instant),
 }
 
 type Live = BoxStream<'static, Result<Arc<RecordedEvent>, Missed>>;
 
-/// One service's events of a tenant.
+/// Yields the events of one tenant in one service.
 pub struct Source {
     runtime: Runtime,
     tenant: TenantId,
-    /// Everything up to here was given.
+    /// The position up to which all events were yielded.
     after: Position,
-    /// Read, not given yet.
+    /// Events that were read from the log and are not yielded yet.
     page: VecDeque<RecordedEvent>,
     reading: Option<Reading>,
-    /// How often the log is looked at when the bus says nothing.
-    look: Duration,
+    /// Interval at which the log is polled while the bus delivers nothing.
+    poll_interval: Duration,
 }
 
 impl Source {
-    /// The events after a position.
-    pub fn new(runtime: Runtime, tenant: TenantId, after: Position, look: Duration) -> Self {
-        Self { runtime, tenant, after, page: VecDeque::new(), reading: None, look }
+    /// A source of the events after a position.
+    pub fn new(runtime: Runtime, tenant: TenantId, after: Position, poll_interval: Duration) -> Self {
+        Self { runtime, tenant, after, page: VecDeque::new(), reading: None, poll_interval }
     }
 
-    /// Whose events these are.
+    /// The service to which the events belong.
     pub fn service(&self) -> Service {
         self.runtime.service
     }
 
-    /// What comes next, however long it takes. An error is the log's, which did not answer.
+    /// Waits for the next step, without a time limit.
+    ///
+    /// # Errors
+    /// The log does not answer.
     pub async fn next(&mut self) -> Result<Step, eventstore::Error> {
         loop {
             if let Some(event) = self.page.pop_front() {
@@ -66,7 +69,7 @@ impl Source {
                 return Ok(Step::Event(Arc::new(event)));
             }
             match self.reading.take() {
-                None => self.reading = Some(begin(&self.runtime, self.tenant).await?),
+                None => self.reading = Some(subscribe(&self.runtime, self.tenant).await?),
                 Some(Reading::Log { to, live }) => {
                     let EventSlice { events, more, .. } =
                         self.runtime.store.tenant_after(self.tenant, self.after, to, PAGE).await?;
@@ -75,7 +78,7 @@ impl Source {
                         self.page = events.into();
                         continue;
                     }
-                    self.reading = Some(live.map_or_else(|| self.rest(), Reading::Live));
+                    self.reading = Some(live.map_or_else(|| self.wait(), Reading::Live));
                     if events.is_empty() {
                         let moved = to > self.after;
                         self.after = to.max(self.after);
@@ -85,24 +88,26 @@ impl Source {
                     }
                     self.page = events.into();
                 }
-                Some(Reading::Live(mut live)) => match timeout_at(Instant::now() + self.look, live.next()).await {
-                    Ok(Some(Ok(event))) => {
-                        self.reading = Some(Reading::Live(live));
-                        if event.position > self.after {
-                            self.after = event.position;
-                            return Ok(Step::Event(opened(&self.runtime.store, event).await?));
+                Some(Reading::Live(mut live)) => {
+                    match timeout_at(Instant::now() + self.poll_interval, live.next()).await {
+                        Ok(Some(Ok(event))) => {
+                            self.reading = Some(Reading::Live(live));
+                            if event.position > self.after {
+                                self.after = event.position;
+                                return Ok(Step::Event(decrypted(&self.runtime.store, event).await?));
+                            }
+                        }
+                        // The subscription was too slow and missed events, or has ended: continue in the log, which has all of them.
+                        Ok(Some(Err(Missed(_))) | None) => {}
+                        // The bus has been silent for the poll interval: check in the log whether there were really no events.
+                        Err(_) => {
+                            let to = self.runtime.store.head().await?;
+                            self.reading = Some(Reading::Log { to, live: Some(live) });
                         }
                     }
-                    // Too slow for the bus, or the bus has lost some: the log has all of them.
-                    Ok(Some(Err(Missed(_))) | None) => {}
-                    // Nothing was heard for so long: the log knows whether there was nothing.
-                    Err(_) => {
-                        let to = self.runtime.store.head().await?;
-                        self.reading = Some(Reading::Log { to, live: Some(live) });
-                    }
-                },
-                Some(Reading::Resting(until)) => {
-                    self.reading = Some(Reading::Resting(until));
+                }
+                Some(Reading::Waiting(until)) => {
+                    self.reading = Some(Reading::Waiting(until));
                     tokio::time::sleep_until(until).await;
                     self.reading = None;
                 }
@@ -110,19 +115,19 @@ impl Source {
         }
     }
 
-    fn rest(&self) -> Reading {
-        Reading::Resting(Instant::now() + self.look)
+    fn wait(&self) -> Reading {
+        Reading::Waiting(Instant::now() + self.poll_interval)
     }
 }
 
-/// An event of the bus, which has personal data as it is stored: sealed.
-async fn opened(store: &EventStore, event: Arc<RecordedEvent>) -> Result<Arc<RecordedEvent>, eventstore::Error> {
+/// Decrypts the personal data of an event from the bus, which carries events as they are stored.
+async fn decrypted(store: &EventStore, event: Arc<RecordedEvent>) -> Result<Arc<RecordedEvent>, eventstore::Error> {
     let opened = store.opened_copies(&[&event]).await?.and_then(|mut opened| opened.pop());
     Ok(opened.map_or(event, Arc::new))
 }
 
-/// Subscribes, then looks where the log ends: what the subscription does not bring is before that.
-async fn begin(runtime: &Runtime, tenant: TenantId) -> Result<Reading, eventstore::Error> {
+/// Subscribes to the bus, then reads the end position of the log: events that the subscription does not deliver are not after it.
+async fn subscribe(runtime: &Runtime, tenant: TenantId) -> Result<Reading, eventstore::Error> {
     let live = match runtime.live.subscribe(tenant).await {
         Ok(live) => Some(live.boxed()),
         Err(error) => {

@@ -1,4 +1,4 @@
-//! Several sources as one stream of server-sent events.
+//! Merges several sources into one stream of server-sent events.
 
 use std::io;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::cursor::Cursor;
 use super::running::RunningFeed;
 use super::source::{Source, Step};
 
-/// Which of a tenant's events are wanted.
+/// A filter on a tenant's events.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Their types.
+    /// Only events of these types.
     pub types: TypePatterns,
-    /// Only of aggregates of this type.
+    /// Only events of aggregates of this type.
     pub aggregate: Option<String>,
     /// Only events of the aggregate with this id.
     pub id: Option<String>,
@@ -32,10 +32,10 @@ impl Filter {
     }
 }
 
-/// A step of one of the sources.
+/// The steps of one source, with its service.
 type Steps = BoxStream<'static, Result<(Service, Step), eventstore::Error>>;
 
-/// A feed that runs.
+/// The state of an open feed.
 struct Feed {
     steps: stream::SelectAll<Steps>,
     heartbeat: tokio::time::Interval,
@@ -45,7 +45,7 @@ struct Feed {
     begun: bool,
 }
 
-/// The bytes of a feed. It ends when a log does not answer: the client comes again and goes on where it was.
+/// The bytes of a feed. The stream ends if a log does not answer; the client then reconnects, and resumes with the last id.
 pub fn bytes(
     sources: Vec<Source>,
     cursor: Cursor,
@@ -76,7 +76,7 @@ impl Feed {
     async fn next(&mut self) -> Option<Bytes> {
         if !self.begun {
             self.begun = true;
-            // Where it begins: a client that is cut off before the first event loses nothing.
+            // The id is sent before the first event, so that a client that is disconnected before it can resume without a loss.
             return Some(format!("retry: 2000\nid: {}\n\n", self.cursor).into());
         }
         loop {
@@ -105,7 +105,7 @@ impl Feed {
         }
     }
 
-    /// An id without data dispatches no event, but is where the client goes on when it comes again.
+    /// A heartbeat. An id without data dispatches no event in the client, but is the last id with which it resumes.
     fn beat(&self) -> Bytes {
         format!(": heartbeat\nid: {}\n\n", self.cursor).into()
     }

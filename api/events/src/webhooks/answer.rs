@@ -1,4 +1,4 @@
-//! What the operations answer.
+//! Responses of the operations on webhooks.
 
 mod examples;
 
@@ -239,17 +239,17 @@ struct WithSecret {
     secret: Option<String>,
 }
 
-/// 200: what was changed.
+/// A response with status 200: the webhook was changed.
 #[derive(Debug)]
 pub struct Changed(pub Done);
 
-/// 200: the webhook that has a new secret.
+/// A response with status 200: the webhook has a new secret.
 #[derive(Debug)]
 pub struct Rotated(pub Done);
 
-/// 201: the webhook that was made.
+/// A response with status 201: the webhook was created.
 #[derive(Debug)]
-pub struct Made(pub Done);
+pub struct Created(pub Done);
 
 impl IntoResponse for Changed {
     fn into_response(self) -> Response {
@@ -263,13 +263,13 @@ impl IntoResponse for Rotated {
         let Done { changed, repeated } = self.0;
         let body = WithSecret { id: changed.id, version: changed.version, secret: changed.secret };
         let mut response = respond(&body, changed.version, repeated);
-        // Secrets are for no cache.
+        // The response contains a secret, so it must not be cached.
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
 
-impl IntoResponse for Made {
+impl IntoResponse for Created {
     fn into_response(self) -> Response {
         let location = HeaderValue::from_str(&format!("/v1/events/webhooks/{}", self.0.changed.id));
         let mut response = Rotated(self.0).into_response();
@@ -341,7 +341,7 @@ impl poem_openapi::ApiResponse for Rotated {
     }
 }
 
-impl poem_openapi::ApiResponse for Made {
+impl poem_openapi::ApiResponse for Created {
     fn meta() -> MetaResponses {
         meta::<WithSecret>(201, "Created", &[("Location", "The path of the new webhook"), ETAG, REPLAYED])
     }

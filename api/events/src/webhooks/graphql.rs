@@ -1,4 +1,4 @@
-//! Webhooks in GraphQL: to look at. They are changed over REST, like everything.
+//! Webhooks in GraphQL, read-only: they are changed over REST.
 
 use chrono::{DateTime, Utc};
 use face::connection;

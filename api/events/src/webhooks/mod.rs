@@ -1,4 +1,4 @@
-//! Webhooks: set up over REST, looked at over REST and GraphQL.
+//! Webhooks: configured over REST, read over REST and GraphQL.
 
 mod answer;
 mod graphql;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use webhooks::{Act, EndpointFields, READ, Request, WRITE};
 
-use super::answer::{Changed, Changes, Deliveries, Made, Ping, Rotated, Webhook, Webhooks};
+use super::answer::{Changed, Changes, Created, Deliveries, Ping, Rotated, Webhook, Webhooks};
 use crate::{Platform, Tag};
 
 /// The operations on webhooks.
@@ -18,7 +18,7 @@ pub struct WebhookSettings {
 }
 
 impl WebhookSettings {
-    /// The webhooks of these services.
+    /// Operations on the webhooks of the platform's services.
     pub fn new(platform: Platform) -> Self {
         Self { platform }
     }
@@ -130,7 +130,7 @@ impl WebhookSettings {
     ///
     /// Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks", method = "post", operation_id = "createWebhook")]
-    async fn create(&self, command: Command<NewWebhook>) -> Result<Made, Problem> {
+    async fn create(&self, command: Command<NewWebhook>) -> Result<Created, Problem> {
         let NewWebhook { service, url, types, description, after } = command.body;
         let home = self.platform.webhooks.iter().find(|webhooks| webhooks.service().name() == service);
         let Some(home) = home else {
@@ -141,7 +141,7 @@ impl WebhookSettings {
         };
         let fields = EndpointFields { url, types, description };
         let act = Act::Create { fields, after: after.map(Position) };
-        Ok(Made(home.carry_out(&request(command.request)?, act).await?))
+        Ok(Created(home.carry_out(&request(command.request)?, act).await?))
     }
 
     /// Get a webhook's current state
@@ -273,7 +273,7 @@ impl WebhookSettings {
                 return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect(), next }));
             }
         }
-        // No more of them after that one; of an unknown webhook there are none at all.
+        // The page is empty. If the webhook has changes, the cursor is the last of them; if it has none at all, it does not exist.
         if after.0.is_some() {
             for webhooks in &self.platform.webhooks {
                 if !webhooks.changes(caller.tenant(), webhook.0, None, 1).await?.is_empty() {
@@ -289,7 +289,7 @@ impl WebhookSettings {
     async fn act(&self, asked: executor::Request, id: Uuid, act: Act) -> Result<Changed, Problem> {
         let request = request(asked)?;
         request.caller.require(WRITE)?;
-        // What was removed under this very request is not there any more, and may be asked for again.
+        // A repeated request to remove a webhook does not find it any more. It is passed on, so that its first answer is repeated.
         let home = match self.find(&request.caller, id).await {
             Ok((home, _)) => home,
             Err(refusal) if request.command_id.is_some() => self.platform.webhooks.first().ok_or(refusal)?,
@@ -309,7 +309,10 @@ impl WebhookSettings {
     }
 }
 
-/// The same circumstances, for what is no event: it can't be said to have happened at another time.
+/// The request in the form that the webhooks need.
+///
+/// # Errors
+/// `header_invalid` if it has the header `Occurred-At`: a change of a webhook is not an event, and can't be backdated.
 fn request(asked: executor::Request) -> Result<Request, Refusal> {
     face::only_now(&asked, "webhooks")?;
     let executor::Request { caller, command_id, request_hash, if_match, .. } = asked;

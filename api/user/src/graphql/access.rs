@@ -1,4 +1,4 @@
-//! What users may do, in GraphQL.
+//! The permissions of users and machines, in GraphQL.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::user::User;
 use crate::SERVICE;
 
-/// The permission to see what other users may do.
+/// The permission to see the permissions of other users.
 const READ: &str = "user:access:read";
 const ORDER: &str = "ACCESS_CHANGES";
 
@@ -95,12 +95,12 @@ impl AccessChangePage {
     }
 }
 
-/// All users may see what they may do themselves.
+/// Refuses callers who may not see this user's permissions. All users may see their own.
 fn permitted(context: &Context, user: UserId) -> FieldResult<()> {
     if context.caller().subject() == user.to_string() { Ok(()) } else { context.require(READ) }
 }
 
-/// The permissions of users today.
+/// Loads the current permissions of several users.
 struct Today;
 
 impl Fetch for Today {
@@ -132,7 +132,7 @@ pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldRes
     if found.is_some() {
         return Ok(found.map(Access));
     }
-    // No user: perhaps a machine, whose roles the service knows in which it is registered.
+    // There is no such user. It may be a machine: the service in which it is registered has its roles.
     let role_periods = context.role_periods(&[user.uuid()]).await?;
     let Some(role_period) = role_periods.into_iter().find(|role_period| role_period.held(as_of)) else {
         return Ok(None);

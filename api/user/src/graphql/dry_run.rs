@@ -1,4 +1,4 @@
-//! What a change of policy would have meant for what was done, in GraphQL.
+//! Dry runs of policy changes, in GraphQL: which past commands a changed policy would have refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::SERVICE;
 /// The permission to run a dry run of a policy.
 const READ: &str = "user:access:read";
 const ORDER: &str = "POLICY_DRY_RUN";
-/// The most events examined for one answer; then it ends with a cursor.
+/// Maximum number of events examined for one response, which then ends with a cursor.
 const EVENTS: u32 = 50_000;
 /// The number of events read at once.
 const PAGE: u32 = 5_000;
@@ -126,10 +126,10 @@ impl RefusedCommands {
     }
 }
 
-/// Where an answer ended: the service, the position in its log, and the end of the examined period.
+/// Where a response ended: the service, the position in its log, and the end of the examined period.
 type Place = (String, u64, Option<DateTime<Utc>>);
 
-/// An incomplete answer, and the place in it of each subject and permission.
+/// The response as counted so far, and the index in its `refused` of each subject and permission.
 #[derive(Default)]
 struct Tally {
     answer: PolicyDryRun,
@@ -137,7 +137,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts a command by what would have become of it.
+    /// Counts a command by its verdict under the changed policy.
     fn count(&mut self, decision: Decision, verdict: Verdict) {
         let answer = &mut self.answer;
         answer.examined = answer.examined.saturating_add(1);
@@ -153,7 +153,7 @@ impl Tally {
         }
     }
 
-    /// The answer, with the cursor at which it ended; none: everything was examined.
+    /// Completes the response with the cursor at which it ended; none if everything was examined.
     fn until(self, end_cursor: Option<String>) -> PolicyDryRun {
         PolicyDryRun { end_cursor, ..self.answer }
     }
@@ -191,9 +191,9 @@ pub(crate) async fn run(
         let mut tables = context.reader(SERVICE).await?;
         sqlx::query_scalar("SELECT now()").fetch_one(&mut *tables).await.map_err(unreadable)?
     };
-    // The end is the same on all pages.
+    // The end of the period is the same on all pages, so the cursor contains it.
     let until = request.after.as_ref().map_or(to.or(Some(now)), |(.., until)| *until);
-    // Up to a time that has not come yet is up to now.
+    // For the default of `from`, an end in the future counts as now.
     let from = from.unwrap_or_else(|| until.unwrap_or(now).min(now) - MONTH);
     forward(("from", Some(from)), ("to", until))?;
     let change = change.checked(context).await?;
@@ -208,7 +208,7 @@ pub(crate) async fn run(
             Some((name, position, _)) if service.name() == name => Some(Position(*position)),
             _ => None,
         };
-        let (mut at, end) = stretch(context, service, (from, until), resumed).await?;
+        let (mut at, end) = positions(context, service, (from, until), resumed).await?;
         while at < end {
             if left == 0 {
                 return Ok(tally.until(Some(cursor(service, at, until))));
@@ -242,8 +242,8 @@ pub(crate) async fn run(
     Ok(tally.until(None))
 }
 
-/// The position of a service's log after which it begins, and the one with which it ends.
-async fn stretch(
+/// The range of positions of a service's log that is examined: after the first, up to and including the second.
+async fn positions(
     context: &Context,
     service: Service,
     (from, until): dry_run::Period,

@@ -96,7 +96,7 @@ impl Node for Group {
 }
 
 impl Group {
-    /// The groups of ids that another object names; dissolved ones are left out.
+    /// The groups with these ids, to which another object refers. Dissolved ones are left out.
     pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
         let found = ids.map(|id| Self::of(context, Some(id)));

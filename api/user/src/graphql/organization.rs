@@ -97,7 +97,7 @@ impl Node for Organization {
 }
 
 impl Organization {
-    /// The organizations of ids that another object names; closed ones are left out.
+    /// The organizations with these ids, to which another object refers. Closed ones are left out.
     pub(crate) async fn all(context: &Context, ids: impl Iterator<Item = Uuid>) -> FieldResult<Vec<Self>> {
         context.require(READ)?;
         let found = ids.map(|id| Self::of(context, Some(id)));

@@ -1,4 +1,4 @@
-//! A change of policy as it is asked about, in GraphQL.
+//! The input of a dry run: a hypothetical change of policy, and its validation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// The most roles, groups and subjects that a change may name, of each.
-const MOST: usize = 100;
+/// Maximum number of roles, of groups and of subjects in a change.
+const MAX_ENTRIES: usize = 100;
 
 /// A hypothetical change of roles, groups and subjects. Everything that it does not name stays as it was at each time.
 #[derive(Clone, Debug, GraphQLInputObject)]
@@ -59,14 +59,14 @@ pub struct PolicySubject {
 }
 
 impl PolicyChange {
-    /// The change as it is held against what was done. What could not be changed so is refused as the change would be.
+    /// Validates the change. It is refused if it could not be made in reality either.
     pub(super) async fn checked(self, context: &Context) -> FieldResult<dry_run::PolicyChange> {
         let Self { roles: changed, groups: given, subjects } = self;
         let (changed, given) = (changed.unwrap_or_default(), given.unwrap_or_default());
         let subjects = subjects.unwrap_or_default();
         for (what, count) in [("roles", changed.len()), ("groups", given.len()), ("subjects", subjects.len())] {
-            if count > MOST {
-                let detail = format!("change.{what} has {count} entries; at most {MOST} are allowed");
+            if count > MAX_ENTRIES {
+                let detail = format!("change.{what} has {count} entries; at most {MAX_ENTRIES} are allowed");
                 return Err(refuse(Refusal::invalid("too_many", detail).with("argument", format!("change.{what}"))));
             }
         }
@@ -79,7 +79,7 @@ impl PolicyChange {
             }
         }
         let known = known_roles(context, &found).await?;
-        circular(&found, &known)?;
+        check_includes(&found, &known)?;
         for (place, group) in given.into_iter().enumerate() {
             let place = format!("change.groups.{place}");
             if found.groups.insert(group.id, existing(&place, group.roles, &known)?).is_some() {
@@ -92,12 +92,12 @@ impl PolicyChange {
                 return Err(unknown(&place, "named_twice", format!("the subject {} is named twice", subject.id)));
             }
         }
-        there(context, &found).await?;
+        check_targets(context, &found).await?;
         Ok(found)
     }
 }
 
-/// What a role of the change allows, and its name.
+/// Validates a role of the change. Returns its name and its definition; no definition if it would be retired.
 fn defined(context: &Context, place: &str, role: PolicyRole) -> FieldResult<(String, Option<Definition>)> {
     let PolicyRole { name, permissions, includes, retired } = role;
     if name.parse::<Role>().is_ok() {
@@ -130,7 +130,7 @@ fn defined(context: &Context, place: &str, role: PolicyRole) -> FieldResult<(Str
     Ok((name, (!retired.unwrap_or_default()).then_some(allows)))
 }
 
-/// All roles that there would be, with what they include.
+/// All roles that would exist after the change, with the roles that they include.
 async fn known_roles(
     context: &Context,
     change: &dry_run::PolicyChange,
@@ -149,8 +149,8 @@ async fn known_roles(
     Ok(there.chain(built_in).chain(new).collect())
 }
 
-/// Refuses a role that would include what there would not be, or itself.
-fn circular(change: &dry_run::PolicyChange, known: &BTreeMap<String, BTreeSet<String>>) -> FieldResult<()> {
+/// Refuses a role that would include an unknown role, or itself.
+fn check_includes(change: &dry_run::PolicyChange, known: &BTreeMap<String, BTreeSet<String>>) -> FieldResult<()> {
     for (name, definition) in &change.roles {
         let place = format!("change.roles ({name})");
         let includes = definition.iter().flat_map(|definition| definition.includes.iter().cloned()).collect::<Vec<_>>();
@@ -168,7 +168,7 @@ fn circular(change: &dry_run::PolicyChange, known: &BTreeMap<String, BTreeSet<St
     Ok(())
 }
 
-/// These roles, each of which there would be.
+/// Refuses role names that would not exist after the change.
 fn existing(
     place: &str,
     names: Vec<String>,
@@ -185,8 +185,8 @@ fn existing(
     Ok(names.into_iter().collect())
 }
 
-/// Refuses a group, user or machine that there is not.
-async fn there(context: &Context, change: &dry_run::PolicyChange) -> FieldResult<()> {
+/// Refuses a group, user or machine that does not exist.
+async fn check_targets(context: &Context, change: &dry_run::PolicyChange) -> FieldResult<()> {
     let tenant = context.caller().tenant();
     let wanted: Vec<Uuid> = change.groups.keys().copied().collect();
     let subjects: Vec<Uuid> = change.subjects.keys().copied().collect();

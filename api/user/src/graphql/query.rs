@@ -1,4 +1,4 @@
-//! The questions about people and tenants.
+//! The queries in the GraphQL namespace `user`.
 
 use chrono::{DateTime, Utc};
 use face::graphql::{Context, Node, window};

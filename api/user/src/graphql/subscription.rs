@@ -1,4 +1,4 @@
-//! What happens to people, as it happens.
+//! Live changes of users, as GraphQL subscriptions.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn is_user(event: &RecordedEvent) -> bool {
     event.event_type.starts_with("user.user.")
 }
 
-/// The wanted changes of the caller's tenant, as they happen.
+/// Live changes in the caller's tenant, for the subscription fields named in `wanted`.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<UserSubscription>> {
     let asked = wanted.iter().any(|field| field == "userChanged");
     changes(session, SERVICE, (asked, READ), is_user).map_ok(|event| UserSubscription { event }).boxed()

@@ -285,7 +285,7 @@ connection! {
     pub struct UserConnection of User by UserEdge, counted by count where people::PersonFilter
 }
 
-/// Who belongs to groups and organizations: of each from where on, and how many.
+/// Loads members of several groups and organizations: for each, those after a given member, up to a number.
 struct Members;
 
 impl Fetch for Members {
@@ -305,7 +305,7 @@ impl Fetch for Members {
     }
 }
 
-/// How many belong to groups and organizations.
+/// Counts the members of several groups and organizations.
 struct MemberCounts;
 
 impl Fetch for MemberCounts {
@@ -326,7 +326,8 @@ async fn count(context: &Context, filter: &people::PersonFilter) -> FieldResult<
     people::count(&mut tables, context.caller().tenant(), filter).await.map_err(unreadable)
 }
 
-/// A page of those whom the filter lets through. Who belongs to something is read for all that are asked for at once.
+/// A page of the users that match the filter. Members of groups and organizations are loaded in one batch for all groups and
+/// organizations of the response.
 async fn rows(
     context: &Context,
     filter: &people::PersonFilter,

@@ -1,4 +1,4 @@
-//! Domains: claim, look for the record, release.
+//! Domains: claim, verify by the DNS record, release.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::{Service, Tag};
 
-/// What one needs to see domains, and to claim them.
+/// The permissions to see domains, and to claim, verify and release them.
 pub(crate) const READ: &str = "user:domain:read";
 const WRITE: &str = "user:domain:write";
 
-/// How many of the records that were found instead are told.
-const TOLD: usize = 10;
+/// Maximum number of other TXT records that the refusal of a missing record lists.
+const MAX_LISTED: usize = 10;
 
 /// Operations on domains.
 pub struct Domains {
@@ -69,8 +69,8 @@ pub(crate) struct DomainRecord {
 /// Prefix of the record's value; the proof of the claim follows.
 const VALUE: &str = "inopsio-verification=";
 
-/// The proof that a record has to contain for a tenant's claim. It depends on the tenant as well, because a copy of a tenant has claims
-/// with the same ids that nobody has proven.
+/// The proof that the record of a tenant's claim must contain. It depends on the tenant as well as on the claim, because a copy of a tenant
+/// has claims with the same ids, for which no record was verified.
 fn proof(tenant: TenantId, claim: Uuid) -> Uuid {
     Uuid::new_v5(&tenant.uuid(), claim.as_bytes())
 }
@@ -83,8 +83,8 @@ impl DomainRecord {
     }
 }
 
-/// The proofs that these texts contain.
-fn shown(texts: &[String]) -> Vec<Uuid> {
+/// The proofs in the values of TXT records.
+fn proofs(texts: &[String]) -> Vec<Uuid> {
     texts.iter().filter_map(|text| kernel::read_uuid(text.trim().strip_prefix(VALUE)?).ok()).collect()
 }
 
@@ -125,7 +125,7 @@ fn missing(record: &DomainRecord, found: Vec<String>) -> Refusal {
     let detail = format!(
         "{name} has no TXT record with the value {value}; add it and try again: DNS changes may take some time to become visible"
     );
-    let found: Vec<String> = found.into_iter().take(TOLD).map(|text| text.chars().take(255).collect()).collect();
+    let found: Vec<String> = found.into_iter().take(MAX_LISTED).map(|text| text.chars().take(255).collect()).collect();
     Refusal::conflict("domain_record_missing", detail).with("record", serde_json::json!(record)).with("found", found)
 }
 
@@ -170,29 +170,29 @@ impl Domains {
     async fn verify(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
         let (runtime, claim) = (&self.service.runtime, domain.0);
         let caller = &command.request.caller;
-        let state = self.known(caller, claim).await?;
+        let state = self.load(caller, claim).await?;
         if state.released {
             return Err(Refusal::from(user_aggregates::DomainError::Released).into());
         }
         let record = DomainRecord::of(&state.domain, caller.tenant(), claim);
         let texts = runtime.names.texts(&record.name).await.map_err(|error| unavailable(&error))?;
-        let shown = shown(&texts);
+        let proofs = proofs(&texts);
         let proof = proof(caller.tenant(), claim);
-        if !shown.contains(&proof) {
+        if !proofs.contains(&proof) {
             if !state.verified {
                 return Err(missing(&record, texts).into());
             }
             return change(runtime, &command.request, claim, NoteDomainRecordMissing { domain: id(&domain) }).await;
         }
         let hold = Hold { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
-        if !runtime.names.hold(&hold, &shown).await.map_err(|error| unavailable(&error))? {
+        if !runtime.names.hold(&hold, &proofs).await.map_err(|error| unavailable(&error))? {
             let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
         let done = change(runtime, &command.request, claim, VerifyDomain { domain: id(&domain) }).await;
-        // Name servers take their time: whoever released it meanwhile had given back what was not held yet. A release is final, so
-        // nothing of another request is given back here; one that comes now gives it back itself.
-        if self.known(caller, claim).await?.released {
+        // The DNS lookup takes time. A release meanwhile could not give the domain back, because it was not held yet; so that is done
+        // here. A release is final, so this takes nothing from another request; a release from now on gives the domain back itself.
+        if self.load(caller, claim).await?.released {
             self.give_back(caller, claim, &state.domain).await?;
         }
         done
@@ -205,9 +205,9 @@ impl Domains {
     async fn release(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
         let (runtime, claim) = (&self.service.runtime, domain.0);
         let caller = &command.request.caller;
-        let state = self.known(caller, claim).await?;
+        let state = self.load(caller, claim).await?;
         let done = change(runtime, &command.request, claim, ReleaseDomain { domain: id(&domain) }).await?;
-        // Afterwards, also when it was released before: what was broken off here is mended by asking again.
+        // After the command, and also if the domain was released before: repeating the request completes an interrupted release.
         self.give_back(caller, claim, &state.domain).await?;
         Ok(done)
     }
@@ -215,14 +215,14 @@ impl Domains {
 
 impl Domains {
     async fn give_back(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
-        // What was verified at first is held by the claim's id itself, which its record said then.
+        // Domains that were verified by an early version are held by the claim's id itself, which was the record's value then.
         let by = [proof(caller.tenant(), claim), claim];
         let given = self.service.runtime.names.give_back(domain, caller.tenant(), &by).await;
         given.map_err(|error| unavailable(&error))
     }
 
-    /// The domain that is to be changed, of whoever may.
-    async fn known(&self, caller: &Caller, claim: Uuid) -> Result<ClaimedDomain, Refusal> {
+    /// Loads a claimed domain to change it; checks the caller's permission.
+    async fn load(&self, caller: &Caller, claim: Uuid) -> Result<ClaimedDomain, Refusal> {
         caller.require(WRITE)?;
         let found = self.service.runtime.executor.load::<ClaimedDomain>(caller, &claim.to_string()).await?;
         let not_found = || executor::not_found::<ClaimedDomain>(&claim.to_string());

@@ -1,4 +1,4 @@
-//! What the contract says of texts: the forms that `user_commands` checks, once for all bodies.
+//! The JSON Schemas of texts in request bodies. They state the limits that `user_commands` checks.
 
 pub use face::form::{Email, Phone};
 use face::forms;

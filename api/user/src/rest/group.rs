@@ -1,4 +1,4 @@
-//! Groups: make, rename, give roles, say who is in them, dissolve.
+//! Groups: create, rename, grant roles, change members, dissolve.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, example};

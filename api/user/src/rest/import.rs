@@ -36,14 +36,14 @@ impl Imports {
     }
 }
 
-/// A CSV file of users.
+/// An upload of a CSV file of users.
 struct UserFile;
 
 impl Purpose for UserFile {
     const PERMISSION: &'static str = IMPORT;
 }
 
-/// What the rows are imported as.
+/// Whether rows are imported as users or as invitations, as a query parameter.
 struct Rows(ImportKind);
 
 impl Word for Rows {
@@ -113,7 +113,7 @@ impl Imports {
         into: Query<Option<Parameter<Rows>>>,
         /// Maps column headers to fields if they are named differently: `E-Mail:email,Rolle:roles`.
         mapping: Query<Option<Parameter<Mapping>>>,
-        // Last: a file is not read for nothing.
+        // The last parameter: the file is not read if another one is refused.
         upload: Upload<UserFile>,
     ) -> Asked {
         let import = self.asked(into, mapping);
@@ -142,7 +142,7 @@ impl Imports {
         into: Query<Option<Parameter<Rows>>>,
         /// Maps column headers to fields if they are named differently: `E-Mail:email,Rolle:roles`.
         mapping: Query<Option<Parameter<Mapping>>>,
-        // Last: a file is not read for nothing.
+        // The last parameter: the file is not read if another one is refused.
         upload: Upload<UserFile>,
     ) -> Done<Report> {
         let import = self.asked(into, mapping);

@@ -1,4 +1,4 @@
-//! Invitations: invite, send again, take back.
+//! Invitations: invite, resend, revoke.
 
 use chrono::{DateTime, Utc};
 use face::operation::{Done, Found, Made, change, create, find, id};

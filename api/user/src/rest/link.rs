@@ -1,4 +1,5 @@
-//! What whoever follows a mailed link may do. They have no token: the link, which only we can make, says who they are.
+//! The operations for people who follow a link from an e-mail. They have no token: the link, which only this service can issue,
+//! identifies them.
 
 use face::operation::{Done, Made, Target};
 use face::{Changed, PublicCommand};
@@ -58,7 +59,7 @@ fn not_good() -> Refusal {
     )
 }
 
-/// The same answer for a link that failed before.
+/// Replaces the refusal of an invalid link by [`not_good`], so that all of them look the same.
 fn alike(refusal: Refusal) -> Refusal {
     if refusal.code() == NOT_GOOD { not_good() } else { refusal }
 }

@@ -1,4 +1,4 @@
-//! Oneself: what is known of one, one's profile, one's address, one's telephone number.
+//! The caller's own user: read it, change the profile, verify the e-mail address and the telephone number.
 
 use face::operation::{Done, Found, Target, change, find};
 use face::{Authenticated, Changed, Command, Empty};

@@ -1,5 +1,5 @@
-//! People and tenants in REST, under `/v1/user/`: one file an aggregate. Every command is a POST to the thing (or collection) it is
-//! about.
+//! People and tenants in REST, under `/v1/user/`: one file per aggregate. Every command is a POST to the resource or collection that it
+//! changes.
 
 pub(crate) mod domain;
 mod form;
@@ -72,7 +72,7 @@ pub fn rest(runtime: Runtime) -> Rest {
     )
 }
 
-/// What the operations work with.
+/// The dependencies of the operations.
 #[derive(Clone)]
 struct Service {
     runtime: Runtime,
@@ -83,7 +83,7 @@ struct Service {
 }
 
 impl Service {
-    /// A user as they are shown to somebody of their tenant.
+    /// The representation of a user for callers of the same tenant.
     fn shown(&self, tenant: TenantId, id: Uuid, user: &User) -> UserResource {
         let public_url = &self.runtime.public_url;
         let uploaded = user.uploaded().map(|picture| picture_address(public_url, tenant, picture));

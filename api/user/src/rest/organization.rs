@@ -1,4 +1,4 @@
-//! Organizations: make, rename, say who belongs to them, close.
+//! Organizations: create, rename, change members, close.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, example};

@@ -1,4 +1,4 @@
-//! All that is known of oneself, and the end of it; and what the log can still tell of who was erased.
+//! Export and erasure of the caller's own data, and verification of what the logs still reveal about an erased user.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -26,8 +26,8 @@ use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::bearers::Bearers;
 
-/// Events that are opened and sent at once, at most.
-const TOGETHER: usize = 64;
+/// Maximum number of events that are decrypted and sent at once.
+const BATCH_SIZE: usize = 64;
 
 /// Operations on the caller's own data.
 pub struct OwnData {
@@ -101,7 +101,7 @@ struct OwnLabel {
 }
 
 impl OwnLabels {
-    /// None: it says nothing.
+    /// None if there are no labels.
     fn of(labels: &Labels) -> Option<Self> {
         let text = |kept: Option<&Personal<String>>| kept.map(|text| text.reveal().clone());
         let label = |kept: &Label| OwnLabel { purpose: text(kept.purpose.as_ref()), primary: kept.primary };
@@ -145,8 +145,8 @@ impl OwnData {
         Ok(self.service.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
     }
 
-    /// What happened in these streams until now, oldest first, some events at a time: each picture that somebody ever had may be among
-    /// them. When there is an error at the beginning, it is a refusal.
+    /// The events of these streams until now, oldest first. They are read in batches, because they can contain every picture that the user
+    /// ever uploaded. An error in the first batch becomes a refusal.
     async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Batches, Refusal> {
         let store = self.service.runtime.store.clone();
         let to = store.head().await.map_err(|error| log_unreadable(&error))?;
@@ -156,7 +156,7 @@ impl OwnData {
             store.replay(caller.tenant(), filter).boxed()
         });
         let events = merged(histories.collect()).boxed();
-        let opened = events.ready_chunks(TOGETHER).then(move |events| {
+        let opened = events.ready_chunks(BATCH_SIZE).then(move |events| {
             let store = store.clone();
             async move { store.opened(events.into_iter().collect::<Result<Vec<_>, _>>()?).await }
         });
@@ -168,22 +168,22 @@ impl OwnData {
     }
 }
 
-/// The events of a stream, in order.
+/// The events of one stream, in order.
 type History = BoxStream<'static, Result<RecordedEvent, eventstore::Error>>;
 
-/// Those of several streams that were not taken yet.
+/// The remaining events of several streams.
 type Histories = Vec<Peekable<History>>;
 
-/// Events, some at a time.
+/// Events in batches.
 type Batches = BoxStream<'static, Result<Vec<RecordedEvent>, eventstore::Error>>;
 
-/// What these have, in the order of the log.
+/// Merges the events of several streams into the order of the log.
 fn merged(histories: Vec<History>) -> impl Stream<Item = Result<RecordedEvent, eventstore::Error>> + Send {
     let histories: Histories = histories.into_iter().map(StreamExt::peekable).collect();
     stream::try_unfold(histories, take_first)
 }
 
-/// The first event of these, and what is left; an error is first.
+/// Takes the event with the lowest position, and returns it with the remaining events. A stream with an error comes first.
 async fn take_first(mut left: Histories) -> Result<Option<(RecordedEvent, Histories)>, eventstore::Error> {
     let mut first: Option<(usize, Position)> = None;
     for (nth, history) in left.iter_mut().enumerate() {
@@ -201,7 +201,7 @@ async fn take_first(mut left: Histories) -> Result<Option<(RecordedEvent, Histor
     Ok(event.map(|event| (event, left)))
 }
 
-/// The streams that are about a user.
+/// The event streams that contain a user's data.
 fn streams(user: Uuid, state: &User) -> Vec<(&'static str, Uuid)> {
     let invitation = state.invitation.map(|invitation| (Invitation::TYPE, invitation.uuid()));
     invitation.into_iter().chain([(User::TYPE, user), (Preferences::TYPE, user)]).collect()
@@ -301,14 +301,14 @@ impl OwnData {
         user: Path<Uuid>,
     ) -> Result<Plain<UserErasure>, Problem> {
         caller.require("user:user:erase")?;
-        // By what can be read, as they are erased by it.
+        // Load the user from those events that can be read, as the erasure does.
         let runtime = &self.service.runtime;
         if runtime.executor.salvage::<User>(&caller, &user.0.to_string()).await?.is_none() {
             let detail = format!("there is no user {}", user.0);
             return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
         }
         let mut of = vec![(User::TYPE, user.0)];
-        // The state of who is erased has forgotten it; the first event still says by which invitation they came.
+        // The state of an erased user does not contain the invitation any more, but the user's first event still does.
         let begin = self.history(&caller, &of).await?.try_next().await.map_err(|error| log_unreadable(&error))?;
         let first = begin.into_iter().flatten().next();
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());

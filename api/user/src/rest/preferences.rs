@@ -1,4 +1,4 @@
-//! Preferences: of the platform, of the tenant, of oneself.
+//! Preferences: the platform's and the tenant's defaults, and the caller's own choices.
 
 use face::operation::{Done, Target};
 use face::{Authenticated, Changed, Command, Example, Plain, Problem};

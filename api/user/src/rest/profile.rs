@@ -1,4 +1,4 @@
-//! Profiles as they are sent and shown.
+//! Profiles in requests and responses.
 
 use face::{Example, NewPostalAddress, example};
 use kernel::{Personal, PostalAddress};
@@ -108,7 +108,7 @@ impl Example for ShownProfile {
 }
 
 impl ShownProfile {
-    /// `uploaded`: where the picture is that they uploaded.
+    /// `uploaded` is the URL of the picture that the user uploaded.
     pub(super) fn new(profile: &Profile, uploaded: Option<String>) -> Self {
         let shown = |value: &Option<Personal<String>>| value.as_ref().map(|value| value.reveal().clone());
         Self {

@@ -1,4 +1,4 @@
-//! Who may register by themselves.
+//! The tenant's policy for self-registration.
 
 use face::operation::{Done, Found, change};
 use face::{Authenticated, Command, Example, Resource};

@@ -1,4 +1,4 @@
-//! Roles: define, change, retire; and what there is to be allowed.
+//! Roles: define, change, retire; and the list of all permissions.
 
 use face::operation::{Done, Found, Made, Target, change, find};
 use face::{Authenticated, Changed, Command, Empty, Example, Plain, Problem};

@@ -1,4 +1,4 @@
-//! Users: register, change, give and take roles.
+//! Users: register, change, grant and revoke roles.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
 use face::{Authenticated, Command, Example, example};
@@ -126,7 +126,7 @@ impl Example for UserResource {
 }
 
 impl UserResource {
-    /// `uploaded`: the address of the picture that they uploaded.
+    /// `uploaded` is the URL of the picture that the user uploaded.
     pub(super) fn new(id: Uuid, user: &User, uploaded: Option<String>) -> Self {
         Self {
             id,

@@ -1,5 +1,5 @@
-//! Where somebody is reached: e-mail addresses, telephone numbers, postal addresses (RFC 7643 section 4.1.2). Of each list one value is
-//! kept, the primary one, else the first; with it, what it is for.
+//! Contact details: e-mail addresses, telephone numbers, postal addresses (RFC 7643 section 4.1.2). Of each list, one value is stored
+//! with its label: the primary value, or else the first.
 
 use kernel::PostalAddress;
 use serde_json::{Map, Value, json};
@@ -7,18 +7,18 @@ use user_aggregates::Label;
 use user_commands::LabelField;
 
 use super::error::ScimError;
-use super::json::{flag, get, is_primary, sent};
+use super::json::{flag, get, is_primary, string};
 
-/// What an address or a number is for, where nothing is said. It is the primary one then.
+/// The purpose (`type`) of a value that has no stored label. Such a value is shown as the primary one.
 const USUAL_PURPOSE: &str = "work";
 
-/// What is kept of an address or a number besides itself: what it is for, and whether it is the primary one.
-pub(super) type Kept<'a> = (Option<&'a str>, Option<bool>);
+/// The label of a contact detail: its purpose (`type`), and whether it is the primary one.
+pub(super) type LabelParts<'a> = (Option<&'a str>, Option<bool>);
 
-/// The value of a list that is kept.
+/// The value of a list that is stored.
 ///
 /// # Errors
-/// When it is something else than a list of objects: else what somebody has would be gone, for what can't be read.
+/// `invalidValue` if the attribute is not a list of objects: otherwise unreadable data would remove the stored value.
 pub(super) fn contact<'a>(
     resource: &'a Map<String, Value>,
     name: &str,
@@ -32,21 +32,21 @@ pub(super) fn contact<'a>(
     Ok(one.and_then(Value::as_object))
 }
 
-/// A text that is said of it.
+/// A sub-attribute of a contact detail.
 pub(super) fn part(contact: Option<&Map<String, Value>>, name: &str) -> Result<Option<String>, ScimError> {
-    contact.map_or(Ok(None), |contact| sent(contact, name))
+    contact.map_or(Ok(None), |contact| string(contact, name))
 }
 
-/// What is said of it besides its value. What is usual is not kept: it is what is shown where nothing is.
+/// The label of a contact detail. Defaults are not stored, since they are shown for what is not stored.
 pub(super) fn label(contact: Option<&Map<String, Value>>) -> Result<LabelField, ScimError> {
     let Some(contact) = contact else { return Ok(LabelField::default()) };
     Ok(LabelField {
-        purpose: sent(contact, "type")?.filter(|purpose| purpose != USUAL_PURPOSE),
+        purpose: string(contact, "type")?.filter(|purpose| purpose != USUAL_PURPOSE),
         primary: get(contact, "primary").and_then(flag).filter(|primary| !primary),
     })
 }
 
-/// The parts of a postal address, those that are said; none: there is no part.
+/// The components of a postal address; none if no component has a value.
 pub(super) fn postal_address(contact: Option<&Map<String, Value>>) -> Result<Option<PostalAddress>, ScimError> {
     let address = PostalAddress {
         street: part(contact, "streetAddress")?,
@@ -58,18 +58,23 @@ pub(super) fn postal_address(contact: Option<&Map<String, Value>>) -> Result<Opt
     Ok(Some(address).filter(|address| !address.is_empty()))
 }
 
-/// What is kept of an address or a number besides itself.
-pub(super) fn kept(label: &Label) -> Kept<'_> {
+/// The parts of a stored label.
+pub(super) fn label_parts(label: &Label) -> LabelParts<'_> {
     (label.purpose.as_ref().map(|purpose| purpose.reveal().as_str()), label.primary)
 }
 
-/// An address or a number as it is shown: of its kind the only one.
-pub(super) fn only(value: &str, kept: Kept<'_>) -> Value {
-    only_one(Map::from_iter([("value".to_owned(), value.into())]), kept)
+/// An e-mail address or telephone number in SCIM: a list with one element.
+pub(super) fn value_list(value: &str, label: LabelParts<'_>) -> Value {
+    one_element(Map::from_iter([("value".to_owned(), value.into())]), label)
 }
 
-/// A postal address as it is shown: how it is written out, and its parts, as far as they are known; none: nothing of it is.
-pub(super) fn only_address(address: Option<&PostalAddress>, formatted: Option<&str>, kept: Kept<'_>) -> Option<Value> {
+/// A postal address in SCIM: a list with one element that has the formatted address and the components, as far as they are known; none if
+/// nothing is known.
+pub(super) fn address_list(
+    address: Option<&PostalAddress>,
+    formatted: Option<&str>,
+    label: LabelParts<'_>,
+) -> Option<Value> {
     let mut known = Map::new();
     let mut say = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -84,10 +89,10 @@ pub(super) fn only_address(address: Option<&PostalAddress>, formatted: Option<&s
         say("postalCode", address.postal_code.as_deref());
         say("country", address.country.as_deref());
     }
-    (!known.is_empty()).then(|| only_one(known, kept))
+    (!known.is_empty()).then(|| one_element(known, label))
 }
 
-fn only_one(mut value: Map<String, Value>, (purpose, primary): Kept<'_>) -> Value {
+fn one_element(mut value: Map<String, Value>, (purpose, primary): LabelParts<'_>) -> Value {
     value.insert("type".to_owned(), purpose.unwrap_or(USUAL_PURPOSE).into());
     value.insert("primary".to_owned(), primary.unwrap_or(true).into());
     json!([value])

@@ -1,19 +1,19 @@
-//! What we do of SCIM, for those who ask first (RFC 7644 section 4; RFC 7643 sections 5 to 7).
+//! Discovery: the supported features, resource types and schemas (RFC 7644 section 4; RFC 7643 sections 5 to 7).
 
 use serde_json::{Value, json};
 
 use super::error::ScimError;
-use super::list::MOST;
-use super::visit::Visit;
+use super::list::MAX_COUNT;
+use super::request::ScimRequest;
 use super::{Answer, Reply, Scim, group, user};
 
 /// `GET /ServiceProviderConfig`
-pub(super) async fn configuration(scim: &Scim, _: Visit) -> Answer {
+pub(super) async fn configuration(scim: &Scim, _: ScimRequest) -> Answer {
     Ok(Reply::ok(json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
         "patch": { "supported": true },
         "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
-        "filter": { "supported": true, "maxResults": MOST },
+        "filter": { "supported": true, "maxResults": MAX_COUNT },
         "changePassword": { "supported": false },
         "sort": { "supported": false },
         "etag": { "supported": true },
@@ -47,26 +47,26 @@ fn types(base: &str) -> [Value; 2] {
 }
 
 /// `GET /ResourceTypes`
-pub(super) async fn resource_types(scim: &Scim, _: Visit) -> Answer {
+pub(super) async fn resource_types(scim: &Scim, _: ScimRequest) -> Answer {
     Ok(Reply::ok(all(&types(&scim.base))))
 }
 
 /// `GET /ResourceTypes/{name}`
-pub(super) async fn resource_type(scim: &Scim, visit: Visit) -> Answer {
-    one(&types(&scim.base), "resource type", visit.name())
+pub(super) async fn resource_type(scim: &Scim, incoming: ScimRequest) -> Answer {
+    one(&types(&scim.base), "resource type", incoming.name())
 }
 
 /// `GET /Schemas`
-pub(super) async fn schemas(scim: &Scim, _: Visit) -> Answer {
-    Ok(Reply::ok(all(&described(&scim.base))))
+pub(super) async fn schemas(scim: &Scim, _: ScimRequest) -> Answer {
+    Ok(Reply::ok(all(&schema_resources(&scim.base))))
 }
 
 /// `GET /Schemas/{urn}`
-pub(super) async fn schema(scim: &Scim, visit: Visit) -> Answer {
-    one(&described(&scim.base), "schema", visit.name())
+pub(super) async fn schema(scim: &Scim, incoming: ScimRequest) -> Answer {
+    one(&schema_resources(&scim.base), "schema", incoming.name())
 }
 
-/// These have neither filter nor pages.
+/// A list response with all of these resources. Discovery has neither filters nor pages.
 fn all(resources: &[Value]) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
@@ -82,7 +82,7 @@ fn one(resources: &[Value], what: &str, id: &str) -> Answer {
     found.map(Reply::ok).ok_or_else(|| ScimError::not_found(what, id))
 }
 
-/// An attribute: a text that may be written and is there when it has a value, unless `more` says something else.
+/// The description of an attribute. By default it is a writable string that is returned if it has a value; `more` overrides this.
 fn attribute(name: &str, description: &str, more: &Value) -> Value {
     let mut attribute = json!({
         "name": name, "type": "string", "multiValued": false, "description": description, "required": false,
@@ -94,20 +94,20 @@ fn attribute(name: &str, description: &str, more: &Value) -> Value {
     attribute
 }
 
-/// A list of values with a kind, one of them the primary one.
-fn several(name: &str, description: &str, mutability: &str, parts: Vec<Value>) -> Value {
+/// The description of a multi-valued complex attribute with these sub-attributes.
+fn multi_valued(name: &str, description: &str, mutability: &str, parts: Vec<Value>) -> Value {
     let more = json!({ "type": "complex", "multiValued": true, "mutability": mutability, "subAttributes": parts });
     attribute(name, description, &more)
 }
 
-/// The same attribute, which always is there: whoever asks first says it.
+/// Marks an attribute as required: every resource has a value.
 fn required(mut attribute: Value) -> Value {
     attribute["required"] = true.into();
     attribute
 }
 
-/// The two schemas, as they are found under this base.
-fn described(base: &str) -> [Value; 2] {
+/// The schemas of users and groups, with their locations under this base URL.
+fn schema_resources(base: &str) -> [Value; 2] {
     let schema = |id: &str, name: &str, description: &str, attributes: &[Value]| {
         json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
@@ -152,13 +152,13 @@ fn user_attributes() -> [Value; 13] {
             &json!({ "canonicalValues": ["UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo"] }),
         ),
         required(attribute("active", "Whether the user may sign in; true by default", &json!({ "type": "boolean" }))),
-        required(several(
+        required(multi_valued(
             "emails",
             "E-mail address of the user; may be left out if userName is an e-mail address",
             "readWrite",
             contact("E-mail address", &[], &["work", "home", "other"]),
         )),
-        several(
+        multi_valued(
             "phoneNumbers",
             "Telephone number of the user",
             "readWrite",
@@ -168,9 +168,9 @@ fn user_attributes() -> [Value; 13] {
                 &["work", "home", "mobile", "fax", "pager", "other"],
             ),
         ),
-        several("addresses", "Postal address of the user", "readWrite", postal_address()),
-        several("groups", "Groups of which the user is a member", "readOnly", reference("Group", &read_only())),
-        several(
+        multi_valued("addresses", "Postal address of the user", "readWrite", postal_address()),
+        multi_valued("groups", "Groups of which the user is a member", "readOnly", reference("Group", &read_only())),
+        multi_valued(
             "roles",
             "The user's own roles, without those of their groups",
             "readOnly",
@@ -183,7 +183,7 @@ fn group_attributes() -> [Value; 3] {
     [
         attribute("displayName", "Name", &json!({ "required": true, "uniqueness": "server" })),
         attribute("externalId", "Id of the group at the identity provider", &json!({ "caseExact": true })),
-        several(
+        multi_valued(
             "members",
             "Members of the group",
             "readWrite",
@@ -192,7 +192,7 @@ fn group_attributes() -> [Value; 3] {
     ]
 }
 
-/// The sub-attributes of an e-mail address or a number, of which there may be several.
+/// The sub-attributes of an e-mail address or a telephone number.
 fn contact(description: &str, examples: &[&str], purposes: &[&str]) -> Vec<Value> {
     let value = attribute("value", description, &json!({ "required": true, "canonicalValues": examples }));
     [vec![value], kind(purposes)].concat()
@@ -220,7 +220,7 @@ fn postal_address() -> Vec<Value> {
     [parts, kind(&["work", "home", "other"])].concat()
 }
 
-/// What a value of several is for, and whether it is the one.
+/// The sub-attributes `type` and `primary` of a contact detail.
 fn kind(purposes: &[&str]) -> Vec<Value> {
     vec![
         attribute("type", "Purpose; work by default", &json!({ "canonicalValues": purposes })),
@@ -232,7 +232,7 @@ fn kind(purposes: &[&str]) -> Vec<Value> {
     ]
 }
 
-/// The sub-attributes of another resource that is named.
+/// The sub-attributes of a reference to another resource.
 fn reference(what: &str, kind: &Value) -> Vec<Value> {
     vec![
         attribute("value", "Id of the resource", &json!({ "mutability": "immutable" })),

@@ -1,4 +1,4 @@
-//! Errors as RFC 7644 section 3.12 has them: the one place where a refusal of our commands is said in SCIM's words and names.
+//! Errors (RFC 7644 section 3.12). This is the only place that maps refusals of commands to SCIM's error types and attribute names.
 
 use face::{Denials, Denied};
 use kernel::{FieldError, Kind, Refusal, Versions};
@@ -8,21 +8,21 @@ use serde_json::json;
 
 use super::MEDIA_TYPE;
 
-/// A refusal in the words of SCIM.
+/// A SCIM error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ScimError {
     pub(super) status: StatusCode,
-    /// The error's name of table 9, where it has one.
+    /// The `scimType` of RFC 7644 table 9, if there is one for the error.
     pub(super) scim_type: Option<&'static str>,
     pub(super) detail: String,
-    /// The refusal's code, where it comes of one.
+    /// The code of the refusal from which the error was made.
     code: Option<&'static str>,
-    /// What the caller may not, if it is that.
+    /// The permission that the caller lacks, if that is the error.
     denied: Option<Box<Denied>>,
 }
 
 impl ScimError {
-    /// One that table 9 has no name for.
+    /// An error without a `scimType`.
     pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, scim_type: None, detail: detail.into(), code: None, denied: None }
     }
@@ -31,42 +31,42 @@ impl ScimError {
         Self { scim_type: Some(scim_type), ..Self::of(StatusCode::BAD_REQUEST, detail) }
     }
 
-    /// The body is no JSON, or not of the form that is wanted.
+    /// `invalidSyntax`: the body is not JSON, or has the wrong structure.
     pub(super) fn syntax(detail: impl Into<String>) -> Self {
         Self::bad("invalidSyntax", detail)
     }
 
-    /// A value is missing, or not allowed.
+    /// `invalidValue`: a value is missing, or not allowed.
     pub(super) fn value(detail: impl Into<String>) -> Self {
         Self::bad("invalidValue", detail)
     }
 
-    /// The filter can't be read, or not be answered.
+    /// `invalidFilter`: the filter can't be parsed, or is not supported.
     pub(super) fn filter(detail: impl Into<String>) -> Self {
         Self::bad("invalidFilter", detail)
     }
 
-    /// A path can't be read.
+    /// `invalidPath`: a path can't be parsed.
     pub(super) fn path(detail: impl Into<String>) -> Self {
         Self::bad("invalidPath", detail)
     }
 
-    /// A path leads nowhere.
+    /// `noTarget`: a path is missing, or matches no value.
     pub(super) fn no_target(detail: impl Into<String>) -> Self {
         Self::bad("noTarget", detail)
     }
 
-    /// An attribute that nobody writes.
+    /// `mutability`: the attribute is read-only.
     pub(super) fn mutability(detail: impl Into<String>) -> Self {
         Self::bad("mutability", detail)
     }
 
-    /// More is asked for than is looked through.
+    /// `tooMany`: the request needs more values to be processed than is allowed.
     pub(super) fn too_many(detail: impl Into<String>) -> Self {
         Self::bad("tooMany", detail)
     }
 
-    /// It is of another version than `If-Match` names.
+    /// The resource has a version that `If-Match` does not name.
     pub(super) fn version_differs(wanted: &Versions, actual: u64) -> Self {
         let detail = format!(
             "If-Match has version {wanted}, but the current version is {actual}; read the resource again, then decide (version_differs)"
@@ -79,7 +79,7 @@ impl ScimError {
         Self::of(StatusCode::NOT_FOUND, format!("there is no {what} {id}"))
     }
 
-    /// The same with another status. The names of table 9 are for what is wrong with a request: of a 400.
+    /// The same error with another status. A `scimType` is kept only with 400, for which table 9 defines it.
     pub(super) fn with_status(self, status: StatusCode) -> Self {
         let scim_type = self.scim_type.filter(|_| status == StatusCode::BAD_REQUEST);
         Self { status, scim_type, ..self }
@@ -109,8 +109,7 @@ impl ScimError {
     }
 }
 
-/// What SCIM calls the value of a command to which a pointer leads. Its place in a list is not told: commands put lists in an order of
-/// their own.
+/// The SCIM attribute for a JSON pointer into a command. Indexes of lists are left out, because commands sort lists in their own order.
 fn attribute(pointer: &str) -> &str {
     let mut steps = pointer.split('/').skip(1);
     match steps.next().unwrap_or_default() {

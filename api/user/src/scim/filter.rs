@@ -1,6 +1,6 @@
-//! Filters (RFC 7644 section 3.4.2.2): read into a tree, and held against resources.
+//! Filters (RFC 7644 section 3.4.2.2): parsed into a tree, and evaluated on resources.
 
-mod reading;
+mod parser;
 
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
@@ -17,11 +17,11 @@ pub(super) enum Filter {
     /// The attribute has a value.
     Present(Path),
     Compare(Path, Operator, Value),
-    /// One value of the attribute passes the filter.
+    /// At least one value of the attribute passes the inner filter.
     Within(Path, Box<Filter>),
 }
 
-/// An attribute, and perhaps one within it.
+/// The path of an attribute, and possibly of a sub-attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) attribute: String,
@@ -43,7 +43,7 @@ pub(super) enum Operator {
 
 impl Path {
     pub(super) fn read(text: &str) -> Option<Self> {
-        // Another schema's attributes are attributes, though nobody here has one of them.
+        // An attribute of another schema is a valid path, but no resource here has a value for it.
         let Some(text) = without_schema(text) else { return Some(Self { attribute: text.to_owned(), sub: None }) };
         let (attribute, sub) = match text.split_once('.') {
             Some((attribute, sub)) => (attribute, Some(sub)),
@@ -57,12 +57,12 @@ impl Path {
             .then(|| Self { attribute: attribute.to_owned(), sub: sub.map(str::to_owned) })
     }
 
-    /// Whether it leads to this attribute, or into it.
+    /// Whether the path names this attribute or one of its sub-attributes.
     pub(super) fn names(&self, attribute: &str) -> bool {
         self.attribute.eq_ignore_ascii_case(attribute)
     }
 
-    /// Whether its texts are others in another case (RFC 7643 section 3.1): the provider's own id is the provider's.
+    /// Whether the attribute is compared case-sensitively (RFC 7643 section 3.1): `externalId`, which the provider defines.
     fn is_exact(&self) -> bool {
         self.names("externalId")
     }
@@ -74,15 +74,15 @@ impl Path {
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     ///
     /// # Errors
     /// `invalidFilter`.
     pub(super) fn read(text: &str) -> Result<Self, ScimError> {
-        reading::read(text)
+        parser::parse(text)
     }
 
-    /// Whether a resource, or a value of an attribute, passes.
+    /// Whether a resource, or a complex value of an attribute, passes the filter.
     pub(super) fn passes(&self, object: &Map<String, Value>) -> bool {
         match self {
             Self::And(a, b) => a.passes(object) && b.passes(object),
@@ -105,7 +105,7 @@ impl Filter {
         }
     }
 
-    /// What an attribute has to be equal to, if the filter can pass only then: who has that is found by an index.
+    /// The value to which an attribute must be equal for the filter to pass, if there is one. Resources with it can be found by an index.
     pub(super) fn equal_to(&self, attribute: &str, sub: &str) -> Option<&str> {
         match self {
             Self::And(a, b) => a.equal_to(attribute, sub).or_else(|| b.equal_to(attribute, sub)),
@@ -117,7 +117,7 @@ impl Filter {
         }
     }
 
-    /// What an attribute has to be equal to, if the filter asks for nothing else.
+    /// The value to which an attribute must be equal, if that is the filter's only condition.
     pub(super) fn only_equal_to(&self, attribute: &str) -> Option<&str> {
         match self {
             Self::Compare(..) => self.equal_to(attribute, ""),
@@ -126,7 +126,7 @@ impl Filter {
     }
 }
 
-/// The values that a path leads to: of a list all of them, and of an object without a further name its `value`.
+/// The values at a path: all values of a list; and the `value` of an object, if the path has no sub-attribute.
 fn values<'a>(object: &'a Map<String, Value>, path: &Path) -> Vec<&'a Value> {
     let Some(found) = get(object, &path.attribute) else { return Vec::new() };
     let within = |value: &'a Value| -> Option<&'a Value> {
@@ -153,13 +153,13 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-/// Texts are compared in any case, but for those of which it matters (`exact`); our ids have one case. Times are compared as
-/// what they say: `…:34.500Z` is later than `…:34Z`, and the same moment has as many spellings as there are offsets.
+/// Compares a value with that of a filter. Strings are compared case-insensitively unless `exact`; our ids have only one case. Times are
+/// compared as points in time: `…:34.500Z` is later than `…:34Z`, and times with different offsets can be equal.
 fn compares(value: &Value, operator: Operator, wanted: &Value, exact: bool) -> bool {
     use Operator::{Contains, EndsWith, Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, StartsWith};
     let order = match (value, wanted) {
         (Value::String(value), Value::String(wanted)) => {
-            // What is somebody else's id is no time, whatever it looks like.
+            // An id of the provider is never compared as a time, even if it looks like one.
             let moments = if exact { None } else { time(value).zip(time(wanted)) };
             let folded = |text: &str| if exact { text.to_owned() } else { kernel::folded(text) };
             let (value, wanted) = (folded(value), folded(wanted));

@@ -1,4 +1,4 @@
-//! Groups as SCIM has them, and what is asked of them. Which roles a group gives is said here, not by the provider.
+//! The SCIM resource `Group` and its endpoints. The roles that a group grants are managed in Inopsio, not by the provider.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::error::ScimError;
 use super::filter::Filter;
-use super::group_change::{Change, MOST_MEMBERS, Moves};
+use super::group_change::{Change, MAX_MEMBERS, MemberChanges};
 use super::json::{remove as remove_attribute, time};
-use super::list::{Asked, LOOKED_THROUGH, Shown};
+use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
+use super::request::ScimRequest;
 use super::user::unreadable;
-use super::visit::Visit;
 use super::{Answer, Reply, Scim};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -28,27 +28,27 @@ const WRITE: &str = "user:group:write";
 const WHAT: &str = "group";
 
 /// `GET /Groups`
-pub(super) async fn list(scim: &Scim, visit: Visit) -> Answer {
-    let asked = Asked::of(&visit)?;
-    found(scim, &visit, &asked).await
+pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let query = ListQuery::of(&incoming)?;
+    found(scim, &incoming, &query).await
 }
 
 /// `POST /Groups/.search`
-pub(super) async fn search(scim: &Scim, visit: Visit) -> Answer {
-    let asked = Asked::read(&visit.object()?)?;
-    found(scim, &visit, &asked).await
+pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let query = ListQuery::read(&incoming.object()?)?;
+    found(scim, &incoming, &query).await
 }
 
-async fn found(scim: &Scim, visit: &Visit, asked: &Asked) -> Answer {
-    visit.caller.require(PERMISSION)?;
-    let mut tables = scim.current(visit.tenant()).await?;
-    let resources = candidates(scim, &mut tables, visit.tenant(), asked.filter.as_ref()).await?;
-    let mut answer = asked.answer_of_all(resources);
-    show_members(scim, visit, &mut tables, asked, &mut answer).await?;
+async fn found(scim: &Scim, incoming: &ScimRequest, query: &ListQuery) -> Answer {
+    incoming.caller.require(PERMISSION)?;
+    let mut tables = scim.current(incoming.tenant()).await?;
+    let resources = candidates(scim, &mut tables, incoming.tenant(), query.filter.as_ref()).await?;
+    let mut answer = query.answer_filtered(resources);
+    show_members(scim, incoming, &mut tables, query, &mut answer).await?;
     Ok(Reply::ok(answer))
 }
 
-/// The groups that may pass a filter, each with as much as the filter can ask about.
+/// The groups that can pass a filter, each with the attributes on which the filter can depend.
 pub(super) async fn candidates(
     scim: &Scim,
     tables: &mut Transaction,
@@ -57,21 +57,22 @@ pub(super) async fn candidates(
 ) -> Result<Vec<Value>, ScimError> {
     // A tenant has hundreds of groups, not hundreds of thousands.
     let all = GroupFilter::default();
-    let mut rows = groups::list(tables, tenant, &all, ByName, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
-    if rows.len() as i64 > LOOKED_THROUGH {
+    let mut rows = groups::list(tables, tenant, &all, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
+    if rows.len() as i64 > MAX_SCANNED {
         let equal_to = |name| filter.and_then(|filter| filter.equal_to(name, "")).map(str::to_owned);
         let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
         if external_id.is_some() || alike.is_some() {
             let fewer = GroupFilter { external_id, alike, ..all };
-            rows = groups::list(tables, tenant, &fewer, ByName, None, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
+            rows = groups::list(tables, tenant, &fewer, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
         }
     }
-    if rows.len() as i64 > LOOKED_THROUGH {
+    if rows.len() as i64 > MAX_SCANNED {
         let detail =
-            format!("the tenant has more than {LOOKED_THROUGH} groups: filter by displayName eq or externalId eq");
+            format!("the tenant has more than {MAX_SCANNED} groups: filter by displayName eq or externalId eq");
         return Err(ScimError::too_many(detail));
     }
-    // Members cost much: they are read for what is shown. Of a filter that is about one of them, that one's groups are looked up.
+    // Members are expensive to read, so they are read only for groups in the response. If the filter is about one member, the groups
+    // of that member are looked up instead.
     let member = filter.and_then(|filter| filter.equal_to("members", "value"));
     let theirs = match member {
         Some(id) => Some(groups_of(tables, tenant, id).await?),
@@ -80,11 +81,11 @@ pub(super) async fn candidates(
     let mut resources = Vec::with_capacity(rows.len());
     for row in rows.iter().filter(|row| theirs.as_ref().is_none_or(|theirs| theirs.contains(&row.group_id))) {
         let names = (&*row.name, row.external_id.as_deref());
-        let mut resource = bare(scim, row.group_id, names, row.version.cast_unsigned());
+        let mut resource = without_members(scim, row.group_id, names, row.version.cast_unsigned());
         resource["meta"]["created"] = time(row.created_at).into();
         resource["meta"]["lastModified"] = time(row.changed_at).into();
         if let Some(member) = member {
-            // As much as the filter asks about.
+            // The only member on which the filter depends.
             resource["members"] = json!([{ "value": member }]);
         }
         resources.push(resource);
@@ -92,15 +93,15 @@ pub(super) async fn candidates(
     Ok(resources)
 }
 
-/// Gives the groups of an answer their members, as far as they are wanted and there is room.
+/// Adds members to the groups of a response, if they were requested, up to [`MAX_MEMBERS`] for all groups together.
 pub(super) async fn show_members(
     scim: &Scim,
-    visit: &Visit,
+    incoming: &ScimRequest,
     tables: &mut Transaction,
-    asked: &Asked,
+    query: &ListQuery,
     answer: &mut Value,
 ) -> Result<(), ScimError> {
-    let mut room = if asked.shown.has("members") { MOST_MEMBERS } else { 0 };
+    let mut room = if query.attributes.has("members") { MAX_MEMBERS } else { 0 };
     for one in answer["Resources"].as_array_mut().into_iter().flatten() {
         if one["schemas"][0] != SCHEMA {
             continue;
@@ -110,54 +111,53 @@ pub(super) async fn show_members(
             continue;
         };
         remove_attribute(resource, "members");
-        // From the first one on that does not fit they are left out, so that no page reads much more than it shows.
-        let found = if room > 0 { rows_within(tables, visit.tenant(), id, room).await? } else { None };
+        // From the first group on whose members don't fit, all members are left out, so that a page reads few members in vain.
+        let found = if room > 0 { rows_within(tables, incoming.tenant(), id, room).await? } else { None };
         room = found.as_ref().map_or(0, |found| room - found.len() as i64);
         if let Some(found) = found {
-            resource.insert("members".to_owned(), members(scim, &visit.caller, found));
+            resource.insert("members".to_owned(), members(scim, &incoming.caller, found));
         }
-        *one = asked.shown.of_resource(one.take());
+        *one = query.attributes.of_resource(one.take());
     }
     Ok(())
 }
 
 /// `GET /Groups/{id}`
-pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
-    visit.caller.require(PERMISSION)?;
-    let id = visit.resource(WHAT)?;
-    shown_as_it_is(scim, &visit, id, StatusCode::OK).await
+pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
+    incoming.caller.require(PERMISSION)?;
+    let id = incoming.resource_id(WHAT)?;
+    reply(scim, &incoming, id, StatusCode::OK).await
 }
 
 /// `POST /Groups`
-pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
-    let (name, mut change) = Change::whole(&visit.object()?)?;
+pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let (name, mut change) = Change::whole(&incoming.object()?)?;
     let external_id = std::mem::take(&mut change.external_id).value();
-    let members = change.moves(&BTreeSet::new())?.join;
+    let members = change.member_changes(&BTreeSet::new())?.join;
     let provision = ProvisionGroup { name, external_id, members, catalogue: scim.catalogue.clone() };
-    let id = scim.runtime.executor.execute(&visit.request()?, &provision).await?.answer;
-    shown_as_it_is(scim, &visit, id.uuid(), StatusCode::CREATED).await
+    let id = scim.runtime.executor.execute(&incoming.request()?, &provision).await?.answer;
+    reply(scim, &incoming, id.uuid(), StatusCode::CREATED).await
 }
 
 /// `PUT /Groups/{id}`
-pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
-    let id = visit.resource(WHAT)?;
-    let (_, change) = Change::whole(&visit.object()?)?;
-    revise(scim, &visit, id, change).await
+pub(super) async fn replace(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let id = incoming.resource_id(WHAT)?;
+    let (_, change) = Change::whole(&incoming.object()?)?;
+    revise(scim, &incoming, id, change).await
 }
 
 /// `PATCH /Groups/{id}`
-pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
-    let id = visit.resource(WHAT)?;
-    let change = Change::patched(&visit.object()?)?;
-    revise(scim, &visit, id, change).await
+pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let id = incoming.resource_id(WHAT)?;
+    let change = Change::patched(&incoming.object()?)?;
+    revise(scim, &incoming, id, change).await
 }
 
-/// Makes a group what a request asks for, if it is of the version that `If-Match` names: whatever is changed of it, also its members only,
-/// and also when nothing comes of it.
-async fn revise(scim: &Scim, visit: &Visit, id: Uuid, mut change: Change) -> Answer {
-    visit.caller.require(WRITE)?;
-    let request = visit.request()?;
-    let (_, version) = load(scim, visit, id).await?;
+/// Applies a change to a group. `If-Match` is always checked against the group's version, even if only members change or nothing does.
+async fn revise(scim: &Scim, incoming: &ScimRequest, id: Uuid, mut change: Change) -> Answer {
+    incoming.caller.require(WRITE)?;
+    let request = incoming.request()?;
+    let (_, version) = load(scim, incoming, id).await?;
     if let Some(wanted) = &request.if_match
         && !wanted.contains(version)
     {
@@ -165,43 +165,46 @@ async fn revise(scim: &Scim, visit: &Visit, id: Uuid, mut change: Change) -> Ans
     }
     let mut before = BTreeSet::new();
     if change.replaces_members() {
-        let mut tables = scim.current(visit.tenant()).await?;
-        let rows = rows(&mut tables, visit.tenant(), id).await?;
+        let mut tables = scim.current(incoming.tenant()).await?;
+        let rows = rows(&mut tables, incoming.tenant(), id).await?;
         before = rows.into_iter().map(|(user, _)| UserId::new(user)).collect();
     }
     let (name, external_id) = (change.name.take(), std::mem::take(&mut change.external_id));
-    let Moves { join, leave } = change.moves(&before)?;
+    let MemberChanges { join, leave } = change.member_changes(&before)?;
     let catalogue = scim.catalogue.clone();
     let revise = ReviseGroup { group: GroupId::new(id), name, external_id, join, leave, catalogue };
     scim.runtime.executor.execute(&request, &revise).await?;
-    shown_as_it_is(scim, visit, id, StatusCode::OK).await
+    reply(scim, incoming, id, StatusCode::OK).await
 }
 
 /// `DELETE /Groups/{id}`
-pub(super) async fn remove(scim: &Scim, visit: Visit) -> Answer {
-    let id = visit.resource(WHAT)?;
-    visit.caller.require(WRITE)?;
-    load(scim, &visit, id).await?;
+pub(super) async fn remove(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let id = incoming.resource_id(WHAT)?;
+    incoming.caller.require(WRITE)?;
+    load(scim, &incoming, id).await?;
     let dissolve = DissolveGroup { group: GroupId::new(id), catalogue: scim.catalogue.clone() };
-    scim.runtime.executor.execute(&visit.request()?, &dissolve).await?;
+    scim.runtime.executor.execute(&incoming.request()?, &dissolve).await?;
     Ok(Reply::nothing())
 }
 
-async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(Arc<Group>, u64), ScimError> {
-    let found = scim.runtime.executor.load::<Group>(&visit.caller, &id.to_string()).await?;
-    found.filter(|(group, _)| !group.dissolved).ok_or_else(|| ScimError::not_found(WHAT, visit.name()))
+async fn load(scim: &Scim, incoming: &ScimRequest, id: Uuid) -> Result<(Arc<Group>, u64), ScimError> {
+    let found = scim.runtime.executor.load::<Group>(&incoming.caller, &id.to_string()).await?;
+    found.filter(|(group, _)| !group.dissolved).ok_or_else(|| ScimError::not_found(WHAT, incoming.name()))
 }
 
-/// Who is in a group, by name.
+/// The ids and names of a group's members, ordered by name.
+///
+/// # Errors
+/// `tooMany` if there are more than [`MAX_MEMBERS`].
 async fn rows(tables: &mut Transaction, tenant: TenantId, group: Uuid) -> Result<Vec<(Uuid, String)>, ScimError> {
-    rows_within(tables, tenant, group, MOST_MEMBERS).await?.ok_or_else(|| {
+    rows_within(tables, tenant, group, MAX_MEMBERS).await?.ok_or_else(|| {
         let detail =
-            format!("the group has more than {MOST_MEMBERS} members: request it with excludedAttributes=members");
+            format!("the group has more than {MAX_MEMBERS} members: request it with excludedAttributes=members");
         ScimError::too_many(detail)
     })
 }
 
-/// The same; none: there are more than `most`.
+/// The ids and names of a group's members, ordered by name; none if there are more than `most`.
 async fn rows_within(
     tables: &mut Transaction,
     tenant: TenantId,
@@ -213,14 +216,14 @@ async fn rows_within(
     Ok((rows.len() as i64 <= most).then(|| rows.into_iter().map(|row| (row.user_id, row.name)).collect()))
 }
 
-/// The groups of a user, by an id that may be nobody's.
+/// The groups of the user with this id; empty if there is no such user.
 async fn groups_of(tables: &mut Transaction, tenant: TenantId, user: &str) -> Result<BTreeSet<Uuid>, ScimError> {
     let Ok(user) = user.parse::<Uuid>() else { return Ok(BTreeSet::new()) };
     let found = people::find(tables, tenant, &[user]).await.map_err(unreadable)?.pop();
     Ok(found.filter(|row| row.status.0.is_present()).map(|row| row.groups.0).unwrap_or_default())
 }
 
-/// Members as they are shown: their names only to who may see users.
+/// Members in SCIM. Their names are shown only to callers who may see users.
 fn members(scim: &Scim, caller: &Caller, rows: Vec<(Uuid, String)>) -> Value {
     let named = caller.may(super::user::PERMISSION);
     let member = |(id, name): (Uuid, String)| {
@@ -233,8 +236,8 @@ fn members(scim: &Scim, caller: &Caller, rows: Vec<(Uuid, String)>) -> Value {
     rows.into_iter().map(member).collect()
 }
 
-/// A group without its members: what we call it, and what the provider does.
-fn bare(scim: &Scim, id: Uuid, (name, external_id): (&str, Option<&str>), version: u64) -> Value {
+/// The resource of a group, without its members.
+fn without_members(scim: &Scim, id: Uuid, (name, external_id): (&str, Option<&str>), version: u64) -> Value {
     let mut resource = json!({
         "schemas": [SCHEMA],
         "id": id,
@@ -251,17 +254,18 @@ fn bare(scim: &Scim, id: Uuid, (name, external_id): (&str, Option<&str>), versio
     resource
 }
 
-async fn shown_as_it_is(scim: &Scim, visit: &Visit, id: Uuid, status: StatusCode) -> Answer {
-    let shown = Shown::of(visit);
-    let (group, version) = load(scim, visit, id).await?;
-    let mut resource = bare(scim, id, (&*group.name, group.external_id.as_deref()), version);
-    let mut tables = scim.current(visit.tenant()).await?;
-    if let Some(row) = groups::find(&mut tables, visit.tenant(), &[id]).await.map_err(unreadable)?.pop() {
+/// Answers with the current state of a group.
+async fn reply(scim: &Scim, incoming: &ScimRequest, id: Uuid, status: StatusCode) -> Answer {
+    let attributes = AttributeSelection::of(incoming);
+    let (group, version) = load(scim, incoming, id).await?;
+    let mut resource = without_members(scim, id, (&*group.name, group.external_id.as_deref()), version);
+    let mut tables = scim.current(incoming.tenant()).await?;
+    if let Some(row) = groups::find(&mut tables, incoming.tenant(), &[id]).await.map_err(unreadable)?.pop() {
         resource["meta"]["created"] = time(row.created_at).into();
         resource["meta"]["lastModified"] = time(row.changed_at).into();
     }
-    if shown.has("members") {
-        resource["members"] = members(scim, &visit.caller, rows(&mut tables, visit.tenant(), id).await?);
+    if attributes.has("members") {
+        resource["members"] = members(scim, &incoming.caller, rows(&mut tables, incoming.tenant(), id).await?);
     }
-    Ok(Reply::resource(status, resource, version, &shown))
+    Ok(Reply::resource(status, resource, version, &attributes))
 }

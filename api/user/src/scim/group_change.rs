@@ -1,5 +1,5 @@
-//! What a request asks of a group, gathered before any of it is done: it becomes one command, which is carried out whole or not at all
-//! (RFC 7644 section 3.5.2).
+//! The changes of a group that a request contains. They are collected into one command, so that a request is applied as a whole or not at
+//! all (RFC 7644 section 3.5.2).
 
 use std::collections::BTreeSet;
 
@@ -8,53 +8,53 @@ use serde_json::{Map, Value};
 use user_commands::{Said, lengths};
 
 use super::error::ScimError;
-use super::json::{get, sent, sent_text};
-use super::patch::{self, Act, Operation, Target};
+use super::json::{get, string, string_value};
+use super::patch::{self, Op, Operation, Target};
 
-/// The most members that are shown, or said, at once: of all groups of a page together.
-pub(super) const MOST_MEMBERS: i64 = 10_000;
+/// Maximum number of members in a request, and in a response (of all groups of a page together).
+pub(super) const MAX_MEMBERS: i64 = 10_000;
 
-/// What a group becomes.
+/// A change of a group.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
-    /// None: it keeps its name.
+    /// The new name. None: it does not change.
     pub(super) name: Option<String>,
-    /// By which the provider knows it.
+    /// The id of the group at the provider.
     pub(super) external_id: Said,
     members: Members,
 }
 
-/// Who is in it afterwards.
+/// The members after the change.
 #[derive(Debug, PartialEq, Eq)]
 enum Members {
-    /// Whoever is, but for these.
-    Moved { join: BTreeSet<UserId>, leave: BTreeSet<UserId> },
-    /// These and no others.
+    /// The current members, with these added and removed.
+    Delta { join: BTreeSet<UserId>, leave: BTreeSet<UserId> },
+    /// Exactly these.
     Exactly(BTreeSet<UserId>),
 }
 
 impl Default for Members {
     fn default() -> Self {
-        Self::Moved { join: BTreeSet::new(), leave: BTreeSet::new() }
+        Self::Delta { join: BTreeSet::new(), leave: BTreeSet::new() }
     }
 }
 
-/// Who comes and who goes.
-pub(super) struct Moves {
+/// The users who join a group and who leave it.
+pub(super) struct MemberChanges {
     pub(super) join: Vec<UserId>,
     pub(super) leave: Vec<UserId>,
 }
 
 impl Change {
-    /// By a body that says all of the group.
+    /// The change to the state in this body, which describes the whole group. Also returns the name, which must be there.
     pub(super) fn whole(body: &Map<String, Value>) -> Result<(String, Self), ScimError> {
-        let name = sent(body, "displayName")?.ok_or_else(|| ScimError::value("displayName is missing"))?;
+        let name = string(body, "displayName")?.ok_or_else(|| ScimError::value("displayName is missing"))?;
         let members = users(get(body, "members").unwrap_or(&Value::Null))?.into_iter().collect();
-        let external_id = sent(body, "externalId")?.map_or(Said::Absent, Said::Is);
+        let external_id = string(body, "externalId")?.map_or(Said::Absent, Said::Is);
         Ok((name.clone(), Self { name: Some(name), external_id, members: Members::Exactly(members) }))
     }
 
-    /// By the operations of a PATCH, one after the other.
+    /// The change by the operations of a PATCH, applied in their order.
     pub(super) fn patched(body: &Map<String, Value>) -> Result<Self, ScimError> {
         let mut change = Self::default();
         for operation in patch::operations(body)? {
@@ -63,15 +63,18 @@ impl Change {
         Ok(change)
     }
 
-    /// Whether it hangs on who is in the group now.
+    /// Whether the current members must be known to apply the change.
     pub(super) fn replaces_members(&self) -> bool {
         matches!(self.members, Members::Exactly(_))
     }
 
-    /// Who comes and who goes, of a group with these members: no more than can be done at once.
-    pub(super) fn moves(self, before: &BTreeSet<UserId>) -> Result<Moves, ScimError> {
+    /// The users who join and leave a group that has the members `before`.
+    ///
+    /// # Errors
+    /// `tooMany` if one command can't add or remove as many.
+    pub(super) fn member_changes(self, before: &BTreeSet<UserId>) -> Result<MemberChanges, ScimError> {
         let (join, leave) = match self.members {
-            Members::Moved { join, leave } => (join, leave),
+            Members::Delta { join, leave } => (join, leave),
             Members::Exactly(wanted) => (&wanted - before, before - &wanted),
         };
         for (list, what) in [(&join, "to add"), (&leave, "to remove")] {
@@ -84,16 +87,16 @@ impl Change {
                 return Err(ScimError::too_many(detail));
             }
         }
-        Ok(Moves { join: join.into_iter().collect(), leave: leave.into_iter().collect() })
+        Ok(MemberChanges { join: join.into_iter().collect(), leave: leave.into_iter().collect() })
     }
 
     fn operate(&mut self, operation: Operation) -> Result<(), ScimError> {
-        let Operation { act, target, value } = operation;
+        let Operation { op, target, value } = operation;
         let Some(Target { attribute, filter, sub }) = target else { return Ok(()) };
         let is = |name: &str| attribute.eq_ignore_ascii_case(name);
         if is("displayName") {
-            return match (act, value.as_str().map(str::trim)) {
-                (Act::Add | Act::Replace, Some(name)) if !name.is_empty() => {
+            return match (op, value.as_str().map(str::trim)) {
+                (Op::Add | Op::Replace, Some(name)) if !name.is_empty() => {
                     self.name = Some(name.to_owned());
                     Ok(())
                 }
@@ -101,29 +104,29 @@ impl Change {
             };
         }
         if is("externalId") {
-            self.external_id = match act {
-                Act::Remove => Said::Absent,
-                Act::Add | Act::Replace => sent_text(&value, "externalId")?.map_or(Said::Absent, Said::Is),
+            self.external_id = match op {
+                Op::Remove => Said::Absent,
+                Op::Add | Op::Replace => string_value(&value, "externalId")?.map_or(Said::Absent, Said::Is),
             };
             return Ok(());
         }
         if !is("members") {
-            // An id that is said as it is changes nothing; what we do not keep is passed over.
+            // `id` does not change; attributes that are not stored are ignored.
             return Ok(());
         }
         if sub.is_some() {
             return Err(ScimError::mutability("only value can be written of a member"));
         }
-        match (act, filter) {
-            (Act::Add, None) => self.join(users(&value)?),
-            (Act::Replace, None) => self.members = Members::Exactly(users(&value)?.into_iter().collect()),
-            (Act::Remove, None) if value.is_null() => self.members = Members::Exactly(BTreeSet::new()),
-            (Act::Remove, None) => self.leave(users(&value)?),
-            (Act::Remove, Some(filter)) => match filter.only_equal_to("value").map(str::parse) {
+        match (op, filter) {
+            (Op::Add, None) => self.join(users(&value)?),
+            (Op::Replace, None) => self.members = Members::Exactly(users(&value)?.into_iter().collect()),
+            (Op::Remove, None) if value.is_null() => self.members = Members::Exactly(BTreeSet::new()),
+            (Op::Remove, None) => self.leave(users(&value)?),
+            (Op::Remove, Some(filter)) => match filter.only_equal_to("value").map(str::parse) {
                 Some(Ok(user)) => self.leave(vec![user]),
                 _ => return Err(ScimError::path("remove members with the path members[value eq \"<id>\"]")),
             },
-            (Act::Add | Act::Replace, Some(_)) => {
+            (Op::Add | Op::Replace, Some(_)) => {
                 return Err(ScimError::path("a path with a filter can't be used to add members"));
             }
         }
@@ -132,7 +135,7 @@ impl Change {
 
     fn join(&mut self, users: Vec<UserId>) {
         match &mut self.members {
-            Members::Moved { join, leave } => {
+            Members::Delta { join, leave } => {
                 for user in users {
                     leave.remove(&user);
                     join.insert(user);
@@ -144,7 +147,7 @@ impl Change {
 
     fn leave(&mut self, users: Vec<UserId>) {
         match &mut self.members {
-            Members::Moved { join, leave } => {
+            Members::Delta { join, leave } => {
                 for user in users {
                     join.remove(&user);
                     leave.insert(user);
@@ -159,18 +162,18 @@ impl Change {
     }
 }
 
-/// Who is named in a list of members: `{"value": "<id>"}`, or one of these alone.
+/// The users in a list of members: objects `{"value": "<id>"}`, or one such object without a list.
 fn users(value: &Value) -> Result<Vec<UserId>, ScimError> {
     let list = match value {
         Value::Null => &[][..],
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),
     };
-    if list.len() as i64 > MOST_MEMBERS {
-        return Err(ScimError::too_many(format!("{} members; at most {MOST_MEMBERS} are allowed", list.len())));
+    if list.len() as i64 > MAX_MEMBERS {
+        return Err(ScimError::too_many(format!("{} members; at most {MAX_MEMBERS} are allowed", list.len())));
     }
     let user = |(place, member): (usize, &Value)| {
-        let said = |name: &str| member.as_object().map_or(Ok(None), |member| sent(member, name));
+        let said = |name: &str| member.as_object().map_or(Ok(None), |member| string(member, name));
         if said("type")?.is_some_and(|kind| !kind.eq_ignore_ascii_case("User")) {
             return Err(ScimError::value(format!("member {place} is not a user: only users can be members of groups")));
         }
@@ -199,7 +202,7 @@ mod tests {
     }
 
     fn moved(join: &[&str], leave: &[&str]) -> Change {
-        Change { members: Members::Moved { join: set(join), leave: set(leave) }, ..Change::default() }
+        Change { members: Members::Delta { join: set(join), leave: set(leave) }, ..Change::default() }
     }
 
     fn exactly(members: &[&str]) -> Change {
@@ -274,10 +277,10 @@ mod tests {
 
     #[test]
     fn who_comes_and_who_goes_is_what_is_different_and_no_more_than_can_be_done_at_once() {
-        let moves = exactly(&[ADA]).moves(&set(&[GRACE])).unwrap_or_else(|error| panic!("{error:?}"));
+        let moves = exactly(&[ADA]).member_changes(&set(&[GRACE])).unwrap_or_else(|error| panic!("{error:?}"));
         assert_eq!((moves.join, moves.leave), (vec![ADA.parse().unwrap()], vec![GRACE.parse().unwrap()]));
         let many = (0..=lengths::KEPT_MEMBERS as u128).map(|id| UserId::new(uuid::Uuid::from_u128(id))).collect();
         let all = Change { members: Members::Exactly(many), ..Change::default() };
-        assert_eq!(all.moves(&BTreeSet::new()).err().and_then(|error| error.scim_type), Some("tooMany"));
+        assert_eq!(all.member_changes(&BTreeSet::new()).err().and_then(|error| error.scim_type), Some("tooMany"));
     }
 }

@@ -1,4 +1,4 @@
-//! Attributes in JSON: SCIM's names are the same in any case (RFC 7643 section 2.1).
+//! Access to attributes in JSON. SCIM's attribute names are case-insensitive (RFC 7643 section 2.1).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 
 use super::error::ScimError;
 
-/// Reads a JSON object in which no member of any object is there twice, in whatever case: whoever looks at it before us may take the one, and we
-/// the other.
+/// Parses a JSON object in which no object has two members with the same name, compared case-insensitively: otherwise a proxy that
+/// inspects the body might use one of them, and we the other.
 ///
 /// # Errors
-/// `invalidSyntax`, in words that quote nothing of it: that may be a person's.
+/// `invalidSyntax`. The detail quotes nothing of the body, which can contain personal data.
 pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
-    match serde_json::from_slice::<Once>(body) {
-        // What is JSON is wrong in this one way only.
+    match serde_json::from_slice::<UniqueMembers>(body) {
+        // The only data error of `UniqueMembers` is a duplicate member.
         Err(error) if error.is_data() => {
             let place = format!("line {}, column {}", error.line(), error.column());
             Err(ScimError::syntax(format!("an attribute appears twice ({place}); names are case-insensitive")))
@@ -25,16 +25,16 @@ pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ScimError> {
     }
 }
 
-/// JSON in which no member is there twice; of which nothing is kept.
-struct Once;
+/// Checks JSON for duplicate members, and discards the data.
+struct UniqueMembers;
 
-impl<'de> Deserialize<'de> for Once {
+impl<'de> Deserialize<'de> for UniqueMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Once {
+impl<'de> Visitor<'de> for UniqueMembers {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,24 +87,24 @@ pub(super) fn get<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a 
     object.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// The name under which a member stands, in any case; else the one that is asked for.
+/// The name of a member as it is spelled in the object, or as requested if the object does not have it.
 pub(super) fn key(object: &Map<String, Value>, name: &str) -> String {
     object.keys().find(|member| member.eq_ignore_ascii_case(name)).cloned().unwrap_or_else(|| name.to_owned())
 }
 
-/// Sets a member, under the name that it has.
+/// Sets a member, in the spelling that the object has already.
 pub(super) fn set(object: &mut Map<String, Value>, name: &str, value: Value) {
     let key = key(object, name);
     object.insert(key, value);
 }
 
-/// Takes a member away. Its place is nobody's, so the order of the others stays.
+/// Removes a member, and keeps the order of the others.
 pub(super) fn remove(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     let key = key(object, name);
     object.shift_remove(&key)
 }
 
-/// The attribute of a path, without the schema that may stand before it: `urn:…:User:userName`. None: that is no schema of ours.
+/// A path without the URN of a schema that may precede it, as in `urn:…:User:userName`. None if the schema is not one of ours.
 pub(super) fn without_schema(path: &str) -> Option<&str> {
     if !is_urn(path) {
         return Some(path);
@@ -116,12 +116,12 @@ pub(super) fn without_schema(path: &str) -> Option<&str> {
     })
 }
 
-/// Whether something is the name of a schema, or begins with one.
+/// Whether a name is, or begins with, the URN of a schema.
 pub(super) fn is_urn(path: &str) -> bool {
     path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:"))
 }
 
-/// Whether something is so: also in the words of widely used providers, which send it as a text. None: it is neither true nor false.
+/// A Boolean. Strings such as `"True"` are accepted, because widely used providers send them. None if the value is neither true nor false.
 pub(super) fn flag(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(so) => Some(*so),
@@ -137,16 +137,16 @@ pub(super) fn is_primary(value: &Value) -> bool {
     primary.and_then(flag) == Some(true)
 }
 
-/// A text that is sent: what is null or empty is not there (RFC 7643 section 2.5).
+/// The string value of an attribute, trimmed. A value that is null or empty counts as absent (RFC 7643 section 2.5).
 ///
 /// # Errors
-/// When it is something else than a text.
-pub(super) fn sent(object: &Map<String, Value>, name: &str) -> Result<Option<String>, ScimError> {
-    get(object, name).map_or(Ok(None), |value| sent_text(value, name))
+/// `invalidValue` if the value is not a string.
+pub(super) fn string(object: &Map<String, Value>, name: &str) -> Result<Option<String>, ScimError> {
+    get(object, name).map_or(Ok(None), |value| string_value(value, name))
 }
 
-/// The same of a value that is called `name`.
-pub(super) fn sent_text(value: &Value, name: &str) -> Result<Option<String>, ScimError> {
+/// As [`string`], for the value of an attribute called `name`.
+pub(super) fn string_value(value: &Value, name: &str) -> Result<Option<String>, ScimError> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)),
@@ -154,12 +154,12 @@ pub(super) fn sent_text(value: &Value, name: &str) -> Result<Option<String>, Sci
     }
 }
 
-/// A text that is there and not empty.
+/// The string value of an attribute, trimmed; none if it is empty or not a string.
 pub(super) fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
     get(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A time (RFC 7643 section 2.3.5).
+/// Formats a time (RFC 7643 section 2.3.5), with milliseconds.
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

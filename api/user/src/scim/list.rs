@@ -1,50 +1,55 @@
-//! Lists: which page of which resources, and the answer that has them (RFC 7644 section 3.4.2).
+//! Queries of lists, and their responses: filter, page and selected attributes (RFC 7644 section 3.4.2).
 
 use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
 use super::filter::{Filter, Path};
 use super::json::{get, remove};
-use super::visit::Visit;
+use super::request::ScimRequest;
 
-/// The most resources of a page.
-pub(super) const MOST: i64 = 200;
-/// Of which so many are given when nothing is said.
-const USUAL: i64 = 100;
-/// So many resources are looked through for a filter that no index answers.
-pub(super) const LOOKED_THROUGH: i64 = 1_000;
+/// Maximum page size.
+pub(super) const MAX_COUNT: i64 = 200;
+/// Default page size.
+const DEFAULT_COUNT: i64 = 100;
+/// Maximum number of resources that are scanned for a filter that can't be answered by an index.
+pub(super) const MAX_SCANNED: i64 = 1_000;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
-/// What is asked for.
+/// A query of a list of resources.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     pub(super) filter: Option<Filter>,
-    /// From 1.
+    /// The index of the first resource of the page, counted from 1.
     pub(super) start: i64,
     pub(super) count: i64,
-    /// Which attributes are shown.
-    pub(super) shown: Shown,
+    /// The attributes of each resource that are returned.
+    pub(super) attributes: AttributeSelection,
 }
 
-/// Which attributes are shown: only some, or all but some, of each all or a part (RFC 7644 section 3.9).
+/// The attributes and sub-attributes that are returned: only the requested ones, or all but the excluded ones (RFC 7644 section 3.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct AttributeSelection {
     only: Vec<Path>,
     without: Vec<Path>,
 }
 
-impl Asked {
-    /// By the query string.
-    pub(super) fn of(visit: &Visit) -> Result<Self, ScimError> {
-        let number = |name: &str| match visit.parameter(name) {
+impl ListQuery {
+    /// The query in the query string.
+    pub(super) fn of(incoming: &ScimRequest) -> Result<Self, ScimError> {
+        let number = |name: &str| match incoming.parameter(name) {
             None => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| ScimError::value(format!("{name} must be a number"))),
         };
-        Self::new(visit.parameter("filter"), number("startIndex")?, number("count")?, Shown::of(visit))
+        Self::new(
+            incoming.parameter("filter"),
+            number("startIndex")?,
+            number("count")?,
+            AttributeSelection::of(incoming),
+        )
     }
 
-    /// By a body (`.search`, section 3.4.3).
+    /// The query in a body (`.search`, section 3.4.3).
     pub(super) fn read(body: &Map<String, Value>) -> Result<Self, ScimError> {
         let number = |name: &str| match get(body, name) {
             None | Some(Value::Null) => Ok(None),
@@ -52,21 +57,26 @@ impl Asked {
         };
         let names = |name: &str| {
             let list = get(body, name).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(Value::as_str).map(|name| named(name.trim())).collect()
+            list.filter_map(Value::as_str).map(|name| parse_path(name.trim())).collect()
         };
-        let shown = Shown { only: names("attributes"), without: names("excludedAttributes") };
-        Self::new(get(body, "filter").and_then(Value::as_str), number("startIndex")?, number("count")?, shown)
+        let attributes = AttributeSelection { only: names("attributes"), without: names("excludedAttributes") };
+        Self::new(get(body, "filter").and_then(Value::as_str), number("startIndex")?, number("count")?, attributes)
     }
 
-    /// Out of range is no error: it means the next that is within (section 3.4.2.4).
-    fn new(filter: Option<&str>, start: Option<i64>, count: Option<i64>, shown: Shown) -> Result<Self, ScimError> {
+    /// Numbers out of range are not an error; the nearest allowed value is used (section 3.4.2.4).
+    fn new(
+        filter: Option<&str>,
+        start: Option<i64>,
+        count: Option<i64>,
+        attributes: AttributeSelection,
+    ) -> Result<Self, ScimError> {
         let filter = filter.map(str::trim).filter(|text| !text.is_empty()).map(Filter::read).transpose()?;
-        let (start, count) = (start.unwrap_or(1).max(1), count.unwrap_or(USUAL).clamp(0, MOST));
-        Ok(Self { filter, start, count, shown })
+        let (start, count) = (start.unwrap_or(1).max(1), count.unwrap_or(DEFAULT_COUNT).clamp(0, MAX_COUNT));
+        Ok(Self { filter, start, count, attributes })
     }
 
-    /// The answer when all that may pass the filter was read: what does, and of that the page.
-    pub(super) fn answer_of_all(&self, resources: Vec<Value>) -> Value {
+    /// Filters the candidates, and returns the response with the page.
+    pub(super) fn answer_filtered(&self, resources: Vec<Value>) -> Value {
         let passes = |resource: &Value| match (&self.filter, resource) {
             (Some(filter), Value::Object(resource)) => filter.passes(resource),
             _ => true,
@@ -77,9 +87,9 @@ impl Asked {
         self.answer(total, page.collect())
     }
 
-    /// The answer with a page of `total` resources.
+    /// The response with a page of `total` resources.
     pub(super) fn answer(&self, total: i64, page: Vec<Value>) -> Value {
-        let page: Vec<Value> = page.into_iter().map(|resource| self.shown.of_resource(resource)).collect();
+        let page: Vec<Value> = page.into_iter().map(|resource| self.attributes.of_resource(resource)).collect();
         json!({
             "schemas": [SCHEMA],
             "totalResults": total,
@@ -90,16 +100,16 @@ impl Asked {
     }
 }
 
-impl Shown {
-    pub(super) fn of(visit: &Visit) -> Self {
+impl AttributeSelection {
+    pub(super) fn of(incoming: &ScimRequest) -> Self {
         let names = |name: &str| {
-            let list = visit.parameter(name).unwrap_or_default().split(',').map(str::trim);
-            list.filter(|name| !name.is_empty()).map(named).collect()
+            let list = incoming.parameter(name).unwrap_or_default().split(',').map(str::trim);
+            list.filter(|name| !name.is_empty()).map(parse_path).collect()
         };
         Self { only: names("attributes"), without: names("excludedAttributes") }
     }
 
-    /// Whether something of this attribute is wanted.
+    /// Whether this attribute or a part of it is returned.
     pub(super) fn has(&self, attribute: &str) -> bool {
         if self.only.is_empty() {
             !self.without.iter().any(|path| path.sub.is_none() && path.names(attribute))
@@ -108,7 +118,7 @@ impl Shown {
         }
     }
 
-    /// What of a resource is shown; its id and schemas always, and where it is unless that is left out.
+    /// The selected attributes of a resource. `id` and `schemas` are always returned, and `meta` unless it is excluded.
     pub(super) fn of_resource(&self, resource: Value) -> Value {
         let Value::Object(mut resource) = resource else { return resource };
         let names: Vec<String> = resource.keys().cloned().collect();
@@ -119,16 +129,16 @@ impl Shown {
             if !self.has(&name) {
                 remove(&mut resource, &name);
             } else if let Some(value) = resource.get_mut(&name) {
-                self.cut(&name, value);
+                self.prune(&name, value);
             }
         }
         resource.into()
     }
 
-    /// Leaves of an attribute the parts that are wanted.
-    fn cut(&self, attribute: &str, value: &mut Value) {
+    /// Removes the sub-attributes that are not selected from an attribute's value.
+    fn prune(&self, attribute: &str, value: &mut Value) {
         match value {
-            Value::Array(values) => values.iter_mut().for_each(|value| self.cut(attribute, value)),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.prune(attribute, value)),
             Value::Object(parts) => {
                 let of_it = |list: &[Path]| {
                     let paths = list.iter().filter(|path| path.names(attribute));
@@ -146,8 +156,8 @@ impl Shown {
     }
 }
 
-/// What is wanted by a name; what is none names nothing that there is.
-fn named(name: &str) -> Path {
+/// The path of an attribute name. An invalid name becomes a path that no attribute has.
+fn parse_path(name: &str) -> Path {
     Path::read(name).unwrap_or_else(|| Path { attribute: name.to_owned(), sub: None })
 }
 
@@ -157,10 +167,10 @@ mod tests {
 
     #[test]
     fn a_page_is_within_what_there_is() {
-        let asked = |start, count| Asked::new(None, start, count, Shown::default()).unwrap();
+        let asked = |start, count| ListQuery::new(None, start, count, AttributeSelection::default()).unwrap();
         let all: Vec<Value> = (1..=5).map(|id| json!({ "id": id, "schemas": [] })).collect();
         let page = |start, count| {
-            let answer = asked(start, count).answer_of_all(all.clone());
+            let answer = asked(start, count).answer_filtered(all.clone());
             let ids: Vec<_> = answer["Resources"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
             (answer["totalResults"].clone(), answer["startIndex"].clone(), ids)
         };
@@ -169,7 +179,7 @@ mod tests {
         assert_eq!(page(Some(-3), Some(1)), (json!(5), json!(1), vec![json!(1)]));
         assert_eq!(page(Some(9), None), (json!(5), json!(9), vec![]));
         assert_eq!(page(None, Some(0)), (json!(5), json!(1), vec![]));
-        assert_eq!(asked(None, Some(9_999)).count, MOST);
+        assert_eq!(asked(None, Some(9_999)).count, MAX_COUNT);
     }
 
     #[test]
@@ -177,7 +187,7 @@ mod tests {
         let resource =
             json!({ "id": "1", "schemas": [], "userName": "a", "name": { "givenName": "A" }, "active": true });
         let shown = |only: &[&str], without: &[&str]| {
-            let shown = Shown { only: paths(only), without: paths(without) }.of_resource(resource.clone());
+            let shown = AttributeSelection { only: paths(only), without: paths(without) }.of_resource(resource.clone());
             shown.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
         };
         assert_eq!(shown(&["username", "name.givenName"], &[]), ["id", "schemas", "userName", "name"]);
@@ -200,7 +210,7 @@ mod tests {
             "meta": { "location": "x", "version": "1" },
         });
         let shown = |only: &[&str], without: &[&str]| {
-            Shown { only: paths(only), without: paths(without) }.of_resource(resource.clone())
+            AttributeSelection { only: paths(only), without: paths(without) }.of_resource(resource.clone())
         };
         let part = shown(&["name.GIVENname", "emails.value"], &[]);
         assert_eq!(part["name"], json!({ "givenName": "A" }));

@@ -1,11 +1,11 @@
-//! SCIM 2.0 (RFC 7643, RFC 7644): how an identity provider keeps users and groups as it has them.
+//! SCIM 2.0 (RFC 7643, RFC 7644): an identity provider synchronizes its users and groups with those of the tenant.
 //!
-//! The protocol describes these endpoints, not our contract. Each is a function from a [`Visit`] (who asks, in which tenant, with
-//! what) to an [`Answer`]; a refusal of the domain becomes an [`error::ScimError`]. What is written are commands of `user-commands`;
-//! one resource is read from the log, lists from the read models, which are waited for, because a provider that has just
-//! written asks at once whether it is there.
+//! The endpoints are defined by the protocol, not by our OpenAPI document. Each is a function from a [`ScimRequest`] (caller, tenant,
+//! parameters, body) to an [`Answer`]; a refusal of the domain becomes an [`error::ScimError`]. Writes are commands of `user-commands`.
+//! A single resource is read from the log; lists are read from the read models after they have caught up with the log, because a
+//! provider checks right after a write whether the resource is there.
 //!
-//! To add an attribute of users: [`user`] (to and from what we keep; what there may be several of: [`contact`]) and [`discovery`] (what we say of it).
+//! To add an attribute of users: map it in [`user`] (multi-valued contact details in [`contact`]), and describe it in [`discovery`].
 
 mod contact;
 mod discovery;
@@ -17,9 +17,9 @@ mod json;
 mod list;
 mod me;
 mod patch;
+mod request;
 mod root;
 mod user;
-mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,27 +34,27 @@ use serde_json::Value;
 use user_commands::Catalogue;
 
 use self::error::ScimError;
-use self::list::Shown;
-use self::visit::Visit;
+use self::list::AttributeSelection;
+use self::request::ScimRequest;
 
-/// The media type of it all.
+/// The media type of requests and responses.
 const MEDIA_TYPE: &str = "application/scim+json";
 
-/// What the endpoints work with. Cheap to clone.
+/// The dependencies of the endpoints. Cheap to clone.
 #[derive(Clone)]
 struct Scim {
     runtime: Runtime,
     catalogue: Catalogue,
-    /// Where `/scim/v2` is, for those who are told where something is.
+    /// The public URL of `/scim/v2`, for the locations of resources.
     base: Arc<str>,
 }
 
-/// How long a request waits until the read models have what was written before it.
+/// How long a request waits until the read models have caught up with the log.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Scim {
-    /// The read models with all that was written until now: a provider that has just made somebody asks at once whether they are
-    /// there. If they are late, as they are.
+    /// Opens the read models, after waiting until they have caught up with the log: a provider checks right after a write whether the
+    /// resource is there. If they don't catch up in time, they are read as they are.
     async fn current(&self, tenant: TenantId) -> Result<Transaction, ScimError> {
         let head = self.runtime.store.head().await.map_err(user::unreadable)?;
         if let Err(behind) = self.runtime.read_models.wait_for(tenant, head, PATIENCE).await {
@@ -64,10 +64,10 @@ impl Scim {
     }
 }
 
-/// What an endpoint answers.
+/// The result of an endpoint.
 type Answer = Result<Reply, ScimError>;
 
-/// An answer that is no error.
+/// A successful response.
 struct Reply {
     status: StatusCode,
     body: Option<Value>,
@@ -81,19 +81,19 @@ impl Reply {
         Self { status: StatusCode::OK, body: Some(body), location: None, version: None }
     }
 
-    /// As much of a resource as is wanted. It says itself where it is, and of which version.
-    fn resource(status: StatusCode, body: Value, version: u64, shown: &Shown) -> Self {
+    /// The selected attributes of a resource, with the headers `Location` (from its `meta`) and `ETag`.
+    fn resource(status: StatusCode, body: Value, version: u64, attributes: &AttributeSelection) -> Self {
         let location = body["meta"]["location"].as_str().map(str::to_owned);
-        Self { status, body: Some(shown.of_resource(body)), location, version: Some(version) }
+        Self { status, body: Some(attributes.of_resource(body)), location, version: Some(version) }
     }
 
-    /// 204: it is done, and there is nothing to say.
+    /// 204, without a body.
     fn nothing() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: None, location: None, version: None }
     }
 
     fn into_response(self) -> Response {
-        // Names and addresses of people: nobody on the way keeps them, nor a browser.
+        // Responses contain personal data, so neither proxies nor browsers may store them.
         let mut builder = Response::builder().status(self.status).header(header::CACHE_CONTROL, "no-store");
         if let Some(location) = self.location {
             builder = builder.header(header::LOCATION, location);
@@ -108,12 +108,12 @@ impl Reply {
     }
 }
 
-/// An endpoint: its path, its method, and what answers.
+/// An endpoint: its path, its method and its handler.
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
     ($($method:ident $path:literal => $answer:path),+ $(,)?) => {
-        /// Which endpoints there are.
+        /// The paths and methods of all endpoints.
         const PATHS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
 
         fn endpoints_of(scim: &Scim) -> Vec<Endpoint> {
@@ -122,8 +122,8 @@ macro_rules! endpoints {
             let endpoint = make(move |request: poem::Request| {
                 let scim = scim.clone();
                 async move {
-                    let answer = match Visit::begin(request).await {
-                        Ok(visit) => $answer(&scim, visit).await,
+                    let answer = match ScimRequest::read(request).await {
+                        Ok(incoming) => $answer(&scim, incoming).await,
                         Err(error) => Err(error),
                     };
                     let mut response = answer.map_or_else(|error| error.into_response(), Reply::into_response);
@@ -165,19 +165,19 @@ endpoints! {
     DELETE "/scim/v2/Groups/:id" => group::remove,
 }
 
-/// All endpoints over a running service, which is to be found under `public_url`.
+/// All endpoints of a running service with this public URL.
 pub fn endpoints(runtime: Runtime, public_url: &str) -> Vec<Endpoint> {
     let catalogue = Catalogue::from(runtime.grants.to_vec());
     let scim = Scim { runtime, catalogue, base: format!("{public_url}/scim/v2").into() };
     endpoints_of(&scim)
 }
 
-/// The paths and methods of all of them, for who forwards requests to where the service runs.
+/// The paths and methods of all endpoints, for a gateway that forwards requests to the process in which the service runs.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
     PATHS.iter().cloned()
 }
 
-/// A refusal in SCIM's form: for who could not forward a request.
+/// A refusal as a SCIM error response, for a gateway that could not forward a request.
 pub fn refused(refusal: &Refusal, status: StatusCode) -> Response {
     ScimError::from(refusal.clone()).with_status(status).into_response()
 }

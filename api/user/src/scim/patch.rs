@@ -1,4 +1,4 @@
-//! PATCH (RFC 7644 section 3.5.2): what is said of a resource in JSON, changed operation by operation.
+//! PATCH (RFC 7644 section 3.5.2): parses the operations of a request, and applies them one by one to a resource in JSON.
 
 use serde_json::{Map, Value, json};
 
@@ -6,11 +6,11 @@ use super::error::ScimError;
 use super::filter::{Filter, Operator, Path};
 use super::json::{get, is_primary, is_urn, remove, set, without_schema};
 
-/// The most operations of a request.
-const MOST: usize = 1_000;
+/// Maximum number of operations in a request.
+const MAX_OPERATIONS: usize = 1_000;
 
-/// The most values that an attribute may have, with all that is within them: each operation looks through them, some through each for each.
-const MOST_VALUES: usize = 500;
+/// Maximum number of values of an attribute, including nested ones. Each operation scans them, and some compare each with each.
+const MAX_VALUES: usize = 500;
 
 /// The attributes of a user that have several values (RFC 7643 section 4.1.2).
 const LISTS: [&str; 9] =
@@ -19,19 +19,19 @@ const LISTS: [&str; 9] =
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Operation {
-    pub(super) act: Act,
+    pub(super) op: Op,
     pub(super) target: Option<Target>,
     pub(super) value: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum Op {
     Add,
     Replace,
     Remove,
 }
 
-/// What an operation is about: an attribute, of a list only the values that pass, of these perhaps a part.
+/// The target of an operation: an attribute, possibly only those values of it that pass a filter, possibly only a sub-attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     pub(super) attribute: String,
@@ -60,7 +60,7 @@ impl Target {
     }
 }
 
-/// The operations of a request. One without a path is several: one for each attribute of its value.
+/// The operations of a request. An operation without a path is split into one for each attribute of its value.
 pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, ScimError> {
     let list = get(body, "Operations").and_then(Value::as_array);
     let list = list.ok_or_else(|| ScimError::syntax("Operations, a list of operations, is missing"))?;
@@ -68,18 +68,18 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
     for (place, operation) in list.iter().enumerate() {
         let operation =
             operation.as_object().ok_or_else(|| ScimError::syntax(format!("operation {place} must be an object")))?;
-        // In any case: widely used providers send `Add` and `Replace`.
-        let act = get(operation, "op").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-        let act = match act.as_str() {
-            "add" => Act::Add,
-            "replace" => Act::Replace,
-            "remove" => Act::Remove,
+        // Case-insensitive, because widely used providers send `Add` and `Replace`.
+        let op = get(operation, "op").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+        let op = match op.as_str() {
+            "add" => Op::Add,
+            "replace" => Op::Replace,
+            "remove" => Op::Remove,
             _ => return Err(ScimError::syntax(format!("operation {place}: op must be add, replace or remove"))),
         };
         let value = get(operation, "value").cloned().unwrap_or(Value::Null);
         match get(operation, "path").and_then(Value::as_str) {
-            Some(path) => operations.push(Operation { act, target: Some(Target::read(path)?), value }),
-            None if act == Act::Remove => return Err(ScimError::no_target("remove needs a path")),
+            Some(path) => operations.push(Operation { op, target: Some(Target::read(path)?), value }),
+            None if op == Op::Remove => return Err(ScimError::no_target("remove needs a path")),
             None => {
                 let Value::Object(attributes) = value else {
                     return Err(ScimError::syntax(format!(
@@ -87,69 +87,72 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
                     )));
                 };
                 for (path, value) in attributes {
-                    // A schema's own object holds its attributes; that of another schema none that we keep.
+                    // An object named by a schema's URN contains attributes of that schema. Those of other schemas are ignored.
                     if is_urn(&path)
                         && let Value::Object(within) = value
                     {
                         let ours = without_schema(&format!("{path}:x")).is_some();
                         for (path, value) in within.into_iter().filter(|_| ours) {
-                            operations.push(Operation { act, target: Some(Target::read(&path)?), value });
+                            operations.push(Operation { op, target: Some(Target::read(&path)?), value });
                         }
                         continue;
                     }
-                    operations.push(Operation { act, target: Some(Target::read(&path)?), value });
+                    operations.push(Operation { op, target: Some(Target::read(&path)?), value });
                 }
             }
         }
     }
-    if operations.len() > MOST {
-        return Err(ScimError::too_many(format!("{} operations; at most {MOST} are allowed", operations.len())));
+    if operations.len() > MAX_OPERATIONS {
+        return Err(ScimError::too_many(format!(
+            "{} operations; at most {MAX_OPERATIONS} are allowed",
+            operations.len()
+        )));
     }
     Ok(operations)
 }
 
-/// Carries an operation out on a resource. `read_only`: the attributes that nobody writes.
+/// Applies an operation to a resource. The attributes in `read_only` can't be changed.
 pub(super) fn apply(
     resource: &mut Map<String, Value>,
     operation: Operation,
     read_only: &[&str],
 ) -> Result<(), ScimError> {
-    let Operation { act, target, value } = operation;
+    let Operation { op, target, value } = operation;
     let Some(Target { attribute, filter, sub }) = target else { return Ok(()) };
     if read_only.iter().any(|name| name.eq_ignore_ascii_case(&attribute)) {
-        // Said as it is, it changes nothing: providers send back what they were given.
+        // Writing the current value is allowed: providers send back what they received.
         if sub.is_none() && filter.is_none() && get(resource, &attribute) == Some(&value) {
             return Ok(());
         }
         return Err(ScimError::mutability(format!("{attribute} can't be written")));
     }
-    few(&attribute, &value)?;
+    check_size(&attribute, &value)?;
     let has_several = LISTS.iter().any(|name| name.eq_ignore_ascii_case(&attribute));
     match (filter, sub) {
-        (None, None) => whole(resource, act, &attribute, value),
-        // Without a filter all of them are meant.
-        (None, Some(sub)) if has_several => listed(resource, act, &attribute, None, Some(&sub), value)?,
+        (None, None) => apply_to_attribute(resource, op, &attribute, value),
+        // Without a filter, the operation applies to all values.
+        (None, Some(sub)) if has_several => apply_to_values(resource, op, &attribute, None, Some(&sub), value)?,
         (None, Some(sub)) => {
             let mut inner = get(resource, &attribute).and_then(Value::as_object).cloned().unwrap_or_default();
-            whole(&mut inner, act, &sub, value);
+            apply_to_attribute(&mut inner, op, &sub, value);
             set(resource, &attribute, Value::Object(inner));
         }
-        (Some(filter), sub) => listed(resource, act, &attribute, Some(&filter), sub.as_deref(), value)?,
+        (Some(filter), sub) => apply_to_values(resource, op, &attribute, Some(&filter), sub.as_deref(), value)?,
     }
-    get(resource, &attribute).map_or(Ok(()), |value| few(&attribute, value))
+    get(resource, &attribute).map_or(Ok(()), |value| check_size(&attribute, value))
 }
 
-/// Refuses what would take long to be looked through, over and over.
-fn few(attribute: &str, value: &Value) -> Result<(), ScimError> {
+/// Refuses a value with more than [`MAX_VALUES`] values, which would take long to scan in each operation.
+fn check_size(attribute: &str, value: &Value) -> Result<(), ScimError> {
     match size(value) {
-        0..=MOST_VALUES => Ok(()),
+        0..=MAX_VALUES => Ok(()),
         found => Err(ScimError::too_many(format!(
-            "{attribute}: {found} values, including nested ones; at most {MOST_VALUES} are allowed"
+            "{attribute}: {found} values, including nested ones; at most {MAX_VALUES} are allowed"
         ))),
     }
 }
 
-/// How many values one is, with all that is within it.
+/// The number of values in a value, including itself and nested ones.
 fn size(value: &Value) -> usize {
     match value {
         Value::Array(list) => list.iter().map(size).sum::<usize>() + 1,
@@ -158,12 +161,13 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
-    match (act, get(object, name).cloned(), value) {
-        (Act::Remove, ..) => {
+/// Applies an operation to an attribute as a whole.
+fn apply_to_attribute(object: &mut Map<String, Value>, op: Op, name: &str, value: Value) {
+    match (op, get(object, name).cloned(), value) {
+        (Op::Remove, ..) => {
             remove(object, name);
         }
-        (Act::Add, Some(Value::Array(before)), value) => {
+        (Op::Add, Some(Value::Array(before)), value) => {
             let mut list = before;
             let added = list.len()..;
             let new = if let Value::Array(new) = value { new } else { vec![value] };
@@ -186,10 +190,10 @@ fn whole(object: &mut Map<String, Value>, act: Act, name: &str, value: Value) {
     }
 }
 
-/// Carries an operation out on those values of a list that pass a filter; without one, on all.
-fn listed(
+/// Applies an operation to the values of a list that pass a filter; without a filter, to all.
+fn apply_to_values(
     resource: &mut Map<String, Value>,
-    act: Act,
+    op: Op,
     attribute: &str,
     filter: Option<&Filter>,
     sub: Option<&str>,
@@ -201,8 +205,8 @@ fn listed(
     let mut written: Vec<usize> =
         list.iter().enumerate().filter(|(_, value)| is_it(value)).map(|(place, _)| place).collect();
     let found = !written.is_empty();
-    match (act, found) {
-        (Act::Remove, _) => match sub {
+    match (op, found) {
+        (Op::Remove, _) => match sub {
             None => list.retain(|value| !is_it(value)),
             Some(sub) => {
                 for value in list.iter_mut().filter(|value| is_it(value)) {
@@ -212,7 +216,7 @@ fn listed(
                 }
             }
         },
-        (Act::Replace | Act::Add, true) => {
+        (Op::Replace | Op::Add, true) => {
             for value_there in &mut *list {
                 if is_it(value_there)
                     && let Value::Object(there) = value_there
@@ -229,12 +233,12 @@ fn listed(
                 }
             }
         }
-        (Act::Replace, false) if filter.is_some() => {
+        (Op::Replace, false) if filter.is_some() => {
             return Err(ScimError::no_target(format!("no value of {attribute} matches the path")));
         }
-        // What is added and is not there yet begins as the path describes it: `emails[type eq "work"].value`.
-        (Act::Add | Act::Replace, false) => {
-            let mut new = filter.map(described).unwrap_or_default();
+        // If no value passes, a new one is added with the values that the filter requires, as in `emails[type eq "work"].value`.
+        (Op::Add | Op::Replace, false) => {
+            let mut new = filter.map(required_values).unwrap_or_default();
             match (sub, value) {
                 (Some(sub), value) => set(&mut new, sub, value),
                 (None, Value::Object(value)) => value.into_iter().for_each(|(name, value)| set(&mut new, &name, value)),
@@ -244,14 +248,14 @@ fn listed(
             list.push(Value::Object(new));
         }
     }
-    if act != Act::Remove {
+    if op != Op::Remove {
         keep_one_primary(&mut list, |place| written.contains(&place));
     }
     set(resource, attribute, json!(list));
     Ok(())
 }
 
-/// One value of a list is the primary one: where another becomes that, the one of before is it no more (RFC 7644 section 3.5.2).
+/// Ensures that a list has one primary value: if a written value is primary, all others are set to false (RFC 7644 section 3.5.2).
 fn keep_one_primary(list: &mut [Value], written: impl Fn(usize) -> bool) {
     let Some(chosen) = (0..list.len()).rev().find(|place| written(*place) && is_primary(&list[*place])) else { return };
     for (place, value) in list.iter_mut().enumerate() {
@@ -264,10 +268,10 @@ fn keep_one_primary(list: &mut [Value], written: impl Fn(usize) -> bool) {
     }
 }
 
-/// What has to be so for a filter to pass.
-fn described(filter: &Filter) -> Map<String, Value> {
+/// The values that an object must have for a filter to pass, as far as they follow from its `eq` conditions.
+fn required_values(filter: &Filter) -> Map<String, Value> {
     match filter {
-        Filter::And(a, b) => described(a).into_iter().chain(described(b)).collect(),
+        Filter::And(a, b) => required_values(a).into_iter().chain(required_values(b)).collect(),
         Filter::Compare(path, Operator::Equal, value) if path.sub.is_none() => {
             Map::from_iter([(path.attribute.clone(), value.clone())])
         }
@@ -353,7 +357,7 @@ mod tests {
             { "op": "Replace", "path": "active", "value": "False" },
             { "op": "Add", "path": "phoneNumbers[type eq \"work\"].value", "value": "+1" },
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:core:2.0:User:title", "value": "Guide" },
-            // What another schema says is not what ours does, though it is called the same.
+            // An attribute of another schema is not ours, even if it has the same name.
             { "op": "Add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:title", "value": "x" },
             { "op": "Add", "value": { "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "title": "y" } } },
             { "op": "replace", "value": { "name.givenName": "Babs", "USERNAME": "b" } },

@@ -1,7 +1,7 @@
-//! Users as SCIM has them, and what is asked of them.
+//! The SCIM resource `User` and its endpoints.
 //!
-//! `userName` is what they sign in with: an e-mail address, or a name of their own and then the address is that of `emails`. Roles
-//! are not given this way, but by groups and by whoever looks after users here.
+//! `userName` is what a user signs in with: either their e-mail address, or a user name, and then the address is in `emails`. Roles
+//! can't be granted over SCIM: users have those of their groups, and those that are granted to them over the REST API.
 
 use kernel::{Personal, PostalAddress, TenantId, UserId, Versions};
 use poem::http::StatusCode;
@@ -13,57 +13,61 @@ use user_projections::groups;
 use user_projections::people::{self, PersonFilter, PersonRow};
 use uuid::Uuid;
 
-use super::contact::{Kept, contact, kept, label, only, only_address, part, postal_address};
+use super::contact::{LabelParts, address_list, contact, label, label_parts, part, postal_address, value_list};
 use super::error::ScimError;
 use super::filter::Filter;
-use super::json::{self, flag, get, sent, set, text, time};
-use super::list::{Asked, LOOKED_THROUGH, Shown};
-use super::visit::Visit;
+use super::json::{self, flag, get, set, string, text, time};
+use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
+use super::request::ScimRequest;
 use super::{Answer, Reply, Scim, patch};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const PERMISSION: &str = "user:user:read";
 const WHAT: &str = "user";
 
-/// What nobody writes.
+/// Attributes that can't be written.
 const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
 
 /// `GET /Users`
-pub(super) async fn list(scim: &Scim, visit: Visit) -> Answer {
-    let asked = Asked::of(&visit)?;
-    found(scim, &visit, &asked).await
+pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let query = ListQuery::of(&incoming)?;
+    found(scim, &incoming, &query).await
 }
 
 /// `POST /Users/.search`
-pub(super) async fn search(scim: &Scim, visit: Visit) -> Answer {
-    let asked = Asked::read(&visit.object()?)?;
-    found(scim, &visit, &asked).await
+pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let query = ListQuery::read(&incoming.object()?)?;
+    found(scim, &incoming, &query).await
 }
 
-async fn found(scim: &Scim, visit: &Visit, asked: &Asked) -> Answer {
-    visit.caller.require(PERMISSION)?;
-    let tenant = visit.tenant();
+async fn found(scim: &Scim, incoming: &ScimRequest, query: &ListQuery) -> Answer {
+    incoming.caller.require(PERMISSION)?;
+    let tenant = incoming.tenant();
     let mut tables = scim.current(tenant).await?;
-    let Some(filter) = &asked.filter else {
-        let (total, page) = page(scim, &mut tables, tenant, asked).await?;
-        return Ok(Reply::ok(asked.answer(total, page)));
+    let Some(filter) = &query.filter else {
+        let (total, page) = page(scim, &mut tables, tenant, query).await?;
+        return Ok(Reply::ok(query.answer(total, page)));
     };
-    Ok(Reply::ok(asked.answer_of_all(candidates(scim, &mut tables, tenant, filter).await?)))
+    Ok(Reply::ok(query.answer_filtered(candidates(scim, &mut tables, tenant, filter).await?)))
 }
 
-/// The users of a page, and how many there are in all.
+/// The users of a page, without a filter, and the total number of users.
 pub(super) async fn page(
     scim: &Scim,
     tables: &mut Transaction,
     tenant: TenantId,
-    asked: &Asked,
+    query: &ListQuery,
 ) -> Result<(i64, Vec<Value>), ScimError> {
     let total = people::count_present(tables, tenant).await.map_err(unreadable)?;
-    let page = people::page_present(tables, tenant, asked.start - 1, asked.count).await.map_err(unreadable)?;
-    Ok((total, shown(scim, tables, tenant, page).await?))
+    let page = people::page_present(tables, tenant, query.start - 1, query.count).await.map_err(unreadable)?;
+    Ok((total, resources(scim, tables, tenant, page).await?))
 }
 
-/// The users who may pass a filter.
+/// The users who can pass a filter. They are found by an index if the filter requires one value of an indexed attribute; otherwise all
+/// users of the tenant are returned.
+///
+/// # Errors
+/// `tooMany` if those are more than [`MAX_SCANNED`].
 pub(super) async fn candidates(
     scim: &Scim,
     tables: &mut Transaction,
@@ -77,67 +81,67 @@ pub(super) async fn candidates(
         people::by_login(tables, tenant, login).await.map_err(unreadable)?.into_iter().collect()
     } else if let Some(email) = filter.equal_to("emails", "value") {
         let email = PersonFilter { email: Some(email.to_owned()), ..PersonFilter::default() };
-        people::first(tables, tenant, &email, LOOKED_THROUGH).await.map_err(unreadable)?
+        people::first(tables, tenant, &email, MAX_SCANNED).await.map_err(unreadable)?
     } else if let Some(external) = filter.equal_to("externalId", "") {
-        people::by_external_id(tables, tenant, external, LOOKED_THROUGH).await.map_err(unreadable)?
+        people::by_external_id(tables, tenant, external, MAX_SCANNED).await.map_err(unreadable)?
     } else {
-        let rows = people::page_present(tables, tenant, 0, LOOKED_THROUGH + 1).await.map_err(unreadable)?;
-        if rows.len() as i64 > LOOKED_THROUGH {
+        let rows = people::page_present(tables, tenant, 0, MAX_SCANNED + 1).await.map_err(unreadable)?;
+        if rows.len() as i64 > MAX_SCANNED {
             let detail = format!(
-                "the tenant has more than {LOOKED_THROUGH} users, so a filter must compare userName, emails, externalId or id by eq; further conditions can be added with and"
+                "the tenant has more than {MAX_SCANNED} users, so a filter must compare userName, emails, externalId or id by eq; further conditions can be added with and"
             );
             return Err(ScimError::too_many(detail));
         }
         rows
     };
     let rows = rows.into_iter().filter(|row| row.status.0.is_present()).collect();
-    shown(scim, tables, tenant, rows).await
+    resources(scim, tables, tenant, rows).await
 }
 
 /// `GET /Users/{id}`
-pub(super) async fn read(scim: &Scim, visit: Visit) -> Answer {
-    visit.caller.require(PERMISSION)?;
-    let id = visit.resource(WHAT)?;
-    let (user, version) = load(scim, &visit, id).await?;
-    reply(scim, &visit, StatusCode::OK, id, &user, version).await
+pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
+    incoming.caller.require(PERMISSION)?;
+    let id = incoming.resource_id(WHAT)?;
+    let (user, version) = load(scim, &incoming, id).await?;
+    reply(scim, &incoming, StatusCode::OK, id, &user, version).await
 }
 
 /// `POST /Users`
-pub(super) async fn create(scim: &Scim, visit: Visit) -> Answer {
-    let user = wanted(&visit.object()?, None)?;
+pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let user = parse_user(&incoming.object()?, None)?;
     let provision = ProvisionUser { user, catalogue: scim.catalogue.clone() };
-    let done = scim.runtime.executor.execute(&visit.request()?, &provision).await?;
+    let done = scim.runtime.executor.execute(&incoming.request()?, &provision).await?;
     let id = done.answer.uuid();
-    let (user, version) = load(scim, &visit, id).await?;
-    reply(scim, &visit, StatusCode::CREATED, id, &user, version).await
+    let (user, version) = load(scim, &incoming, id).await?;
+    reply(scim, &incoming, StatusCode::CREATED, id, &user, version).await
 }
 
 /// `PUT /Users/{id}`
-pub(super) async fn replace(scim: &Scim, visit: Visit) -> Answer {
-    let (id, body) = (visit.resource(WHAT)?, visit.object()?);
-    change(scim, &visit, id, |_, _| Ok(body)).await
+pub(super) async fn replace(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let (id, body) = (incoming.resource_id(WHAT)?, incoming.object()?);
+    change(scim, &incoming, id, |_, _| Ok(body)).await
 }
 
 /// `PATCH /Users/{id}`
-pub(super) async fn patch(scim: &Scim, visit: Visit) -> Answer {
-    let (id, operations) = (visit.resource(WHAT)?, patch::operations(&visit.object()?)?);
-    change(scim, &visit, id, |user, mut resource| {
+pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let (id, operations) = (incoming.resource_id(WHAT)?, patch::operations(&incoming.object()?)?);
+    change(scim, &incoming, id, |user, mut resource| {
         let before = resource.clone();
         for operation in operations {
             patch::apply(&mut resource, operation, &READ_ONLY)?;
         }
-        follow(&before, &mut resource);
+        sync_duplicates(&before, &mut resource);
         if !user.name_told {
-            stay_untold(&before, &mut resource);
+            keep_name_untold(&before, &mut resource);
         }
         Ok(resource)
     })
     .await
 }
 
-/// What was said once and stands twice in SCIM follows the one of which a PATCH speaks: a full name that is shown as it is written out,
-/// and an address by which they sign in.
-fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
+/// Updates values that SCIM has in two attributes, if a PATCH changes only one of them: `displayName` follows `name.formatted` if they
+/// were equal, and the address in `emails` follows a `userName` that is an e-mail address.
+fn sync_duplicates(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     let same = |resource: &Map<String, Value>, name: &str| get(before, name) == get(resource, name);
     let was_shown = formatted(before).is_some() && formatted(before) == text(before, "displayName");
     if let Some(name) = formatted(resource).filter(|_| was_shown && same(resource, "displayName")) {
@@ -147,7 +151,7 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
         && same(resource, "emails")
         && let Some(address) = text(resource, "userName").filter(|name| name.contains('@'))
     {
-        // What it is for is said still.
+        // Only the address changes; its label is kept.
         let mut emails = get(resource, "emails").cloned().unwrap_or_default();
         for email in emails.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             set(email, "value", address.as_str().into());
@@ -156,10 +160,10 @@ fn follow(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     }
 }
 
-/// A full name that is only shown, and of which a PATCH says nothing, is none that was said.
-fn stay_untold(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
+/// Removes a `name.formatted` that no provider has set and that is only shown, unless a PATCH has changed it, so that it is not stored.
+fn keep_name_untold(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     let Some(shown) = formatted(resource).filter(|name| formatted(before).as_ref() == Some(name)) else { return };
-    if matches!(sent(resource, "displayName"), Ok(None)) {
+    if matches!(string(resource, "displayName"), Ok(None)) {
         set(resource, "displayName", shown.into());
     }
     if let Some(mut name) = get(resource, "name").and_then(Value::as_object).cloned() {
@@ -168,35 +172,36 @@ fn stay_untold(before: &Map<String, Value>, resource: &mut Map<String, Value>) {
     }
 }
 
-/// The full name as it is written out.
+/// The value of `name.formatted`.
 fn formatted(resource: &Map<String, Value>) -> Option<String> {
     text(get(resource, "name")?.as_object()?, "formatted")
 }
 
 /// `DELETE /Users/{id}`
-pub(super) async fn remove(scim: &Scim, visit: Visit) -> Answer {
-    let id = visit.resource(WHAT)?;
-    visit.caller.require("user:user:write")?;
-    load(scim, &visit, id).await?;
+pub(super) async fn remove(scim: &Scim, incoming: ScimRequest) -> Answer {
+    let id = incoming.resource_id(WHAT)?;
+    incoming.caller.require("user:user:write")?;
+    load(scim, &incoming, id).await?;
     let remove = RemoveUser { user: UserId::new(id), catalogue: scim.catalogue.clone() };
-    scim.runtime.executor.execute(&visit.request()?, &remove).await?;
+    scim.runtime.executor.execute(&incoming.request()?, &remove).await?;
     Ok(Reply::nothing())
 }
 
-/// Makes a user what `to` makes of how they are. It counts only for the version that was looked at.
+/// Changes a user to what `to` returns for their current state. The command is carried out only if the user still has the version that was
+/// read.
 async fn change(
     scim: &Scim,
-    visit: &Visit,
+    incoming: &ScimRequest,
     id: Uuid,
     to: impl FnOnce(&User, Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
 ) -> Answer {
-    visit.caller.require("user:user:write")?;
-    let (before, version) = load(scim, visit, id).await?;
-    let Value::Object(resource) = of_state(scim, visit, id, &before, version).await? else {
+    incoming.caller.require("user:user:write")?;
+    let (before, version) = load(scim, incoming, id).await?;
+    let Value::Object(resource) = current_resource(scim, incoming, id, &before, version).await? else {
         return Err(ScimError::syntax("the body is not a JSON object"));
     };
-    let user = wanted(&to(&before, resource)?, Some(&before))?;
-    let mut request = visit.request()?;
+    let user = parse_user(&to(&before, resource)?, Some(&before))?;
+    let mut request = incoming.request()?;
     if let Some(wanted) = request.if_match.replace(Versions::from(version))
         && !wanted.contains(version)
     {
@@ -204,25 +209,25 @@ async fn change(
     }
     let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
     scim.runtime.executor.execute(&request, &replace).await?;
-    let (after, version) = load(scim, visit, id).await?;
-    reply(scim, visit, StatusCode::OK, id, &after, version).await
+    let (after, version) = load(scim, incoming, id).await?;
+    reply(scim, incoming, StatusCode::OK, id, &after, version).await
 }
 
-/// As much of a user as is wanted.
-async fn reply(scim: &Scim, visit: &Visit, status: StatusCode, id: Uuid, user: &User, version: u64) -> Answer {
-    let resource = of_state(scim, visit, id, user, version).await?;
-    Ok(Reply::resource(status, resource, version, &Shown::of(visit)))
+/// Answers with the selected attributes of a user.
+async fn reply(scim: &Scim, incoming: &ScimRequest, status: StatusCode, id: Uuid, user: &User, version: u64) -> Answer {
+    let resource = current_resource(scim, incoming, id, user, version).await?;
+    Ok(Reply::resource(status, resource, version, &AttributeSelection::of(incoming)))
 }
 
-/// A user of the tenant; who is none any more is as unknown as who never was.
-async fn load(scim: &Scim, visit: &Visit, id: Uuid) -> Result<(std::sync::Arc<User>, u64), ScimError> {
-    let found = scim.runtime.executor.load::<User>(&visit.caller, &id.to_string()).await?;
-    found.filter(|(user, _)| user.status.is_present()).ok_or_else(|| ScimError::not_found(WHAT, visit.name()))
+/// Loads a user of the tenant. A removed user is refused as not found, like one that never existed.
+async fn load(scim: &Scim, incoming: &ScimRequest, id: Uuid) -> Result<(std::sync::Arc<User>, u64), ScimError> {
+    let found = scim.runtime.executor.load::<User>(&incoming.caller, &id.to_string()).await?;
+    found.filter(|(user, _)| user.status.is_present()).ok_or_else(|| ScimError::not_found(WHAT, incoming.name()))
 }
 
-/// What a resource says of a user. `before`: what it does not speak of stays as it is.
-fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
-    let user_name = sent(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
+/// The fields of a user from a SCIM resource. Fields that SCIM does not have are taken from `before`.
+fn parse_user(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provisioned, ScimError> {
+    let user_name = string(resource, "userName")?.ok_or_else(|| ScimError::value("userName is missing"))?;
     let (email_contact, phone_contact) = (contact(resource, "emails")?, contact(resource, "phoneNumbers")?);
     let (email, phone) = (part(email_contact, "value")?, part(phone_contact, "value")?);
     let address = contact(resource, "addresses")?;
@@ -231,7 +236,7 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
         Some(active) => flag(active).ok_or_else(|| ScimError::value("active must be true or false"))?,
     };
     let login = if user_name.contains('@') {
-        // Who leaves leaves, whatever else is said of them.
+        // A deactivation is never refused because of contradictory addresses.
         if active && email.is_some_and(|email| kernel::folded(&email) != kernel::folded(&user_name)) {
             return Err(ScimError::value(
                 "userName is an e-mail address and emails has another one: use the same address in both, or a userName that is not an e-mail address",
@@ -249,27 +254,27 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
         Some(Value::Object(name)) => name.clone(),
         Some(_) => return Err(ScimError::value("name must be an object with givenName, familyName and formatted")),
     };
-    let (given_name, family_name) = (sent(&name, "givenName")?, sent(&name, "familyName")?);
-    let formatted_name = sent(&name, "formatted")?;
+    let (given_name, family_name) = (string(&name, "givenName")?, string(&name, "familyName")?);
+    let formatted_name = string(&name, "formatted")?;
     let whole = [given_name.as_deref(), family_name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let shown = sent(resource, "displayName")?.or_else(|| formatted_name.clone());
-    let languages = sent(resource, "preferredLanguage")?;
+    let shown = string(resource, "displayName")?.or_else(|| formatted_name.clone());
+    let languages = string(resource, "preferredLanguage")?;
     Ok(Provisioned {
         login,
         profile: ProfileFields {
             name: shown.or(Some(whole).filter(|name| !name.is_empty())).unwrap_or(user_name),
             given_name,
             family_name,
-            title: sent(resource, "title")?,
-            // RFC 7643 section 4.1.2 has them as addresses: `tel:+1-201-555-0123`.
+            title: string(resource, "title")?,
+            // RFC 7643 section 4.1.2 also has numbers as URIs, such as `tel:+1-201-555-0123`.
             phone: phone.map(|phone| phone.strip_prefix("tel:").unwrap_or(&phone).to_owned()),
             address: postal_address(address)?,
-            // No provider keeps it.
+            // Providers don't manage the picture, so it stays.
             picture: before.and_then(|user| user.profile.picture.as_ref()).map(|picture| picture.reveal().clone()),
-            locale: sent(resource, "locale")?.or_else(|| preferred(&languages?)),
-            time_zone: sent(resource, "timezone")?,
+            locale: string(resource, "locale")?.or_else(|| first_language(&languages?)),
+            time_zone: string(resource, "timezone")?,
         },
-        external_id: sent(resource, "externalId")?,
+        external_id: string(resource, "externalId")?,
         labels: LabelFields {
             formatted_name,
             formatted_address: part(address, "formatted")?,
@@ -281,14 +286,14 @@ fn wanted(resource: &Map<String, Value>, before: Option<&User>) -> Result<Provis
     })
 }
 
-/// The first language of such as `da, en-gb;q=0.8`: they are said in the order in which they are wanted (RFC 9110 section 12.5.4).
-fn preferred(languages: &str) -> Option<String> {
+/// The first language of a list such as `da, en-gb;q=0.8`, which is the preferred one (RFC 9110 section 12.5.4).
+fn first_language(languages: &str) -> Option<String> {
     let first = languages.split([',', ';']).next().map(str::trim);
     first.filter(|language| !language.is_empty() && *language != "*").map(str::to_owned)
 }
 
-/// What is shown of a user, from whatever is known of them.
-struct Known<'a> {
+/// The data of a user in SCIM, either from the log or from the read model.
+struct UserView<'a> {
     id: Uuid,
     version: u64,
     user_name: Option<&'a str>,
@@ -297,7 +302,7 @@ struct Known<'a> {
     active: bool,
     name: &'a str,
     formatted_name: Option<&'a str>,
-    /// Whether a provider ever said one. Of whom none did, it is the name that is shown.
+    /// Whether a provider ever set `name.formatted`. If not, `name` is shown there.
     name_told: bool,
     given_name: Option<&'a str>,
     family_name: Option<&'a str>,
@@ -305,8 +310,8 @@ struct Known<'a> {
     phone: Option<&'a str>,
     address: Option<&'a PostalAddress>,
     formatted_address: Option<&'a str>,
-    /// Of their e-mail address, their number and their postal address.
-    labels: [Kept<'a>; 3],
+    /// The labels of the e-mail address, the telephone number and the postal address.
+    labels: [LabelParts<'a>; 3],
     locale: Option<&'a str>,
     time_zone: Option<&'a str>,
     roles: Vec<&'a str>,
@@ -314,7 +319,7 @@ struct Known<'a> {
     times: Option<(String, String)>,
 }
 
-impl Known<'_> {
+impl UserView<'_> {
     fn resource(self, base: &str) -> Value {
         let [email, phone, address] = self.labels;
         let mut resource = json!({
@@ -323,7 +328,7 @@ impl Known<'_> {
             "userName": self.user_name.unwrap_or(self.email),
             "displayName": self.name,
             "active": self.active,
-            "emails": only(self.email, email),
+            "emails": value_list(self.email, email),
             "meta": {
                 "resourceType": "User",
                 "location": format!("{base}/Users/{}", self.id),
@@ -348,9 +353,9 @@ impl Known<'_> {
             }
         }
         if let Some(number) = self.phone {
-            resource["phoneNumbers"] = only(number, phone);
+            resource["phoneNumbers"] = value_list(number, phone);
         }
-        if let Some(addresses) = only_address(self.address, self.formatted_address, address) {
+        if let Some(addresses) = address_list(self.address, self.formatted_address, address) {
             resource["addresses"] = addresses;
         }
         if !self.roles.is_empty() {
@@ -368,16 +373,22 @@ impl Known<'_> {
     }
 }
 
-/// A user as the log has them, with their groups' names as the read model does.
-async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u64) -> Result<Value, ScimError> {
-    let tenant = visit.tenant();
+/// The resource of a user from the log, with the names of their groups from the read model.
+async fn current_resource(
+    scim: &Scim,
+    incoming: &ScimRequest,
+    id: Uuid,
+    user: &User,
+    version: u64,
+) -> Result<Value, ScimError> {
+    let tenant = incoming.tenant();
     let mut tables = scim.current(tenant).await?;
     let times = people::find(&mut tables, tenant, &[id]).await.map_err(unreadable)?.pop();
     let times = times.map(|row| (time(row.registered_at), time(row.changed_at)));
     let ids: Vec<Uuid> = user.groups.iter().map(|group| group.uuid()).collect();
     let groups = groups::find(&mut tables, tenant, &ids).await.map_err(unreadable)?;
     let (login, profile, labels) = (&user.login, &user.profile, &user.labels);
-    Ok(Known {
+    Ok(UserView {
         id,
         version,
         user_name: login.user_name.as_ref().map(|name| name.reveal().as_str()),
@@ -393,7 +404,7 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
         phone: profile.phone.as_ref().map(|phone| phone.reveal().as_str()),
         address: profile.address.as_ref().map(Personal::reveal),
         formatted_address: labels.formatted_address.as_ref().map(|address| address.reveal().as_str()),
-        labels: [kept(&labels.email), kept(&labels.phone), kept(&labels.address)],
+        labels: [label_parts(&labels.email), label_parts(&labels.phone), label_parts(&labels.address)],
         locale: profile.locale.as_deref(),
         time_zone: profile.time_zone.as_deref(),
         roles: user.roles.iter().map(String::as_str).collect(),
@@ -403,8 +414,8 @@ async fn of_state(scim: &Scim, visit: &Visit, id: Uuid, user: &User, version: u6
     .resource(&scim.base))
 }
 
-/// Users as the read model has them.
-async fn shown(
+/// The resources of users from the read model.
+async fn resources(
     scim: &Scim,
     tables: &mut Transaction,
     tenant: TenantId,
@@ -417,7 +428,7 @@ async fn shown(
     let names: std::collections::HashMap<Uuid, &str> =
         found.iter().filter(|group| !group.dissolved).map(|group| (group.group_id, &*group.name)).collect();
     let resources = rows.iter().map(|row| {
-        Known {
+        UserView {
             id: row.user_id,
             version: row.version.cast_unsigned(),
             user_name: row.user_name.as_deref(),

@@ -1,4 +1,4 @@
-//! What the answers look like, for the contract.
+//! Example responses for the contract.
 
 use face::{Example, example};
 

@@ -1,4 +1,4 @@
-//! The operations that decide.
+//! The REST operations that decide what happens to dead letters: retry, edit, discard.
 
 use deadletters::{Consumer, Kind, LetterId, Request};
 use face::{Command, Example, Noted, Parameter, Problem};
@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::parameters::Id;
 use crate::{ByService, Tag};
 
-/// The operations that decide about dead letters.
-pub struct Deciding {
+/// The operations that retry, edit and discard dead letters.
+pub struct Commands {
     services: ByService,
 }
 
@@ -87,7 +87,7 @@ struct Targets {
     letters: u64,
 }
 
-impl Deciding {
+impl Commands {
     pub(crate) fn new(services: ByService) -> Self {
         Self { services }
     }
@@ -107,7 +107,7 @@ impl Example for Targets {
 }
 
 #[OpenApi(tag = "Tag::DeadLetters")]
-impl Deciding {
+impl Commands {
     /// Retry all parked dead letters at once
     ///
     /// Each one is retried together with the events that wait behind it, in order. Those that still fail stay parked. Needs the permission
@@ -119,8 +119,8 @@ impl Deciding {
         command: Command<RedriveAll>,
     ) -> Result<Noted<Targets>, Problem> {
         let dead_letters = self.services.of(&service.0)?;
-        let reason = said(&command.body.reason, 0)?;
-        let consumer = command.body.consumer.as_deref().map(named).transpose()?;
+        let reason = checked_reason(&command.body.reason, 0)?;
+        let consumer = command.body.consumer.as_deref().map(parse_consumer).transpose()?;
         let done = dead_letters.redrive_all(&request(&command.request)?, consumer.as_ref(), &reason).await?;
         Ok(Noted::new(done.repeated, Targets { letters: done.letters }))
     }
@@ -139,7 +139,7 @@ impl Deciding {
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
-        let reason = said(&command.body.reason, 0)?;
+        let reason = checked_reason(&command.body.reason, 0)?;
         let done = dead_letters.redrive(&request(&command.request)?, &id, &reason).await?;
         Ok(noted(done.repeated, &id, format!("{} retries it now", id.consumer)))
     }
@@ -159,7 +159,7 @@ impl Deciding {
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
-        let reason = said(&command.body.reason, 1)?;
+        let reason = checked_reason(&command.body.reason, 1)?;
         let (done, _) = dead_letters.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
         let consequence =
             format!("{} sees this payload from now on, and retries it now; the log does not change", id.consumer);
@@ -180,7 +180,7 @@ impl Deciding {
     ) -> Result<Noted<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
-        let reason = said(&command.body.reason, 1)?;
+        let reason = checked_reason(&command.body.reason, 1)?;
         let done = dead_letters.discard(&request(&command.request)?, &id, &reason).await?;
         let without = match id.consumer.kind() {
             Kind::Projection => "its view of the event's aggregate lacks the event, also after a rebuild",
@@ -199,8 +199,9 @@ fn noted(repeated: bool, id: &LetterId, consequence: String) -> Noted<Target> {
     Noted::new(repeated, Target { id: id.to_string(), consequence })
 }
 
-fn said(reason: &str, least: usize) -> Result<String, Refusal> {
-    if least == 0 && reason.is_empty() {
+/// Validates the reason of a request. An empty reason is allowed only if `min` is 0.
+fn checked_reason(reason: &str, min: usize) -> Result<String, Refusal> {
+    if min == 0 && reason.is_empty() {
         return Ok(String::new());
     }
     let mut checks = Checks::default();
@@ -209,7 +210,7 @@ fn said(reason: &str, least: usize) -> Result<String, Refusal> {
     Ok(reason)
 }
 
-fn named(consumer: &str) -> Result<Consumer, Refusal> {
+fn parse_consumer(consumer: &str) -> Result<Consumer, Refusal> {
     consumer.parse().map_err(|detail| {
         Refusal::fields(vec![FieldError { pointer: "/consumer".to_owned(), code: "consumer_unknown", detail }])
     })

@@ -1,4 +1,4 @@
-//! What is shown of sagas.
+//! Response bodies of the operations that read sagas.
 
 use chrono::{DateTime, Utc};
 use coordinator::{Listed, State, Status};
@@ -147,7 +147,7 @@ impl From<Listed> for Summary {
 }
 
 impl Detail {
-    /// An instance.
+    /// The current state of a saga instance.
     pub fn of(id: Uuid, state: State) -> Self {
         let (code, reason) = state.why.unzip();
         Self {

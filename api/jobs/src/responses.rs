@@ -1,4 +1,4 @@
-//! What is shown of jobs.
+//! Response bodies of the operations that read jobs.
 
 use chrono::{DateTime, Utc};
 use face::{Example, example};

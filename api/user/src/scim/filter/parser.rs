@@ -1,34 +1,34 @@
-//! The grammar of filters (RFC 7644 section 3.4.2.2, figure 1): words, and what they are put together to.
+//! The parser of filters (RFC 7644 section 3.4.2.2, figure 1): a tokenizer and a recursive descent parser.
 
 use serde_json::Value;
 
 use super::{Filter, Operator, Path, time};
 use crate::scim::error::ScimError;
 
-/// Longer ones are not read.
-const LONGEST: usize = 1_000;
-/// How deep parentheses may be.
-const DEEPEST: usize = 20;
+/// Maximum length of a filter in bytes.
+const MAX_BYTES: usize = 1_000;
+/// Maximum nesting depth of parentheses.
+const MAX_DEPTH: usize = 20;
 
-/// Reads a filter.
-pub(super) fn read(text: &str) -> Result<Filter, ScimError> {
-    if text.len() > LONGEST {
-        return Err(ScimError::filter(format!("a filter can have at most {LONGEST} bytes")));
+/// Parses a filter.
+pub(super) fn parse(text: &str) -> Result<Filter, ScimError> {
+    if text.len() > MAX_BYTES {
+        return Err(ScimError::filter(format!("a filter can have at most {MAX_BYTES} bytes")));
     }
-    let mut parser = Parser { words: words(text)?, at: 0 };
-    let filter = parser.either(0)?;
-    match parser.words.get(parser.at) {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0 };
+    let filter = parser.or_expression(0)?;
+    match parser.tokens.get(parser.at) {
         None => Ok(filter),
-        Some(word) => Err(ScimError::filter(format!("{word:?} is not expected here"))),
+        Some(token) => Err(ScimError::filter(format!("{token:?} is not expected here"))),
     }
 }
 
-/// Attributes whose values are true or false, and attributes whose values are times.
+/// Attributes with Boolean values, and attributes with times.
 const BOOLEANS: [&str; 2] = ["active", "primary"];
 const TIMES: [&str; 2] = ["created", "lastModified"];
 
-/// Refuses a comparison that means nothing (RFC 7644 table 3).
-fn comparable(path: &Path, operator: Operator, value: &Value) -> Result<(), ScimError> {
+/// Refuses a comparison that is not defined for the attribute's type (RFC 7644 table 3).
+fn check_comparison(path: &Path, operator: Operator, value: &Value) -> Result<(), ScimError> {
     use Operator::{Contains, EndsWith, Greater, GreaterOrEqual, Less, LessOrEqual, StartsWith};
     let last = path.sub.as_deref().unwrap_or(&path.attribute);
     let is_one_of = |names: [&str; 2]| names.iter().any(|name| name.eq_ignore_ascii_case(last));
@@ -46,7 +46,7 @@ fn comparable(path: &Path, operator: Operator, value: &Value) -> Result<(), Scim
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Word {
+enum Token {
     Open,
     Close,
     OpenList,
@@ -55,8 +55,8 @@ enum Word {
     Value(Value),
 }
 
-fn words(text: &str) -> Result<Vec<Word>, ScimError> {
-    let mut words = Vec::new();
+fn tokens(text: &str) -> Result<Vec<Token>, ScimError> {
+    let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let single = match first {
@@ -64,14 +64,14 @@ fn words(text: &str) -> Result<Vec<Word>, ScimError> {
                 rest = &rest[1..];
                 continue;
             }
-            '(' => Some(Word::Open),
-            ')' => Some(Word::Close),
-            '[' => Some(Word::OpenList),
-            ']' => Some(Word::CloseList),
+            '(' => Some(Token::Open),
+            ')' => Some(Token::Close),
+            '[' => Some(Token::OpenList),
+            ']' => Some(Token::CloseList),
             _ => None,
         };
-        if let Some(word) = single {
-            words.push(word);
+        if let Some(token) = single {
+            tokens.push(token);
             rest = &rest[1..];
             continue;
         }
@@ -82,22 +82,22 @@ fn words(text: &str) -> Result<Vec<Word>, ScimError> {
             if value.as_str().is_some_and(|text| text.contains('\0')) {
                 return Err(ScimError::filter("a string contains a NUL character, which no attribute can contain"));
             }
-            words.push(Word::Value(value));
+            tokens.push(Token::Value(value));
             rest = &rest[end..];
             continue;
         }
         let end = rest.find([' ', '\t', '(', ')', '[', ']', '"']).unwrap_or(rest.len());
-        let word = &rest[..end];
-        words.push(match serde_json::from_str::<Value>(word) {
-            Ok(value) => Word::Value(value),
-            Err(_) => Word::Name(word.to_owned()),
+        let token = &rest[..end];
+        tokens.push(match serde_json::from_str::<Value>(token) {
+            Ok(value) => Token::Value(value),
+            Err(_) => Token::Name(token.to_owned()),
         });
         rest = &rest[end..];
     }
-    Ok(words)
+    Ok(tokens)
 }
 
-/// Where a text ends that begins with a quotation mark.
+/// The index after the closing quotation mark of the string with which `text` begins; none if it is not terminated.
 fn end_of_text(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -112,73 +112,73 @@ fn end_of_text(text: &str) -> Option<usize> {
 }
 
 struct Parser {
-    words: Vec<Word>,
+    tokens: Vec<Token>,
     at: usize,
 }
 
 impl Parser {
-    fn next(&mut self) -> Option<Word> {
-        let word = self.words.get(self.at).cloned();
+    fn next(&mut self) -> Option<Token> {
+        let token = self.tokens.get(self.at).cloned();
         self.at += 1;
-        word
+        token
     }
 
-    /// Takes the next word if it is this one; `and` binds closer than `or`.
-    fn takes(&mut self, name: &str) -> bool {
-        let found = matches!(self.words.get(self.at), Some(Word::Name(word)) if word.eq_ignore_ascii_case(name));
+    /// Consumes the next token if it is this keyword, in any case, and tells whether it was. (`and` binds more closely than `or`.)
+    fn take_keyword(&mut self, name: &str) -> bool {
+        let found = matches!(self.tokens.get(self.at), Some(Token::Name(token)) if token.eq_ignore_ascii_case(name));
         self.at += usize::from(found);
         found
     }
 
-    fn either(&mut self, depth: usize) -> Result<Filter, ScimError> {
-        let mut filter = self.both(depth)?;
-        while self.takes("or") {
-            filter = Filter::Or(Box::new(filter), Box::new(self.both(depth)?));
+    fn or_expression(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        let mut filter = self.and_expression(depth)?;
+        while self.take_keyword("or") {
+            filter = Filter::Or(Box::new(filter), Box::new(self.and_expression(depth)?));
         }
         Ok(filter)
     }
 
-    fn both(&mut self, depth: usize) -> Result<Filter, ScimError> {
-        let mut filter = self.one(depth)?;
-        while self.takes("and") {
-            filter = Filter::And(Box::new(filter), Box::new(self.one(depth)?));
+    fn and_expression(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        let mut filter = self.term(depth)?;
+        while self.take_keyword("and") {
+            filter = Filter::And(Box::new(filter), Box::new(self.term(depth)?));
         }
         Ok(filter)
     }
 
-    fn one(&mut self, depth: usize) -> Result<Filter, ScimError> {
-        if depth > DEEPEST {
-            return Err(ScimError::filter(format!("parentheses can be nested at most {DEEPEST} deep")));
+    fn term(&mut self, depth: usize) -> Result<Filter, ScimError> {
+        if depth > MAX_DEPTH {
+            return Err(ScimError::filter(format!("parentheses can be nested at most {MAX_DEPTH} deep")));
         }
-        if self.takes("not") {
-            return Ok(Filter::Not(Box::new(self.one(depth + 1)?)));
+        if self.take_keyword("not") {
+            return Ok(Filter::Not(Box::new(self.term(depth + 1)?)));
         }
         match self.next() {
-            Some(Word::Open) => {
-                let filter = self.either(depth + 1)?;
-                self.expect(&Word::Close)?;
+            Some(Token::Open) => {
+                let filter = self.or_expression(depth + 1)?;
+                self.expect(&Token::Close)?;
                 Ok(filter)
             }
-            Some(Word::Name(name)) => {
+            Some(Token::Name(name)) => {
                 let path =
                     Path::read(&name).ok_or_else(|| ScimError::filter(format!("{name:?} is not an attribute")))?;
-                self.about(path, depth)
+                self.attribute_expression(path, depth)
             }
             other => Err(ScimError::filter(match other {
-                Some(word) => format!("{word:?} is not expected here"),
+                Some(token) => format!("{token:?} is not expected here"),
                 None => "the filter ends too early".to_owned(),
             })),
         }
     }
 
-    fn about(&mut self, path: Path, depth: usize) -> Result<Filter, ScimError> {
-        if self.words.get(self.at) == Some(&Word::OpenList) {
+    fn attribute_expression(&mut self, path: Path, depth: usize) -> Result<Filter, ScimError> {
+        if self.tokens.get(self.at) == Some(&Token::OpenList) {
             self.at += 1;
-            let within = self.either(depth + 1)?;
-            self.expect(&Word::CloseList)?;
+            let within = self.or_expression(depth + 1)?;
+            self.expect(&Token::CloseList)?;
             return Ok(Filter::Within(path, Box::new(within)));
         }
-        let Some(Word::Name(operator)) = self.next() else {
+        let Some(Token::Name(operator)) = self.next() else {
             return Err(ScimError::filter(format!("{} has no operator", path.attribute)));
         };
         let operator = match operator.to_ascii_lowercase().as_str() {
@@ -199,15 +199,15 @@ impl Parser {
             }
         };
         match self.next() {
-            Some(Word::Value(value)) if !value.is_array() && !value.is_object() => {
-                comparable(&path, operator, &value)?;
+            Some(Token::Value(value)) if !value.is_array() && !value.is_object() => {
+                check_comparison(&path, operator, &value)?;
                 Ok(Filter::Compare(path, operator, value))
             }
             _ => Err(ScimError::filter(format!("{} is compared without a value", path.attribute))),
         }
     }
 
-    fn expect(&mut self, wanted: &Word) -> Result<(), ScimError> {
+    fn expect(&mut self, wanted: &Token) -> Result<(), ScimError> {
         if self.next().as_ref() == Some(wanted) {
             return Ok(());
         }

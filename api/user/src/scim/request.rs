@@ -1,4 +1,4 @@
-//! A request to the SCIM endpoints.
+//! Requests to the SCIM endpoints.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::error::ScimError;
 use super::json;
 
-/// A request whose bearer is known.
-pub(super) struct Visit {
+/// An authenticated request.
+pub(super) struct ScimRequest {
     pub(super) caller: Caller,
-    /// The last part of the path, where that is a name.
+    /// The name or id at the end of the path; empty if the path has none.
     name: String,
     query: HashMap<String, String>,
     headers: HeaderMap,
@@ -24,8 +24,8 @@ pub(super) struct Visit {
     traceparent: Option<String>,
 }
 
-impl Visit {
-    pub(super) async fn begin(mut request: poem::Request) -> Result<Self, ScimError> {
+impl ScimRequest {
+    pub(super) async fn read(mut request: poem::Request) -> Result<Self, ScimError> {
         let incoming = Incoming::of(&request)?.clone();
         let caller = incoming.identity.caller()?.clone();
         let name =
@@ -50,23 +50,23 @@ impl Visit {
         self.caller.tenant()
     }
 
-    /// The same, about whoever asks.
-    pub(super) fn of_oneself(mut self) -> Self {
+    /// The same request, for the caller's own resource.
+    pub(super) fn for_caller(mut self) -> Self {
         self.name = self.caller.subject().to_owned();
         self
     }
 
-    /// The name or id that the path ends with.
+    /// The name or id at the end of the path.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The id of the resource `what` that the path ends with. What is no id of ours names nothing.
-    pub(super) fn resource(&self, what: &str) -> Result<Uuid, ScimError> {
+    /// The id of the resource at the end of the path. A name that is not a valid id is refused as not found; `what` is the resource's type.
+    pub(super) fn resource_id(&self, what: &str) -> Result<Uuid, ScimError> {
         kernel::read_uuid(&self.name).map_err(|_| ScimError::not_found(what, &self.name))
     }
 
-    /// A parameter of the query string, its name in any case.
+    /// A parameter of the query string. Its name is case-insensitive.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
@@ -82,7 +82,7 @@ impl Visit {
         json::read(&self.body)
     }
 
-    /// What a command is asked with. A change counts only for the version that `If-Match` names, if it names one.
+    /// The request for the executor. A change is made only if the resource has a version that `If-Match` names, if the header is there.
     pub(super) fn request(&self) -> Result<Request, ScimError> {
         let tags = EntityTags::of(&self.headers, header::IF_MATCH)
             .map_err(|error| ScimError::value(format!("If-Match can't be read: {error}")))?;
@@ -104,7 +104,7 @@ impl Visit {
 /// The parameters of the query string, by their names in lower case.
 ///
 /// # Errors
-/// `invalidValue` when one is there twice: one of the two would not be read.
+/// `invalidValue` if a parameter appears twice, because one of the two would be ignored.
 fn parameters(request: &poem::Request) -> Result<HashMap<String, String>, ScimError> {
     let query: Vec<(String, String)> =
         request.params().map_err(|_| ScimError::value("the query string can't be read"))?;

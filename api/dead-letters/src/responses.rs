@@ -1,4 +1,4 @@
-//! What is shown of dead letters.
+//! Response bodies of the operations that read dead letters.
 
 use chrono::{DateTime, Utc};
 use deadletters::{Letter, Shown, State};

@@ -1,4 +1,4 @@
-//! The operations that change nothing.
+//! The REST operations that change nothing: list, show, preview.
 
 use deadletters::{Listing, State};
 use face::{Authenticated, Command, Count, Parameter, Plain, Problem};
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::parameters::{ConsumerName, Id, StateName};
-use crate::shown::{Detail, Page, Preview, Summary};
+use crate::responses::{Detail, Page, Preview, Summary};
 use crate::{ByService, Tag};
 
-/// The operations that read dead letters.
-pub struct Looking {
+/// The operations that read dead letters and preview a retry.
+pub struct Queries {
     services: ByService,
 }
 
@@ -28,14 +28,14 @@ struct Trial {
     payload: Option<Value>,
 }
 
-impl Looking {
+impl Queries {
     pub(crate) fn new(services: ByService) -> Self {
         Self { services }
     }
 }
 
 #[OpenApi(tag = "Tag::DeadLetters")]
-impl Looking {
+impl Queries {
     /// List the tenant's dead letters, latest event first
     ///
     /// Needs the permission `<service>:dead_letter:read`.
