@@ -1,9 +1,9 @@
-//! How help is shown: notes are written in lines here, and broken where the terminal ends.
+//! Formats help texts: joins the lines of notes into paragraphs, which clap wraps at the terminal's width.
 
 use clap::{ArgMatches, Command};
 
-/// The same command: its notes, and those of all commands below it, are broken into lines once; and a number below zero is a value that
-/// can be refused as one, not an option that nobody knows.
+/// Prepares a command and its subcommands: joins the lines of their notes, adds examples to groups, and lets options take negative numbers,
+/// so that a value below zero is refused as a value and not as an unknown option.
 pub fn shaped(command: Command) -> Command {
     let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
     let command = match notes {
@@ -16,7 +16,7 @@ pub fn shaped(command: Command) -> Command {
     below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| exemplified(shaped(one))))
 }
 
-/// A group of commands shows an example of each, unless it has notes of its own.
+/// Adds to a group of commands the first example of each of its commands, unless the group has notes of its own.
 fn exemplified(command: Command) -> Command {
     if command.get_after_help().is_some() {
         return command;
@@ -25,14 +25,14 @@ fn exemplified(command: Command) -> Command {
     if examples.is_empty() { command } else { command.after_help(format!("Examples:\n{}", examples.join("\n"))) }
 }
 
-/// The first example of a command that shows the command itself, not what comes before it.
+/// The first example line that shows the command itself, not a command that is needed before it.
 fn example(command: &Command) -> Option<String> {
     let notes = command.get_after_help()?.to_string();
     let shows = |line: &&str| line.starts_with("  inopsio ") && line.split(' ').any(|word| word == command.get_name());
     notes.lines().find(shows).map(str::to_owned)
 }
 
-/// How the command that was given calls what a refusal names by a JSON pointer: by the flag or argument of that name, if it has one.
+/// The flag or argument of the given command that a refusal's JSON pointer refers to, as text; the pointer itself if there is none.
 pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
     let (mut command, mut given) = (command, given);
     while let Some((name, below)) = given.subcommand() {
@@ -52,7 +52,7 @@ pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
     }
 }
 
-/// A text whose paragraphs are a line each. Lines that are set in, such as examples, stay as they are.
+/// Joins the lines of each paragraph into one line. Indented lines, such as examples, stay as they are.
 fn paragraphs(text: &str) -> String {
     let mut shaped = String::new();
     let mut before = "";

@@ -1,8 +1,8 @@
-//! The `inopsio` binary: one program for the developer, the operator and the auditor.
+//! The `inopsio` binary, for developers, operators and auditors.
 //!
-//! A command is a file (or folder) named after it, with its arguments, its help with examples, and `run`; it stands in
-//! [`Command`] and in [`Cli::run`]. Commands that need the configured servers take a [`Context`]; `dev` has servers of its
-//! own. Results go to standard output (`--format json` for programs), everything else to standard error.
+//! Each command is a file or folder of its name with its arguments, its help with examples, and `run`. It is listed in [`Command`] and in
+//! [`Cli::run`]. Commands that use the configured servers take a [`Context`]; `dev` starts servers of its own. Results go to standard output
+//! (`--format json` for programs), everything else to standard error.
 
 mod archive;
 mod audit;
@@ -108,7 +108,7 @@ impl Cli {
     async fn run(self) -> Result<()> {
         let place = Place { file: self.config, home: self.home };
         let context = |flags| Context::load(&place, flags, self.format);
-        // Those that serve have a log, and say it there.
+        // `dev` and `serve` write these warnings to their log.
         if !matches!(self.command, Command::Dev(_) | Command::Serve(_)) {
             for unknown in settings::unknown() {
                 eprintln!("inopsio: {unknown}");
@@ -146,7 +146,7 @@ impl Cli {
     }
 }
 
-/// How long what still runs when a command has ended may take to end, too.
+/// How long to wait for background tasks when a command has ended.
 const LAST: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -156,7 +156,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs the work, then waits at most `last` for tasks that it left behind: a task that never yields would keep the process for ever.
+/// Runs `work` on a new runtime, then waits at most `last` for remaining tasks. Without the limit, a task that never yields would keep the
+/// process alive for ever.
 fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
@@ -165,7 +166,7 @@ fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Res
 }
 
 async fn run() -> ExitCode {
-    // On the heap: each command has its own, and the largest would be everybody's.
+    // Boxed, because the future of each command would otherwise be as large as the largest one's.
     let command = help::shaped(Cli::command());
     let asked = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());

@@ -1,7 +1,7 @@
-//! What people set up beside the logs: webhooks, and what is asked for again and again; and the jobs that are open.
+//! Backup and restore of the tables beside the logs: webhooks, job schedules and open jobs.
 //!
-//! Secrets of webhooks leave the database sealed under a key of the backup's own, which the master key wraps; without a master key
-//! nothing is sealed, as in the log.
+//! Webhook secrets are encrypted in the backup under a key of its own, which is wrapped by the master key. Without a master key they are
+//! stored in plain text, as in the log.
 
 use anyhow::{Context as _, Result, ensure};
 use eventstore::Sealing;
@@ -13,24 +13,24 @@ use super::archive::rows::{BesideRow, LetterRow};
 use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
 use super::excluded_tenants::ExcludedTenants;
 
-/// The tables that are taken along.
+/// The tables that are backed up.
 pub fn tables() -> impl Iterator<Item = &'static Beside> {
     webhooks::backup::TABLES.iter().chain(jobs::backup::TABLES)
 }
 
-/// Seals the secrets of a backup that is taken. The master key is asked when the first one comes.
+/// Encrypts the secrets of a new backup. Its key is made, and wrapped by the master key, when the first secret comes.
 pub struct Sealer {
     sealing: Option<Sealing>,
     made: Option<(Secrets, String)>,
 }
 
 impl Sealer {
-    /// For a backup with this configuration.
+    /// A sealer for a backup with this configuration.
     pub fn new(config: &Config) -> Self {
         Self { sealing: config.log_settings().sealing, made: None }
     }
 
-    /// The key, as it is kept with the backup; none: nothing was sealed.
+    /// The wrapped key, as the manifest stores it; none if nothing was encrypted.
     pub fn into_key(self) -> Option<String> {
         self.made.map(|(_, wrapped)| wrapped)
     }
@@ -48,7 +48,7 @@ impl Sealer {
     }
 }
 
-/// Writes what stands beside a log.
+/// Writes the rows of the tables beside a log.
 pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) -> Result<Vec<BesidePart>> {
     let service = snapshot.service();
     let mut parts = Vec::new();
@@ -67,7 +67,7 @@ pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) 
     Ok(parts)
 }
 
-/// Writes which events wait for webhooks, if any do.
+/// Writes the webhooks' dead letters; none if there are none.
 pub async fn letters(snapshot: &mut Snapshot, draft: &Draft) -> Result<Option<Part>> {
     let letters = webhooks::backup::waiting(snapshot).await?;
     if letters.is_empty() {
@@ -78,7 +78,7 @@ pub async fn letters(snapshot: &mut Snapshot, draft: &Draft) -> Result<Option<Pa
     part.finish().map(Some)
 }
 
-/// What opens the secrets of a backup; none: nothing in it is sealed so.
+/// The key that decrypts the secrets of a backup; none if the backup has no encrypted secrets.
 pub async fn secrets(config: &Config, manifest: &Manifest) -> Result<Option<Secrets>> {
     let Some(wrapped) = &manifest.secrets_key else { return Ok(None) };
     let sealing = config.log_settings().sealing.context("auth.master_key (INOPSIO_MASTER_KEY) is not set")?;
@@ -86,17 +86,17 @@ pub async fn secrets(config: &Config, manifest: &Manifest) -> Result<Option<Secr
     Ok(Some(secrets))
 }
 
-/// Where rows go.
+/// The log that rows are restored to.
 pub struct Target<'a> {
-    /// The log that is filled.
+    /// The restore of the log.
     pub restore: &'a mut Restore,
-    /// What opens their secrets.
+    /// Decrypts the secrets in the rows.
     pub secrets: Option<&'a Secrets>,
-    /// Whose rows go nowhere.
+    /// The tenants whose rows are not restored.
     pub left: &'a ExcludedTenants,
 }
 
-/// Reads what stands beside a log, and writes it where it is to go, if anywhere: after the log's events.
+/// Reads the rows beside a log, and restores them if a target is given. The log's events must have been restored before.
 pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
     for BesidePart { table, part } in &log.beside {
         let of = tables().find(|of| of.table == table);
@@ -118,7 +118,7 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         }
     }
     if let Some(part) = &log.letters {
-        // Who comes first of an aggregate is said by all of them together.
+        // Read all of them at once: which letter is the first of its aggregate depends on all letters.
         let mut letters = archive.all::<LetterRow>(part).await?;
         bar.inc(letters.len() as u64);
         for letter in &letters {
@@ -139,7 +139,7 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
     Ok(())
 }
 
-/// How many rows of a table there are beside a log, but for those of who is left out.
+/// Number of rows of a table beside a log, without those of excluded tenants.
 pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &ExcludedTenants) -> Result<u64> {
     match log.beside.iter().find(|beside| beside.table == table) {
         Some(beside) if !left.is_empty() => {
@@ -150,7 +150,7 @@ pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &E
     }
 }
 
-/// The same beside all logs.
+/// Number of rows of a table beside all logs, without those of excluded tenants.
 pub async fn rows_of_all(archive: &Archive, table: &str, left: &ExcludedTenants) -> Result<u64> {
     let mut all = 0;
     for log in &archive.manifest.services {
@@ -159,7 +159,7 @@ pub async fn rows_of_all(archive: &Archive, table: &str, left: &ExcludedTenants)
     Ok(all)
 }
 
-/// That a restored log has beside it what the backup has, but for those of who is left out.
+/// Checks that a restored log has the same number of rows beside it as the backup, without those of excluded tenants.
 pub async fn compare(
     snapshot: &mut Snapshot,
     archive: &Archive,
@@ -185,21 +185,21 @@ mod tests {
 
     use super::*;
 
-    /// What moves with a tenant to another cell, and is in no backup, or in a part of its own.
+    /// Tables that move with a tenant to another cell, but are not in backups or are in a separate part.
     const OTHERWISE: [&str; 9] = [
-        // A part of its own.
+        // Has a part of its own.
         "dead.decisions",
-        // First answers, some with secrets.
+        // First answers to commands, some with secrets.
         "dead.commands",
         "jobs.commands",
         "webhooks.commands",
-        // What jobs have.
+        // Content of jobs.
         "jobs.lines",
         "jobs.parts",
         "jobs.inputs",
-        // What was tried.
+        // Records of delivery attempts.
         "webhooks.deliveries",
-        // Mail that is about to be sent.
+        // Mail that waits to be sent.
         "webhooks.notices",
     ];
 

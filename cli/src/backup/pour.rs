@@ -1,4 +1,4 @@
-//! One log of a backup, read to its end.
+//! Reads one service's log from a backup, to check it or to restore it.
 
 use anyhow::Result;
 use eventstore::backup::Restore;
@@ -9,7 +9,7 @@ use super::archive::{Archive, Ledger, ServicePart};
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::{ArchivedSeals, Trust};
 
-/// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
+/// Reads a log and checks its invariants. If a target is given, writes the rows to it; of excluded tenants only the events.
 pub async fn pour(
     archive: &Archive,
     log: &ServicePart,
@@ -56,7 +56,7 @@ pub async fn pour(
     ledger.check(&trust.rest_of(log))
 }
 
-/// The events, and the seals that are of them.
+/// Reads the events and their seals.
 async fn history(
     archive: &Archive,
     log: &ServicePart,

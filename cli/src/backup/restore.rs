@@ -1,4 +1,4 @@
-//! `inopsio restore`: a backup into fresh databases, or one tenant's history into a new tenant.
+//! `inopsio restore`: restores a backup into fresh databases, or one tenant's history into a new tenant.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -64,7 +64,7 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Restores.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let open = |folder: PathBuf| Archive::open(&folder, self.digest.as_deref());
         let archive = self.folder.map(open).transpose()?;

@@ -1,4 +1,4 @@
-//! `inopsio job queue`: how much of a queue runs, for one tenant or for all.
+//! `inopsio job queue`: pauses and limits queues, for one tenant or for all.
 
 use anyhow::{Context as _, Result};
 use gateway::jobs_of;
