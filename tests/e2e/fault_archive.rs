@@ -1,4 +1,4 @@
-//! Streams are archived under load, and who does it is killed in the middle.
+//! Archiving under load, with the archiving process killed in the middle.
 
 use rand::Rng;
 use testbed::Hold;
@@ -9,7 +9,7 @@ use crate::world::World;
 
 const CLIENTS: usize = 8;
 
-/// What is there now, and was not written within the last moment.
+/// Archives all streams that were not written to in the last moment; the batch size follows.
 const ARCHIVE: [&str; 6] = ["archive", "--older-than-days", "0", "--service", "crm", "--batch"];
 
 async fn places(world: &World) -> (i64, i64) {

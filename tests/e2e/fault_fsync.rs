@@ -1,4 +1,4 @@
-//! The disk says that it could not keep what it was given.
+//! Failing `fsync` calls of Postgres.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ use crate::world::World;
 
 const CLIENTS: usize = 8;
 
-/// Lets every sync of a server and its children fail, until it is dropped.
+/// Makes every fsync of a server and its children fail with EIO, until it is dropped.
 struct FailingSyncs {
     strace: Child,
     said: PathBuf,
@@ -29,7 +29,7 @@ impl FailingSyncs {
         Self { strace, said: said.to_owned() }
     }
 
-    /// Returns when one has failed; says why none will, if strace may not look on here.
+    /// Waits until a sync has failed. Returns an error if strace can't attach here.
     async fn have_failed(&mut self) -> Result<(), String> {
         let (strace, said) = (Mutex::new(&mut self.strace), &self.said);
         eventually("a sync fails", async || {
@@ -45,14 +45,13 @@ impl FailingSyncs {
 
 impl Drop for FailingSyncs {
     fn drop(&mut self) {
-        // Asked to end, it lets go of those whom it watches; killed, it would leave them stopped.
+        // On SIGTERM strace detaches from the processes. If it were killed, they would stay stopped.
         let _ = Command::new("kill").args(["-TERM", &self.strace.id().to_string()]).status();
         let _ = self.strace.wait();
     }
 }
 
-/// Postgres gives up at the first sync that fails, and is started again: what it acknowledged is there, what it could not keep
-/// was acknowledged to nobody.
+/// Postgres stops at the first failed sync and is started again. All acknowledged commands are there; the others were not acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
     if Command::new("strace").arg("-V").output().is_err() {
