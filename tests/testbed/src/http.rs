@@ -1,20 +1,20 @@
-//! HTTP as doubles of servers hear it: one request after the other on a connection.
+//! A minimal HTTP/1.1 server side for doubles: reads requests from a connection, one after the other.
 
 use std::collections::HashMap;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// A request as it came.
+/// A request.
 pub(crate) struct Heard {
     pub(crate) method: String,
     pub(crate) path: String,
-    /// By their names in lower case.
+    /// Headers by lower-case name.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-/// The next request; none: the connection is closed. `buffer`: what was read of it already.
+/// Reads the next request; none if the connection is closed. `buffer` has the bytes that were already read.
 pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
