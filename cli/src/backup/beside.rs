@@ -93,11 +93,11 @@ pub struct Target<'a> {
     /// Decrypts the secrets in the rows.
     pub secrets: Option<&'a Secrets>,
     /// The tenants whose rows are not restored.
-    pub left: &'a ExcludedTenants,
+    pub excluded: &'a ExcludedTenants,
 }
 
 /// Reads the rows beside a log, and restores them if a target is given. The log's events must have been restored before.
-pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
+pub async fn read(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
     for BesidePart { table, part } in &log.beside {
         let of = tables().find(|of| of.table == table);
         let of = of.with_context(|| format!("the backup has rows of {table}, which this program does not know"))?;
@@ -105,8 +105,8 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         while let Some(batch) = rows.recv().await {
             let mut batch = batch?;
             bar.inc(batch.len() as u64);
-            if let Some(Target { restore, secrets, left }) = &mut into {
-                batch.retain(|row| !left.has(row.tenant));
+            if let Some(Target { restore, secrets, excluded }) = &mut into {
+                batch.retain(|row| !excluded.has(row.tenant));
                 for row in &mut batch {
                     if let Some(secrets) = secrets {
                         secrets.open(of, row)?;
@@ -131,8 +131,8 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
                 log.position
             );
         }
-        if let Some(Target { restore, left, .. }) = &mut into {
-            letters.retain(|letter| !left.has(letter.tenant));
+        if let Some(Target { restore, excluded, .. }) = &mut into {
+            letters.retain(|letter| !excluded.has(letter.tenant));
             deadletters::backup::wait_again(restore, &letters).await?;
         }
     }
@@ -140,21 +140,21 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
 }
 
 /// Number of rows of a table beside a log, without those of excluded tenants.
-pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &ExcludedTenants) -> Result<u64> {
+pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, excluded: &ExcludedTenants) -> Result<u64> {
     match log.beside.iter().find(|beside| beside.table == table) {
-        Some(beside) if !left.is_empty() => {
+        Some(beside) if !excluded.is_empty() => {
             let rows = archive.all::<BesideRow>(&beside.part).await?;
-            Ok(rows.iter().filter(|row| !left.has(row.tenant)).count() as u64)
+            Ok(rows.iter().filter(|row| !excluded.has(row.tenant)).count() as u64)
         }
         _ => Ok(log.rows_of(table)),
     }
 }
 
 /// Number of rows of a table beside all logs, without those of excluded tenants.
-pub async fn rows_of_all(archive: &Archive, table: &str, left: &ExcludedTenants) -> Result<u64> {
+pub async fn rows_of_all(archive: &Archive, table: &str, excluded: &ExcludedTenants) -> Result<u64> {
     let mut all = 0;
     for log in &archive.manifest.services {
-        all += rows_of(archive, log, table, left).await?;
+        all += rows_of(archive, log, table, excluded).await?;
     }
     Ok(all)
 }
@@ -164,15 +164,17 @@ pub async fn compare(
     snapshot: &mut Snapshot,
     archive: &Archive,
     log: &ServicePart,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
 ) -> Result<()> {
     for of in tables() {
-        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, left).await?);
+        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, excluded).await?);
         ensure!(there == said, "{}: {} has {there} rows, the backup has {said}", log.service, of.table);
     }
     let waiting = webhooks::backup::waiting(snapshot).await?.len();
     let said = match &log.letters {
-        Some(part) => archive.all::<LetterRow>(part).await?.iter().filter(|letter| !left.has(letter.tenant)).count(),
+        Some(part) => {
+            archive.all::<LetterRow>(part).await?.iter().filter(|letter| !excluded.has(letter.tenant)).count()
+        }
         None => 0,
     };
     ensure!(waiting == said, "{}: {waiting} events wait for webhooks, in the backup {said}", log.service);

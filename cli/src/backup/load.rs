@@ -19,7 +19,7 @@ use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
 use super::excluded_tenants::ExcludedTenants;
-use super::pour::pour;
+use super::read_log::read_log;
 use super::seals::Trust;
 use crate::context;
 use crate::progress;
@@ -41,7 +41,7 @@ type LoadedLog = (Restore, Head, Position);
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
     rehearsed: bool,
     bar: &ProgressBar,
@@ -54,28 +54,28 @@ pub async fn load(
         backup::is_empty(&admin, &config.database(*service), &tables).await?;
     }
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
-    let bare = bare(&archive.manifest, &tenants);
-    tenants.retain(|tenant| !left.has(tenant.tenant_id));
+    let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
+    tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { beside::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
-    let mut poured = Vec::with_capacity(services.len());
+    let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        let poured_log = pour(archive, log, trust, Some((&mut restore, left)), bar).await;
-        poured_log.with_context(|| format!("the log of {service}"))?;
+        let restored_log = read_log(archive, log, trust, Some((&mut restore, excluded)), bar).await;
+        restored_log.with_context(|| format!("the log of {service}"))?;
         let secrets = secrets.as_ref();
-        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, left });
-        beside::pour(archive, log, target, bar).await?;
+        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, excluded });
+        beside::read(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
-        let looked = looked(log, left);
-        coordinator::backup::restore(&mut restore, &looked).await?;
-        poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, looked.up_to));
+        let progress = saga_progress(log, excluded);
+        coordinator::backup::restore(&mut restore, &progress).await?;
+        restored.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, progress.up_to));
     }
-    let told = told_of_tenants(archive, &mut poured).await?;
-    close_deleted(&told, left, bare, &mut poured).await?;
-    Directory::open(config).restore(&stand(tenants, &told)?).await?;
-    for (restore, head, looked) in poured {
-        restore.finish(head, looked).await?;
+    let status_events = last_status_events(archive, &mut restored).await?;
+    close_deleted(&status_events, excluded, with_events_only, &mut restored).await?;
+    Directory::open(config).restore(&with_standing(tenants, &status_events)?).await?;
+    for (restore, head, sagas_read_to) in restored {
+        restore.finish(head, sagas_read_to).await?;
     }
     Ok(())
 }
@@ -94,35 +94,35 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn looked(log: &ServicePart, left: &ExcludedTenants) -> Looked {
+fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> Looked {
     let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
     let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
-    let but = but.filter(|(tenant, ..)| !left.has(*tenant)).collect();
+    let but = but.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
         tenant: TenantId::vouched(letter.tenant_id),
         consumer: letter.consumer.clone(),
         position: letter.position,
     });
-    let letters = letters.filter(|letter| !left.has(letter.tenant)).collect();
+    let letters = letters.filter(|letter| !excluded.has(letter.tenant)).collect();
     Looked { up_to: sagas.looked_up_to, but, letters }
 }
 
 /// The last event of each tenant that changed its status: suspended, resumed, to be deleted, or deleted.
-async fn told_of_tenants(archive: &Archive, poured: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
+async fn last_status_events(archive: &Archive, restored: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
     let types: Vec<_> = TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect();
-    let mut told = Vec::new();
-    for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
+    let mut status_events = Vec::new();
+    for ((restore, ..), log) in restored.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
-            told = restore.last_told(&types, &tenants).await?;
+            status_events = restore.last_told(&types, &tenants).await?;
         }
     }
-    Ok(told)
+    Ok(status_events)
 }
 
 /// Tenants that have events in the backup but no other rows, and are not in its directory. They were deleted, or an earlier restore excluded
 /// them, which no event records.
-fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
+fn tenants_with_events_only(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
     let of_logs = || manifest.services.iter().flat_map(|log| &log.tenants);
     let having = of_logs().filter(|tenant| [tenant.commands, tenant.claims, tenant.decisions] != [0; 3]);
     let listed = listed.iter().map(|tenant| tenant.tenant_id.uuid());
@@ -133,26 +133,26 @@ fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
 /// Marks deleted tenants as closed in every log, and excluded ones too (of this restore or an earlier one): nothing can be written for them,
 /// and no read model shows them.
 async fn close_deleted(
-    told: &[RecordedEvent],
-    left: &ExcludedTenants,
-    bare: BTreeSet<Uuid>,
-    poured: &mut [LoadedLog],
+    status_events: &[RecordedEvent],
+    excluded: &ExcludedTenants,
+    with_events_only: BTreeSet<Uuid>,
+    restored: &mut [LoadedLog],
 ) -> Result<()> {
-    let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
-    let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).chain(bare).collect();
+    let deleted = status_events.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
+    let deleted: Vec<_> = deleted.chain(excluded.ids()).map(TenantId::uuid).chain(with_events_only).collect();
     if deleted.is_empty() {
         return Ok(());
     }
-    for (restore, ..) in poured {
+    for (restore, ..) in restored {
         restore.close_deleted(&deleted).await?;
     }
     Ok(())
 }
 
 /// The tenants with their status at the time of the backup, so that suspended ones stay suspended.
-fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
+fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
     let stands = |tenant: &Tenant| {
-        let event = told.iter().find(|event| event.tenant == tenant.tenant_id);
+        let event = status_events.iter().find(|event| event.tenant == tenant.tenant_id);
         Ok::<_, DecodeError>(match event {
             // Its deletion was under way. It continues after the restore and removes the directory's row at its end.
             Some(event) if event.event_type == DELETED => TenantStanding::Deleting,
@@ -305,13 +305,14 @@ mod tests {
         ]
         .into_iter()
         .unzip();
-        let stood: Vec<_> = stand(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
+        let stood: Vec<_> =
+            with_standing(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
         assert_eq!(stood, [Suspended, Active, Deleting, Active, Suspended, Deleting]);
         assert!(
-            stand(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
+            with_standing(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
             "nothing was ever told of them"
         );
         let (tenant, unreadable) = told(1, "user.tenant.suspended", "{}");
-        assert!(stand(vec![tenant], &[unreadable]).is_err(), "nobody is let in by what can't be read");
+        assert!(with_standing(vec![tenant], &[unreadable]).is_err(), "nobody is let in by what can't be read");
     }
 }

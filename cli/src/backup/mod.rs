@@ -9,7 +9,7 @@ mod beside;
 mod drill;
 mod excluded_tenants;
 mod load;
-mod pour;
+mod read_log;
 mod restore;
 mod sandbox;
 mod seals;

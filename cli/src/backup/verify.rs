@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::archive::Archive;
 use super::archive::rows::TenantRow;
-use super::pour::pour;
+use super::read_log::read_log;
 use super::seals::Trust;
 use super::{Given, beside, take};
 use crate::output::{self, Format};
@@ -47,8 +47,8 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
 pub async fn verify(archive: &Archive, bar: &ProgressBar) -> Result<()> {
     archive.all::<TenantRow>(&archive.manifest.directory).await?;
     for log in &archive.manifest.services {
-        pour(archive, log, &Trust::AnySigner, None, bar).await?;
-        beside::pour(archive, log, None, bar).await?;
+        read_log(archive, log, &Trust::AnySigner, None, bar).await?;
+        beside::read(archive, log, None, bar).await?;
     }
     Ok(())
 }

@@ -21,9 +21,14 @@ use crate::progress;
 const OPENED: usize = 1_000;
 
 /// Restores the backup into the private Postgres.
-pub async fn load(context: &Context, archive: &Archive, left: &ExcludedTenants, trust: &Trust) -> Result<((), String)> {
+pub async fn load(
+    context: &Context,
+    archive: &Archive,
+    excluded: &ExcludedTenants,
+    trust: &Trust,
+) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, left, trust, false, &bar).await;
+    let loaded = load::load(&context.config, archive, excluded, trust, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
@@ -33,11 +38,11 @@ pub async fn load(context: &Context, archive: &Archive, left: &ExcludedTenants, 
 pub async fn compare(
     context: &Context,
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
 ) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
-    let said = archive.manifest.directory.rows - left.listed();
+    let said = archive.manifest.directory.rows - excluded.listed();
     ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");
     let (mut roots, mut seals) = (0, 0);
     for (log, mut snapshot) in snapshots(context, archive).await? {
@@ -68,10 +73,10 @@ pub async fn compare(
             ledger.decision(&decision)?;
         }
         drop(decisions);
-        ledger.check(&trust.rest_of(&left.rest_of(log)))?;
+        ledger.check(&trust.rest_of(&excluded.rest_of(log)))?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
-        beside::compare(&mut snapshot, archive, log, left).await?;
+        beside::compare(&mut snapshot, archive, log, excluded).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {seals} seals, {tenants} tenants in the directory")))

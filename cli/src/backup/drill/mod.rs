@@ -61,19 +61,19 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
     let key = here.as_ref().and_then(config::claim_key);
     // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
-    let Some(left) = check(checks, "the master keys that it needs are configured", async {
+    let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
         load::opens(here.as_ref(), &archive.manifest, lost, false)?;
-        let left = ExcludedTenants::of(&archive, lost).await?;
+        let excluded = ExcludedTenants::of(&archive, lost).await?;
         let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
-        Ok((left, keys.collect::<Vec<_>>().join(", ")))
+        Ok((excluded, keys.collect::<Vec<_>>().join(", ")))
     })
     .await
     else {
         return;
     };
     // Continue: it is worth knowing whether the other tenants can be restored.
-    if !left.is_empty() {
-        let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", left.why()));
+    if !excluded.is_empty() {
+        let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", excluded.why()));
         check(checks, "no tenant is left out", async { left_out }).await;
     }
     // Continue here as well: without trusted keys the log would be sealed again.
@@ -98,14 +98,14 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &left, &trust, &private, key, format, checks).await;
+    restored(&archive, &excluded, &trust, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
 
 async fn restored(
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
     private: &Private,
     key: Option<[u8; 32]>,
@@ -114,8 +114,8 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    let loading = checks::load(context, archive, left, trust);
-    let comparing = checks::compare(context, archive, left, trust);
+    let loading = checks::load(context, archive, excluded, trust);
+    let comparing = checks::compare(context, archive, excluded, trust);
     if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
         || check(checks, "the restored logs have the same roots, seals and counts", comparing).await.is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()
