@@ -150,7 +150,7 @@ impl Cli {
 const LAST: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    carried_out(run(), LAST).unwrap_or_else(|error| {
+    run_to_end(run(), LAST).unwrap_or_else(|error| {
         eprintln!("inopsio: can't start: {error}");
         ExitCode::FAILURE
     })
@@ -158,7 +158,7 @@ fn main() -> ExitCode {
 
 /// Runs `work` on a new runtime, then waits at most `last` for remaining tasks. Without the limit, a task that never yields would keep the
 /// process alive for ever.
-fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
+fn run_to_end<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
     runtime.shutdown_timeout(last);
@@ -167,7 +167,7 @@ fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Res
 
 async fn run() -> ExitCode {
     // Boxed, because the future of each command would otherwise be as large as the largest one's.
-    let command = help::shaped(Cli::command());
+    let command = help::formatted(Cli::command());
     let asked = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());
     match Box::pin(cli.run()).await {
@@ -176,7 +176,12 @@ async fn run() -> ExitCode {
             eprintln!("inopsio: {error:#}");
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
             for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
-                eprintln!("  {}: {} ({})", help::called(&command, &asked, &field.pointer), field.detail, field.code);
+                eprintln!(
+                    "  {}: {} ({})",
+                    help::argument_name(&command, &asked, &field.pointer),
+                    field.detail,
+                    field.code
+                );
             }
             ExitCode::FAILURE
         }
@@ -208,7 +213,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             };
-            told.send(carried_out(work, Duration::from_millis(50)).is_ok())
+            told.send(run_to_end(work, Duration::from_millis(50)).is_ok())
         });
         let ended = heard.recv_timeout(Duration::from_secs(30));
         over.store(true, Ordering::SeqCst);

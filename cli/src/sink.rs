@@ -36,7 +36,7 @@ impl Drop for Unfinished {
 }
 
 /// Opens and locks the temporary file. What a killed run left in it is discarded; if another run is writing to it, this fails.
-fn claimed(part: &Path) -> Result<File> {
+fn lock_part(part: &Path) -> Result<File> {
     loop {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(part)?;
         match file.try_lock() {
@@ -66,7 +66,7 @@ impl Sink {
         let mut part = OsString::from(path);
         part.push(".part");
         let part = PathBuf::from(part);
-        let file = claimed(&part).with_context(unwritable)?;
+        let file = lock_part(&part).with_context(unwritable)?;
         Ok(Self::new(file, path.display().to_string(), Some(Unfinished { part, whole: path.to_owned() })))
     }
 

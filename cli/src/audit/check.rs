@@ -120,13 +120,13 @@ fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<P
 fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut audit = Audit::new(trusted);
     for seal in known {
-        ours(&head, seal).context("the earlier file is of another history")?;
+        check_owner(&head, seal).context("the earlier file is of another history")?;
         audit.keep(seal.clone())?;
     }
     let events = loop {
         match lines.next()?.context("its end is missing")? {
             Line::Seal(seal) => {
-                ours(&head, &seal)?;
+                check_owner(&head, &seal)?;
                 audit.seal(seal)?;
             }
             Line::Event(entry) => {
@@ -147,7 +147,7 @@ fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, kno
 
 fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Result<Proven> {
     let Some(Line::Seal(seal)) = lines.next()? else { bail!("it has no seal") };
-    ours(&head, &seal)?;
+    check_owner(&head, &seal)?;
     ensure!(
         trusted.iter().any(|key| key.has_signed(&seal)),
         "its seal is not signed by a trusted key (it names {})",
@@ -180,7 +180,7 @@ fn is_in(entry: &Entry, head: &Head, seal: &Seal) -> bool {
 }
 
 /// Checks that a seal belongs to the tenant and service that the file's head names.
-fn ours(head: &Head, seal: &Seal) -> Result<()> {
+fn check_owner(head: &Head, seal: &Seal) -> Result<()> {
     ensure!(
         (seal.tenant, seal.service.as_str()) == (head.tenant, head.service.as_str()),
         "a seal is of tenant {} in {}, the file of tenant {} in {}",

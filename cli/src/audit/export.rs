@@ -215,13 +215,13 @@ impl Export {
             && self.user.is_none_or(|user| {
                 self.is_users_session(event, sessions)
                     || event.aggregate_type == "auth.account" && event.aggregate_id == user.to_string()
-                    || names(event, user)
+                    || is_about(event, user)
             })
     }
 
     fn is_users_session(&self, event: &kernel::RecordedEvent, sessions: &mut HashSet<String>) -> bool {
         let Some(user) = self.user.filter(|_| event.aggregate_type == "auth.session") else { return false };
-        if names(event, user) {
+        if is_about(event, user) {
             sessions.insert(event.aggregate_id.clone());
         }
         sessions.contains(&event.aggregate_id)
@@ -254,7 +254,7 @@ async fn check_user(
 }
 
 /// Whether the event's payload names this user in its field `user`.
-fn names(event: &kernel::RecordedEvent, user: UserId) -> bool {
+fn is_about(event: &kernel::RecordedEvent, user: UserId) -> bool {
     #[derive(serde::Deserialize)]
     struct About {
         #[serde(default)]

@@ -30,6 +30,6 @@ pub fn seals(files: &[PathBuf]) -> Result<Vec<Seal>> {
 }
 
 /// Whether a seal belongs to this tenant's history in this service.
-pub fn of(seal: &Seal, tenant: Uuid, service: &str) -> bool {
+pub fn belongs_to(seal: &Seal, tenant: Uuid, service: &str) -> bool {
     (seal.tenant, seal.service.as_str()) == (tenant, service)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use eventstore::seals::{self, Seen};
 use serde::Serialize;
 
-use super::known::{self, of};
+use super::known::{self, belongs_to};
 use super::trusted;
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -59,7 +59,8 @@ impl Verify {
         for service in context::services(self.service.as_deref())? {
             let store = context.store(service).await?;
             let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
-            let kept: Vec<_> = known.iter().filter(|seal| of(seal, tenant.uuid(), service.name())).cloned().collect();
+            let kept: Vec<_> =
+                known.iter().filter(|seal| belongs_to(seal, tenant.uuid(), service.name())).cloned().collect();
             let see = |seen: Seen<'_>| bar.inc(u64::from(matches!(seen, Seen::Event(..))));
             let verdict = seals::verify(&store, tenant, trusted.clone(), &kept, see).await;
             bar.finish_and_clear();

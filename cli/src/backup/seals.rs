@@ -9,7 +9,7 @@ use gateway::Config;
 use kernel::TenantId;
 use tokio::sync::mpsc::Receiver;
 
-use super::archive::ledger::{Ledger, named};
+use super::archive::ledger::{Ledger, describe};
 use super::archive::rows::SealRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use crate::audit::trusted;
@@ -51,7 +51,7 @@ impl Trust {
         ensure!(
             keys.iter().any(|key| key.has_signed(seal)),
             "{} is not one that was signed: its signature is not by the key {}, or that is not trusted here",
-            named(seal),
+            describe(seal),
             seal.key
         );
         Ok(())
@@ -104,7 +104,7 @@ impl<'a> ArchivedSeals<'a> {
         let Some(seal) = self.seals.front() else { return Ok(()) };
         bail!(
             "{} is not where the history comes to it, which has {} events of the tenant",
-            named(seal),
+            describe(seal),
             ledger.events_of(seal.tenant)
         )
     }
@@ -117,7 +117,7 @@ impl<'a> ArchivedSeals<'a> {
                 break;
             };
             for seal in &batch {
-                ensure!(seal.service == self.service, "{} is among those of {}", named(seal), self.service);
+                ensure!(seal.service == self.service, "{} is among those of {}", describe(seal), self.service);
                 self.trust.check(seal)?;
             }
             self.seals.extend(batch);

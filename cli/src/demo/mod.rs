@@ -63,7 +63,7 @@ impl Demo {
 
     /// Runs the command: loads the data and answers the questions.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| {
+        with_server(place, format, async |context| {
             let mut report = Report::new(format);
             self.show(place, context, &mut report).await?;
             report.end()
@@ -73,7 +73,7 @@ impl Demo {
 
     /// Only loads the data.
     pub async fn seed(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| {
+        with_server(place, format, async |context| {
             let mut report = Report::new(format);
             self.fill(place, context, &mut report).await?;
             report.end()
@@ -140,7 +140,7 @@ pub struct Filled {
 }
 
 /// Runs `work` with a running server, or with one that is started for it and stopped afterwards, also after Ctrl-C.
-async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
+async fn with_server(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
     let stop = signals::stop()?;
     let mut started = server::start_unless_running(place)?;
     let working = async {

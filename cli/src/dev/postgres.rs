@@ -189,7 +189,7 @@ pub async fn stop_left_behind(home: &Home) -> Result<()> {
     process::stop_orphan("Postgres", &pid_file, data, FAST).await?;
     // Backends notice the end of their postmaster, but not at once.
     let begin = Instant::now();
-    while process::works_in(data) {
+    while process::is_working_folder(data) {
         if begin.elapsed() > Duration::from_secs(30) {
             bail!("processes of an earlier Postgres still use {}", data.display());
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::account::Account;
 
 /// Polling interval of conditions that can only be polled.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A running server. Without [`stop`](Self::stop), a drop only sends the stop signal and does not wait.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Server {
                     tail(&self.log)
                 );
             }
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -134,7 +134,7 @@ pub async fn stop_orphan(name: &str, pid_file: &Path, mark: &Path, signal: Signa
             if test_kill_process(pid).is_err() || command_line(pid).is_empty() {
                 return Ok(());
             }
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
     bail!("{name} of an earlier run (process {}) does not stop", pid.as_raw_nonzero())
@@ -142,7 +142,7 @@ pub async fn stop_orphan(name: &str, pid_file: &Path, mark: &Path, signal: Signa
 
 /// Whether any process has `folder` as its working directory, as all processes of a Postgres server have their data folder. Always false
 /// outside Linux.
-pub fn works_in(folder: &Path) -> bool {
+pub fn is_working_folder(folder: &Path) -> bool {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok()).any(|cwd| cwd == folder)
 }

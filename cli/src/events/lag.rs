@@ -30,11 +30,11 @@ struct Consumer {
 
 /// Prints the consumers of these services.
 pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
-    let served = served(context).await;
+    let ready = ready_document(context).await;
     let mut all = Vec::new();
     for service in services {
         all.extend(consumers(context, service).await?);
-        all.extend(feeds(served.as_ref(), service));
+        all.extend(feeds(ready.as_ref(), service));
     }
     if context.format == Format::Json {
         return output::print_json(&all);
@@ -57,7 +57,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let store = context.store(service).await?;
     let head = store.head().await?;
     let sagas = match &domain.sagas {
-        Some(sagas) => Some(looked_at(&database, sagas, &store).await?),
+        Some(sagas) => Some(saga_position(&database, sagas, &store).await?),
         None => None,
     };
     store.close().await;
@@ -127,22 +127,22 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
 }
 
 /// The position up to which a service's sagas have read its log.
-async fn looked_at(database: &Database, sagas: &Sagas, store: &EventStore) -> Result<Position> {
+async fn saga_position(database: &Database, sagas: &Sagas, store: &EventStore) -> Result<Position> {
     let settings = executor::Settings::without_claims();
     let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
     Ok(Instances::new(database, sagas.clone(), sagas.repository(executor)).position().await?)
 }
 
 /// The `/ready` document of the configured server; none if it is not running. It has the feeds, which only the serving process knows.
-async fn served(context: &Context) -> Option<Value> {
+async fn ready_document(context: &Context) -> Option<Value> {
     let http = &context.config.http;
     let url = format!("http://{}/ready", http.address());
     let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().ok()?;
     client.get(url).send().await.ok()?.json().await.ok()
 }
 
-fn feeds(served: Option<&Value>, service: Service) -> Option<Consumer> {
-    let feeds = served?["feeds"].as_array()?.iter().find(|feeds| feeds["service"] == service.name())?;
+fn feeds(ready: Option<&Value>, service: Service) -> Option<Consumer> {
+    let feeds = ready?["feeds"].as_array()?.iter().find(|feeds| feeds["service"] == service.name())?;
     Some(Consumer {
         service: service.name(),
         kind: "feeds",

@@ -281,11 +281,11 @@ impl Open {
     }
 
     async fn close(self) {
-        Self::said(self.bus).await;
+        Self::flush(self.bus).await;
     }
 
     /// Flushes notifications to NATS before the program ends.
-    async fn said(bus: Option<Bus>) {
+    async fn flush(bus: Option<Bus>) {
         if let Some(bus) = bus
             && let Err(error) = bus.ping().await
         {
@@ -329,7 +329,7 @@ fn named(state: &str) -> Result<State> {
 }
 
 /// Polling interval of a followed log.
-const FOLLOWED: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Number of log lines per page.
 const LINES: u32 = 200;
@@ -353,7 +353,7 @@ async fn log(context: &Context, open: &Open, id: Uuid, follow: bool) -> Result<(
             return Ok(());
         }
         if some < LINES {
-            tokio::time::sleep(FOLLOWED).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

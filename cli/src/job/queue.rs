@@ -106,7 +106,7 @@ async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
     } else {
         let (jobs, bus) = Open::jobs(context, &domain).await;
         of_all(&jobs, &queue, act).await?;
-        Open::said(bus).await;
+        Open::flush(bus).await;
     }
     match context.format {
         Format::Json => output::print_json(&json!({ "queue": queue })),

@@ -21,13 +21,13 @@ use crate::output::{self, Format};
 use crate::{progress, time};
 
 /// Maximum number of jobs in a batch, and in a page of the list.
-const SOME: u32 = 1_000;
+const BATCH: u32 = 1_000;
 /// Polling interval of a batch.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Number of consecutive polls after which an idle batch is reported; a worker needs a moment to notice new jobs.
-const PATIENCE: u32 = 20;
+const IDLE_POLLS: u32 = 20;
 /// Maximum number of checks, one per second, for the copy's read models to catch up.
-const LOOKS: u32 = 120;
+const MAX_CHECKS: u32 = 120;
 
 /// Repeats a tenant's jobs in a copy of the tenant, and reports those with a different outcome
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,7 @@ impl Rerun {
                 }
             }
             if !wanted.is_empty() {
-                caught_up(context, &domain).await?;
+                wait_for_read_models(context, &domain).await?;
                 pairs.extend(again(domain.service, &here, &there, &wanted).await?);
             }
             there.close().await;
@@ -131,7 +131,8 @@ async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<b
 async fn asked(open: &Open, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Job>> {
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let page = open.jobs.list(&open.request.caller, &Listing { before, limit: SOME, ..Listing::default() }).await?;
+        let page =
+            open.jobs.list(&open.request.caller, &Listing { before, limit: BATCH, ..Listing::default() }).await?;
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         // The list is ordered by id, which has the requesting process's time; `created_at` is the database's time. They may differ a little.
@@ -157,13 +158,13 @@ fn obstacle(there: &Open, job: &Job) -> Option<String> {
 }
 
 /// Waits until the copy's read models have caught up with its log. An earlier job would see only a part of the data.
-async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
+async fn wait_for_read_models(context: &Context, domain: &DomainDefinition) -> Result<()> {
     let store = context.store(domain.service).await?;
     let head = store.head().await;
     store.close().await;
     let head = head?;
     let read_models = ReadModels::new(&context.config.database(domain.service), &domain.projections, None);
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_CHECKS {
         if read_models.status().await?.iter().all(|status| status.position >= head) {
             return Ok(());
         }
@@ -179,12 +180,12 @@ async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
 async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Result<Vec<Pair>> {
     let bar = progress::bar(jobs.len() as u64, "jobs");
     let mut pairs = Vec::with_capacity(jobs.len());
-    for some in jobs.chunks(SOME as usize) {
+    for some in jobs.chunks(BATCH as usize) {
         let wanted = some.iter().map(|job| Wanted { kind: job.kind.clone(), arguments: job.arguments.clone() });
         let new = NewBatch { jobs: wanted.collect(), then: None };
         let batch = there.jobs.submit_batch(&there.request, &new).await?.id;
-        over(there, batch, &bar).await?;
-        let listing = Listing { batch: Some(batch), limit: SOME, ..Listing::default() };
+        wait_for_batch(there, batch, &bar).await?;
+        let listing = Listing { batch: Some(batch), limit: BATCH, ..Listing::default() };
         let mut again = there.jobs.list(&there.request.caller, &listing).await?;
         again.reverse();
         ensure!(again.len() == some.len(), "the batch {batch} has {} jobs of {}", again.len(), some.len());
@@ -198,7 +199,7 @@ async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Res
 }
 
 /// Waits without a limit until a batch has finished. Prints a hint if no worker takes its jobs.
-async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
+async fn wait_for_batch(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
     let before = bar.position();
     let (mut ended_before, mut idle) = (0, 0);
     loop {
@@ -209,7 +210,7 @@ async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
             return Ok(());
         }
         idle = if ended == ended_before && is_idle(open, batch).await? { idle + 1 } else { 0 };
-        if idle == PATIENCE {
+        if idle == IDLE_POLLS {
             bar.suspend(|| {
                 eprintln!(
                     "no worker takes the jobs of {} ({} are left): `inopsio serve` starts one, and `inopsio job queue list` shows whether their queue is paused; still waiting",
@@ -219,7 +220,7 @@ async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
             });
         }
         ended_before = ended;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -63,7 +63,7 @@ impl Ledger {
         ensure!(
             (seal.size, seal.root) == (holding.tree.size(), holding.tree.root()),
             "{} is not of the events that are there: the first {} of them have the root {}, not {}",
-            named(seal),
+            describe(seal),
             holding.tree.size(),
             hex::encode(holding.tree.root()),
             hex::encode(seal.root)
@@ -71,7 +71,7 @@ impl Ledger {
         ensure!(
             seal.previous == holding.sealed,
             "{} does not follow on the one before it: a seal was taken away or put in",
-            named(seal)
+            describe(seal)
         );
         holding.sealed = seal.digest();
         holding.seals += 1;
@@ -189,6 +189,6 @@ impl Ledger {
 }
 
 /// A description of a seal for error messages.
-pub fn named(seal: &Seal) -> String {
+pub fn describe(seal: &Seal) -> String {
     format!("the seal of {} events of the tenant {} in {}", seal.size, seal.tenant, seal.service)
 }
