@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testbed::eventually;
 
-use crate::world::Door;
+use crate::world::ServerUrls;
 
 /// How long a client repeats a command before the test fails.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Sends requests with one tenant's administrator token to any running `inopsio serve`.
 #[derive(Clone)]
 pub struct Client {
-    door: Door,
+    server_urls: ServerUrls,
     http: reqwest::Client,
     token: String,
     /// Index of the server to use, modulo the number of running servers.
@@ -56,21 +56,21 @@ impl Answer {
 }
 
 impl Client {
-    pub fn new(door: Door, token: &str) -> Self {
+    pub fn new(server_urls: ServerUrls, token: &str) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { door, http, token: token.to_owned(), turn: 0 }
+        Self { server_urls, http, token: token.to_owned(), turn: 0 }
     }
 
     /// Another client of the same tenant with its own connections.
     pub fn another(&self, turn: usize) -> Self {
-        Self { turn, ..Self::new(self.door.clone(), &self.token) }
+        Self { turn, ..Self::new(self.server_urls.clone(), &self.token) }
     }
 
     /// A request to one of the running servers; none if none is running.
     fn request(&self, method: Method, path: &str) -> Option<RequestBuilder> {
         let url = {
-            let door = self.door.lock().unwrap();
-            door.values().nth(self.turn % door.len().max(1))?.clone()
+            let server_urls = self.server_urls.lock().unwrap();
+            server_urls.values().nth(self.turn % server_urls.len().max(1))?.clone()
         };
         Some(self.http.request(method, format!("{url}{path}")).bearer_auth(&self.token))
     }

@@ -63,7 +63,7 @@ impl WallClock {
 /// A client with a new token of this lifetime.
 fn caller(world: &World, good_for: &str) -> Client {
     let token = world.ok(&["token", "--tenant", "acme", "--role", "admin", "--subject", "e2e", "--ttl", good_for]);
-    Client::new(world.door.clone(), token.trim())
+    Client::new(world.server_urls.clone(), token.trim())
 }
 
 /// Checks that the client is refused with this code, and that nothing was written.
@@ -79,7 +79,7 @@ async fn is_refused(world: &World, client: &Client, key: &str, code: &str) {
 async fn revoked_key(world: &World, client: &Client, lead: &str) -> Client {
     let machine = client.done("/v1/auth/machines", json!({ "name": "nightly", "roles": ["member"] })).await;
     let made = client.done("/v1/auth/api-keys", json!({ "machine": machine.id(), "name": "nightly" })).await;
-    let key = Client::new(world.door.clone(), made.body["secret"].as_str().unwrap());
+    let key = Client::new(world.server_urls.clone(), made.body["secret"].as_str().unwrap());
     let read = key.get(&format!("/v1/crm/leads/{lead}")).await;
     assert_eq!(read.status, StatusCode::OK, "{read:?}");
     client.done(&format!("/v1/auth/api-keys/{}/revoke", made.id()), json!({})).await;
@@ -196,7 +196,7 @@ async fn fault_clock_jumps_lose_double_and_reorder_nothing() {
     assert_eq!(after.status, StatusCode::CREATED);
     let answered = load.end().await;
     world.sagas_rest().await;
-    ledger::load_is_as_told(&world, &answered).await;
+    ledger::assert_load_consistent(&world, &answered).await;
     let events = world.verify(&client).await;
     times_of_streams_never_go_back(&events);
     imported_once(&events);

@@ -9,7 +9,7 @@ use testbed::{Nats, Network, eventually};
 use crate::client::Client;
 use crate::ledger;
 use crate::load::Load;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::world::{CRM, World};
 
 const CLIENTS: usize = 12;
@@ -42,8 +42,8 @@ async fn goes_on(world: &World, client: &Client, happened: &str) -> Duration {
     let done = client.another(0).post(happened, "/v1/crm/leads", &json!({ "name": happened })).await;
     let written = began.elapsed();
     let question = format!("lead(id: \"{}\") {{ name }}", done.id());
-    let doors = world.door.lock().unwrap().len();
-    for turn in 0..doors {
+    let server_count = world.server_urls.lock().unwrap().len();
+    for turn in 0..server_count {
         let client = client.another(turn);
         let found = eventually("it can be read", async || {
             client.ask_once(&question, done.position()).await.filter(|answer| answer.status.is_success())
@@ -95,7 +95,7 @@ async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_i
     }
     let answered = load.end().await;
     let besides = ["the leader was killed", "a follower was killed", "process 0 was killed", "process 1 was killed"];
-    ledger::nothing_is_amiss_besides(&world, &client, &answered, &besides).await;
+    ledger::assert_consistent_besides(&world, &client, &answered, &besides).await;
 }
 
 /// What the stream's leader accepts while it is cut off from the others is lost, and the relay has to notice that.
@@ -103,7 +103,7 @@ async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_i
 async fn fault_network_partition_of_the_leader_everything_goes_on_and_nothing_is_lost_doubled_or_reordered() {
     let network = match Network::of(3) {
         Ok(network) => network,
-        Err(reason) => return left_out("fault_network_partition", &[Right::Mounting, Right::Networks], &reason),
+        Err(reason) => return skip("fault_network_partition", &[Right::Mounting, Right::Networks], &reason),
     };
     let mut world = World::beside(Nats::cluster_in(&network).await);
     let client = world.tenant("acme");
@@ -119,7 +119,7 @@ async fn fault_network_partition_of_the_leader_everything_goes_on_and_nothing_is
 
     let answered = load.end().await;
     let besides = ["the leader was cut off", "the cut was mended"];
-    ledger::nothing_is_amiss_besides(&world, &client, &answered, &besides).await;
+    ledger::assert_consistent_besides(&world, &client, &answered, &besides).await;
     drop(world);
     drop(network);
 }

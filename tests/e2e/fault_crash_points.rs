@@ -32,7 +32,7 @@ async fn fault_crash_points_of_append_relay_read_model_and_rebuild_lose_double_a
     println!("killed inside a rebuild's switch; the live read model goes on");
 
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use testbed::{Nats, Postgres, eventually};
 
 use crate::client::Answer;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::stream;
 use crate::tmpfs::Tmpfs;
 use crate::world::World;
@@ -17,7 +17,7 @@ const MEBIBYTES: u32 = 192;
 async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recovers() {
     let disk = match Tmpfs::mount(MEBIBYTES) {
         Ok(disk) => disk,
-        Err(reason) => return left_out("fault_disk_full", &[Right::Mounting], &reason),
+        Err(reason) => return skip("fault_disk_full", &[Right::Mounting], &reason),
     };
     let mut world = World::on(Postgres::private_in(&disk.folder().join("cluster"))).await;
     let mut client = world.tenant("acme");
@@ -77,7 +77,7 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
 async fn fault_disk_full_of_jetstream_commands_and_views_go_on_and_the_stream_is_filled_when_there_is_room() {
     let disk = match Tmpfs::mount(64) {
         Ok(disk) => disk,
-        Err(reason) => return left_out("fault_disk_full_of_jetstream", &[Right::Mounting], &reason),
+        Err(reason) => return skip("fault_disk_full_of_jetstream", &[Right::Mounting], &reason),
     };
     let mut world = World::with(Nats::start_in(&disk.folder().join("nats")).await);
     let client = world.tenant("acme");

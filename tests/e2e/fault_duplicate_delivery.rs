@@ -42,7 +42,7 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
     world.sagas_rest().await;
 
     // Commands are checked with the ledger, read models with `drift`.
-    ledger::load_is_as_told(&world, &answered).await;
+    ledger::assert_load_consistent(&world, &answered).await;
     let events = world.verify(&client).await;
     world.ok(&["projection", "drift"]);
 

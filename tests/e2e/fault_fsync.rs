@@ -9,7 +9,7 @@ use testbed::{Postgres, eventually};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::world::World;
 
 const CLIENTS: usize = 8;
@@ -55,7 +55,7 @@ impl Drop for FailingSyncs {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
     if Command::new("strace").arg("-V").output().is_err() {
-        return left_out("fault_fsync_error", &[Right::Tracing], "there is no strace here; run `scripts/setup test`");
+        return skip("fault_fsync_error", &[Right::Tracing], "there is no strace here; run `scripts/setup test`");
     }
     let mut world = World::on(Postgres::private()).await;
     let client = world.tenant("acme");
@@ -66,7 +66,7 @@ async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
         let said = world.folder().join(format!("syncs-{round}"));
         let mut failing = FailingSyncs::of(&world.postgres.processes(), &said);
         if let Err(reason) = failing.have_failed().await {
-            return left_out("fault_fsync_error", &[Right::Tracing], &reason);
+            return skip("fault_fsync_error", &[Right::Tracing], &reason);
         }
         drop(failing);
         world.postgres_comes_back().await;
@@ -74,6 +74,6 @@ async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
         println!("round {round}: a sync failed; it goes on");
     }
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }

@@ -127,7 +127,7 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
             .unwrap();
     assert_eq!(listed.as_array().unwrap().iter().map(|one| &one["id"]).collect::<Vec<_>>(), [&json!(id)], "{listed}");
     world.grows(60).await;
-    ledger::load_is_as_told(&world, &load.end().await).await;
+    ledger::assert_load_consistent(&world, &load.end().await).await;
     world.caught_up(&client).await;
     // The read model equals a rebuild.
     let drained = read_models::content(&mut world.sql().await).await;

@@ -40,7 +40,7 @@ async fn fault_two_relays_and_two_projectors_at_once_lose_double_and_reorder_not
         world.grows(200).await;
     }
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
     world.stop(1).await;
 }

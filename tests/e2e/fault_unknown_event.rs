@@ -38,7 +38,7 @@ async fn fault_unknown_event_type_stops_its_aggregate_alone_until_a_program_know
     world.grows(50).await;
     assert!(parked(&world).await.contains(&position));
     let answered = load.end().await;
-    ledger::load_is_as_told(&world, &answered).await;
+    ledger::assert_load_consistent(&world, &answered).await;
 
     // Simulate a newer program: change the event to a type that can be decoded, which assigns the lead to somebody else.
     world.kill(0);

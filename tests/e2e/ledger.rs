@@ -121,12 +121,12 @@ pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Comm
 }
 
 /// Checks a load's answers against the log, and the log against the stream and the read models.
-pub async fn nothing_is_amiss(world: &World, client: &Client, answered: &[Answered]) {
-    nothing_is_amiss_besides(world, client, answered, &[]).await;
+pub async fn assert_consistent(world: &World, client: &Client, answered: &[Answered]) {
+    assert_consistent_besides(world, client, answered, &[]).await;
 }
 
 /// The same with further commands besides the load, each with one event.
-pub async fn nothing_is_amiss_besides(world: &World, client: &Client, answered: &[Answered], besides: &[&str]) {
+pub async fn assert_consistent_besides(world: &World, client: &Client, answered: &[Answered], besides: &[&str]) {
     let events = world.verify(client).await;
     let mut commands = commands(&mut world.sql().await).await;
     for key in besides {
@@ -144,7 +144,7 @@ pub async fn nothing_is_amiss_besides(world: &World, client: &Client, answered: 
 
 /// Checks a load's answers against the load's part of the log. The log may have other events: of sagas, other commands, or inserted
 /// directly.
-pub async fn load_is_as_told(world: &World, answered: &[Answered]) {
+pub async fn assert_load_consistent(world: &World, answered: &[Answered]) {
     let of_load = |command: &str| command.starts_with("client-");
     let mut superuser = world.sql().await;
     let rows = sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events ORDER BY position")

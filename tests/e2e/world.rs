@@ -21,13 +21,13 @@ use crate::{log, read_models, stream};
 pub const CRM: Service = Service::new("crm");
 
 /// Base URLs of the running `inopsio serve` processes that clients use, by number.
-pub type Door = Arc<Mutex<BTreeMap<usize, String>>>;
+pub type ServerUrls = Arc<Mutex<BTreeMap<usize, String>>>;
 
 /// Servers, folder and settings of a test.
 pub struct World {
     servers: BTreeMap<usize, Serve>,
     starts: usize,
-    pub door: Door,
+    pub server_urls: ServerUrls,
     pub nats: Nats,
     /// The other nats-servers of its cluster.
     pub peers: Vec<Nats>,
@@ -116,7 +116,8 @@ impl World {
             environment.push((name, value));
         }
         let servers = BTreeMap::new();
-        let world = Self { servers, starts: 0, door: Door::default(), nats, peers, postgres, folder, environment };
+        let world =
+            Self { servers, starts: 0, server_urls: ServerUrls::default(), nats, peers, postgres, folder, environment };
         world.ok(&["migrate"]);
         world
     }
@@ -165,7 +166,7 @@ impl World {
     pub fn client(&self, slug: &str) -> Client {
         // Signed with the installation's key, because a token of the tenant's issuer is checked against the log, which tests break.
         let token = self.ok(&["token", "--tenant", slug, "--role", "admin", "--subject", "e2e"]);
-        Client::new(self.door.clone(), token.trim())
+        Client::new(self.server_urls.clone(), token.trim())
     }
 
     /// Starts the `inopsio serve` with this number. Clients use it from then on.
@@ -223,7 +224,7 @@ impl World {
     }
 
     fn open(&self, number: usize) {
-        self.door.lock().unwrap().insert(number, self.servers[&number].url.clone());
+        self.server_urls.lock().unwrap().insert(number, self.servers[&number].url.clone());
     }
 
     /// Sends a signal (`STOP`, `CONT`) to the `inopsio serve` with this number.
@@ -243,7 +244,7 @@ impl World {
     }
 
     fn leave(&mut self, number: usize) -> Serve {
-        self.door.lock().unwrap().remove(&number);
+        self.server_urls.lock().unwrap().remove(&number);
         self.servers.remove(&number).unwrap()
     }
 

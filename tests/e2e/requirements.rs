@@ -16,7 +16,7 @@ pub enum Right {
 ///
 /// # Panics
 /// If this process has all of them, so that they can't be the reason.
-pub fn left_out(test: &str, needs: &[Right], reason: &str) {
+pub fn skip(test: &str, needs: &[Right], reason: &str) {
     // Some kernels lack the feature, whatever the capabilities.
     let kernel_cannot = ["not supported", "Unknown device type"].iter().any(|said| reason.contains(said));
     let may = needs.iter().all(|right| held() & (1 << *right as u32) != 0);
