@@ -71,7 +71,7 @@ struct Load {
 impl Load {
     fn begin(target: &Target) -> Self {
         let stop = CancellationToken::new();
-        let answered = tokio::spawn(load::patient(target.aim.clone(), CLIENTS, stop.clone()));
+        let answered = tokio::spawn(load::retrying(target.aim.clone(), CLIENTS, stop.clone()));
         Self { stop, answered }
     }
 

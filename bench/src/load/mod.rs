@@ -3,12 +3,12 @@
 //! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the server determines the rate. Open loop
 //! ([`open`]): commands are due at a fixed rate independently of the server, and a latency counts from the time at which the command was
 //! due,
-//! so a stall counts for every command that it delays. [`patient`]: clients that retry after any error.
+//! so a stall counts for every command that it delays. [`retrying`]: clients that retry after any error.
 
 mod connection;
 mod journey;
 mod latency;
-mod patient;
+mod retrying;
 mod zipf;
 
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use futures::future::try_join_all;
 pub use connection::{Answer, Connection};
 pub use journey::Journey;
 pub use latency::Latencies;
-pub use patient::patient;
+pub use retrying::retrying;
 pub use zipf::Zipf;
 
 /// The server under test and the tokens for it.

@@ -104,7 +104,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         match self.watchdog.take() {
-            Some(watchdog) => watchdog.bite(),
+            Some(watchdog) => watchdog.kill_server(),
             None => {
                 let _ = std::fs::remove_dir_all(&self.dir);
             }

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// A request.
-pub(crate) struct Heard {
+pub(crate) struct HttpRequest {
     pub(crate) method: String,
     pub(crate) path: String,
     /// Headers by lower-case name.
@@ -15,7 +15,7 @@ pub(crate) struct Heard {
 }
 
 /// Reads the next request; none if the connection is closed. `buffer` has the bytes that were already read.
-pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
+pub(crate) async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<HttpRequest> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
@@ -36,7 +36,7 @@ pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option
     }
     let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
     buffer.drain(..head + 4 + length);
-    Some(Heard { method, path, headers, body })
+    Some(HttpRequest { method, path, headers, body })
 }
 
 async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::http::{Heard, hear};
+use crate::http::{HttpRequest, read_request};
 
 /// A received message.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Receiver {
 
 async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Script) {
     let mut buffer = Vec::new();
-    while let Some(Heard { path, headers, body, .. }) = hear(&mut stream, &mut buffer).await {
+    while let Some(HttpRequest { path, headers, body, .. }) = read_request(&mut stream, &mut buffer).await {
         assert!(headers.contains_key("content-length"), "nobody says how long a message is: {headers:?}");
         let received = Received { path, headers, body };
         let reply = {

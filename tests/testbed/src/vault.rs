@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::http::{Heard, hear};
+use crate::http::{HttpRequest, read_request};
 
 /// A token with all permissions, until a test revokes it.
 pub const VAULT_TOKEN: &str = "hvs.the-token-of-a-test";
@@ -265,7 +265,7 @@ impl VaultDouble {
 
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
-        while let Some(Heard { method, path, headers, body }) = hear(&mut stream, &mut buffer).await {
+        while let Some(HttpRequest { method, path, headers, body }) = read_request(&mut stream, &mut buffer).await {
             let path = path.strip_prefix("/v1/").unwrap_or_default();
             if self.inside().away {
                 return;

@@ -31,7 +31,7 @@ impl Watchdog {
     }
 
     /// Kills the server, removes the directory, and waits until that is done.
-    pub(crate) fn bite(mut self) {
+    pub(crate) fn kill_server(mut self) {
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }

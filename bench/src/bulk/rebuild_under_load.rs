@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The measured figures.
 #[derive(Clone, Debug)]
-pub struct Beside {
+pub struct RebuildUnderLoad {
     /// Duration of the rebuild by the command line in seconds, including its start and end.
     pub rebuild_s: f64,
     /// Time from sending a command to seeing its row, during the rebuild and after it.
@@ -27,7 +27,11 @@ pub struct Beside {
 
 /// Rebuilds the read model of leads while commands of this tenant come in. `inopsio` has to use the database and nats-server with the
 /// events.
-pub async fn measure(inopsio: &Inopsio, infrastructure: &Infrastructure, tenant: &Tenant) -> anyhow::Result<Beside> {
+pub async fn measure(
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    tenant: &Tenant,
+) -> anyhow::Result<RebuildUnderLoad> {
     let credentials = Credentials { public_key: String::new(), tokens: vec![inopsio.token(tenant).await?] };
     let (target, _) = inopsio.serve(infrastructure, &credentials).await?;
     let begun = Instant::now();
@@ -37,5 +41,5 @@ pub async fn measure(inopsio: &Inopsio, infrastructure: &Infrastructure, tenant:
     }
     let rebuild = inopsio.time(&["projection", "rebuild", "leads", "--service", "crm"]);
     let (Lag { visible, .. }, rebuild) = tokio::try_join!(lag::measure(&target, RATE, LOAD), rebuild)?;
-    Ok(Beside { rebuild_s: rebuild.as_secs_f64(), visible })
+    Ok(RebuildUnderLoad { rebuild_s: rebuild.as_secs_f64(), visible })
 }

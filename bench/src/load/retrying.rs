@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LOST: Duration = Duration::from_secs(5);
 
 /// Sends commands until `stop`. Returns the times at which commands were answered with success, in order.
-pub async fn patient(aim: Aim, clients: usize, stop: CancellationToken) -> anyhow::Result<Vec<Instant>> {
+pub async fn retrying(aim: Aim, clients: usize, stop: CancellationToken) -> anyhow::Result<Vec<Instant>> {
     on_own_thread(async move {
         let all = (0..clients).map(|number| tokio::spawn(client(aim.clone(), number, stop.clone())));
         let mut done = Vec::new();
