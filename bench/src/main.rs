@@ -1,16 +1,13 @@
 //! The benchmark: measures Inopsio, a stock peer, a bare prototype and the raw limits of the machine in interleaved rounds of one run.
 //!
 //! [`run`] starts the infrastructure (a private Postgres and a private nats-server) and the three servers under test ([`target`]), each as
-//! a
-//! separate process: ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]). Then it measures commands
+//! a separate process: ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]). Then it measures commands
 //! ([`commands`]; with a thousand [`tenants`]; during [`logins`]), the lag from a command to the visible row ([`lag`]; during an import:
 //! [`fairness`]), bulk work ([`bulk`]), jobs ([`jobs`], compared with apalis), [`sagas`], recovery after failures ([`recovery`]) and the
-//! raw
-//! limits ([`raw`]). It prints tables and writes the results ([`report`]).
+//! raw limits ([`raw`]). It prints tables and writes the results ([`report`]).
 //!
 //! Absolute figures depend on the machine and on its other load, so compare the ratios within one run. To add a measurement, add a file
-//! with a
-//! function `part` that measures, prints and records its figures, a call in `run.rs`, and a line in `README.md`.
+//! with a function `part` that measures, prints and records its figures, a call in `run.rs`, and a line in `README.md`.
 
 mod bulk;
 mod commands;

@@ -1,8 +1,7 @@
 //! The machine's clock jumps while everything is running: an hour ahead, two hours back, a day ahead, and back to the right time.
 //!
 //! libfaketime makes a running `inopsio` see the time that a file states. Its timers use the monotonic clock, which does not jump, as on a
-//! real
-//! machine. Postgres keeps the right time.
+//! real machine. Postgres keeps the right time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;

@@ -1,13 +1,11 @@
 //! End-to-end tests: the `inopsio` binary as separate processes, with a real Postgres and a real nats-server.
 //!
 //! A test creates a [`world::World`] (servers, migrated databases, tenants), starts `inopsio serve` in it once or several times, and uses
-//! it
-//! with a [`client::Client`] over REST and GraphQL. The invariants of the log, the stream and the read models, which must hold after any
+//! it with a [`client::Client`] over REST and GraphQL. The invariants of the log, the stream and the read models, which must hold after any
 //! failure, are checked by [`log`], [`stream`] and [`read_models`]. The [`ledger`] compares the answers that clients got with the log.
 //!
 //! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`]. `checks.rs` and the tests of the
-//! ledger
-//! show that these checks can fail.
+//! ledger show that these checks can fail.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

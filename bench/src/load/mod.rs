@@ -2,8 +2,7 @@
 //!
 //! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the server determines the rate. Open loop
 //! ([`open`]): commands are due at a fixed rate independently of the server, and a latency counts from the time at which the command was
-//! due,
-//! so a stall counts for every command that it delays. [`retrying`]: clients that retry after any error.
+//! due, so a stall counts for every command that it delays. [`retrying`]: clients that retry after any error.
 
 mod connection;
 mod journey;

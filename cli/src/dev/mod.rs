@@ -1,10 +1,9 @@
 //! `inopsio dev`: runs everything on one machine, in one terminal.
 //!
 //! [`environment`] locks the home (`.inopsio/`, [`home`], [`lock`]), stops servers of a killed run ([`process`]), creates the [`secrets`]
-//! at the
-//! first start, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] writes the configuration file for all
-//! other commands. Then the databases are migrated, outdated read models are rebuilt, the tenant `demo` is created, the server starts, and
-//! [`welcome`] prints what to try. Stopping happens in reverse order.
+//! at the first start, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] writes the configuration file
+//! for all other commands. Then the databases are migrated, outdated read models are rebuilt, the tenant `demo` is created, the server
+//! starts, and [`welcome`] prints what to try. Stopping happens in reverse order.
 
 mod account;
 pub mod config;

@@ -11,14 +11,11 @@ use crate::Database;
 const KEY: i64 = 4_243;
 
 /// Creates databases on the shared Postgres, [named](Database::named) like these, as copies of what `prepare` makes: roles, owners, tables
-/// and
-/// grants.
+/// and grants.
 ///
 /// The first test that calls it runs `prepare` on templates, one for each of `databases` in their order. They stay as long as the server
-/// does.
-/// Each program, and each build of it, has its own templates, so they are never outdated. `what` is a short word for the kind of
-/// preparation, if
-/// a program has several.
+/// does. Each program, and each build of it, has its own templates, so they are never outdated. `what` is a short word for the kind of
+/// preparation, if a program has several.
 pub async fn copy_prepared<F: Future<Output = ()>>(
     what: &str,
     databases: &[&Database],
