@@ -1,4 +1,4 @@
-//! Backup and restore of the tables beside the logs: webhooks, job schedules and open jobs.
+//! Backup and restore of the tables beside the logs: webhooks, job queues and schedules, and unfinished jobs.
 //!
 //! Webhook secrets are encrypted in the backup under a key of its own, which is wrapped by the master key. Without a master key they are
 //! stored in plain text, as in the log.

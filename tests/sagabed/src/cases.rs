@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use coordinator::{Point, Status, Step};
 use kernel::Grant;
 
-use crate::{Bed, Counting, Crash, Failing, Story, Stumbling};
+use crate::{Bed, Counting, Crash, Failing, FailingOnce, Story};
 
 /// The saga completes.
 pub async fn completes(story: &impl Story, grants: &'static [Grant]) {
@@ -159,8 +159,8 @@ pub async fn catches_up_with_attempts(story: &impl Story, grants: &'static [Gran
     let bed = Bed::new(story.sagas(), grants).await;
     for at in faults(story).into_iter().map(|Failing(at)| at).filter(|at| matches!(at, Point::BeforeStep { .. })) {
         let case = bed.case(story.saga());
-        let stumbling = Arc::new(Stumbling { at: at.clone(), stumbled: AtomicBool::new(false) });
-        let mut running = bed.start_with(stumbling.clone());
+        let probe = Arc::new(FailingOnce { at: at.clone(), failed: AtomicBool::new(false) });
+        let mut running = bed.start_with(probe.clone());
         story.begin(&case).await;
         let mut slept = 0;
         loop {
@@ -172,9 +172,9 @@ pub async fn catches_up_with_attempts(story: &impl Story, grants: &'static [Gran
             }
             case.sleep().await;
             slept += 1;
-            running = bed.start_with(stumbling.clone());
+            running = bed.start_with(probe.clone());
         }
-        assert!(slept > 0 && stumbling.stumbled.load(Ordering::SeqCst), "{at:?} did not fail");
+        assert!(slept > 0 && probe.failed.load(Ordering::SeqCst), "{at:?} did not fail");
         story.done(&case).await;
     }
 }

@@ -26,7 +26,7 @@ pub use cases::{
 };
 pub use testbed::tenant;
 
-pub use probes::{Counting, Crash, Failing, Stumbling};
+pub use probes::{Counting, Crash, Failing, FailingOnce};
 
 use coordinator::Sagas;
 use futures::future::BoxFuture;

@@ -39,17 +39,17 @@ impl Probe for Failing {
 
 /// Fails once at one point with a transient error.
 #[derive(Debug)]
-pub struct Stumbling {
+pub struct FailingOnce {
     /// The point.
     pub at: Point,
     /// Whether it has failed already.
-    pub stumbled: AtomicBool,
+    pub failed: AtomicBool,
 }
 
-impl Probe for Stumbling {
+impl Probe for FailingOnce {
     fn fault(&self, point: &Point) -> Option<Fault> {
-        let stumbles = *point == self.at && !self.stumbled.swap(true, Ordering::SeqCst);
-        stumbles.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
+        let fails = *point == self.at && !self.failed.swap(true, Ordering::SeqCst);
+        fails.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
     }
 }
 

@@ -142,7 +142,8 @@ pub struct PassedOverPart {
     pub to: Position,
 }
 
-/// A tenant whose history up to a position was copied from another tenant. Sagas and webhooks must not act on the copied events.
+/// A tenant whose history up to a position was copied from another tenant. Consumers with side effects, such as sagas, must not act on the
+/// copied events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyPart {
     /// The tenant.

@@ -122,7 +122,7 @@ impl Archive {
             let Err(error) = archive.read::<R>(&part, &sender) else { return };
             // Damage can cause many different errors. If the hash differs, report that instead.
             let error = archive.check_hash(&part).err().unwrap_or_else(|| error.context(part.file.clone()));
-            let _ = sender.blocking_send(Err(error)); // who asked has gone
+            let _ = sender.blocking_send(Err(error)); // fails if the receiver was dropped
         });
         receiver
     }
@@ -155,7 +155,7 @@ impl Archive {
         ensure!(hex::encode(file.hasher.finalize()) == part.sha256, "its SHA-256 is not the one in the manifest");
         ensure!(rows == part.rows, "it has {rows} rows, the manifest says {}", part.rows);
         if !batch.is_empty() {
-            let _ = to.blocking_send(Ok(batch)); // who asked has gone
+            let _ = to.blocking_send(Ok(batch)); // fails if the receiver was dropped
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = fs::remove_dir_all(&self.beside); // the next backup tries again
+            let _ = fs::remove_dir_all(&self.beside); // if it fails, the next backup removes it
         }
     }
 }

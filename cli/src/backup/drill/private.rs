@@ -54,7 +54,7 @@ impl Drop for Private {
         drop(self.server.take());
         let postgres = self.folder.join("postgres");
         if let Ok(elsewhere) = std::fs::read_link(&postgres) {
-            let _ = std::fs::remove_dir_all(elsewhere); // temporary, and nobody's any more
+            let _ = std::fs::remove_dir_all(elsewhere); // temporary data; ignore errors
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
