@@ -1,4 +1,4 @@
-# Everything goes through here: `make help` lists it. Each target sets up what it needs first (scripts/setup).
+# The entry point for development: `make help` lists the targets. Each target first installs what it needs (scripts/setup).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,10 +6,10 @@ export PATH := $(HOME)/.cargo/bin:$(CURDIR)/.inopsio/tools/bin:$(CURDIR)/.inopsi
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
-# Tests wait for servers a third of their time: half as many more at once as there are processors.
+# Tests wait for servers during a third of their time, so run half as many again as there are processors.
 export NEXTEST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 
-# A service of its own (make dev SERVICE=crm); more arguments for the command (make demo ARGS="--leads 500").
+# SERVICE limits `make dev` to one service (make dev SERVICE=crm). ARGS adds arguments to the command (make demo ARGS="--leads 500").
 SERVICE ?=
 ARGS ?=
 
@@ -34,7 +34,7 @@ lint: ## What CI checks besides the tests: format, clippy, layers, contracts
 	@scripts/setup test
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings
-# Built as for the tests, of which these are two: the next `make test` finds everything compiled.
+# Built like the tests, of which these two are a part, so that the next `make test` finds everything compiled.
 	@cargo nextest run --workspace -E 'package(layering) | test(=offline::what_is_generated_is_checked_in_as_it_is)'
 
 fmt: ## Formats the code

@@ -1,5 +1,5 @@
-//! Commands per second and their latencies, at several numbers of clients: in each round every server under test has its
-//! turn, each round another one first, so that none gets only the machine's good moments.
+//! Commands per second and their latencies at several numbers of clients. Each round measures every server under test in turn and begins
+//! with another one, so that changes of the machine's load affect all of them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,54 +14,54 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{Name, Target};
 
-/// How long and how often.
+/// Duration and number of measurements.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Numbers of clients, each measured by itself.
+    /// Numbers of clients to measure.
     pub clients: Vec<usize>,
-    /// Rounds of each.
+    /// Number of rounds.
     pub rounds: usize,
-    /// Not counted.
+    /// Warm-up before each measurement, which is not counted.
     pub warm_up: Duration,
-    /// Counted.
+    /// Duration of each measurement.
     pub measure: Duration,
 }
 
-/// What one server did with one number of clients.
+/// The figures of one server with one number of clients.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
     /// Commands per second of each round.
     pub rates: Vec<f64>,
-    /// Of all rounds together.
+    /// Latencies of all rounds together.
     pub latencies: Latencies,
-    /// Commands that were refused.
+    /// Number of refused commands.
     pub failed: u64,
-    /// The largest resident set, in MiB.
+    /// The largest resident set in MiB.
     pub peak_rss_mib: f64,
-    /// Commands per second of each round until the read model had seen the last of them: what can be kept up, since a server
-    /// that answers faster than it projects only makes its backlog longer.
+    /// Sustained commands per second of each round: until the read model has applied all of them. A server that answers faster than it
+    /// projects only builds up a backlog.
     pub sustained: Vec<f64>,
-    /// What a command cost, of each round.
+    /// Processor time per command, of each round.
     pub costs: Vec<Cost>,
 }
 
-/// Processor time per command in microseconds, from the first command until the read models have seen all of them.
+/// Processor time per command in microseconds, from the first command until the read models have applied all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// The server under test.
+    /// Of the server under test.
     pub server: f64,
-    /// Postgres.
+    /// Of Postgres.
     pub postgres: f64,
-    /// The nats-server.
+    /// Of nats-server.
     pub nats: f64,
-    /// The load's own, which is not the server's fault.
+    /// Of the load generator, which does not count against the server.
     pub load: f64,
 }
 
-/// By number of clients and server.
+/// Figures by number of clients and server.
 pub type Measurements = BTreeMap<(usize, Name), Measured>;
 
-/// Measures commands, and shows what they took.
+/// Measures commands and prints the figures.
 pub async fn part(
     options: &Options,
     infrastructure: &Infrastructure,
@@ -143,7 +143,7 @@ fn command_rows(plan: &Plan, measurements: &mut Measurements, results: &mut Resu
     rows
 }
 
-/// Measures all of the plan. A refused command ends it: what does not do its work is not compared.
+/// Runs the plan. A refused command ends it, because a server that refuses commands can't be compared.
 pub async fn measure(
     plan: &Plan,
     infrastructure: &Infrastructure,
@@ -190,7 +190,7 @@ async fn turn_of(target: &Target, clients: usize, plan: &Plan) -> anyhow::Result
     Ok((outcome, peak))
 }
 
-/// What was spent so far, in microseconds.
+/// Processor time used so far, in microseconds.
 fn spent(infrastructure: &Infrastructure, target: &Target) -> anyhow::Result<Cost> {
     let used = infrastructure.used()?;
     let all = Cost {
@@ -223,7 +223,7 @@ impl Cost {
 }
 
 impl Measured {
-    /// What a command cost: of each part the median round's.
+    /// Processor time per command: for each part the median of the rounds.
     pub fn cost(&self) -> Cost {
         let middle = |of: fn(&Cost) -> f64| median(&self.costs.iter().map(of).collect::<Vec<_>>());
         Cost {
@@ -234,28 +234,28 @@ impl Measured {
         }
     }
 
-    /// The median round's commands per second.
+    /// The median of the rounds' commands per second.
     pub fn rate(&self) -> f64 {
         median(&self.rates)
     }
 
-    /// How many times as fast as `other`: the median over the rounds, in each of which both were measured.
+    /// The speed relative to `other`: the median of the rounds' ratios. Both must have been measured in each round.
     pub fn ratio_to(&self, other: &Self) -> f64 {
         ratio(&self.rates, &other.rates)
     }
 
-    /// The same of the rates that can be kept up.
+    /// The same for sustained commands per second.
     pub fn sustained_ratio_to(&self, other: &Self) -> f64 {
         ratio(&self.sustained, &other.sustained)
     }
 }
 
-/// The median of the ratios of the same round or turn.
+/// The median of the ratios of corresponding values.
 pub fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
 }
 
-/// The middle value; of an even number, the mean of the two in the middle; 0 of none.
+/// The median; 0 of an empty list.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,13 +1,13 @@
-//! How much of the processors a process has used, from /proc.
+//! Processor time of processes, from /proc.
 
 use anyhow::Context;
 
-/// Seconds of processor time that a process has used, in user and kernel mode, on all cores.
+/// Processor time that a process has used, in seconds: user and kernel mode, on all cores.
 pub fn seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(Stat::of(pid).context("the process is gone")?.own as f64 / ticks())
 }
 
-/// The same with its children: those that run, and those that have ended and were waited for.
+/// The same including its children: running ones, and ended ones that it has waited for.
 pub fn seconds_of_family(pid: u32) -> anyhow::Result<f64> {
     let parent = Stat::of(pid).context("the process is gone")?;
     let mut used = parent.own + parent.ended_children;
@@ -26,7 +26,7 @@ fn ticks() -> f64 {
     rustix::param::clock_ticks_per_second() as f64
 }
 
-/// What `/proc/<pid>/stat` says, times in ticks.
+/// The fields of `/proc/<pid>/stat` that are needed; times in clock ticks.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     parent: u32,
@@ -39,7 +39,7 @@ impl Stat {
         Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// The second field is the program's name in parentheses, which may hold anything.
+    /// The second field is the program's name in parentheses. The name may contain spaces and parentheses, so search from the end.
     fn parse(line: &str) -> Option<Self> {
         let (_, rest) = line.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();

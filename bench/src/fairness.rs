@@ -1,4 +1,4 @@
-//! What a tenant notices when another one imports: the lag from a command to its row, quiet, and beside an import.
+//! How much an import slows down another tenant: the lag from command to visible row, without an import and during one.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -12,21 +12,21 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{Name, Target};
 
-/// Rows of a file. Many files are imported one after the other, by the same tenant.
+/// Rows per file. The files are imported one after the other by the same tenant.
 const FILE: u64 = 50_000;
 
-/// What was measured.
+/// The measured figures.
 #[derive(Clone, Debug)]
 pub struct Fairness {
-    /// From sending a command to seeing its row, when nothing else is done.
+    /// Time from sending a command to seeing its row on an idle system.
     pub quiet: Latencies,
     /// The same while another tenant imports.
     pub importing: Latencies,
-    /// Rows per second that were imported meanwhile.
+    /// Imported rows per second.
     pub rows_per_s: f64,
 }
 
-/// Measures it, and shows it.
+/// Measures the figures and prints them.
 pub async fn part(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let Some(target) = targets.iter().find(|target| target.name == Name::Ours) else { return Ok(()) };
     let rows = if options.quick { 5_000 } else { 1_000_000 };
@@ -45,7 +45,7 @@ pub async fn part(options: &Options, targets: &[Target], results: &mut Results) 
     Ok(())
 }
 
-/// Measures for `quiet` without, and then as long as `rows` are imported by another tenant.
+/// Measures for the duration `quiet` without an import, then until another tenant has imported `rows` rows.
 pub async fn measure(target: &Target, rows: u64, quiet: Duration) -> anyhow::Result<Fairness> {
     let start = Instant::now();
     let quiet = lag::probe(target.name, &target.aim, || start.elapsed() < quiet).await?;
@@ -66,7 +66,7 @@ pub async fn measure(target: &Target, rows: u64, quiet: Duration) -> anyhow::Res
     Ok(Fairness { quiet, importing: beside, rows_per_s })
 }
 
-/// Imports one file as a tenant that is not the probe's. Its text is made elsewhere, so that the probe does not wait for that.
+/// Imports one file for a tenant other than the probe's. The text is built on another thread, so that the probe does not wait.
 async fn import(target: &Target, number: u64, rows: u64) -> anyhow::Result<()> {
     let (token, run) = (target.aim.tokens[1].clone(), target.aim.run.clone());
     let request = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! What we want to reach, and whether we did.
+//! The goals of the benchmark, and whether they are reached.
 
 use comfy_table::Table;
 
@@ -12,7 +12,7 @@ enum Goal {
 
 use Goal::{AtLeast, AtMost};
 
-/// The goals, by the name of the figure.
+/// The goals: name of the figure, description, and bound.
 const GOALS: &[(&str, &str, Goal)] = &[
     ("ratio.commands_1", "commands/s at 1 client, times the peer", AtLeast(1.0)),
     ("ratio.commands_64", "commands/s at 64 clients, times the peer", AtLeast(5.0)),
@@ -56,7 +56,7 @@ impl Goal {
     }
 }
 
-/// The goals beside what was measured.
+/// A table that compares the goals with the results.
 pub fn compare(results: &Results) -> Table {
     let rows = GOALS.iter().map(|(name, what, goal)| {
         let figure = results.get(name);

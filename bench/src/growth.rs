@@ -1,5 +1,5 @@
-//! Whether an append costs more when the log is long: the same appends behind a short log and behind one a hundred times as long, in
-//! turns. In databases of their own. Only when it is asked for: filling the log takes minutes and gigabytes.
+//! Whether appends become more expensive as the log grows: measures the same appends with a short log and with one that is a hundred times
+//! as long, in turns, each in a database of its own. It runs only on request, because filling the long log takes minutes and gigabytes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,55 +21,55 @@ use crate::target::Inopsio;
 
 const CRM: Service = Service::new("crm");
 
-/// The two logs take turns, so that what else the machine does meets both.
+/// Number of turns. The two logs take turns, so that changes of the machine's load affect both.
 const TURNS: usize = 8;
 
-/// Appends of a turn, of each kind; each adds one event to a lead.
+/// Number of appends of each kind in a turn; each adds one event to a lead.
 const PROBES: usize = 10_000;
 
-/// Leads that are there already, of which each turn takes as many as it has appends.
+/// Number of existing leads to append to; each turn uses as many of them as it has appends.
 const LEADS: usize = 40_000;
 
-/// Of these appends under way at once, as of so many clients.
+/// Concurrent appends, as of this number of clients.
 const AT_ONCE: usize = 64;
 
-/// Whose leads are appended to.
+/// The leads that are appended to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// They were made at any time of the log, all equally likely: the worst case, since each is in another page of the index.
+    /// Existing leads, evenly spread over the log: the worst case, because each is in another page of the index.
     Anywhere,
-    /// They are made by the append.
+    /// New leads, created by the append.
     New,
 }
 
 const KINDS: [(Kind, &str, &str); 2] =
     [(Kind::Anywhere, "", "to a lead anywhere"), (Kind::New, "new_", "to a new lead")];
 
-/// What appends of one kind cost behind one log, turn by turn.
+/// The figures of one kind of appends for one log, by turn.
 #[derive(Clone, Debug, Default)]
 struct Costs {
-    /// Processor time of Postgres in µs.
+    /// Processor time of Postgres per append in µs.
     postgres_us: Vec<f64>,
     /// Appends per second.
     per_s: Vec<f64>,
 }
 
-/// A log of some length, in a database of its own.
+/// A log of a certain length in a database of its own.
 struct Log {
     key: &'static str,
     store: EventStore,
     tenant: TenantId,
-    /// Events in it, before anything is measured.
+    /// Number of events before the measurement.
     events: u64,
-    /// Leads that are there already, with their versions, in no order.
+    /// Existing leads with their versions, in random order.
     leads: Vec<(String, u64)>,
-    /// Of them, the one that is appended to next.
+    /// Index of the lead that is appended to next.
     next: usize,
-    /// One for each of [`KINDS`].
+    /// The figures for each of [`KINDS`].
     costs: [Costs; 2],
 }
 
-/// Measures behind the two lengths, and shows what an append costs.
+/// Measures appends for both lengths and prints the figures.
 pub async fn part(
     options: &Options,
     inopsio: &Inopsio,
@@ -101,7 +101,7 @@ pub async fn part(
     Ok(())
 }
 
-/// Fills a log of each of these lengths (multiples of 400), and measures behind them in turns.
+/// Fills a log of each length (multiples of 400), and measures the appends in turns.
 async fn measure(
     inopsio: &Inopsio,
     infrastructure: &Infrastructure,
@@ -144,7 +144,7 @@ impl Log {
         let Position(events) = store.head().await?;
         ensure!(events + history::APPEND > length, "the log holds {events} events instead of {length}");
         let look = infrastructure.pool(&name);
-        // What Postgres does by itself behind many rows, and would do at some time while we measure. What was written is on disk then.
+        // Autovacuum would run at some time during the measurement, so do its work now. A checkpoint writes all changes to disk.
         sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.events").execute(&look).await?;
         sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&look).await?;
         sqlx::raw_sql("CHECKPOINT").execute(&look).await?;
@@ -152,7 +152,7 @@ impl Log {
         Ok(Self { key, store, tenant, events, leads, next: 0, costs: Default::default() })
     }
 
-    /// Appends of one kind, and notes what they cost.
+    /// Runs the appends of one kind and records their cost.
     async fn turn(
         &mut self,
         infrastructure: &Infrastructure,
@@ -176,7 +176,7 @@ impl Log {
         let appends = appends.collect::<anyhow::Result<Vec<_>>>()?;
         let before = infrastructure.used()?.postgres;
         let started = Instant::now();
-        // The same lead comes again only after all the others.
+        // Each lead is used again only after all others, so concurrent appends are never to the same lead.
         stream::iter(appends.into_iter().map(|append| self.store.append(append)))
             .buffer_unordered(AT_ONCE)
             .map_err(anyhow::Error::from)
@@ -190,7 +190,7 @@ impl Log {
     }
 }
 
-/// Leads from everywhere in the log, with their versions; those that were made long ago and lately alike, in no order.
+/// Leads with their versions, evenly spread over the log, in random order.
 async fn leads(look: &PgPool, events: u64) -> anyhow::Result<Vec<(String, u64)>> {
     let found: Vec<(String, i64)> = sqlx::query_as(
         "SELECT aggregate_id, max(sequence) FROM log.events

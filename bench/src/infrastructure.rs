@@ -1,4 +1,4 @@
-//! What everything runs on: one private Postgres, one private nats-server and one that takes mail, for this run only.
+//! The private servers of a run: Postgres, nats-server, and a mail server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use testbed::{MailServer, Nats, Postgres};
 
 use crate::cpu;
 
-/// How Postgres is set up, for everybody alike. It writes through (`fsync`), as it must.
+/// The settings of Postgres, the same for all servers under test. `fsync` stays on.
 const SETTINGS: [&str; 4] = [
     "ALTER SYSTEM SET shared_buffers = '256MB'",
     "ALTER SYSTEM SET max_wal_size = '4GB'",
@@ -21,10 +21,10 @@ const SETTINGS: [&str; 4] = [
     "ALTER SYSTEM SET log_min_messages = 'fatal'",
 ];
 
-/// How many were started by this program.
+/// Number of infrastructures that this program has started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
-/// The servers, and what tells this run from others. They end with it.
+/// The private servers, and an id that tells this run from others. The servers end when it is dropped.
 pub struct Infrastructure {
     postgres: Postgres,
     nats: Nats,
@@ -34,7 +34,7 @@ pub struct Infrastructure {
 }
 
 impl Infrastructure {
-    /// Starts all.
+    /// Starts all servers.
     pub async fn start() -> anyhow::Result<Self> {
         let mut postgres = Postgres::private();
         let mut connection = postgres.admin().connect().await.context("the private Postgres can't be reached")?;
@@ -42,7 +42,7 @@ impl Infrastructure {
             sqlx::raw_sql(setting).execute(&mut connection).await?;
         }
         drop(connection);
-        // One of the settings needs a new start; nothing is there yet that a kill could harm.
+        // One of the settings needs a restart. A kill does no harm, because there is no data yet.
         postgres.kill();
         postgres.restart();
         let run = format!("inopsio-bench-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -61,12 +61,12 @@ impl Infrastructure {
         self.mail.url()
     }
 
-    /// The link of the last mail to somebody, once it is there.
+    /// The link in the last mail to an address. Waits for the mail, at most for `patience`.
     pub async fn mailed_link(&self, to: &str, patience: Duration) -> anyhow::Result<String> {
         let begun = Instant::now();
         loop {
             if let Some(mail) = self.mail.mails().into_iter().rev().find(|mail| mail.to == to) {
-                // As quoted-printable text has it (RFC 2045, 6.7): lines that are too long are broken, and `=` is written out.
+                // Decode quoted-printable (RFC 2045, 6.7): soft line breaks, and `=` written as `=3D`.
                 let text = mail.data.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=");
                 let link = text.lines().find(|line| line.starts_with("http://"));
                 return Ok(link.with_context(|| format!("no link in the mail to {to}"))?.trim().to_owned());
@@ -81,7 +81,7 @@ impl Infrastructure {
         self.postgres.kill();
     }
 
-    /// Starts it again, and waits until it accepts connections.
+    /// Starts Postgres again and waits until it accepts connections.
     pub fn restart_postgres(&mut self) {
         self.postgres.restart();
     }
@@ -91,12 +91,12 @@ impl Infrastructure {
         self.nats.kill();
     }
 
-    /// Starts it again, and waits until it listens.
+    /// Starts the nats-server again and waits until it listens.
     pub async fn restart_nats(&mut self) {
         self.nats.restart().await;
     }
 
-    /// How Postgres' superuser connects.
+    /// The superuser's connection options.
     pub fn admin(&self) -> PgConnectOptions {
         self.postgres.admin()
     }
@@ -106,7 +106,7 @@ impl Infrastructure {
         self.postgres.port()
     }
 
-    /// A service's database on it.
+    /// The connection settings for a service's database.
     pub fn database(&self, service: Service, name: &str) -> eventstore::Database {
         let mut database =
             eventstore::Database::local(service, self.port(), eventstore::Secret::new(testbed::PASSWORD));
@@ -120,23 +120,23 @@ impl Infrastructure {
         &self.folder
     }
 
-    /// A look into a database, as a superuser; connects when it is first used.
+    /// A pool with one superuser connection to a database, which is opened at its first use.
     pub fn pool(&self, database: &str) -> PgPool {
         PgPoolOptions::new().max_connections(1).connect_lazy_with(self.admin().database(database))
     }
 
-    /// What the servers here have used of the processors so far.
+    /// Processor time that the servers have used so far.
     pub fn used(&self) -> anyhow::Result<Used> {
         let nats = self.nats.pid().context("the nats-server does not run")?;
         Ok(Used { postgres: cpu::seconds_of_family(self.postgres.pid())?, nats: cpu::seconds(nats)? })
     }
 
-    /// A name for this run.
+    /// An id that is unique to this run.
     pub fn run_id(&self) -> Arc<str> {
         self.run.clone()
     }
 
-    /// Makes an empty database; its URL, as a superuser.
+    /// Creates an empty database. Returns its URL for the superuser.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<String> {
         let mut connection: PgConnection = self.admin().connect().await.context("Postgres can't be reached")?;
         sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut connection).await?;
@@ -144,7 +144,7 @@ impl Infrastructure {
     }
 }
 
-/// Seconds of processor time, of all cores together.
+/// Processor time in seconds, of all cores.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     /// Postgres with all its backends.
@@ -155,7 +155,7 @@ pub struct Used {
 
 impl Drop for Infrastructure {
     fn drop(&mut self) {
-        // A folder that stays behind in the temporary directory does no harm.
+        // Ignore errors: a folder that remains in the temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,7 +1,7 @@
-//! Jobs a second: ours beside apalis with Postgres, as its guide has it. What they do is nothing.
+//! Jobs per second: ours compared with apalis on Postgres, as its guide shows it. The jobs do nothing.
 //!
-//! Ours are of ten tenants in turns, under row level security and leases, each attempt with its line in a log. Apalis runs in a process of
-//! its own (`bench/apalis`, a workspace of its own); without that program only ours are measured.
+//! Ours belong to ten tenants in turn, with row level security and leases, and each attempt writes a line to the job's log. Apalis runs in
+//! its own process (`bench/apalis`, a separate workspace); without that program only ours are measured.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
-/// How many are done at the same time.
+/// Number of concurrent jobs.
 const CONCURRENCY: usize = 16;
-/// Tenants whose they are.
+/// Number of tenants.
 const TENANTS: usize = 10;
 
-/// What was reached.
+/// The measured rates.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Rates {
-    /// Asked for per second.
+    /// Jobs submitted per second.
     pub asked_per_s: f64,
-    /// Done per second.
+    /// Jobs completed per second.
     pub done_per_s: f64,
 }
 
-/// Ours; apalis's, if its program is there.
+/// The rates of both in one round.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// Ours.
     pub ours: Rates,
-    /// Apalis's.
+    /// Apalis's; none if its program was not built.
     pub apalis: Option<Rates>,
 }
 
-/// Measures rounds of both, and shows them.
+/// Measures both in rounds and prints the rates.
 pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let apalis = options.apalis.clone().or_else(built);
     let count = if options.quick { 200 } else { 5_000 };
@@ -81,14 +81,14 @@ pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &
     Ok(())
 }
 
-/// One round of so many jobs.
+/// Runs one round with `count` jobs.
 pub async fn round(
     infrastructure: &Infrastructure,
     apalis: Option<&Path>,
     count: usize,
     nth: usize,
 ) -> anyhow::Result<Measured> {
-    // Whoever begins has the warmer caches, or the colder ones.
+    // Alternate which one is first, because the first has other cache conditions.
     if nth.is_multiple_of(2) {
         let ours = ours(infrastructure, count, nth).await?;
         Ok(Measured { ours, apalis: theirs(infrastructure, apalis, count, nth).await? })
@@ -98,7 +98,7 @@ pub async fn round(
     }
 }
 
-/// The program that does jobs as apalis does, where it is built by its own workspace.
+/// The program of `bench/apalis`, if it was built there.
 fn built() -> Option<PathBuf> {
     let built = Path::new("bench/apalis/target/release/apalis-peer");
     built.is_file().then(|| built.to_owned())

@@ -1,8 +1,8 @@
 //! The lag from a command to the row that shows it, while commands come in at a fixed rate.
 //!
-//! A probe sends a command of its own every so often and asks for what it made until it is there. The clock runs from
-//! sending the command to the answer that has it, so the command's own time is in it. Ours is asked through GraphQL with the
-//! position that the command answered (the server waits, nobody polls); the peer, which has no such thing, every millisecond.
+//! A probe sends a command at regular intervals, and then queries its row until the row is visible. The time runs from sending the command
+//! to the response with the row, so it includes the command itself. Ours is queried through GraphQL with the position from the command's
+//! answer, so the server waits and nobody polls. The peer has no such feature and is polled every millisecond.
 
 use std::time::{Duration, Instant};
 
@@ -13,25 +13,25 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{Name, Target};
 
-/// Connections that carry the load.
+/// Number of connections that carry the load.
 const CLIENTS: usize = 64;
 
-/// Between two commands of the probe.
+/// Interval between two commands of the probe.
 const PROBE_EVERY: Duration = Duration::from_millis(25);
 
-/// A row that is not there by then is an error.
+/// Maximum time until a row is visible.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The lag at a rate.
+/// The figures at one rate.
 #[derive(Clone, Debug)]
 pub struct Lag {
-    /// The commands that made the load; their latencies count from when they were due.
+    /// The commands of the load. Their latencies count from the time at which they were due.
     pub load: Outcome,
-    /// From sending a command to seeing its row.
+    /// Time from sending a command to seeing its row.
     pub visible: Latencies,
 }
 
-/// Measures the lag at several rates, and shows it.
+/// Measures the lag at several rates and prints it.
 pub async fn part(options: &Options, targets: &[Target], results: &mut Results) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for (name, rate, key) in
@@ -62,7 +62,7 @@ pub async fn part(options: &Options, targets: &[Target], results: &mut Results) 
     Ok(())
 }
 
-/// Measures one server at `rate` commands per second for `measure`.
+/// Measures one server at `rate` commands per second for the duration `measure`.
 pub async fn measure(target: &Target, rate: u32, measure: Duration) -> anyhow::Result<Lag> {
     let start = Instant::now();
     let load = load::open(target.aim.clone(), CLIENTS, rate, measure);
@@ -74,14 +74,14 @@ pub async fn measure(target: &Target, rate: u32, measure: Duration) -> anyhow::R
     Ok(Lag { load, visible })
 }
 
-/// Probes one after the other, while there is reason to.
+/// Sends probes one after the other as long as `goes_on` returns true.
 pub async fn probe(name: Name, aim: &Aim, goes_on: impl Fn() -> bool) -> anyhow::Result<Latencies> {
     let mut connection = Connection::open(aim.addr).await?;
     let mut latencies = Latencies::default();
     let mut tick = tokio::time::interval(PROBE_EVERY);
     while goes_on() {
         tick.tick().await;
-        // A journey of its own each time, so that each command of the probe captures a lead.
+        // A new journey each time, because the first command of a journey captures a lead.
         let mut journey = aim.journey(0);
         let sent = Instant::now();
         let answer = connection.send(journey.next()).await?;
@@ -109,7 +109,7 @@ async fn wait_for_row(connection: &mut Connection, question: &str, sent: Instant
     }
 }
 
-/// GraphQL answers 200 with `"lead":null` for what it does not know; the peer answers 404.
+/// Whether a response has the row. For an unknown lead GraphQL responds 200 with `"lead":null`, the peer 404.
 fn shows_row(answer: &Answer<'_>) -> anyhow::Result<bool> {
     let body = String::from_utf8_lossy(answer.body);
     anyhow::ensure!(matches!(answer.status, 200 | 404) && !body.contains("\"errors\""), "{} {body}", answer.status);

@@ -1,5 +1,5 @@
-//! Whether people who sign in hold up others: the time to the answer at 200 commands/s, quiet, and while twenty people a second
-//! sign in by password (Argon2id).
+//! Whether sign-ins slow down commands: response times at 200 commands/s, without sign-ins and with twenty password sign-ins (Argon2id) per
+//! second.
 
 use std::time::{Duration, Instant};
 
@@ -14,22 +14,22 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{Name, Target};
 
-/// Commands a second, and over how many connections.
+/// Commands per second, and the number of connections.
 const COMMANDS: u32 = 200;
 const CLIENTS: usize = 8;
 
-/// Sign-ins a second.
+/// Sign-ins per second.
 const LOGINS: u32 = 20;
 
-/// People who sign in, in turns: so many that nobody does it too often.
+/// Number of people who sign in in turn: enough that nobody exceeds a rate limit.
 const PEOPLE: usize = 40;
 
 const PASSWORD: &str = "correct horse battery staple 42";
 
-/// What takes longer is an error.
+/// Maximum time for a mail.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Measures both in turns, and shows them.
+/// Measures both in turns and prints the figures.
 pub async fn part(
     options: &Options,
     infrastructure: &Infrastructure,
@@ -67,7 +67,7 @@ async fn commands(target: &Target, seconds: Duration) -> anyhow::Result<Latencie
     Ok(outcome.latencies)
 }
 
-/// They are invited, follow the mailed link and set a password. Where one signs in, and their addresses.
+/// Invites `count` people, who follow the mailed link and set a password. Returns the sign-in page's URL and their addresses.
 async fn people(infrastructure: &Infrastructure, target: &Target, count: usize) -> anyhow::Result<People> {
     let origin = format!("http://{}", target.aim.addr);
     let mut connection = Connection::open(target.aim.addr).await?;
@@ -102,7 +102,7 @@ struct People {
     addresses: Vec<String>,
 }
 
-/// At a fixed rate, whether those before are through or not; how many.
+/// Signs people in at a fixed rate, independently of earlier sign-ins. Returns the number of sign-ins.
 async fn sign_ins(target: &Target, people: &People, seconds: Duration) -> anyhow::Result<u32> {
     let start = Instant::now();
     let count = (seconds.as_secs_f64() * f64::from(LOGINS)) as u32;
@@ -115,7 +115,7 @@ async fn sign_ins(target: &Target, people: &People, seconds: Duration) -> anyhow
     Ok(count)
 }
 
-/// As in a browser that was never here.
+/// Signs in with a new browser without cookies.
 async fn sign_in(login: &str, address: &str) -> anyhow::Result<()> {
     let mut browser = Browser::default();
     let page = browser.open(login).await;

@@ -1,11 +1,11 @@
-//! What the figures were measured on.
+//! The machine on which the figures are measured.
 
 use sqlx::ConnectOptions;
 
 use crate::infrastructure::Infrastructure;
 use crate::report::Results;
 
-/// Notes processor, cores and the servers' versions.
+/// Adds the processor, its cores, and the versions of Postgres and nats-server to the results.
 pub async fn describe(infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text));
     results.set("machine.processor", cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()));

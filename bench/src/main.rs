@@ -1,13 +1,13 @@
-//! Measures us, the stock peer, a bare prototype and the raw limits side by side, in interleaved rounds of one run.
+//! The benchmark: measures Inopsio, a stock peer, a bare prototype and the raw limits of the machine in interleaved rounds of one run.
 //!
-//! [`run`] starts the infrastructure (a private Postgres, a private nats-server) and the three servers under test on it ([`target`]):
-//! ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]), each a process of its own. Then it
-//! measures commands ([`commands`]; of a thousand [`tenants`], beside [`logins`]), the lag from a command to the visible row ([`lag`], and
-//! beside an import [`fairness`]), what ours does in bulk ([`bulk`]), jobs ([`jobs`], beside apalis), [`sagas`], how soon it works again
-//! ([`recovery`]) and what the machine does by itself ([`raw`]), prints tables and writes the results ([`report`]).
+//! [`run`] starts the infrastructure (a private Postgres and a private nats-server) and the three servers under test ([`target`]), each as
+//! a separate process: ours (`inopsio serve`), the stock peer ([`peer`]) and the prototype ([`prototype`]). Then it measures commands
+//! ([`commands`]; with a thousand [`tenants`]; during [`logins`]), the lag from a command to the visible row ([`lag`]; during an import:
+//! [`fairness`]), bulk work ([`bulk`]), jobs ([`jobs`], compared with apalis), [`sagas`], recovery after failures ([`recovery`]) and the
+//! raw limits ([`raw`]). It prints tables and writes the results ([`report`]).
 //!
-//! Absolute figures depend on the machine and on what else it does; the ratios within one run are what counts. To measure
-//! something new: a file with a function `part` that measures, shows and notes its figures, a call in `run.rs`, a line in `README.md`.
+//! Absolute figures depend on the machine and on its other load, so compare the ratios within one run. To add a measurement, add a file
+//! with a function `part` that measures, prints and records its figures, a call in `run.rs`, and a line in `README.md`.
 
 mod bulk;
 mod commands;
@@ -35,7 +35,7 @@ mod tenants;
 
 use clap::{Parser, Subcommand};
 
-/// As in `inopsio`, so that the peer and the prototype have it too.
+/// The same allocator as `inopsio`, so that the peer and the prototype have the same conditions.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

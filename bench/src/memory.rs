@@ -1,4 +1,4 @@
-//! How much memory a process holds: its resident set, from /proc.
+//! Memory of a process: its resident set, from /proc.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn parse(status: &str) -> Option<f64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
-/// Runs `work` and says what the largest resident set was meanwhile, looked at ten times a second.
+/// Awaits `work`. Returns its result and the largest resident set meanwhile in MiB, sampled ten times a second.
 pub async fn peak_while<T>(pid: u32, work: impl Future<Output = T>) -> anyhow::Result<(T, f64)> {
     let mut work = std::pin::pin!(work);
     let mut peak = resident_mib(pid)?;

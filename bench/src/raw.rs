@@ -1,4 +1,4 @@
-//! The raw limits of this machine: what Postgres and JetStream do with nothing of ours in between.
+//! The raw limits of the machine: Postgres and JetStream without any code of ours.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
-/// A payload as large as that of a captured lead.
+/// A payload of the size of a captured lead's.
 const PAYLOAD: &str = r#"{"event":"crm.lead.captured","details":{"name":"Ada Byron 12345","company":"Engines 12345 Ltd","title":"Head of Numbers","email":"ada.12345@example.com","country":"GB"},"source":"website"}"#;
 
-/// Rows of one batched insert.
+/// Rows per batched insert.
 const BATCH: usize = 100;
 
-/// Messages that are under way at once when publishing is pipelined.
+/// Number of unacknowledged messages when publishing is pipelined.
 const IN_FLIGHT: usize = 256;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS raw_events (
@@ -27,16 +27,16 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS raw_events (
     payload  json NOT NULL
 )";
 
-/// Rows of one batched upsert.
+/// Rows per batched upsert.
 const UPSERTED: usize = 500;
 
-/// How often each row is written again before others have their turn: as often as a lead of the load changes.
+/// How often each row is updated before the next rows: as often as a lead of the load changes.
 const TIMES: i64 = 4;
 
-/// Tenants that share the rows, as they share the load.
+/// Number of tenants of the rows, the same as in the load.
 const TENANTS: usize = 10;
 
-/// A read model with its checkpoint, for a role that row level security holds for.
+/// A read model with its checkpoint, and a role that is subject to row level security.
 const VIEW: &str = "
     DO $$ BEGIN
         IF to_regrole('bench_raw_writer') IS NULL THEN CREATE ROLE bench_raw_writer; END IF;
@@ -64,7 +64,7 @@ const UPSERT: &str = "INSERT INTO raw_view
         country = EXCLUDED.country, source = EXCLUDED.source, status = EXCLUDED.status, owner = EXCLUDED.owner,
         captured_at = EXCLUDED.captured_at, changed_at = EXCLUDED.changed_at";
 
-/// Measures the limits, and shows them.
+/// Measures the limits and prints them.
 pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let database = infrastructure.create_database("bench_raw").await?;
     let mut rounds = Vec::new();
@@ -90,24 +90,24 @@ pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &
     Ok(())
 }
 
-/// One round: what was reached per second.
+/// The figures of one round, per second.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
-    /// Single-row inserts, a transaction each, on one connection.
+    /// Single-row inserts on one connection, each in its own transaction.
     pub insert_1: f64,
-    /// The same on 64 connections.
+    /// Single-row inserts on 64 connections.
     pub insert_64: f64,
-    /// Rows in batches of 100 on one connection.
+    /// Rows inserted in batches of 100 on one connection.
     pub insert_batched: f64,
-    /// Rows of a read model, under row level security and with a checkpoint, in batches of 500 on one connection.
+    /// Read model rows upserted in batches of 500 on one connection, with row level security and a checkpoint.
     pub upsert_batched: f64,
-    /// Publishes, each acknowledged before the next.
+    /// Messages published, each acknowledged before the next.
     pub publish_1: f64,
-    /// Publishes with 256 under way.
+    /// Messages published with 256 unacknowledged.
     pub publish_pipelined: f64,
 }
 
-/// Measures each limit for `measure`, against a scratch database and stream.
+/// Measures each limit for the duration `measure`, with a temporary database and stream.
 pub async fn round(postgres: &str, nats: &str, measure: Duration) -> anyhow::Result<Round> {
     let mut connection = PgConnection::connect(postgres).await?;
     sqlx::raw_sql(TABLE).execute(&mut connection).await?;

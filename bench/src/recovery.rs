@@ -1,5 +1,5 @@
-//! How long it takes until it works again: `inopsio serve` killed and started anew, Postgres killed, nats-server away for a minute.
-//! On an infrastructure of its own, while clients go on asking.
+//! Recovery times: `inopsio serve` killed and restarted, Postgres killed and restarted, and nats-server down for a minute. Clients keep
+//! sending commands meanwhile. It uses an infrastructure of its own.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{self, Inopsio, Target};
 
-/// Who asks while something is killed.
+/// Number of clients during a failure.
 const CLIENTS: usize = 16;
 
-/// Commands a second while the nats-server is away.
+/// Commands per second while nats-server is down.
 const RATE: u32 = 1_000;
 
-/// What takes longer is an error.
+/// Maximum time until Postgres accepts connections.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Measures all, and shows it.
+/// Measures all figures and prints them.
 pub async fn part(options: &Options, results: &mut Results) -> anyhow::Result<()> {
     let mut infrastructure = Infrastructure::start().await?;
     let inopsio = Inopsio::new(options.inopsio.as_deref(), &infrastructure, "bench_recovery")?;
@@ -62,7 +62,7 @@ pub async fn part(options: &Options, results: &mut Results) -> anyhow::Result<()
     Ok(())
 }
 
-/// Clients that ask until somebody wants to know when they were answered.
+/// Clients that send commands in the background and record when they are answered.
 struct Load {
     stop: CancellationToken,
     answered: tokio::task::JoinHandle<anyhow::Result<Vec<Instant>>>,
@@ -71,11 +71,11 @@ struct Load {
 impl Load {
     fn begin(target: &Target) -> Self {
         let stop = CancellationToken::new();
-        let answered = tokio::spawn(load::patient(target.aim.clone(), CLIENTS, stop.clone()));
+        let answered = tokio::spawn(load::retrying(target.aim.clone(), CLIENTS, stop.clone()));
         Self { stop, answered }
     }
 
-    /// Seconds from `moment` until the first command was carried out.
+    /// Stops the clients after a second. Returns the seconds from `moment` until the first command was carried out.
     async fn first_after(self, moment: Instant) -> anyhow::Result<f64> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.stop.cancel();
@@ -86,7 +86,7 @@ impl Load {
     }
 }
 
-/// Kills Postgres and starts it anew; seconds from when it accepts to the first command that is carried out.
+/// Kills and restarts Postgres. Returns the seconds from when it accepts connections until the first command is carried out.
 async fn postgres(infrastructure: &mut Infrastructure, target: &Target) -> anyhow::Result<f64> {
     let load = Load::begin(target);
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -108,7 +108,7 @@ async fn postgres(infrastructure: &mut Infrastructure, target: &Target) -> anyho
     load.first_after(accepts.await??).await
 }
 
-/// What happened while the nats-server was away, and after.
+/// The figures for an outage of nats-server.
 struct Away {
     refused: u64,
     p99_ms: f64,
@@ -119,7 +119,7 @@ struct Away {
 async fn away(options: &Options, infrastructure: &mut Infrastructure, target: &Target) -> anyhow::Result<Away> {
     infrastructure.kill_nats();
     let mut load = load::open(target.aim.clone(), CLIENTS, RATE, options.seconds(60.0)).await?;
-    // Read models follow the log by themselves meanwhile, so there is not much to catch up with.
+    // Read models have read the log directly meanwhile, so the backlog is small.
     let backlog = target.behind().await?;
     infrastructure.restart_nats().await;
     target.settle().await?;

@@ -1,4 +1,4 @@
-//! The results: figures by dotted name, as nested JSON in a file and as tables on stdout.
+//! The results: figures by dotted name, written as nested JSON to a file and shown as tables on standard output.
 
 use std::path::Path;
 
@@ -11,13 +11,12 @@ use serde_json::{Map, Value};
 pub struct Results(Map<String, Value>);
 
 impl Results {
-    /// Sets a figure, rounded to three significant decimals after the point: `ratio.commands_64` becomes
-    /// `{"ratio": {"commands_64": …}}`.
+    /// Sets a figure, rounded to three decimals: `ratio.commands_64` becomes `{"ratio": {"commands_64": …}}`.
     pub fn number(&mut self, name: &str, value: f64) {
         self.set(name, Value::from((value * 1000.0).round() / 1000.0));
     }
 
-    /// Sets anything else.
+    /// Sets any other value.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         let mut parts: Vec<&str> = name.split('.').collect();
         let last = parts.pop().unwrap_or_default();
@@ -35,14 +34,14 @@ impl Results {
         object.insert(last.to_owned(), value.into());
     }
 
-    /// A figure that was set.
+    /// A figure that was set; none if it was not.
     pub fn get(&self, name: &str) -> Option<f64> {
         let mut parts = name.split('.');
         let first = self.0.get(parts.next()?)?;
         parts.try_fold(first, |value, part| value.get(part))?.as_f64()
     }
 
-    /// Writes them as JSON.
+    /// Writes the results as JSON.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
@@ -52,7 +51,7 @@ impl Results {
     }
 }
 
-/// A table with right-aligned figures after the first column.
+/// A table whose columns after the first are right-aligned.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
@@ -65,7 +64,7 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Ta
     table
 }
 
-/// A figure for people: no decimals from 100 on, one from 10 on, two below.
+/// A figure as text: no decimals from 100 on, one from 10 on, two below.
 pub fn show(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => thousands(value.round()),

@@ -1,4 +1,4 @@
-//! The order of a run, and what it says at the end.
+//! Runs the parts of the benchmark in order, and reports the results.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -69,10 +69,10 @@ pub enum Part {
     Growth,
 }
 
-/// Tenants that share the load.
+/// Number of tenants that share the load.
 const TENANTS: usize = 10;
 
-/// Measures everything, prints it, writes it.
+/// Measures everything, prints it and writes it to a file.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let started = Instant::now();
     let infrastructure = Infrastructure::start().await?;
@@ -140,12 +140,12 @@ impl Options {
         self.only.is_empty() || self.only.contains(&part)
     }
 
-    /// So many seconds, in a short run half of one.
+    /// A duration in seconds; in a quick run at most half a second.
     pub fn seconds(&self, full: f64) -> Duration {
         Duration::from_secs_f64(if self.quick { full.min(0.5) } else { full })
     }
 
-    /// How often each thing is measured.
+    /// Number of rounds of each measurement.
     pub fn rounds(&self) -> usize {
         if self.quick { 1 } else { usize::from(self.rounds) }
     }

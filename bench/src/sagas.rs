@@ -1,5 +1,5 @@
-//! Steps of sagas a second: sagas of five steps that do nothing, so that what is measured is what the coordinator itself does: an
-//! event for each beginning and outcome of a step, in the service's log, and the table of what is due.
+//! Steps of sagas per second. The sagas have five steps that do nothing, so the figure measures the coordinator itself: an event in the
+//! service's log for each start and outcome of a step, and the table of due steps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
 use crate::run::Options;
 
-/// The steps of one.
+/// The steps of a saga.
 const STEPS: [&str; 5] = ["reserve", "prepare", "carry_out", "confirm", "tell"];
 
-/// What takes longer is an error.
+/// Maximum time for all sagas to end.
 const PATIENCE: Duration = Duration::from_mins(3);
 
 coordinator::sagas_of!(
@@ -41,7 +41,7 @@ async fn nothing(_: StepContext, (): ()) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-/// Measures rounds, and shows them.
+/// Measures rounds and prints the median.
 pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &mut Results) -> anyhow::Result<()> {
     let events = if options.quick { history::APPEND } else { 20 * history::APPEND };
     let mut rates = Vec::new();

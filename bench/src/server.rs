@@ -1,5 +1,4 @@
-//! What the peer and the prototype have in common: they run as processes of their own, as ours does, behind the same web
-//! framework and the same token check.
+//! The common parts of the peer and the prototype: they run as separate processes like ours, with the same web framework and token check.
 
 mod token;
 
@@ -25,10 +24,10 @@ pub struct Settings {
     pub public_key: String,
 }
 
-/// The line by which a server says that it is ready, before its address.
+/// The prefix of the line that reports readiness; the address follows.
 pub const READY: &str = "listening on ";
 
-/// Serves on a free port of the loopback, says which on stdout, until the process is ended.
+/// Serves on a free loopback port until the process is killed. Prints the address on standard output.
 pub async fn serve(settings: &Settings, endpoint: impl Endpoint + 'static) -> anyhow::Result<()> {
     let check = TokenCheck::new(&settings.public_key)?;
     let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.context("no free port")?;
@@ -37,7 +36,7 @@ pub async fn serve(settings: &Settings, endpoint: impl Endpoint + 'static) -> an
     poem::Server::new_with_acceptor(acceptor).run(endpoint.with(check)).await.context("serving")
 }
 
-/// The address in the line that [`serve`] prints.
+/// Parses the address from the line that [`serve`] prints.
 pub fn address(line: &str) -> Option<SocketAddr> {
     line.strip_prefix(READY)?.trim().parse().ok()
 }

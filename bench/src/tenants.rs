@@ -1,5 +1,5 @@
-//! Whether many tenants cost more than few: commands of a thousand tenants, of which few do most (Zipf), beside those of ten that
-//! do alike.
+//! Whether many tenants cost more than few: commands of a thousand tenants with a Zipf distribution, compared with ten tenants that share
+//! the load evenly.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::report::{Results, show, table};
 use crate::run::Options;
 use crate::target::{Inopsio, Name, Target};
 
-/// How many they are.
+/// Number of tenants.
 const TENANTS: usize = 1_000;
 
-/// Clients of both.
+/// Number of clients in both cases.
 const CLIENTS: usize = 64;
 
-/// What was reached with one or the other.
+/// The figures for one of the two cases.
 #[derive(Default)]
 struct Reached {
     rates: Vec<f64>,
@@ -27,7 +27,7 @@ struct Reached {
     peak_mib: f64,
 }
 
-/// Measures both in turns, and shows them.
+/// Measures both cases in turns and prints the figures.
 pub async fn part(
     options: &Options,
     infrastructure: &Infrastructure,

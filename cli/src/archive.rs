@@ -41,7 +41,7 @@ pub struct Archive {
     compact: bool,
 }
 
-/// What was done for a service.
+/// The result of archiving one service, or of a dry run.
 #[derive(Debug, Serialize)]
 struct Done {
     service: &'static str,
@@ -55,7 +55,7 @@ struct Done {
 }
 
 impl Archive {
-    /// Archives.
+    /// Runs the command: archives each selected service and prints a row for each.
     pub async fn run(self, context: &Context) -> Result<()> {
         ensure!(self.batch > 0, "--batch 0 is not allowed; allowed is a number from 1");
         let mut done = Vec::new();
@@ -114,7 +114,7 @@ impl Archive {
     }
 }
 
-/// Whole streams, in batches of about so many events.
+/// Splits the streams into batches. A batch ends with the stream that brings it to `events` events, so streams are never split.
 fn batches(mut streams: &[ColdStream], events: u64) -> impl Iterator<Item = &[ColdStream]> {
     std::iter::from_fn(move || {
         let mut sum = 0;

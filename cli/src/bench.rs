@@ -1,4 +1,4 @@
-//! `inopsio bench`: the benchmark, a program of its own because it brings the stock peer with it.
+//! `inopsio bench`: runs the benchmark, a separate program because it links the stock peer that it compares with.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The program, built beside this one.
+/// The benchmark's program, in the same folder as this one.
 const PROGRAM: &str = "inopsio-bench";
 
 /// Benchmarks this program and a stock peer in one run, on private servers
@@ -22,7 +22,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Becomes the benchmark.
+    /// Replaces this process by the benchmark (`exec`).
     pub fn run(self) -> Result<()> {
         let program = std::env::current_exe().context("where this program is")?.with_file_name(PROGRAM);
         if !program.is_file() {

@@ -1,4 +1,4 @@
-//! What every command works with: the configuration, and what it leads to.
+//! The context of every command: the configuration, and connections that it leads to.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use nats::Bus;
 use crate::dev::home::Home;
 use crate::output::Format;
 
-/// Looked for where the command is run, unless another is named.
+/// The configuration file's name in the current folder.
 const FILE: &str = "inopsio.toml";
 
-/// The configuration and how to print.
+/// The configuration and the output format.
 pub struct Context {
     /// The configuration.
     pub config: Config,
@@ -24,7 +24,7 @@ pub struct Context {
     pub format: Format,
 }
 
-/// Where the configuration is, besides the environment.
+/// Where the configuration is read from, besides environment variables.
 pub struct Place {
     /// The file that was named (`--config`, INOPSIO_CONFIG).
     pub file: Option<PathBuf>,
@@ -33,13 +33,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// The file to read: the named one, else `inopsio.toml`, else that of the development environment, else none.
+    /// The file to read: the named one, else `inopsio.toml` in the current folder, else the development environment's, else none.
     pub fn file(&self) -> Option<PathBuf> {
         let usual = [PathBuf::from(FILE), Home::config_in(&self.home)];
         self.file.clone().or_else(|| usual.into_iter().find(|file| file.is_file()))
     }
 
-    /// Whether nothing but a development environment is configured.
+    /// Whether only a development environment is configured.
     pub fn is_private(&self) -> bool {
         let configured = self.file.is_some() || Path::new(FILE).is_file();
         !configured
@@ -55,7 +55,7 @@ impl Context {
         Ok(Self { config: Config::load(place.file().as_deref(), flags, &gateway::known())?, format })
     }
 
-    /// The tenant with this name or id.
+    /// Finds a tenant by name or id.
     pub async fn tenant(&self, slug_or_id: &str) -> Result<TenantId> {
         match Directory::open(&self.config).find(slug_or_id).await {
             Err(error @ DirectoryError::Storage(_)) => Err(error).context(self.reachable()),
@@ -63,8 +63,8 @@ impl Context {
         }
     }
 
-    /// The same, or one that was deleted, by its id: for whoever looks after the saga that destroys the last of it, or reads its
-    /// history: the directory has it no more.
+    /// Finds a tenant by name or id, or a deleted tenant by its id. The directory no longer lists deleted tenants, but operators still
+    /// resume their deletion saga, and auditors read their history.
     #[expect(clippy::disallowed_methods, reason = "the directory says that this was a tenant")]
     pub async fn tenant_or_deleted(&self, slug_or_id: &str) -> Result<TenantId> {
         let unknown = match self.tenant(slug_or_id).await {
@@ -79,24 +79,24 @@ impl Context {
                 Err(unknown)
             };
         }
-        // Others may have had the name, too.
+        // Several deleted tenants may have had the name, so the id has to be given.
         match deleted.iter().rfind(|gone| gone.slug == slug_or_id) {
             Some(gone) => bail!("{unknown}; one of that name was deleted: name it by its id, {}", gone.tenant_id),
             None => Err(unknown),
         }
     }
 
-    /// The log of a service.
+    /// Opens the log of a service.
     pub async fn store(&self, service: Service) -> Result<EventStore> {
         EventStore::open(&self.config.database(service), self.config.log_settings(), Arc::new(SystemClock))
             .await
             .context(self.reachable())
     }
 
-    /// The bus.
+    /// Connects to NATS.
     pub async fn bus(&self) -> Result<Bus> {
         let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
-        // The error says where that is, without the password that its URL may hold.
+        // The error names the server without the password that its URL may contain.
         Bus::connect(&settings).await.context("can't reach nats-server (is `inopsio dev` running?)")
     }
 
@@ -106,7 +106,7 @@ impl Context {
     }
 }
 
-/// A reason, as it is written on the command line.
+/// Checks that a reason from the command line is not empty.
 pub fn given(reason: &str) -> Result<&str> {
     if reason.trim().is_empty() {
         bail!("--reason is empty; give a reason for those who read the record later");
@@ -114,7 +114,7 @@ pub fn given(reason: &str) -> Result<&str> {
     Ok(reason)
 }
 
-/// An id, as it is written on the command line.
+/// Parses an id from the command line.
 pub fn uuid(text: &str) -> Result<uuid::Uuid, String> {
     text.parse().map_err(|_| "allowed is a UUID, such as 0192f0c4-0000-8000-8000-000000000000".to_owned())
 }
@@ -131,7 +131,7 @@ pub struct Whose {
 }
 
 impl Whose {
-    /// The services that are asked, of those that have what is asked for.
+    /// The selected services, without those for which `has` is false. Fails if the named service is one of these.
     pub fn services(&self, has: impl Fn(&DomainDefinition) -> bool, what: &str) -> Result<Vec<DomainDefinition>> {
         let named = self.service.as_deref().map(service).transpose()?;
         let asked = gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named));
@@ -151,12 +151,12 @@ pub fn service(name: &str) -> Result<Service> {
     Ok(*service)
 }
 
-/// The service with this name; all of them when none is named.
+/// The service with this name, or all services.
 pub fn services(name: Option<&str>) -> Result<Vec<Service>> {
     name.map_or_else(|| Ok(SERVICES.to_vec()), |name| Ok(vec![service(name)?]))
 }
 
-/// What this program knows of a service.
+/// The definition of a service's domain.
 pub fn domain(service: Service) -> Result<DomainDefinition> {
     gateway::domains()
         .into_iter()

@@ -1,4 +1,4 @@
-//! `inopsio dlq`: events that a read model, a saga or a webhook could not take; to look at, to try again, to edit, to discard.
+//! `inopsio dlq`: lists, retries, edits and discards dead letters, which are events that a consumer could not process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::context::{Context, Whose, given};
 use crate::output::{self, Format};
 
-/// How long to wait for an attempt.
+/// How long to wait for a requested retry.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Manages dead letters: events that a read model, a saga or a webhook could not process
@@ -176,7 +176,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, "dead letters")
 }
 
-/// The dead letters of a service, and a request as its administrator.
+/// A client for the dead letters of a service, with a request in the name of the tenant's administrator.
 struct Open {
     dead_letters: DeadLetters,
     request: Request,
@@ -184,7 +184,7 @@ struct Open {
 }
 
 impl Open {
-    /// The service that has this dead letter.
+    /// Opens the service that has this dead letter.
     async fn with(context: &Context, whose: &Whose, id: &LetterId) -> Result<Self> {
         for domain in services(whose)? {
             let open = Self::new(context, &whose.tenant, &domain).await?;
@@ -201,7 +201,7 @@ impl Open {
         let service = domain.service;
         let tenant = context.tenant(tenant).await?;
         let store = context.store(service).await?;
-        // Consumers hear of it at once when the bus is there, and within a second when it is not.
+        // With NATS, consumers are notified at once; without it, they poll within a second.
         let bus = context.bus().await.ok();
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
@@ -216,7 +216,7 @@ impl Open {
         Ok(self.dead_letters.find(&self.request.caller, id).await?.letter)
     }
 
-    /// Waits for the attempt and reports its outcome.
+    /// Waits for the retry and prints its outcome.
     async fn outcome(self, context: &Context, id: &LetterId, before: &Letter) -> Result<()> {
         let began = Instant::now();
         let mut letter = self.letter(id).await?;
@@ -237,7 +237,7 @@ impl Open {
         })
     }
 
-    /// Sends what is still unsent on the bus, before the program ends.
+    /// Flushes notifications to NATS before the program ends.
     async fn close(self) {
         if let Some(bus) = self.bus
             && let Err(error) = bus.ping().await
@@ -247,7 +247,7 @@ impl Open {
     }
 }
 
-/// Checks that there is such a consumer. Webhooks are the tenant's: any of them may have existed.
+/// Checks that such a consumer exists. Any webhook id is accepted, because webhooks belong to the tenant and may have been removed.
 fn known(consumer: &Consumer, domains: &[DomainDefinition]) -> Result<()> {
     let projections =
         domains.iter().flat_map(|domain| domain.projections.iter().map(|one| format!("projection.{}", one.name())));

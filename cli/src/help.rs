@@ -1,10 +1,10 @@
-//! How help is shown: notes are written in lines here, and broken where the terminal ends.
+//! Formats help texts: joins the lines of notes into paragraphs, which clap wraps at the terminal's width.
 
 use clap::{ArgMatches, Command};
 
-/// The same command: its notes, and those of all commands below it, are broken into lines once; and a number below zero is a value that
-/// can be refused as one, not an option that nobody knows.
-pub fn shaped(command: Command) -> Command {
+/// Prepares a command and its subcommands: joins the lines of their notes, adds examples to groups, and lets options take negative numbers,
+/// so that a value below zero is refused as a value and not as an unknown option.
+pub fn formatted(command: Command) -> Command {
     let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
     let command = match notes {
         Some(notes) => command.after_help(notes),
@@ -13,11 +13,11 @@ pub fn shaped(command: Command) -> Command {
     let command =
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
     let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| exemplified(shaped(one))))
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| with_examples(formatted(one))))
 }
 
-/// A group of commands shows an example of each, unless it has notes of its own.
-fn exemplified(command: Command) -> Command {
+/// Adds to a group of commands the first example of each of its commands, unless the group has notes of its own.
+fn with_examples(command: Command) -> Command {
     if command.get_after_help().is_some() {
         return command;
     }
@@ -25,15 +25,15 @@ fn exemplified(command: Command) -> Command {
     if examples.is_empty() { command } else { command.after_help(format!("Examples:\n{}", examples.join("\n"))) }
 }
 
-/// The first example of a command that shows the command itself, not what comes before it.
+/// The first example line that shows the command itself, not a command that is needed before it.
 fn example(command: &Command) -> Option<String> {
     let notes = command.get_after_help()?.to_string();
     let shows = |line: &&str| line.starts_with("  inopsio ") && line.split(' ').any(|word| word == command.get_name());
     notes.lines().find(shows).map(str::to_owned)
 }
 
-/// How the command that was given calls what a refusal names by a JSON pointer: by the flag or argument of that name, if it has one.
-pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
+/// The flag or argument of the given command that a refusal's JSON pointer refers to, as text; the pointer itself if there is none.
+pub fn argument_name(command: &Command, given: &ArgMatches, pointer: &str) -> String {
     let (mut command, mut given) = (command, given);
     while let Some((name, below)) = given.subcommand() {
         let Some(found) = command.find_subcommand(name) else { break };
@@ -52,7 +52,7 @@ pub fn called(command: &Command, given: &ArgMatches, pointer: &str) -> String {
     }
 }
 
-/// A text whose paragraphs are a line each. Lines that are set in, such as examples, stay as they are.
+/// Joins the lines of each paragraph into one line. Indented lines, such as examples, stay as they are.
 fn paragraphs(text: &str) -> String {
     let mut shaped = String::new();
     let mut before = "";
@@ -91,7 +91,7 @@ mod tests {
             ("/types/1", "--types, value 2"),
             ("/else/0", "/else/0"),
         ] {
-            assert_eq!(called(&command, &given, pointer), expected);
+            assert_eq!(argument_name(&command, &given, pointer), expected);
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
         let group = Command::new("group").subcommands([one, two, silent]);
         let told =
             Command::new("told").after_help("Its own.").subcommand(Command::new("x").after_help("  inopsio told x"));
-        let shaped = shaped(Command::new("inopsio").subcommands([group, told]));
+        let shaped = formatted(Command::new("inopsio").subcommands([group, told]));
         let group = shaped.find_subcommand("group").and_then(notes);
         assert_eq!(group.as_deref(), Some("Examples:\n  inopsio group one 1\n  inopsio group two"));
         assert_eq!(shaped.find_subcommand("told").and_then(notes).as_deref(), Some("Its own."));
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_command_below_is_shaped() {
         let below = Command::new("b").after_help("one\ntwo").arg(clap::Arg::new("n").long("n"));
-        let shaped = shaped(Command::new("a").subcommand(below));
+        let shaped = formatted(Command::new("a").subcommand(below));
         let notes = shaped.find_subcommand("b").and_then(Command::get_after_help).map(ToString::to_string);
         assert_eq!(notes.as_deref(), Some("one two"));
         assert!(shaped.try_get_matches_from(["a", "b", "--n", "-1"]).is_ok());

@@ -1,4 +1,4 @@
-//! `inopsio key`: the keys that sign a tenant's tokens, and what the master key wraps.
+//! `inopsio key`: a tenant's signing keys for tokens, and rewrapping of encryption keys with a new master key.
 
 use anyhow::{Result, bail};
 use gateway::Outcome;
@@ -99,7 +99,7 @@ impl Command {
                     Format::Text => output::print(format!("{kid} was retired")),
                 }
             }
-            // Of all tenants: not here.
+            // Concerns all tenants, so `run` handles it.
             Self::Rewrap { .. } => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
-//! The `inopsio` binary: one program for the developer, the operator and the auditor.
+//! The `inopsio` binary, for developers, operators and auditors.
 //!
-//! A command is a file (or folder) named after it, with its arguments, its help with examples, and `run`; it stands in
-//! [`Command`] and in [`Cli::run`]. Commands that need the configured servers take a [`Context`]; `dev` has servers of its
-//! own. Results go to standard output (`--format json` for programs), everything else to standard error.
+//! Each command is a file or folder of its name with its arguments, its help with examples, and `run`. It is listed in [`Command`] and in
+//! [`Cli::run`]. Commands that use the configured servers take a [`Context`]; `dev` starts servers of its own. Results go to standard output
+//! (`--format json` for programs), everything else to standard error.
 
 mod archive;
 mod audit;
@@ -108,7 +108,7 @@ impl Cli {
     async fn run(self) -> Result<()> {
         let place = Place { file: self.config, home: self.home };
         let context = |flags| Context::load(&place, flags, self.format);
-        // Those that serve have a log, and say it there.
+        // `dev` and `serve` write these warnings to their log.
         if !matches!(self.command, Command::Dev(_) | Command::Serve(_)) {
             for unknown in settings::unknown() {
                 eprintln!("inopsio: {unknown}");
@@ -146,18 +146,19 @@ impl Cli {
     }
 }
 
-/// How long what still runs when a command has ended may take to end, too.
+/// How long to wait for background tasks when a command has ended.
 const LAST: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    carried_out(run(), LAST).unwrap_or_else(|error| {
+    run_to_end(run(), LAST).unwrap_or_else(|error| {
         eprintln!("inopsio: can't start: {error}");
         ExitCode::FAILURE
     })
 }
 
-/// Runs the work, then waits at most `last` for tasks that it left behind: a task that never yields would keep the process for ever.
-fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
+/// Runs `work` on a new runtime, then waits at most `last` for remaining tasks. Without the limit, a task that never yields would keep the
+/// process alive for ever.
+fn run_to_end<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
     runtime.shutdown_timeout(last);
@@ -165,8 +166,8 @@ fn carried_out<T>(work: impl Future<Output = T>, last: Duration) -> std::io::Res
 }
 
 async fn run() -> ExitCode {
-    // On the heap: each command has its own, and the largest would be everybody's.
-    let command = help::shaped(Cli::command());
+    // Boxed, because the future of each command would otherwise be as large as the largest one's.
+    let command = help::formatted(Cli::command());
     let asked = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());
     match Box::pin(cli.run()).await {
@@ -175,7 +176,12 @@ async fn run() -> ExitCode {
             eprintln!("inopsio: {error:#}");
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
             for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
-                eprintln!("  {}: {} ({})", help::called(&command, &asked, &field.pointer), field.detail, field.code);
+                eprintln!(
+                    "  {}: {} ({})",
+                    help::argument_name(&command, &asked, &field.pointer),
+                    field.detail,
+                    field.code
+                );
             }
             ExitCode::FAILURE
         }
@@ -207,7 +213,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             };
-            told.send(carried_out(work, Duration::from_millis(50)).is_ok())
+            told.send(run_to_end(work, Duration::from_millis(50)).is_ok())
         });
         let ended = heard.recv_timeout(Duration::from_secs(30));
         over.store(true, Ordering::SeqCst);

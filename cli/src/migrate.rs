@@ -1,4 +1,4 @@
-//! `inopsio migrate`: databases, roles and tables.
+//! `inopsio migrate`: creates and migrates databases, roles and tables.
 
 use anyhow::{Result, anyhow, bail};
 use gateway::{Config, Migrated};
@@ -23,7 +23,7 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    /// Migrates.
+    /// Runs the command.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         if !place.is_private() {
             let context = Context::load(place, Vec::new(), format)?;

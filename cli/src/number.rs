@@ -1,4 +1,4 @@
-//! Numbers as they are written on the command line: whole ones, refused with what is allowed.
+//! Parses whole numbers of the command line. Errors name the allowed range.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use kernel::Position;
 
-/// The most rows that a list shows at once.
+/// Maximum number of rows of a list.
 pub const MOST_ROWS: u32 = 10_000;
 
-/// What an argument may be: one of these numbers.
+/// A value parser for numbers in this range.
 pub fn of<N>(allowed: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
 where
     N: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
@@ -20,12 +20,12 @@ where
     }
 }
 
-/// How many rows of a list.
+/// Parses the number of rows of a list.
 pub fn rows(text: &str) -> Result<u32, String> {
     of(1..=MOST_ROWS)(text)
 }
 
-/// A position of a log.
+/// Parses a position of a log.
 pub fn position(text: &str) -> Result<Position, String> {
     of(0..=i64::MAX.cast_unsigned())(text).map(Position)
 }

@@ -1,4 +1,4 @@
-//! How results are printed: tables for people, JSON for programs.
+//! Prints results: tables for people, JSON for programs.
 
 use std::io::{self, Write};
 
@@ -27,12 +27,12 @@ pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     table
 }
 
-/// A time, as it stands in a table.
+/// A time as it is shown in tables.
 pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Prints to standard output; a reader that went away is an error, not a panic.
+/// Prints to standard output. A closed pipe is an error, not a panic.
 pub fn print(text: impl std::fmt::Display) -> Result<()> {
     writeln!(io::stdout(), "{text}").context("can't write to standard output")
 }
@@ -42,7 +42,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(serde_json::to_string_pretty(value)?)
 }
 
-/// What was found in several services, each with the one it is of.
+/// The items as JSON objects, each with its service's name as the field `service`.
 pub fn of_services<T: Serialize>(found: &[(Service, T)]) -> Result<Vec<Value>> {
     let mut documents = Vec::with_capacity(found.len());
     for (service, one) in found {

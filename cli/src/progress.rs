@@ -1,8 +1,8 @@
-//! Progress of long work, on stderr, where that is a terminal.
+//! Progress bars of long work, on standard error.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar over `total` of `what`. Hidden where nobody looks: in pipes and logs.
+/// A bar that counts to `total`; `what` is the unit. Hidden unless standard error is a terminal.
 pub fn bar(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(total);
     let template = format!("{{wide_bar}} {{human_pos}} of {{human_len}} {what}, {{per_sec}}, {{eta}} left");

@@ -1,4 +1,4 @@
-//! `inopsio projection`: how the read models are doing, building them anew, and whether they are what the log says.
+//! `inopsio projection`: shows the state of read models, rebuilds them, and compares them with the log.
 
 mod drift;
 
@@ -130,7 +130,7 @@ fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {
     })
 }
 
-/// What is chosen of each service.
+/// The selected projections of each service.
 type Chosen = Vec<(Service, Vec<Arc<dyn Projection>>)>;
 
 fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
@@ -149,7 +149,7 @@ fn choose(services: &[Service], names: &[String], all: bool) -> Result<Chosen> {
     Ok(parts)
 }
 
-/// Rebuilds, without asking, the read models whose tables `migrate` found to be of another program version.
+/// Rebuilds the read models that `migrate` found to be of another program version. Used by `inopsio dev` at its start.
 pub async fn renew(config: &Config, migrated: &[Migrated]) -> Result<()> {
     let admin = directory::admin_options(config)?;
     for Migrated { service, needs_rebuild, .. } in migrated.iter().filter(|one| !one.needs_rebuild.is_empty()) {

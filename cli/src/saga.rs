@@ -1,4 +1,4 @@
-//! `inopsio saga`: what runs by itself in several steps; to look at, to let go on, to take back.
+//! `inopsio saga`: lists, shows, resumes and cancels sagas.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl Command {
     }
 }
 
-/// Checks that there are sagas of this name.
+/// Checks that a saga definition of this name exists.
 fn known(saga: &str, domains: &[DomainDefinition]) -> Result<()> {
     let definitions = domains.iter().flat_map(|domain| domain.sagas.iter().flat_map(coordinator::Sagas::definitions));
     let names: BTreeSet<_> = definitions.map(coordinator::Definition::name).collect();
@@ -132,7 +132,7 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|domain| domain.sagas.is_some(), "sagas")
 }
 
-/// The sagas of a service, and a request as its administrator.
+/// A client for the sagas of a service, with a request in the name of the tenant's administrator.
 struct Open {
     instances: Instances,
     request: Request,
@@ -140,7 +140,7 @@ struct Open {
 }
 
 impl Open {
-    /// The service that has this saga.
+    /// Opens the service that has this saga.
     async fn with(context: &Context, whose: &Whose, id: Uuid) -> Result<Self> {
         for domain in services(whose)? {
             let open = Self::new(context, &whose.tenant, &domain).await?;
@@ -182,7 +182,7 @@ fn named(state: &str) -> Result<Status> {
     Ok(found)
 }
 
-/// A saga in the words of the API: its status as `state`, the reason as `code` and `reason`. (Snapshots use other words.)
+/// A saga with the API's field names: its status as `state`, the reason as `code` and `reason`. The serialised state has other names.
 fn shown(service: Service, id: Uuid, found: &State) -> Result<Value> {
     let mut shown = json!({ "service": service.name(), "id": id, "state": found.status });
     let (code, reason) = found.why.clone().unzip();

@@ -1,4 +1,4 @@
-//! `inopsio schemas`: the contracts, generated and checked in.
+//! `inopsio schemas`: generates the contracts, which are checked in.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +25,7 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    /// Writes or checks.
+    /// Runs the command: writes or checks the files.
     pub fn run(self) -> Result<()> {
         let contracts = gateway::contracts();
         let expected: BTreeSet<PathBuf> = contracts.iter().map(|(path, _)| self.folder.join(path)).collect();
@@ -59,7 +59,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// What to do about a change after which stored events could not be read; `None`: there is none.
+    /// Explains a change after which stored events could not be read; `None` if there is none.
     fn unreadable(&self) -> Result<Option<String>> {
         let unreadable = gateway::contracts::unreadable(&self.folder)
             .with_context(|| format!("can't read the schemas of events in {}", self.folder.display()))?;
@@ -81,7 +81,7 @@ fn write(path: &Path, content: &str) -> Result<()> {
     output::print(format!("wrote {}", path.display()))
 }
 
-/// All files below a folder; none when it is not there.
+/// All files below a folder; none if it does not exist.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];

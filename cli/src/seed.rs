@@ -1,4 +1,4 @@
-//! `inopsio seed`: something to look at.
+//! `inopsio seed`: loads demo data.
 
 use anyhow::Result;
 
@@ -33,7 +33,7 @@ pub struct Seed {
     until: NaiveDate,
 }
 
-/// Fixed, so that what is seeded does not depend on the day.
+/// The default end of the history. Fixed, so that the data does not depend on the current day.
 const END: &str = "2026-01-01";
 
 /// How much is seeded.
@@ -59,7 +59,7 @@ impl Size {
 }
 
 impl Seed {
-    /// Loads it.
+    /// Runs the command.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         let leads = self.leads.unwrap_or(self.size.leads());
         Demo::sized(self.tenant, leads, self.until).seed(place, format).await

@@ -1,5 +1,5 @@
-//! What of a history is asked for. What can't be there is refused before anything is written: a slip of the pen would look like a
-//! history in which nothing happened.
+//! Checks the filters of history commands. Unknown types or ids are refused, because a typing error would otherwise look like a history
+//! without events.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use kernel::{Service, TenantId};
 
 use crate::context;
 
-/// Refuses types that no event of these services is of.
+/// Refuses aggregate and event types that these services do not have.
 pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
     let domains = services.iter().map(|service| context::domain(*service)).collect::<Result<Vec<_>>>()?;
     let aggregates = domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
@@ -28,7 +28,7 @@ fn check_type(of: &str, name: Option<&str>, known: BTreeSet<&str>) -> Result<()>
     Ok(())
 }
 
-/// Refuses an id that no aggregate of the tenant has in any of these logs; with `aggregate`, none of that type.
+/// Refuses an id that no aggregate of the tenant has in any of these logs, or no aggregate of the type `aggregate` if that is given.
 pub async fn check_id(
     (name, tenant): (&str, TenantId),
     stores: &[&EventStore],
@@ -43,7 +43,7 @@ pub async fn check_id(
     bail!("the tenant {name} has no {} with the id {id}", aggregate.unwrap_or("aggregate"))
 }
 
-/// Whether an aggregate of the tenant has this id in a log; with `aggregate`, one of that type.
+/// Whether an aggregate of the tenant, of the type `aggregate` if that is given, has this id in a log.
 pub async fn has_id(
     tenant: TenantId,
     store: &EventStore,
@@ -55,7 +55,7 @@ pub async fn has_id(
     Ok(store.count(tenant, &of_it).await? > 0)
 }
 
-/// Refuses a span of time in which nothing can lie. `of`: `recorded` or `occurred`, as the options have it.
+/// Refuses an empty time span. `of` is `recorded` or `occurred`, as in the options' names.
 pub fn check_span(of: &str, from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Result<()> {
     if let (Some(from), Some(until)) = (from, until)
         && until <= from

@@ -1,4 +1,4 @@
-//! `inopsio serve`: all services, one, or none but a gateway to them, against given servers.
+//! `inopsio serve`: serves all services, one service, or only a gateway, with the configured servers.
 
 use anyhow::Result;
 use gateway::{Server, Services};
@@ -35,14 +35,14 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// What the flags set.
+    /// The settings that the flags override.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let host = self.host.iter().map(|host| ("http.host", host.clone()));
         let port = self.port.iter().map(|port| ("http.port", port.to_string()));
         host.chain(port).collect()
     }
 
-    /// Serves until a signal.
+    /// Serves until it receives a signal to stop.
     pub async fn run(self, context: Context) -> Result<()> {
         let services = match (self.gateway, self.cells) {
             (true, _) => Services::Gateway,
@@ -61,7 +61,7 @@ impl Serve {
     }
 }
 
-/// Which services a `--service` flag means.
+/// The services that a `--service` option selects.
 pub fn services(name: Option<&str>) -> Result<Services> {
     name.map_or(Ok(Services::All), |name| context::service(name).map(Services::One))
 }

@@ -1,4 +1,4 @@
-//! `inopsio settings`: every setting there is, as `.env.example` lists them; and what is set and is none.
+//! `inopsio settings`: prints all settings in the form of `.env.example`; and finds unknown variables.
 
 use anyhow::Result;
 use config::{SETTINGS, Unknown};
@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 #[command(after_help = "Examples:\n  inopsio settings > .env.example\n  inopsio settings --format json")]
 pub struct Settings;
 
-/// Settings of this program's own: where things are on a developer's machine.
+/// Settings of the command line itself, about a developer's machine, which the configuration file does not have.
 const OURS: &[(&str, &str)] = &[
     ("INOPSIO_CONFIG", "Configuration file (TOML); ./inopsio.toml or the one of `inopsio dev` unless given"),
     ("INOPSIO_HOME", "Folder of `inopsio dev` for data, secrets and logs (.inopsio)"),
@@ -25,7 +25,7 @@ const OURS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What only tests and their scripts read: known, so that who sets it for these is told nothing.
+/// Variables that only tests and their scripts read. Listed so that they are not reported as unknown.
 const OF_TESTS: &[&str] = &[
     "INOPSIO_CHROMIUM",
     "INOPSIO_FAIRNESS_ROWS",
@@ -37,14 +37,14 @@ const OF_TESTS: &[&str] = &[
     "INOPSIO_TEST_SMTP_URL",
 ];
 
-/// The variables of the environment that are called as settings are, and that nothing reads.
+/// Environment variables that are named like settings but that nothing reads.
 pub fn unknown() -> Vec<Unknown> {
     let set: Vec<_> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let besides: Vec<_> = OURS.iter().map(|(variable, _)| *variable).chain(OF_TESTS.iter().copied()).collect();
     config::unknown(set.iter().map(String::as_str), &besides)
 }
 
-/// Names them in the log. They are no reason not to start: an orchestrator may set variables of its own that begin as ours do.
+/// Logs unknown variables as warnings, not as errors: an orchestrator may set variables of its own with our prefix.
 pub fn warn_of_unknown() {
     for unknown in unknown() {
         tracing::warn!(variable = unknown.variable, "{unknown}");
@@ -52,7 +52,7 @@ pub fn warn_of_unknown() {
 }
 
 impl Settings {
-    /// Prints them.
+    /// Runs the command.
     #[expect(clippy::unused_self, reason = "a command without arguments is still a command")]
     pub fn run(self, format: Format) -> Result<()> {
         if format == Format::Json {
@@ -82,7 +82,7 @@ impl Settings {
     }
 }
 
-/// Every setting, for programs. Those of this machine stand in no file, and what they are by default is in their meaning.
+/// All settings as JSON. Those of the command line have no key in the file, and their default is in the text of their meaning.
 fn documents() -> Vec<Value> {
     let all = SETTINGS.iter().map(|setting| {
         json!({

@@ -1,4 +1,4 @@
-//! `inopsio show`: what an aggregate is, or was.
+//! `inopsio show`: shows an aggregate's state, now or in the past.
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
@@ -36,14 +36,14 @@ pub struct Show {
     position: Option<Position>,
 }
 
-/// An aggregate at a moment.
+/// An aggregate's state as of a time or position.
 #[derive(Debug, Serialize)]
 struct Shown {
     aggregate_type: String,
     aggregate_id: String,
     /// Number of its events.
     version: u64,
-    /// Position of the last of them.
+    /// Position of its last event.
     position: Position,
     last_event: String,
     occurred_at: DateTime<Utc>,
@@ -52,7 +52,7 @@ struct Shown {
 }
 
 impl Show {
-    /// Shows.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let (service, aggregate) = find(&self.aggregate_type)?;
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
@@ -82,7 +82,7 @@ impl Show {
         }
     }
 
-    /// What counts as of the asked moment. Times do not go back within a stream, so this is a beginning of it.
+    /// The events up to the requested time and position. Times do not go back within a stream, so these are its first events.
     fn until_then(&self, events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
         let counts = |event: &RecordedEvent| {
             self.at.is_none_or(|at| event.occurred_at <= at)
@@ -93,7 +93,7 @@ impl Show {
     }
 }
 
-/// The aggregate type with this name, and whose it is.
+/// The aggregate type with this name, and its service.
 fn find(name: &str) -> Result<(Service, AggregateType)> {
     let service = name.split_once('.').map_or(name, |(service, _)| service);
     let service = context::service(service)

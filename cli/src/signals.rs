@@ -1,11 +1,11 @@
-//! Being asked to stop.
+//! Handles the signals that stop the program.
 
 use std::future::Future;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Completes at the first Ctrl-C, SIGTERM or hang-up. They count from the call on, not only from the first await.
+/// A future that completes at the first SIGINT, SIGTERM or SIGHUP. The handlers are installed by the call, not by the first poll.
 pub fn stop() -> Result<impl Future<Output = ()> + Send> {
     let listen = |kind| signal(kind).context("can't listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;

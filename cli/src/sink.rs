@@ -1,4 +1,4 @@
-//! Many lines on their way out: to standard output or a file.
+//! Buffered output of many lines to standard output or to a file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Bytes gathered before they are written.
+/// Size in bytes from which the buffer is written.
 const BUFFER: usize = 256 * 1024;
 
-/// Where the lines go.
+/// A buffered output.
 pub struct Sink {
-    // First, so that it is gone before another run may have it.
+    // The first field: dropped (and the file removed) before `to` releases the file's lock.
     unfinished: Option<Unfinished>,
     to: Box<dyn Write + Send>,
     name: String,
-    /// What was gathered and not written yet.
+    /// Bytes that are not written yet.
     pub buffer: Vec<u8>,
 }
 
-/// A file that has another name until it is whole, and is gone if it never is: whatever stood under its name stays until then.
+/// A file that is written under the temporary name `part` and renamed to `whole` at its end. On drop, `part` is removed; an existing `whole`
+/// stays as it is until the rename.
 struct Unfinished {
     part: PathBuf,
     whole: PathBuf,
@@ -29,21 +30,21 @@ struct Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // What can't be removed now is found by its name.
+        // Ignore errors: a file that remains can be recognised by its name.
         _ = fs::remove_file(&self.part);
     }
 }
 
-/// The file with the other name, for us alone: what a killed run left there is begun anew, what another run writes is not touched.
-fn claimed(part: &Path) -> Result<File> {
+/// Opens and locks the temporary file. What a killed run left in it is discarded; if another run is writing to it, this fails.
+fn lock_part(part: &Path) -> Result<File> {
     loop {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(part)?;
         match file.try_lock() {
-            // Where files can't be locked, nobody knows of others.
+            // On file systems without locks, concurrent runs are not detected.
             Ok(()) | Err(TryLockError::Error(_)) => {}
             Err(TryLockError::WouldBlock) => bail!("another run is writing it now"),
         }
-        // Whoever had it may have given it its name since it was opened: then it is whole, and not ours to empty.
+        // The previous holder may have renamed the file between open and lock. Then it is finished and must not be truncated: open again.
         let opened = file.metadata()?.ino();
         if fs::metadata(part).is_ok_and(|there| there.ino() == opened) {
             file.set_len(0)?;
@@ -53,19 +54,19 @@ fn claimed(part: &Path) -> Result<File> {
 }
 
 impl Sink {
-    /// A file; standard output unless one is named.
+    /// Opens a file, or standard output if none is given.
     pub fn open(file: Option<&Path>) -> Result<Self> {
         let Some(path) = file else { return Ok(Self::new(io::stdout(), "standard output".to_owned(), None)) };
         let unwritable = || format!("can't write {}", path.display());
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            // A device or a pipe is written to, not replaced.
+            // Devices and pipes are written directly: they can't be replaced by a rename.
             let file = File::create(path).with_context(unwritable)?;
             return Ok(Self::new(file, path.display().to_string(), None));
         }
         let mut part = OsString::from(path);
         part.push(".part");
         let part = PathBuf::from(part);
-        let file = claimed(&part).with_context(unwritable)?;
+        let file = lock_part(&part).with_context(unwritable)?;
         Ok(Self::new(file, path.display().to_string(), Some(Unfinished { part, whole: path.to_owned() })))
     }
 
@@ -73,7 +74,7 @@ impl Sink {
         Self { to: Box::new(to), name, buffer: Vec::with_capacity(2 * BUFFER), unfinished }
     }
 
-    /// Writes what was gathered, if that is much.
+    /// Writes the buffer if it is full.
     pub fn write_if_full(&mut self) -> Result<()> {
         if self.buffer.len() >= BUFFER { self.write() } else { Ok(()) }
     }
@@ -84,18 +85,18 @@ impl Sink {
         Ok(())
     }
 
-    /// Writes the rest.
+    /// Writes the rest of the buffer and flushes.
     pub fn flush(&mut self) -> Result<()> {
         self.write()?;
         self.to.flush().with_context(|| format!("can't write to {}", self.name))
     }
 
-    /// Writes the rest, and gives a file its name: it is whole.
+    /// Writes the rest of the buffer and renames the file to its final name.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         let Some(unfinished) = self.unfinished.take() else { return Ok(()) };
         fs::rename(&unfinished.part, &unfinished.whole).with_context(|| format!("can't write {}", self.name))?;
-        // What has the other name from now on is another run's.
+        // Don't remove the temporary file on drop: from now on, another run may have created it.
         std::mem::forget(unfinished);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `inopsio tenant`: makes tenants, suspends, resumes, moves and deletes them, takes deletions back, lists them.
+//! `inopsio tenant`: creates, suspends, resumes, moves, deletes, undeletes and lists tenants.
 
 use anyhow::Result;
 use chrono::SecondsFormat;
@@ -87,7 +87,7 @@ is not personal can still be read by whoever has the database. `inopsio tenant l
         grace_days: u32,
     },
     /// Undoes a deletion before the grace period ends
-    // `inopsio restore` brings data back from a backup, or as it was: another thing.
+    // The former name `restore` is a hidden alias: it reads like `inopsio restore`, which restores from a backup.
     #[command(alias = "restore", after_help = "Example:\n  inopsio tenant undelete acme")]
     Undelete {
         /// The tenant: its short name or id

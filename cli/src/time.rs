@@ -1,16 +1,16 @@
-//! Times on the command line.
+//! Parses times and durations of the command line.
 
 use chrono::{DateTime, NaiveTime, Utc};
 use kernel::{Clock as _, SystemClock};
 
-/// RFC 3339, or a date: its midnight in UTC.
+/// Parses an RFC 3339 time, or a date as its midnight in UTC.
 pub fn parse(text: &str) -> Result<DateTime<Utc>, String> {
     kernel::read_time(text)
         .or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()))
         .map_err(|_| "allowed are times like 2026-03-01T12:00:00Z and dates like 2026-03-01".to_owned())
 }
 
-/// The same, and not one that has not come yet.
+/// Like [`parse`], but refuses times in the future.
 pub fn past(text: &str) -> Result<DateTime<Utc>, String> {
     let time = parse(text)?;
     let now = SystemClock.now();
@@ -20,10 +20,10 @@ pub fn past(text: &str) -> Result<DateTime<Utc>, String> {
     Ok(time)
 }
 
-/// The longest length of time that is taken.
+/// Maximum duration in days.
 const LONGEST_DAYS: u64 = 3_660;
 
-/// A length of time: 90s, 15m, 8h, 30d; at most ten years.
+/// Parses a duration: 90s, 15m, 8h, 30d; at most ten years.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     let allowed = || format!("allowed are lengths like 90s, 15m, 8h, 30d, up to {LONGEST_DAYS}d");
     let unit = text.chars().last().ok_or_else(allowed)?;

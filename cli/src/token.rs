@@ -1,4 +1,4 @@
-//! `inopsio token`: tokens for callers of the API.
+//! `inopsio token`: issues tokens for callers of the API.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn subject(text: &str) -> Result<String, String> {
 }
 
 impl Token {
-    /// Prints a token.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let config = &context.config;
         if let (Some(subject), []) = (&self.subject, self.roles.as_slice())

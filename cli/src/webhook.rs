@@ -1,4 +1,4 @@
-//! `inopsio webhook`: a tenant's webhooks, as its administrator.
+//! `inopsio webhook`: manages a tenant's webhooks, in the name of its administrator.
 
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ impl Webhook {
         match self.command {
             Command::List { whose } => list(context, &homes, context.tenant(&whose.tenant).await?).await,
             Command::Create { whose, url, service, types, description, after } => {
-                // A type begins with the name of its service.
+                // An event type begins with the name of its service.
                 let of_types = || types.first().and_then(|name| name.split('.').next()).unwrap_or_default();
                 let service = context::service(service.as_deref().unwrap_or_else(of_types))?;
                 let home = homes.iter().find(|home| home.service() == service).context("the service is not here")?;
@@ -224,10 +224,10 @@ impl Webhook {
     }
 }
 
-/// The webhooks of every service, as the configuration has them.
+/// Opens the webhooks of every service.
 async fn open(context: &Context) -> Result<Vec<Webhooks>> {
     let mut bus = context.config.bus_settings();
-    // Without the bus a change is true all the same, and noticed a little later.
+    // Connect to NATS in the background: without it changes are made too, and other processes notice them a little later.
     bus.connect_later = true;
     let bus = nats::Bus::connect(&bus).await?;
     let sources =
@@ -243,7 +243,7 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
         .collect()
 }
 
-/// As the tenant's administrator.
+/// A request in the name of the tenant's administrator.
 fn request(tenant: TenantId) -> Request {
     let grants: Vec<_> =
         gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect();
@@ -251,7 +251,7 @@ fn request(tenant: TenantId) -> Request {
     Request { caller, command_id: None, request_hash: [0; 32], if_match: None }
 }
 
-/// The service that has a webhook, whose it is, and the webhook.
+/// Finds a webhook. Returns its service's webhooks, the tenant and the webhook.
 async fn found<'h>(context: &Context, homes: &'h [Webhooks], one: &One) -> Result<(&'h Webhooks, TenantId, Endpoint)> {
     let tenant = context.tenant(&one.whose.tenant).await?;
     for home in homes {
@@ -279,7 +279,7 @@ async fn change(context: &Context, homes: &[Webhooks], one: &One, changes: Chang
         types: if all_events || !types.is_empty() { types } else { endpoint.types.as_slice().to_vec() },
         description: description.unwrap_or(endpoint.description),
     };
-    // What somebody else changed meanwhile is not taken back.
+    // With `if_match`, so that a concurrent change is not overwritten.
     let request = Request { if_match: Some(endpoint.version.into()), ..request(tenant) };
     changed(context, home.carry_out(&request, Act::Change { id: one.id, fields }).await?.changed)
 }

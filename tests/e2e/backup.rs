@@ -1,4 +1,4 @@
-//! A backup under load is restored elsewhere, row by row; a sandbox is a tenant as it was.
+//! Backup under load, restore into another installation, and sandboxes (copies of a tenant as of a time).
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::tampered::as_version;
 use crate::world::World;
 use crate::{log, read_models};
 
-/// A pipeline, contacts with addresses, a deal; gives the pipeline's name.
+/// Creates a pipeline, a contact and a deal.
 pub async fn business(client: &Client) {
     let stages = json!([{ "name": "Prospect", "probability": 10 }, { "name": "Offer", "probability": 60 }]);
     let pipeline = client.done("/v1/crm/pipelines", json!({ "name": "New business", "stages": stages })).await;
@@ -28,7 +28,7 @@ pub async fn business(client: &Client) {
     client.done("/v1/crm/opportunities", deal).await;
 }
 
-/// Every row of the log's tables, as Postgres writes it.
+/// All rows of these log tables as text, sorted. Fails if a table is empty.
 pub async fn log_rows(superuser: &mut PgConnection, tables: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for table in tables {
@@ -46,7 +46,7 @@ pub fn json_of(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_str(&world.ok(&[&["--format", "json"], arguments].concat())).unwrap()
 }
 
-/// Runs a command that has to be refused; what it said.
+/// Runs a command that must be refused. Returns its error message.
 pub fn refused(world: &World, arguments: &[&str]) -> String {
     let ended = world.run(arguments);
     let said = String::from_utf8(ended.stderr).unwrap();
@@ -54,7 +54,7 @@ pub fn refused(world: &World, arguments: &[&str]) -> String {
     said
 }
 
-/// Where a service's log ends.
+/// The position of the last event of a service's log.
 async fn head(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT position FROM log.head").fetch_one(connection).await.unwrap()
 }
@@ -70,7 +70,7 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
     world.tenant("globex");
     world.start(0).await;
     business(&client).await;
-    // Somebody whose name and address are sealed in the log, and whose claim is of what is sealed.
+    // Name and address of this person are encrypted in the log, and a claim depends on the encrypted address.
     let invited = json!({ "email": "grace@example.com", "name": "Grace Hopper", "roles": ["member"] });
     client.done("/v1/user/invitations", invited).await;
 
@@ -82,7 +82,7 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
     let at = under_load["services"][0]["position"].as_i64().unwrap();
     assert!(at > 3 && at < world.count().await, "the load went on meanwhile: {under_load}");
 
-    // Nothing is written any more: what is restored is what is there.
+    // From here on nothing is written, so the restored system must equal this one.
     world.caught_up(&client).await;
     let last = world.folder().join("last");
     let backup = json_of(&world, &["backup", "--to", shown(&last)]);
@@ -95,7 +95,7 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
     read_models::assert_equal(&before, &read_models::content(&mut other.sql().await).await);
     assert_eq!(json_of(&other, &["tenant", "list"]), json_of(&world, &["tenant", "list"]));
 
-    // There it goes on as if nothing had been: answers are given again, claims hold, the stream is filled from the log.
+    // The restored system continues: stored answers are repeated, claims hold, the stream is refilled from the log.
     other.start(0).await;
     let client = other.client("acme");
     let body = json!({ "name": "Ada Lovelace", "email": "ada@example.com" });
@@ -108,13 +108,13 @@ async fn a_backup_under_load_is_restored_elsewhere_row_by_row_and_goes_on() {
     assert_eq!(next.position(), count as u64 + 1);
     assert_eq!(other.verify(&client).await.len() as i64, count + 1);
 
-    // Into a log that is in use: refused, and nothing is written.
+    // A restore into a log that is in use is refused, and nothing is written.
     let rows = log_rows(&mut other.sql().await, &LOG).await;
     let said = refused(&other, &["restore", shown(&last)]);
     assert!(said.contains("not empty") && said.contains(&next.position().to_string()), "{said}");
     assert_eq!(log_rows(&mut other.sql().await, &LOG).await, rows);
 
-    // The one under load holds a prefix of the same history; the drill proves it where nothing else is.
+    // The backup under load has a prefix of the same history. The drill proves it, and a restore shows it.
     let drilled = json_of(&world, &["backup", "drill", shown(&first)]);
     assert_eq!(drilled["verdict"], "proven", "{drilled}");
     let third = World::new().await;
@@ -137,7 +137,7 @@ async fn who_was_shut_out_when_a_backup_was_taken_stays_shut_out_after_its_resto
     let deleted = |slug| world.ok(&["tenant", "delete", slug, "--reason", "contract ended"]);
     suspended("globex");
     deleted("hooli");
-    // It was suspended before, and is again; the other was, and is not any more.
+    // initech was suspended before its deletion, and after the undelete is suspended again; umbrella was resumed.
     suspended("initech");
     deleted("initech");
     world.ok(&["tenant", "restore", "initech"]);
@@ -161,7 +161,7 @@ async fn who_was_shut_out_when_a_backup_was_taken_stays_shut_out_after_its_resto
         ("umbrella", "active"),
     ];
     assert_eq!(stand(&other), stood.map(|(slug, status)| (slug.to_owned(), status.to_owned())));
-    // Nobody gets a token that would not be taken.
+    // No token is issued that would be refused.
     let mut auth = other.postgres.admin().database("inopsio_auth").connect().await.unwrap();
     for slug in ["globex", "hooli"] {
         let before = head(&mut auth).await;
@@ -169,7 +169,7 @@ async fn who_was_shut_out_when_a_backup_was_taken_stays_shut_out_after_its_resto
         assert!(said.contains(slug) && said.contains("is suspended, or is to be deleted"), "{said}");
         assert_eq!(head(&mut auth).await, before);
     }
-    // What the directory says can be taken back as ever.
+    // A deletion can still be undone after the restore.
     other.ok(&["tenant", "restore", "hooli"]);
     assert_eq!(stand(&other)[2].1, "active");
 }
@@ -185,7 +185,7 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     world.ok(&["tenant", "delete", "acme", "--reason", "contract ended"]);
     let made = json_of(&world, &["restore", "--tenant", "acme", "--into", "acme-copy"]);
     let id: uuid::Uuid = serde_json::from_value(made["tenant"]["tenant_id"].clone()).unwrap();
-    // Whoever follows the log has seen all of it.
+    // Wait until the sagas have read the whole log.
     let user = world.postgres.admin().database("inopsio_user").disable_statement_logging();
     eventually("the sagas have seen the copy", async || {
         let seen = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)";
@@ -203,7 +203,7 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     assert_eq!(count(&mut user, SAGAS).await, 0);
     let mut auth = world.postgres.admin().database("inopsio_auth").connect().await.unwrap();
     assert_eq!(count(&mut auth, "SELECT count(*) FROM log.events WHERE tenant_id = $1").await, 0);
-    // It is there, with all that the first one has, and goes on.
+    // The copy has all data of the original and is usable.
     let names = json_of(&world, &["tenant", "list"]);
     let names: Vec<_> = names.as_array().unwrap().iter().map(|tenant| tenant["slug"].clone()).collect();
     assert_eq!(names, ["acme", "acme-copy"]);
@@ -213,7 +213,7 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     assert_eq!(found, json!({ "contacts": { "totalCount": 1 }, "leads": { "totalCount": 2 } }));
     world.stop(0).await;
 
-    // A copy it is still when it comes out of a backup: neither followed up, nor deleted with the first one.
+    // After a backup and restore it is still a copy: its old events start no sagas, and it is not deleted with the original.
     let backup = world.folder().join("backup");
     world.ok(&["backup", "--to", shown(&backup)]);
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
@@ -226,7 +226,7 @@ async fn a_copy_of_a_tenant_stays_begins_no_saga_and_lets_nobody_in_whom_the_fir
     for (service, first) in [("crm", "follow_up_lead"), ("user", "delete_tenant")] {
         let options = other.postgres.admin().database(&format!("inopsio_{service}"));
         let mut connection = options.disable_statement_logging().connect().await.unwrap();
-        // Those of the first one have their rows again, so the copy's, which came later, would have theirs.
+        // The original's sagas are restored, so sagas of the copy, whose events are later, would be visible too.
         sagas_are_back(&mut connection, id, first).await;
         assert_eq!(count(&mut connection, SAGAS).await, 0);
     }
@@ -262,13 +262,13 @@ async fn a_copy_as_of_a_time_has_its_people_but_for_who_was_erased_since() {
     };
     assert_eq!(names("leads").await, ["", "Grace Hopper", "Katherine Johnson", "Margaret Hamilton"]);
     assert_eq!(names("contacts").await, ["Ada Lovelace"]);
-    // Claims of what is sealed are taken: nobody has her address twice.
+    // Claims of encrypted values were taken: the address can't be used twice.
     let crm = made["services"].as_array().unwrap().iter().find(|service| service["service"] == "crm").unwrap();
     assert!(crm["claims"].as_u64().is_some_and(|claims| claims > 0), "{made}");
     let again = json!({ "name": "Ada Lovelace", "email": "ada@example.com" });
     let taken = copy.post_once("another", "/v1/crm/contacts", &again).await.unwrap();
     assert_eq!((taken.status, taken.code()), (StatusCode::CONFLICT, "contact_email_taken"));
-    // Under keys of its own: whoever is erased in the copy is there still where it was made from.
+    // The copy has its own keys: erasing a person in the copy leaves the original readable.
     let gone: String =
         sqlx::query_scalar("SELECT DISTINCT aggregate_id FROM log.events WHERE event_type = 'crm.contact.created'")
             .fetch_one(&mut world.sql().await)
@@ -279,16 +279,16 @@ async fn a_copy_as_of_a_time_has_its_people_but_for_who_was_erased_since() {
     let first = client.ask("contacts { nodes { name } }", next.position()).await;
     assert_eq!(first["contacts"]["nodes"], json!([{ "name": "Ada Lovelace" }]));
     world.stop(0).await;
-    // What it holds is what its events come to.
+    // The drill verifies that the claims of the copy follow from its events.
     let backup = world.folder().join("backup");
     world.ok(&["backup", "--to", shown(&backup)]);
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
 }
 
-/// Sagas of a tenant; but that it stands by itself, whoever it is a copy of, is noted by one.
+/// Number of sagas of a tenant, except `note_tenant_status`, which records for every copy that it is independent.
 const SAGAS: &str = "SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND saga <> 'note_tenant_status'";
 
-/// Qualified leads are followed up, and one is.
+/// Enables the follow-up of qualified leads, and qualifies a lead.
 async fn followed_up(client: &Client) {
     let policy =
         json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
@@ -304,7 +304,7 @@ async fn what_was_not_looked_at_when_a_backup_was_taken_begins_its_saga_after_th
     let mut world = World::new().await;
     let client = world.tenant("acme");
     world.start(0).await;
-    // Looked at, and nobody is followed up yet.
+    // Qualified before the policy exists, and read by the sagas: it must not be followed up later.
     let lead = client.done("/v1/crm/leads", json!({ "name": "Grace Hopper", "owner": "grace" })).await;
     let path = format!("/v1/crm/leads/{}", lead.id());
     client.done(&format!("{path}/start-work"), json!({})).await;
@@ -320,7 +320,7 @@ async fn what_was_not_looked_at_when_a_backup_was_taken_begins_its_saga_after_th
     };
     are_looked_at(&world).await;
     world.stop(0).await;
-    // Nobody coordinates any more.
+    // Stop the coordinator by holding its lock, so that the next events are not read by sagas.
     let mut held = world.sql().await;
     let lock = sqlx::query("SELECT pg_advisory_lock($1)").bind(eventstore::LockKey::Coordinator.number());
     lock.execute(&mut held).await.unwrap();
@@ -341,7 +341,7 @@ async fn what_was_not_looked_at_when_a_backup_was_taken_begins_its_saga_after_th
     assert_ne!(keys[0], lead.id(), "what was looked at before is not asked about again");
 }
 
-/// Waits until the log was followed, and somebody else than this tenant has an instance of a saga.
+/// Waits until sagas have read the whole log and a tenant other than `but` has an instance of `saga`.
 async fn sagas_are_back(connection: &mut PgConnection, but: uuid::Uuid, saga: &str) {
     let connection = tokio::sync::Mutex::new(connection);
     eventually(&format!("{saga} is back"), async || {
@@ -361,7 +361,7 @@ async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
     let mut letters = Vec::new();
     for name in ["Edited", "Discarded"] {
         let lead = client.done("/v1/crm/leads", json!({ "name": name, "owner": "grace" })).await;
-        // A reason is a word.
+        // `reason` must be a string, so this event can't be decoded.
         let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 }).to_string();
         let at = testbed::smuggle(&mut world.sql().await, lead.id(), "crm.lead.disqualified", &poison).await;
         seal(&mut world.sql().await, at).await;
@@ -399,7 +399,7 @@ async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
     let content = read_models::content(&mut world.sql().await).await;
     read_models::assert_equal(&content, &read_models::content(&mut other.sql().await).await);
 
-    // A backup of before there were decisions is read, too; then their events are parked anew.
+    // A backup of version 1 has no decisions. It can be restored too; then these events are parked again.
     let former = world.folder().join("former");
     as_version(&backup, &former, 1, &["decisions", "master_keys"], None);
     let third = World::new().await;
@@ -409,7 +409,7 @@ async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
     assert_eq!(decisions(&third).await, [""; 0]);
 }
 
-/// Gives an event the leaf hash that its writer would have noted.
+/// Sets the leaf hash that the event's writer would have stored.
 async fn seal(superuser: &mut PgConnection, position: i64) {
     let row =
         sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events WHERE position = $1")

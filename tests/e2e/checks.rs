@@ -1,4 +1,4 @@
-//! The checks themselves: each sees what it is there for.
+//! Tests of the checks: each detects the damage that it is meant for.
 
 use std::panic::AssertUnwindSafe;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::world::World;
 use crate::{log, read_models};
 
-/// With what it panics.
+/// The message with which a check panics, or "nothing".
 async fn complaint<T>(check: impl Future<Output = T>) -> String {
     let Err(panic) = AssertUnwindSafe(check).catch_unwind().await else { return "nothing".to_owned() };
     panic.downcast_ref::<String>().cloned().unwrap_or_default()

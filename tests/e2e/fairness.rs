@@ -1,5 +1,5 @@
-//! One tenant imports a large file, another goes on as if nothing was. Counted in events that are ahead of the other's, in the
-//! log and in the read model, since time would tell only about the machine; `make bench` measures the time.
+//! A large import of one tenant must not delay another tenant. Measured in events that are ahead of the other tenant's event, in the log and
+//! in the read model, because durations depend on the machine; `make bench` measures durations.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,13 +9,13 @@ use sqlx::PgPool;
 
 use crate::world::World;
 
-/// Rows of a chunk of an import, which is one append.
+/// Rows per chunk of an import. Each chunk is one append.
 const CHUNK: u64 = 100;
-/// Rows of a file; `INOPSIO_FAIRNESS_ROWS` gives more, up to what an import takes, 100,000.
+/// Rows per file. `INOPSIO_FAIRNESS_ROWS` sets another number, up to the limit of an import, 100,000.
 const ROWS: u64 = 4_000;
-/// Files are imported one after another until the other tenant has done so much beside them.
+/// Files are imported one after another until the other tenant has sent this number of commands.
 const COMMANDS: usize = 11;
-/// So many files at most: by then the other one stands still.
+/// Maximum number of files. If it is reached, the other tenant makes no progress.
 const FILES: u64 = 12;
 
 async fn number(superuser: &PgPool, query: &str) -> u64 {
@@ -58,7 +58,7 @@ async fn what_is_ahead_of_a_tenant_does_not_grow_with_the_file_that_another_impo
             in_log.push(done.position() - before - 1);
             in_view.push(done.position().saturating_sub(shown));
             beside.fetch_add(1, Ordering::Relaxed);
-            // What was written is read before the next is asked for.
+            // Read the write before the next command.
             other.ask(&format!("lead(id: \"{}\") {{ version }}", done.id()), done.position()).await;
         }
         (in_log, in_view)
@@ -72,9 +72,9 @@ async fn what_is_ahead_of_a_tenant_does_not_grow_with_the_file_that_another_impo
         most(&in_view)
     );
     assert!(in_log.len() >= COMMANDS, "{} commands beside {FILES} files", in_log.len());
-    // The chunk that is being written, and one that may have come between.
+    // At most the chunk that is being written and one that came in between.
     assert!(most(&in_log) <= 2 * CHUNK, "{in_log:?}");
-    // The import is one chunk ahead of the view, and the next may be written already when ours comes.
+    // At most one chunk that the view has not applied, and two as above.
     assert!(most(&in_view) <= 3 * CHUNK, "{in_view:?}");
     world.verify(&other).await;
     world.stop(0).await;

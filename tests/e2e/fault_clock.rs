@@ -1,7 +1,7 @@
-//! The machine's clock jumps while everything runs: an hour ahead, two hours back, a day ahead, and right again.
+//! The machine's clock jumps while everything is running: an hour ahead, two hours back, a day ahead, and back to the right time.
 //!
-//! libfaketime shows a running `inopsio` the time that a file says; timers of the process go by the clock that nobody sets, as they do on
-//! a machine whose clock is set. Postgres keeps the right time.
+//! libfaketime makes a running `inopsio` see the time that a file states. Its timers use the monotonic clock, which does not jump, as on a
+//! real machine. Postgres keeps the right time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -20,17 +20,17 @@ use crate::world::World;
 
 const CLIENTS: usize = 4;
 
-/// Rows of the file that is imported meanwhile.
+/// Rows of the file that is imported during the jumps.
 const ROWS: usize = 1_000;
 
-/// The library, where `scripts/setup test` could install it.
+/// The library's path, if `scripts/setup test` could install it.
 fn libfaketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
     let folders = folders.chain(["/usr/lib", "/usr/lib64"].map(PathBuf::from));
     folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
 }
 
-/// What all programs of a world take for the time.
+/// The wall clock that all programs of a world see.
 struct WallClock {
     file: PathBuf,
 }
@@ -41,31 +41,31 @@ impl WallClock {
         clock.shows("+0");
         world.set("LD_PRELOAD", library.display().to_string());
         world.set("FAKETIME_TIMESTAMP_FILE", clock.file.display().to_string());
-        // A jump is seen at once.
+        // Make a jump visible at once.
         world.set("FAKETIME_NO_CACHE", "1".to_owned());
-        // The second is what the first was called.
+        // The same setting: the second name is from older versions of libfaketime.
         world.set("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned());
         world.set("DONT_FAKE_MONOTONIC", "1".to_owned());
         clock
     }
 
-    /// From now on the clock is wrong by so much.
+    /// Sets the deviation of the clock, such as `+1h`.
     fn shows(&self, wrong_by: &str) {
         println!("the clock shows {wrong_by}");
-        // In one piece: it is read all the time.
+        // Replace the file atomically, because it is read all the time.
         let written = self.file.with_extension("new");
         std::fs::write(&written, wrong_by).unwrap();
         std::fs::rename(&written, &self.file).unwrap();
     }
 }
 
-/// A caller with a token that is made now, and good for so long.
+/// A client with a new token of this lifetime.
 fn caller(world: &World, good_for: &str) -> Client {
     let token = world.ok(&["token", "--tenant", "acme", "--role", "admin", "--subject", "e2e", "--ttl", good_for]);
-    Client::new(world.door.clone(), token.trim())
+    Client::new(world.server_urls.clone(), token.trim())
 }
 
-/// Says who may not come in, and that nothing was written.
+/// Checks that the client is refused with this code, and that nothing was written.
 async fn is_refused(world: &World, client: &Client, key: &str, code: &str) {
     let refused = client.post_once(key, "/v1/crm/leads", &json!({ "name": key })).await.unwrap();
     assert_eq!((refused.status, refused.code()), (StatusCode::UNAUTHORIZED, code), "{key}: {refused:?}");
@@ -74,18 +74,18 @@ async fn is_refused(world: &World, client: &Client, key: &str, code: &str) {
     assert_eq!(written, 0, "{key}");
 }
 
-/// An API key that was used, and is revoked since.
+/// Creates an API key, uses it and revokes it.
 async fn revoked_key(world: &World, client: &Client, lead: &str) -> Client {
     let machine = client.done("/v1/auth/machines", json!({ "name": "nightly", "roles": ["member"] })).await;
     let made = client.done("/v1/auth/api-keys", json!({ "machine": machine.id(), "name": "nightly" })).await;
-    let key = Client::new(world.door.clone(), made.body["secret"].as_str().unwrap());
+    let key = Client::new(world.server_urls.clone(), made.body["secret"].as_str().unwrap());
     let read = key.get(&format!("/v1/crm/leads/{lead}")).await;
     assert_eq!(read.status, StatusCode::OK, "{read:?}");
     client.done(&format!("/v1/auth/api-keys/{}/revoke", made.id()), json!({})).await;
     key
 }
 
-/// A qualified lead that nobody touches from now on.
+/// Creates a qualified lead that is not touched afterwards, so that it becomes due for escalation.
 async fn quiet_lead(client: &Client, name: &str) -> String {
     let lead = client.done("/v1/crm/leads", json!({ "name": name, "owner": "grace" })).await;
     let path = format!("/v1/crm/leads/{}", lead.id());
@@ -108,7 +108,7 @@ fn file() -> String {
     csv
 }
 
-/// Whatever clocks said: what happened to somebody happened in the order in which it was written.
+/// Checks that times do not go back within a stream, whatever the clocks showed.
 fn times_of_streams_never_go_back(events: &[RecordedEvent]) {
     let mut last = HashMap::new();
     for event in events {
@@ -137,7 +137,7 @@ async fn fault_clock_jumps_lose_double_and_reorder_nothing() {
     };
     let mut world = World::new().await;
     let clock = WallClock::of(&mut world, &library);
-    // Made before all that follows, by any clock, and good for longer.
+    // This token is issued two hours before the right time, so that it is valid during all jumps.
     clock.shows("-2h");
     world.ok(&["tenant", "create", "acme"]);
     let client = caller(&world, "30d");
@@ -165,20 +165,20 @@ async fn fault_clock_jumps_lose_double_and_reorder_nothing() {
     world.grows(200).await;
     quiet.push(quiet_lead(&client, "an hour behind").await);
     is_refused(&world, &short, "not begun", "token_not_yet_valid").await;
-    // What was forgotten while the clock was ahead does not hold once more.
+    // The cache of revocations expired while the clock was ahead. The key must still be refused.
     is_refused(&world, &revoked, "revoked", "token_revoked").await;
     let job = eventually("the import is done", async || {
         let job = client.get(&format!("/v1/jobs/crm/{}", import.id())).await.body;
         job["finished_at"].is_string().then_some(job)
     })
     .await;
-    // By the database's clock nothing jumped, so no lease ended.
+    // Leases use the database's clock, which did not jump, so none expired.
     assert_eq!((&job["state"], &job["attempt"]), (&"completed".into(), &1.into()), "{job}");
     for lead in &quiet {
         assert_eq!(escalated(&world, lead).await, 0, "it was not a day");
     }
 
-    // All timers are due, by this clock.
+    // By this clock all timers are due.
     clock.shows("+26h");
     eventually("those whom nobody touched are escalated", async || {
         let mut all = true;
@@ -195,7 +195,7 @@ async fn fault_clock_jumps_lose_double_and_reorder_nothing() {
     assert_eq!(after.status, StatusCode::CREATED);
     let answered = load.end().await;
     world.sagas_rest().await;
-    ledger::load_is_as_told(&world, &answered).await;
+    ledger::assert_load_consistent(&world, &answered).await;
     let events = world.verify(&client).await;
     times_of_streams_never_go_back(&events);
     imported_once(&events);

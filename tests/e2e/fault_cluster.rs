@@ -1,4 +1,4 @@
-//! A cluster of three nats-servers with three copies of each stream, and two processes: any one of them may be lost.
+//! A cluster of three nats-servers with three replicas of each stream, and two processes: any one of them may be lost.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use testbed::{Nats, Network, eventually};
 use crate::client::Client;
 use crate::ledger;
 use crate::load::Load;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::world::{CRM, World};
 
 const CLIENTS: usize = 12;
 
-/// Within this, commands and queries are answered after a loss: 10 seconds, and as much for a machine on which other tests run beside
-/// this one.
+/// Maximum time until commands and queries are answered after a loss: 10 seconds, and as much again because other tests run on the same
+/// machine.
 const RECOVERED: Duration = Duration::from_secs(20);
 
 fn node(world: &mut World, number: usize) -> &mut Nats {
@@ -25,7 +25,7 @@ fn node(world: &mut World, number: usize) -> &mut Nats {
     }
 }
 
-/// Waits until each server has all of the stream; the number of the one that leads it.
+/// Waits until all three servers have the whole stream. Returns the number of the stream's leader.
 async fn all_copies_are_current(world: &World) -> usize {
     let bus = world.bus().await;
     let copies = eventually("the stream has three copies", async || {
@@ -35,15 +35,15 @@ async fn all_copies_are_current(world: &World) -> usize {
     copies.await.leader.unwrap().trim_start_matches("node-").parse().unwrap()
 }
 
-/// Writes, once something has happened, and waits until that is read in each process, and is in the stream; how long it took to
-/// be read.
+/// After an incident: writes, and waits until the write is visible in each process and is in the stream. Returns the time until it was
+/// visible.
 async fn goes_on(world: &World, client: &Client, happened: &str) -> Duration {
     let began = Instant::now();
     let done = client.another(0).post(happened, "/v1/crm/leads", &json!({ "name": happened })).await;
     let written = began.elapsed();
     let question = format!("lead(id: \"{}\") {{ name }}", done.id());
-    let doors = world.door.lock().unwrap().len();
-    for turn in 0..doors {
+    let server_count = world.server_urls.lock().unwrap().len();
+    for turn in 0..server_count {
         let client = client.another(turn);
         let found = eventually("it can be read", async || {
             client.ask_once(&question, done.position()).await.filter(|answer| answer.status.is_success())
@@ -52,7 +52,7 @@ async fn goes_on(world: &World, client: &Client, happened: &str) -> Duration {
     }
     let read = began.elapsed();
     eventually("it is in the stream", async || {
-        // Another connection each time: one that comes to a server that is cut off is told nothing, or what was.
+        // Reconnect each time: a connection to a server that is cut off gets no answer or an outdated one.
         let state = world.bus().await.stream_state(CRM).await;
         state.ok().flatten().filter(|state| state.last >= done.position())
     })
@@ -71,7 +71,7 @@ async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_i
     all_copies_are_current(&world).await;
     let load = Load::start(&client, CLIENTS, rand::rng().random());
 
-    // The one that takes what is published, then another one.
+    // First the leader of the stream, then a follower.
     for happened in ["the leader was killed", "a follower was killed"] {
         let leader = all_copies_are_current(&world).await;
         let number = if happened.starts_with("the leader") { leader } else { (leader + 1) % 3 };
@@ -95,15 +95,15 @@ async fn fault_cluster_node_lost_then_a_process_everything_goes_on_and_nothing_i
     }
     let answered = load.end().await;
     let besides = ["the leader was killed", "a follower was killed", "process 0 was killed", "process 1 was killed"];
-    ledger::nothing_is_amiss_besides(&world, &client, &answered, &besides).await;
+    ledger::assert_consistent_besides(&world, &client, &answered, &besides).await;
 }
 
-/// What the server that leads the stream takes while it is cut off from the others is not kept, and the relay has to notice.
+/// What the stream's leader accepts while it is cut off from the others is lost, and the relay has to notice that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_network_partition_of_the_leader_everything_goes_on_and_nothing_is_lost_doubled_or_reordered() {
     let network = match Network::of(3) {
         Ok(network) => network,
-        Err(reason) => return left_out("fault_network_partition", &[Right::Mounting, Right::Networks], &reason),
+        Err(reason) => return skip("fault_network_partition", &[Right::Mounting, Right::Networks], &reason),
     };
     let mut world = World::beside(Nats::cluster_in(&network).await);
     let client = world.tenant("acme");
@@ -119,7 +119,7 @@ async fn fault_network_partition_of_the_leader_everything_goes_on_and_nothing_is
 
     let answered = load.end().await;
     let besides = ["the leader was cut off", "the cut was mended"];
-    ledger::nothing_is_amiss_besides(&world, &client, &answered, &besides).await;
+    ledger::assert_consistent_besides(&world, &client, &answered, &besides).await;
     drop(world);
     drop(network);
 }

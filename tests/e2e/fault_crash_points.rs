@@ -1,5 +1,5 @@
-//! kill -9 at certain moments. Each is found from outside: a lock or a trigger in Postgres holds the transaction there, or what
-//! is waited for is stopped.
+//! kill -9 at defined points. A lock or a trigger in Postgres holds the transaction at that point, or the server that is waited for is
+//! suspended.
 
 use rand::Rng;
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn fault_crash_points_of_append_relay_read_model_and_rebuild_lose_double_a
     println!("killed inside a rebuild's switch; the live read model goes on");
 
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }
 
@@ -42,10 +42,10 @@ async fn goes_on(world: &mut World, killed: &str) {
     println!("killed {killed}; it goes on");
 }
 
-/// The command is decided, and its append waits for its turn.
+/// The command is decided, and its append waits for the writers' lock.
 async fn before_the_append(world: &mut World) {
     let mut writer = world.sql().await;
-    // The lock that `log.append` takes first of all.
+    // The advisory lock that `log.append` takes first.
     sqlx::query("SELECT pg_advisory_lock(7164702801)").execute(&mut writer).await.unwrap();
     let before = world.count().await;
     eventually("an append waits", async || {
@@ -55,12 +55,12 @@ async fn before_the_append(world: &mut World) {
     })
     .await;
     world.kill(0);
-    // With the process its connections are gone, and what had not begun does not happen.
+    // Close the killed process's connections: an append that has not begun does not happen.
     world.cut_connections().await;
     assert_eq!(world.count().await, before);
 }
 
-/// Postgres has committed, and who asked for it sleeps, then is dead.
+/// Postgres has committed, but the process is suspended before it can answer, and then killed.
 async fn after_the_append_before_the_answer(world: &mut World) {
     let mut hold = Hold::on(&world.superuser(), "INSERT", "log.events", "true").await;
     hold.reached().await;
@@ -72,7 +72,7 @@ async fn after_the_append_before_the_answer(world: &mut World) {
     hold.end().await;
 }
 
-/// The nats-server sleeps: of what was sent it takes some when it wakes, and confirms it to nobody.
+/// The nats-server is suspended. When it wakes it accepts some of the messages, but nobody gets its acks.
 async fn inside_a_relay_batch(world: &mut World) {
     world.nats.signal("STOP");
     world.grows(200).await;
@@ -80,7 +80,7 @@ async fn inside_a_relay_batch(world: &mut World) {
     world.nats.signal("CONT");
 }
 
-/// The rows are written, the checkpoint is not, nothing is committed.
+/// The rows are written, but the checkpoint is not, and nothing is committed.
 async fn between_view_write_and_checkpoint(world: &mut World) {
     let moved = "NEW.projection = 'leads' AND NEW.position > OLD.position";
     let hold = Hold::on(&world.superuser(), "UPDATE", "projector.checkpoints", moved).await;
@@ -89,7 +89,7 @@ async fn between_view_write_and_checkpoint(world: &mut World) {
     hold.end().await;
 }
 
-/// The new tables are in the place of the old ones, and nothing is committed.
+/// The new tables have replaced the old ones, but nothing is committed.
 async fn inside_a_rebuilds_switch(world: &mut World) {
     let replaced = "NEW.projection = 'leads' AND NEW.generation > OLD.generation";
     let hold = Hold::on(&world.superuser(), "UPDATE", "projector.checkpoints", replaced).await;
@@ -119,7 +119,7 @@ async fn fault_crash_point_between_a_sagas_state_and_its_command_does_the_comman
     let hold = Hold::on(&world.superuser(), "INSERT", "log.events", "NEW.event_type = 'crm.lead.withdrawn'").await;
     client.done(&format!("{path}/revert"), json!({ "reason": "the wrong list" })).await;
     hold.reached().await;
-    // What it is about to do is on record; nothing of it is done.
+    // The saga has recorded the step, but its command is not carried out.
     assert!(count(saga).await > 0);
     assert_eq!(count(withdrawn).await, 0);
     world.kill(0);

@@ -1,4 +1,4 @@
-//! Connections to Postgres that are cut, and consumers that are slow, under load.
+//! Cut connections to Postgres and slow consumers under load.
 
 use rand::Rng;
 use testbed::{Hold, eventually};
@@ -29,18 +29,17 @@ async fn fault_connection_cut_inside_a_transaction_loses_doubles_and_reorders_no
         world.grows(50).await;
         println!("{cut} connections were cut, one of them at {moment} on {table}; it goes on");
     }
-    // Again and again, wherever they are.
+    // Several times at arbitrary points.
     for _ in 0..6 {
         world.grows(10).await;
         world.cut_connections().await;
     }
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }
 
-/// One read model stands still while a thousand events come, more than are kept for it; the others do not, nor does anybody
-/// who writes.
+/// One read model is blocked while a thousand events come, more than are buffered for it. Other read models and writers are not affected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_slow_consumer_holds_up_nobody_and_misses_nothing() {
     let mut world = World::new().await;
@@ -62,6 +61,6 @@ async fn fault_slow_consumer_holds_up_nobody_and_misses_nothing() {
     assert!(stood <= at, "it went on: {stood} after {at}");
     hold.end().await;
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }

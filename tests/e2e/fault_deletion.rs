@@ -1,4 +1,4 @@
-//! kill -9 of the server at each step of a tenant's deletion: it goes on where it was, and the neighbour works on.
+//! kill -9 of the server at each step of a tenant's deletion: the deletion continues, and another tenant is not affected.
 
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::client::Client;
 use crate::world::World;
 
-/// How many rows a service's log has of a tenant besides its events.
+/// Number of a tenant's rows in a service's database, without its events.
 async fn beside(database: &PgConnectOptions, tenant: Uuid) -> i64 {
     let mut superuser: PgConnection = database.connect().await.unwrap();
     let count = "SELECT (SELECT count(*) FROM log.claims WHERE tenant_id = $1)
@@ -60,7 +60,7 @@ async fn fault_deletion_killed_at_each_step_goes_on_and_leaves_nothing_but_histo
         }
         hold.reached().await;
         if nth == 3 {
-            // The directory has it no more; whoever has to let the last saga go on finds it by the id.
+            // The directory no longer lists the tenant. An operator finds its last saga by the tenant's id.
             let by_id = id.to_string();
             let sagas = ["--format", "json", "saga", "list", "--tenant", &by_id];
             let sagas = tokio::task::block_in_place(|| world.ok(&sagas));
@@ -82,7 +82,7 @@ async fn fault_deletion_killed_at_each_step_goes_on_and_leaves_nothing_but_histo
     let told: Value = serde_json::from_str(&world.ok(&["tenant", "list", "--deleted", "--format", "json"])).unwrap();
     assert_eq!(told.as_array().unwrap().len(), 1, "told once: {told}");
     assert_eq!((&told[0]["slug"], &told[0]["tenant_id"]), (&json!("globex"), &json!(id)));
-    // An auditor reads on what happened, by the id.
+    // An auditor can still read the history by the tenant's id.
     let by_id = id.to_string();
     let history = world.ok(&["replay", "--tenant", &by_id, "--service", "crm"]);
     assert_eq!(history.lines().count(), 5, "{history}");

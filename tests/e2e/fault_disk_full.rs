@@ -1,28 +1,28 @@
-//! Postgres, or JetStream, has no space left.
+//! No space left on the disk of Postgres, or of JetStream.
 
 use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{Nats, Postgres, eventually};
 
 use crate::client::Answer;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::stream;
 use crate::tmpfs::Tmpfs;
 use crate::world::World;
 
-/// Enough for a cluster with our databases and a little of their log.
+/// Size of the disk: enough for a cluster with our databases and a little of their log.
 const MEBIBYTES: u32 = 192;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recovers() {
     let disk = match Tmpfs::mount(MEBIBYTES) {
         Ok(disk) => disk,
-        Err(reason) => return left_out("fault_disk_full", &[Right::Mounting], &reason),
+        Err(reason) => return skip("fault_disk_full", &[Right::Mounting], &reason),
     };
     let mut world = World::on(Postgres::private_in(&disk.folder().join("cluster"))).await;
     let mut client = world.tenant("acme");
     world.start(0).await;
-    // Large enough that soon a new page is needed.
+    // Large bodies, so that a new page is needed soon.
     let body = |number: u32| json!({ "name": format!("{number:0200}"), "company": "x".repeat(200) });
     let mut acknowledged: Vec<(String, Answer)> = Vec::new();
     for number in 0..20 {
@@ -32,7 +32,7 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
         acknowledged.push((key, answer));
     }
 
-    // First there is no page for another row; then, for the harder case, no space for the write-ahead log either.
+    // First there is no page for another row. Then, which is harder, there is no space for the write-ahead log either.
     disk.fill();
     let mut refused = Vec::new();
     let mut numbers = 20..5_000;
@@ -54,9 +54,9 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
     }
 
     disk.empty();
-    // A server that found no space for its write-ahead log has ended; then somebody starts it again.
+    // A server without space for its write-ahead log stops, and has to be started again.
     world.postgres_comes_back().await;
-    // What was refused is repeated under the same key and done, once.
+    // The refused commands are repeated with the same keys, and carried out once.
     for (key, number) in refused {
         let answer = client.post(&key, "/v1/crm/leads", &body(number)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -77,7 +77,7 @@ async fn fault_disk_full_refuses_with_503_keeps_what_was_acknowledged_and_recove
 async fn fault_disk_full_of_jetstream_commands_and_views_go_on_and_the_stream_is_filled_when_there_is_room() {
     let disk = match Tmpfs::mount(64) {
         Ok(disk) => disk,
-        Err(reason) => return left_out("fault_disk_full_of_jetstream", &[Right::Mounting], &reason),
+        Err(reason) => return skip("fault_disk_full_of_jetstream", &[Right::Mounting], &reason),
     };
     let mut world = World::with(Nats::start_in(&disk.folder().join("nats")).await);
     let client = world.tenant("acme");
@@ -87,7 +87,7 @@ async fn fault_disk_full_of_jetstream_commands_and_views_go_on_and_the_stream_is
     stream::ends_at(&bus, first.position()).await;
 
     disk.fill();
-    // Each is done at once, and read; of the stream nobody needs to know.
+    // Commands and queries don't need the stream.
     let mut last = first;
     for number in 0..200 {
         let body = json!({ "name": format!("{number:0200}"), "company": "x".repeat(200) });
@@ -98,13 +98,13 @@ async fn fault_disk_full_of_jetstream_commands_and_views_go_on_and_the_stream_is
     assert_eq!(found["leads"]["totalCount"], 201);
     let behind = eventually("the relay is behind", async || {
         let state = bus.stream_state(crate::world::CRM).await;
-        // It may not answer at all any more.
+        // JetStream may not answer at all any more.
         Some(state.ok().flatten().is_none_or(|state| state.last < last.position()))
     });
     assert!(behind.await, "the stream has all: the disk was not full");
 
     disk.empty();
-    // A server that could not store a message refuses the next ones, for it counts it all the same: somebody starts it again.
+    // After a failed write the server refuses further messages, because it counts the failed one: it has to be restarted.
     world.nats.restart().await;
     stream::ends_at(&world.bus().await, last.position()).await;
     assert_eq!(world.verify(&client).await.len(), 201);

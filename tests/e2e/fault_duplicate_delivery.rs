@@ -1,4 +1,4 @@
-//! What was delivered is delivered again: sagas and webhooks begin anew with the first event, again and again under load.
+//! Duplicate delivery: the checkpoints of sagas and webhooks are reset to the first event, several times under load.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
     let load = Load::start(&client, 4, 23);
     for _ in 0..ROUNDS {
         world.grows(60).await;
-        // As when what was done reached the database, and that it was did not.
+        // Reset the checkpoints, as if the effects had been committed but the checkpoint had not.
         world.kill(0);
         let mut superuser = world.sql().await;
         for set_back in ["UPDATE saga.checkpoint SET position = 0", "UPDATE webhooks.cursors SET position = 0"] {
@@ -41,12 +41,12 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
     let answered = load.end().await;
     world.sagas_rest().await;
 
-    // Commands: the ledger. Read models: drift, and what a rebuild makes.
-    ledger::load_is_as_told(&world, &answered).await;
+    // Commands are checked with the ledger, read models with `drift`.
+    ledger::assert_load_consistent(&world, &answered).await;
     let events = world.verify(&client).await;
     world.ok(&["projection", "drift"]);
 
-    // Sagas: one for each lead that was qualified.
+    // Sagas: exactly one for each qualified lead.
     let of_type = |event_type: &'static str| events.iter().filter(move |event| event.event_type == event_type);
     let qualified: Vec<String> = of_type("crm.lead.qualified").map(|event| event.event_id.to_string()).collect();
     let triggers = of_type("crm.saga.started").map(|event| {
@@ -61,7 +61,7 @@ async fn fault_duplicate_delivery_of_everything_under_load_does_nothing_twice() 
         (triggers.into_iter().collect(), qualified.into_iter().collect());
     assert_eq!(triggers, qualified);
 
-    // Webhooks: each event under one id, the first time in order.
+    // Webhooks: each event has one message id, and first deliveries are in order.
     let last = events.last().unwrap().position;
     eventually("the last event is delivered", async || {
         let path = format!("/v1/events/webhooks/{}", endpoint.id());

@@ -1,4 +1,4 @@
-//! The disk says that it could not keep what it was given.
+//! Failing `fsync` calls of Postgres.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,12 +9,12 @@ use testbed::{Postgres, eventually};
 
 use crate::ledger;
 use crate::load::Load;
-use crate::needs::{Right, left_out};
+use crate::requirements::{Right, skip};
 use crate::world::World;
 
 const CLIENTS: usize = 8;
 
-/// Lets every sync of a server and its children fail, until it is dropped.
+/// Makes every fsync of a server and its children fail with EIO, until it is dropped.
 struct FailingSyncs {
     strace: Child,
     said: PathBuf,
@@ -29,7 +29,7 @@ impl FailingSyncs {
         Self { strace, said: said.to_owned() }
     }
 
-    /// Returns when one has failed; says why none will, if strace may not look on here.
+    /// Waits until a sync has failed. Returns an error if strace can't attach here.
     async fn have_failed(&mut self) -> Result<(), String> {
         let (strace, said) = (Mutex::new(&mut self.strace), &self.said);
         eventually("a sync fails", async || {
@@ -45,18 +45,17 @@ impl FailingSyncs {
 
 impl Drop for FailingSyncs {
     fn drop(&mut self) {
-        // Asked to end, it lets go of those whom it watches; killed, it would leave them stopped.
+        // On SIGTERM strace detaches from the processes. If it were killed, they would stay stopped.
         let _ = Command::new("kill").args(["-TERM", &self.strace.id().to_string()]).status();
         let _ = self.strace.wait();
     }
 }
 
-/// Postgres gives up at the first sync that fails, and is started again: what it acknowledged is there, what it could not keep
-/// was acknowledged to nobody.
+/// Postgres stops at the first failed sync and is started again. All acknowledged commands are there; the others were not acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
     if Command::new("strace").arg("-V").output().is_err() {
-        return left_out("fault_fsync_error", &[Right::Tracing], "there is no strace here; run `scripts/setup test`");
+        return skip("fault_fsync_error", &[Right::Tracing], "there is no strace here; run `scripts/setup test`");
     }
     let mut world = World::on(Postgres::private()).await;
     let client = world.tenant("acme");
@@ -67,7 +66,7 @@ async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
         let said = world.folder().join(format!("syncs-{round}"));
         let mut failing = FailingSyncs::of(&world.postgres.processes(), &said);
         if let Err(reason) = failing.have_failed().await {
-            return left_out("fault_fsync_error", &[Right::Tracing], &reason);
+            return skip("fault_fsync_error", &[Right::Tracing], &reason);
         }
         drop(failing);
         world.postgres_comes_back().await;
@@ -75,6 +74,6 @@ async fn fault_fsync_error_under_load_loses_doubles_and_reorders_nothing() {
         println!("round {round}: a sync failed; it goes on");
     }
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
 }

@@ -1,4 +1,4 @@
-//! A gateway before two instances of the service, as processes of their own: each of them is killed, each hangs.
+//! A gateway with two instances of the service, all as separate processes: each is killed, and each instance hangs.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use crate::ledger::{self, Verdict};
 use crate::load::Load;
 use crate::world::World;
 
-/// Enough that each instance has some.
+/// Enough tenants that each instance serves some.
 const TENANTS: usize = 6;
 const CLIENTS: usize = 3;
 
-/// Within this, each tenant's commands and queries are answered again: 10 seconds, and as much for a machine on which other tests
-/// run beside this one.
+/// Maximum time until each tenant's commands and queries are answered again: 10 seconds, and as much again because other tests run on the
+/// same machine.
 const RECOVERED: Duration = Duration::from_secs(20);
 
 const GATEWAY: usize = 0;
 
-/// Every tenant writes, once something is lost, and reads what it wrote. Gives the commands' keys.
+/// After a loss: every tenant writes, and waits until its write is visible. Returns the commands' keys.
 async fn recovers(tenants: &[Client], lost: &str) -> Vec<String> {
     let began = Instant::now();
     let all = tenants.iter().enumerate().map(async |(number, client)| {
@@ -44,7 +44,7 @@ async fn recovers(tenants: &[Client], lost: &str) -> Vec<String> {
     all.into_iter().map(|(key, _)| key).collect()
 }
 
-/// What the gateway says of its instances.
+/// Waits until the instances' states in the gateway's `/ready` are as `wanted`. Returns them.
 async fn instances(client: &Client, wanted: impl Fn(&[&str]) -> bool) -> Value {
     eventually("the gateway sees how its instances are", async || {
         let (_, ready) = client.ready().await?;
@@ -54,13 +54,13 @@ async fn instances(client: &Client, wanted: impl Fn(&[&str]) -> bool) -> Value {
     .await
 }
 
-/// Two instances and a gateway, tenants, and clients of each under way.
+/// Two instances and a gateway, with tenants and running load of each.
 struct Fault {
     world: World,
     tenants: Vec<Client>,
     ports: [u16; 2],
     loads: Vec<Load>,
-    /// Of the commands that [`recovers`] sent besides.
+    /// Keys of the commands that [`recovers`] sent in addition to the load.
     keys: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Fault {
         instances(&self.tenants[0], all_up).await;
     }
 
-    /// Holds what all were told against the log.
+    /// Ends the load and compares all answers with the log.
     async fn verdict(self) -> Verdict {
         let Self { mut world, tenants, loads, keys, .. } = self;
         let answered: Vec<_> = join_all(loads.into_iter().map(Load::end)).await.into_iter().flatten().collect();
@@ -129,7 +129,7 @@ async fn fault_gateway_or_an_instance_killed_nothing_is_lost_doubled_or_reordere
         instances(&fault.tenants[0], one_down).await;
         fault.restart(number).await;
     }
-    // In good order: a rolling restart.
+    // A rolling restart: stopped in good order.
     fault.world.stop(1).await;
     fault.restart(1).await;
     fault.world.kill(GATEWAY);
@@ -140,8 +140,8 @@ async fn fault_gateway_or_an_instance_killed_nothing_is_lost_doubled_or_reordere
     assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
 }
 
-/// What a process that hangs had taken in it does when it comes back. What was done elsewhere meanwhile is not done twice; but a
-/// command that was refused elsewhere left no trace, and may be carried out after all: the audit calls that unasked.
+/// A suspended process continues with its requests when it wakes. A command that was carried out by the other instance is not repeated. But
+/// one that the other instance refused left no trace and may be carried out now: the audit counts it as unasked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_gateway_an_instance_hangs_and_comes_back_nothing_is_lost_doubled_or_reordered() {
     let mut fault = Fault::begin().await;

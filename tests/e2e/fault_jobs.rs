@@ -1,4 +1,4 @@
-//! kill -9 of the processes that run jobs, and of Postgres, while tenants' files are imported by jobs; and one that hangs and wakes.
+//! kill -9 of the processes that run jobs, and of Postgres, while jobs import tenants' files; and a process that hangs and wakes up.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::world::World;
 const ROWS: usize = 4_000;
 
 fn file(tenant: &str) -> String {
-    // The company says in the log which row it was: names are sealed there.
+    // The company identifies the row in the log, because names are encrypted there.
     let mut csv = "name,company\n".to_owned();
     for row in 0..ROWS {
         let _ = writeln!(csv, "Ada,{tenant} {row:06}");
@@ -23,7 +23,7 @@ fn file(tenant: &str) -> String {
     csv
 }
 
-/// The job as anybody who serves shows it; none: nobody does now.
+/// The job as any running server shows it; none if none is running.
 async fn job(client: &Client, id: &str) -> Option<Value> {
     let (status, _) = client.ready().await?;
     (status.as_u16() != 503).then_some(())?;
@@ -31,7 +31,7 @@ async fn job(client: &Client, id: &str) -> Option<Value> {
     answer.status.is_success().then_some(answer.body)
 }
 
-/// Holds what a tenant's file became against the file.
+/// Compares the events of a tenant's import with its file.
 fn nothing_is_lost_doubled_or_out_of_order(events: &[RecordedEvent], tenant: &str) {
     let rows: Vec<String> = events
         .iter()
@@ -48,7 +48,7 @@ fn nothing_is_lost_doubled_or_out_of_order(events: &[RecordedEvent], tenant: &st
     assert_eq!((lost, doubled, out_of_order), (0, 0, 0));
 }
 
-/// Waits until so many rows are done, for longer than a lease lasts.
+/// Waits until this number of rows is done or the job has finished; longer than a lease lasts.
 async fn until_done(client: &Client, id: &str, rows: u64) -> Value {
     let mut last = Value::Null;
     for _ in 0..3 {
@@ -77,13 +77,13 @@ async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_no
         assert_eq!(asked.status.as_u16(), 201, "{asked:?}");
         ids.push(asked.id().to_owned());
     }
-    // Postgres first: whoever works goes on when it is back. Then all who work, one of whom comes back.
+    // First kill Postgres: the processes continue when it is back. Then kill both processes and restart one of them.
     until_done(&clients[0], &ids[0], 1_000).await;
     tokio::task::block_in_place(|| {
         world.postgres.kill();
         world.postgres.restart();
     });
-    // Held there, so that one of the jobs is under way when they are killed, however late somebody looks.
+    // Hold the last rows' append, so that a job is certainly in progress when the processes are killed.
     let last_rows = "NEW.payload -> 'details' ->> 'company' ~ ' 003[5-9]'";
     let hold = Hold::on(&world.superuser(), "INSERT", "log.events", last_rows).await;
     hold.reached().await;
@@ -108,13 +108,13 @@ async fn fault_kill_9_between_claim_and_completion_loses_doubles_and_reorders_no
     world.stop(0).await;
 }
 
-/// It hangs for longer than a lease lasts, so another goes on with its job; then it wakes in the middle of what it did.
+/// A process hangs for longer than its lease lasts, so another one continues its job. Then it wakes up in the middle of its work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_a_process_that_hangs_loses_its_job_to_another_and_wakes_too_late_to_change_anything() {
     let mut world = World::new().await;
     let client = world.tenant("acme");
     world.start(0).await;
-    // Whoever goes on sleeps until then, so that it has not begun, and need not be started while the job is done.
+    // The second process is suspended until then, so that it has no job, and needs no start-up time when it has to take over.
     world.start(1).await;
     world.signal(1, "STOP");
     let first = world.direct(0, "acme");
@@ -126,12 +126,12 @@ async fn fault_a_process_that_hangs_loses_its_job_to_another_and_wakes_too_late_
     let hung = std::time::Instant::now();
     let awake = world.direct(1, "acme");
     let left = until_done(&awake, asked.id(), 500).await["done"].as_u64().unwrap();
-    // More than a step that was on its way.
+    // More rows than a step that was already in progress.
     let taken = until_done(&awake, asked.id(), left + 500).await;
     println!("the process hung; so much of its job was done {:?} later: {taken}", hung.elapsed());
     world.signal(0, "CONT");
     let job = until_done(&awake, asked.id(), ROWS as u64 + 1).await;
-    // What hung counts as an attempt.
+    // The attempt of the process that hung counts.
     assert_eq!((&job["state"], &job["attempt"]), (&"completed".into(), &2.into()), "{job}");
     assert_eq!((&job["result"]["taken"], &job["result"]["refused"]), (&ROWS.into(), &0.into()), "{job}");
     let events = world.verify(&client).await;

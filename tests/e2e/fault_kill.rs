@@ -1,4 +1,4 @@
-//! kill -9 of anything, at random moments, under load.
+//! kill -9 of any process at random times under load.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ enum Victim {
     Nats,
 }
 
-/// `INOPSIO_FAULT_SEED` repeats a choice of victims and moments; `INOPSIO_FAULT_SECONDS` makes it longer.
+/// `INOPSIO_FAULT_SEED` reproduces a choice of victims and times; `INOPSIO_FAULT_SECONDS` sets the duration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_kill_9_of_anything_under_load_loses_doubles_and_reorders_nothing() {
     let setting = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -35,12 +35,12 @@ async fn fault_kill_9_of_anything_under_load_loses_doubles_and_reorders_nothing(
     let answered = load.end().await;
     println!("killed {killed:?}");
 
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     let refused = answered.iter().filter(|done| !done.answer.status.is_success()).count();
     assert!(refused > 10, "nobody contended: {refused}");
     let count = world.count().await;
 
-    // Whoever asks again gets the first answer, from whichever process, and nothing is written.
+    // A repeated command gets its first answer, from any process, and nothing is written.
     for done in answered.iter().filter(|done| done.answer.status.is_success()).step_by(answered.len() / 100 + 1) {
         let again = client.another(done.client).post(&done.key, &done.path, &done.body).await;
         assert_eq!(again, done.answer, "{}", done.key);
@@ -50,8 +50,8 @@ async fn fault_kill_9_of_anything_under_load_loses_doubles_and_reorders_nothing(
     world.stop(1).await;
 }
 
-/// Kills and restarts; each victim once at least. A second process joins when a third of the time is over. When this ends
-/// everything runs.
+/// Kills and restarts random victims, each at least once. A second process joins after a third of the time. At the end everything is
+/// running.
 async fn kill_at_random(world: &mut World, mut random: StdRng, time: Duration) -> Vec<Victim> {
     let began = Instant::now();
     let mut victims = vec![Victim::Inopsio(0), Victim::Postgres, Victim::Nats];
@@ -64,7 +64,7 @@ async fn kill_at_random(world: &mut World, mut random: StdRng, time: Duration) -
             victims.push(Victim::Inopsio(1));
             waiting.push(Victim::Inopsio(1));
         }
-        // The moments are what is random here; nothing is waited for.
+        // Random times are the purpose of this test; nothing is waited for by sleeping.
         pause(&mut random, 100..1_500).await;
         let first = waiting.pop().unwrap_or_else(|| *victims.choose(&mut random).unwrap());
         let mut together = vec![first];

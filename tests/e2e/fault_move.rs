@@ -1,4 +1,4 @@
-//! Tenants move from one cell to another under load: two Postgres clusters, two nats-servers, a front before them.
+//! Tenants move from one cell to another under load: two Postgres clusters, two nats-servers, and a front that routes requests.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ const CLIENTS: usize = 4;
 const CELL: usize = 1;
 const FRONT: usize = 0;
 
-/// A pause may take 2 seconds of a machine's own time; beside other tests, each with servers of its own, it may take ten times that. What
-/// this finds is a pause that hangs, or grows with the tenant; `inopsio tenant move` says how long each took.
+/// Maximum pause of writes. It takes at most 2 seconds on an idle machine, but other tests with servers of their own run beside this one,
+/// so allow ten times that. This finds a pause that hangs or that grows with the tenant; `inopsio tenant move` reports its length.
 const PAUSED: Duration = Duration::from_secs(20);
 
-/// Two cells, and a front before them, which is the first one's world.
+/// Two cells, and a front that is configured in the first one's world.
 struct Cells {
     west: World,
     east: World,
@@ -51,19 +51,19 @@ impl Cells {
         Self { west, east }
     }
 
-    /// A tenant that is made in a cell, and asks the front.
+    /// Creates a tenant in a cell. Returns a client that uses the front, and the tenant's id.
     fn tenant(&self, cell: &World, slug: &str) -> (Client, Uuid) {
         let made = cell.ok(&["--format", "json", "tenant", "create", slug]);
         let made: Value = serde_json::from_str(&made).unwrap();
         (self.west.client(slug), made["tenant_id"].as_str().unwrap().parse().unwrap())
     }
 
-    /// Moves a tenant; gives what was said of it.
+    /// Moves a tenant. Returns the command's report.
     fn relocate(&self, slug: &str, to: &str) -> Value {
         serde_json::from_str(&self.west.ok(&["--format", "json", "tenant", "move", slug, "--to", to])).unwrap()
     }
 
-    /// Moves a tenant, and kills who does it at a certain moment of a transaction.
+    /// Begins to move a tenant, and kills the command when `hold` stops its transaction.
     async fn killed(&self, slug: &str, hold: Hold) {
         let mut mover = self.west.spawn(&["tenant", "move", slug, "--to", "east"]);
         hold.reached().await;
@@ -73,7 +73,7 @@ impl Cells {
     }
 }
 
-/// A tenant's commands, with their positions.
+/// The commands of a tenant's load, with their positions.
 async fn commands_of(superuser: &mut PgConnection, tenant: Uuid) -> Commands {
     sqlx::query(
         "SELECT command_id, last_position FROM log.commands WHERE tenant_id = $1 AND command_id LIKE 'client-%'",
@@ -87,14 +87,14 @@ async fn commands_of(superuser: &mut PgConnection, tenant: Uuid) -> Commands {
     .collect()
 }
 
-/// A tenant's events of a log, those of its load and the others.
+/// A tenant's events in a log: those of its load, and the others.
 fn events_of(events: &[RecordedEvent], tenant: Uuid) -> (Vec<RecordedEvent>, Vec<RecordedEvent>) {
     let by_load = |event: &RecordedEvent| event.decode_metadata().unwrap().command_id.starts_with("client-");
     events.iter().filter(|event| event.tenant.uuid() == tenant).cloned().partition(by_load)
 }
 
-/// What a load was told, held against the log of the cell in which its tenant lives now. What was told before it came has the positions
-/// of the other cell: they must be those that it has for them.
+/// Audits a load against the log of the cell in which the tenant lives now. Answers from before the move have positions of the old cell;
+/// they are checked there and then replaced by the new ones.
 async fn audit(answered: &[Answered], tenant: Uuid, before: &mut PgConnection, now: &mut PgConnection) -> Verdict {
     let (there, here) = (commands_of(before, tenant).await, commands_of(now, tenant).await);
     let events = log::verified(now).await;
@@ -121,7 +121,7 @@ async fn count(world: &World, tenant: Uuid) -> i64 {
     sqlx::query_scalar(count).bind(tenant).fetch_one(&mut world.sql().await).await.unwrap()
 }
 
-/// Waits until a tenant has so many more events in a cell.
+/// Waits until a tenant has this number of further events in a cell.
 async fn grows(world: &World, tenant: Uuid, by: i64) {
     let before = count(world, tenant).await;
     eventually(&format!("the tenant has {by} more events"), async || {
@@ -130,14 +130,14 @@ async fn grows(world: &World, tenant: Uuid, by: i64) {
     .await;
 }
 
-/// Qualified leads are followed up from then on: by sagas that run for days.
+/// Enables the follow-up of qualified leads: sagas that run for days.
 async fn follows_up(client: &Client) {
     let policy =
         json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
     client.done("/v1/crm/follow-up/set", policy).await;
 }
 
-/// Every lead that was qualified while there was a policy has its one saga, and a row with a timer here.
+/// Checks that every lead that was qualified after that has exactly one saga with a timer in this cell.
 async fn every_saga_goes_on(world: &World, tenant: Uuid) {
     let asked = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1 AND event_type = 'crm.lead.qualified'),
                         (SELECT count(*) FROM log.events
@@ -157,7 +157,7 @@ async fn every_saga_goes_on(world: &World, tenant: Uuid) {
     println!("qualified, sagas, timers, waiting: {:?}", found.await);
 }
 
-/// Leads that were qualified while there was no policy have no saga, as far as the log goes.
+/// Checks that leads that were qualified without the policy have no saga, after the sagas have read the whole log.
 async fn nothing_was_followed_up(world: &World, tenant: Uuid) {
     let followed = "SELECT position >= (SELECT position FROM log.head) FROM saga.checkpoint";
     eventually("the log was followed", async || {
@@ -196,7 +196,7 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     grows(&cells.west, beside_id, 20).await;
     let [of_acme, of_beside, of_there] = futures::future::join_all(loads.map(Load::end)).await.try_into().unwrap();
 
-    // Sagas of the last leads may still begin; the log is looked at when they have.
+    // Sagas of the last leads may still start and append events, so wait for them before the log is read.
     every_saga_goes_on(&cells.east, id).await;
     let (mut west, mut east) = (cells.west.sql().await, cells.east.sql().await);
     let verdicts = [
@@ -206,7 +206,7 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     ];
     verdicts.iter().for_each(assert_good);
 
-    // What was done before is known: the same key, the same answer; and its position of the other cell keeps nobody waiting.
+    // Stored answers have moved: the same key gets the same answer. A position of the old cell does not make a query wait for ever.
     let again = acme.done("/v1/crm/leads", json!({ "name": "the first" })).await;
     assert_eq!(again.id(), first.id());
     let found = acme.ask(&format!("lead(id: \"{}\") {{ name }}", first.id()), 1_000_000).await;
@@ -221,14 +221,14 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     assert_eq!((refused.status.as_u16(), refused.code()), (503, "tenant_elsewhere"));
     assert_eq!(count(&cells.west, id).await, before);
 
-    // The streams are the logs, and the read models what a rebuild makes of them.
+    // The streams equal the logs, and the read models equal a rebuild.
     let beside = cells.west.direct(CELL, "beside");
     cells.west.verify(&beside).await;
     let direct = cells.east.direct(CELL, "acme");
     cells.east.verify(&direct).await;
 
-    // Who never had anything to do with sagas moves, too: of the neighbour there, whose leads are followed up from now on, nothing is
-    // looked at again.
+    // A tenant without sagas moves too. The tenants that already live there get sagas only for events from now on: earlier events are not
+    // read again.
     follows_up(&there).await;
     let (_, idle) = cells.tenant(&cells.west, "idle");
     tokio::task::block_in_place(|| cells.relocate("idle", "east"));
@@ -238,10 +238,10 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     assert_eq!(count(&cells.east, idle).await, 1);
     nothing_was_followed_up(&cells.east, there_id).await;
 
-    // From now on the neighbour's leads are followed up; those that it has qualified are not.
+    // Enable the policy for the neighbour. Its leads that are already qualified must not be followed up.
     follows_up(&beside).await;
     purged(&cells.west, &cells, id).await;
-    // Back to where only its sealed history was left: keys, claims and answers are there again, and read models that know of it.
+    // Move back to the cell where only the encrypted history is left: keys, claims, answers and read models must be complete again.
     println!("moved back: {}", tokio::task::block_in_place(|| cells.relocate("acme", "west")));
     cells.west.verify(&cells.west.direct(CELL, "acme")).await;
     every_saga_goes_on(&cells.west, id).await;
@@ -253,7 +253,7 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     cells.east.stop(CELL).await;
 }
 
-/// What can be deleted of a copy is, once; its events stay.
+/// Purges the old copy, which must succeed once. Its events stay.
 async fn purged(world: &World, cells: &Cells, id: Uuid) {
     let before = count(world, id).await;
     tokio::task::block_in_place(|| cells.west.ok(&["tenant", "move", "acme", "--purge"]));
@@ -265,10 +265,10 @@ async fn purged(world: &World, cells: &Cells, id: Uuid) {
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("no old copy"));
 }
 
-/// What GraphQL says of a lead.
+/// A lead as GraphQL shows it.
 async fn lead_of(client: &Client, lead: &str) -> Value {
     let question = format!("lead(id: \"{lead}\") {{ name status owner }}");
-    // Who answers for it may take a moment to know where it lives.
+    // The front may need a moment to learn where the tenant lives.
     let answer = eventually("its tenant is answered for", async || {
         let answer = client.ask_once(&question, 1).await?;
         (answer.status.is_success() && answer.body.get("errors").is_none()).then_some(answer)
@@ -276,7 +276,7 @@ async fn lead_of(client: &Client, lead: &str) -> Value {
     answer.await.body["data"]["crm"]["lead"].take()
 }
 
-/// Somebody is given a lead that no read model of the cell may show; the letter's id.
+/// Assigns a lead in a way that the read model of the old cell can't apply. Returns the dead letter's id.
 async fn assigned_to_nobody(cells: &Cells, acme: &Client, tenant: Uuid, lead: &str) -> String {
     let assigned = acme.done(&format!("/v1/crm/leads/{lead}/assign"), json!({ "owner": "nobody" })).await;
     let letter = format!("projection.leads.{}", assigned.position());
@@ -299,7 +299,7 @@ async fn fault_move_to_a_program_that_takes_what_had_to_be_decided_heeds_what_wa
     for name in ["discarded before", "edited before", "discarded meanwhile", "edited in the pause"] {
         leads.push(acme.done("/v1/crm/leads", json!({ "name": name })).await.id().to_owned());
     }
-    // The program here can't take what the one there can.
+    // Make the read model of the old cell unable to apply an event that the new one can.
     sqlx::query("ALTER TABLE crm.lead ADD CONSTRAINT older CHECK (owner <> 'nobody') NOT VALID")
         .execute(&mut cells.west.sql().await)
         .await
@@ -324,7 +324,7 @@ async fn fault_move_to_a_program_that_takes_what_had_to_be_decided_heeds_what_wa
     let letter = assigned_to_nobody(&cells, &acme, id, &leads[2]).await;
     decide(&letter, false);
     settled(&cells.west, id).await;
-    // Just before the pause, after all was looked at: it is begun once more.
+    // Kill the move just before the pause, after the decisions were copied, and decide once more: the next run has to copy that too.
     let counting = Hold::on(&west, "INSERT", "log.closed", "NEW.state = 'paused'").await;
     copying.end().await;
     counting.reached().await;
@@ -350,7 +350,7 @@ async fn fault_move_to_a_program_that_takes_what_had_to_be_decided_heeds_what_wa
     cells.east.stop(CELL).await;
 }
 
-/// Waits until nothing of a tenant is parked.
+/// Waits until none of a tenant's events is parked.
 async fn settled(world: &World, tenant: Uuid) {
     eventually("nothing is parked", async || {
         let parked = "SELECT count(*) FROM dead.letters WHERE tenant_id = $1 AND state IN ('parked', 'waiting')";
@@ -381,7 +381,7 @@ async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_
     ];
     for (phase, hold) in before {
         cells.killed("acme", hold.await).await;
-        // A pause ends by itself, until it is held for the turning point.
+        // A pause ends by itself, until it is made permanent for the switch.
         if phase == "the map turns" {
             tokio::task::block_in_place(|| cells.west.ok(&["tenant", "move", "acme", "--undo"]));
             let again = tokio::task::block_in_place(|| cells.west.run(&["tenant", "move", "acme", "--undo"]));
@@ -415,7 +415,7 @@ async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_
     let answered = load.end().await;
 
     assert_eq!(count(&cells.west, id).await, here, "something was written where the tenant does not live any more");
-    // Sagas of the last leads may still begin; the log is looked at when they have.
+    // Sagas of the last leads may still start and append events, so wait for them before the log is read.
     every_saga_goes_on(&cells.east, id).await;
     let verdict = audit(&answered, id, &mut cells.west.sql().await, &mut cells.east.sql().await).await;
     assert_good(&verdict);
@@ -426,7 +426,7 @@ async fn fault_move_killed_in_each_phase_leaves_the_tenant_in_one_cell_and_goes_
 
     // There and back again.
     println!("moved back: {}", tokio::task::block_in_place(|| cells.relocate("acme", "west")));
-    // The cell itself hears of it within a moment, and until then says so.
+    // The cell learns of the move within a moment, and refuses the tenant until then.
     let mut home = cells.west.direct(CELL, "acme");
     let again = home.post("home again", "/v1/crm/leads", &json!({ "name": "home again" })).await;
     assert!(again.status.is_success(), "{again:?}");

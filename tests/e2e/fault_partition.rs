@@ -1,4 +1,4 @@
-//! Read models in partitions, over two processes of which one is killed, and divided anew while it is.
+//! Partitioned read models on two processes, one of which is killed; the number of partitions changes meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::ledger::{self, Answered, Verdict};
 use crate::load::Load;
 use crate::world::World;
 
-/// The servers' processes that apply a partition, with its lock's key.
+/// The lock keys of partitions, with the Postgres backends that hold them.
 const HOLDERS: &str = "SELECT objid::bigint AS lock, pid FROM pg_locks
      WHERE locktype = 'advisory' AND classid = 71647 AND granted
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1, 2";
 
-/// Who applies what: the connection of each partition, by its lock.
+/// The owner of each partition: lock key and backend process id.
 async fn holders(world: &World) -> Vec<(i64, i32)> {
     let rows = sqlx::query(HOLDERS).fetch_all(&mut world.sql().await).await.unwrap();
     rows.iter().map(|row| (row.get("lock"), row.get("pid"))).collect()
@@ -29,7 +29,7 @@ async fn partitions(world: &World) -> usize {
     usize::try_from(count).unwrap()
 }
 
-/// Waits until each partition is applied by somebody who is none of these; how long it took.
+/// Waits until each partition has an owner that is not in `from`. Returns the time that took.
 async fn taken_over(world: &World, from: &[(i64, i32)], what: &str) -> Duration {
     let began = Instant::now();
     testbed::eventually(what, async || {
@@ -41,13 +41,13 @@ async fn taken_over(world: &World, from: &[(i64, i32)], what: &str) -> Duration 
     began.elapsed()
 }
 
-/// Divides all read models into so many partitions, from outside.
+/// Changes the number of partitions of the read models with `inopsio migrate`.
 fn divide(world: &World, into: &str) {
     let done = world.configured(&["migrate"], "INOPSIO_PROJECTION_PARTITIONS", into);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A tenant whose events are in the partition with this number of two.
+/// Creates a tenant whose events belong to this one of two partitions.
 fn tenant(world: &World, partition: u32) -> (Uuid, Client) {
     for attempt in 0.. {
         let slug = format!("tenant-{partition}-{attempt}");
@@ -61,7 +61,7 @@ fn tenant(world: &World, partition: u32) -> (Uuid, Client) {
 }
 
 async fn audit(world: &World, tenant: Uuid, answered: &[Answered], events: &[RecordedEvent]) -> Verdict {
-    // But for the log's own: the keys of a tenant are made under such a one.
+    // Without the log's own commands, under which tenants' keys are created: their ids begin with chr(1).
     let commands = "SELECT command_id, last_position FROM log.commands
                     WHERE tenant_id = $1 AND left(command_id, 1) <> chr(1)";
     let commands = sqlx::query(commands).bind(tenant).fetch_all(&mut world.sql().await).await.unwrap();
@@ -94,7 +94,7 @@ async fn fault_a_killed_process_hands_its_partitions_over_and_nothing_is_lost_do
 
     world.kill(0);
     println!("taken over after {:?}", taken_over(&world, &first, "the second has taken over").await);
-    // Nobody applies for a moment, and meanwhile the partitions change.
+    // Kill the second process too. While no process owns a partition, their number changes.
     let second = holders(&world).await;
     world.kill(1);
     divide(&world, "{leads=4, contacts=1}");

@@ -1,4 +1,4 @@
-//! An event that a projection can't apply.
+//! A poison event: one that a projection can't apply.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use crate::load::Load;
 use crate::world::World;
 use crate::{ledger, read_models};
 
-/// Appends an event to a lead's stream past all of our programs.
+/// Appends an event to a lead's stream directly in the database, without our programs.
 async fn append(world: &World, lead: &str, event_type: &str, payload: Value) -> i64 {
     smuggle(&mut world.sql().await, lead, event_type, &payload.to_string()).await
 }
 
-/// What `/ready` says of the projection `leads`.
+/// The entry of the projection `leads` in `/ready`.
 fn leads(ready: &Value) -> &Value {
     ready["projections"].as_array().unwrap().iter().find(|projection| projection["name"] == "leads").unwrap()
 }
@@ -23,13 +23,13 @@ async fn status_of(client: &Client, lead: &Answer, position: u64) -> Value {
     client.ask(&format!("lead(id: \"{}\") {{ status }}", lead.id()), position).await["lead"]["status"].clone()
 }
 
-/// `/ready`, the metrics and the command line tell of the two parked events.
+/// Checks that `/ready`, the metrics and the command line report two parked events.
 async fn is_told_of(world: &World, client: &Client) {
     let (status, ready) = eventually("/ready tells of the parked events", async || {
         client.ready().await.filter(|(_, ready)| leads(ready)["parked_events"] == 2)
     })
     .await;
-    // Requests are answered, so traffic may come (200); what is read lacks something, so it says "degraded".
+    // Requests are still served, so the status is 200; a read model is incomplete, so it says "degraded".
     assert_eq!((status, &ready["status"]), (StatusCode::OK, &json!("degraded")), "{ready}");
     assert_eq!(
         (&leads(&ready)["state"], &leads(&ready)["parked_aggregates"]),
@@ -48,7 +48,7 @@ async fn is_told_of(world: &World, client: &Client) {
     assert_eq!((&listed["state"], &listed["parked_events"]), (&json!("parked"), &json!(2)), "{listed}");
 }
 
-/// The others flow; the parked one stands as it was, and what can't be decided on is refused and not written.
+/// Checks that other aggregates continue, that the parked one is unchanged in the read model, and that commands on it are refused.
 async fn others_flow(world: &World, client: &Client, lead: &Answer, other: &Answer) {
     let moved = client.done(&format!("/v1/crm/leads/{}/assign", other.id()), json!({ "owner": "ada" })).await;
     assert_eq!(status_of(client, other, moved.position()).await, "ASSIGNED");
@@ -60,7 +60,7 @@ async fn others_flow(world: &World, client: &Client, lead: &Answer, other: &Answ
     assert_eq!(world.count().await, before);
 }
 
-/// It is in the list, with why, and can be tried.
+/// Checks that the dead letter is listed with its error, and that it can be retried.
 async fn is_listed_and_tried(world: &World, client: &Client, id: &str) {
     let shown: Value = serde_json::from_str(&world.ok(&["dlq", "show", "--tenant", "acme", id])).unwrap();
     let (letter, event) = (&shown["letter"], &shown["event"]);
@@ -91,20 +91,21 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
     let other = client.done("/v1/crm/leads", json!({ "name": "Sound" })).await;
     world.caught_up(&client).await;
 
-    // A reason is a word. The event after it could be applied, but comes later in the same stream.
+    // `reason` must be a string, so this event can't be decoded. The next one could be applied, but has to wait as it is in the same stream.
     let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 });
     let position = append(&world, lead.id(), "crm.lead.disqualified", poison).await;
     append(&world, lead.id(), "crm.lead.assigned", json!({ "event": "crm.lead.assigned", "owner": "ada" })).await;
     is_told_of(&world, &client).await;
     others_flow(&world, &client, &lead, &other).await;
 
-    // It is tried again and again by itself, while others work.
+    // Retries happen automatically; other aggregates continue under load.
     let load = Load::start(&client, 4, 17);
     world.grows(60).await;
     let id = format!("projection.leads.{position}");
     is_listed_and_tried(&world, &client, &id).await;
 
-    // Killed between parking and the next attempt; repaired meanwhile (in earnest: by a program that can read it).
+    // Kill the process between parking and the next attempt, and repair the event. In reality a new program that can decode it would repair
+    // this.
     world.kill(0);
     sqlx::query("UPDATE log.events SET event_type = 'crm.lead.recycled', payload = $2::json WHERE position = $1")
         .bind(position)
@@ -126,9 +127,9 @@ async fn fault_poison_parks_its_aggregate_while_others_flow_and_drains_by_itself
             .unwrap();
     assert_eq!(listed.as_array().unwrap().iter().map(|one| &one["id"]).collect::<Vec<_>>(), [&json!(id)], "{listed}");
     world.grows(60).await;
-    ledger::load_is_as_told(&world, &load.end().await).await;
+    ledger::assert_load_consistent(&world, &load.end().await).await;
     world.caught_up(&client).await;
-    // What was drained is what a rebuild makes.
+    // The read model equals a rebuild.
     let drained = read_models::content(&mut world.sql().await).await;
     world.ok(&["projection", "rebuild", "leads"]);
     assert_eq!(read_models::content(&mut world.sql().await).await, drained);

@@ -1,4 +1,4 @@
-//! kill -9 of `inopsio key rewrap` in the middle of its work: who begins again ends it, and meanwhile all goes on.
+//! kill -9 of `inopsio key rewrap` in the middle of its work: the next run completes it, and commands succeed meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::world::World;
 
 const PLACE: &str = "transit:transit/inopsio";
 
-/// How many tenants' keys each master key wrapped, of all services.
+/// Number of wrapped tenants' keys in all services, by master key.
 async fn wrapped_by(world: &World) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for service in ["auth", "crm", "user"] {
@@ -52,7 +52,7 @@ async fn fault_rewrap_killed_in_the_middle_loses_no_key_and_is_ended_by_the_next
     world.set("INOPSIO_VAULT_TOKEN", VAULT_TOKEN.to_owned());
     world.start(0).await;
     works(&tenants, "both").await;
-    // It asks for each key's new wrapping; at the fourth it is kept waiting, and killed.
+    // It requests a new wrapping for each key. Hold its fourth request, and kill it.
     vault.hold("transit/encrypt", 3);
     let mut rewrap = world.spawn(&["key", "rewrap", "--at-once", "1"]);
     vault.reached().await;
@@ -73,7 +73,7 @@ async fn fault_rewrap_killed_in_the_middle_loses_no_key_and_is_ended_by_the_next
     assert_eq!(wrapped_by(&world).await, [(PLACE.to_owned(), all)].into());
     world.stop(0).await;
 
-    // The former one is gone.
+    // Remove the former master key.
     world.set("INOPSIO_FORMER_MASTER_KEY", String::new());
     world.start(0).await;
     works(&tenants, "after").await;

@@ -1,4 +1,4 @@
-//! The stream is lost, whole or in part, while everything runs: it is filled again from the log.
+//! The stream is lost, completely or in part, while everything is running: it is refilled from the log.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::stream;
 use crate::world::{CRM, World};
 
-/// Captures leads; gives the last one's answer.
+/// Captures leads. Returns the response to the last one.
 async fn capture(client: &Client, names: std::ops::Range<u32>) -> crate::client::Answer {
     let mut last = None;
     for name in names {
@@ -18,7 +18,7 @@ async fn capture(client: &Client, names: std::ops::Range<u32>) -> crate::client:
     last.unwrap()
 }
 
-/// GraphQL answers, with what was written last.
+/// Checks that GraphQL shows the last write.
 async fn answers(client: &Client, last: &crate::client::Answer) {
     let question = format!("lead(id: \"{}\") {{ version }} leads(first: 1) {{ nodes {{ id }} totalCount }}", last.id());
     let found = client.ask(&question, last.position()).await;
@@ -40,7 +40,7 @@ async fn fault_stream_deleted_it_is_filled_again_and_everything_goes_on() {
     answers(&client, &last).await;
     world.verify_log_and_stream().await;
 
-    // Readers of the deleted stream find into the new one.
+    // Consumers of the deleted stream continue with the new one.
     let last = capture(&client, 60..80).await;
     answers(&client, &last).await;
     assert_eq!(world.verify(&client).await.len(), 80);
@@ -61,7 +61,7 @@ async fn fault_stream_tail_lost_it_is_filled_again_and_everything_goes_on() {
     let last = capture(&client, 20..60).await;
     stream::ends_at(&bus, last.position()).await;
 
-    // The machine crashed, and what was not synced is gone.
+    // Restore an older state of the store, as if the machine had crashed before the rest was synced.
     world.nats.kill();
     std::fs::remove_dir_all(world.nats.store()).unwrap();
     std::fs::rename(&saved, world.nats.store()).unwrap();

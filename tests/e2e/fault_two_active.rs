@@ -1,4 +1,4 @@
-//! Two that each believe to be the active one.
+//! Two processes that both believe to be the active one.
 
 use rand::Rng;
 use testbed::eventually;
@@ -9,8 +9,8 @@ use crate::world::{CRM, World};
 
 const CLIENTS: usize = 8;
 
-/// A process sleeps so long that its locks go to the other; when it wakes, it goes on where it was: in the middle of publishing,
-/// applying, driving sagas.
+/// A process is suspended until the other one has its locks. When it wakes up, it continues where it was: publishing, applying events, or
+/// driving sagas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_two_relays_and_two_projectors_at_once_lose_double_and_reorder_nothing() {
     let mut world = World::new().await;
@@ -20,7 +20,7 @@ async fn fault_two_relays_and_two_projectors_at_once_lose_double_and_reorder_not
     let load = Load::start(&client, CLIENTS, rand::rng().random());
     world.grows(100).await;
     let bus = world.bus().await;
-    // Whichever is the active one, it is among the two.
+    // The active process is one of the two, so suspend each in turn.
     for sleeper in [0, 1] {
         world.signal(sleeper, "STOP");
         world.grows(100).await;
@@ -40,7 +40,7 @@ async fn fault_two_relays_and_two_projectors_at_once_lose_double_and_reorder_not
         world.grows(200).await;
     }
     let answered = load.end().await;
-    ledger::nothing_is_amiss(&world, &client, &answered).await;
+    ledger::assert_consistent(&world, &client, &answered).await;
     world.stop(0).await;
     world.stop(1).await;
 }

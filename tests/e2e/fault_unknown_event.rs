@@ -1,4 +1,4 @@
-//! An event of a newer program, in a log that an older one reads: a rolling upgrade, and a roll back in its middle.
+//! An event type of a newer program in a log that an older program reads, as in a rolling upgrade or a rollback.
 
 use rand::Rng;
 use reqwest::StatusCode;
@@ -32,15 +32,15 @@ async fn fault_unknown_event_type_stops_its_aggregate_alone_until_a_program_know
     let expected = (StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable");
     assert_eq!((refused.status, refused.code()), expected, "{refused:?}");
 
-    // The older program is started again: nothing was passed over.
+    // Restart the older program: the event was not skipped.
     world.kill(0);
     world.start(0).await;
     world.grows(50).await;
     assert!(parked(&world).await.contains(&position));
     let answered = load.end().await;
-    ledger::load_is_as_told(&world, &answered).await;
+    ledger::assert_load_consistent(&world, &answered).await;
 
-    // A program that knows the type, and what it says: that the lead is another's.
+    // Simulate a newer program: change the event to a type that can be decoded, which assigns the lead to somebody else.
     world.kill(0);
     let known = json!({ "event": "crm.lead.assigned", "owner": "ada" }).to_string();
     sqlx::query("UPDATE log.events SET event_type = 'crm.lead.assigned', payload = $2::json WHERE position = $1")
@@ -62,7 +62,7 @@ async fn fault_unknown_event_type_stops_its_aggregate_alone_until_a_program_know
     world.stop(0).await;
 }
 
-/// A lead that was converted; its path, and the conversion.
+/// Creates and converts a lead. Returns its path and the response to the conversion.
 async fn converted(client: &Client) -> (String, Answer) {
     let details =
         json!({ "name": "Ada Lovelace", "email": "ada@example.com", "company": "Analytical", "owner": "grace" });
@@ -74,14 +74,15 @@ async fn converted(client: &Client) -> (String, Answer) {
     (path, converted)
 }
 
-/// That nothing of somebody can be opened any more.
+/// Checks that a lead or contact is erased and none of its events can be decrypted any more.
 async fn is_gone(client: &Client, path: &str) {
     let told = client.get(&format!("{path}/erasure")).await;
     assert_eq!((&told.body["erased"], &told.body["can_be_opened"]), (&json!(true), &json!(0)), "{told:?}");
     assert!(told.body["sealed_for_ever"].as_u64().is_some_and(|sealed| sealed > 0), "{told:?}");
 }
 
-/// One that a newer program wrote, and one that is damaged: it is the lead's own conversion, so only the contact says who they are.
+/// Two unreadable events: one of a newer program, and a damaged one. The latter is the lead's conversion, so only the contact's events tell
+/// who the lead became.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_events_that_can_not_be_read_keep_nobody_from_being_erased() {
     let mut world = World::new().await;
@@ -102,7 +103,7 @@ async fn fault_events_that_can_not_be_read_keep_nobody_from_being_erased() {
     is_gone(&client, &path).await;
     let found = client.ask(&format!("lead(id: \"{}\") {{ name }}", lead.id()), erased.position()).await;
     assert_eq!(found["lead"]["name"], "", "the read model has forgotten them, though the event waits there");
-    // Of who is erased nothing else is wanted: what came before can be read by nobody, and needs not be.
+    // An erased lead needs no earlier events: these can't be decrypted anyway.
     let shown = client.get(&path).await;
     assert_eq!((shown.status, &shown.body["status"]), (StatusCode::OK, &json!("erased")), "{shown:?}");
     let again = client.post_once("again", &format!("{path}/erase"), &reason).await.unwrap();

@@ -1,4 +1,4 @@
-//! kill -9 of those who deliver webhooks, while receivers fail now and then: everything arrives, in order, known by its id.
+//! kill -9 of the processes that deliver webhooks, with receivers that fail now and then: every event arrives, in order, with a stable id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ async fn fault_kill_9_of_deliverers_loses_no_webhook_and_repeats_only_under_the_
     world.start(0).await;
     world.start(1).await;
     let receiver = Receiver::answering(|_, before| match before {
-        // Each costs a second.
+        // Each failure costs a second.
         7 | 70 | 71 | 300 => Reply::Status("500 Internal Server Error"),
         _ => Reply::Status("200 OK"),
     })
@@ -35,7 +35,7 @@ async fn fault_kill_9_of_deliverers_loses_no_webhook_and_repeats_only_under_the_
     let mut kills = 0;
     while began.elapsed() < Duration::from_secs(8) {
         let number = random.random_range(0..2);
-        // The moments are what is random here; nothing is waited for.
+        // Random times are the purpose of this test; nothing is waited for by sleeping.
         tokio::time::sleep(Duration::from_millis(random.random_range(200..1_200))).await;
         world.kill(number);
         tokio::time::sleep(Duration::from_millis(random.random_range(0..300))).await;

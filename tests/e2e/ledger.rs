@@ -1,4 +1,4 @@
-//! What clients were told, and whether the log agrees.
+//! Compares the answers that clients got with the log.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The event that it makes.
+    /// The event that the command appends.
     const fn event(self) -> &'static str {
         match self {
             Self::Capture => "crm.lead.captured",
@@ -31,7 +31,7 @@ impl Step {
     }
 }
 
-/// A command and the answer that ended its repetitions.
+/// A command and its final answer.
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub client: usize,
@@ -42,7 +42,7 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-/// How many commands came out how.
+/// Numbers of commands by outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub acknowledged: usize,
@@ -51,16 +51,16 @@ pub struct Verdict {
     pub lost: usize,
     /// More than once in the log.
     pub doubled: usize,
-    /// At another place than was answered, or before what the same client was told earlier.
+    /// At another position than was answered, or before an earlier answer of the same client.
     pub out_of_order: usize,
-    /// In the log, but refused or never asked for.
+    /// In the log, but refused or never sent.
     pub unasked: usize,
 }
 
-/// Position after each command that the log has, by the command's id.
+/// The log's position after each command, by command id.
 pub type Commands = HashMap<String, u64>;
 
-/// The commands that the log has, but for the log's own: the keys of a tenant are made under such a one.
+/// The commands in the log, without the log's own, under which tenants' keys are created: their ids begin with chr(1).
 pub async fn commands(superuser: &mut PgConnection) -> Commands {
     sqlx::query("SELECT command_id, last_position FROM log.commands WHERE left(command_id, 1) <> chr(1)")
         .map(|row: PgRow| (row.get(0), row.get::<i64, _>(1).cast_unsigned()))
@@ -71,7 +71,7 @@ pub async fn commands(superuser: &mut PgConnection) -> Commands {
         .collect()
 }
 
-/// Holds the answers, in each client's order, against the log.
+/// Compares the answers, in each client's order, with the log.
 pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Commands) -> Verdict {
     let mut by_command: HashMap<String, Vec<&RecordedEvent>> = HashMap::new();
     for event in events {
@@ -100,7 +100,7 @@ pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Comm
         let last = told.entry(*client).or_default();
         let mut in_order = recorded == position && *last <= position;
         match written[..] {
-            // To assign a lead to whom it belongs changes nothing.
+            // Assigning a lead to its current owner appends nothing.
             [] if *step == Step::Assign => {}
             [] => verdict.lost += 1,
             [event] => {
@@ -120,13 +120,13 @@ pub fn audit(answered: &[Answered], events: &[RecordedEvent], mut commands: Comm
     verdict
 }
 
-/// Holds what a load was told against the log, the log against the stream and against the read models.
-pub async fn nothing_is_amiss(world: &World, client: &Client, answered: &[Answered]) {
-    nothing_is_amiss_besides(world, client, answered, &[]).await;
+/// Checks a load's answers against the log, and the log against the stream and the read models.
+pub async fn assert_consistent(world: &World, client: &Client, answered: &[Answered]) {
+    assert_consistent_besides(world, client, answered, &[]).await;
 }
 
-/// The same, when besides the load these commands were done, each with an event.
-pub async fn nothing_is_amiss_besides(world: &World, client: &Client, answered: &[Answered], besides: &[&str]) {
+/// The same with further commands besides the load, each with one event.
+pub async fn assert_consistent_besides(world: &World, client: &Client, answered: &[Answered], besides: &[&str]) {
     let events = world.verify(client).await;
     let mut commands = commands(&mut world.sql().await).await;
     for key in besides {
@@ -142,8 +142,9 @@ pub async fn nothing_is_amiss_besides(world: &World, client: &Client, answered: 
     assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
 }
 
-/// Holds what a load was told against what the log has of it, whatever else it has: sagas' events, others' commands, smuggled ones.
-pub async fn load_is_as_told(world: &World, answered: &[Answered]) {
+/// Checks a load's answers against the load's part of the log. The log may have other events: of sagas, other commands, or inserted
+/// directly.
+pub async fn assert_load_consistent(world: &World, answered: &[Answered]) {
     let of_load = |command: &str| command.starts_with("client-");
     let mut superuser = world.sql().await;
     let rows = sqlx::query("SELECT *, payload::text AS body, metadata::text AS data FROM log.events ORDER BY position")
@@ -160,7 +161,7 @@ pub async fn load_is_as_told(world: &World, answered: &[Answered]) {
     assert_eq!(verdict, Verdict { acknowledged, refused, ..Verdict::default() });
 }
 
-/// A check that can't fail shows nothing.
+/// Tests that the audit detects each kind of error.
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
@@ -170,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// Two commands of one client, captured at 1 and 2.
+    /// Two captured leads of one client, at positions 1 and 2.
     fn told() -> Vec<Answered> {
         let answered = |position: u64| {
             let key = format!("key-{position}");
@@ -230,7 +231,7 @@ mod tests {
         elsewhere[1].aggregate_id = "another".to_owned();
         assert_eq!(audit(&told(), &elsewhere, commands()), Verdict { out_of_order: 1, ..good });
 
-        // Its record and its event.
+        // Both its stored command and its event count.
         assert_eq!(audit(&told()[..1], &events(), commands()), Verdict { acknowledged: 1, unasked: 2, ..good });
         let mut refused = told();
         refused[1].answer.status = StatusCode::CONFLICT;

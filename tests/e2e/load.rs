@@ -1,4 +1,4 @@
-//! Clients that capture leads, that all drive the same leads through their life, and that read what they wrote.
+//! The load: clients that capture leads, concurrently change the same recent leads, and read their writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use crate::client::{Answer, Client};
 use crate::ledger::{Answered, Step};
 
-/// How many of the last leads the clients contend for.
+/// Number of recent leads that the clients contend for.
 const CONTENDED: usize = 12;
 
-/// Clients under way.
+/// Running clients.
 pub struct Load {
     clients: JoinSet<Vec<Answered>>,
     stop: Arc<AtomicBool>,
@@ -26,7 +26,7 @@ impl Load {
         Self::numbered(client, 0..clients, seed)
     }
 
-    /// The same with these numbers, which tell the clients of several tenants apart.
+    /// The same with client numbers from a range, which distinguish the clients of several tenants.
     pub fn numbered(client: &Client, clients: std::ops::Range<usize>, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let leads = Arc::new(Mutex::new(Vec::new()));
@@ -37,7 +37,7 @@ impl Load {
         Self { clients: clients.collect(), stop }
     }
 
-    /// Lets each client have its last command answered; gives all commands, each client's in its order.
+    /// Stops the clients after their current commands are answered. Returns all commands, in order for each client.
     pub async fn end(self) -> Vec<Answered> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.join_all().await.into_iter().flatten().collect()
@@ -80,8 +80,7 @@ async fn run(
     answered
 }
 
-/// A read model that answers at the position of a command shows what the command did. While something is down it need not
-/// answer.
+/// Checks that a read model that answers at a command's position shows its effect. During a failure there may be no answer.
 async fn reads_what_it_wrote(client: &Client, done: &Answer) {
     let question = format!("lead(id: \"{}\") {{ version }}", done.id());
     let Some(found) = client.ask_once(&question, done.position()).await else { return };

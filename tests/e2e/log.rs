@@ -1,4 +1,4 @@
-//! What must be true of the log.
+//! Checks the invariants of the log.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use kernel::{Leaf, Position, RecordedEvent, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-/// The whole log, read past everything that our own programs read it with. Checked on the way: positions and each stream's
-/// sequences are dense, times never go back, each leaf hash is that of the stored bytes, and the head is at the end.
+/// Reads the whole log with SQL, without our own programs. Checks that positions and each stream's sequences are dense, that times never go
+/// back, that each leaf hash fits the stored bytes, and that the head is the last position.
 pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
-    // All of one moment: a log that is read may go on.
+    // A consistent snapshot, because the log may be written to.
     sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ").execute(&mut *superuser).await.unwrap();
     let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *superuser).await.unwrap();
-    // Who came from another cell brought their times along.
+    // Tenants that were moved from another cell kept their earlier times.
     let moved: Vec<uuid::Uuid> =
         sqlx::query_scalar("SELECT tenant_id FROM log.copied WHERE moved").fetch_all(&mut *superuser).await.unwrap();
     let mut recorded = HashMap::new();
@@ -41,7 +41,7 @@ pub async fn verified(superuser: &mut PgConnection) -> Vec<RecordedEvent> {
     events
 }
 
-/// An event as a row of [`verified`]'s query has it.
+/// Converts a row of the query in [`verified`] to an event.
 #[expect(clippy::disallowed_methods, reason = "a test reads whose events these are")]
 pub fn event(row: &PgRow) -> RecordedEvent {
     RecordedEvent {

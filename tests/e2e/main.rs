@@ -1,12 +1,11 @@
-//! The whole road, as it is run: the `inopsio` binary in processes of its own, a real Postgres, a real nats-server.
+//! End-to-end tests: the `inopsio` binary as separate processes, with a real Postgres and a real nats-server.
 //!
-//! A test builds a [`world::World`] (servers, migrated databases, one tenant), starts `inopsio serve` in it once or several
-//! times, and speaks to it as a [`client::Client`] does, over REST and GraphQL. What must then be true of the log, the stream
-//! and the read models, whatever was killed meanwhile, stands in [`log`], [`stream`] and [`read_models`]; what clients were
-//! told is in a [`ledger`], which is held against the log.
+//! A test creates a [`world::World`] (servers, migrated databases, tenants), starts `inopsio serve` in it once or several times, and uses
+//! it with a [`client::Client`] over REST and GraphQL. The invariants of the log, the stream and the read models, which must hold after any
+//! failure, are checked by [`log`], [`stream`] and [`read_models`]. The [`ledger`] compares the answers that clients got with the log.
 //!
-//! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`]. That the checks can
-//! fail is shown in `checks.rs` and beside the ledger.
+//! To add a fault, write a `fault_….rs` that breaks something and ends with [`world::World::verify`]. `checks.rs` and the tests of the
+//! ledger show that these checks can fail.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -39,9 +38,9 @@ mod fault_webhook;
 mod ledger;
 mod load;
 mod log;
-mod needs;
 mod process;
 mod read_models;
+mod requirements;
 mod restored;
 mod road;
 mod sealed;

@@ -7,16 +7,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use serde_json::Value;
 use testbed::eventually;
 
-/// An `inopsio serve` that answers. Killed when dropped.
+/// A running `inopsio serve`. It is killed on drop.
 pub struct Serve {
     child: Child,
     log: PathBuf,
-    /// Its base URL; each start has another.
+    /// Its base URL; each start uses another port.
     pub url: String,
 }
 
 impl Serve {
-    /// Starts it, with its log in a file, and waits until it says where it listens.
+    /// Starts it with its log in a file, and waits until it serves.
     pub async fn start(mut command: Command, log: &Path) -> Self {
         let stderr = std::fs::File::create(log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
@@ -31,12 +31,12 @@ impl Serve {
         serve
     }
 
-    /// What it logged.
+    /// The contents of its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// kill -9.
+    /// Kills it (SIGKILL).
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -48,7 +48,7 @@ impl Serve {
         assert!(sent.unwrap().success());
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits for its end.
     pub async fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         eventually("inopsio stops", || ready(self.child.try_wait().unwrap())).await
@@ -62,7 +62,7 @@ impl Drop for Serve {
     }
 }
 
-/// The address in the line with which it says that it serves.
+/// The address in the log line that reports that it is serving; none if there is none yet.
 fn address(log: &str) -> Option<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

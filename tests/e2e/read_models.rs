@@ -1,13 +1,13 @@
-//! What the read models hold.
+//! Reads and compares the contents of read models.
 
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-/// Every row of every table, all columns, in order, by the table's name.
+/// All rows of all tables as JSON text, sorted, by table name.
 pub type Content = BTreeMap<String, Vec<String>>;
 
-/// All that the service's read models hold.
+/// The contents of all read models of CRM.
 pub async fn content(superuser: &mut PgConnection) -> Content {
     let tables: Vec<String> =
         sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'crm' ORDER BY tablename")
@@ -23,7 +23,7 @@ pub async fn content(superuser: &mut PgConnection) -> Content {
     content
 }
 
-/// The two are the same, row by row; if not, says the first rows that are not.
+/// Checks that two contents are equal row by row. The error names the first difference.
 pub fn assert_equal(before: &Content, after: &Content) {
     assert!(before.keys().eq(after.keys()), "{:?} are not {:?}", before.keys(), after.keys());
     for (table, rows) in before {

@@ -1,4 +1,4 @@
-//! What a backup brings back besides the logs, and which master keys it needs for that.
+//! Restore of what a backup has besides the logs, and the master keys that it needs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::backup::{json_of, refused, shown};
 use crate::tampered::as_version;
 use crate::world::World;
 
-/// All rows of a table of CRM's database, as Postgres writes them.
+/// All rows of a table of CRM's database as text, sorted.
 async fn rows(world: &World, table: &str) -> Vec<String> {
     let select = format!("SELECT t::text FROM {table} t ORDER BY 1");
     sqlx::query_scalar(&select).fetch_all(&mut world.sql().await).await.unwrap()
@@ -74,7 +74,7 @@ async fn webhooks_schedules_and_open_jobs_go_on_after_a_restore_and_a_sandbox_ha
     let listed = json_of(&other, &["job", "schedule", "list", "--tenant", "acme"]);
     assert_eq!(listed[0]["id"], schedule, "{listed}");
 
-    // Beside the system that it is of.
+    // A rehearsal beside the original system: without webhooks, schedules and jobs.
     let rehearsed = World::new().await;
     let restored = json_of(&rehearsed, &["restore", shown(&backup), "--rehearsal"]);
     for what in ["webhooks", "schedules", "jobs"] {
@@ -84,7 +84,7 @@ async fn webhooks_schedules_and_open_jobs_go_on_after_a_restore_and_a_sandbox_ha
         assert!(rows(&rehearsed, table).await.is_empty(), "{table}");
     }
 
-    // What did not arrive there arrives from here, and nothing that did.
+    // The restored system delivers the events that were not delivered before, and no others.
     let tried = receiver.got().len();
     away.store(false, Ordering::SeqCst);
     other.start(0).await;
@@ -94,7 +94,7 @@ async fn webhooks_schedules_and_open_jobs_go_on_after_a_restore_and_a_sandbox_ha
     .await;
     assert_eq!(receiver.positions()[tried..], leads[2..]);
 
-    // Nobody outside is told what is tried out in a copy.
+    // A copy of a tenant has no webhooks and schedules, so that nobody outside is notified.
     tokio::task::block_in_place(|| other.ok(&["restore", "--tenant", "acme", "--into", "acme-copy"]));
     for what in [&["webhook", "list"][..], &["job", "schedule", "list"]] {
         let listed = json_of(&other, &[what, &["--tenant", "acme-copy"]].concat());
@@ -114,7 +114,7 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
     let taken = json_of(&world, &["backup", "--to", shown(&whole)]);
     let former = taken["master_keys"][0].as_str().unwrap().to_owned();
     assert_eq!(taken["master_keys"], json!([former]));
-    // The keys of the next tenant are wrapped by the one that follows, those of the first one are not yet.
+    // The new tenant's keys are wrapped by the new master key; those of the first tenant not yet.
     world.set(KEY, second.clone());
     world.set(FORMER, first.clone());
     world.tenant("globex");
@@ -138,7 +138,7 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
             assert!(!said.contains("a private Postgres") && !said.contains(present.as_str()), "{command:?}: {said}");
         }
     }
-    // A backup of before names had a mark of the one that wrapped then.
+    // Backups of versions 2 to 4 have a fingerprint of the master key instead of names.
     let marked = world.folder().join("marked");
     as_version(&whole, &marked, 4, &["master_keys"], Some("0011223344556677"));
     let said = refused(&fresh, &["restore", shown(&marked)]);
@@ -148,7 +148,7 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
     }
     assert_eq!(json_of(&fresh, &["tenant", "list"]), json!([]));
 
-    // Nobody is left out by a slip of the pen.
+    // A wrong or a configured key in --without-key is refused, so that no tenant is excluded by mistake.
     for (key, why) in [("local-nope", "does not name this master key"), (&*current, "is configured here")] {
         let said = refused(&fresh, &["restore", shown(&half), "--without-key", key]);
         assert!(said.contains(why), "{said}");
@@ -167,13 +167,13 @@ async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written
     let mut last = World::new().await;
     last.set(KEY, second);
     last.ok(&["restore", shown(&after)]);
-    // And one of before versions said by which keys, and had anything beside the logs.
+    // A backup of version 4 without a fingerprint, and without tables beside the logs, can be restored too.
     let unmarked = world.folder().join("unmarked");
     as_version(&whole, &unmarked, 4, &["master_keys"], None);
     World::new().await.ok(&["restore", shown(&unmarked)]);
 }
 
-/// Where the key of one tenant is lost, the others are there, and of that one the history only.
+/// With a lost master key: the other tenants are restored, and of its tenant only the events.
 async fn without_the_tenants_of_a_lost_key(half: &Path, (name, key): (&'static str, &str), lost: &str) {
     let mut world = World::new().await;
     world.set(name, key.to_owned());
@@ -192,7 +192,7 @@ async fn without_the_tenants_of_a_lost_key(half: &Path, (name, key): (&'static s
     assert_eq!(restored["tenants"], 1);
     let listed = json_of(&world, &["tenant", "list"]);
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["slug"]), (1, &json!("globex")), "{listed}");
-    // Where its history stands, and that nothing is written to it.
+    // Its events are there, it has no other rows, and it is closed for writing.
     let user = world.postgres.admin().database("inopsio_user").disable_statement_logging();
     let mut user = user.connect().await.unwrap();
     let has = "SELECT (SELECT count(*) FROM log.events WHERE tenant_id = $1::uuid),
@@ -206,7 +206,7 @@ async fn without_the_tenants_of_a_lost_key(half: &Path, (name, key): (&'static s
     assert!(events > 0 && (rest, closed) == (0, 1), "{events} {rest} {closed}");
     let (events, rest, closed) = has(&mut user, &listed[0]["tenant_id"]).await;
     assert!(events > 0 && rest > 0 && closed == 0, "{events} {rest} {closed}");
-    // So it is in backups of after, too, though no event tells it.
+    // A later backup keeps that state, although no event records it.
     let next = world.folder().join("next");
     world.ok(&["backup", "--to", shown(&next)]);
     assert_eq!(json_of(&world, &["backup", "drill", shown(&next)])["verdict"], "proven");

@@ -1,4 +1,4 @@
-//! One lead on the whole road, and nobody else sees anything of it.
+//! The complete path of a lead from REST to GraphQL and replay; other tenants see nothing of it.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn a_first_start_has_nothing_to_warn_of() {
     stream::ends_at(&world.bus().await, lead.position()).await;
     let log = world.log(0);
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    // That a statement took long is about the machine.
+    // sqlx warns about slow statements, which depend on the machine.
     let about_us = |line: &Value| line["target"].as_str().is_none_or(|target| !target.starts_with("sqlx"));
     let warnings: Vec<_> = lines.filter(|line| line["level"] != "INFO" && about_us(line)).collect();
     assert_eq!(warnings, [] as [Value; 0]);
@@ -50,13 +50,13 @@ async fn a_lead_goes_the_whole_road(world: World) {
     acme.done(&format!("{path}/start-work"), json!({})).await;
     let qualified = acme.done(&format!("{path}/qualify"), json!({ "note": "has a budget" })).await;
 
-    // What was written is read, at once.
+    // Read your own writes: visible at once.
     let question = format!("lead(id: \"{}\") {{ name status owner version }} leads {{ totalCount }}", lead.id());
     let found = acme.ask(&question, qualified.position()).await;
     let expected = json!({ "name": "Ada Lovelace", "status": "QUALIFIED", "owner": "grace", "version": 4 });
     assert_eq!(found, json!({ "lead": expected, "leads": { "totalCount": 1 } }));
 
-    // Its history, as the auditor gets it.
+    // Its history, as an auditor sees it.
     let replay = |tenant: &str, id: &[&str]| {
         let replayed = world.run(&[&["replay", "--tenant", tenant, "--service", "crm"], id].concat());
         assert!(replayed.status.success(), "{replayed:?}");
@@ -78,7 +78,7 @@ async fn a_lead_goes_the_whole_road(world: World) {
     assert_eq!(names(&history), steps);
     assert_eq!(history[3]["position"], qualified.position());
 
-    // To another tenant it is as unknown as what never was, wherever they look.
+    // For another tenant it is as unknown as a lead that does not exist, in every interface.
     let never = "0197a8a0-0000-7000-8000-000000000001";
     let unknown = globex.get(&format!("/v1/crm/leads/{never}")).await;
     let foreign = globex.get(&path).await;

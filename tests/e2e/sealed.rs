@@ -1,4 +1,4 @@
-//! What was sealed before a backup is proven after its restore, and seals that prove nothing are refused.
+//! Seals in backups: they prove the history after a restore, and forged seals are refused.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::world::World;
 const SEAL_KEY: &str = "INOPSIO_SEAL_KEY";
 const PART: &str = "crm.seals.ndjson.zst";
 
-/// The key that signs, as it is set, and as it is known.
+/// A signing key, as a setting and parsed.
 fn key(byte: &str) -> (String, SealKey) {
     (byte.repeat(32), SealKey::parse(&byte.repeat(32)).unwrap())
 }
@@ -26,7 +26,7 @@ async fn database(world: &World, service: &str) -> PgConnection {
     options.disable_statement_logging().connect().await.unwrap()
 }
 
-/// Waits until a seal is of all that a service's log has.
+/// Waits until the last seal of every tenant covers all of its events in a service's log.
 async fn is_sealed(world: &World, service: &str) {
     let all = "SELECT NOT EXISTS (
                    SELECT FROM (SELECT tenant_id, count(*) AS events FROM log.events GROUP BY tenant_id) e
@@ -39,7 +39,7 @@ async fn is_sealed(world: &World, service: &str) {
     .await;
 }
 
-/// Leads of a tenant, each in a seal of its own.
+/// Captures leads of a tenant, and waits for a seal after each.
 async fn leads(world: &World, client: &Client, names: &[&str]) {
     for name in names {
         client.done("/v1/crm/leads", json!({ "name": name })).await;
@@ -60,7 +60,7 @@ async fn what_was_sealed_before_a_backup_is_proven_after_its_restore_with_the_pu
     let client = world.tenant("acme");
     world.start(0).await;
     leads(&world, &client, &["Ada Lovelace", "Grace Hopper"]).await;
-    // What an auditor keeps.
+    // An auditor keeps the public key and an export.
     let (pem, kept) = (world.folder().join("seals.pem"), world.folder().join("kept.ndjson"));
     std::fs::write(&pem, world.ok(&["audit", "key"])).unwrap();
     world.ok(&["audit", "export", "--tenant", "acme", "--service", "crm", "--output", shown(&kept)]);
@@ -72,13 +72,13 @@ async fn what_was_sealed_before_a_backup_is_proven_after_its_restore_with_the_pu
     assert_eq!(taken["seal_keys"], json!([first.sealed_by().id()]));
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
 
-    // Where another key signs by now, the one of before has to be named.
+    // If another key signs by now, the earlier one has to be named.
     let mut other = World::new().await;
     other.set(SEAL_KEY, next_seed);
     let restore = ["restore", shown(&backup)];
     let said = refused(&other, &restore);
     assert!(said.contains(&first.sealed_by().id()) && said.contains("--seal-key"), "{said}");
-    // A file that is not there, or has no key, is none.
+    // A file that does not exist or has no key is refused.
     let (nowhere, keyless) = (other.folder().join("nowhere.pem"), other.folder().join("keyless.pem"));
     std::fs::write(&keyless, "no key").unwrap();
     for (file, why) in [(&nowhere, "can't read"), (&keyless, "has no Ed25519 public keys as PEM")] {
@@ -98,11 +98,11 @@ async fn what_was_sealed_before_a_backup_is_proven_after_its_restore_with_the_pu
     assert_eq!(log_rows(&mut other.sql().await, &["seals"]).await, before);
     assert!(restored["seals"].as_u64() >= Some(before.len() as u64), "{restored}");
 
-    // The auditor's file and key prove it: nothing was sealed here yet.
+    // The auditor's export and key prove the restored log, before it gets seals of its own.
     let verify = ["audit", "verify", "--tenant", "acme", "--service", "crm", "--key", shown(&pem)];
     let known = json_of(&other, &[&verify[..], &["--known", shown(&kept)]].concat());
     assert_eq!((&known[0]["seals"], &known[0]["unsealed"]), (&json!(before.len()), &json!(0)), "{known}");
-    // And then the chain goes on with the key of here.
+    // New seals of the new key continue the chain.
     other.start(0).await;
     leads(&other, &other.client("acme"), &["Katherine Johnson"]).await;
     let known = json_of(&other, &[&verify[..], &["--known", shown(&kept)]].concat());
@@ -112,8 +112,8 @@ async fn what_was_sealed_before_a_backup_is_proven_after_its_restore_with_the_pu
     without_seals(&world, &backup).await;
 }
 
-/// A restore leaves them out where they are not wanted, and one of before there were any has none; whoever has the backup can hold the log
-/// against them all the same.
+/// A restore leaves the seals out on request, and a backup of version 5 has none. The seals in the backup can still be compared with the
+/// restored log.
 async fn without_seals(world: &World, backup: &Path) {
     let former = world.folder().join("former");
     as_version(backup, &former, 5, &["seals", "seal_keys"], None);
@@ -131,7 +131,7 @@ async fn without_seals(world: &World, backup: &Path) {
     }
 }
 
-/// A part's seals, changed.
+/// Changes the seals of a part. Returns its new text.
 fn changed(text: &str, change: impl FnOnce(&mut Vec<Seal>)) -> String {
     let read = |line: &str| -> Seal {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -174,7 +174,7 @@ async fn a_seal_that_is_damaged_of_another_tenant_or_of_other_events_is_refused_
     let anew = |seal: &mut Seal, tenant: Uuid, root: [u8; 32], after: &Seal| {
         *seal = Seal::sign(&signs, (tenant, "crm"), (seal.size, root), Some(after), seal.sealed_at);
     };
-    // What it takes to see it: every byte of the parts fits its hash, and that of the manifest.
+    // Forged backups, whose file hashes and manifest all fit, and the commands that detect each forgery.
     type Commands = &'static [&'static [&'static str]];
     let all: Commands = &[&["backup", "verify"], &["backup", "drill"], &["restore"]];
     let with_keys: Commands = &[&["backup", "drill"], &["restore"]];
@@ -249,7 +249,7 @@ async fn a_seal_that_is_damaged_of_another_tenant_or_of_other_events_is_refused_
     let before = log_rows(&mut world.sql().await, &["seals"]).await;
     assert_eq!(log_rows(&mut fresh.sql().await, &["seals"]).await, before);
 
-    // In the log itself it is seen when a backup is taken.
+    // An altered seal in the log itself is detected when a backup is taken.
     let alter = "UPDATE log.seals SET root = decode(repeat('07', 32), 'hex') WHERE size = $1";
     sqlx::query(alter).bind(events).execute(&mut world.sql().await).await.unwrap();
     let again = world.folder().join("again");

@@ -1,4 +1,4 @@
-//! What must be true of the stream: it is the log.
+//! Checks that the stream equals the log.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use testbed::eventually;
 
 use crate::world::CRM;
 
-/// Waits until the stream ends where the log does, and compares the two message by message: position (the message's
-/// sequence), ids, times, the bytes of payload and metadata.
+/// Waits until the stream has as many messages as the log has events, and compares them one by one: position (the message's sequence), ids,
+/// times, and the bytes of payload and metadata.
 pub async fn assert_is(bus: &Bus, log: &[RecordedEvent]) {
     ends_at(bus, log.len() as u64).await;
     let mut feed = pin!(bus.feed(CRM, Position(1)));
@@ -26,7 +26,7 @@ pub async fn assert_is(bus: &Bus, log: &[RecordedEvent]) {
     println!("{compared} messages of the stream equal the log");
 }
 
-/// Waits until the stream has all from the first position to this one.
+/// Waits until the stream has exactly the positions from 1 to this one.
 pub async fn ends_at(bus: &Bus, last: u64) {
     eventually(&format!("the stream is filled up to {last}"), async || {
         let state = bus.stream_state(CRM).await.ok()??;

@@ -1,4 +1,4 @@
-//! A backup that is not as it was taken: altered, truncated, of another version, or no backup at all.
+//! Altered and truncated backups, backups of other versions, and folders that are no backup.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use sha2::Digest;
 use crate::backup::{LOG, business, json_of, log_rows, refused, shown};
 use crate::world::World;
 
-/// The parts of a backup, and its manifest.
+/// The files of a backup, sorted.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
 
-/// Another cluster, whose keys are others.
+/// A cluster with other keys refuses the backup.
 fn is_not_restored_with_other_keys(fresh: &World, backup: &Path) {
     for key in ["INOPSIO_CLAIM_KEY", "INOPSIO_MASTER_KEY"] {
         let ended = fresh.configured(&["restore", shown(backup)], key, &"7a".repeat(32));
@@ -24,11 +24,11 @@ fn is_not_restored_with_other_keys(fresh: &World, backup: &Path) {
     }
 }
 
-/// A backup never overwrites, and is not taken of a database that an earlier program migrated.
+/// A backup never overwrites, and is refused if a database lacks migrations of this program.
 async fn is_not_taken(world: &World, backup: &Path) {
     let said = refused(world, &["backup", "--to", shown(backup)]);
     assert!(said.contains("there already"), "{said}");
-    // A database in which a grant is missing was migrated by an earlier program.
+    // A missing grant looks like a database that an earlier program migrated.
     let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
     sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
     let elsewhere = world.folder().join("elsewhere");
@@ -40,7 +40,7 @@ async fn is_not_taken(world: &World, backup: &Path) {
     assert!(names.is_empty(), "{names:?}");
 }
 
-/// The databases are as fresh as before.
+/// Checks that the databases are still empty.
 async fn is_fresh(fresh: &World) {
     for table in ["events", "commands", "claims"] {
         let count: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM log.{table}"))
@@ -66,7 +66,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
         for command in commands {
             let arguments = [*command, &[shown(folder)]].concat();
             let ended = fresh.run(&arguments);
-            // A drill tells in its table, the others in their one line.
+            // The drill prints its reason in a table, the others in one line.
             let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
             let said = said.split_whitespace().filter(|word| !word.contains('│')).collect::<Vec<_>>().join(" ");
             assert_eq!(ended.status.code(), Some(1), "{what}, {command:?}: {said}");
@@ -77,7 +77,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
         by(&[&["backup", "verify"], &["backup", "drill"], &["restore"]], folder, what, words);
     };
 
-    // One flipped bit anywhere. (All three read a backup by the same reader; that they do is seen once a file.)
+    // Flip one bit anywhere. (All three commands use the same reader, so check all of them only once per file.)
     for file in files(&backup) {
         let whole = std::fs::read(&file).unwrap();
         for at in [0, whole.len() / 2, whole.len() - 1] {
@@ -94,7 +94,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
         std::fs::write(&file, whole).unwrap();
     }
 
-    // Altered with knowledge: all hashes of files are right again, the event's own is not, nor the digest that was printed.
+    // A deliberate alteration with correct file hashes. The event's leaf hash and the printed digest detect it.
     let forged = world.folder().join("forged");
     forge(&backup, &forged, "events", |text| {
         assert!(text.contains("An engine"));
@@ -105,7 +105,7 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
     let said = refused(&fresh, &["restore", shown(&forged), "--digest", digest]);
     assert!(said.contains("digest"), "{said}");
 
-    // Another form, another cluster, no backup at all.
+    // Another version, another cluster, and no backup at all.
     let manifest = backup.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("\"version\": 6", "\"version\": 7")).unwrap();
@@ -116,13 +116,13 @@ async fn what_is_altered_truncated_or_of_another_kind_is_refused_and_nothing_is_
 
     is_not_taken(&world, &backup).await;
 
-    // Of all that nothing is there: the databases are as fresh as before, and take the backup as it was.
+    // Nothing was written by any of them: the databases are empty, and accept the original backup.
     is_fresh(&fresh).await;
     fresh.ok(&["restore", shown(&backup)]);
     assert_eq!(log_rows(&mut fresh.sql().await, &LOG).await, log_rows(&mut world.sql().await, &LOG).await);
 }
 
-/// A copy of a backup as an earlier version had it: `without` these of its services, with a mark of its master key.
+/// A copy of a backup in the form of an earlier version: without these parts, and with a fingerprint of the master key.
 pub fn as_version(backup: &Path, former: &Path, version: u32, without: &[&str], mark: Option<&str>) {
     std::fs::create_dir(former).unwrap();
     let is_without = |name: &str| without.iter().any(|part| name.contains(&format!(".{part}.")));
@@ -150,7 +150,7 @@ pub fn as_version(backup: &Path, former: &Path, version: u32, without: &[&str], 
     std::fs::write(former.join("manifest.json"), fitted).unwrap();
 }
 
-/// A copy of a backup in which a part of CRM's says something else, with all files' hashes made to fit.
+/// A copy of a backup with a changed part of CRM, and with matching file hashes.
 pub fn forge(backup: &Path, forged: &Path, part: &str, change: impl FnOnce(&str) -> String) {
     let file = format!("crm.{part}.ndjson.zst");
     std::fs::create_dir(forged).unwrap();
@@ -178,7 +178,7 @@ pub fn forge(backup: &Path, forged: &Path, part: &str, change: impl FnOnce(&str)
     std::fs::write(forged.join("SHA256SUMS"), sums).unwrap();
 }
 
-/// The lines of a part.
+/// The uncompressed text of a part.
 pub fn unpacked(backup: &Path, file: &str) -> String {
     let packed = std::fs::read(backup.join(file)).unwrap();
     String::from_utf8(zstd::decode_all(&*packed).unwrap()).unwrap()

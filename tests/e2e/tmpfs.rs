@@ -1,14 +1,14 @@
-//! A small disk of one's own.
+//! A small disk for one test.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A tmpfs, unmounted when dropped: drop it after what stands on it.
+/// A tmpfs that is unmounted on drop. Drop it after everything that uses it.
 pub struct Tmpfs(PathBuf);
 
 impl Tmpfs {
-    /// Mounts one of so many MiB; says why if this machine does not let us.
+    /// Mounts a tmpfs of this size in MiB. Returns the reason if the machine does not allow it.
     pub fn mount(mebibytes: u32) -> Result<Self, String> {
         let folder = std::env::temp_dir().join(format!("inopsio-e2e-disk-{}", std::process::id()));
         std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
@@ -26,21 +26,21 @@ impl Tmpfs {
         }
     }
 
-    /// Where it is.
+    /// The folder that it is mounted on.
     pub fn folder(&self) -> &Path {
         &self.0
     }
 
-    /// Takes what space is left.
+    /// Fills all free space.
     pub fn fill(&self) {
         let mut ballast = std::fs::OpenOptions::new().create(true).append(true).open(self.ballast()).unwrap();
-        // Smaller and smaller pieces, down to a byte: not a page is left.
+        // Smaller and smaller pieces, so that not even a page is left.
         for size in [1 << 20, 4_096, 1] {
             while ballast.write_all(&vec![1; size]).is_ok() {}
         }
     }
 
-    /// Gives the space back.
+    /// Frees the space again.
     pub fn empty(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
@@ -52,7 +52,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: whatever is still open on it goes with its process.
+        // A lazy unmount: files that are still open vanish with their processes.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = std::fs::remove_dir(&self.0);
     }

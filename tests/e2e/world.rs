@@ -1,4 +1,4 @@
-//! Servers, migrated databases, tenants, and `inopsio` configured for them by its environment.
+//! The environment of a test: servers, migrated databases, tenants, and `inopsio` configured for them by environment variables.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,16 +20,16 @@ use crate::{log, read_models, stream};
 /// The service under test.
 pub const CRM: Service = Service::new("crm");
 
-/// Base URLs of the `inopsio serve` that run now, by their number.
-pub type Door = Arc<Mutex<BTreeMap<usize, String>>>;
+/// Base URLs of the running `inopsio serve` processes that clients use, by number.
+pub type ServerUrls = Arc<Mutex<BTreeMap<usize, String>>>;
 
-/// All that a test needs.
+/// Servers, folder and settings of a test.
 pub struct World {
     servers: BTreeMap<usize, Serve>,
     starts: usize,
-    pub door: Door,
+    pub server_urls: ServerUrls,
     pub nats: Nats,
-    /// The other servers of its cluster.
+    /// The other nats-servers of its cluster.
     pub peers: Vec<Nats>,
     pub postgres: Postgres,
     folder: PathBuf,
@@ -37,12 +37,12 @@ pub struct World {
 }
 
 impl World {
-    /// Servers of its own, migrated databases, no tenant, nothing serving.
+    /// New servers and migrated databases, without tenants and without a running `inopsio`.
     pub async fn new() -> Self {
         Self::on(Postgres::unsynced()).await
     }
 
-    /// The same on this Postgres.
+    /// The same with this Postgres.
     pub async fn on(postgres: Postgres) -> Self {
         Self::made_of(postgres, Nats::start().await, Vec::new())
     }
@@ -52,19 +52,19 @@ impl World {
         Self::made_of(Postgres::unsynced(), nats, Vec::new())
     }
 
-    /// The same with a cluster of three nats-servers, each of which keeps the streams.
+    /// The same with a cluster of three nats-servers and three replicas of each stream.
     pub async fn clustered() -> Self {
         Self::beside(Nats::cluster(3).await)
     }
 
-    /// The same with these nats-servers of one cluster.
+    /// The same with these nats-servers, which form a cluster.
     pub fn beside(mut nodes: Vec<Nats>) -> Self {
         let first = nodes.remove(0);
         Self::made_of(Postgres::unsynced(), first, nodes)
     }
 
-    /// Another cell of the same installation: servers of its own, the same keys, one directory of tenants. (What it shares has to be
-    /// there already.)
+    /// Another cell of the same installation: its own servers, but the same keys and the same directory of tenants. (The directory must
+    /// exist already.)
     pub async fn another_cell(first: &Self, name: &str) -> Self {
         let directory = format!(
             "postgres://inopsio_directory:{}@127.0.0.1:{}/inopsio_directory",
@@ -103,10 +103,10 @@ impl World {
             ("INOPSIO_NATS_REPLICAS", if peers.is_empty() { "1" } else { "3" }.to_owned()),
             ("INOPSIO_AUTH_PUBLIC_KEY", keys.public_key),
             ("INOPSIO_AUTH_SIGNING_KEY", keys.signing_key),
-            // The load is the test, and a refusal for its rate would say nothing.
+            // No rate limits: they would only disturb the load.
             ("INOPSIO_RATE_TENANT", "0".to_owned()),
             ("INOPSIO_RATE_TOKEN", "0".to_owned()),
-            // Receivers are on this machine.
+            // Webhook receivers run on this machine.
             ("INOPSIO_WEBHOOKS_ALLOW_PRIVATE", "true".to_owned()),
             ("INOPSIO_LOG", "warn,gateway::server=info".to_owned()),
             ("INOPSIO_LOG_FORMAT", "json".to_owned()),
@@ -116,17 +116,18 @@ impl World {
             environment.push((name, value));
         }
         let servers = BTreeMap::new();
-        let world = Self { servers, starts: 0, door: Door::default(), nats, peers, postgres, folder, environment };
+        let world =
+            Self { servers, starts: 0, server_urls: ServerUrls::default(), nats, peers, postgres, folder, environment };
         world.ok(&["migrate"]);
         world
     }
 
-    /// A folder for what the test makes besides.
+    /// A temporary folder for further files of the test.
     pub fn folder(&self) -> &std::path::Path {
         &self.folder
     }
 
-    /// `inopsio` with this world's environment and none of the test run's own settings.
+    /// A command that runs `inopsio` with this world's settings and none of the test run's own.
     fn inopsio(&self, arguments: &[&str]) -> Command {
         let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
         command.args(arguments).current_dir(&self.folder).envs(self.environment.iter().cloned()).stdin(Stdio::null());
@@ -138,75 +139,75 @@ impl World {
         self.inopsio(arguments).output().unwrap()
     }
 
-    /// Starts a command that is to be killed.
+    /// Starts a command in the background, usually to be killed.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.inopsio(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// The same with one setting that is not this world's.
+    /// Runs a command with one setting that differs from this world's.
     pub fn configured(&self, arguments: &[&str], setting: &str, value: &str) -> Output {
         self.inopsio(arguments).env(setting, value).output().unwrap()
     }
 
-    /// Runs a command that has to succeed; gives its standard output.
+    /// Runs a command that must succeed. Returns its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.run(arguments);
         assert!(status.success(), "inopsio {arguments:?}: {status}\n{}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap()
     }
 
-    /// A new tenant, and a client that calls as its administrator.
+    /// Creates a tenant. Returns a client with its administrator's token.
     pub fn tenant(&self, slug: &str) -> Client {
         self.ok(&["tenant", "create", slug]);
         self.client(slug)
     }
 
-    /// A client that calls as the administrator of a tenant that is there.
+    /// A client with the administrator's token of an existing tenant.
     pub fn client(&self, slug: &str) -> Client {
-        // Of the installation's key: that of the tenant's issuer would be checked against the log, which tests take away.
+        // Signed with the installation's key, because a token of the tenant's issuer is checked against the log, which tests break.
         let token = self.ok(&["token", "--tenant", slug, "--role", "admin", "--subject", "e2e"]);
-        Client::new(self.door.clone(), token.trim())
+        Client::new(self.server_urls.clone(), token.trim())
     }
 
-    /// Starts the `inopsio serve` with this number; its URL is then at the door.
+    /// Starts the `inopsio serve` with this number. Clients use it from then on.
     pub async fn start(&mut self, number: usize) {
         let command = self.inopsio(&["serve"]);
         self.launch(number, command).await;
         self.open(number);
     }
 
-    /// Sets something for all that is started from now on.
+    /// Sets a variable for all processes that are started from now on.
     pub fn set(&mut self, name: &'static str, value: String) {
         self.environment.retain(|(known, _)| *known != name);
         self.environment.push((name, value));
     }
 
-    /// Starts all services on this port, behind a front before cells: clients don't see it.
+    /// Starts all services on this port as a cell behind a front. Clients don't use it directly.
     pub async fn start_cell(&mut self, number: usize, port: u16) {
         let command = self.inopsio(&["serve", "--port", &port.to_string()]);
         self.launch(number, command).await;
     }
 
-    /// Starts a front before the cells that the configuration file in this world's folder names.
+    /// Starts a front for the cells in the configuration file in this world's folder.
     pub async fn start_front(&mut self, number: usize) {
         let command = self.inopsio(&["serve", "--cells"]);
         self.launch(number, command).await;
         self.open(number);
     }
 
-    /// A client that calls the `inopsio serve` with this number itself, as the administrator of a tenant.
+    /// A client that uses only the `inopsio serve` with this number, as the administrator of a tenant.
     pub fn direct(&self, number: usize, slug: &str) -> Client {
         let token = self.ok(&["token", "--tenant", slug, "--role", "admin", "--subject", "e2e"]);
         Client::new(Arc::new(Mutex::new(BTreeMap::from([(0, self.servers[&number].url.clone())]))), token.trim())
     }
 
-    /// Starts an instance of the service on this port, behind a gateway: clients don't see it.
+    /// Starts an instance of CRM on this port behind a gateway. Clients don't use it directly.
     pub async fn start_instance(&mut self, number: usize, port: u16) {
         let command = self.inopsio(&["serve", "--service", CRM.name(), "--port", &port.to_string()]);
         self.launch(number, command).await;
     }
 
-    /// Starts a gateway to instances of the service on these ports.
+    /// Starts a gateway to the instances of CRM on these ports.
     pub async fn start_gateway(&mut self, number: usize, ports: &[u16]) {
         let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
         let mut command = self.inopsio(&["serve"]);
@@ -223,7 +224,7 @@ impl World {
     }
 
     fn open(&self, number: usize) {
-        self.door.lock().unwrap().insert(number, self.servers[&number].url.clone());
+        self.server_urls.lock().unwrap().insert(number, self.servers[&number].url.clone());
     }
 
     /// Sends a signal (`STOP`, `CONT`) to the `inopsio serve` with this number.
@@ -231,61 +232,61 @@ impl World {
         self.servers[&number].signal(signal);
     }
 
-    /// kill -9 of the `inopsio serve` with this number.
+    /// Kills the `inopsio serve` with this number (SIGKILL).
     pub fn kill(&mut self, number: usize) {
         self.leave(number).kill();
     }
 
-    /// Asks the `inopsio serve` with this number to stop, which it has to do in good order.
+    /// Sends SIGTERM to the `inopsio serve` with this number, and checks that it ends with success.
     pub async fn stop(&mut self, number: usize) {
         let status = self.leave(number).stop().await;
         assert!(status.success(), "inopsio {number}: {status}");
     }
 
     fn leave(&mut self, number: usize) -> Serve {
-        self.door.lock().unwrap().remove(&number);
+        self.server_urls.lock().unwrap().remove(&number);
         self.servers.remove(&number).unwrap()
     }
 
-    /// What the `inopsio serve` with this number logged.
+    /// The log of the `inopsio serve` with this number.
     pub fn log(&self, number: usize) -> String {
         self.servers[&number].log()
     }
 
-    /// How a superuser connects to the service's database.
+    /// The superuser's connection options for CRM's database.
     pub fn superuser(&self) -> PgConnectOptions {
         self.postgres.admin().database("inopsio_crm").disable_statement_logging()
     }
 
-    /// A superuser's connection to the service's database.
+    /// A superuser's connection to CRM's database.
     pub async fn sql(&self) -> PgConnection {
         self.superuser().connect().await.unwrap()
     }
 
-    /// How many events the log has.
+    /// Number of events in CRM's log.
     pub async fn count(&self) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut self.sql().await).await.unwrap()
     }
 
-    /// Waits until so many more events are in the log.
+    /// Waits until this number of further events is in the log.
     pub async fn grows(&self, by: i64) {
         let before = self.count().await;
         eventually(&format!("{by} more events"), async || (self.count().await >= before + by).then_some(())).await;
     }
 
-    /// Ends all connections of the service to its database, whatever they are in the middle of; how many there were.
+    /// Terminates all connections of CRM to its database, also within transactions. Returns their number.
     pub async fn cut_connections(&self) -> i64 {
         let cut =
             "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename LIKE 'inopsio_crm_%'";
         sqlx::query_scalar(cut).fetch_one(&mut self.sql().await).await.unwrap()
     }
 
-    /// Returns when Postgres answers after what befell it; if it has ended, it is started again, as somebody would.
+    /// Waits until Postgres accepts connections after a failure. Restarts it if it has ended.
     pub async fn postgres_comes_back(&mut self) {
         let admin = self.postgres.admin();
         let answers = eventually("Postgres answers or has ended", async || match admin.connect().await {
             Ok(connection) => connection.close().await.ok().map(|()| true),
-            // It starts.
+            // Still starting.
             Err(sqlx::Error::Database(_)) => None,
             Err(_) => Some(false),
         });
@@ -295,13 +296,13 @@ impl World {
         }
     }
 
-    /// The bus as anybody may see it.
+    /// A connection to NATS.
     pub async fn bus(&self) -> nats::Bus {
         let settings = nats::Settings::new(urls(&self.nats, &self.peers), nats::Credentials::None, "the test");
         nats::Bus::connect(&settings).await.unwrap()
     }
 
-    /// Waits until every read model has everything that is in the log now.
+    /// Waits until every read model has applied the current log. Returns the response of `/ready`.
     pub async fn caught_up(&self, client: &Client) -> Value {
         let head = self.count().await;
         let began = Instant::now();
@@ -317,7 +318,7 @@ impl World {
         ready
     }
 
-    /// Waits until sagas have heard of everything that is in the log, and nothing of theirs is due: then they write nothing more.
+    /// Waits until the sagas have read the whole log and none of them is due, so that they append nothing more.
     pub async fn sagas_rest(&self) {
         eventually("all sagas are at rest", async || {
             let at_rest = "SELECT (SELECT position FROM saga.checkpoint) >= (SELECT position FROM log.head)
@@ -328,8 +329,8 @@ impl World {
         .await;
     }
 
-    /// What must be true whatever happened: the log is dense and unaltered, the stream is the log, and each table of the read
-    /// models is what a rebuild makes of the log. Presupposes that something serves. Gives the log.
+    /// Checks the invariants that must hold after any failure: the log is dense and unaltered, the stream equals the log, and each table of
+    /// the read models equals a rebuild. An `inopsio serve` must be running. Returns the events of the log.
     pub async fn verify(&self, client: &Client) -> Vec<RecordedEvent> {
         let events = self.verify_log_and_stream().await;
         self.caught_up(client).await;
@@ -342,7 +343,7 @@ impl World {
         events
     }
 
-    /// The part of [`Self::verify`] that needs no read models.
+    /// The part of [`Self::verify`] that does not need read models.
     pub async fn verify_log_and_stream(&self) -> Vec<RecordedEvent> {
         let events = log::verified(&mut self.sql().await).await;
         stream::assert_is(&self.bus().await, &events).await;
@@ -350,7 +351,7 @@ impl World {
     }
 }
 
-/// The servers of a cluster, as settings name them.
+/// The URLs of a cluster's servers as a setting.
 fn urls(nats: &Nats, peers: &[Nats]) -> String {
     let urls: Vec<_> = std::iter::once(nats).chain(peers).map(Nats::url).collect();
     urls.join(",")

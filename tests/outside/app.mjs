@@ -1,4 +1,4 @@
-// A web application in which a tenant's people sign in: Node 20 and openid-client, nothing else.
+// A web application in which a tenant's people sign in, with Node 20 and openid-client.
 
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -11,7 +11,7 @@ const issuer = await client.discovery(new URL(ISSUER), CLIENT, SECRET, undefined
 const sessions = new Map();
 
 const pages = {
-    // What comes back has to belong to what was asked for here.
+    // The response has to belong to a request that was made in this session.
     async '/sign-in'(session) {
         const [verifier, state, nonce] = [client.randomPKCECodeVerifier(), client.randomState(), client.randomNonce()];
         session.checks = { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true };
@@ -32,7 +32,7 @@ const pages = {
         return '/';
     },
 
-    // The API, in the person's name: what they may do themselves, and no more than the scopes say.
+    // Calls the API in the person's name: with the person's own permissions, limited by the scopes.
     async '/'({ tokens }, url, response) {
         if (!tokens) return '/sign-in';
         const me = await client.fetchProtectedResource(issuer, tokens.access_token, new URL('/v1/user/me', ISSUER), 'GET');

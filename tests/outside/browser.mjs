@@ -1,4 +1,4 @@
-// A person with a browser, as far as pages without scripts need one.
+// A minimal browser for pages without scripts.
 
 const cookies = new Map();
 
@@ -14,8 +14,8 @@ async function send(url, options = {}) {
     return answer;
 }
 
-// Goes where it is led, signs in where it is asked to, allows what it is asked to allow; gives the address that begins like `back`, or
-// without one the page on which there is nothing to do any more.
+// Follows redirects, signs in and consents when asked. Returns the address that begins with `back`, or without `back` the first page that
+// has no form.
 export async function follow(url, back, login, password) {
     let answer = await send(url);
     for (let step = 0; step < 10; step += 1) {

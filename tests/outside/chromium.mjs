@@ -1,4 +1,4 @@
-// A person with Chromium and a virtual authenticator, for the programs beside this. PICTURES=folder keeps what pages look like.
+// Chromium with a virtual authenticator, for the tests beside this file. PICTURES=folder saves screenshots.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,12 +10,12 @@ const { CHROMIUM, PICTURES } = process.env;
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
 const problems = [];
 
-// A browser of its own, with authenticators that ask for a finger and get it, or do not.
+// A separate browser context. Its authenticators simulate user verification.
 export async function person(options = {}) {
     const context = await browser.newContext(options);
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
-    // What the policy of a page forbids is said on the console; so is whatever fails in our script.
+    // Violations of a page's Content Security Policy and script errors are reported on the console.
     page.on('console', (said) => ['error', 'warning'].includes(said.type()) && problems.push(`${page.url()}: ${said.text()}`));
     page.on('pageerror', (error) => problems.push(`${page.url()}: ${error.message}`));
     const devtools = await context.newCDPSession(page);
@@ -30,7 +30,7 @@ export async function person(options = {}) {
     return { context, page, devtools, authenticator };
 }
 
-// What a page looks like.
+// Saves screenshots of a page in light and dark, narrow and wide.
 export async function picture(page, name) {
     if (!PICTURES) return;
     for (const colorScheme of ['light', 'dark']) {
@@ -42,7 +42,7 @@ export async function picture(page, name) {
     }
 }
 
-// Nothing sticks out of the narrowest of screens.
+// Checks that a page has no horizontal overflow at a width of 320 pixels.
 export async function fits(page) {
     await page.setViewportSize({ width: 320, height: 800 });
     const [wide, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -53,12 +53,12 @@ export async function fits(page) {
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const rules = { runOnly: { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] } };
 
-// What axe-core finds of the rules of WCAG, levels A and AA, that a page breaks, in light and dark: nothing. Where it can't tell (contrast over a
-// picture, say) a person looks: `picture` keeps what it looks like.
+// Checks with axe-core that a page breaks no rule of WCAG, levels A and AA, in light and dark. What axe-core can't decide (such as contrast
+// over a picture) has to be checked by a person with the screenshots of `picture`.
 export async function accessible(page, name) {
     for (const colorScheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme });
-        // By the debugger, which a page's policy does not hold back.
+        // Injected by the debugger, because the page's Content Security Policy would block it.
         await page.evaluate(axe);
         const { violations, passes } = await page.evaluate((options) => globalThis.axe.run(document, options), rules);
         const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(', ')}`);
@@ -70,7 +70,7 @@ export async function accessible(page, name) {
     await fits(page);
 }
 
-// The text of the last mail about this that somebody got.
+// The text of the last mail with this subject to an address. Waits for it.
 export async function mailed(base, to, subject) {
     for (let turn = 0; turn < 300; turn += 1) {
         const { mails } = await (await fetch(new URL('/dev/mail.json', base))).json();
@@ -81,13 +81,13 @@ export async function mailed(base, to, subject) {
     throw new Error(`no mail to ${to}: ${subject}`);
 }
 
-// The link in such a mail.
+// The link in a mail's text.
 export const link = (text) => text.match(/\S+:\/\/\S+/)[0];
 
-// Ends it all: nothing failed in our script, and nothing was tried that a page's policy forbids.
+// Closes the browser, and checks that no script failed and no Content Security Policy was violated.
 export async function done() {
     await browser.close();
-    // The browser itself tells of each 400 and 401.
+    // The browser itself logs each 400 and 401.
     const ours = problems.filter((problem) => !problem.includes('Failed to load resource'));
     assert.deepEqual(ours, []);
     console.log('ok');

@@ -1,4 +1,4 @@
-// The application that the book shows (`app.mjs`), with a person who signs in, is known by the API, and signs out.
+// Tests the application of the book (`app.mjs`): a person signs in, is known to the API, and signs out.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ const { server } = await import('./app.mjs');
 if (!server.listening) await once(server, 'listening');
 const app = `http://127.0.0.1:${server.address().port}`;
 
-// The person's browser, as the application sees it: it is behind something that speaks TLS.
+// The person's browser, as the application sees it: behind a proxy that terminates TLS.
 let cookie = '';
 async function visit(path, jar = cookie) {
     const answer = await fetch(app + path, { redirect: 'manual', headers: { cookie: jar } });
@@ -25,7 +25,7 @@ assert.equal(asked.status, 303);
 const back = await follow(asked.next, BACK, LOGIN, PASSWORD);
 const mine = cookie;
 
-// Whoever is sent the same link is not signed in by it, in no session and in one that asked for something else.
+// The same callback link signs nobody else in, neither without a session nor in a session with other checks.
 assert.equal((await visit(back.pathname + back.search, '')).next, '/sign-in');
 await visit('/sign-in', '');
 const others = console.error;

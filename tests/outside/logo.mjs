@@ -1,4 +1,4 @@
-// A person with Chromium sees the tenant's logo, in light and dark, on a narrow screen.
+// The tenant's logo in Chromium: in light and dark, and on a narrow screen.
 
 import assert from 'node:assert/strict';
 import { done, fits, person, picture } from './chromium.mjs';
@@ -12,7 +12,7 @@ await logo.waitFor();
 await picture(page, 'login-with-logo');
 await fits(page);
 
-// Each is there and is what its hash says; where all is dark, it is the other one.
+// Each variant loads with the size of its file, and the dark one is used in dark mode.
 const seen = {};
 for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });

@@ -1,4 +1,4 @@
-// openid-client and oauth4webapi, as their documentation has them, against one tenant's issuer.
+// Tests openid-client and oauth4webapi, as their documentation shows them, with one tenant's issuer.
 
 import assert from 'node:assert/strict';
 import * as oauth from 'oauth4webapi';
@@ -26,7 +26,7 @@ async function signIn(config, more = {}) {
     return { back, checks, tokens: await client.authorizationCodeGrant(config, back, checks) };
 }
 
-// openid-client with a secret.
+// openid-client with a client secret.
 const config = await client.discovery(new URL(ISSUER), CLIENT, SECRET, undefined, insecure);
 const { back, checks, tokens } = await signIn(config);
 const claims = tokens.claims();
@@ -42,15 +42,15 @@ await client.tokenRevocation(config, refreshed.refresh_token);
 for (const token of [refreshed.access_token, refreshed.refresh_token]) {
     assert.equal((await client.tokenIntrospection(config, token)).active, false);
 }
-// Asked to sign in anew, the person is.
+// With `max_age=0` the person has to sign in again.
 const anew = await signIn(config, { max_age: '0' });
 assert.ok(anew.tokens.claims().auth_time >= claims.auth_time);
-// A code that comes again takes the tokens with it that it was good for.
+// A code that is used twice revokes the tokens that it was exchanged for.
 await assert.rejects(client.authorizationCodeGrant(config, anew.back, anew.checks), { error: 'invalid_grant' });
 assert.equal((await client.tokenIntrospection(config, anew.tokens.access_token)).active, false);
 await assert.rejects(client.authorizationCodeGrant(config, back, checks), { error: 'invalid_grant' });
 
-// What is asked for is said beforehand (PAR).
+// Pushed authorization requests (PAR).
 const pkce = client.randomPKCECodeVerifier();
 const pushed = await client.buildAuthorizationUrlWithPAR(config, {
     redirect_uri: BACK,
@@ -62,13 +62,13 @@ assert.deepEqual([...pushed.searchParams.keys()].sort(), ['client_id', 'request_
 const par = await follow(pushed, BACK, LOGIN, PASSWORD);
 assert.ok((await client.authorizationCodeGrant(config, par, { pkceCodeVerifier: pkce })).access_token);
 
-// A device shows a code, and is let in.
+// The device grant: a device shows a code, and the person allows it.
 const device = await client.initiateDeviceAuthorization(config, { scope });
 assert.match(await follow(device.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
 const of_device = await client.pollDeviceAuthorizationGrant(config, device);
 assert.equal(of_device.claims().sub, claims.sub);
 
-// openid-client that signs instead (private_key_jwt), and wants its ID tokens signed by ES256.
+// openid-client with private_key_jwt, and ID tokens signed with ES256.
 const key = await crypto.subtle.importKey('jwk', JSON.parse(SIGNER_KEY), { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
 const es256 = { id_token_signed_response_alg: 'ES256' };
 const signer = await client.discovery(new URL(ISSUER), SIGNER, es256, client.PrivateKeyJwt({ key, kid: 'k1' }), insecure);
@@ -84,7 +84,7 @@ const signing_device = await client.initiateDeviceAuthorization(signer, { scope 
 assert.match(await follow(signing_device.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
 assert.equal((await client.pollDeviceAuthorizationGrant(signer, signing_device)).claims().sub, claims.sub);
 
-// One that knows RS256 only.
+// A client that supports only RS256.
 const rs256 = { client_secret: OLD_SECRET, id_token_signed_response_alg: 'RS256' };
 const old = await client.discovery(new URL(ISSUER), OLD, rs256, undefined, insecure);
 client.enableNonRepudiationChecks(old);
@@ -92,15 +92,15 @@ const by_rsa = await signIn(old);
 assert.equal(JSON.parse(Buffer.from(by_rsa.tokens.id_token.split('.')[0], 'base64url')).alg, 'RS256');
 assert.equal(by_rsa.tokens.claims().sub, claims.sub);
 
-// A machine for itself.
+// A machine with the client credentials grant.
 const machine = await client.discovery(new URL(ISSUER), MACHINE, MACHINE_SECRET, client.ClientSecretBasic(MACHINE_SECRET), insecure);
 assert.equal((await client.clientCredentialsGrant(machine, { scope: 'api' })).token_type, 'bearer');
 
-// Signing out leads where the client said.
+// After sign-out the browser is redirected to the client's address.
 const out = client.buildEndSessionUrl(signer, { post_logout_redirect_uri: OUT, id_token_hint: signed.tokens.id_token, state: 'bye' });
 assert.equal((await follow(out, OUT, LOGIN, PASSWORD)).searchParams.get('state'), 'bye');
 
-// oauth4webapi: the parts by hand, with every check that it has.
+// oauth4webapi: each step explicitly, with all of its checks.
 const options = { [oauth.allowInsecureRequests]: true };
 const issuer = new URL(ISSUER);
 const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options));
@@ -112,7 +112,7 @@ const secret = [{ client_id: CLIENT }, oauth.ClientSecretPost(SECRET)];
 const signing = [{ client_id: SIGNER, id_token_signed_response_alg: 'ES256' }, oauth.PrivateKeyJwt({ key, kid: 'k1' })];
 let last;
 for (const [us, auth] of [secret, signing]) {
-    // The code with PKCE.
+    // The authorization code grant with PKCE.
     const verifier = oauth.generateRandomCodeVerifier();
     const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
     const url = new URL(as.authorization_endpoint);
@@ -130,7 +130,7 @@ for (const [us, auth] of [secret, signing]) {
     const known = await oauth.userInfoRequest(as, us, result.access_token, options);
     assert.equal((await oauth.processUserInfoResponse(as, us, claims.sub, known)).email, LOGIN);
 
-    // Refreshed: another token, and an ID token of the same person, who did not sign in anew.
+    // Refresh: new tokens, and an ID token of the same person with the same time of sign-in.
     const again = await oauth.refreshTokenGrantRequest(as, us, auth, result.refresh_token, options);
     const fresh = await oauth.processRefreshTokenResponse(as, us, again);
     await oauth.validateApplicationLevelSignature(as, again, options);
@@ -138,7 +138,7 @@ for (const [us, auth] of [secret, signing]) {
     const [first, second] = [result, fresh].map(oauth.getValidatedIdTokenClaims);
     assert.deepEqual([second.sub, second.auth_time, second.nonce], [first.sub, first.auth_time, undefined]);
 
-    // Looked at, given back, looked at again.
+    // Introspection, revocation, and introspection again.
     const active = async (token) => {
         const told = await oauth.introspectionRequest(as, us, auth, token, options);
         return (await oauth.processIntrospectionResponse(as, us, told)).active;
@@ -148,7 +148,7 @@ for (const [us, auth] of [secret, signing]) {
     assert.equal(await active(fresh.access_token), false);
     assert.equal(await active(fresh.refresh_token), false);
 
-    // A device.
+    // The device grant.
     const asked = await oauth.deviceAuthorizationRequest(as, us, auth, { scope }, options);
     const shown = await oauth.processDeviceAuthorizationResponse(as, us, asked);
     assert.match(await follow(shown.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
@@ -158,7 +158,7 @@ for (const [us, auth] of [secret, signing]) {
     last = result.id_token;
 }
 
-// Signing out leads where the client said, and the session is over.
+// After sign-out the browser is redirected to the client's address, and the session has ended.
 const leave = new URL(as.end_session_endpoint);
 leave.search = new URLSearchParams({ id_token_hint: last, client_id: SIGNER, post_logout_redirect_uri: OUT, state: 'bye' });
 assert.equal((await follow(leave, OUT, LOGIN, PASSWORD)).searchParams.get('state'), 'bye');

@@ -1,4 +1,4 @@
-"""Authlib, as its documentation has it, against one tenant's issuer."""
+"""Tests Authlib, as its documentation shows it, with one tenant's issuer."""
 
 import json
 import os
@@ -22,13 +22,13 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Browser(httpx.Client):
-    """A person's: goes where it is led, signs in where it is asked to, allows what it is asked to allow."""
+    """A person's browser: follows redirects, signs in and consents when asked."""
 
     def __init__(self):
         super().__init__(headers={"accept": "text/html"})
 
     def follow(self, url, back=None):
-        """Gives the address that begins like `back`, or without one the page on which there is nothing to do any more."""
+        """Returns the address that begins with `back`, or without `back` the first page that has no form."""
         answer = self.get(url)
         for _ in range(10):
             if location := answer.headers.get("location"):
@@ -51,7 +51,7 @@ class Browser(httpx.Client):
 
 
 def read(token, nonce=None, audience=env["CLIENT"], algorithms=("EdDSA", "Ed25519")):
-    """The claims of an ID token, whose keys are looked up as they are published."""
+    """Verifies an ID token with the published keys. Returns its claims."""
     keys = KeySet.import_key_set(httpx.get(metadata["jwks_uri"]).json())
     claims = jwt.decode(token["id_token"], keys, algorithms=list(algorithms)).claims
     expected = {"iss": issuer, "aud": audience} | ({"nonce": nonce} if nonce else {})
@@ -60,14 +60,14 @@ def read(token, nonce=None, audience=env["CLIENT"], algorithms=("EdDSA", "Ed2551
 
 
 def signs_in(client, browser, nonce):
-    """Discovery was before; the code with PKCE."""
+    """The authorization code grant with PKCE, after discovery."""
     url, state = client.create_authorization_url(at["authorization"], code_verifier=verifier, nonce=nonce)
     back = browser.follow(url, env["BACK"])
     return client.fetch_token(at["token"], authorization_response=back, state=state, code_verifier=verifier)
 
 
 def goes_on_and_gives_back(client, token, subject):
-    """Refreshes, introspects, revokes."""
+    """Refreshes, introspects and revokes a token."""
     old = token["refresh_token"]
     token = client.refresh_token(at["token"], refresh_token=old)
     assert token["refresh_token"] != old
@@ -85,7 +85,7 @@ def client_of(name, secret, method, **more):
     )
 
 
-# With a secret.
+# A client with a secret.
 ada = Browser()
 client = client_of("CLIENT", env["SECRET"], "client_secret_basic")
 token = signs_in(client, ada, "n-1")
@@ -94,13 +94,13 @@ assert claims["email"] == env["LOGIN"], claims
 assert client.get(at["userinfo"]).json()["sub"] == claims["sub"]
 goes_on_and_gives_back(client, token, claims["sub"])
 
-# A device shows a code, and is let in.
+# The device grant: a device shows a code, and the person allows it.
 asked = client.post(at["device_authorization"], data={"scope": scope}, auth=(env["CLIENT"], env["SECRET"])).json()
 assert "is let in" in ada.follow(asked["verification_uri_complete"])
 token = client.fetch_token(at["token"], grant_type=DEVICE, device_code=asked["device_code"])
 assert read(token)["sub"] == claims["sub"]
 
-# Signing instead of showing a secret (private_key_jwt), with assertions that are good for an hour, as Authlib makes them.
+# private_key_jwt, with assertions that are valid for an hour, as Authlib makes them.
 key = ECKey.import_key(json.loads(env["SIGNER_KEY"]))
 signer = client_of("SIGNER", key, "private_key_jwt")
 signer.register_client_auth_method(PrivateKeyJWT(at["token"], headers={"kid": "k1"}, alg="ES256"))
@@ -108,18 +108,18 @@ signed = signs_in(signer, ada, "n-2")
 assert read(signed, "n-2", env["SIGNER"], ["ES256"])["sub"] == claims["sub"]
 goes_on_and_gives_back(signer, signed, claims["sub"])
 
-# One that knows RS256 only.
+# A client that supports only RS256.
 old = client_of("OLD", env["OLD_SECRET"], "client_secret_basic")
 assert read(signs_in(old, ada, "n-3"), "n-3", env["OLD"], ["RS256"])["sub"] == claims["sub"]
 
-# Signing out leads where the client said, and the session is over.
+# After sign-out the browser is redirected to the client's address, and the session has ended.
 out = {"id_token_hint": signed["id_token"], "post_logout_redirect_uri": env["OUT"], "state": "bye"}
 led = ada.follow(add_params_to_uri(at["end_session"], list(out.items())), env["OUT"])
 assert urllib.parse.parse_qs(urllib.parse.urlsplit(led).query)["state"] == ["bye"], led
 url, _ = client.create_authorization_url(at["authorization"], code_verifier=verifier, prompt="none")
 assert "error=login_required" in ada.follow(url, env["BACK"])
 
-# A machine for itself.
+# A machine with the client credentials grant.
 machine = OAuth2Client(env["MACHINE"], env["MACHINE_SECRET"], token_endpoint_auth_method="client_secret_post")
 assert machine.fetch_token(at["token"], grant_type="client_credentials")["access_token"]
 print("ok")

@@ -1,5 +1,5 @@
-// A person with Chromium on each page of ours, whatever they came for: invited, with an authenticator, for an application, for a device, with
-// a new password, in several browsers. No page breaks a rule of WCAG 2 (A, AA), in light or dark.
+// All of our pages in Chromium: invitation, authenticator, consent for an application, device, new password, several browsers. No page may
+// break a rule of WCAG 2 (A, AA), in light or dark.
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
@@ -10,7 +10,7 @@ const SECOND = 'seven-lanterns-under-oak';
 const THIRD = 'copper-heron-attic-novel';
 const at = (path) => `${ISSUER}/${path}`;
 
-// The code that an authenticator with this key shows, so many steps from now (RFC 6238).
+// The TOTP code of a key, this number of steps from now (RFC 6238).
 function totp(key, steps) {
     const bits = [...key].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
     const secret = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
@@ -33,14 +33,14 @@ const alerted = (page, text) => page.getByRole('alert').getByText(text).waitFor(
 
 const grace = await person();
 const { page } = grace;
-// Where a button leads to in the end: the application is nowhere, and the browser finds nothing there.
+// The address that a button leads to in the end. No application is running there, so the browser shows an error.
 async function leads(button) {
     const [asked] = await Promise.all([page.waitForRequest((request) => request.url().startsWith(BACK)), button.click()]);
     await page.waitForURL((url) => url.protocol === 'chrome-error:');
     return new URL(asked.url()).searchParams;
 }
 
-// Invited: a password that anybody guesses is not taken, and the name that was typed is there still.
+// An invitation. A guessable password is refused, and the typed name is kept in the form.
 const invitation = link(await mailed(ISSUER, GRACE, 'You are invited'));
 await page.goto(invitation);
 await page.getByRole('heading', { name: 'Welcome' }).waitFor();
@@ -62,7 +62,7 @@ await page.goto(`${at('verify-email')}${new URL(invitation).search}`);
 await page.getByRole('heading', { name: 'Verify your address' }).waitFor();
 await accessible(page, 'verify-email');
 
-// An authenticator, by the key that is shown for typing.
+// Add an authenticator by typing the shown key.
 await page.goto(at('account'));
 await page.getByRole('link', { name: 'Add an authenticator' }).click();
 await accessible(page, 'authenticator-enrol');
@@ -82,7 +82,7 @@ await page.goto(at('account/authenticator'));
 await page.getByText('You have 10 recovery codes left.').waitFor();
 await accessible(page, 'authenticator');
 
-// Out, and in again by a code.
+// Sign out, and sign in again with a code.
 await page.goto(at('logout'));
 await accessible(page, 'sign-out');
 await page.getByRole('button', { name: 'Sign out' }).click();
@@ -100,12 +100,12 @@ await page.locator('#code').fill('000000');
 await page.getByRole('button', { name: 'Go on' }).click();
 await alerted(page, 'not the current code');
 await accessible(page, 'code-failed');
-// The one of now was used when it was added; the next one is good already.
+// The current code was used when the authenticator was added. The next one is already accepted.
 await page.locator('#code').fill(totp(key, 1));
 await page.getByRole('button', { name: 'Go on' }).click();
 await page.waitForURL(at('account'));
 
-// An application asks; first it may not, then it may, and then it may no more.
+// An application asks for consent: denied, then allowed, then revoked.
 const verifier = randomBytes(32).toString('base64url');
 const asks = new URL(at('authorize'));
 asks.search = new URLSearchParams({
@@ -131,7 +131,7 @@ await page.getByRole('button', { name: /^Withdraw what/ }).click();
 await page.getByRole('button', { name: /^Withdraw what/ }).waitFor({ state: 'detached' });
 assert.equal((await token({ grant_type: 'refresh_token', refresh_token: refresh })).status, 400);
 
-// A device.
+// The device grant.
 const device = await (await fetch(at('device_authorization'), {
     method: 'POST', body: new URLSearchParams({ scope: 'openid' }), headers: { authorization: `Basic ${btoa(`${CLIENT}:${SECRET}`)}` },
 })).json();
@@ -150,7 +150,7 @@ await page.getByRole('heading', { name: 'Your device is let in' }).waitFor();
 const let_in = await token({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: device.device_code });
 assert.equal(let_in.status, 200);
 
-// Another browser, which a new password shuts out.
+// Another browser, which is signed out by the new password.
 const other = await person();
 await other.page.goto(at('login'));
 await signsIn(other.page, PASSWORD, recovery[0]);
@@ -165,7 +165,7 @@ await accessible(page, 'password-change-failed');
 await page.getByLabel('Current password').fill(PASSWORD);
 await page.getByLabel('New password').fill(SECOND);
 await page.getByRole('button', { name: 'Change password' }).click();
-// A new password is no second factor.
+// A new password does not replace the second factor.
 await page.getByRole('heading', { name: 'Your code' }).waitFor();
 await page.locator('#code').fill(recovery[1]);
 await page.getByRole('button', { name: 'Go on' }).click();
@@ -173,11 +173,11 @@ await page.waitForURL(at('account'));
 await other.page.goto(at('account'));
 assert.equal(other.page.url(), at('login'));
 
-// Ending one session, then all of them.
+// End one session, then all of them.
 await signsIn(other.page, SECOND, recovery[2]);
 await other.page.waitForURL(at('account'));
 const ends = page.getByRole('button', { name: /^End the session of/ });
-// The list hears of it a moment later.
+// The list is updated a moment later.
 for (let turn = 0; turn < 100 && (await ends.count()) === 0; turn += 1) await page.goto(at('account'));
 await page.getByText('This browser').waitFor();
 await accessible(page, 'account-with-sessions');
@@ -189,7 +189,7 @@ assert.equal(other.page.url(), at('login'));
 await page.getByRole('button', { name: 'Sign out everywhere' }).click();
 await page.waitForURL(at('login'));
 
-// Forgotten: by mail.
+// Reset a forgotten password by mail.
 await page.getByRole('link', { name: 'Forgot your password?' }).click();
 await accessible(page, 'forgot');
 await page.getByLabel('E-mail address or user name').fill(GRACE);
@@ -210,7 +210,7 @@ await page.goto(at('login'));
 await signsIn(page, THIRD, recovery[3]);
 await page.waitForURL(at('account'));
 
-// Passkeys: none, one, and asked for one after the password.
+// Passkeys: none, then one, then sign-in with one after the password.
 await grace.authenticator();
 await page.goto(at('account/passkeys'));
 await accessible(page, 'passkeys');
@@ -219,10 +219,10 @@ await page.getByRole('button', { name: 'Add a passkey' }).click();
 await page.getByLabel('Name of A phone').waitFor();
 await accessible(page, 'passkeys-one');
 
-// Who has no account asks for one.
+// Self-registration.
 await other.page.goto(at('register'));
 await accessible(other.page, 'register');
-// Somebody's organization: a page on the way there, from which a browser goes on by itself.
+// Single sign-on with an organization: a page that redirects the browser by itself.
 await other.context.route(`${PROVIDER}**`, (route) => route.abort('aborted'));
 await other.page.goto(at('login'));
 await other.page.getByLabel('Your e-mail address at your organization').fill('eve@example.com');
@@ -231,7 +231,7 @@ await other.page.getByRole('heading', { name: 'Sign in through your organization
 await accessible(other.page, 'organization');
 await other.page.getByRole('link', { name: 'Go on' }).waitFor();
 
-// What is wrong with a request is a page, too.
+// An invalid request shows a page with the error, too.
 await page.goto(`${at('authorize')}?client_id=nobody`);
 await page.getByRole('heading', { name: 'This does not work' }).waitFor();
 await accessible(page, 'message');

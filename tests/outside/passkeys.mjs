@@ -1,4 +1,5 @@
-// A person with Chromium and a virtual authenticator: makes passkeys, signs in with one alone and after the password, does without one.
+// Passkeys in Chromium with a virtual authenticator: adding them, signing in with a passkey alone and after the password, and without
+// passkeys.
 
 import assert from 'node:assert/strict';
 import { done, fits, person, picture } from './chromium.mjs';
@@ -22,7 +23,7 @@ const ada = await person();
 const { page } = ada;
 const device = await ada.authenticator();
 
-// The first passkey, and recovery codes with it.
+// Add the first passkey, which also gives recovery codes.
 await page.goto(at('login'));
 await picture(page, 'login');
 await fits(page);
@@ -37,18 +38,18 @@ await page.goto(at('account/passkeys'));
 assert.equal(await page.getByLabel('Name of A phone').inputValue(), 'A phone');
 await fits(page);
 
-// Where the name is typed the browser offers what the device itself has, and whoever takes it is in.
+// The browser offers the device's passkey in the name field (autofill), and selecting it signs in.
 await signsOut(page);
 await page.goto(at('login'), { waitUntil: 'commit' });
 await page.waitForURL(at('account'));
 await page.goto(at('account/passkeys'));
 
-// The same device makes no second one, and the page says so.
+// The same device can't add a second passkey, and the page says so.
 await page.getByRole('button', { name: 'Add a passkey' }).click();
 await page.getByRole('alert').getByText('This device has a passkey of yours already.').waitFor();
 await picture(page, 'passkeys-one');
 
-// Another device does.
+// Another device can.
 await ada.devtools.send('WebAuthn.removeVirtualAuthenticator', { authenticatorId: device });
 const second = await ada.authenticator({ transport: 'usb' });
 await page.getByLabel('What you call it').fill('A key');
@@ -60,7 +61,7 @@ await page.getByLabel('Name of The key in the safe').waitFor();
 await picture(page, 'passkeys-two');
 await fits(page);
 
-// With the passkey alone, by keyboard.
+// Sign in with the passkey alone, by keyboard.
 await signsOut(page);
 await page.goto(at('login'));
 const button = page.getByRole('button', { name: 'Sign in with a passkey' });
@@ -70,7 +71,7 @@ for (let step = 0; step < 10 && !(await button.evaluate((it) => it === document.
 await page.keyboard.press('Enter');
 await page.waitForURL(at('account'));
 
-// After the password.
+// Sign in with the passkey after the password.
 await signsOut(page);
 await page.goto(at('login'));
 await signsIn(page);
@@ -81,7 +82,7 @@ await page.waitForURL(at('account'));
 await picture(page, 'account');
 await fits(page);
 
-// Who does not show a finger is not in, and stays where they are; who then does is.
+// Without user verification sign-in fails and can be tried again.
 await signsOut(page);
 await ada.devtools.send('WebAuthn.setUserVerified', { authenticatorId: second, isUserVerified: false });
 await page.goto(at('login'));
@@ -92,7 +93,7 @@ await ada.devtools.send('WebAuthn.setUserVerified', { authenticatorId: second, i
 await button.click();
 await page.waitForURL(at('account'));
 
-// Without it, by the other one alone.
+// Remove one passkey, and sign in with the other.
 await page.goto(at('account/passkeys'));
 await page.getByRole('button', { name: 'Remove The key in the safe' }).click();
 await page.getByLabel('Name of The key in the safe').waitFor({ state: 'detached' });
@@ -101,7 +102,7 @@ await page.goto(at('login'));
 await button.click();
 await page.getByRole('alert').getByText('This passkey was not accepted.').waitFor();
 
-// Without scripts all else works, and nothing is offered that does not.
+// Without scripts everything else works, and passkeys are not offered.
 const plain = await person({ javaScriptEnabled: false });
 await plain.page.goto(at('login'));
 assert.equal(await plain.page.getByRole('button', { name: 'passkey' }).count(), 0);

@@ -1,4 +1,4 @@
-// A person with Chromium who registers by themselves: without scripts, in light and dark, on a narrow screen.
+// Self-registration in Chromium: without scripts, in light and dark, and on a narrow screen.
 
 import assert from 'node:assert/strict';
 import { done, fits, link, mailed, person, picture } from './chromium.mjs';
@@ -25,7 +25,7 @@ await picture(page, 'register');
 await fits(page);
 assert.equal(await page.evaluate(() => document.activeElement.id), 'email');
 
-// Who has an account sees what everybody sees, and is mailed that they have one.
+// For an address with an account the page shows the same, and a mail says that there is an account.
 const told = await asks('eve@example.com');
 assert.equal(await asks(LOGIN), told);
 await picture(page, 'register-asked');

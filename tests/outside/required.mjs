@@ -1,4 +1,4 @@
-// A person with Chromium who must have a second factor, and has none: makes a passkey before they are in.
+// A required second factor in Chromium: a person without one has to add a passkey before they are signed in.
 
 import assert from 'node:assert/strict';
 import { accessible, done, person } from './chromium.mjs';
@@ -14,7 +14,7 @@ async function signsIn(page) {
     await page.getByText('asks you for more than a password').waitFor();
 }
 
-// Without scripts there is the authenticator alone.
+// Without scripts only the authenticator is offered.
 const plain = await person({ javaScriptEnabled: false });
 await signsIn(plain.page);
 assert.equal(await plain.page.getByRole('button').count(), 1);
@@ -25,7 +25,7 @@ const { page } = ada;
 await ada.authenticator();
 await signsIn(page);
 await accessible(page, 'required');
-// Nobody is in before it.
+// The person is not signed in before that.
 const tab = await ada.context.newPage();
 await tab.goto(at('account'));
 assert.equal(tab.url(), at('login'));

@@ -1,8 +1,8 @@
-"""pysaml2 as an identity provider, as its documentation has it, with people at their browsers.
+"""pysaml2 as an identity provider, as its documentation shows it, with simulated browsers.
 
     saml.py metadata FOLDER          makes the provider's keys, and prints its metadata
-    saml.py requested FOLDER         somebody goes to an application, is sent to the provider, and comes back
-    saml.py unrequested FOLDER       somebody begins at the provider
+    saml.py requested FOLDER         sign-in that begins at an application (SP-initiated)
+    saml.py unrequested FOLDER       sign-in that begins at the provider (IdP-initiated)
 """
 
 import functools
@@ -29,7 +29,7 @@ from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 env = os.environ
 mode, folder = sys.argv[1], Path(sys.argv[2])
 key, certificate = str(folder / "idp.key"), str(folder / "idp.crt")
-# How people are signed out at both sides.
+# The binding for single logout at both sides.
 leaving = BINDING_HTTP_POST if env.get("LEAVES_BY") == "post" else BINDING_HTTP_REDIRECT
 
 
@@ -56,14 +56,14 @@ if mode == "metadata":
     print(entity_descriptor(configuration()))
     sys.exit()
 
-# What the provider knows of us is what we say of ourselves.
+# The provider reads our published metadata.
 connection = env["CONNECTION"]
 (folder / "sp.xml").write_text(requests.get(f"{connection}/metadata").text)
 idp = Server(config=configuration(metadata={"local": [str(folder / "sp.xml")]}))
 [sp] = idp.metadata.service_providers()
 assert sp == f"{connection}/metadata", sp
 
-# It encrypts with Triple DES, unless it is told otherwise here; its own settings know no other way.
+# pysaml2 encrypts with Triple DES and has no setting for that, so patch it if another algorithm is wanted.
 encrypts = env.get("ENCRYPTS", "")
 if encrypts:
     method = ("http://www.w3.org/2009/xmlenc11#" if encrypts.endswith("gcm") else "http://www.w3.org/2001/04/xmlenc#") + encrypts
@@ -75,7 +75,7 @@ browser.headers["accept"] = "text/html"
 
 
 def goes(url):
-    """Follows where our own pages lead, as far as that is; gives the answer, or the foreign address."""
+    """Follows redirects within our own pages. Returns the last response, or the first foreign address."""
     while url.startswith(env["URL"]):
         answer = browser.get(url, allow_redirects=False)
         if "location" not in answer.headers:
@@ -85,7 +85,7 @@ def goes(url):
 
 
 def says(in_response_to, destination):
-    """What the provider has the browser send, and what comes of it."""
+    """Signs in at the provider: posts its response through the browser. Returns where that leads."""
     who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
     response = idp.create_authn_response(
         {"displayName": [env["NAME"]], "eduPersonAffiliation": ["staff", "unheard-of"]},
@@ -93,7 +93,7 @@ def says(in_response_to, destination):
         authn={"class_ref": PASSWORDPROTECTEDTRANSPORT, "authn_auth": "https://idp.example.com"},
         sign_response=env["SIGNS"] in ("response", "both"), sign_assertion=env["SIGNS"] in ("assertion", "both"),
         sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
-        # With the certificate for encryption that our metadata has.
+        # With the encryption certificate in our metadata.
         encrypt_assertion=bool(encrypts),
     )
     if encrypts:
@@ -102,21 +102,21 @@ def says(in_response_to, destination):
 
 
 def fields_of(page):
-    """What the form of a page sends."""
+    """The hidden fields of a page's form."""
     return {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page)}
 
 
 def posts(message, destination, state, response):
-    """Has the browser send a message by a form of the provider's page, and go on."""
+    """Posts a message from a form on the provider's page, and follows where that leads."""
     form = idp.apply_binding(BINDING_HTTP_POST, str(message), destination, state, response=response)["data"]
-    # As a browser does: what another site's page sends brings none of our cookies.
+    # A cross-site POST has none of our cookies, as in a browser.
     answer = requests.post(destination, data=fields_of(form), headers={"accept": "text/html"}, allow_redirects=False)
     assert answer.status_code == 303, answer.text
     return goes(urllib.parse.urljoin(destination, answer.headers["location"]))
 
 
 def redirects(message, destination, response):
-    """The address that the provider has the browser go to with a message, signed."""
+    """The address of a signed redirect from the provider with a message."""
     info = idp.apply_binding(
         BINDING_HTTP_REDIRECT, str(message), destination, "a state", response=response, sign=True, sigalg=SIG_RSA_SHA256,
     )
@@ -124,7 +124,7 @@ def redirects(message, destination, response):
 
 
 def leaves_here():
-    """Somebody signs out here: the provider is asked to sign them out, too, and they come back."""
+    """Sign-out that begins here: the provider is asked to sign the person out too, and the browser comes back."""
     page = goes(f"{env['ISSUER']}/logout")
     pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
     sent = browser.post(f"{env['ISSUER']}/logout", data={"pending": pending})
@@ -141,7 +141,7 @@ def leaves_here():
 
 
 def leaves_there():
-    """Somebody signs out at the provider: their browser brings us that."""
+    """Sign-out that begins at the provider: the browser brings us its request."""
     who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
     _, request = idp.create_logout_request(f"{connection}/slo", sp, name_id=who, sign=False)
     url = goes(redirects(request, f"{connection}/slo", False))
@@ -153,18 +153,18 @@ def leaves_there():
 
 
 def form_for_the_provider(page):
-    """What somebody brings the provider when they press the button."""
+    """The fields of the form that posts our message to the provider when its button is pressed."""
     assert page.status_code == 200 and 'action="https://idp.example.com/slo"' in page.text, page.text
     assert "form-action 'self' https:;" in page.headers["content-security-policy"], page.headers
     return fields_of(page.text)
 
 
 def leaves_here_by_form():
-    """The same as leaves_here with a provider that takes forms only."""
+    """The same as leaves_here with a provider that supports only the POST binding."""
     page = goes(f"{env['ISSUER']}/logout")
     pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
     fields = form_for_the_provider(browser.post(f"{env['ISSUER']}/logout", data={"pending": pending}))
-    # Raises unless it is signed, with the key in our metadata.
+    # Raises an error unless it is signed with the key in our metadata.
     request = idp.parse_logout_request(fields["SAMLRequest"], BINDING_HTTP_POST)
     assert request.message.signature and request.message.name_id.text == env["LOGIN"], request.message
     assert request.message.session_index, request.message
@@ -176,7 +176,7 @@ def leaves_here_by_form():
 
 
 def leaves_there_by_form():
-    """The same as leaves_there by forms."""
+    """The same as leaves_there with the POST binding."""
     who = NameID(format=NAMEID_FORMAT_EMAILADDRESS, text=env["LOGIN"])
     _, request = idp.create_logout_request(
         f"{connection}/slo", sp, name_id=who, sign=True, sign_alg=SIG_RSA_SHA256, digest_alg=DIGEST_SHA256,
@@ -203,7 +203,7 @@ if mode == "unrequested":
     (leaves_here_by_form if by_form else leaves_here)()
     assert not is_signed_in()
 else:
-    # The sign-in page of an application asks where somebody belongs, and sends them there.
+    # The application's sign-in page asks for the organization, and redirects to its provider.
     page = goes(env["APPLICATION"])
     pending = re.search(r'name="pending" value="([^"]*)"', page.text)[1]
     sent = browser.post(f"{env['ISSUER']}/saml", data={"pending": pending, "email": env["LOGIN"]})
@@ -211,7 +211,7 @@ else:
     url = sent.headers["refresh"].removeprefix("0; url=")
     assert url.startswith("https://idp.example.com/sso?"), url
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
-    # Raises unless the signature is that of the key in our metadata.
+    # Raises an error unless it is signed with the key in our metadata.
     request = idp.parse_authn_request(
         query["SAMLRequest"], BINDING_HTTP_REDIRECT,
         sigalg=query["SigAlg"], signature=query["Signature"],

@@ -1,6 +1,6 @@
-"""scim2-tester, as its documentation has it: it makes, reads, replaces, patches and deletes users and groups by what the server's schemas say.
+"""Runs scim2-tester as its documentation shows it: it creates, reads, replaces, patches and deletes users and groups by the server's schemas.
 
-BASE is where SCIM is, KEY a token that may keep users and groups. Says `ok`, or what is not as the tester wants it and not listed here.
+BASE is the SCIM base URL, KEY a token that may manage users and groups. Prints `ok`, or the findings that are not listed here.
 """
 
 import os
@@ -16,13 +16,13 @@ GOOD = {Status.SUCCESS, Status.COMPLIANT, Status.ACCEPTABLE}
 
 
 def only_named(result):
-    """A member came back as it was sent, with its name beside it."""
+    """Whether a member was returned as it was sent, with its display name added."""
     sent, returned = ([member.model_dump() for member in result.data[which]] for which in ("expected", "modify_actual"))
     return sent == [{name: value for name, value in member.items() if name != "display"} for member in returned]
 
 
-# What the tester takes for an error and we do on purpose: the resource type, the check, the attribute, how we know it again, and why.
-# One that does not happen any more is taken off this list.
+# Findings of the tester that are intended: resource type, check, attribute, a test that recognises the finding, and the reason.
+# A finding that no longer occurs has to be removed from this list.
 ON_PURPOSE = [
     (
         "Group",
@@ -37,7 +37,7 @@ ON_PURPOSE = [
 
 
 def on_purpose(result):
-    """The place in the list that says so; none: it is an error."""
+    """The index of the listed finding; none if it is an error."""
     urn = result.data.get("urn", "") if isinstance(result.data, dict) else ""
     for place, (resource_type, check, attribute, is_it, _) in enumerate(ON_PURPOSE):
         if (result.resource_type, result.title) == (resource_type, check) and urn.split(":")[-1] == attribute and is_it(result):
@@ -45,7 +45,7 @@ def on_purpose(result):
     return None
 
 
-# The same values each time.
+# Deterministic values.
 random.seed(1)
 with Client(base_url=env["BASE"], headers={"Authorization": f"Bearer {env['KEY']}"}, timeout=30) as http:
     results = check_server(SyncSCIMClient(http))
@@ -58,7 +58,7 @@ for result in results:
         wrong.append(f"{result.status.name} {result.resource_type} {result.title}: {result.reason}")
     happened.add(place)
 wrong += [f"does not happen any more: {listed[:3]}" for place, listed in enumerate(ON_PURPOSE) if place not in happened]
-# Users and groups are gone through only when all that comes before was found.
+# The tester checks users and groups only if discovery succeeded before.
 if not {"User", "Group"} <= {result.resource_type for result in results}:
     wrong.append("users or groups were not looked at")
 print("\n".join(wrong) or "ok")

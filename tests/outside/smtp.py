@@ -1,7 +1,7 @@
-"""Mail servers as they stand in the world: aiosmtpd with TLS and login, at once on one port and by STARTTLS on the other.
+"""Realistic mail servers: aiosmtpd with TLS and login; implicit TLS on one port, STARTTLS on the other.
 
-CERTIFICATE and KEY are files, LOGIN and PASSWORD who may send. The first line says where they listen, each further one what
-came: a mail that was taken, or somebody who was not let in.
+CERTIFICATE and KEY are files, LOGIN and PASSWORD the accepted credentials. The first line printed has the ports, each further line an
+accepted mail or a refused login.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ def say(what):
 
 
 def authenticate(server, session, envelope, mechanism, given):
-    """Says so when it is not they; the password is shown to nobody."""
+    """Reports a refused login, without its password."""
     if (given.login, given.password) == (env["LOGIN"].encode(), env["PASSWORD"].encode()):
         return AuthResult(success=True)
     say({"refused": given.login.decode()})
@@ -29,7 +29,7 @@ def authenticate(server, session, envelope, mechanism, given):
 
 
 class Taken:
-    """Takes everything from those who are let in."""
+    """Accepts all mails of authenticated clients."""
 
     async def handle_DATA(self, server, session, envelope):
         tls = server.transport.get_extra_info("cipher") is not None
@@ -43,7 +43,7 @@ async def main():
         return lambda: SMTP(Taken(), authenticator=authenticate, auth_required=True, hostname="localhost", **more)
 
     loop = asyncio.get_running_loop()
-    # aiosmtpd knows of TLS that it was asked for only; here nothing comes without it.
+    # aiosmtpd knows only about STARTTLS. On this port all connections have TLS already.
     at_once = await loop.create_server(server(auth_require_tls=False), "127.0.0.1", 0, ssl=context)
     asked = await loop.create_server(server(tls_context=context, require_starttls=True), "127.0.0.1", 0)
     port = lambda listening: listening.sockets[0].getsockname()[1]

@@ -1,7 +1,7 @@
-//! The jobs of the benchmark done by apalis with Postgres, as its own guide has it: pushed as a stream, done by one worker that is
-//! woken by `NOTIFY` and runs so many at the same time. What they do is nothing, as in ours.
+//! The job benchmark for apalis with Postgres, as its guide shows it: jobs are pushed as a stream and run by one worker, which is woken by
+//! `NOTIFY` and has a fixed concurrency. The jobs do nothing, as in our own benchmark.
 //!
-//! Prints one JSON object: how many were asked for and done per second.
+//! Prints one JSON object: the number of jobs submitted and completed per second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
             }
         },
     );
-    // Until all of them are written down as done, not only done: a job that is done again after a crash was not.
+    // Wait until the jobs are recorded as done, not only run: an unrecorded job would run again after a crash.
     let finished = async move {
         loop {
             let open: i64 =

@@ -1,4 +1,4 @@
-//! A million events: leads and their first steps, as commands would have recorded them.
+//! Fills a log with a million events: leads and their first steps, as commands would record them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,23 +9,23 @@ use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel::{Clock, Event, EventMetadata, IdSource, SystemClock, SystemIds, TenantId};
 
-/// Events of one lead.
+/// Events per lead.
 pub const STEPS: u64 = 4;
 
-/// Leads of one append.
+/// Leads per append.
 const LEADS: u64 = 100;
 
-/// Appends under way at once: enough that a batch is always waiting.
+/// Concurrent appends: enough that a batch is always waiting.
 const AT_ONCE: usize = 8;
 
-/// Events of one append.
+/// Events per append.
 pub const APPEND: u64 = STEPS * LEADS;
 
-/// Appends `events` events (a multiple of 400); how long that took.
+/// Appends `events` events (a multiple of 400). Returns the duration.
 pub async fn fill(store: &EventStore, tenant: TenantId, events: u64) -> anyhow::Result<Duration> {
     let started = Instant::now();
     stream::iter((0..events / APPEND).map(|number| {
-        // Made as they are needed, on this task: the writing is what is measured, and it waits for us only at the start.
+        // Built lazily, on this task. Only the writing is to be measured, and it waits for us only at the start.
         let append = append(tenant, number);
         async move { store.append(append?).await.map_err(anyhow::Error::from) }
     }))

@@ -1,9 +1,9 @@
-//! What ours does in bulk, with one tenant that has a million events: filling the log and the stream, catching up, rebuilding,
-//! replaying. In a database and on a nats-server of its own, so that nothing else is in them.
+//! Bulk work with one tenant that has a million events: filling the log and the stream, catching up, rebuilding, replaying. It uses a
+//! separate database and nats-server, so that they contain nothing else.
 
-mod beside;
 pub mod history;
 mod partitions;
+mod rebuild_under_load;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use sqlx::PgPool;
 use testbed::Nats;
 use tokio_util::sync::CancellationToken;
 
-use self::beside::Beside;
 pub use self::partitions::Partitions;
+use self::rebuild_under_load::RebuildUnderLoad;
 use crate::cpu;
 use crate::infrastructure::Infrastructure;
 use crate::report::{Results, show, table};
@@ -34,52 +34,52 @@ const LOG_BYTES: &str = "SELECT pg_total_relation_size('log.events') + pg_total_
 
 const VIEW_BYTES: &str = "SELECT pg_total_relation_size('crm.lead') + pg_total_relation_size('crm.lead_history')";
 
-/// What takes longer than this is an error.
+/// Maximum duration of a step.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// What was measured.
+/// The measured figures.
 #[derive(Clone, Debug)]
 pub struct Bulk {
-    /// Events in the log.
+    /// Number of events in the log.
     pub events: u64,
-    /// Events per second into the log, in large appends.
+    /// Events per second appended to the log, in large appends.
     pub append_per_s: f64,
-    /// Events per second from the log into an empty stream.
+    /// Events per second published from the log to an empty stream.
     pub relay_per_s: f64,
-    /// Events per second into the read model of leads, from its beginning.
+    /// Events per second applied to an empty read model of leads.
     pub catch_up_per_s: f64,
     /// The same with two tenants, as one partition and as two.
     pub partitions: Partitions,
-    /// Seconds to rebuild the read model of leads.
+    /// Duration of a rebuild of the read model of leads in seconds.
     pub rebuild_s: f64,
-    /// The same while commands come in.
-    pub beside: Beside,
-    /// Events per second as NDJSON by `inopsio replay`, its start and end included.
+    /// A rebuild under load.
+    pub rebuild_under_load: RebuildUnderLoad,
+    /// Events per second printed as NDJSON by `inopsio replay`, including its start and end.
     pub replay_per_s: f64,
-    /// What an event takes.
+    /// Resources per event.
     pub event: PerEvent,
 }
 
-/// What one event takes: processor time in µs, and bytes on disk.
+/// Resources that one event takes: processor time in µs, and bytes on disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerEvent {
-    /// Postgres, to append it.
+    /// Processor time of Postgres for the append.
     pub append_us: f64,
-    /// nats-server, to store it.
+    /// Processor time of nats-server to store it.
     pub stream_us: f64,
-    /// Postgres, to show it in the read model of leads while that catches up.
+    /// Processor time of Postgres to apply it to the read model of leads while that catches up.
     pub view_us: f64,
-    /// In the log, with its indexes and its share of the commands.
+    /// Bytes in the log, with indexes and its share of the stored commands.
     pub log_bytes: f64,
-    /// In the write-ahead log, for its append.
+    /// Bytes of write-ahead log for the append.
     pub wal_bytes: f64,
-    /// In the stream.
+    /// Bytes in the stream.
     pub stream_bytes: f64,
-    /// In the read model of leads, with history and indexes.
+    /// Bytes in the read model of leads, with history and indexes.
     pub view_bytes: f64,
 }
 
-/// Measures all, and shows it.
+/// Measures all figures and prints them.
 pub async fn part(
     options: &Options,
     inopsio: &Inopsio,
@@ -100,9 +100,13 @@ pub async fn part(
         ("partitions.two_per_s", "as two partitions: events/s", bulk.partitions.two_per_s),
         ("partitions.ratio", "two partitions, times one", bulk.partitions.two_per_s / bulk.partitions.one_per_s),
         ("rebuild_s", "one read model rebuilt: seconds", bulk.rebuild_s),
-        ("rebuild_beside.s", "the same beside 1,000 commands/s: seconds", bulk.beside.rebuild_s),
-        ("rebuild_beside.p50", "command to visible row meanwhile: p50 ms", bulk.beside.visible.percentile_ms(0.50)),
-        ("rebuild_beside.p99", "p99 ms", bulk.beside.visible.percentile_ms(0.99)),
+        ("rebuild_beside.s", "the same beside 1,000 commands/s: seconds", bulk.rebuild_under_load.rebuild_s),
+        (
+            "rebuild_beside.p50",
+            "command to visible row meanwhile: p50 ms",
+            bulk.rebuild_under_load.visible.percentile_ms(0.50),
+        ),
+        ("rebuild_beside.p99", "p99 ms", bulk.rebuild_under_load.visible.percentile_ms(0.99)),
         ("replay_per_s", "replay as NDJSON: events/s", bulk.replay_per_s),
     ];
     results.number("bulk_events", bulk.events as f64);
@@ -131,7 +135,7 @@ pub async fn part(
     Ok(())
 }
 
-/// Measures all, one after the other. `step` is told what comes next.
+/// Measures all figures, one after the other. `step` is called with a description of each step before it begins.
 pub async fn measure(
     inopsio: &Inopsio,
     infrastructure: &Infrastructure,
@@ -179,7 +183,8 @@ pub async fn measure(
     step("replaying");
     let replay = inopsio.time(&["replay", "--tenant", &tenant.slug]).await?;
     step("rebuilding while commands come in");
-    let beside = beside::measure(&inopsio.with_nats(&nats.url()), infrastructure, &tenant).await?;
+    let rebuild_under_load =
+        rebuild_under_load::measure(&inopsio.with_nats(&nats.url()), infrastructure, &tenant).await?;
     Ok(Bulk {
         events,
         append_per_s,
@@ -187,13 +192,13 @@ pub async fn measure(
         catch_up_per_s,
         partitions,
         rebuild_s: rebuilt.took.as_secs_f64(),
-        beside,
+        rebuild_under_load,
         replay_per_s: per_second(events, replay),
         event,
     })
 }
 
-/// What was spent on so many events.
+/// Measures what Postgres spends per event.
 struct Spent<'a> {
     infrastructure: &'a Infrastructure,
     events: u64,
@@ -201,7 +206,7 @@ struct Spent<'a> {
 }
 
 impl Spent<'_> {
-    /// Processor time of Postgres for each event since this was asked last, in µs.
+    /// Processor time of Postgres per event since the last call, in µs.
     fn in_postgres(&mut self) -> anyhow::Result<f64> {
         let used = self.infrastructure.used()?.postgres;
         let each = (used - self.before) * 1e6 / self.events as f64;
@@ -209,7 +214,7 @@ impl Spent<'_> {
         Ok(each)
     }
 
-    /// Each event's share of a number that Postgres knows.
+    /// The result of a query (a single number), divided by the number of events.
     async fn share(&self, look: &PgPool, query: &str) -> anyhow::Result<f64> {
         let all: i64 = sqlx::query_scalar(query).fetch_one(look).await?;
         Ok(all as f64 / self.events as f64)
@@ -231,7 +236,7 @@ fn per_second(events: u64, took: Duration) -> f64 {
     events as f64 / took.as_secs_f64()
 }
 
-/// From nothing in the stream to everything.
+/// Publishes the whole log to an empty stream. Returns the duration.
 async fn relay(store: &EventStore, bus: &Bus, head: Position) -> anyhow::Result<Duration> {
     let stop = CancellationToken::new();
     let started = Instant::now();
@@ -246,7 +251,7 @@ async fn relay(store: &EventStore, bus: &Bus, head: Position) -> anyhow::Result<
     Ok(took)
 }
 
-/// From nothing in the read model to everything.
+/// Applies the whole log to an empty read model. Returns the duration.
 async fn catch_up(
     database: &Database,
     store: &EventStore,

@@ -1,4 +1,4 @@
-//! One read model catching up with the same log as one partition and as two.
+//! Compares a read model with one and with two partitions when it catches up with the same log.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::target::Inopsio;
 
 const DATABASE: &str = "bench_partitions";
 
-/// What was measured.
+/// The measured figures.
 #[derive(Clone, Copy, Debug)]
 pub struct Partitions {
-    /// Events per second into the read model of leads as one partition.
+    /// Events per second applied to the read model of leads as one partition.
     pub one_per_s: f64,
-    /// The same as two.
+    /// The same as two partitions.
     pub two_per_s: f64,
 }
 
-/// Fills a log with the events of two tenants, one of each partition, and lets the read model of leads catch up with it.
+/// Fills a log with the events of two tenants, one per partition, and measures how fast the read model of leads catches up.
 pub(super) async fn measure(
     inopsio: &Inopsio,
     infrastructure: &Infrastructure,
@@ -35,7 +35,7 @@ pub(super) async fn measure(
     let database = infrastructure.database(CRM, DATABASE);
     let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await?;
     let tenants = [0, 1].map(tenant);
-    // At the same time, so that both partitions have work from the first event to the last.
+    // Filled concurrently, so that both partitions have work from the first event to the last.
     let half = events / 2;
     futures::try_join!(history::fill(&store, tenants[0], half), history::fill(&store, tenants[1], half))?;
     let head = store.head().await?;
@@ -43,7 +43,7 @@ pub(super) async fn measure(
     let mut per_s = Vec::new();
     for partitions in [1, 2] {
         projector::divide(&infrastructure.admin(), &database, "leads", partitions, false).await?;
-        // The checkpoint alone is not enough: an event can't be applied to what it made before.
+        // Resetting the checkpoint is not enough: events can't be applied to rows that already have them.
         let leads = crm_projections::leads::Leads;
         let mut superuser = infrastructure.admin().database(&database.name).connect().await?;
         let tables = leads.tables().iter().map(|table| format!("crm.{table}")).collect::<Vec<_>>().join(", ");
@@ -56,7 +56,7 @@ pub(super) async fn measure(
     Ok(Partitions { one_per_s: per_s[0], two_per_s: per_s[1] })
 }
 
-/// A tenant of one of two partitions.
+/// A tenant whose id belongs to this one of two partitions.
 fn tenant(partition: u32) -> TenantId {
     let mut ids = std::iter::repeat_with(|| SystemIds.next());
     let id = ids.find(|id| eventstore::partition_of(*id, 2) == partition);

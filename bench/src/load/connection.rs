@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection that does as little as can be: it shares the machine's cores with what it measures.
+//! A minimal keep-alive HTTP/1.1 connection: it shares the machine's cores with the server that is measured, so it must be cheap.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection to a server under test. One request at a time.
+/// A connection to a server under test. It handles one request at a time.
 pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// The answer to one request.
+/// The response to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     /// HTTP status.
     pub status: u16,
     /// Status line and headers.
     pub head: &'a [u8],
-    /// Body, whole.
+    /// The whole body.
     pub body: &'a [u8],
 }
 
@@ -31,8 +31,8 @@ impl Connection {
         Ok(Self { stream, received: Vec::with_capacity(4096) })
     }
 
-    /// Sends a rendered request and waits for the whole answer. An answer without `content-length` is an error: none of the
-    /// servers under test sends one to a command.
+    /// Sends a rendered request and waits for the whole response. A response without `content-length` is an error, because no server under
+    /// test sends one to a command.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.received.clear();
@@ -66,7 +66,7 @@ impl Answer<'_> {
     }
 }
 
-/// Bytes up to and with the empty line that ends the head, once it is there.
+/// Length of the head in bytes including the empty line that ends it; none if that has not been received yet.
 fn head_length(received: &[u8]) -> Option<usize> {
     received.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers the only request with these pieces, each in a write of its own, and closes.
+    /// Accepts one connection, responds with these pieces in separate writes, and closes it.
     async fn answer_with(pieces: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! What a client does, over and over: captures a lead and takes it through its life. Every request is one command and makes
-//! one event; three in four meet an aggregate that is there already.
+//! The commands of a client: it captures a lead, takes it through its steps, and begins again. Each request is one command that appends one
+//! event; three in four concern an existing aggregate.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Answer, Zipf};
 
-/// The steps of a lead's life, in order: the path below `/v1/crm/leads` and the body.
+/// The steps of a lead after its capture, in order: the path below `/v1/crm/leads/{id}` and the body.
 const STEPS: [(&str, &str); 3] =
     [("assign", r#"{"owner":"rep-7"}"#), ("start-work", "{}"), ("qualify", r#"{"note":"asked for an offer"}"#)];
 
-/// No two commands of one run share an idempotency key or a lead's name.
+/// The number of the next command of this run. It makes idempotency keys and leads' names unique.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// One client's way through its leads.
+/// The state of one client: its current lead and step.
 #[derive(Clone, Debug)]
 pub struct Journey {
     token: Arc<str>,
@@ -26,8 +26,8 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// A client with its token, or one that is of another tenant for each lead, as `zipf` chooses. `run` tells the idempotency
-    /// keys of this run from those of others against the same servers.
+    /// A client with this token, or, with `zipf`, with the token of another tenant for each lead. `run` makes the idempotency keys of this
+    /// run differ from those of other runs against the same servers.
     pub fn new(token: Arc<str>, zipf: Option<Arc<Zipf>>, run: Arc<str>) -> Self {
         Self { token, zipf, run, lead: None, step: 0, request: String::with_capacity(1024) }
     }
@@ -55,8 +55,7 @@ impl Journey {
         self.request.as_bytes()
     }
 
-    /// Goes on with the answer to the command that was rendered last. A refusal ends this lead's life: the next command
-    /// captures another.
+    /// Processes the response to the command that was rendered last. After a refusal the next command captures another lead.
     pub fn answered(&mut self, answer: &Answer<'_>) -> Result<(), String> {
         if !(200..300).contains(&answer.status) {
             self.lead = None;
@@ -76,7 +75,7 @@ impl Journey {
         Ok(())
     }
 
-    /// The lead that was captured and is not through its life yet.
+    /// The current lead; none before its capture and after its last step.
     pub fn lead(&self) -> Option<&str> {
         self.lead.as_deref()
     }
@@ -92,7 +91,7 @@ fn render(request: &mut String, path: &str, token: &str, run: &str, number: u64,
     );
 }
 
-/// The `id` member of an answer, without parsing all of it.
+/// The field `id` of a response, found without parsing the whole body.
 fn id_of(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, rest) = text.split_once("\"id\":")?;

@@ -1,8 +1,8 @@
-//! Exact percentiles: every sample is kept and sorted, none is put into a bucket.
+//! Latencies with exact percentiles: all samples are kept and sorted, none is put into a histogram.
 
 use std::time::Duration;
 
-/// The times that answers took, in microseconds.
+/// Response times in microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Latencies {
     micros: Vec<u32>,
@@ -10,24 +10,25 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Notes one. Over an hour counts as an hour.
+    /// Adds a sample. More than an hour counts as an hour.
     pub fn note(&mut self, took: Duration) {
         self.micros.push(u32::try_from(took.as_micros()).unwrap_or(3_600_000_000));
         self.sorted = false;
     }
 
-    /// Takes over the samples of another.
+    /// Adds all samples of another set.
     pub fn merge(&mut self, other: Self) {
         self.micros.extend(other.micros);
         self.sorted = false;
     }
 
-    /// How many there are.
+    /// Number of samples.
     pub fn count(&self) -> usize {
         self.micros.len()
     }
 
-    /// The smallest sample that at least `share` (0 to 1) of all samples do not exceed, in milliseconds; 0 without samples.
+    /// The percentile by nearest rank, in milliseconds: the smallest sample that at least `share` (0 to 1) of all samples do not exceed. 0
+    /// without samples.
     pub fn percentile_ms(&mut self, share: f64) -> f64 {
         if !self.sorted {
             self.micros.sort_unstable();

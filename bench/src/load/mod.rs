@@ -1,13 +1,13 @@
-//! The load: clients on keep-alive connections, on one thread of their own.
+//! The load generator: clients on keep-alive connections, all on one separate thread.
 //!
-//! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the rate is what the server
-//! can do. Open loop ([`open`]): commands are due at a fixed rate whatever the server does, and a latency counts from the
-//! moment at which the command was due, so a stall is paid by every command that it holds up. [`patient`] ones go on whatever happens.
+//! Closed loop ([`closed`]): each client sends its next command when the last one is answered, so the server determines the rate. Open loop
+//! ([`open`]): commands are due at a fixed rate independently of the server, and a latency counts from the time at which the command was
+//! due, so a stall counts for every command that it delays. [`retrying`]: clients that retry after any error.
 
 mod connection;
 mod journey;
 mod latency;
-mod patient;
+mod retrying;
 mod zipf;
 
 use std::net::SocketAddr;
@@ -20,36 +20,36 @@ use futures::future::try_join_all;
 pub use connection::{Answer, Connection};
 pub use journey::Journey;
 pub use latency::Latencies;
-pub use patient::patient;
+pub use retrying::retrying;
 pub use zipf::Zipf;
 
-/// Where the load goes.
+/// The server under test and the tokens for it.
 #[derive(Clone, Debug)]
 pub struct Aim {
     /// The server's address.
     pub addr: SocketAddr,
-    /// Tokens that it takes; clients share them out in turn.
+    /// Tokens that it accepts. They are assigned to the clients in turn.
     pub tokens: Vec<Arc<str>>,
-    /// Each lead is of the tenant that this chooses, instead.
+    /// If given, chooses the tenant of each lead instead.
     pub zipf: Option<Arc<Zipf>>,
-    /// Tells this run's idempotency keys from others'.
+    /// Makes this run's idempotency keys differ from those of other runs.
     pub run: Arc<str>,
 }
 
-/// What a load met.
+/// The result of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Commands that were carried out within the measured time.
+    /// Number of commands carried out within the measured time.
     pub done: u64,
-    /// Commands that were carried out, warm-up included.
+    /// Number of commands carried out, including the warm-up.
     pub total: u64,
-    /// Commands that were refused, warm-up included.
+    /// Number of commands refused, including the warm-up.
     pub failed: u64,
-    /// What the first of them was told.
+    /// The response to the first refused command.
     pub first_failure: Option<String>,
-    /// The measured time in seconds.
+    /// Length of the measured time in seconds.
     pub seconds: f64,
-    /// Of the commands that were carried out within the measured time.
+    /// Latencies of the commands carried out within the measured time.
     pub latencies: Latencies,
 }
 
@@ -73,7 +73,7 @@ impl Outcome {
     }
 }
 
-/// `clients` clients, each sending its next command when the last is answered, for `measure` after `warm_up`.
+/// Runs a closed loop: each of `clients` sends its next command when the last is answered, for the duration `measure` after `warm_up`.
 pub async fn closed(aim: Aim, clients: usize, warm_up: Duration, measure: Duration) -> anyhow::Result<Outcome> {
     on_own_thread(async move {
         let start = Instant::now() + warm_up;
@@ -112,7 +112,7 @@ async fn closed_client(aim: Aim, client: usize, (start, end): (Instant, Instant)
     }
 }
 
-/// Commands at a fixed `rate` per second for `measure`, over at most `clients` connections.
+/// Runs an open loop: commands at a fixed `rate` per second for the duration `measure`, over at most `clients` connections.
 pub async fn open(aim: Aim, clients: usize, rate: u32, measure: Duration) -> anyhow::Result<Outcome> {
     on_own_thread(async move {
         let start = Instant::now() + Duration::from_millis(50);
@@ -129,7 +129,7 @@ pub async fn open(aim: Aim, clients: usize, rate: u32, measure: Duration) -> any
     .await
 }
 
-/// The moments at which commands are due.
+/// The times at which commands are due.
 struct Slots {
     start: Instant,
     rate: u32,
@@ -162,20 +162,20 @@ async fn open_client(aim: Aim, client: usize, slots: Arc<Slots>) -> anyhow::Resu
     Ok(outcome)
 }
 
-/// One command. A broken connection ends the measurement, a refusal is counted.
+/// Sends one command. A connection error ends the measurement; a refusal is returned as the inner error.
 async fn step(connection: &mut Connection, journey: &mut Journey) -> anyhow::Result<Result<(), String>> {
     let answer = connection.send(journey.next()).await.context("the connection broke")?;
     Ok(journey.answered(&answer))
 }
 
 impl Aim {
-    /// The journey of one of the clients.
+    /// A new journey for a client with this number.
     pub fn journey(&self, client: usize) -> Journey {
         Journey::new(self.tokens[client % self.tokens.len()].clone(), self.zipf.clone(), self.run.clone())
     }
 }
 
-/// The load has one thread, so that it takes at most one core and no lock.
+/// Runs the load on a single thread, so that it takes at most one core and needs no locks.
 async fn on_own_thread<T: Send + 'static>(
     work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> anyhow::Result<T> {

@@ -1,17 +1,17 @@
-//! Tenants of which few do most: the nth is chosen as often as 1/n (Zipf's law with exponent 1).
+//! An uneven distribution of tenants: the nth is chosen with a probability proportional to 1/n (Zipf's law with exponent 1).
 
 use std::sync::Arc;
 
-/// Tokens, each of another tenant, and how often each is chosen.
+/// Tokens of different tenants with a Zipf distribution.
 #[derive(Clone, Debug)]
 pub struct Zipf {
     tokens: Vec<Arc<str>>,
-    /// The share of the tenants up to and with each one.
+    /// The cumulative probability of the tenants up to and including each one.
     until: Vec<f64>,
 }
 
 impl Zipf {
-    /// The first one is chosen the most often. There is at least one.
+    /// The first token has the highest probability. `tokens` must not be empty.
     pub fn new(tokens: Vec<Arc<str>>) -> Self {
         let all: f64 = (1..=tokens.len()).map(|rank| 1.0 / rank as f64).sum();
         let mut sum = 0.0;
@@ -22,7 +22,7 @@ impl Zipf {
         Self { until: until.collect(), tokens }
     }
 
-    /// The same number chooses the same tenant.
+    /// Chooses a token. The same number chooses the same one.
     pub fn choose(&self, number: u64) -> Arc<str> {
         let at = spread(number);
         let chosen = self.until.partition_point(|until| *until <= at).min(self.tokens.len() - 1);
@@ -30,7 +30,7 @@ impl Zipf {
     }
 }
 
-/// Numbers in a row become numbers from 0 to 1 in no order (SplitMix64).
+/// Maps consecutive numbers to pseudo-random numbers from 0 to 1 (SplitMix64).
 fn spread(number: u64) -> f64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,7 +49,7 @@ mod tests {
         for number in 0..11_000 {
             counts[["a", "b", "c"].iter().position(|token| **token == *zipf.choose(number)).unwrap()] += 1;
         }
-        // 6 : 3 : 2 in eleven.
+        // Probabilities 6/11, 3/11 and 2/11.
         for (count, expected) in counts.iter().zip([6_000, 3_000, 2_000]) {
             assert!(count.abs_diff(expected) < 300, "{counts:?}");
         }

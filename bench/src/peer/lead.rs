@@ -1,10 +1,10 @@
-//! A lead as the guide of cqrs-es would write it: the part of ours that the load goes through.
+//! A lead as the guide of cqrs-es would write it, with the commands that the load uses.
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-/// The same fields as ours.
+/// The same fields as in our lead.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Details {
@@ -69,7 +69,7 @@ impl DomainEvent for Event {
     }
 }
 
-/// The step is not allowed now.
+/// A refused step: not allowed in the lead's status.
 #[derive(Debug)]
 pub struct NotAllowed(Status);
 

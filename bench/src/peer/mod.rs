@@ -1,10 +1,8 @@
-//! The stock peer: what one builds with cqrs-es and postgres-es by their own guide, behind the same web framework and the
-//! same token check as ours.
+//! The stock peer: a server built with cqrs-es and postgres-es by their own guide, with the same web framework and token check as ours.
 //!
-//! A command loads its aggregate's events, decides, inserts one row an event in a transaction of its own, publishes each
-//! event to JetStream and waits for the ack, then answers. A projection takes message by message: one transaction with one
-//! upsert and the checkpoint, then the ack. There is no tenant, no idempotency key and no expected version by `If-Match`: it
-//! does less than ours for each command.
+//! A command loads its aggregate's events, decides, inserts one row per event in its own transaction, publishes each event to JetStream,
+//! waits for the ack, and answers. The projection processes one message at a time: a transaction with an upsert and the checkpoint, then
+//! the ack. There are no tenants, no idempotency keys and no `If-Match`, so it does less work per command than ours.
 
 mod lead;
 mod projection;
@@ -24,10 +22,10 @@ use lead::Lead;
 /// The tables of postgres-es (its `db/init.sql`) and the read model.
 const SCHEMA: &str = include_str!("schema.sql");
 
-/// Connections of the pool. postgres-es' own helper takes 10; 16 was the fastest of 10, 16, 32 and 64 here.
+/// Size of the connection pool. postgres-es' own helper uses 10; of 10, 16, 32 and 64, 16 was the fastest here.
 const CONNECTIONS: u32 = 16;
 
-/// Serves until the process is ended.
+/// Serves until the process is killed.
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)

@@ -1,4 +1,4 @@
-//! The peer's read model: message by message, each with one upsert and the checkpoint in a transaction of its own.
+//! The peer's read model: processes one message at a time, each with an upsert and the checkpoint in one transaction.
 
 use anyhow::Context as _;
 use async_nats::jetstream::{Context, consumer};
@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use super::lead::Event;
 use super::publish::{Message, STREAM};
 
-/// Runs until the process is ended; says so when it can't go on.
+/// Runs until the process is killed. Prints a message if it stops because of an error.
 pub async fn run(pool: PgPool, jetstream: Context) {
     if let Err(error) = follow(&pool, &jetstream).await {
         eprintln!("peer: the projection stopped: {error:#}");

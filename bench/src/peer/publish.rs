@@ -11,7 +11,7 @@ use super::lead::{Event, Lead};
 /// The peer's stream.
 pub const STREAM: &str = "PEER";
 
-/// What goes over the bus.
+/// A message on the stream.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Message {
     pub aggregate_id: String,
@@ -19,7 +19,7 @@ pub struct Message {
     pub event: Event,
 }
 
-/// Connects and makes the stream.
+/// Connects and creates the stream.
 pub async fn connect(url: &str) -> anyhow::Result<Context> {
     let context = jetstream::new(async_nats::connect(url).await.context("the peer's nats-server can't be reached")?);
     context
@@ -33,7 +33,7 @@ pub async fn connect(url: &str) -> anyhow::Result<Context> {
     Ok(context)
 }
 
-/// A query in the sense of cqrs-es: told of the events after they are stored.
+/// A `Query` of cqrs-es, which is called with the events after they are stored.
 pub struct Publisher(pub Context);
 
 #[async_trait]
@@ -41,7 +41,7 @@ impl Query<Lead> for Publisher {
     async fn dispatch(&self, aggregate_id: &str, events: &[EventEnvelope<Lead>]) {
         for envelope in events {
             if let Err(error) = self.publish(aggregate_id, envelope).await {
-                // A query of cqrs-es can't fail its command: the event is stored and not published.
+                // A `Query` can't make its command fail, so the event stays stored but unpublished.
                 eprintln!("peer: not published: {error:#}");
             }
         }

@@ -1,4 +1,4 @@
-//! The peer's routes: the paths and bodies of ours that the load uses, and a look at the read model.
+//! The peer's routes: those of our paths that the load uses, and a query of the read model.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ fn created(id: &str) -> Response {
     Response::builder().status(StatusCode::CREATED).content_type("application/json").body(format!(r#"{{"id":"{id}"}}"#))
 }
 
-/// 200 when the row is there, 404 until then.
+/// 200 if the row is visible, else 404.
 #[handler]
 async fn show(pool: Data<&PgPool>, Path(id): Path<String>) -> Response {
     match sqlx::query_scalar::<_, String>("SELECT status FROM leads WHERE id = $1")

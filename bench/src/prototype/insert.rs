@@ -1,10 +1,10 @@
-//! Group commit at its barest: take whatever waits, insert it in one statement, answer all.
+//! A minimal group commit: takes all waiting rows, inserts them in one statement, and answers all.
 
 use anyhow::Context;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
-/// Rows of one statement at most.
+/// Maximum number of rows of a statement.
 const BATCH: usize = 256;
 
 /// One event.
@@ -16,12 +16,12 @@ pub struct Row {
 
 type Waiting = (Row, oneshot::Sender<()>);
 
-/// Hands rows to the one task that inserts.
+/// Passes rows to the single task that inserts them.
 #[derive(Clone)]
 pub struct Inserter(mpsc::Sender<Waiting>);
 
 impl Inserter {
-    /// Connects, makes the table and starts the task.
+    /// Connects, creates the table and starts the task.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
         let mut connection = PgConnection::connect(url).await.context("the prototype's database can't be reached")?;
         sqlx::raw_sql(
@@ -53,10 +53,10 @@ async fn run(mut connection: PgConnection, mut receiver: mpsc::Receiver<Waiting>
         let (rows, waiters): (Vec<Row>, Vec<_>) = batch.drain(..).unzip();
         match insert(&mut connection, rows).await {
             Ok(()) => waiters.into_iter().for_each(|waiter| {
-                // A client that went away is not told.
+                // Fails if the client has disconnected, which does not matter.
                 let _ = waiter.send(());
             }),
-            // The waiters are dropped, which fails their requests.
+            // `waiters` is dropped here, which makes their requests fail.
             Err(error) => eprintln!("prototype: {error}"),
         }
     }

@@ -1,7 +1,7 @@
-//! The prototype: the least that a durable, authenticated command over HTTP can be, as the upper bound to measure ours by.
+//! The prototype: the minimum for a durable, authenticated command over HTTP. It is the upper bound that ours is compared with.
 //!
-//! The same web framework, the same token check, the body parsed, and whatever commands wait together go into one table by
-//! one insert on one connection. No aggregate, no tenant, no row level security, no versions, no idempotency, no fan-out.
+//! It has the same web framework and token check, and parses the body. All waiting commands go into one table by one insert on one
+//! connection. It has no aggregates, tenants, row level security, versions, idempotency or fan-out.
 
 mod insert;
 
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::server::Settings;
 use insert::{Inserter, Row};
 
-/// Serves until the process is ended.
+/// Serves until the process is killed.
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let inserter = Inserter::open(&settings.postgres).await?;
     let routes =

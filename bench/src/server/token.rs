@@ -1,4 +1,4 @@
-//! The token check of the peer and the prototype: Ed25519, and verified tokens are remembered until they expire, as ours does.
+//! The token check of the peer and the prototype: Ed25519 signatures, with a cache of verified tokens until they expire, as in ours.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use poem::{Endpoint, Middleware, Request};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-/// Tokens that are remembered at most.
+/// Maximum number of cached tokens.
 const REMEMBERED: usize = 10_000;
 
-/// Lets only requests with a valid token through.
+/// Rejects requests without a valid token.
 #[derive(Clone)]
 pub struct TokenCheck(Arc<Inner>);
 
@@ -22,7 +22,7 @@ struct Inner {
 }
 
 impl TokenCheck {
-    /// Checks against a public key in PEM.
+    /// A check with a public key in PEM.
     pub fn new(public_key: &str) -> anyhow::Result<Self> {
         let key = Ed25519PublicKey::from_pem(public_key).context("not an Ed25519 public key")?;
         Ok(Self(Arc::new(Inner { key, expiry_by_hash: Cache::new(REMEMBERED) })))
@@ -56,7 +56,7 @@ impl<E: Endpoint> Middleware<E> for TokenCheck {
     }
 }
 
-/// An endpoint behind the check.
+/// An endpoint with the token check.
 pub struct Checked<E> {
     check: TokenCheck,
     endpoint: E,

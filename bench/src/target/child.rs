@@ -1,4 +1,4 @@
-//! A server's process: started, known to be ready, ended with its handle.
+//! The process of a server under test.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -8,31 +8,31 @@ use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-/// Killed when dropped.
+/// A server's process. It is killed on drop.
 pub struct Child {
     process: tokio::process::Child,
     pid: u32,
 }
 
 impl Child {
-    /// Starts a command whose output goes to ours.
+    /// Starts a command. Its output goes to ours.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let process = command.stdin(Stdio::null()).kill_on_drop(true).spawn().context("a server can't be started")?;
         let pid = process.id().context("a server ended at once")?;
         Ok(Self { process, pid })
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Kills it (SIGKILL), and waits until it has ended.
+    /// Kills the process (SIGKILL) and waits for its end.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("a server can't be killed")
     }
 
-    /// Waits for the line on stdout (which must be piped) that says where it listens.
+    /// Waits at most 30 s for the line on standard output (which must be piped) that has the address.
     pub async fn address(&mut self, of: impl Fn(&str) -> Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
         let stdout = self.process.stdout.take().context("stdout is not piped")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -45,7 +45,7 @@ impl Child {
             anyhow::bail!("it ended")
         });
         let address = found.await.context("it did not say where it listens within 30 s")??;
-        // Whatever else it prints must not fill the pipe.
+        // Keep reading, so that further output does not fill the pipe and block the server.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(address)
     }

@@ -1,4 +1,4 @@
-//! The servers under test: ours, the stock peer, the prototype. Each is a process of its own on the same infrastructure.
+//! The servers under test: ours, the stock peer and the prototype. Each is a separate process on the same infrastructure.
 
 mod child;
 mod ours;
@@ -26,7 +26,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// As the results name it.
+    /// The name in the results.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Peer => "peer",
@@ -42,52 +42,52 @@ impl fmt::Display for Name {
     }
 }
 
-/// What all of them are asked with: the same tokens, so the same work to check them.
+/// Keys and tokens for all servers. They share the tokens, so that checking them costs the same.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// In PEM.
+    /// The public key in PEM.
     pub public_key: String,
-    /// Clients share them out in turn; each is of another tenant.
+    /// Tokens of different tenants, which are assigned to the clients in turn.
     pub tokens: Vec<Arc<str>>,
 }
 
-/// A running server. Ends with it.
+/// A running server. It is stopped on drop.
 pub struct Target {
     /// Which.
     pub name: Name,
-    /// Where it is and what it takes.
+    /// Its address and the tokens for it.
     pub aim: Aim,
     child: Child,
     backlog: Backlog,
 }
 
-/// How to ask what its read model has not seen yet.
+/// How to determine how many events its read model has not applied yet.
 enum Backlog {
-    /// It has no read model.
+    /// Without a read model.
     None,
-    /// The number of events, by a query of its database.
+    /// A query of its database that returns that number.
     Query(sqlx::PgPool, &'static str),
 }
 
 impl Target {
-    /// Its process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// Kills it (SIGKILL).
+    /// Kills the process (SIGKILL).
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().await
     }
 
-    /// How many events its read model has not seen.
+    /// Number of events that its read model has not applied yet.
     pub async fn behind(&self) -> anyhow::Result<u64> {
         let Backlog::Query(pool, query) = &self.backlog else { return Ok(0) };
         let behind: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
         Ok(behind.try_into().unwrap_or_default())
     }
 
-    /// Waits until its read model has seen all, so that it leaves the machine to the next; a minute at most.
+    /// Waits until its read model has caught up, so that it does not disturb the next measurement; at most a minute.
     pub async fn settle(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {

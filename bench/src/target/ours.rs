@@ -1,4 +1,4 @@
-//! Ours: the `inopsio` program, configured by its environment as in any deployment.
+//! Our server: the program `inopsio`, configured by environment variables as in any deployment.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use super::{Backlog, Credentials, Name, Target};
 use crate::infrastructure::Infrastructure;
 use crate::load::{Aim, Connection};
 
-/// Events that a read model has not seen.
+/// Number of events that the slowest read model has not applied yet.
 const BACKLOG: &str = "SELECT (SELECT position FROM log.head) - (SELECT min(position) FROM projector.checkpoints)";
 
-/// Tenants that are only listed.
+/// Adds tenants to the directory only.
 const LIST: &str = "INSERT INTO tenants (tenant_id, slug, name, created_at)
      SELECT t.tenant_id, t.slug, t.slug, now() FROM unnest($1::uuid[], $2::text[]) AS t (tenant_id, slug)";
 
-/// How long it may take to be ready.
+/// Maximum time until the server is ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program and what it is told.
+/// The program with its configuration.
 #[derive(Clone)]
 pub struct Inopsio {
     program: PathBuf,
-    /// An empty folder, so that no configuration of a checkout is found.
+    /// The folder it runs in: it is empty, so that no configuration file is found.
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
@@ -47,7 +47,8 @@ pub struct Tenant {
 }
 
 impl Inopsio {
-    /// The program beside this one unless given, on this infrastructure, with a password, keys and a database of this run.
+    /// The program `program` (the one in this program's folder unless given), configured for this infrastructure with new keys and a
+    /// database of this run.
     pub fn new(program: Option<&Path>, infrastructure: &Infrastructure, database: &str) -> anyhow::Result<Self> {
         let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("inopsio"));
         let program = program.map_or_else(beside, |program| Ok(program.to_owned()))?;
@@ -68,7 +69,7 @@ impl Inopsio {
             ("INOPSIO_NATS_URL", infrastructure.nats_url()),
             ("INOPSIO_AUTH_PUBLIC_KEY", key.public_key().to_pem()),
             ("INOPSIO_AUTH_SIGNING_KEY", key.to_pem()),
-            // What is measured is what it can do, not what it is told to allow.
+            // No rate limits: the server's capacity is to be measured.
             ("INOPSIO_RATE_TENANT", "0".to_owned()),
             ("INOPSIO_RATE_TOKEN", "0".to_owned()),
             ("INOPSIO_SMTP_URL", infrastructure.mail_url()),
@@ -78,12 +79,12 @@ impl Inopsio {
         Ok(Self { program, folder: infrastructure.folder().to_owned(), environment })
     }
 
-    /// The same with another database of the service.
+    /// A copy that uses another database for CRM.
     pub fn with_database(&self, name: &str) -> Self {
         self.with("INOPSIO_DATABASE_CRM", name)
     }
 
-    /// The same with another nats-server.
+    /// A copy that uses another nats-server.
     pub fn with_nats(&self, url: &str) -> Self {
         self.with("INOPSIO_NATS_URL", url)
     }
@@ -104,7 +105,7 @@ impl Inopsio {
         command
     }
 
-    /// Runs a command to its end; what it printed.
+    /// Runs a command to its end. Returns its output.
     pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.command(arguments).stderr(Stdio::piped()).output().await.context("inopsio can't be run")?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -118,7 +119,7 @@ impl Inopsio {
         Ok(text(&output.stdout))
     }
 
-    /// Runs a command to its end, without what it prints; how long that took.
+    /// Runs a command to its end and discards its output. Returns the duration.
     pub async fn time(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let status = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().await?;
@@ -126,14 +127,14 @@ impl Inopsio {
         Ok(started.elapsed())
     }
 
-    /// Adds a tenant.
+    /// Creates a tenant.
     pub async fn tenant(&self, slug: &str) -> anyhow::Result<Tenant> {
         let created: Value = serde_json::from_str(&self.run(&["tenant", "create", slug, "--format", "json"]).await?)?;
         let id = created["tenant_id"].as_str().and_then(|id| id.parse().ok());
         Ok(Tenant { id: id.with_context(|| format!("no id in {created}"))?, slug: slug.to_owned() })
     }
 
-    /// A token for a tenant's administrator.
+    /// Issues a token for a tenant's administrator.
     pub async fn token(&self, tenant: &Tenant) -> anyhow::Result<Arc<str>> {
         Ok(self
             .run(&["token", "--tenant", &tenant.slug, "--role", "admin", "--subject", "bench", "--ttl", "8h"])
@@ -141,7 +142,7 @@ impl Inopsio {
             .into())
     }
 
-    /// So many new tenants of this name and a number, with a token each.
+    /// Creates this number of tenants, named `name` and a number. Returns a token for each.
     pub async fn credentials(&self, name: &str, tenants: usize) -> anyhow::Result<Credentials> {
         let tokens = stream::iter(0..tenants)
             .map(|number| async move { self.token(&self.tenant(&format!("{name}-{number}")).await?).await })
@@ -151,8 +152,9 @@ impl Inopsio {
         Ok(Credentials { public_key: self.setting("INOPSIO_AUTH_PUBLIC_KEY").to_owned(), tokens })
     }
 
-    /// Tokens of so many new tenants of this name and a number, made of one that [`token`](Self::token) gave. The directory lists them, and
-    /// that is all: places are made by a saga, a thousand of them in more than eight minutes, and commands of CRM ask for nothing of that.
+    /// Makes tokens for this number of new tenants from the token `like`, which [`token`](Self::token) issued. The tenants are only added
+    /// to the directory: full provisioning is a saga, which takes over eight minutes for a thousand tenants, and CRM's commands don't need
+    /// it.
     pub async fn listed(
         &self,
         infrastructure: &Infrastructure,
@@ -175,7 +177,7 @@ impl Inopsio {
         ids.iter().map(token).collect()
     }
 
-    /// Serves; and how long it took from the start of the process until it was ready.
+    /// Starts the server. Returns it and the time from the start of the process until it was ready.
     pub async fn serve(
         &self,
         infrastructure: &Infrastructure,
@@ -184,7 +186,7 @@ impl Inopsio {
         self.serve_at(free_address()?, infrastructure, credentials).await
     }
 
-    /// The same at this address.
+    /// The same on a given address.
     pub async fn serve_at(
         &self,
         addr: SocketAddr,
@@ -205,7 +207,7 @@ impl Inopsio {
     }
 }
 
-/// A port that was free a moment ago.
+/// An address with a currently free port.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

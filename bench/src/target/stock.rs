@@ -1,4 +1,4 @@
-//! The peer and the prototype: this very program, in another role.
+//! The peer and the prototype, which are this program in another role.
 
 use std::process::Stdio;
 
@@ -9,17 +9,17 @@ use crate::infrastructure::Infrastructure;
 use crate::load::Aim;
 use crate::server;
 
-/// Events that the peer's read model has not seen.
+/// Number of events that the peer's read model has not applied yet.
 const PEER_BACKLOG: &str =
     "SELECT (SELECT count(*) FROM events) - (SELECT position FROM checkpoints WHERE projection = 'leads')";
 
-/// Starts the stock peer, with a database of its own.
+/// Starts the stock peer with its own database.
 pub async fn peer(infrastructure: &Infrastructure, credentials: &Credentials) -> anyhow::Result<Target> {
     let backlog = Backlog::Query(infrastructure.pool("bench_peer"), PEER_BACKLOG);
     start(Name::Peer, infrastructure, "bench_peer", credentials, backlog).await
 }
 
-/// Starts the prototype, with a database of its own.
+/// Starts the prototype with its own database.
 pub async fn prototype(infrastructure: &Infrastructure, credentials: &Credentials) -> anyhow::Result<Target> {
     start(Name::Prototype, infrastructure, "bench_prototype", credentials, Backlog::None).await
 }
@@ -35,7 +35,7 @@ async fn start(
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args([name.as_str(), "--postgres", &postgres, "--nats", &infrastructure.nats_url()])
-        // In one: a PEM begins like a flag.
+        // One argument with `=`, because a PEM begins with dashes like an option.
         .arg(format!("--public-key={}", credentials.public_key))
         .stdout(Stdio::piped());
     let mut child = Child::start(&mut command)?;

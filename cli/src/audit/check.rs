@@ -1,4 +1,4 @@
-//! `inopsio audit check`: a file and a public key, and nothing else.
+//! `inopsio audit check`: verifies an exported history offline, with the file and public keys only.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -13,7 +13,7 @@ use super::document::{End, Entry, FORM, Head, Line};
 use super::{known, trusted};
 use crate::output::{self, Format};
 
-/// The longest line that is read: an event is at most 256 KiB.
+/// The maximum length of a line in bytes (4 MiB). An event is at most 256 KiB.
 const LONGEST: u64 = 4 << 20;
 
 /// Checks a file of `inopsio audit export` against a public key, without any server
@@ -32,26 +32,26 @@ pub struct Check {
     known: Vec<PathBuf>,
 }
 
-/// What a file proves.
+/// The result of a successful check.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Proven {
     tenant: uuid::Uuid,
     service: String,
     of: String,
-    /// Whether nothing is missing up to the last seal.
+    /// Whether the file has the tenant's complete history up to the last seal.
     whole: bool,
     events: u64,
-    /// How many events the last seal is of.
+    /// Number of events that the last seal covers.
     sealed: u64,
     root: String,
     sealed_at: chrono::DateTime<chrono::Utc>,
     key: String,
-    /// Events at the end of a whole history that are in no seal yet: of them only the order is shown.
+    /// Number of events after the last seal of a whole history: only their order is proven.
     unsealed: u64,
 }
 
 impl Check {
-    /// Checks.
+    /// Runs the command.
     pub fn run(self, format: Format) -> Result<()> {
         let trusted = trusted::of_files(&self.key)?;
         let known = known::seals(&self.known)?;
@@ -83,7 +83,7 @@ impl Check {
     }
 }
 
-/// What stands in a file, line by line, with the number of the one that was read last.
+/// Reads a file line by line, and keeps the number of the last line read for error messages.
 struct Lines<R> {
     from: R,
     number: u64,
@@ -120,13 +120,13 @@ fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<P
 fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut audit = Audit::new(trusted);
     for seal in known {
-        ours(&head, seal).context("the earlier file is of another history")?;
+        check_owner(&head, seal).context("the earlier file is of another history")?;
         audit.keep(seal.clone())?;
     }
     let events = loop {
         match lines.next()?.context("its end is missing")? {
             Line::Seal(seal) => {
-                ours(&head, &seal)?;
+                check_owner(&head, &seal)?;
                 audit.seal(seal)?;
             }
             Line::Event(entry) => {
@@ -147,7 +147,7 @@ fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, kno
 
 fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Result<Proven> {
     let Some(Line::Seal(seal)) = lines.next()? else { bail!("it has no seal") };
-    ours(&head, &seal)?;
+    check_owner(&head, &seal)?;
     ensure!(
         trusted.iter().any(|key| key.has_signed(&seal)),
         "its seal is not signed by a trusted key (it names {})",
@@ -179,8 +179,8 @@ fn is_in(entry: &Entry, head: &Head, seal: &Seal) -> bool {
     root_by_path(&entry.event(head.tenant).leaf_hash, index, seal.size, &path) == Some(seal.root)
 }
 
-/// A seal of another history proves nothing of this one.
-fn ours(head: &Head, seal: &Seal) -> Result<()> {
+/// Checks that a seal belongs to the tenant and service that the file's head names.
+fn check_owner(head: &Head, seal: &Seal) -> Result<()> {
     ensure!(
         (seal.tenant, seal.service.as_str()) == (head.tenant, head.service.as_str()),
         "a seal is of tenant {} in {}, the file of tenant {} in {}",

@@ -1,7 +1,8 @@
-//! The file that a history is proven with: lines of JSON.
+//! The file format of exported histories: one JSON document per line.
 //!
-//! A [`Head`], then seals and events, each seal before the events that it is of, then an [`End`]. Of a whole history all events are there,
-//! and all seals; whoever reads it grows the tree. Of a part there is one seal, and each event has its path in that seal's tree.
+//! A file has a [`Head`], then seals and events, then an [`End`]. A whole history has all events and all seals, each seal before the events
+//! that it covers; the reader rebuilds the Merkle tree from them. A part has one seal, and each event carries its inclusion proof (the path
+//! to that seal's root).
 
 use chrono::{DateTime, Utc};
 use eventstore::backup::StoredEvent;
@@ -11,52 +12,52 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// The form of the file.
+/// The version of the file format.
 pub const FORM: u32 = 1;
 
-/// The first line: what it is.
+/// The first line: it describes the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// [`FORM`].
+    /// Version of the format: [`FORM`].
     pub inopsio_history: u32,
-    /// Whose.
+    /// The tenant whose history this is.
     pub tenant: Uuid,
-    /// Of which service's log.
+    /// The name of the service whose log the events are from.
     pub service: String,
-    /// Whether it is all of it, up to the last seal.
+    /// Whether the file has the complete history up to the last seal, not a part of it.
     pub whole: bool,
-    /// What is in it, in words.
+    /// A description of the selection, for people.
     pub of: String,
 }
 
-/// The last line: so many events came before it.
+/// The last line. It shows that the file is not truncated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
-    /// How many.
+    /// Number of events in the file.
     pub events: u64,
 }
 
-/// A line.
+/// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Line {
-    /// The first.
+    /// The first line.
     Head(Head),
     /// A signed head of the tree.
     Seal(Seal),
     /// An event.
     Event(Box<Entry>),
-    /// The last.
+    /// The last line.
     End(End),
 }
 
-/// An event in the file.
+/// An event as a line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Which one it is in the tenant's history, from 1.
+    /// The event's number in the tenant's history of this service, from 1.
     pub number: u64,
     aggregate_type: String,
     aggregate_id: String,
@@ -66,16 +67,16 @@ pub struct Entry {
     event_version: u32,
     occurred_at: DateTime<Utc>,
     recorded_at: DateTime<Utc>,
-    /// The bytes as they are stored and hashed: what is personal in them is sealed.
+    /// The bytes exactly as they are stored and hashed. Personal data in them stays encrypted.
     payload: Box<RawValue>,
     metadata: Box<RawValue>,
-    /// Siblings on the way to the root, hexadecimal; absent in a whole history.
+    /// The inclusion proof: hashes of the siblings on the path to the root, hexadecimal. Absent in a whole history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Vec<String>>,
 }
 
 impl Entry {
-    /// An event as it stands in the file; none when its documents are not JSON of one line, as ours are.
+    /// Converts an event to a line. `None` if its payload or metadata is not JSON on a single line, which every event we write is.
     pub fn of(number: u64, event: &RecordedEvent, path: Option<Vec<LeafHash>>) -> Option<Self> {
         let document = |bytes: &[u8]| {
             let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains(['\n', '\r']))?;
@@ -97,12 +98,12 @@ impl Entry {
         })
     }
 
-    /// The event, with the hash that its bytes give.
+    /// Converts the line back to an event, and computes the leaf hash from its bytes.
     #[expect(clippy::disallowed_methods, reason = "a tenant of a file that is checked: nobody acts in its name")]
     pub fn event(&self, tenant: Uuid) -> StoredEvent {
         let event = RecordedEvent {
             tenant: TenantId::vouched(tenant),
-            // Positions are a log's, and no part of the proof.
+            // The file has no log position, and the proof does not need one: the number takes its place.
             position: Position(self.number),
             event_id: self.event_id,
             aggregate_type: self.aggregate_type.clone(),
@@ -118,7 +119,7 @@ impl Entry {
         StoredEvent { leaf_hash: Leaf::from(&event).hash(), event }
     }
 
-    /// Its path, decoded; none: it has none, or one that is not hexadecimal.
+    /// The decoded inclusion proof. `None` if the line has none or if it is not hexadecimal.
     pub fn siblings(&self) -> Option<Vec<LeafHash>> {
         let decode = |text: &String| {
             let mut hash = [0; 32];

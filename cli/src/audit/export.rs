@@ -1,4 +1,4 @@
-//! `inopsio audit export`: a history, or a part of it, as a file that is checked without us.
+//! `inopsio audit export`: writes a tenant's history, or a part of it, to a file that `inopsio audit check` verifies offline.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::selection::{check_id, check_span, check_types, has_id};
 use crate::sink::Sink;
 use crate::{progress, time};
 
-/// Aggregates in which it stands who signed in, from where and by what, and who was refused.
+/// Aggregate types whose events record sign-ins (who, from where, by which method) and denied requests.
 const SIGN_INS: [&str; 3] = ["auth.account", "auth.session", "auth.sign_in"];
 
 /// Exports a tenant's history to a file that proves itself; `inopsio audit check` checks it without a server
@@ -67,7 +67,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// Writes the file.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         check_span("recorded", self.recorded_from, self.recorded_until)?;
         let name = if self.sign_ins { "auth" } else { self.service.as_deref().unwrap_or_default() };
@@ -93,7 +93,7 @@ impl Export {
         Ok(())
     }
 
-    /// Refuses ids of which the tenant has nothing.
+    /// Checks that the aggregate and the user that the options name exist in the tenant.
     async fn check_ids(&self, context: &Context, store: &EventStore, tenant: TenantId) -> Result<()> {
         let named = (self.tenant.as_str(), tenant);
         if let Some(id) = &self.aggregate_id {
@@ -112,7 +112,7 @@ impl Export {
             && self.recorded_until.is_none()
     }
 
-    /// What is in the file, in words.
+    /// A description of the selection, for people.
     fn of(&self) -> String {
         let mut words = Vec::new();
         match (&self.event_type, &self.aggregate_type, &self.aggregate_id, self.sign_ins) {
@@ -135,7 +135,7 @@ impl Export {
         Line::Head(Head { inopsio_history: FORM, tenant: tenant.uuid(), service, whole, of: self.of() })
     }
 
-    /// All events, with all seals: gone past once, written as they are verified.
+    /// Writes all events and seals in one pass, each as soon as it is verified. Returns the number of events.
     async fn whole(
         &self,
         store: &EventStore,
@@ -164,7 +164,7 @@ impl Export {
         Ok(verdict.events)
     }
 
-    /// What is wanted of it, each with its path in the tree of the last seal.
+    /// Writes the selected events up to the last seal, each with its inclusion proof. Returns their number.
     async fn part(&self, store: &EventStore, tenant: TenantId, trusted: Vec<SealedBy>, sink: &mut Sink) -> Result<u64> {
         let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
         let (mut leaves, mut chosen, mut sessions) = (Vec::<LeafHash>::new(), Vec::new(), HashSet::new());
@@ -195,7 +195,7 @@ impl Export {
         Ok(events)
     }
 
-    /// Whether an event is wanted. `sessions`: those of the user that began so far.
+    /// Whether an event is selected. `sessions` collects the ids of the user's sessions that have started so far.
     fn wants(&self, StoredEvent { event, .. }: &StoredEvent, sessions: &mut HashSet<String>) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         if self.recorded_from.is_some_and(|from| event.recorded_at < from)
@@ -204,7 +204,7 @@ impl Export {
             || !is(&self.aggregate_type, &event.aggregate_type)
             || !is(&self.aggregate_id, &event.aggregate_id)
         {
-            // A session that began before the stretch is the user's all the same.
+            // Also record sessions that began before the selected time span: their later events belong to the user too.
             self.is_users_session(event, sessions);
             return false;
         }
@@ -215,21 +215,21 @@ impl Export {
             && self.user.is_none_or(|user| {
                 self.is_users_session(event, sessions)
                     || event.aggregate_type == "auth.account" && event.aggregate_id == user.to_string()
-                    || names(event, user)
+                    || is_about(event, user)
             })
     }
 
     fn is_users_session(&self, event: &kernel::RecordedEvent, sessions: &mut HashSet<String>) -> bool {
         let Some(user) = self.user.filter(|_| event.aggregate_type == "auth.session") else { return false };
-        if names(event, user) {
+        if is_about(event, user) {
             sessions.insert(event.aggregate_id.clone());
         }
         sessions.contains(&event.aggregate_id)
     }
 }
 
-/// Refuses who is no user of the tenant. Who never signed in is one all the same, which another log knows: where that can't be asked, this one
-/// is exported nevertheless, and it is said.
+/// Refuses an id that is no user of the tenant. A user who never signed in has no events in the `auth` log, so the `user` service's log is
+/// asked too. If that log can't be read, the export continues with a warning.
 async fn check_user(
     context: &Context,
     store: &EventStore,
@@ -253,8 +253,8 @@ async fn check_user(
     }
 }
 
-/// Whether an event says of itself that it is about this user.
-fn names(event: &kernel::RecordedEvent, user: UserId) -> bool {
+/// Whether the event's payload names this user in its field `user`.
+fn is_about(event: &kernel::RecordedEvent, user: UserId) -> bool {
     #[derive(serde::Deserialize)]
     struct About {
         #[serde(default)]

@@ -1,4 +1,4 @@
-//! Seals that somebody kept: those of earlier files.
+//! Reads the seals from files of earlier exports, which auditors kept.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::document::Line;
 
-/// All seals of these files. What else is in them was checked when they came.
+/// All seals in these files. The other lines are not verified: they were when the files were received.
 pub fn seals(files: &[PathBuf]) -> Result<Vec<Seal>> {
     let mut seals = Vec::new();
     for file in files {
@@ -29,7 +29,7 @@ pub fn seals(files: &[PathBuf]) -> Result<Vec<Seal>> {
     Ok(seals)
 }
 
-/// Whether a seal is of this history.
-pub fn of(seal: &Seal, tenant: Uuid, service: &str) -> bool {
+/// Whether a seal belongs to this tenant's history in this service.
+pub fn belongs_to(seal: &Seal, tenant: Uuid, service: &str) -> bool {
     (seal.tenant, seal.service.as_str()) == (tenant, service)
 }

@@ -1,4 +1,4 @@
-//! `inopsio audit`: a tenant's history, proven with a file and a public key.
+//! `inopsio audit`: verifies a tenant's history in the log, or exports it to a file that is verified with a public key.
 
 mod check;
 mod document;
@@ -27,7 +27,7 @@ pub enum Command {
 impl Command {
     /// Runs the command.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        // Whoever checks a file has no configuration.
+        // `check` works without a configuration: an auditor who checks a file has none.
         if let Self::Check(check) = self {
             return check.run(format);
         }

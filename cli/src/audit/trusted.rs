@@ -1,4 +1,4 @@
-//! Whose seals count.
+//! Reads the public keys whose seals are trusted.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use eventstore::seals::SealedBy;
 use gateway::Config;
 
-/// The keys of the files that were named.
+/// The public keys in these PEM files.
 pub fn of_files(files: &[PathBuf]) -> Result<Vec<SealedBy>> {
     let mut keys = Vec::new();
     for file in files {
@@ -15,7 +15,7 @@ pub fn of_files(files: &[PathBuf]) -> Result<Vec<SealedBy>> {
     Ok(keys)
 }
 
-/// The same, and the one that signs now.
+/// The public keys in these PEM files and the configured signing key. Fails if there is none.
 pub fn here(config: &Config, files: &[PathBuf]) -> Result<Vec<SealedBy>> {
     let mut keys = of_files(files)?;
     keys.extend(config.seal_key().map(|key| key.sealed_by()));

@@ -1,4 +1,4 @@
-//! `inopsio audit verify`: every event, every seal of a tenant's history in the log.
+//! `inopsio audit verify`: verifies every event and every seal of a tenant's history in the log.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use eventstore::seals::{self, Seen};
 use serde::Serialize;
 
-use super::known::{self, of};
+use super::known::{self, belongs_to};
 use super::trusted;
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -36,7 +36,7 @@ pub struct Verify {
     known: Vec<PathBuf>,
 }
 
-/// A service's part of the history.
+/// The result for one service's log.
 #[derive(Debug, Serialize)]
 struct Verified {
     service: &'static str,
@@ -45,12 +45,12 @@ struct Verified {
     seals: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// Events at the end that are in no seal yet.
+    /// Number of events after the last seal.
     unsealed: u64,
 }
 
 impl Verify {
-    /// Verifies.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let trusted = trusted::here(&context.config, &self.key)?;
@@ -59,7 +59,8 @@ impl Verify {
         for service in context::services(self.service.as_deref())? {
             let store = context.store(service).await?;
             let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
-            let kept: Vec<_> = known.iter().filter(|seal| of(seal, tenant.uuid(), service.name())).cloned().collect();
+            let kept: Vec<_> =
+                known.iter().filter(|seal| belongs_to(seal, tenant.uuid(), service.name())).cloned().collect();
             let see = |seen: Seen<'_>| bar.inc(u64::from(matches!(seen, Seen::Event(..))));
             let verdict = seals::verify(&store, tenant, trusted.clone(), &kept, see).await;
             bar.finish_and_clear();

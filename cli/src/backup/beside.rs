@@ -1,7 +1,7 @@
-//! What people set up beside the logs: webhooks, and what is asked for again and again; and the jobs that are open.
+//! Backup and restore of the tables beside the logs: webhooks, job queues and schedules, and unfinished jobs.
 //!
-//! Secrets of webhooks leave the database sealed under a key of the backup's own, which the master key wraps; without a master key
-//! nothing is sealed, as in the log.
+//! Webhook secrets are encrypted in the backup under a key of its own, which is wrapped by the master key. Without a master key they are
+//! stored in plain text, as in the log.
 
 use anyhow::{Context as _, Result, ensure};
 use eventstore::Sealing;
@@ -13,24 +13,24 @@ use super::archive::rows::{BesideRow, LetterRow};
 use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
 use super::excluded_tenants::ExcludedTenants;
 
-/// The tables that are taken along.
+/// The tables that are backed up.
 pub fn tables() -> impl Iterator<Item = &'static Beside> {
     webhooks::backup::TABLES.iter().chain(jobs::backup::TABLES)
 }
 
-/// Seals the secrets of a backup that is taken. The master key is asked when the first one comes.
+/// Encrypts the secrets of a new backup. Its key is made, and wrapped by the master key, when the first secret comes.
 pub struct Sealer {
     sealing: Option<Sealing>,
     made: Option<(Secrets, String)>,
 }
 
 impl Sealer {
-    /// For a backup with this configuration.
+    /// A sealer for a backup with this configuration.
     pub fn new(config: &Config) -> Self {
         Self { sealing: config.log_settings().sealing, made: None }
     }
 
-    /// The key, as it is kept with the backup; none: nothing was sealed.
+    /// The wrapped key, as the manifest stores it; none if nothing was encrypted.
     pub fn into_key(self) -> Option<String> {
         self.made.map(|(_, wrapped)| wrapped)
     }
@@ -48,7 +48,7 @@ impl Sealer {
     }
 }
 
-/// Writes what stands beside a log.
+/// Writes the rows of the tables beside a log.
 pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) -> Result<Vec<BesidePart>> {
     let service = snapshot.service();
     let mut parts = Vec::new();
@@ -67,7 +67,7 @@ pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) 
     Ok(parts)
 }
 
-/// Writes which events wait for webhooks, if any do.
+/// Writes the webhooks' dead letters; none if there are none.
 pub async fn letters(snapshot: &mut Snapshot, draft: &Draft) -> Result<Option<Part>> {
     let letters = webhooks::backup::waiting(snapshot).await?;
     if letters.is_empty() {
@@ -78,7 +78,7 @@ pub async fn letters(snapshot: &mut Snapshot, draft: &Draft) -> Result<Option<Pa
     part.finish().map(Some)
 }
 
-/// What opens the secrets of a backup; none: nothing in it is sealed so.
+/// The key that decrypts the secrets of a backup; none if the backup has no encrypted secrets.
 pub async fn secrets(config: &Config, manifest: &Manifest) -> Result<Option<Secrets>> {
     let Some(wrapped) = &manifest.secrets_key else { return Ok(None) };
     let sealing = config.log_settings().sealing.context("auth.master_key (INOPSIO_MASTER_KEY) is not set")?;
@@ -86,18 +86,18 @@ pub async fn secrets(config: &Config, manifest: &Manifest) -> Result<Option<Secr
     Ok(Some(secrets))
 }
 
-/// Where rows go.
+/// The log that rows are restored to.
 pub struct Target<'a> {
-    /// The log that is filled.
+    /// The restore of the log.
     pub restore: &'a mut Restore,
-    /// What opens their secrets.
+    /// Decrypts the secrets in the rows.
     pub secrets: Option<&'a Secrets>,
-    /// Whose rows go nowhere.
-    pub left: &'a ExcludedTenants,
+    /// The tenants whose rows are not restored.
+    pub excluded: &'a ExcludedTenants,
 }
 
-/// Reads what stands beside a log, and writes it where it is to go, if anywhere: after the log's events.
-pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
+/// Reads the rows beside a log, and restores them if a target is given. The log's events must have been restored before.
+pub async fn read(archive: &Archive, log: &ServicePart, mut into: Option<Target<'_>>, bar: &ProgressBar) -> Result<()> {
     for BesidePart { table, part } in &log.beside {
         let of = tables().find(|of| of.table == table);
         let of = of.with_context(|| format!("the backup has rows of {table}, which this program does not know"))?;
@@ -105,8 +105,8 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         while let Some(batch) = rows.recv().await {
             let mut batch = batch?;
             bar.inc(batch.len() as u64);
-            if let Some(Target { restore, secrets, left }) = &mut into {
-                batch.retain(|row| !left.has(row.tenant));
+            if let Some(Target { restore, secrets, excluded }) = &mut into {
+                batch.retain(|row| !excluded.has(row.tenant));
                 for row in &mut batch {
                     if let Some(secrets) = secrets {
                         secrets.open(of, row)?;
@@ -118,7 +118,7 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         }
     }
     if let Some(part) = &log.letters {
-        // Who comes first of an aggregate is said by all of them together.
+        // Read all of them at once: which letter is the first of its aggregate depends on all letters.
         let mut letters = archive.all::<LetterRow>(part).await?;
         bar.inc(letters.len() as u64);
         for letter in &letters {
@@ -131,48 +131,50 @@ pub async fn pour(archive: &Archive, log: &ServicePart, mut into: Option<Target<
                 log.position
             );
         }
-        if let Some(Target { restore, left, .. }) = &mut into {
-            letters.retain(|letter| !left.has(letter.tenant));
+        if let Some(Target { restore, excluded, .. }) = &mut into {
+            letters.retain(|letter| !excluded.has(letter.tenant));
             deadletters::backup::wait_again(restore, &letters).await?;
         }
     }
     Ok(())
 }
 
-/// How many rows of a table there are beside a log, but for those of who is left out.
-pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, left: &ExcludedTenants) -> Result<u64> {
+/// Number of rows of a table beside a log, without those of excluded tenants.
+pub async fn rows_of(archive: &Archive, log: &ServicePart, table: &str, excluded: &ExcludedTenants) -> Result<u64> {
     match log.beside.iter().find(|beside| beside.table == table) {
-        Some(beside) if !left.is_empty() => {
+        Some(beside) if !excluded.is_empty() => {
             let rows = archive.all::<BesideRow>(&beside.part).await?;
-            Ok(rows.iter().filter(|row| !left.has(row.tenant)).count() as u64)
+            Ok(rows.iter().filter(|row| !excluded.has(row.tenant)).count() as u64)
         }
         _ => Ok(log.rows_of(table)),
     }
 }
 
-/// The same beside all logs.
-pub async fn rows_of_all(archive: &Archive, table: &str, left: &ExcludedTenants) -> Result<u64> {
+/// Number of rows of a table beside all logs, without those of excluded tenants.
+pub async fn rows_of_all(archive: &Archive, table: &str, excluded: &ExcludedTenants) -> Result<u64> {
     let mut all = 0;
     for log in &archive.manifest.services {
-        all += rows_of(archive, log, table, left).await?;
+        all += rows_of(archive, log, table, excluded).await?;
     }
     Ok(all)
 }
 
-/// That a restored log has beside it what the backup has, but for those of who is left out.
+/// Checks that a restored log has the same number of rows beside it as the backup, without those of excluded tenants.
 pub async fn compare(
     snapshot: &mut Snapshot,
     archive: &Archive,
     log: &ServicePart,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
 ) -> Result<()> {
     for of in tables() {
-        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, left).await?);
+        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, excluded).await?);
         ensure!(there == said, "{}: {} has {there} rows, the backup has {said}", log.service, of.table);
     }
     let waiting = webhooks::backup::waiting(snapshot).await?.len();
     let said = match &log.letters {
-        Some(part) => archive.all::<LetterRow>(part).await?.iter().filter(|letter| !left.has(letter.tenant)).count(),
+        Some(part) => {
+            archive.all::<LetterRow>(part).await?.iter().filter(|letter| !excluded.has(letter.tenant)).count()
+        }
         None => 0,
     };
     ensure!(waiting == said, "{}: {waiting} events wait for webhooks, in the backup {said}", log.service);
@@ -185,21 +187,21 @@ mod tests {
 
     use super::*;
 
-    /// What moves with a tenant to another cell, and is in no backup, or in a part of its own.
+    /// Tables that move with a tenant to another cell, but are not in backups or are in a separate part.
     const OTHERWISE: [&str; 9] = [
-        // A part of its own.
+        // Has a part of its own.
         "dead.decisions",
-        // First answers, some with secrets.
+        // First answers to commands, some with secrets.
         "dead.commands",
         "jobs.commands",
         "webhooks.commands",
-        // What jobs have.
+        // Content of jobs.
         "jobs.lines",
         "jobs.parts",
         "jobs.inputs",
-        // What was tried.
+        // Records of delivery attempts.
         "webhooks.deliveries",
-        // Mail that is about to be sent.
+        // Mail that waits to be sent.
         "webhooks.notices",
     ];
 

@@ -1,5 +1,5 @@
-//! Tenants whose keys a master key wraps that is lost. A restore leaves them out but for their history: that stays where it stands, because
-//! positions are dense, and nobody can read of it what was sealed.
+//! Tenants whose keys are wrapped by a lost master key. A restore leaves them out, except for their events: these keep their positions,
+//! because positions are dense, but the encrypted data in them can't be read.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,17 @@ use uuid::Uuid;
 use super::archive::rows::{ClaimRow, TenantRow};
 use super::archive::{Archive, ServicePart};
 
-/// Who is left out of a restore: nobody, unless a key is.
+/// The tenants that a restore leaves out. Empty unless a lost master key was named.
 #[derive(Debug, Default)]
 pub struct ExcludedTenants {
     keys: Vec<String>,
     ids: BTreeSet<TenantId>,
-    /// Those of them that the backup's directory has.
+    /// The excluded tenants that the backup's directory lists.
     listed: Vec<Tenant>,
 }
 
 impl ExcludedTenants {
-    /// Those whose key, in whichever service, one of these master keys wraps.
+    /// The tenants whose key, in any service, is wrapped by one of these master keys.
     ///
     /// # Errors
     /// When the backup can't be read, or is altered.
@@ -44,34 +44,34 @@ impl ExcludedTenants {
         Ok(Self { keys: keys.to_vec(), ids, listed })
     }
 
-    /// Whether nobody is.
+    /// Whether no tenant is excluded.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Whether this one is.
+    /// Whether this tenant is excluded.
     pub fn has(&self, tenant: TenantId) -> bool {
         self.ids.contains(&tenant)
     }
 
-    /// All of them.
+    /// The ids of all excluded tenants.
     pub fn ids(&self) -> impl Iterator<Item = TenantId> {
         self.ids.iter().copied()
     }
 
-    /// How many of them the directory would have had.
+    /// Number of excluded tenants that the backup's directory lists.
     pub fn listed(&self) -> u64 {
         self.listed.len() as u64
     }
 
-    /// Who they are, and why, in words.
+    /// The names or ids of the excluded tenants and the lost keys, for messages.
     pub fn why(&self) -> String {
         let name = |id: TenantId| self.slug(id).map_or_else(|| id.to_string(), str::to_owned);
         let names = self.ids().map(name).collect::<Vec<_>>().join(", ");
         format!("{names}, whose keys {} wrapped", self.keys.join(" and "))
     }
 
-    /// The same as JSON.
+    /// The excluded tenants as JSON.
     pub fn json(&self) -> Value {
         self.ids().map(|id| json!({ "tenant_id": id, "slug": self.slug(id) })).collect()
     }
@@ -80,7 +80,7 @@ impl ExcludedTenants {
         self.listed.iter().find(|tenant| tenant.tenant_id == id).map(|tenant| tenant.slug.as_str())
     }
 
-    /// What a log has once they are left out of it. By which keys the rest is wrapped and sealed, nobody counted.
+    /// What a restored log should have without the excluded tenants. The names of the remaining keys are unknown, so they are not compared.
     pub fn rest_of(&self, log: &ServicePart) -> ServicePart {
         let mut rest = log.clone();
         if self.is_empty() {

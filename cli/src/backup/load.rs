@@ -1,4 +1,4 @@
-//! From a backup into the databases of a configuration: all of it, or nothing.
+//! Restores a backup into the databases of a configuration, completely or not at all.
 
 use std::collections::BTreeSet;
 
@@ -19,68 +19,68 @@ use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::beside;
 use super::excluded_tenants::ExcludedTenants;
-use super::pour::pour;
+use super::read_log::read_log;
 use super::seals::Trust;
 use crate::context;
 use crate::progress;
 
-/// The last event of a tenant, and whose event it is.
+/// The event that ends a tenant's life, and the service whose log has it.
 const DELETED: &str = "user.tenant.deleted";
 const OF_TENANTS: &str = "user";
 
-/// A log that is whole and not committed yet; where it ends, and up to where it was looked at for sagas.
+/// A log that is filled but not committed yet, its end, and the position up to which sagas have read it.
 type LoadedLog = (Restore, Head, Position);
 
-/// Fills empty databases. Hashes and seals are checked on the way, and nothing is committed before all of them are. Of who is left out,
-/// there is history and nothing else, as of a deleted tenant. `trust`: whose seals are written. `rehearsed`: what people set up beside the
-/// logs is read, and left out.
+/// Restores into empty databases. Hashes and seals are checked while rows are written, and nothing is committed before all checks pass.
+/// Of excluded tenants only the events are restored, as of a deleted tenant. `trust` decides which seals are written. With `rehearsed`, the
+/// tables beside the logs (webhooks, schedules, jobs) are read and checked but not restored.
 ///
 /// # Errors
-/// A backup of other services, logs that are not empty, a directory with other tenants, anything that
-/// is not as the manifest says: nothing was written, but for empty databases that were made.
+/// If the backup has other services, if the logs are not empty, if the directory has other tenants, or if anything differs from the
+/// manifest. Nothing was written then, except that empty databases were created.
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
     rehearsed: bool,
     bar: &ProgressBar,
 ) -> Result<()> {
     let admin = admin_options(config)?;
     let services = services(archive)?;
-    // A rehearsal brings nothing in beside the logs: whoever paused queues for it beforehand did well.
+    // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
     let tables: Vec<_> = beside::tables().filter(|_| !rehearsed).collect();
     for service in &services {
         backup::is_empty(&admin, &config.database(*service), &tables).await?;
     }
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
-    let bare = bare(&archive.manifest, &tenants);
-    tenants.retain(|tenant| !left.has(tenant.tenant_id));
+    let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
+    tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { beside::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
-    let mut poured = Vec::with_capacity(services.len());
+    let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        let poured_log = pour(archive, log, trust, Some((&mut restore, left)), bar).await;
-        poured_log.with_context(|| format!("the log of {service}"))?;
+        let restored_log = read_log(archive, log, trust, Some((&mut restore, excluded)), bar).await;
+        restored_log.with_context(|| format!("the log of {service}"))?;
         let secrets = secrets.as_ref();
-        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, left });
-        beside::pour(archive, log, target, bar).await?;
+        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, excluded });
+        beside::read(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
-        let looked = looked(log, left);
-        coordinator::backup::restore(&mut restore, &looked).await?;
-        poured.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, looked.up_to));
+        let progress = saga_progress(log, excluded);
+        coordinator::backup::restore(&mut restore, &progress).await?;
+        restored.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, progress.up_to));
     }
-    let told = told_of_tenants(archive, &mut poured).await?;
-    close_deleted(&told, left, bare, &mut poured).await?;
-    Directory::open(config).restore(&stand(tenants, &told)?).await?;
-    for (restore, head, looked) in poured {
-        restore.finish(head, looked).await?;
+    let status_events = last_status_events(archive, &mut restored).await?;
+    close_deleted(&status_events, excluded, with_events_only, &mut restored).await?;
+    Directory::open(config).restore(&with_standing(tenants, &status_events)?).await?;
+    for (restore, head, sagas_read_to) in restored {
+        restore.finish(head, sagas_read_to).await?;
     }
     Ok(())
 }
 
-/// Whose history is a copy, as the log notes it.
+/// The copied tenants of a log, as the log stores them.
 #[expect(
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
@@ -89,40 +89,40 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     log.copies.iter().map(|copy| (TenantId::vouched(copy.tenant_id), copy.position)).collect()
 }
 
-/// Up to where a log was looked at for sagas. Before version 4 a backup did not say: all of it was, as it were.
+/// How far sagas have read a log. Backups before version 4 do not record that; then all of the log counts as read.
 #[expect(
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn looked(log: &ServicePart, left: &ExcludedTenants) -> Looked {
+fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> Looked {
     let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
     let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
-    let but = but.filter(|(tenant, ..)| !left.has(*tenant)).collect();
+    let but = but.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
         tenant: TenantId::vouched(letter.tenant_id),
         consumer: letter.consumer.clone(),
         position: letter.position,
     });
-    let letters = letters.filter(|letter| !left.has(letter.tenant)).collect();
+    let letters = letters.filter(|letter| !excluded.has(letter.tenant)).collect();
     Looked { up_to: sagas.looked_up_to, but, letters }
 }
 
-/// What was told last of each tenant: whether it may be used, is to be deleted, or is deleted.
-async fn told_of_tenants(archive: &Archive, poured: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
+/// The last event of each tenant that changed its status: suspended, resumed, to be deleted, or deleted.
+async fn last_status_events(archive: &Archive, restored: &mut [LoadedLog]) -> Result<Vec<RecordedEvent>> {
     let types: Vec<_> = TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect();
-    let mut told = Vec::new();
-    for ((restore, ..), log) in poured.iter_mut().zip(&archive.manifest.services) {
+    let mut status_events = Vec::new();
+    for ((restore, ..), log) in restored.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
-            told = restore.last_told(&types, &tenants).await?;
+            status_events = restore.last_told(&types, &tenants).await?;
         }
     }
-    Ok(told)
+    Ok(status_events)
 }
 
-/// Tenants of whom a backup has history and nothing else, neither beside it nor in the directory: they were deleted, or an earlier restore
-/// left them out, which no event tells.
-fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
+/// Tenants that have events in the backup but no other rows, and are not in its directory. They were deleted, or an earlier restore excluded
+/// them, which no event records.
+fn tenants_with_events_only(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
     let of_logs = || manifest.services.iter().flat_map(|log| &log.tenants);
     let having = of_logs().filter(|tenant| [tenant.commands, tenant.claims, tenant.decisions] != [0; 3]);
     let listed = listed.iter().map(|tenant| tenant.tenant_id.uuid());
@@ -130,31 +130,31 @@ fn bare(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
     of_logs().map(|tenant| tenant.tenant_id).filter(|id| !others.contains(id)).collect()
 }
 
-/// Tenants that were deleted stay so, and those that are or were left out are as if they were: nothing is written for them, and no read
-/// model shows them.
+/// Marks deleted tenants as closed in every log, and excluded ones too (of this restore or an earlier one): nothing can be written for them,
+/// and no read model shows them.
 async fn close_deleted(
-    told: &[RecordedEvent],
-    left: &ExcludedTenants,
-    bare: BTreeSet<Uuid>,
-    poured: &mut [LoadedLog],
+    status_events: &[RecordedEvent],
+    excluded: &ExcludedTenants,
+    with_events_only: BTreeSet<Uuid>,
+    restored: &mut [LoadedLog],
 ) -> Result<()> {
-    let deleted = told.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
-    let deleted: Vec<_> = deleted.chain(left.ids()).map(TenantId::uuid).chain(bare).collect();
+    let deleted = status_events.iter().filter(|event| event.event_type == DELETED).map(|event| event.tenant);
+    let deleted: Vec<_> = deleted.chain(excluded.ids()).map(TenantId::uuid).chain(with_events_only).collect();
     if deleted.is_empty() {
         return Ok(());
     }
-    for (restore, ..) in poured {
+    for (restore, ..) in restored {
         restore.close_deleted(&deleted).await?;
     }
     Ok(())
 }
 
-/// Tenants with how they stood: who was shut out stays so.
-fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
+/// The tenants with their status at the time of the backup, so that suspended ones stay suspended.
+fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
     let stands = |tenant: &Tenant| {
-        let event = told.iter().find(|event| event.tenant == tenant.tenant_id);
+        let event = status_events.iter().find(|event| event.tenant == tenant.tenant_id);
         Ok::<_, DecodeError>(match event {
-            // It is being destroyed: that goes on, and ends its row.
+            // Its deletion was under way. It continues after the restore and removes the directory's row at its end.
             Some(event) if event.event_type == DELETED => TenantStanding::Deleting,
             Some(event) => TenantStanding::after(event)?.unwrap_or(TenantStanding::Active),
             None => TenantStanding::Active,
@@ -164,14 +164,14 @@ fn stand(tenants: Vec<Tenant>, told: &[RecordedEvent]) -> Result<Vec<(Tenant, Te
     stood.collect::<Result<_, _>>().context("how a tenant stood")
 }
 
-/// The services of a backup; all of them are this program's.
+/// The services of a backup. Fails if this program does not know one of them.
 fn services(archive: &Archive) -> Result<Vec<Service>> {
     let names = archive.manifest.services.iter().map(|log| context::service(&log.service));
     names.collect::<Result<_>>().context("the backup is of another program")
 }
 
-/// That the claims of a backup mean here what they meant there, and that what is sealed in it can be opened, but for what lost keys
-/// wrapped. `rehearsed`: as for [`load`].
+/// Checks that the claim key here is the one of the backup, and that all needed master keys are configured, except the lost ones.
+/// `rehearsed`: as for [`load`].
 pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
     let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
@@ -183,7 +183,7 @@ pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool
     opens(Some(config), &archive.manifest, lost, rehearsed)
 }
 
-/// That all master keys are configured by which something in a backup is wrapped, but for those that are lost.
+/// Checks that all master keys that the backup needs are configured, except the lost ones.
 pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehearsed: bool) -> Result<()> {
     let (none, all) = (Config::default(), manifest.master_keys());
     let mut lacking = manifest.lacks(config.unwrap_or(&none));
@@ -221,18 +221,18 @@ pub fn opens(config: Option<&Config>, manifest: &Manifest, lost: &[String], rehe
     )
 }
 
-/// A read model that was built.
+/// The result of building one read model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Built {
-    /// Whose.
+    /// The service that it belongs to.
     pub service: &'static str,
-    /// Its name.
+    /// The projection's name.
     pub projection: String,
-    /// Events that were read for it.
+    /// Number of events that were read.
     pub events: u64,
-    /// Events that it could not apply.
+    /// Number of events that could not be applied and were parked.
     pub parked_events: u64,
-    /// How long that took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
@@ -305,13 +305,14 @@ mod tests {
         ]
         .into_iter()
         .unzip();
-        let stood: Vec<_> = stand(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
+        let stood: Vec<_> =
+            with_standing(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
         assert_eq!(stood, [Suspended, Active, Deleting, Active, Suspended, Deleting]);
         assert!(
-            stand(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
+            with_standing(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
             "nothing was ever told of them"
         );
         let (tenant, unreadable) = told(1, "user.tenant.suspended", "{}");
-        assert!(stand(vec![tenant], &[unreadable]).is_err(), "nobody is let in by what can't be read");
+        assert!(with_standing(vec![tenant], &[unreadable]).is_err(), "nobody is let in by what can't be read");
     }
 }

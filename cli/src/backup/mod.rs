@@ -1,16 +1,15 @@
-//! `inopsio backup`, `inopsio backup verify`, `inopsio backup drill`, `inopsio restore`: everything taken out, proven, and
-//! brought in again.
+//! `inopsio backup`, `inopsio backup verify`, `inopsio backup drill` and `inopsio restore`.
 //!
-//! [`take`] writes a backup of one moment over all services into an [`archive`]; [`verify`] reads one without any server;
-//! [`restore`] fills fresh databases from it; [`sandbox`] plays one tenant's history up to a time into a new tenant; [`drill`]
-//! proves a backup by all of that in a private Postgres.
+//! [`take`] writes a consistent snapshot of all services into an [`archive`]; [`verify`] checks an archive without any server; [`restore`]
+//! fills fresh databases from it; [`sandbox`] copies one tenant's history up to a time to a new tenant; [`drill`] proves a backup by
+//! restoring it into a private Postgres.
 
 mod archive;
 mod beside;
 mod drill;
 mod excluded_tenants;
 mod load;
-mod pour;
+mod read_log;
 mod restore;
 mod sandbox;
 mod seals;
@@ -102,7 +101,7 @@ impl Given {
 }
 
 impl Backup {
-    /// Takes or proves a backup.
+    /// Runs the command.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
         match self.command {
             Some(Command::Verify(given)) => verify::run(&given, format).await,

@@ -1,4 +1,4 @@
-//! `inopsio restore`: a backup into fresh databases, or one tenant's history into a new tenant.
+//! `inopsio restore`: restores a backup into fresh databases, or one tenant's history into a new tenant.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -64,7 +64,7 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Restores.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let open = |folder: PathBuf| Archive::open(&folder, self.digest.as_deref());
         let archive = self.folder.map(open).transpose()?;
@@ -84,9 +84,9 @@ impl Restore {
 async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive, lost, rehearsed)?;
-    let left = ExcludedTenants::of(archive, lost).await?;
+    let excluded = ExcludedTenants::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &left, trust, rehearsed, &bar).await;
+    let loaded = load::load(&context.config, archive, &excluded, trust, rehearsed, &bar).await;
     bar.finish_and_clear();
     loaded?;
     let loading = began.elapsed();
@@ -94,13 +94,13 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
-    let tenants = manifest.directory.rows - left.listed();
-    let logs = manifest.services.iter().map(|log| trust.rest_of(&left.rest_of(log)));
+    let tenants = manifest.directory.rows - excluded.listed();
+    let logs = manifest.services.iter().map(|log| trust.rest_of(&excluded.rest_of(log)));
     let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
     let (webhooks, schedules, jobs) = if rehearsed {
         (0, 0, 0)
     } else {
-        let rows_of = |table| beside::rows_of_all(archive, table, &left);
+        let rows_of = |table| beside::rows_of_all(archive, table, &excluded);
         (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
     };
     if context.format == Format::Json {
@@ -110,7 +110,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
             "taken_at": manifest.taken_at,
             "positions": positions.collect::<serde_json::Map<_, _>>(),
             "tenants": tenants,
-            "left_out": left.json(),
+            "left_out": excluded.json(),
             "events": manifest.events(),
             "seals": seals,
             "webhooks": webhooks,
@@ -136,11 +136,11 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs continue with it",
         took.as_secs_f64()
     ))?;
-    if left.is_empty() {
+    if excluded.is_empty() {
         return Ok(());
     }
     output::print(format!(
         "left out: {}; their history is there, encrypted, and nobody can read it or write to it",
-        left.why()
+        excluded.why()
     ))
 }

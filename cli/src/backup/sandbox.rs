@@ -1,12 +1,14 @@
-//! One tenant's history up to a time, appended for a new tenant.
+//! Copies one tenant's history up to a time to a new tenant.
 //!
-//! Payloads, metadata, aggregate ids, sequences and `occurred_at` stay as they are, so links and references hold within the new
-//! tenant; tenant, positions, event ids, `recorded_at` and so the leaf hashes are new, and where an aggregate's id is the tenant's,
-//! that too. What tells who people are is sealed for the new tenant, of those whose keys the running log has: who was erased since stays
-//! erased, also where the history comes from a backup of before. Claims are taken again from what the events say. Commands are not taken along: their ids are free in the new tenant.
-//! Nor is what the service [`AUTH`] has: keys that were revoked or rotated since would open the copy. What happened elsewhere
-//! begins no saga here (`log.copied`). Webhooks, schedules and jobs are not taken along: nobody outside is told of what is tried out here.
-//! The tenant is put in the directory last, so that nobody writes to it meanwhile.
+//! Payloads, metadata, aggregate ids, sequences and `occurred_at` stay as they are, so references hold within the new tenant. Tenant,
+//! positions, event ids, `recorded_at` and so the leaf hashes are new, as are aggregate ids that equal the tenant's id. Personal data is
+//! encrypted under new keys of the new tenant, as far as the running log still has the old keys: people who were erased since stay erased,
+//! even if the history comes from an older backup. Claims are taken again from the events. The following is not copied:
+//! - stored commands: their ids are free in the new tenant;
+//! - the service [`AUTH`]: credentials that were revoked or rotated since would be valid in the copy;
+//! - webhooks, schedules and jobs, so that nobody outside is notified. Copied events start no sagas either (`log.copied`).
+//!
+//! The tenant is added to the directory last, so that nobody writes to it meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -30,19 +32,19 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Events of one transaction, fewer if they are large ([`PAGE_BYTES`]): other appends wait for some ten milliseconds at a time.
+/// Maximum number of events of one transaction; it also ends at [`PAGE_BYTES`]. Other appends wait for some ten milliseconds at a time.
 const CHUNK: usize = 1_000;
 
-/// The service of which nothing is taken along.
+/// The service that is not copied.
 const AUTH: &str = "auth";
 
-/// Where the history is taken from.
+/// Where the history is read from.
 enum Source<'a> {
     Backup(&'a Archive),
     Log,
 }
 
-/// Fills a new tenant and says so.
+/// Copies the history to a new tenant and prints the result.
 pub async fn run(
     context: &Context,
     archive: Option<&Archive>,
@@ -58,7 +60,7 @@ pub async fn run(
     let source = archive.map_or(Source::Log, Source::Backup);
     let from = source.tenant(context, tenant).await?;
     if let Source::Backup(archive) = source {
-        // All of it before the first row: what is appended stays.
+        // Verify the whole backup before the first row is written: appended events can't be removed.
         let bar = progress::bar(archive.manifest.rows(), "rows verified");
         let verified = verify::verify(archive, &bar).await;
         bar.finish_and_clear();
@@ -89,7 +91,7 @@ pub async fn run(
         appended.push((domain.service, wanted.events, played.claims));
     }
     bar.finish_and_clear();
-    // However the first one stood: whoever asks for the copy means to use it.
+    // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
     if shut {
         gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
     }
@@ -102,20 +104,20 @@ fn new_tenant() -> TenantId {
     TenantId::vouched(SystemIds.next())
 }
 
-/// What of a log is played.
+/// The events of one log that are copied.
 struct Wanted {
     service: kernel::Service,
     tenant: TenantId,
     as_of: Option<DateTime<Utc>>,
-    /// Where the source's log ends: what comes later, the new tenant's own events among it, is none of ours.
+    /// The end of the source's log. Later events are not copied, such as those of the new tenant itself.
     to: Position,
-    /// How many events that is.
+    /// Number of selected events.
     events: u64,
 }
 
 impl Wanted {
     fn filter(&self) -> ReplayFilter {
-        // `until` excludes, and the log keeps microseconds.
+        // `recorded_until` is exclusive, `as_of` is inclusive, and the log's times have microseconds.
         let recorded_until = self.as_of.map(|at| at + chrono::TimeDelta::microseconds(1));
         ReplayFilter { recorded_until, to: Some(self.to), ..ReplayFilter::default() }
     }
@@ -164,7 +166,7 @@ impl Source<'_> {
         Ok(wanted)
     }
 
-    /// Appends what is wanted and takes its claims.
+    /// Appends the selected events for the new tenant and takes their claims.
     async fn play(
         &self,
         context: &Context,
@@ -176,7 +178,7 @@ impl Source<'_> {
     ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
         let database = context.config.database(domain.service);
-        // Whose keys are there is said by the running log, wherever the history comes from.
+        // Keys always come from the running log, also when the events come from a backup.
         let store = context.store(wanted.service).await?;
         let mut target = Target {
             copying: store.copying_for(sandbox.tenant_id).await.context("the new tenant can't have a key")?,
@@ -220,31 +222,31 @@ impl Source<'_> {
     }
 }
 
-/// What was played of a log.
+/// The result for one log.
 struct Played {
-    /// How many claims that took.
+    /// Number of claims taken.
     claims: usize,
-    /// Whether the first one was suspended, or to be deleted, at its end.
+    /// Whether the source tenant was suspended or to be deleted after the last copied event.
     shut: bool,
 }
 
-/// The end of a log, where the events go.
+/// The log that the events are appended to.
 struct Target<'a> {
     graft: Graft,
     /// The running log.
     store: EventStore,
-    /// What seals for the new tenant; none: nothing is sealed.
+    /// Encrypts for the new tenant; none if nothing is encrypted.
     copying: Option<Copying>,
     claims: Box<dyn ClaimHistory>,
-    /// Whose history it was.
+    /// The source tenant.
     of: TenantId,
-    /// Whose it becomes.
+    /// The new tenant.
     tenant: TenantId,
     chunk: Vec<RecordedEvent>,
-    /// How many the events of the chunk have.
+    /// Total size of the events in the chunk.
     bytes: usize,
     events: u64,
-    /// Whether it was suspended, or to be deleted, by then.
+    /// Whether the source tenant is suspended or to be deleted, as of the last event.
     shut: bool,
     bar: &'a ProgressBar,
 }
@@ -262,7 +264,7 @@ impl Target<'_> {
         if chunk.is_empty() {
             return Ok(());
         }
-        // Claims are values of people, too: by what can be opened now.
+        // Claims are computed from decrypted events, because claimed values are personal data too.
         for mut event in self.store.opened(chunk.clone()).await? {
             self.rename(&mut event);
             self.claims.observe(&event)?;
@@ -283,7 +285,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// What bears the id of the first tenant bears that of the other.
+    /// Replaces the source tenant's id by the new one's where it is the aggregate id.
     fn rename(&self, event: &mut RecordedEvent) {
         if event.aggregate_id == self.of.to_string() {
             event.aggregate_id = self.tenant.to_string();

@@ -1,4 +1,4 @@
-//! The seals of a backup: whose signatures count, and where in the history each of them stands.
+//! The seals of a backup: which signatures are trusted, and which events each seal covers.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use gateway::Config;
 use kernel::TenantId;
 use tokio::sync::mpsc::Receiver;
 
-use super::archive::ledger::{Ledger, named};
+use super::archive::ledger::{Ledger, describe};
 use super::archive::rows::SealRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use crate::audit::trusted;
 
-/// What is made of seals.
+/// How the seals of a backup are treated.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// Nothing: the log is sealed anew.
+    /// They are ignored; the log is sealed again.
     NoSeals,
-    /// They are held against the events. Who signed them is for others to see.
+    /// They are compared with the events; their signatures are not verified.
     AnySigner,
-    /// Each is signed by one of these, too.
+    /// They are compared with the events, and each must be signed by one of these keys.
     Keys(Vec<SealedBy>),
 }
 
 impl Trust {
-    /// The key that signs with a configuration, and those of these files, as PEM.
+    /// Trusts the configured signing key and the public keys in these PEM files.
     ///
     /// # Errors
-    /// When a seal of the backup is signed by another one.
+    /// When the backup has a seal of another key.
     pub fn of(config: Option<&Config>, files: &[PathBuf], manifest: &Manifest) -> Result<Self> {
         let mut keys = trusted::of_files(files)?;
         keys.extend(config.and_then(Config::seal_key).map(|key| key.sealed_by()));
@@ -45,19 +45,19 @@ impl Trust {
         Ok(Self::Keys(keys))
     }
 
-    /// That a seal is signed by whom it has to be.
+    /// Checks that a seal is signed by a trusted key.
     pub fn check(&self, seal: &Seal) -> Result<()> {
         let Self::Keys(keys) = self else { return Ok(()) };
         ensure!(
             keys.iter().any(|key| key.has_signed(seal)),
             "{} is not one that was signed: its signature is not by the key {}, or that is not trusted here",
-            named(seal),
+            describe(seal),
             seal.key
         );
         Ok(())
     }
 
-    /// What a log has of which these seals were read.
+    /// What a restored log should have: without seals for [`NoSeals`](Self::NoSeals).
     pub fn rest_of(&self, log: &ServicePart) -> ServicePart {
         let mut rest = log.clone();
         if matches!(self, Self::NoSeals) {
@@ -70,7 +70,7 @@ impl Trust {
     }
 }
 
-/// The seals of a log in an archive, read beside its events: those that the events have not come to.
+/// Reads the seals of an archived log in step with its events.
 pub struct ArchivedSeals<'a> {
     service: &'a str,
     trust: &'a Trust,
@@ -86,25 +86,25 @@ impl<'a> ArchivedSeals<'a> {
         Self { service: &log.service, trust, rows, seals: VecDeque::new() }
     }
 
-    /// After so many events of a tenant: the seal of them, if there is one.
+    /// The seal that covers exactly the first `events` events of a tenant, if there is one. Called after each event, in order.
     ///
     /// # Errors
-    /// With the first seal that is not signed by whom it has to be.
+    /// With the first seal that is not signed by a trusted key.
     pub async fn after(&mut self, tenant: TenantId, events: u64) -> Result<Option<Seal>> {
         self.fill().await?;
         Ok(self.seals.pop_front_if(|seal| (seal.tenant, seal.size) == (tenant.uuid(), events)))
     }
 
-    /// After the last event.
+    /// Checks that no seal is left after the last event.
     ///
     /// # Errors
-    /// With a seal that is of no events that came where it stands.
+    /// With a seal that matches no prefix of its tenant's events, or is out of order.
     pub async fn finish(mut self, ledger: &Ledger) -> Result<()> {
         self.fill().await?;
         let Some(seal) = self.seals.front() else { return Ok(()) };
         bail!(
             "{} is not where the history comes to it, which has {} events of the tenant",
-            named(seal),
+            describe(seal),
             ledger.events_of(seal.tenant)
         )
     }
@@ -117,7 +117,7 @@ impl<'a> ArchivedSeals<'a> {
                 break;
             };
             for seal in &batch {
-                ensure!(seal.service == self.service, "{} is among those of {}", named(seal), self.service);
+                ensure!(seal.service == self.service, "{} is among those of {}", describe(seal), self.service);
                 self.trust.check(seal)?;
             }
             self.seals.extend(batch);

@@ -1,4 +1,4 @@
-//! Taking a backup.
+//! `inopsio backup`: takes a backup.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Takes one and says what it has. `sealed`: seals are taken along.
+/// Takes a backup and prints its content. `sealed`: include the seals.
 pub async fn run(context: &Context, to: &Path, sealed: bool) -> Result<()> {
     let began = Instant::now();
     let draft = Draft::begin(to)?;
@@ -33,7 +33,7 @@ pub async fn run(context: &Context, to: &Path, sealed: bool) -> Result<()> {
     say(context.format, to, &manifest, &digest, pause, began.elapsed())
 }
 
-/// What to do where a database was migrated by an earlier program.
+/// Adds a hint if a database lacks migrations of this program.
 fn hinted(error: anyhow::Error) -> anyhow::Error {
     if error.chain().any(is_not_migrated) {
         error.context("a database was not migrated for this program: run `inopsio migrate` first")
@@ -42,7 +42,7 @@ fn hinted(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Writes all parts. Gives what they are, and how long writers had to wait.
+/// Writes all parts. Returns the manifest and how long writers were blocked.
 async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest, Duration)> {
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
@@ -54,7 +54,7 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
     })?;
     let pause = freezing.elapsed();
     let taken_at = SystemClock.now();
-    // After the logs: a tenant is in the directory before it is in any log.
+    // After the snapshots of the logs: a tenant enters the directory before any log, so every tenant of the logs is in the list.
     let directory = directory(config, draft).await?;
     let (mut services, mut sealer) = (Vec::with_capacity(snapshots.len()), Sealer::new(config));
     for snapshot in snapshots {
@@ -125,13 +125,13 @@ async fn service(mut snapshot: Snapshot, draft: &Draft, sealer: &mut Sealer, sea
     Ok(part)
 }
 
-/// Whose history is a copy, as the manifest says it.
+/// The copied tenants of a log, for the manifest.
 pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
     let found = snapshot.copies().await?.into_iter();
     Ok(found.map(|(tenant, position)| CopyPart { tenant_id: tenant.uuid(), position }).collect())
 }
 
-/// Up to where the log was looked at for sagas, as the manifest says it.
+/// How far sagas have read a log, for the manifest; none if the service has no sagas.
 async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
     let Some(looked) = coordinator::backup::looked(snapshot).await? else { return Ok(None) };
     let passed_over = |(tenant, after, to): (TenantId, _, _)| PassedOverPart { tenant_id: tenant.uuid(), after, to };
@@ -144,7 +144,7 @@ async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
     }))
 }
 
-/// Writes events, and the seals that are of them, if there are any.
+/// Writes the events, and the seals if there are any.
 async fn history(
     snapshot: &mut Snapshot,
     seals: Option<SealReader>,
@@ -173,7 +173,7 @@ async fn history(
     Ok((events.finish()?, sealed.map(PartWriter::finish).transpose()?))
 }
 
-/// Writes commands, claims and decisions.
+/// Writes commands, claims and decisions about dead letters.
 async fn rows(snapshot: &mut Snapshot, draft: &Draft, ledger: &mut Ledger, bar: &ProgressBar) -> Result<[Part; 3]> {
     let service = snapshot.service();
     let mut commands = draft.part::<CommandRow>(&format!("{service}.commands"))?;
@@ -259,7 +259,7 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
     ))
 }
 
-/// Which keys a backup needs; nothing where nothing in it is sealed, or it does not say.
+/// Prints which keys verify and decrypt the backup; nothing if it needs none or does not record them.
 pub fn say_keys(manifest: &Manifest) -> Result<()> {
     let signed_by: Vec<_> = manifest.seal_keys().into_iter().collect();
     if !signed_by.is_empty() {

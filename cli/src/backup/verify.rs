@@ -1,4 +1,4 @@
-//! Reading a backup to its end: every byte, every hash, every count.
+//! `inopsio backup verify`: reads a whole backup and checks every hash and count.
 
 use anyhow::Result;
 use indicatif::ProgressBar;
@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::archive::Archive;
 use super::archive::rows::TenantRow;
-use super::pour::pour;
+use super::read_log::read_log;
 use super::seals::Trust;
 use super::{Given, beside, take};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Verifies one and says so.
+/// Verifies a backup and prints the result.
 pub async fn run(given: &Given, format: Format) -> Result<()> {
     let archive = given.open()?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
@@ -43,12 +43,12 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
     ))
 }
 
-/// Reads everything.
+/// Reads all parts to their end.
 pub async fn verify(archive: &Archive, bar: &ProgressBar) -> Result<()> {
     archive.all::<TenantRow>(&archive.manifest.directory).await?;
     for log in &archive.manifest.services {
-        pour(archive, log, &Trust::AnySigner, None, bar).await?;
-        beside::pour(archive, log, None, bar).await?;
+        read_log(archive, log, &Trust::AnySigner, None, bar).await?;
+        beside::read(archive, log, None, bar).await?;
     }
     Ok(())
 }

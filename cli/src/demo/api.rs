@@ -1,4 +1,4 @@
-//! The API as its users see it: commands and imports over REST, questions over GraphQL.
+//! A client of the public API: commands and imports over REST, queries over GraphQL.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-/// How often a request that came too fast is sent again.
+/// How often a request is sent again after 429 (Too Many Requests).
 const RETRIES: usize = 50;
 
-/// The API in one tenant's name. Clones share everything.
+/// A client with one tenant's token. Clones share their state.
 #[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
@@ -21,12 +21,12 @@ pub struct Api {
     last_position: Arc<AtomicU64>,
 }
 
-/// A request that was refused.
+/// An error response of the API.
 #[derive(Debug)]
 pub struct Refused {
-    /// The answer's status.
+    /// The response's status.
     pub status: StatusCode,
-    /// Its body.
+    /// The response's body: problem details as JSON.
     pub problem: String,
 }
 
@@ -38,26 +38,26 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// One command.
+/// A command to send.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Below `/v1/crm`.
+    /// The path below `/v1/crm`.
     pub path: String,
-    /// The same key is carried out once, however often it is sent.
+    /// The idempotency key.
     pub key: String,
-    /// When it happened.
+    /// The time at which it happened (`Occurred-At`).
     pub occurred_at: Option<DateTime<Utc>>,
     pub body: Value,
 }
 
 impl Api {
-    /// `base` is like `http://127.0.0.1:8080`.
+    /// A client of the API at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str, token: &str) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_mins(2)).build()?;
         Ok(Self { http, base: base.into(), token: token.into(), last_position: Arc::default() })
     }
 
-    /// Sends a command; what it answers.
+    /// Sends a command. Returns the response's body.
     pub async fn command(&self, command: &Command) -> Result<Value> {
         let url = format!("{}/v1/crm{}", self.base, command.path);
         let mut request = self.http.post(url).header("idempotency-key", &command.key).json(&command.body);
@@ -69,7 +69,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// Imports a file of leads; the report.
+    /// Imports leads from a CSV file. Returns the report.
     pub async fn import_leads(&self, csv: Vec<u8>, key: &str) -> Result<Value> {
         let request = self.http.post(format!("{}/v1/crm/leads/import", self.base));
         let request = request.header("idempotency-key", key).header("content-type", "text/csv").body(csv);
@@ -78,7 +78,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// Asks a question of CRM's read models, as they are after all that this client wrote; what stands below `crm`.
+    /// Queries CRM's read models after waiting for all writes of this client. Returns the object below `crm`.
     pub async fn ask(&self, query: &str, variables: Value) -> Result<Value> {
         let request = self.http.post(format!("{}/graphql", self.base));
         let position = format!("crm={}", self.last_position.load(Ordering::Relaxed));
@@ -91,7 +91,7 @@ impl Api {
         Ok(answer["data"]["crm"].take())
     }
 
-    /// Sends a request, again when it came too fast; a refusal is an error with the problem's code and text.
+    /// Sends a request, again after 429. Any other error status is returned as [`Refused`].
     async fn send(&self, request: RequestBuilder) -> Result<Value> {
         let request = request.bearer_auth(&self.token);
         for _ in 0..RETRIES {

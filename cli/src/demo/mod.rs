@@ -1,8 +1,8 @@
-//! `inopsio demo`: the whole road, driven by eighteen months of a company's selling.
+//! `inopsio demo`: loads a demo data set and queries it.
 //!
-//! A data set is drawn ([`data`]), loaded through the REST API as an application would do it ([`load`], [`api`]), and then
-//! five questions are asked of it, of GraphQL and of the log ([`questions`]). If no server runs, one is started for it
-//! ([`server`]). What it loaded stays: `inopsio dev` shows it.
+//! A data set of eighteen months is generated ([`data`]) and loaded through the REST API as an application would do it ([`load`], [`api`]).
+//! Then five questions are answered, by GraphQL and from the log ([`questions`]). If no server is running, one is started ([`server`]). The
+//! data stays and can be explored with `inopsio dev`.
 
 mod api;
 mod data;
@@ -56,14 +56,14 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// A data set of this size for a tenant, up to a day.
+    /// A demo with this many leads for a tenant, whose history ends at the start of the day `until`.
     pub fn sized(tenant: String, leads: u32, until: NaiveDate) -> Self {
         Self { tenant, leads, until: Some(until), at_once: 64 }
     }
 
-    /// Loads and asks.
+    /// Runs the command: loads the data and answers the questions.
     pub async fn run(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| {
+        with_server(place, format, async |context| {
             let mut report = Report::new(format);
             self.show(place, context, &mut report).await?;
             report.end()
@@ -71,9 +71,9 @@ impl Demo {
         .await
     }
 
-    /// Only loads.
+    /// Only loads the data.
     pub async fn seed(self, place: &Place, format: Format) -> Result<()> {
-        served(place, format, async |context| {
+        with_server(place, format, async |context| {
             let mut report = Report::new(format);
             self.fill(place, context, &mut report).await?;
             report.end()
@@ -96,7 +96,7 @@ impl Demo {
         if let Some(until) = self.until {
             ensure!(until <= today, "--until {until} is in the future");
         }
-        // Elsewhere nobody but its users knows what a server has.
+        // Remember the history only for the private environment: a configured server's data may change without us.
         let until = if place.is_private() {
             Remembered::at(&place.home).or_new(&self.tenant, self.leads, self.until, today)?.until
         } else {
@@ -130,7 +130,7 @@ impl Demo {
     }
 }
 
-/// A tenant that has its data, and how to ask about it.
+/// A tenant with loaded data, and a client to query it.
 pub struct Filled {
     api: Api,
     tenant: TenantId,
@@ -139,8 +139,8 @@ pub struct Filled {
     until: NaiveDate,
 }
 
-/// Does something with a server that runs, or that is started for it and stopped after it: also when we are asked to stop.
-async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
+/// Runs `work` with a running server, or with one that is started for it and stopped afterwards, also after Ctrl-C.
+async fn with_server(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) -> Result<()>) -> Result<()> {
     let stop = signals::stop()?;
     let mut started = server::start_unless_running(place)?;
     let working = async {
@@ -159,7 +159,7 @@ async fn served(place: &Place, format: Format, work: impl AsyncFnOnce(&Context) 
     outcome
 }
 
-/// Does something; with how long it took.
+/// Awaits `work`. Returns its result and its duration.
 async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<(T, Duration)> {
     let started = Instant::now();
     Ok((work.await?, started.elapsed()))

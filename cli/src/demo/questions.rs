@@ -1,4 +1,4 @@
-//! Five questions: four to GraphQL, one to the log.
+//! The five questions: four GraphQL queries and one replay of the log.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::{Filled, timed};
 use crate::context::Context;
 use crate::replay::ndjson::write_line;
 
-/// Of the table with payloads, in characters.
+/// Width of the table with payloads, in characters.
 const WIDTH: u16 = 150;
 
-/// How far the questions look back.
+/// How far back the questions look, in days.
 const DAYS_AGO: u64 = 90;
 
 const BOARD: &str = "query ($pipeline: UUID!, $asOf: DateTime) {
@@ -43,7 +43,7 @@ const FUNNEL: &str = "query ($from: DateTime!, $to: DateTime!) {
     } }
 }";
 
-/// Asks all of them and tells the answers.
+/// Asks all questions and reports the answers.
 pub async fn ask(filled: &Filled, context: &Context, slug: &str, report: &mut Report) -> Result<()> {
     let Filled { api, loaded, until, .. } = filled;
     let then = until.checked_sub_days(Days::new(DAYS_AGO)).context("a date")?;
@@ -144,7 +144,7 @@ async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>, report: &mut 
     report.answer("funnel", &variables, took, answer["funnel"].clone(), text)
 }
 
-/// Not from a read model: the events themselves.
+/// Reads the events of a lead from the log, not from a read model.
 async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str, report: &mut Report) -> Result<()> {
     let store = context.store(Service::new("crm")).await?;
     let filter = ReplayFilter {
@@ -154,7 +154,7 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str, rep
     };
     let replayed = timed(async {
         let events = store.replay(tenant, filter).try_collect::<Vec<_>>().await?;
-        // Who the lead is, is sealed in the log: for who may know it, as `inopsio replay --open` shows it.
+        // The lead's personal data is encrypted in the log. Decrypt it, as `inopsio replay --open` does for those who may see it.
         Ok(store.opened(events).await?)
     })
     .await;
@@ -192,14 +192,14 @@ fn documents(events: &[RecordedEvent]) -> Result<Value> {
     events.iter().map(line).collect::<Result<Vec<Value>>>().map(Value::from)
 }
 
-/// The payload's members, without the event's name.
+/// The payload's fields without the event's name, one per line.
 fn says(event: &RecordedEvent) -> Result<String> {
     let payload: Value = serde_json::from_slice(&event.payload)?;
     let members = payload.as_object().into_iter().flatten().filter(|(name, _)| *name != "event");
     Ok(members.map(|(name, value)| format!("{name}: {}", words_of(value))).collect::<Vec<_>>().join("\n"))
 }
 
-/// A value for people: text as it is, objects as their members.
+/// A JSON value as text for people: strings without quotes, objects as the list of their values.
 fn words_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

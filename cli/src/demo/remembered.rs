@@ -1,5 +1,5 @@
-//! Which history a tenant of the development environment was given: on another day the same one is asked about, and a load that broke
-//! off goes on, because the days of a history that ends today would be others.
+//! Remembers the size and end of the history that each tenant of the development environment has. So a run on another day uses the same data
+//! set, and continues an interrupted load, although a history that ends today would differ by then.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,24 +9,24 @@ use anyhow::{Context, Result, ensure};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-/// What makes a history the same: its size and its end.
+/// The parameters that identify a generated history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     pub leads: u32,
     pub until: NaiveDate,
 }
 
-/// The tenants' histories: a file in the environment's folder.
+/// The file in the environment's folder with the tenants' histories.
 pub struct Remembered(PathBuf);
 
 impl Remembered {
-    /// Those of the environment in this folder.
+    /// The file of the environment in this folder.
     pub fn at(home: &Path) -> Self {
         Self(home.join("demo.json"))
     }
 
-    /// The history that a tenant has, or now gets: the one that is asked for. Without an end that is asked for it is that of the one
-    /// that it has, or today. One that has another one is refused.
+    /// The tenant's history. If it has none, records a new one with the given size and end (default: today). If it has one, the size and
+    /// the end, if given, must be the same, or this fails.
     pub fn or_new(&self, tenant: &str, leads: u32, until: Option<NaiveDate>, today: NaiveDate) -> Result<History> {
         let mut known = self.read()?;
         let asked = |of: Option<History>| History { leads, until: until.or(of.map(|of| of.until)).unwrap_or(today) };

@@ -1,4 +1,4 @@
-//! What the demo tells: people as it comes, programs in one document at the end.
+//! Prints the demo's results: as text while it runs, or as one JSON document at the end.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::load::Part;
 use super::show::{self, count, seconds};
 use crate::output::{self, Format};
 
-/// What was told, as far as it is told at the end.
+/// The results so far.
 pub struct Report {
     format: Format,
     loaded: Vec<Value>,
@@ -19,12 +19,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing yet.
+    /// An empty report.
     pub const fn new(format: Format) -> Self {
         Self { format, loaded: Vec::new(), answers: Vec::new() }
     }
 
-    /// How long each part of the load took.
+    /// Reports the parts of the load with their durations.
     pub fn loaded(&mut self, parts: &[Part]) -> Result<()> {
         if self.format == Format::Text {
             return output::print(table(parts));
@@ -38,7 +38,7 @@ impl Report {
         Ok(())
     }
 
-    /// What was answered to a question with these variables, how long that took, and how people read it.
+    /// Reports an answer to a question with these variables, its duration, and its text for people.
     pub fn answer(
         &mut self,
         question: &str,
@@ -55,12 +55,12 @@ impl Report {
         Ok(())
     }
 
-    /// What only people need to be told.
+    /// Prints a note, in text format only.
     pub fn note(&self, text: impl Display) -> Result<()> {
         if self.format == Format::Text { output::print(text) } else { Ok(()) }
     }
 
-    /// All is told.
+    /// Ends the report: prints the JSON document.
     pub fn end(self) -> Result<()> {
         match self.format {
             Format::Text => Ok(()),

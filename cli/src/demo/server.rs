@@ -1,4 +1,4 @@
-//! A server for the demo, where none runs yet: `inopsio dev`, as a process of its own.
+//! Starts a server for the demo if none is running: `inopsio dev` as a child process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::dev::home::Home;
 use crate::dev::lock;
 use crate::output::Format;
 
-/// How long it may take to be ready: the first time databases are made.
+/// How long the start may take. The first start creates the databases.
 const READY: Duration = Duration::from_mins(2);
 
-/// How long it may take to stop.
+/// How long stopping may take.
 const STOP: Duration = Duration::from_mins(1);
 
 /// A server that was started for the demo.
 pub struct Started(Child);
 
-/// Starts a development environment unless another server is configured or one runs already. Without rate limits: the demo
-/// loads as fast as it can.
+/// Starts a development environment unless another server is configured or one is already running. It has no rate limits, so that the load
+/// is not slowed down.
 pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
     if !place.is_private() || lock::holder(&Home::at(&place.home)?).is_some() {
         return Ok(None);
@@ -36,7 +36,7 @@ pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
         .envs([("INOPSIO_RATE_TENANT", "0"), ("INOPSIO_RATE_TOKEN", "0"), ("INOPSIO_LOG", "warn")])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        // Ctrl-C reaches us; we stop it.
+        // A process group of its own: Ctrl-C must not reach it directly, because we stop it ourselves.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -44,16 +44,16 @@ pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
     Ok(Some(Started(child)))
 }
 
-/// Whether the server that the configuration names answers that it is ready.
+/// Whether the configured server's `/ready` answers with success.
 async fn is_ready(place: &Place) -> bool {
-    // Until it has started for the first time there is no configuration.
+    // The configuration file does not exist before the first start.
     let Ok(context) = Context::load(place, Vec::new(), Format::Text) else { return false };
     let answer = reqwest::get(format!("http://{}/ready", context.config.http.address())).await;
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 
 impl Started {
-    /// Returns when it answers that it is ready.
+    /// Waits until the server is ready.
     pub async fn ready(&mut self, place: &Place) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !is_ready(place).await {
@@ -66,7 +66,7 @@ impl Started {
         Ok(())
     }
 
-    /// Stops it as Ctrl-C does, and waits for it.
+    /// Sends SIGINT and waits for the end of the process.
     pub async fn stop(mut self) -> Result<()> {
         if let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
             kill_process(pid, Signal::INT).context("`inopsio dev` can't be stopped")?;

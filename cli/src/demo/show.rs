@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Formats numbers and tables for people.
 
 use std::ops::RangeFrom;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::output;
 
-/// With a comma every three digits.
+/// A number with a comma every three digits.
 pub fn count(number: impl TryInto<i128>) -> String {
     let Ok(number) = number.try_into() else { return "?".to_owned() };
     let digits = number.unsigned_abs().to_string();
@@ -23,17 +23,17 @@ pub fn count(number: impl TryInto<i128>) -> String {
     shown
 }
 
-/// Seconds, with a decimal.
+/// A duration in seconds with one decimal.
 pub fn seconds(took: Duration) -> String {
     format!("{:.1}", took.as_secs_f64())
 }
 
-/// A number of a GraphQL answer.
+/// A number from a GraphQL response.
 pub fn number(value: &Value) -> String {
     value.as_i64().map_or_else(|| "–".to_owned(), count)
 }
 
-/// GraphQL's money without its decimals: `1,234,568 EUR`.
+/// A GraphQL money value without decimals: `1,234,568 EUR`.
 pub fn money(value: &Value) -> String {
     let (Some(amount), Some(currency)) = (value["amount"].as_str(), value["currency"].as_str()) else {
         return "–".to_owned();
@@ -42,19 +42,19 @@ pub fn money(value: &Value) -> String {
     units.parse::<i128>().map_or_else(|_| amount.to_owned(), |units| format!("{} {currency}", count(units)))
 }
 
-/// `STAGE_CHANGED` as `stage changed`.
+/// An enum value as words: `STAGE_CHANGED` becomes `stage changed`.
 pub fn words(value: &Value) -> String {
     value.as_str().unwrap_or("–").to_lowercase().replace('_', " ")
 }
 
-/// A table with these columns, without lines between its rows: there are many.
+/// A table with these columns and no lines between rows.
 pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     let mut table = output::table(columns);
     table.load_style(UTF8_FULL_CONDENSED);
     table
 }
 
-/// Aligns these columns right: figures stand under each other.
+/// Aligns these columns to the right, for numbers.
 pub fn align_right(table: &mut Table, columns: RangeFrom<usize>) {
     for column in table.column_iter_mut().skip(columns.start) {
         column.set_cell_alignment(CellAlignment::Right);

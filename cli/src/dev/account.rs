@@ -1,20 +1,20 @@
-//! Whom Postgres runs as: it refuses to run as root.
+//! The account that Postgres runs as, because it refuses to run as root.
 
 use anyhow::{Result, bail};
 
-/// A user of this machine.
+/// An account of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Its name.
     pub name: String,
     /// Its user id.
     pub uid: u32,
-    /// Its first group.
+    /// Its primary group id.
     pub gid: u32,
 }
 
 impl Account {
-    /// The account for servers that refuse root: none (that is, our own) unless we are root.
+    /// The account for servers that refuse to run as root; none unless we are root.
     pub fn for_servers() -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);

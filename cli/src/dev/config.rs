@@ -1,4 +1,4 @@
-//! The configuration of a development environment, written where every other command finds it.
+//! Writes the configuration file of a development environment, which all other commands read.
 
 use anyhow::{Context, Result};
 use gateway::Config;
@@ -11,14 +11,14 @@ use super::{nats, postgres, secrets};
 const HEAD: &str =
     "# Written by `inopsio dev`; changes are lost at its next start. Set INOPSIO_… variables instead (.env.example).\n";
 
-/// What an environment decides itself: where its servers are and how to get in. Key and value, as flags take them.
+/// The settings that the environment determines: addresses and credentials. Keys and values as for flags.
 type Decided = Vec<(&'static str, String)>;
 
-/// Writes the home's configuration file, with its secrets, for the owner's eyes only, and reads it together with what the
-/// environment's variables say of all else.
+/// Writes the home's configuration file (readable only by the owner, because it has secrets). Returns it merged with the `INOPSIO_…`
+/// variables.
 pub fn write_and_read(home: &Home, ports: Ports) -> Result<Config> {
     let decided = decide(home, ports)?;
-    // Ports are numbers, some things are so or not, the rest is text; JSON's strings are TOML's.
+    // Write numbers and booleans unquoted and all else as a string. A JSON string is a valid TOML string.
     let line = |(key, value): &(&str, String)| {
         if value.parse::<u16>().is_ok() || value.parse::<bool>().is_ok() {
             format!("{key} = {value}\n")
@@ -48,9 +48,9 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
         ("nats.url", format!("nats://127.0.0.1:{}", ports.nats)),
         ("nats.user", nats::USER.to_owned()),
         ("nats.password", secrets::random_once(home, "nats")?),
-        // Whoever develops a receiver has it on this machine.
+        // A webhook receiver under development runs on this machine.
         ("webhooks.allow_private", "true".to_owned()),
-        // Mail is looked at, not sent.
+        // Mail is shown at /dev/mail instead of sent.
         ("mail.catch", "true".to_owned()),
         ("texts.catch", "true".to_owned()),
         ("auth.public_key", public_key),
@@ -58,7 +58,7 @@ fn decide(home: &Home, ports: Ports) -> Result<Decided> {
     ])
 }
 
-/// The private and the public key of tokens: two PEM blocks in one file, so that there is never one without the other.
+/// The private and the public key of tokens. Both PEM blocks are in one file, so that one never exists without the other.
 fn token_keys(home: &Home) -> Result<(String, String)> {
     let path = home.secret("token_keys.pem");
     let both = secrets::read_or_make(&path, || {

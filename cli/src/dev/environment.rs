@@ -1,4 +1,4 @@
-//! The private servers of one home, as a whole.
+//! Starts and stops the private servers of one home together.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::process::Server;
 /// How long a server may take to stop before it is killed.
 const STOP: Duration = Duration::from_secs(30);
 
-/// Running private servers. To be [stopped](Self::stop); dropped, they are only asked to stop.
+/// The running private servers. Call [`stop`](Self::stop) in the end; on drop they are signalled to stop but not awaited.
 #[derive(Debug)]
 pub struct Environment {
     postgres: Server,
     nats: Server,
-    // Last, so that whoever waits for the home finds the servers gone.
+    // The last field: dropped after the servers, so that whoever gets the lock next finds them stopped.
     lock: Lock,
 }
 
 impl Environment {
-    /// Stops what a killed run left behind, and starts both servers.
+    /// Stops servers of a killed run, then starts both.
     pub async fn start(home: &Home, ports: Ports, lock: Lock) -> Result<Self> {
         postgres::stop_left_behind(home).await?;
         nats::stop_left_behind(home).await?;
@@ -39,7 +39,7 @@ impl Environment {
         }
     }
 
-    /// Waits until one of the servers ends, which nobody asked for, and says which and why.
+    /// Waits until one of the servers ends unexpectedly. Returns a message with its name and the end of its log.
     pub async fn broken(&mut self) -> String {
         tokio::select! {
             reason = self.postgres.ended() => reason,
@@ -47,7 +47,7 @@ impl Environment {
         }
     }
 
-    /// Stops both servers and lets the home go.
+    /// Stops both servers and releases the home's lock.
     pub async fn stop(self) -> Result<()> {
         let Self { postgres, nats, lock } = self;
         let (first, second) = tokio::join!(postgres.stop(STOP), nats.stop(STOP));

@@ -1,4 +1,4 @@
-//! The folder in which `inopsio dev` keeps everything: `.inopsio/`.
+//! The folder with everything that `inopsio dev` stores: `.inopsio/`.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -13,24 +13,24 @@ use super::account::Account;
 pub struct Home(PathBuf);
 
 impl Home {
-    /// The home at `path`, made if it is missing.
+    /// The home at `path`, which is created if it is missing.
     pub fn at(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("can't make the folder {}", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("can't enter the folder {}", path.display()))?;
         Ok(Self(path))
     }
 
-    /// Held while an environment runs.
+    /// The lock file, locked while an environment runs.
     pub fn lock(&self) -> PathBuf {
         self.0.join("dev.lock")
     }
 
-    /// What other commands need to find the environment: addresses, and the files in which the secrets are.
+    /// The configuration file that other commands read: the servers' addresses, and the secrets.
     pub fn config(&self) -> PathBuf {
         Self::config_in(&self.0)
     }
 
-    /// As [`config`](Self::config), of a home that may not be there.
+    /// As [`config`](Self::config), for a home that may not exist.
     pub fn config_in(path: &Path) -> PathBuf {
         path.join("inopsio.toml")
     }
@@ -45,15 +45,15 @@ impl Home {
         self.0.join("nats")
     }
 
-    /// Server binaries that `scripts/setup` put in place. They are the checkout's, also when the data is elsewhere.
+    /// Folders for server binaries from `scripts/setup`: in this home, and in the checkout's default home.
     pub fn tools(&self) -> [PathBuf; 2] {
         [self.0.join("tools"), PathBuf::from(".inopsio/tools")]
     }
 
-    /// Postgres' data and log: a folder that belongs to `account`, the one that Postgres runs as.
+    /// The folder for Postgres' data and log. It belongs to `account`, which Postgres runs as.
     ///
-    /// Root runs Postgres as another account, which may be unable to reach a checkout under `/root`: then the folder is
-    /// under `/var/lib/inopsio`, and here is a link to it.
+    /// If we are root, that account may be unable to reach a checkout under `/root`. Then the folder is under `/var/lib/inopsio`, and a
+    /// symbolic link in the home points to it.
     pub fn postgres(&self, account: Option<&Account>) -> Result<PathBuf> {
         let here = self.0.join("postgres");
         let Some(account) = account else {
@@ -78,7 +78,7 @@ impl Home {
     }
 }
 
-/// A folder that only its owner may enter.
+/// Creates a folder that only its owner may enter (mode 0700).
 pub fn private_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -87,7 +87,7 @@ pub fn private_folder(path: &Path) -> Result<()> {
         .with_context(|| format!("can't make the folder {}", path.display()))
 }
 
-/// Whether an account may pass through `folder` and all above it.
+/// Whether an account has search permission on `folder` and all its ancestors.
 fn reachable(folder: &Path, account: &Account) -> Result<bool> {
     for ancestor in folder.ancestors() {
         let metadata = fs::metadata(ancestor).with_context(|| format!("can't look at {}", ancestor.display()))?;

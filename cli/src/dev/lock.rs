@@ -1,4 +1,4 @@
-//! One environment a home: the lock is the kernel's, so a killed owner leaves nothing to clean up.
+//! A file lock that allows one environment per home. The operating system releases it when the process dies, so nothing is left to clean up.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 use super::home::Home;
 use super::ports::Ports;
 
-/// Held while an environment runs; let go when dropped, or when the process dies however.
+/// The lock of a home. Released on drop, and when the process dies.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the home, or says who has it.
+    /// Locks the home. Fails with the holder's process id and address if it is locked.
     pub fn take(home: &Home, ports: Ports) -> Result<Self> {
         let path = home.lock();
         let mut file = OpenOptions::new()
@@ -44,7 +44,7 @@ impl Lock {
     }
 }
 
-/// Whether an environment runs in this home now, and which.
+/// The holder of the home's lock; none if no environment runs there.
 pub fn holder(home: &Home) -> Option<String> {
     let mut file = OpenOptions::new().read(true).write(true).open(home.lock()).ok()?;
     match file.try_lock() {

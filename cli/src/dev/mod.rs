@@ -1,9 +1,9 @@
-//! `inopsio dev`: everything on one machine, in one terminal.
+//! `inopsio dev`: runs everything on one machine, in one terminal.
 //!
-//! [`environment`] takes the home (`.inopsio/`, [`home`], [`lock`]), recovers what a killed run left ([`process`]), makes the
-//! [`secrets`] the first time, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] tells all
-//! other commands where they are. Then the databases are migrated, read models that an older program made are built anew, the
-//! tenant `demo` is made, the server serves, and [`welcome`] says what to try. Stopping goes the same way back.
+//! [`environment`] locks the home (`.inopsio/`, [`home`], [`lock`]), stops servers of a killed run ([`process`]), creates the [`secrets`]
+//! at the first start, and starts a private [`postgres`] and [`nats`]-server on their [`ports`]. [`config`] writes the configuration file
+//! for all other commands. Then the databases are migrated, outdated read models are rebuilt, the tenant `demo` is created, the server
+//! starts, and [`welcome`] prints what to try. Stopping happens in reverse order.
 
 mod account;
 pub mod config;
@@ -29,7 +29,7 @@ use home::Home;
 use lock::Lock;
 use ports::Ports;
 
-/// The tenant that a development environment has from the start.
+/// The name of the tenant that is created at the first start.
 const TENANT: &str = "demo";
 
 /// Runs everything on this machine until Ctrl-C: a private Postgres and nats-server, migrations, all services
@@ -49,7 +49,7 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Runs until a signal, or until one of the servers ends by itself.
+    /// Runs until a signal comes or one of the private servers ends.
     pub async fn run(self, home: &Path) -> Result<()> {
         let services = serve::services(self.service.as_deref())?;
         let stop = signals::stop()?;
@@ -88,7 +88,7 @@ async fn serve_until(
     outcome
 }
 
-/// Prepares the databases, serves, and says what to try.
+/// Prepares the databases, starts the server, and prints the welcome text.
 async fn start(config: &Config, services: Services) -> Result<Server> {
     let migrated = gateway::migrate(config, false).await?;
     Box::pin(projection::renew(config, &migrated)).await?;
@@ -98,7 +98,7 @@ async fn start(config: &Config, services: Services) -> Result<Server> {
     Ok(server)
 }
 
-/// The tenant `demo`, made the first time.
+/// The tenant `demo`, created at the first start.
 async fn tenant(config: &Config) -> Result<Tenant> {
     match gateway::provision(config, TENANT, "Demo", None).await {
         Err(ProvisionError::Directory(DirectoryError::Exists(_))) => Ok(Directory::open(config).find(TENANT).await?),

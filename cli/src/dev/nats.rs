@@ -1,4 +1,4 @@
-//! The private nats-server: found, configured, started, stopped, recovered.
+//! The private nats-server: finds, configures, starts and recovers it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use super::home::{Home, private_folder};
 use super::process::{self, Server};
 use super::secrets;
 
-/// The user as which we connect.
+/// The user name of our connections.
 pub const USER: &str = "inopsio";
 
 const CONFIG: &str = "nats-server.conf";
 const PID_FILE: &str = "nats-server.pid";
 
-/// Stops what a killed run left behind.
+/// Stops the server of a killed run.
 pub async fn stop_left_behind(home: &Home) -> Result<()> {
     let folder = home.nats();
     process::stop_orphan("nats-server", &folder.join(PID_FILE), &folder.join(CONFIG), Signal::TERM).await
 }
 
-/// Starts the private nats-server, with JetStream, on a port of 127.0.0.1.
+/// Starts the private nats-server with JetStream on a port of 127.0.0.1.
 pub async fn start(home: &Home, port: u16) -> Result<Server> {
     let binary = find(home)?.canonicalize()?;
     let folder = home.nats();
@@ -32,7 +32,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     let password = secrets::random_once(home, "nats")?;
     let config = folder.join(CONFIG);
 
-    // The file has the password in it.
+    // `secrets::write`, because the file contains the password.
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut settings = ::nats::server::Server::local(listen, folder.join("jetstream"), USER, password);
     settings.pid_file = Some(folder.join(PID_FILE));
@@ -44,7 +44,7 @@ pub async fn start(home: &Home, port: u16) -> Result<Server> {
     Ok(server)
 }
 
-/// A nats-server greets whoever connects with `INFO`.
+/// Whether the server accepts connections: it sends `INFO` first.
 async fn answers(port: u16) -> bool {
     use tokio::io::AsyncReadExt;
     let greeting = async {

@@ -1,4 +1,4 @@
-//! Ports of a development environment, and what to say when one is taken.
+//! The ports of a development environment, with helpful errors for occupied ones.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -28,8 +28,8 @@ pub struct Ports {
     pub nats: u16,
 }
 
-/// Reads the port that a flag or its variable gives; what is none is refused with what may stand there. `least`: 0 where any free one
-/// will do, which the private servers, whom others have to find, do not choose.
+/// A value parser for a port of a flag or its environment variable. `least` is 0 if any free port will do, and 1 for the private servers,
+/// which others must find.
 pub fn read(
     variable: &'static str,
     least: u16,
@@ -41,7 +41,7 @@ pub fn read(
 }
 
 impl Ports {
-    /// Refuses with the port's name, its number and how to choose another if one of them is taken, or is that of two.
+    /// Checks that the ports differ and are free. The error names the port and a setting that chooses another one.
     pub fn check(self) -> Result<()> {
         let ours = [
             ("the API", self.http, "INOPSIO_PORT"),
@@ -74,7 +74,7 @@ impl Ports {
     }
 }
 
-/// Bound as a server binds it (with SO_REUSEADDR), so that a connection in TIME_WAIT is not taken for a listener.
+/// Whether a server can listen on the port. `TcpListener` sets SO_REUSEADDR, so connections in TIME_WAIT don't count.
 fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

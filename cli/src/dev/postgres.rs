@@ -1,4 +1,4 @@
-//! The private Postgres: found, initialised once, started, stopped, recovered.
+//! The private Postgres: finds, initialises, starts and recovers it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use super::home::Home;
 use super::process::{self, Server};
 use super::secrets;
 
-/// Its superuser.
+/// The superuser's name.
 const SUPERUSER: &str = "postgres";
 
-/// Postgres stops fast (open transactions are rolled back) on this signal.
+/// The signal for a fast shutdown: open transactions are rolled back.
 const FAST: Signal = Signal::INT;
 
-/// What is to become of its data.
+/// The durability of the data.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
-    /// It is there again after a crash of the machine.
+    /// Durable: survives a crash of the machine.
     Kept,
-    /// It is removed when the server stops: nothing waits for the disk.
+    /// Temporary: nothing is synced to disk, because the data is removed when the server stops.
     Discarded,
 }
 
@@ -37,9 +37,9 @@ impl Data {
     }
 }
 
-/// Starts the private Postgres on a port of 127.0.0.1; the first time makes its data folder.
+/// Starts the private Postgres on a port of 127.0.0.1, and initialises its data folder at the first start.
 pub async fn start(home: &Home, port: u16, kept: Data) -> Result<Server> {
-    // Absolute, for it runs elsewhere; and without our link, which its account may be unable to follow.
+    // An absolute path, because the server runs in another folder; and without our symbolic link, which its account may be unable to follow.
     let binaries = find(home)?.canonicalize()?;
     let account = Account::for_servers()?;
     let folder = home.postgres(account.as_ref())?;
@@ -74,12 +74,12 @@ pub async fn start(home: &Home, port: u16, kept: Data) -> Result<Server> {
     shorten(&log)?;
     let mut server = Server::start("the private Postgres", command, account.as_ref(), &log, FAST)?;
     let status = data.join("postmaster.pid");
-    // Long, because after a crash it first replays its write-ahead log.
+    // After a crash, Postgres first replays its write-ahead log, which may take long.
     server.ready(Duration::from_mins(2), async |pid| says_ready(&status, pid)).await?;
     Ok(server)
 }
 
-/// How to connect as superuser of the private Postgres: for migrations only.
+/// The superuser's connection URL, for migrations only.
 pub fn admin_url(port: u16, password: &str) -> String {
     format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{SUPERUSER}?sslmode=disable")
 }
@@ -109,12 +109,12 @@ fn has_server(folder: &Path) -> bool {
     folder.join("postgres").is_file() && folder.join("initdb").is_file()
 }
 
-/// The number in `/usr/lib/postgresql/17/bin`.
+/// The major version from a path like `/usr/lib/postgresql/17/bin`.
 fn major(folder: &Path) -> u32 {
     folder.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse().ok()).unwrap_or_default()
 }
 
-/// Makes the data folder: beside its place first, so that an interrupted start leaves nothing half done.
+/// Runs initdb under a temporary name and renames the result, so that an interrupted start leaves no incomplete data folder.
 async fn initialise(
     binaries: &Path,
     folder: &Path,
@@ -141,7 +141,7 @@ async fn initialise(
     }
     prepare(&mut command, folder);
     process::run_as(&mut command, account);
-    // Whoever stops us meanwhile finds nothing of it at work.
+    // If we are stopped meanwhile, initdb is killed too.
     let output = command.kill_on_drop(true).output().await.context("can't run initdb");
     fs::remove_file(&password_file)?;
     let output = output?;
@@ -151,12 +151,12 @@ async fn initialise(
     fs::rename(&draft, folder.join("data")).context("can't put the new data folder in place")
 }
 
-/// Nothing of our environment goes into the server.
+/// Clears the environment variables of a server's command, except PATH, and sets its folder.
 fn prepare(command: &mut Command, folder: &Path) {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TZ", "UTC").current_dir(folder);
 }
 
-/// Data of another major version can't be opened: say so before Postgres does.
+/// Checks that the data has the server's major version, for a clearer error than Postgres gives.
 fn check_version(binaries: &Path, data: &Path) -> Result<()> {
     let output = std::process::Command::new(binaries.join("postgres")).arg("--version").output();
     let output = output.with_context(|| format!("can't run {}/postgres", binaries.display()))?;
@@ -175,34 +175,34 @@ fn check_version(binaries: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Line 8 of `postmaster.pid` is the server's status, line 1 its process id (`pg_ctl` looks at the same).
+/// Whether `postmaster.pid` has our process id (line 1) and the status `ready` (line 8), as `pg_ctl` checks it.
 fn says_ready(status: &Path, pid: u32) -> bool {
     let content = fs::read_to_string(status).unwrap_or_default();
     let lines: Vec<_> = content.lines().map(str::trim).collect();
     lines.first() == Some(&pid.to_string().as_str()) && lines.get(7) == Some(&"ready")
 }
 
-/// Stops what a killed run, or a killed postmaster, left behind, and clears the pid file that would be in the way.
+/// Stops Postgres processes of a killed run or of a killed postmaster, and removes their pid file.
 pub async fn stop_left_behind(home: &Home) -> Result<()> {
     let data = &home.postgres(Account::for_servers()?.as_ref())?.join("data");
     let pid_file = data.join("postmaster.pid");
     process::stop_orphan("Postgres", &pid_file, data, FAST).await?;
-    // Backends end by themselves when their postmaster is gone, but not at once.
+    // Backends notice the end of their postmaster, but not at once.
     let begin = Instant::now();
-    while process::works_in(data) {
+    while process::is_working_folder(data) {
         if begin.elapsed() > Duration::from_secs(30) {
             bail!("processes of an earlier Postgres still use {}", data.display());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // Now it is stale. Postgres finds that out itself unless another process has got the number since.
+    // The pid file is stale now. Postgres detects that itself, except when another process has the same id by now.
     if cfg!(target_os = "linux") && pid_file.exists() {
         fs::remove_file(&pid_file).with_context(|| format!("can't remove the stale {}", pid_file.display()))?;
     }
     Ok(())
 }
 
-/// Keeps a log that grew long from growing on: it begins anew.
+/// Removes a log of over 10 MiB, so that a new one is begun.
 fn shorten(log: &Path) -> Result<()> {
     if fs::metadata(log).is_ok_and(|metadata| metadata.len() > 10 << 20) {
         fs::remove_file(log).with_context(|| format!("can't remove {}", log.display()))?;

@@ -1,4 +1,4 @@
-//! Servers that we start and stop: in a process group of their own, so that Ctrl-C reaches only us and we stop them in order.
+//! Child processes for servers. Each has its own process group, so that Ctrl-C reaches only us and we stop them in order.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::account::Account;
 
-/// How often conditions are looked at that nothing tells us of.
-const GLANCE: Duration = Duration::from_millis(20);
+/// Polling interval of conditions that can only be polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A running server. Dropped without [`stop`](Self::stop), it is asked to stop and not waited for.
+/// A running server. Without [`stop`](Self::stop), a drop only sends the stop signal and does not wait.
 #[derive(Debug)]
 pub struct Server {
     name: &'static str,
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` as `account` (None: as ourselves) with its output in `log`; it will be stopped with `stop_signal`.
+    /// Starts `command` as `account` (`None`: our own) and appends its output to `log`. `stop_signal` is the signal that stops it.
     pub fn start(
         name: &'static str,
         mut command: Command,
@@ -45,7 +45,7 @@ impl Server {
         Ok(Self { name, child, log: log.to_owned(), stop_signal })
     }
 
-    /// Waits until `ready` says so. Fails with the end of the log when the server ends before, or not within `bound`.
+    /// Waits until `ready` returns true. Fails with the end of the log if the server ends first or `bound` passes.
     pub async fn ready(&mut self, bound: Duration, mut ready: impl AsyncFnMut(u32) -> bool) -> Result<()> {
         let deadline = Instant::now() + bound;
         loop {
@@ -68,11 +68,11 @@ impl Server {
                     tail(&self.log)
                 );
             }
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits for its end, which nobody asked for, and says what is known of it.
+    /// Waits until the server ends unexpectedly. Returns a message with its status and the end of its log.
     pub async fn ended(&mut self) -> String {
         let status = match self.child.wait().await {
             Ok(status) => describe(status),
@@ -81,7 +81,7 @@ impl Server {
         format!("{} ended ({status}); the end of {}:\n{}", self.name, self.log.display(), tail(&self.log))
     }
 
-    /// Asks it to stop and waits; kills it when it has not ended within `bound`.
+    /// Sends the stop signal and waits. Kills the server if it has not ended within `bound`.
     pub async fn stop(mut self, bound: Duration) -> Result<()> {
         self.signal(self.stop_signal);
         if timeout(bound, self.child.wait()).await.is_err() {
@@ -104,15 +104,15 @@ impl Drop for Server {
     }
 }
 
-/// Makes a command run as another account, if there is one.
+/// Makes a command run as `account`, if one is given.
 pub fn run_as(command: &mut Command, account: Option<&Account>) {
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }
 }
 
-/// Stops a server that a killed environment left behind: the process named in `pid_file`, if its command line has
-/// `mark` in it, so that a number that another process has meanwhile does no harm.
+/// Stops a server that a killed environment left running: the process in `pid_file`, but only if its command line contains `mark`, because
+/// another process may have the same id by now.
 pub async fn stop_orphan(name: &str, pid_file: &Path, mark: &Path, signal: Signal) -> Result<()> {
     let Ok(content) = std::fs::read_to_string(pid_file) else { return Ok(()) };
     let Some(pid) = content.lines().next().and_then(|line| line.trim().parse().ok()).and_then(as_pid) else {
@@ -130,19 +130,19 @@ pub async fn stop_orphan(name: &str, pid_file: &Path, mark: &Path, signal: Signa
         let _ = kill_process(pid, signal);
         let deadline = Instant::now() + Duration::from_secs(bound);
         while Instant::now() < deadline {
-            // A zombie, whose parent does not look after it, still answers the signal but has no command line.
+            // A zombie that its parent has not reaped still accepts signals, but has an empty command line.
             if test_kill_process(pid).is_err() || command_line(pid).is_empty() {
                 return Ok(());
             }
-            sleep(GLANCE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
     bail!("{name} of an earlier run (process {}) does not stop", pid.as_raw_nonzero())
 }
 
-/// Whether any process has its working directory at `folder`, as all processes of a Postgres have it at their data.
-/// Only Linux tells; elsewhere the answer is no.
-pub fn works_in(folder: &Path) -> bool {
+/// Whether any process has `folder` as its working directory, as all processes of a Postgres server have their data folder. Always false
+/// outside Linux.
+pub fn is_working_folder(folder: &Path) -> bool {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok()).any(|cwd| cwd == folder)
 }
@@ -156,7 +156,7 @@ fn command_line(pid: Pid) -> String {
     if let Ok(bytes) = std::fs::read(format!("/proc/{pid}/cmdline")) {
         return String::from_utf8_lossy(&bytes).replace('\0', " ");
     }
-    // Not on Linux.
+    // Without /proc, as on macOS.
     std::process::Command::new("ps")
         .args(["-o", "command=", "-p", &pid.to_string()])
         .output()

@@ -1,4 +1,4 @@
-//! Secrets of a development environment: made at the first start, one a file, for the owner's eyes only.
+//! The secrets of a development environment: created at the first start, one per file, readable only by the owner.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -10,11 +10,11 @@ use rand::TryRngCore;
 
 use super::home::{Home, private_folder};
 
-/// Reads the secret at `path`; the first time makes it with `make`.
+/// Reads the secret at `path`. If it does not exist, creates it with `make`.
 pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(secret) => {
-            // Copied or restored files lose their mode easily.
+            // Copying or restoring a file often loses its mode.
             fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
             Ok(secret.trim().to_owned())
         }
@@ -27,7 +27,7 @@ pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Resul
     }
 }
 
-/// The secret with this name: 256 random bits in hexadecimal, made the first time.
+/// The secret with this name: 256 random bits in hexadecimal, created at the first call.
 pub fn random_once(home: &Home, name: &str) -> Result<String> {
     read_or_make(&home.secret(name), random)
 }
@@ -38,7 +38,7 @@ fn random() -> Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// Writes a file that only its owner may read; whole or not at all.
+/// Writes a file that only its owner may read, atomically.
 pub fn write(path: &Path, content: &str) -> Result<()> {
     let folder = path.parent().context("a secret's file needs a folder")?;
     private_folder(folder)?;

@@ -1,4 +1,4 @@
-//! What a development environment says when it is ready: where it is, a token, and three things to try.
+//! The text that a development environment prints when it is ready: addresses, a token, and commands to try.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use kernel::Role;
 
 use crate::output;
 
-/// How long the printed token is good for.
+/// Lifetime of the printed token.
 const TOKEN_TTL: Duration = Duration::from_hours(8);
 
-/// Prints it to standard output; the log goes to standard error.
+/// Prints the text to standard output (the log goes to standard error).
 pub async fn print(config: &Config, address: SocketAddr, tenant: &Tenant) -> Result<()> {
     let token = gateway::operator::issue(config, address, tenant, &[Role::Admin], TOKEN_TTL).await;
-    // Somebody may have ended that machine, which is no reason not to run.
+    // The command line's machine account may have been revoked. The environment works without a token.
     let token = token.unwrap_or_else(|error| format!("… # none: {error}"));
     output::print(text(&format!("http://{address}"), &tenant.slug, &token))
 }

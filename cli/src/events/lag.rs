@@ -1,4 +1,4 @@
-//! `inopsio events lag`: how far each of those is who follow the log.
+//! `inopsio events lag`: the position and lag of each consumer of the log.
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use webhooks::{Sources, SystemRandomSource, Webhooks};
 use crate::context::{self, Context};
 use crate::output::{self, Format};
 
-/// Whoever follows a log.
+/// A consumer of a log.
 #[derive(Debug, Serialize)]
 struct Consumer {
     service: &'static str,
     /// `relay`, `projection`, `sagas`, `sealer`, `webhooks` or `feeds`.
     kind: &'static str,
     name: String,
-    /// Events that it has not dealt with yet; none: nobody knows now.
+    /// Number of events that it has not processed yet; none if that is unknown.
     lag_events: Option<u64>,
     state: String,
 }
 
-/// Prints all consumers of these services.
+/// Prints the consumers of these services.
 pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
-    let served = served(context).await;
+    let ready = ready_document(context).await;
     let mut all = Vec::new();
     for service in services {
         all.extend(consumers(context, service).await?);
-        all.extend(feeds(served.as_ref(), service));
+        all.extend(feeds(ready.as_ref(), service));
     }
     if context.format == Format::Json {
         return output::print_json(&all);
@@ -57,13 +57,13 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let store = context.store(service).await?;
     let head = store.head().await?;
     let sagas = match &domain.sagas {
-        Some(sagas) => Some(looked_at(&database, sagas, &store).await?),
+        Some(sagas) => Some(saga_position(&database, sagas, &store).await?),
         None => None,
     };
     store.close().await;
     let mut all = Vec::new();
 
-    // The stream is what the relay has published; it is asked and not the relay, wherever that runs.
+    // The relay's progress is the end of the stream. Ask NATS for it, because the relay may run in another process.
     let bus = context.bus().await;
     let stream = match &bus {
         Ok(bus) => bus.stream_state(service).await.map_err(anyhow::Error::from),
@@ -126,23 +126,23 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     Ok(all)
 }
 
-/// Up to where a service's sagas have looked at its log.
-async fn looked_at(database: &Database, sagas: &Sagas, store: &EventStore) -> Result<Position> {
+/// The position up to which a service's sagas have read its log.
+async fn saga_position(database: &Database, sagas: &Sagas, store: &EventStore) -> Result<Position> {
     let settings = executor::Settings::without_claims();
     let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
     Ok(Instances::new(database, sagas.clone(), sagas.repository(executor)).position().await?)
 }
 
-/// What the configured server says of itself; none when it does not run here. Feeds are known to their process only.
-async fn served(context: &Context) -> Option<Value> {
+/// The `/ready` document of the configured server; none if it is not running. It has the feeds, which only the serving process knows.
+async fn ready_document(context: &Context) -> Option<Value> {
     let http = &context.config.http;
     let url = format!("http://{}/ready", http.address());
     let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().ok()?;
     client.get(url).send().await.ok()?.json().await.ok()
 }
 
-fn feeds(served: Option<&Value>, service: Service) -> Option<Consumer> {
-    let feeds = served?["feeds"].as_array()?.iter().find(|feeds| feeds["service"] == service.name())?;
+fn feeds(ready: Option<&Value>, service: Service) -> Option<Consumer> {
+    let feeds = ready?["feeds"].as_array()?.iter().find(|feeds| feeds["service"] == service.name())?;
     Some(Consumer {
         service: service.name(),
         kind: "feeds",

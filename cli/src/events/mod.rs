@@ -1,4 +1,4 @@
-//! `inopsio events`: events as they come over the bus, and how far those are who follow them.
+//! `inopsio events`: prints events as NATS delivers them, and the lag of the log's consumers.
 
 mod lag;
 

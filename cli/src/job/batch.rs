@@ -1,4 +1,4 @@
-//! `inopsio job batch`: jobs that belong together.
+//! `inopsio job batch`: batches, that is, jobs that are created together.
 
 use std::path::PathBuf;
 
@@ -100,7 +100,7 @@ async fn batch(context: &Context, whose: &Whose, id: Uuid) -> Result<(Open, Batc
     Open::having(context, whose, &format!("batch {id}"), async |jobs, caller| jobs.find_batch(caller, id).await).await
 }
 
-/// Each once.
+/// Removes duplicates.
 fn distinct(mut kinds: Vec<&str>) -> Vec<&str> {
     kinds.sort_unstable();
     kinds.dedup();

@@ -1,4 +1,4 @@
-//! `inopsio job`: what is done while nobody waits for the answer; to look at, to cancel, to run again.
+//! `inopsio job`: background jobs, with their batches, queues and schedules.
 
 mod batch;
 mod queue;
@@ -204,7 +204,7 @@ fn known(context: &Context, whose: &Whose, kind: &str) -> Result<()> {
     bail!("there are no {kind:?} jobs; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// A service's jobs, and a request as its administrator.
+/// A client for a service's jobs, with a request in the name of the tenant's administrator.
 struct Open {
     jobs: Jobs,
     request: Request,
@@ -223,12 +223,12 @@ impl Open {
         Ok(Self { jobs, request, bus })
     }
 
-    /// The service that has this job, and the job with its log.
+    /// Opens the service that has this job. Returns the job and its log too.
     async fn job(context: &Context, whose: &Whose, id: Uuid) -> Result<(Self, (Job, Vec<Line>))> {
         Self::having(context, whose, &format!("job {id}"), async |jobs, caller| jobs.find(caller, id).await).await
     }
 
-    /// The service in which `find` finds an object, and that object; `what` names it in errors.
+    /// Opens the first service in which `find` finds an object. Returns the object too; `what` names it in errors.
     async fn having<T>(
         context: &Context,
         whose: &Whose,
@@ -246,7 +246,7 @@ impl Open {
         bail!("there is no {what}")
     }
 
-    /// The result of `list`, for each selected service.
+    /// Calls `list` for each selected service. Returns the items with their service.
     async fn listed<T>(
         context: &Context,
         whose: &Whose,
@@ -261,7 +261,7 @@ impl Open {
         Ok(found)
     }
 
-    /// The service that has jobs of these kinds.
+    /// Opens the one service that has jobs of these kinds.
     async fn of_kinds(context: &Context, whose: &Whose, kinds: &[&str]) -> Result<Self> {
         let domain =
             only(services(whose)?, whose.service.is_some(), &format!("{} jobs", kinds.join(" and ")), |domain| {
@@ -271,7 +271,7 @@ impl Open {
         Self::new(context, &whose.tenant, &domain).await
     }
 
-    /// A service's jobs, and the bus, which tells runners of changes at once; without it they notice within seconds.
+    /// A service's jobs, and the connection to NATS that notifies workers of changes at once; without it they poll within seconds.
     async fn jobs(context: &Context, domain: &DomainDefinition) -> (Jobs, Option<Bus>) {
         let bus = context.bus().await.ok();
         let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds) };
@@ -281,11 +281,11 @@ impl Open {
     }
 
     async fn close(self) {
-        Self::said(self.bus).await;
+        Self::flush(self.bus).await;
     }
 
-    /// Sends what is still unsent on the bus, before the program ends.
-    async fn said(bus: Option<Bus>) {
+    /// Flushes notifications to NATS before the program ends.
+    async fn flush(bus: Option<Bus>) {
         if let Some(bus) = bus
             && let Err(error) = bus.ping().await
         {
@@ -294,8 +294,8 @@ impl Open {
     }
 }
 
-/// The one of these services that has what is meant; `has` says so, with the names that it knows. A service that was named explicitly is
-/// taken as it is: its own answer says what it has.
+/// The one service for which `has` is true; `has` also returns the names that the service knows, for the error message. A service that was
+/// named with `--service` is returned unchecked: it gives a better error itself.
 fn only(
     domains: Vec<DomainDefinition>,
     named: bool,
@@ -328,10 +328,10 @@ fn named(state: &str) -> Result<State> {
     Ok(found)
 }
 
-/// How often a followed log is read.
-const FOLLOWED: Duration = Duration::from_millis(500);
+/// Polling interval of a followed log.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Lines of a log that are read at once.
+/// Number of log lines per page.
 const LINES: u32 = 200;
 
 async fn log(context: &Context, open: &Open, id: Uuid, follow: bool) -> Result<()> {
@@ -353,7 +353,7 @@ async fn log(context: &Context, open: &Open, id: Uuid, follow: bool) -> Result<(
             return Ok(());
         }
         if some < LINES {
-            tokio::time::sleep(FOLLOWED).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `inopsio job queue`: how much of a queue runs, for one tenant or for all.
+//! `inopsio job queue`: pauses and limits queues, for one tenant or for all.
 
 use anyhow::{Context as _, Result};
 use gateway::jobs_of;
@@ -106,7 +106,7 @@ async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
     } else {
         let (jobs, bus) = Open::jobs(context, &domain).await;
         of_all(&jobs, &queue, act).await?;
-        Open::said(bus).await;
+        Open::flush(bus).await;
     }
     match context.format {
         Format::Json => output::print_json(&json!({ "queue": queue })),

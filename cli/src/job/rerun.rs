@@ -1,4 +1,4 @@
-//! `inopsio job rerun`: what a tenant's jobs did, done again in a copy of the tenant, and compared.
+//! `inopsio job rerun`: repeats a tenant's jobs in a copy of the tenant, and compares the outcomes.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::context::{Context, Whose};
 use crate::output::{self, Format};
 use crate::{progress, time};
 
-/// Jobs of one batch, and of one page.
-const SOME: u32 = 1_000;
-/// How often a batch is checked for its end.
-const LOOK: Duration = Duration::from_millis(500);
-/// So many checks in a row with an idle batch are normal: a worker needs a moment to wake up.
-const PATIENCE: u32 = 20;
-/// How often the read models of the copy are checked for being current, once a second.
-const LOOKS: u32 = 120;
+/// Maximum number of jobs in a batch, and in a page of the list.
+const BATCH: u32 = 1_000;
+/// Polling interval of a batch.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Number of consecutive polls after which an idle batch is reported; a worker needs a moment to notice new jobs.
+const IDLE_POLLS: u32 = 20;
+/// Maximum number of checks, one per second, for the copy's read models to catch up.
+const MAX_CHECKS: u32 = 120;
 
 /// Repeats a tenant's jobs in a copy of the tenant, and reports those with a different outcome
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,7 @@ impl Rerun {
                 }
             }
             if !wanted.is_empty() {
-                caught_up(context, &domain).await?;
+                wait_for_read_models(context, &domain).await?;
                 pairs.extend(again(domain.service, &here, &there, &wanted).await?);
             }
             there.close().await;
@@ -106,7 +106,7 @@ impl Rerun {
     }
 }
 
-/// Whether a tenant's history began as a copy of another one's.
+/// Whether a tenant was created as a copy of another one.
 async fn is_copy(context: &Context, copy: TenantId, of: TenantId) -> Result<bool> {
     for service in SERVICES {
         let store = context.store(*service).await?;
@@ -119,7 +119,7 @@ async fn is_copy(context: &Context, copy: TenantId, of: TenantId) -> Result<bool
     Ok(false)
 }
 
-/// Whether a log has the first event of a tenant once more as the first one of its copy: the id of that is made of the first one's.
+/// Whether the first event of `copy` is a copy of the first event of `of`. The id of a copied event is derived from the original's id.
 async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<bool> {
     let head = store.head().await?;
     let copied = store.tenant_after(copy, Position::START, head, 1).await?.events;
@@ -127,14 +127,15 @@ async fn begins_as(store: &EventStore, copy: TenantId, of: TenantId) -> Result<b
     Ok(copied.iter().zip(&first).any(|(copied, first)| copied.event_id == grafted_id(copy, first.event_id)))
 }
 
-/// What was asked for in that time, the first first.
+/// The jobs that were created in this time span, oldest first.
 async fn asked(open: &Open, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Job>> {
     let (mut found, mut before) = (Vec::new(), None);
     loop {
-        let page = open.jobs.list(&open.request.caller, &Listing { before, limit: SOME, ..Listing::default() }).await?;
+        let page =
+            open.jobs.list(&open.request.caller, &Listing { before, limit: BATCH, ..Listing::default() }).await?;
         let Some(last) = page.last() else { break };
         before = Some(last.id);
-        // Ids are of the clocks of those who asked, times of the database's: those may differ a little.
+        // The list is ordered by id, which has the requesting process's time; `created_at` is the database's time. They may differ a little.
         let over = last.created_at < from - TimeDelta::hours(1);
         found.extend(page.into_iter().filter(|job| (from..until).contains(&job.created_at)));
         if over {
@@ -145,7 +146,7 @@ async fn asked(open: &Open, from: DateTime<Utc>, until: DateTime<Utc>) -> Result
     Ok(found)
 }
 
-/// Why a job is not done again, if it is not.
+/// Why a job can't be repeated; none if it can.
 fn obstacle(there: &Open, job: &Job) -> Option<String> {
     match job.state {
         State::Completed | State::Discarded => {}
@@ -156,14 +157,14 @@ fn obstacle(there: &Open, job: &Job) -> Option<String> {
     asked.err().map(|refusal| refusal.to_string())
 }
 
-/// Waits until the read models have what the copy has: a job that ran before would see a part of it.
-async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
+/// Waits until the copy's read models have caught up with its log. An earlier job would see only a part of the data.
+async fn wait_for_read_models(context: &Context, domain: &DomainDefinition) -> Result<()> {
     let store = context.store(domain.service).await?;
     let head = store.head().await;
     store.close().await;
     let head = head?;
     let read_models = ReadModels::new(&context.config.database(domain.service), &domain.projections, None);
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_CHECKS {
         if read_models.status().await?.iter().all(|status| status.position >= head) {
             return Ok(());
         }
@@ -175,16 +176,16 @@ async fn caught_up(context: &Context, domain: &DomainDefinition) -> Result<()> {
     )
 }
 
-/// Has jobs done again, and compares.
+/// Repeats jobs in batches, and compares their outcomes.
 async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Result<Vec<Pair>> {
     let bar = progress::bar(jobs.len() as u64, "jobs");
     let mut pairs = Vec::with_capacity(jobs.len());
-    for some in jobs.chunks(SOME as usize) {
+    for some in jobs.chunks(BATCH as usize) {
         let wanted = some.iter().map(|job| Wanted { kind: job.kind.clone(), arguments: job.arguments.clone() });
         let new = NewBatch { jobs: wanted.collect(), then: None };
         let batch = there.jobs.submit_batch(&there.request, &new).await?.id;
-        over(there, batch, &bar).await?;
-        let listing = Listing { batch: Some(batch), limit: SOME, ..Listing::default() };
+        wait_for_batch(there, batch, &bar).await?;
+        let listing = Listing { batch: Some(batch), limit: BATCH, ..Listing::default() };
         let mut again = there.jobs.list(&there.request.caller, &listing).await?;
         again.reverse();
         ensure!(again.len() == some.len(), "the batch {batch} has {} jobs of {}", again.len(), some.len());
@@ -197,8 +198,8 @@ async fn again(service: Service, here: &Open, there: &Open, jobs: &[Job]) -> Res
     Ok(pairs)
 }
 
-/// Waits until a batch is over, for as long as it takes; says so when nobody works at it.
-async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
+/// Waits without a limit until a batch has finished. Prints a hint if no worker takes its jobs.
+async fn wait_for_batch(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
     let before = bar.position();
     let (mut ended_before, mut idle) = (0, 0);
     loop {
@@ -209,7 +210,7 @@ async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
             return Ok(());
         }
         idle = if ended == ended_before && is_idle(open, batch).await? { idle + 1 } else { 0 };
-        if idle == PATIENCE {
+        if idle == IDLE_POLLS {
             bar.suspend(|| {
                 eprintln!(
                     "no worker takes the jobs of {} ({} are left): `inopsio serve` starts one, and `inopsio job queue list` shows whether their queue is paused; still waiting",
@@ -219,22 +220,22 @@ async fn over(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<()> {
             });
         }
         ended_before = ended;
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Whether jobs of a batch could begin, and none runs.
+/// Whether a batch has jobs that could start, but none is running.
 async fn is_idle(open: &Open, batch: Uuid) -> Result<bool> {
     Ok(has(open, batch, State::Available).await? && !has(open, batch, State::Running).await?)
 }
 
-/// Whether a job of a batch stands so.
+/// Whether a batch has a job in this state.
 async fn has(open: &Open, batch: Uuid, state: State) -> Result<bool> {
     let listing = Listing { batch: Some(batch), state: Some(state), limit: 1, ..Listing::default() };
     Ok(!open.jobs.list(&open.request.caller, &listing).await?.is_empty())
 }
 
-/// In what two jobs differ that were asked for the same.
+/// How the outcomes of two jobs with the same arguments differ; none if they do not.
 async fn difference((here, was): (&Open, &Job), (there, again): (&Open, &Job)) -> Result<Option<String>> {
     let end = |job: &Job| match &job.code {
         Some(code) if job.state != State::Completed => format!("{} ({code})", job.state.as_str()),
@@ -253,7 +254,7 @@ async fn difference((here, was): (&Open, &Job), (there, again): (&Open, &Job)) -
     })
 }
 
-/// The hash of the file that a job made; none: it made none, or that is not kept.
+/// SHA-256 of a job's output file; none if it has none or if the file is no longer stored.
 async fn file(open: &Open, job: &Job) -> Result<Option<[u8; 32]>> {
     let caller = &open.request.caller;
     let parts = match open.jobs.output(caller, job.id).await {

@@ -1,4 +1,4 @@
-//! `inopsio job schedule`: jobs that are asked for again and again.
+//! `inopsio job schedule`: schedules, which create jobs at recurring times.
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
@@ -159,7 +159,7 @@ impl Command {
     }
 }
 
-/// Parses arguments as they are typed.
+/// Parses JSON from the command line.
 pub fn json(text: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| format!("{text:?} is not JSON"))
 }

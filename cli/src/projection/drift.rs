@@ -1,4 +1,4 @@
-//! `inopsio projection drift`: each row of the read models against what the log says.
+//! `inopsio projection drift`: compares each row of the read models with the log.
 
 use anyhow::{Result, bail};
 use kernel::Service;
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Compares each of these projections, and fails when a row differs.
+/// Compares each of these projections with the log. Fails if a row differs.
 pub(super) async fn drift(context: &Context, chosen: Chosen, limit: usize, values: bool) -> Result<()> {
     let admin = directory::admin_options(&context.config)?;
     let mut documents = Vec::new();

@@ -1,4 +1,4 @@
-//! `inopsio replay`: a tenant's history, complete or with a loud end.
+//! `inopsio replay`: prints a tenant's history. It fails if a line is missing, so that an incomplete history is never taken for a whole one.
 
 pub mod ndjson;
 
@@ -68,19 +68,19 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Replays.
+    /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let services = context::services(self.service.as_deref())?;
         check_types(&services, self.aggregate_type.as_deref(), self.event_type.as_deref())?;
         self.check_stretch(&services)?;
         let (mut written, mut total) = (0, 0);
-        // What is asked for is known to be there before anything is written anywhere.
+        // Check all that is asked for before anything is written.
         let mut asked = Vec::new();
         for service in services {
             let store = context.store(service).await?;
             let mut filter = self.filter();
-            // One end for the count and the events, though the log grows meanwhile.
+            // The log grows meanwhile, so fix its end once for the count and for the events.
             let head = store.head().await?;
             if let Some(ahead) = [Some(self.after), self.to].into_iter().flatten().find(|position| *position > head) {
                 bail!("the log of {service} ends at {head}, before {ahead}");
@@ -112,7 +112,7 @@ impl Replay {
         sink.finish()
     }
 
-    /// Refuses a stretch in which nothing can lie, for the same reason; and positions where it is not said of which log.
+    /// Refuses empty ranges, which would print an empty history, and positions without a single service whose log they are of.
     fn check_stretch(&self, services: &[Service]) -> Result<()> {
         check_span("recorded", self.recorded_from, self.recorded_until)?;
         check_span("occurred", self.occurred_from, self.occurred_until)?;
@@ -141,7 +141,7 @@ impl Replay {
     }
 }
 
-/// Which events, and how.
+/// The events to print from one log.
 struct Wanted {
     tenant: TenantId,
     filter: ReplayFilter,

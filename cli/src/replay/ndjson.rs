@@ -1,4 +1,4 @@
-//! Events as lines of JSON, made straight from the stored bytes: nothing is parsed and written again.
+//! Writes events as JSON lines directly from the stored bytes, without parsing payload and metadata.
 
 use std::io::Write;
 
@@ -39,7 +39,7 @@ fn number(out: &mut Vec<u8>, number: u64) {
     let _ = write!(out, "{number}");
 }
 
-/// A JSON string. What needs no escaping, which is what identifiers and names are made of, is copied as it is.
+/// Writes a JSON string. Text that needs no escaping, as most identifiers and names, is copied as it is.
 fn string(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         // A string is always JSON, and writing into memory cannot fail.
@@ -51,8 +51,8 @@ fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// A stored document. Line breaks between its tokens, which the log may hold though we write none, would end the line: within
-/// strings JSON always escapes them, so spaces say the same.
+/// Writes a stored JSON document on one line. We store none with line breaks, but the log may have some. Within JSON strings they are always
+/// escaped, so replacing them by spaces does not change the meaning.
 fn document(out: &mut Vec<u8>, json: &[u8]) {
     let from = out.len();
     out.extend_from_slice(json);
@@ -65,7 +65,7 @@ fn document(out: &mut Vec<u8>, json: &[u8]) {
     }
 }
 
-/// RFC 3339 in UTC with the log's six digits of a second. chrono's own formatting takes ten times as long.
+/// Writes a time as RFC 3339 in UTC with microseconds, the log's precision. chrono's own formatting takes ten times as long.
 fn time(out: &mut Vec<u8>, time: DateTime<Utc>) {
     let Ok(year) = u32::try_from(time.year()) else {
         out.extend_from_slice(time.to_rfc3339().as_bytes());

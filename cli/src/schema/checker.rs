@@ -1,4 +1,4 @@
-//! Whether a stored event can be read today, and has the form that its schema says.
+//! Checks that a stored event can be decoded and that it matches its JSON Schema.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use jsonschema::Validator;
 use kernel::{AggregateType, RecordedEvent};
 
-/// All forms that this program knows.
+/// The decoders and schemas of all event types and versions.
 pub struct Checker {
     aggregates: HashMap<&'static str, Aggregate>,
 }
@@ -17,7 +17,7 @@ struct Aggregate {
 }
 
 impl Checker {
-    /// A checker of these aggregates' events.
+    /// A checker for the events of these aggregates.
     pub fn new(aggregates: &[AggregateType]) -> Result<Self> {
         let mut all = HashMap::new();
         for aggregate in aggregates {
@@ -32,7 +32,7 @@ impl Checker {
         Ok(Self { aggregates: all })
     }
 
-    /// What is wrong with a stored event, if anything is.
+    /// Checks a stored event. The error describes the problem.
     pub fn check(&self, event: &RecordedEvent) -> Result<(), String> {
         let aggregate = self.aggregates.get(event.aggregate_type.as_str());
         let aggregate = aggregate.ok_or_else(|| format!("there is no aggregate {}", event.aggregate_type))?;
@@ -46,7 +46,7 @@ impl Checker {
             .ok_or_else(|| "it is in no catalogue".to_owned())?;
         let payload = serde_json::from_slice(&event.payload).map_err(|error| error.to_string())?;
         validator.validate(&payload).map_err(|error| {
-            // Where, and what is wanted; not what is there: it may be a person's.
+            // Name the place and the rule but not the value, which may be personal data.
             format!("{}: it does not fit the schema at {}", error.instance_path(), error.schema_path())
         })?;
         event.decode_metadata().map(drop).map_err(|error| error.to_string())
@@ -138,7 +138,7 @@ mod tests {
             ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.lit"}"#, "brightness"),
             ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.lit","brightness":256}"#, "256"),
             ("demo.lamp", "demo.lamp.lit", 2, "{", "EOF"),
-            // It is read all the same, but is not what the contract says.
+            // It can be decoded, but does not match the schema.
             ("demo.lamp", "demo.lamp.lit", 2, r#"{"event":"demo.lamp.dimmed","brightness":7}"#, "/event"),
             ("demo.lamp", "demo.lamp.lit", 2, r#"{"brightness":7}"#, "required"),
             ("demo.lamp", "demo.lamp.lit", 1, r#"{"event":"demo.lamp.lit","colour":"octarine"}"#, "gives no event"),

@@ -1,4 +1,4 @@
-//! `inopsio schema check`: all stored history against what this program can read.
+//! `inopsio schema check`: checks that this program can read all stored events.
 
 mod checker;
 mod tally;
@@ -20,9 +20,9 @@ use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
 
-/// Events read from the log at once.
+/// Number of events in a page.
 const PAGE: u64 = 5_000;
-/// So many readers at a time: while some wait for the log, the others check.
+/// Number of concurrent readers: while some wait for the log, the others check.
 const READERS: usize = 4;
 
 /// Checks the schemas of stored events
@@ -72,7 +72,7 @@ impl Command {
     }
 }
 
-/// What was found in a service's log.
+/// The result for a service's log.
 struct Checked {
     service: Service,
     head: Position,
@@ -80,11 +80,11 @@ struct Checked {
     seconds: f64,
 }
 
-/// What the readers of a log share.
+/// The shared state of the readers of a log.
 struct Work {
     store: EventStore,
     checker: Checker,
-    /// Where the next page begins.
+    /// The position after which the next page begins.
     next: AtomicU64,
     to: u64,
     shown: usize,
@@ -94,7 +94,7 @@ struct Work {
 async fn check(service: Service, store: &EventStore, after: Position, shown: usize) -> Result<Checked> {
     let checker = Checker::new(&context::domain(service)?.aggregates)?;
     let began = Instant::now();
-    // What is appended from now on, is written by programs that know their types.
+    // Later events are written by programs that know their types, so they need no check.
     let head = store.head().await?;
     let wanted = head.0.saturating_sub(after.0);
     let bar = progress::bar(wanted, "events");
@@ -113,7 +113,7 @@ async fn check(service: Service, store: &EventStore, after: Position, shown: usi
     Ok(Checked { service, head, tally, seconds: began.elapsed().as_secs_f64() })
 }
 
-/// Takes page after page until none is left. Positions are dense, so a page is known by where it begins.
+/// Checks pages until the end of the log is reached. Positions are dense, so each page is a fixed range of positions.
 async fn read(work: Arc<Work>) -> Result<Tally> {
     let mut tally = Tally::default();
     loop {
@@ -122,7 +122,7 @@ async fn read(work: Arc<Work>) -> Result<Tally> {
             return Ok(tally);
         }
         let (mut at, end) = (Position(after), Position((after + PAGE).min(work.to)));
-        // Of large events fewer come at a time.
+        // `read_after` returns fewer events if they are large.
         while at < end {
             let events = work.store.read_after(at, u32::try_from(end.0 - at.0)?).await?;
             let Some(last) = events.last().map(|event| event.position) else { break };

@@ -1,4 +1,4 @@
-//! What was found, by form.
+//! Counts the checked events by type and version.
 
 use std::collections::BTreeMap;
 
@@ -9,36 +9,36 @@ use serde::Serialize;
 #[derive(Debug, Default)]
 pub struct Tally(BTreeMap<(String, u32), Found>);
 
-/// What was found of one form.
+/// The counts of one event type and version.
 #[derive(Debug, Default, Serialize)]
 pub struct Found {
-    /// Events of this form.
+    /// Number of events.
     pub events: u64,
-    /// Those with which something is wrong.
+    /// Number of invalid events.
     pub bad: u64,
-    /// The first of them, by position.
+    /// The first invalid events, by position.
     pub first: Vec<InvalidEvent>,
 }
 
-/// An event with which something is wrong.
+/// An invalid event.
 #[derive(Clone, Debug, Serialize)]
 pub struct InvalidEvent {
-    /// Where it stands in its service's log.
+    /// Its position in the service's log.
     pub position: u64,
-    /// Whose it is.
+    /// Its tenant's id.
     pub tenant_id: String,
-    /// `service.aggregate`.
+    /// Its aggregate's type, `service.aggregate`.
     pub aggregate_type: String,
     /// The aggregate's id.
     pub aggregate_id: String,
-    /// What is wrong.
+    /// The problem.
     pub reason: String,
 }
 
 impl Tally {
-    /// Counts an event; of those with which something is wrong, the first `shown` of each form are kept.
+    /// Counts an event. For each type and version, the first `shown` invalid events are kept.
     pub fn count(&mut self, event: &RecordedEvent, checked: Result<(), String>, shown: usize) {
-        // Forms are few and events many: the key is only made for a form that is new.
+        // Search first, because creating the key allocates and there are few types but many events.
         let found = match self
             .0
             .iter_mut()
@@ -61,7 +61,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another counted.
+    /// Adds the counts of another reader.
     pub fn add(&mut self, other: Self, shown: usize) {
         for (form, more) in other.0 {
             let found = self.0.entry(form).or_default();
@@ -71,12 +71,12 @@ impl Tally {
         }
     }
 
-    /// How many events were counted, and how many of them are bad.
+    /// Number of events, and number of invalid ones.
     pub fn totals(&self) -> (u64, u64) {
         self.0.values().fold((0, 0), |(events, bad), found| (events + found.events, bad + found.bad))
     }
 
-    /// What was found, by type and version.
+    /// The counts by type and version.
     pub fn forms(&self) -> impl Iterator<Item = (&str, u32, &Found)> {
         self.0.iter().map(|((name, version), found)| (name.as_str(), *version, found))
     }

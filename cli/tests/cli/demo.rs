@@ -1,4 +1,4 @@
-//! `inopsio demo` and `inopsio seed`, on little data.
+//! `inopsio demo` and `inopsio seed` with small data sets.
 
 use serde_json::json;
 

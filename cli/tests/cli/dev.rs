@@ -1,4 +1,4 @@
-//! `inopsio dev`: it starts, says what to try, refuses to run twice, recovers from kill -9, and stops all that it started.
+//! `inopsio dev`: start, welcome text, refusal of a second instance, recovery from kill -9, and a clean stop.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -16,7 +16,7 @@ fn what_it_says_works_as_printed_and_ctrl_c_stops_all_it_started() {
         assert!(welcome.contains(&sandbox.url(path)), "{path} is missing in:\n{welcome}");
     }
 
-    // The three lines, one after another, in a shell that has the token as printed.
+    // Run the three printed commands in a shell that has the printed token.
     let token = dev.welcome.iter().find(|line| line.starts_with("export TOKEN=")).unwrap();
     let curls: Vec<_> = dev.welcome.iter().filter(|line| line.starts_with("curl ")).collect();
     assert_eq!(curls.len(), 3, "{welcome}");
@@ -80,7 +80,7 @@ fn a_second_one_names_the_first_and_a_taken_port_names_its_setting() {
     assert!(second.stderr.contains(&format!("process {}", dev.pid())), "{}", second.stderr);
     assert!(second.stderr.contains(&sandbox.url("")), "{}", second.stderr);
 
-    // Another home, so only the ports are in the way: each of the three is named with how to choose another.
+    // A different home, so only the ports conflict. Each of the three is named, with the setting that changes it.
     let mut other = Sandbox::new();
     let free = other.http;
     other.http = sandbox.http;
@@ -97,7 +97,7 @@ fn a_second_one_names_the_first_and_a_taken_port_names_its_setting() {
         assert!(ended.stderr.contains(&format!("{setting}=")), "{}", ended.stderr);
     }
 
-    // None of that disturbed the first.
+    // The first instance still works.
     sandbox.json(&["tenant", "list"]);
 }
 
@@ -127,7 +127,7 @@ fn after_kill_9_of_anything_the_next_start_recovers() {
         assert_eq!(shown["version"], 1, "after {when}: {shown}");
     };
 
-    // Ourselves: the servers stay behind and the next start stops them.
+    // Kill `inopsio`: the servers stay behind, and the next start stops them.
     let (postgres, nats) = sandbox.server_pids();
     assert_eq!(dev.signal("KILL").signal(), Some(9));
     assert!(runs(postgres) && runs(nats), "kill -9 leaves the servers behind: else this tests nothing");
@@ -135,7 +135,7 @@ fn after_kill_9_of_anything_the_next_start_recovers() {
     assert!(!runs(postgres) && !runs(nats), "the servers that were left behind still run");
     is_there("kill -9 of inopsio");
 
-    // Each server: everything stops and says why; the next start recovers.
+    // Kill each server: everything stops with a message, and the next start recovers.
     for (server, name) in [(0, "Postgres"), (1, "nats-server")] {
         let (postgres, nats) = sandbox.server_pids();
         kill("KILL", [postgres, nats][server]);
@@ -146,7 +146,7 @@ fn after_kill_9_of_anything_the_next_start_recovers() {
         is_there(name);
     }
 
-    // All three at once.
+    // Kill all three at once.
     let (postgres, nats) = sandbox.server_pids();
     kill("KILL", postgres);
     kill("KILL", nats);
@@ -155,7 +155,7 @@ fn after_kill_9_of_anything_the_next_start_recovers() {
     is_there("kill -9 of all");
 }
 
-/// Whether a process does its work: a zombie does not.
+/// Whether a process is running and not a zombie.
 fn runs(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
@@ -177,7 +177,7 @@ fn a_signal_while_the_database_is_made_ends_that_too() {
     assert!(!draft.join("base/5").exists(), "initdb came to its end, which makes the database postgres last");
 }
 
-/// Whether a text stands in the command line of any process.
+/// Whether the command line of any process contains a text.
 fn is_named(text: &str) -> bool {
     let lines = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let lines = lines.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -190,7 +190,7 @@ fn a_signal_while_the_private_databases_are_migrated_stops_what_was_started() {
     is_stopped(&sandbox, "migrate", || sandbox.servers_listen() == (true, true));
 }
 
-/// Ctrl-C as soon as the command has come so far leaves no server behind.
+/// Sends SIGINT when the command has come `far` enough, and checks that no server stays behind.
 fn is_stopped(sandbox: &Sandbox, command: &str, far: impl Fn() -> bool) {
     let mut child = sandbox
         .inopsio(&[command])

@@ -1,4 +1,4 @@
-//! What an operator and an auditor ask of a tenant's history.
+//! Commands with which operators and auditors inspect a tenant's history.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ fn lines(ndjson: &str) -> Vec<Value> {
     ndjson.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Three leads, the second of which is assigned: four events.
+/// Creates three leads and assigns the second: four events. Returns their ids.
 fn fill(sandbox: &Sandbox, token: &str) -> Vec<String> {
     let leads: Vec<String> = ["Ada Lovelace", "Grace Hopper", "Katherine Johnson"]
         .iter()
@@ -25,7 +25,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
     let leads = fill(&sandbox, dev.token());
-    // Another tenant's events are not in it.
+    // Add events of another tenant, which the replay must not show.
     sandbox.ok(&["tenant", "create", "acme"]);
     let acme = sandbox.ok(&["token", "--tenant", "acme", "--role", "admin"]);
     sandbox.post(acme.trim(), "/v1/crm/leads", &json!({ "name": "Mary Jackson" }));
@@ -66,7 +66,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     let file = sandbox.folder.join("history.ndjson");
     assert_eq!(sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm", "--output", file.to_str().unwrap()]), "");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), all.stdout);
-    // What can't begin leaves what is there as it is.
+    // A command that is refused leaves an existing file as it is.
     for bad in [
         &["--service", "crm", "--to", "99999999"][..],
         &["--event", "crm.lead.qualifed"],
@@ -80,7 +80,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     }
     assert!(!sandbox.folder.join("history.ndjson.part").exists());
 
-    // A reader that goes away, a full disk: not complete, so not a success.
+    // Output that fails, such as to a full disk, makes the exit code 1.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let short = sandbox.inopsio(&["replay", "--tenant", "demo"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(short.status.code(), Some(1));
@@ -100,7 +100,7 @@ fn a_slip_is_refused_with_what_is_allowed(sandbox: &Sandbox) {
         assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""));
         assert!(refused.stderr.contains(slip) && refused.stderr.contains(allowed), "{}", refused.stderr);
     }
-    // Where nothing can lie, "0 of 0" would look like a history in which nothing happened.
+    // Empty ranges are refused, because "0 of 0" would look like a history without events.
     let crm = ["--service", "crm"];
     for (slip, why) in [
         (&["--id", "nope"][..], "has no aggregate with the id nope"),
@@ -149,7 +149,7 @@ fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
         assert!(ended.stderr.contains(said), "{arguments:?}: {}", ended.stderr);
     }
 
-    // Another tenant's lead is as unknown as one that never was.
+    // A lead of another tenant is as unknown as one that does not exist.
     sandbox.ok(&["tenant", "create", "acme"]);
     let other = sandbox.run(&["show", "--tenant", "acme", "crm.lead", &leads[1]]);
     assert!(other.stderr.contains("has no crm.lead"), "{other:#?}");
@@ -197,7 +197,7 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
         assert_eq!(ended.status.code(), Some(1), "{bad:?}: {ended:#?}");
         assert!(ended.stderr.contains(said), "{bad:?}: {ended:#?}");
     }
-    // Sagas and sealers look each second.
+    // Sagas and sealers poll once a second.
     let lag = eventually("all have followed", || {
         let lag = sandbox.json(&["events", "lag"]);
         lag.as_array().unwrap().iter().all(|consumer| consumer["lag_events"] == 0).then_some(lag)
@@ -207,7 +207,7 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
         assert!(consumers.iter().any(|consumer| consumer["kind"] == kind), "no {kind} in {lag}");
     }
 
-    // The servers run, so migrating finds nothing to do, and says it.
+    // The servers are running and migrated, so there is nothing to do.
     let migrated = sandbox.json(&["migrate", "--dry-run"]);
     let nothing = |database: &Value| database["applied"].as_array().is_some_and(Vec::is_empty);
     assert!(migrated.as_array().unwrap().iter().all(nothing), "{migrated}");
@@ -232,7 +232,7 @@ fn read_models_are_looked_at_rebuilt_and_compared(sandbox: &Sandbox) {
     assert!(unknown.stderr.contains(name), "{}", unknown.stderr);
     assert_eq!(sandbox.json(&["projection", "status"]), status);
 
-    // Every row is what the log says, until somebody alters one; then it is named, and mended by a rebuild.
+    // All rows match the log until one is altered. Then the difference is reported, and a rebuild repairs it.
     sandbox.ok(&["projection", "drift"]);
     sandbox.sql("UPDATE crm.lead SET status = 'converted', company = 'Hidden Inc.' WHERE status = 'new'");
     let drifted = sandbox.run(&["--format", "json", "projection", "drift", "leads"]);
@@ -260,7 +260,7 @@ fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
     assert_eq!((&captured["version"], &captured["events"]), (&json!(1), &json!(3)));
     assert!(sandbox.ok(&["schema", "check"]).contains("4 events up to 4, 0 bad"));
 
-    // What another program left: a version of the future, and a payload that lacks something.
+    // Insert events as another program version might have: an unknown version, and a payload that lacks a field.
     sandbox.sql(
         "INSERT INTO log.events SELECT tenant_id, aggregate_type, aggregate_id, sequence + n, event_type,
              CASE n WHEN 1 THEN '9' ELSE '1' END, json_build_object('event', event_type), metadata, gen_random_uuid(),
@@ -278,7 +278,7 @@ fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
     assert!(unknown.stderr.contains("allowed: crm"), "{}", unknown.stderr);
 }
 
-/// A command about the webhooks of `demo`.
+/// The arguments of a `webhook` command for the tenant `demo`.
 fn webhook<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [&["webhook", arguments[0], "--tenant", "demo"], &arguments[1..]].concat()
 }
@@ -335,7 +335,7 @@ fn jobs_are_found_in_whichever_service_they_are() {
 fn webhooks_are_set_up_looked_at_and_taken_away() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
-    // Nobody listens there: what is sent, fails, and is tried again.
+    // No receiver listens on that port, so deliveries fail and are retried.
     let created =
         sandbox.json(&webhook(&["create", "http://127.0.0.1:9/hooks", "--event", "crm.lead.*", "--after", "0"]));
     let id = created["id"].as_str().unwrap();

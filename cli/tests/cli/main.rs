@@ -1,4 +1,4 @@
-//! The binary as people use it: real processes, real servers, a home and ports of its own for each test.
+//! Tests of the binary as users run it: real processes and servers, with a home and ports of its own for each test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What needs no server.
+//! Commands that need no server.
 
 use std::path::Path;
 
@@ -27,17 +27,17 @@ fn every_command_has_help_with_examples() {
     }
 }
 
-/// All that can be run below a command, as its help has it.
+/// All runnable commands below a command, as its help lists them.
 fn commands_below(sandbox: &Sandbox, command: &[&str]) -> Vec<Vec<String>> {
     let help = sandbox.ok(&[command, &["--help"]].concat());
     let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // Two spaces and a name; what goes on from the line before stands further in.
+    // A command's line has two spaces and its name; continuation lines are indented further.
     let names = below.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
     let mut found = Vec::new();
     for name in names.filter(|name| *name != "help") {
         found.extend(commands_below(sandbox, &[command, &[name]].concat()));
     }
-    // What also runs without one of those below it has a line of its own among the usages.
+    // A command that also runs without a subcommand has more than one usage line.
     let usages = help.lines().skip_while(|line| !line.starts_with("Usage:")).take_while(|line| !line.is_empty());
     if found.is_empty() || usages.count() > 1 {
         found.push(command.iter().map(|&word| word.to_owned()).collect());
@@ -54,14 +54,14 @@ fn a_variable_that_nothing_reads_is_named_with_what_was_meant() {
     assert!(told.status.success() && told.stderr.contains(warned), "{told:?}");
     assert!(!told.stderr.contains("canary"), "it may be a secret: {told:?}");
     assert_eq!(told.stdout, sandbox.ok(&["settings"]), "what programs read is as it was");
-    // Those that serve say it in their log. This one ends because its port is taken.
+    // `dev` and `serve` log the warning. This one ends because its port is occupied.
     let _taken = std::net::TcpListener::bind(("127.0.0.1", sandbox.http)).unwrap();
     let logged = run(&["serve"]);
     let line = logged.stderr.lines().find(|line| line.contains("INOPSIO_PROT")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["level"], &line["variable"]), (&"WARN".into(), &"INOPSIO_PROT".into()), "{line}");
     assert!(line.to_string().contains(warned) && !logged.stderr.contains("canary"), "{logged:?}");
-    // Those of tests are known, and so are files of secrets and the settings of this machine.
+    // Variables of tests, files of secrets and settings of the command line are known.
     let known = ["INOPSIO_FAULT_SEED", "INOPSIO_MASTER_KEY_FILE", "INOPSIO_POSTGRES_BIN"];
     let quiet = ended(sandbox.inopsio(&["settings"]).envs(known.map(|name| (name, "7"))).output().unwrap());
     assert_eq!((quiet.status.success(), quiet.stderr.as_str()), (true, ""));
@@ -144,7 +144,7 @@ fn a_change_after_which_stored_events_could_not_be_read_is_not_written() {
     let sandbox = Sandbox::new();
     sandbox.ok(&["schemas"]);
     let schemas = sandbox.folder.join("schemas");
-    // As if the program had known more when the events were stored.
+    // Simulate that events were stored by a program whose schema had one more field.
     let captured = schemas.join("events/crm.lead.captured.v1.json");
     let current = std::fs::read_to_string(&captured).unwrap();
     let mut older: serde_json::Value = serde_json::from_str(&current).unwrap();
@@ -166,7 +166,7 @@ fn a_change_after_which_stored_events_could_not_be_read_is_not_written() {
     assert_eq!(std::fs::read_to_string(schemas.join("openapi.json")).unwrap(), "{}");
     assert!(gone.exists());
 
-    // Of what no folder has anything, nothing was stored.
+    // An event type without a schema file counts as never stored.
     std::fs::remove_file(&captured).unwrap();
     std::fs::remove_file(&gone).unwrap();
     sandbox.ok(&["schemas"]);
@@ -219,7 +219,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (&["dlq", "list", "--tenant", "acme", "--consumer", "projection.lead"], "allowed: projection."),
         (&["dlq", "redrive", "--tenant", "acme", "--all", "--consumer", "saga.x", "--reason", "r"], "webhook.<id>"),
-        // What several services have, or none, is not taken for one service's.
+        // A name that several services have, or none, is not silently taken for one service's.
         (
             &["job", "queue", "pause", "--tenant", "acme", "imports"],
             "have a queue \"imports\"; say which with --service: crm",
@@ -258,7 +258,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (&["dev", "--postgres-port", "0"], "allowed is a number from 1 to 65535, also in INOPSIO_DEV_POSTGRES_PORT"),
         (&["dev", "--port", "65536"], "allowed is a number from 0 to 65535, also in INOPSIO_PORT"),
-        // Seals are proven or left out, of a whole system, each with the command that can.
+        // Options about seals are refused on commands that do not have them.
         (&["restore", "monday", "--without-seals", "--seal-key", "seals.pem"], "cannot be used with"),
         (&["restore", "--tenant", "acme", "--into", "copy", "--without-seals"], "cannot be used with"),
         (&["restore", "--tenant", "acme", "--into", "copy", "--seal-key", "seals.pem"], "cannot be used with"),
@@ -272,7 +272,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         let ended = sandbox.run(asked);
         assert!(!ended.status.success() && ended.stderr.contains(said), "{asked:?}: {ended:#?}");
     }
-    // Known ones get further: to servers that are not there.
+    // Known names pass this check and fail later, because no server is running.
     for known in [
         &["dlq", "list", "--tenant", "acme", "--consumer", &format!("webhook.{id}")][..],
         &["saga", "list", "--tenant", "acme", "--saga", "announce_logout"],

@@ -1,4 +1,4 @@
-//! What an auditor does with a file and a public key.
+//! An auditor's checks with an exported file and a public key.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::sandbox::{Dev, Sandbox, eventually};
 
-/// The file's lines, changed.
+/// Writes a changed copy of a file. Returns its path.
 fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -17,7 +17,7 @@ fn changed(file: &Path, change: impl FnOnce(&mut Vec<String>)) -> String {
     changed.to_str().unwrap().to_owned()
 }
 
-/// Where the events stand in a file.
+/// Indices of the lines with events.
 fn events(lines: &[String]) -> Vec<usize> {
     let events = lines.iter().enumerate().filter(|(_, line)| line.starts_with("{\"event\""));
     events.map(|(at, _)| at).collect()
@@ -25,7 +25,7 @@ fn events(lines: &[String]) -> Vec<usize> {
 
 type Change = Box<dyn FnOnce(&mut Vec<String>)>;
 
-/// What may be done to a file.
+/// Manipulations of a file, each of which must be detected.
 fn changes() -> Vec<(&'static str, Change)> {
     vec![
         (
@@ -69,7 +69,7 @@ fn changes() -> Vec<(&'static str, Change)> {
     ]
 }
 
-/// What nobody can have meant is refused, and no file is begun.
+/// Invalid filters are refused, and no output file is created.
 fn slips_are_refused(sandbox: &Sandbox) {
     let slips: [(&[&str], &str); 6] = [
         (&["--service", "crm", "--event", "crm.lead.captred"], "allowed: crm."),
@@ -89,7 +89,7 @@ fn slips_are_refused(sandbox: &Sandbox) {
     }
 }
 
-/// Who is a user is asked where users are; where that can't be reached, what is asked for is there all the same.
+/// A user without sign-ins is looked up in the `user` service. If its database can't be reached, the export continues with a warning.
 fn users_need_not_be_known(sandbox: &Sandbox) {
     let mut unknown = sandbox.inopsio(&["audit", "export", "--tenant", "demo", "--sign-ins", "--user"]);
     unknown.args(["0197a8a0-0000-7000-8000-000000000001"]).env("INOPSIO_DATABASE_USER", "inopsio_nowhere");
@@ -98,7 +98,7 @@ fn users_need_not_be_known(sandbox: &Sandbox) {
     assert!(ended.status.success() && said.contains("can't be asked") && said.contains("inopsio_nowhere"), "{said}");
 }
 
-/// What was kept is the beginning of what is there; another history is not, and a stranger's key signs nothing.
+/// `--known` accepts an earlier file of the same history and refuses another history; an unknown key is not trusted.
 fn is_held_against_what_was_kept(alone: &Sandbox, pem: &str, [whole, part, other]: [&str; 3]) {
     let held = |file: &str, known: &str| alone.run(&["audit", "check", file, "--key", pem, "--known", known]);
     assert!(held(whole, part).status.success());
@@ -140,7 +140,7 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     users_need_not_be_known(&sandbox);
     drop(dev);
 
-    // Without any server, and without any configuration.
+    // From here on without servers and without a configuration.
     let alone = Sandbox::new();
     let check = |file: &str| alone.run(&["audit", "check", file, "--key", pem]);
     for (file, whole) in [(&whole, true), (&part, false)] {

@@ -1,4 +1,4 @@
-//! What a tenant's jobs did, done again in a copy of the tenant.
+//! `inopsio job rerun`: repeats a tenant's jobs in a copy of the tenant.
 
 use std::fs::{File, read_to_string};
 use std::process::Stdio;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Dev, Sandbox, ended, eventually};
 
-/// All jobs that there are, again in the tenant that follows.
+/// The command for all jobs of `demo`; the copy's name follows.
 const RERUN: [&str; 9] =
     ["job", "rerun", "--tenant", "demo", "--from", "2020-01-01", "--until", "2100-01-01", "--into"];
 
-/// Waits for them: an export has what they have.
+/// Waits for the read models, because an export reads from them.
 fn read_models_have_all(sandbox: &Sandbox) {
     eventually("the read models have all", || {
         let status = sandbox.json(&["projection", "status", "--service", "crm"]);
@@ -28,7 +28,7 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     }
     sandbox.send(dev.token(), "/v1/crm/imports", "text/csv", "name,email\nMary,mary@example.com\n");
     jobs_are_completed(&sandbox, "demo", 1);
-    // What is exported is what was captured until then, as the read model has it.
+    // The export reads the read model, so wait until that has all leads.
     read_models_have_all(&sandbox);
     sandbox.json(&["job", "create", "--tenant", "demo", "export_leads", r#"{"status": ["new"]}"#]);
     jobs_are_completed(&sandbox, "demo", 2);
@@ -57,7 +57,7 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     assert_eq!(export["difference"], Value::Null, "{again}");
     let [import] = &again["left_out"].as_array().unwrap()[..] else { panic!("others are left out: {again}") };
     assert_eq!(import["kind"], "import_leads", "{again}");
-    // The tenant itself is not touched, and the copy has what it has.
+    // The original tenant is unchanged, and the copy has the same leads.
     assert_eq!(leads(&sandbox, "demo"), before);
     assert_eq!(leads(&sandbox, "demo-copy"), before);
     let said = |tenant: &str, job: &Value| {
@@ -76,7 +76,8 @@ fn what_jobs_did_is_done_again_in_a_copy_and_what_ends_otherwise_is_named() {
     jobs_are_completed(&sandbox, "demo", 2);
 }
 
-/// Has the jobs done again in a copy whose exports are paused, until it says that nobody works at them and they go on; what it printed.
+/// Repeats the jobs while the copy's queue is paused, waits for the hint that no worker takes them, and resumes the queue. Returns the
+/// output.
 fn rerun_once_its_queue_goes_on(sandbox: &Sandbox) -> Value {
     sandbox.ok(&["job", "queue", "pause", "--tenant", "demo-copy", "exports"]);
     let said = sandbox.folder.join("rerun.log");
@@ -91,7 +92,7 @@ fn rerun_once_its_queue_goes_on(sandbox: &Sandbox) -> Value {
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-/// What happened to a tenant's leads, as it is in any copy: without what is the log's own.
+/// The events of a tenant's leads without the fields that differ in a copy.
 fn leads(sandbox: &Sandbox, tenant: &str) -> Vec<Value> {
     let replay = ["replay", "--tenant", tenant, "--service", "crm", "--aggregate", "crm.lead", "--open"];
     let mut events: Vec<Value> = sandbox.ok(&replay).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

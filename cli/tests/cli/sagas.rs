@@ -1,4 +1,4 @@
-//! What an operator does with sagas.
+//! An operator's commands for sagas.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn a_saga_is_listed_shown_refused_what_it_can_not_do_and_taken_back() {
     }
     let saga = |arguments: &[&'static str]| [&["saga", arguments[0], "--tenant", "demo"], &arguments[1..]].concat();
     let listed = eventually("it waits for its first timer", || {
-        // Until it has said so in the log it is due at once, and more events come.
+        // Wait for the event that the step waits. Before, the saga is still due and appends more events.
         let rests = sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm"]).contains("crm.saga.step_waiting");
         let listed = sandbox.json(&saga(&["list", "--saga", "follow_up_lead", "--state", "running"]));
         (rests && listed[0]["step"].is_string()).then(|| listed[0].clone())

@@ -1,4 +1,4 @@
-//! A home and ports for one test, and `inopsio` run in it.
+//! A home and ports for one test, and helpers that run `inopsio` there.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The longest that anything here may take; only reached when something is broken.
+/// The longest wait of any condition; only reached if something is broken.
 pub const BOUND: Duration = Duration::from_mins(2);
 
-/// A folder and ports that nobody else uses.
+/// A temporary folder and free ports.
 pub struct Sandbox {
     pub folder: PathBuf,
     pub http: u16,
@@ -19,7 +19,7 @@ pub struct Sandbox {
     nats: u16,
 }
 
-/// What a command that ended left.
+/// The result of a process.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -43,7 +43,7 @@ impl Sandbox {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
-    /// `inopsio` in this sandbox; nothing of the test run's own settings reaches it but where the servers' programs are.
+    /// A command that runs `inopsio` in this sandbox. Of the test run's environment it inherits only the paths of server programs.
     pub fn inopsio(&self, arguments: &[&str]) -> Command {
         let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
         command
@@ -63,25 +63,25 @@ impl Sandbox {
         ended(self.inopsio(arguments).output().unwrap())
     }
 
-    /// Runs a command that has to succeed; gives its standard output.
+    /// Runs a command that must succeed. Returns its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments);
         assert!(ended.status.success(), "inopsio {arguments:?}: {ended:#?}");
         ended.stdout
     }
 
-    /// Runs a command that has to print one JSON document.
+    /// Runs a command that must print one JSON document. Returns the document.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let arguments = [&["--format", "json"], arguments].concat();
         serde_json::from_str(&self.ok(&arguments)).unwrap()
     }
 
-    /// Sends a REST command with a token; gives the answer's body.
+    /// Sends a REST command with a token. Returns the response's body.
     pub fn post(&self, token: &str, path: &str, body: &Value) -> Value {
         self.send(token, path, "application/json", &body.to_string())
     }
 
-    /// Sends a body of another kind.
+    /// Sends a body of another media type.
     pub fn send(&self, token: &str, path: &str, media_type: &str, body: &str) -> Value {
         let output = Command::new("curl")
             .args(["--silent", "--show-error", "--fail-with-body", &self.url(path)])
@@ -94,7 +94,7 @@ impl Sandbox {
         serde_json::from_str(&ended.stdout).unwrap()
     }
 
-    /// Runs statements in CRM's database, as its superuser.
+    /// Runs SQL statements in CRM's database as the superuser.
     pub fn sql(&self, statements: &str) {
         use sqlx::{ConnectOptions, Connection, Executor};
         let config = std::fs::read_to_string(self.home().join("inopsio.toml")).unwrap();
@@ -109,13 +109,13 @@ impl Sandbox {
         });
     }
 
-    /// Whether a private server listens.
+    /// Whether the private Postgres and nats-server listen.
     pub fn servers_listen(&self) -> (bool, bool) {
         let listens = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
         (listens(self.postgres), listens(self.nats))
     }
 
-    /// Process ids of the private Postgres and nats-server, as they wrote them down.
+    /// Process ids of the private Postgres and nats-server, from their pid files.
     pub fn server_pids(&self) -> (u32, u32) {
         let first_line = |path: PathBuf| {
             let content = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -139,12 +139,12 @@ pub struct Dev {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
-    /// What it said when it was ready.
+    /// The lines that it printed when it was ready.
     pub welcome: Vec<String>,
 }
 
 impl Dev {
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it and waits until it is ready.
     pub fn start(sandbox: &Sandbox) -> Self {
         let log = sandbox.folder.join("dev.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -177,13 +177,13 @@ impl Dev {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Sends it a signal and waits for its end.
+    /// Sends a signal and waits for the process to end.
     pub fn signal(mut self, signal: &str) -> ExitStatus {
         kill(signal, self.pid());
         self.end()
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn end(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("dev ends", || child.try_wait().unwrap())
@@ -208,7 +208,7 @@ pub fn kill(signal: &str, pid: u32) {
     assert!(status.success(), "kill -{signal} {pid}");
 }
 
-/// Waits until something is there, at most [`BOUND`].
+/// Polls until `look` returns a value, at most for [`BOUND`].
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + BOUND;
     loop {
@@ -220,7 +220,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// What a process that was waited for left.
+/// Converts the output of a finished process.
 pub fn ended(output: std::process::Output) -> Ended {
     Ended {
         status: output.status,
@@ -229,7 +229,7 @@ pub fn ended(output: std::process::Output) -> Ended {
     }
 }
 
-/// Runs a line of shell, as a person who copied it would.
+/// Runs a line in a shell.
 pub fn shell(line: &str) -> Ended {
     ended(Command::new("bash").args(["-euc", line]).output().unwrap())
 }

@@ -1,4 +1,4 @@
-//! Who may depend on whom: the drawing of the architecture as a table ([`station`]), checked against what Cargo says
+//! Checks which crate may depend on which: the diagram below as a table ([`station`]), compared with the output of `cargo metadata`
 //! ([`metadata`]).
 //!
 //! ```text
@@ -16,7 +16,7 @@
 //! never: aggregates → I/O · projections → commands · one domain → another domain · anything → api
 //! ```
 //!
-//! A new domain needs nothing here. A new station (a top-level folder) is a variant of [`Station`] and its line in
+//! A new domain needs no change here. A new layer (a top-level folder) needs a variant of [`Station`] and its line in
 //! [`Station::may_use`].
 
 pub mod metadata;
@@ -25,14 +25,14 @@ pub mod station;
 use metadata::{Kind, Workspace};
 use station::Station;
 
-/// Third-party crates that do I/O: not within reach of a pure crate.
+/// Third-party crates that do I/O. Pure crates must not depend on them, directly or indirectly.
 const IO: &[&str] =
     &["async-nats", "axum", "hyper", "juniper", "poem", "postgres-es", "reqwest", "sqlx", "sqlx-core", "tonic"];
 
-/// Also I/O, but `cqrs-es` brings it for its channels: a pure crate may not ask for it by itself.
+/// Also does I/O, but `cqrs-es` depends on it for its channels. A pure crate must not depend on it directly.
 const RUNTIME: &str = "tokio";
 
-/// Every arrow that the drawing does not have, with what to do about it.
+/// All dependencies that the diagram does not allow, with a hint on how to resolve each.
 pub fn violations(workspace: &Workspace) -> Vec<String> {
     let mut found = Vec::new();
     for member in &workspace.members {

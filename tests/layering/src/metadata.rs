@@ -1,49 +1,49 @@
-//! What `cargo metadata` says, as far as layers are concerned.
+//! The part of `cargo metadata` that is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
 
-/// The workspace: its members, and what every package is built from.
+/// The workspace: its members, and the resolved dependencies of every package.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     /// The members.
     pub members: Vec<Member>,
     /// Name of every package by its id.
     pub names: BTreeMap<String, String>,
-    /// Ids that a package is built from (not for its tests), by its id.
+    /// The resolved dependencies of every package, without those for tests only, by id.
     pub built_from: BTreeMap<String, Vec<String>>,
 }
 
-/// A crate of ours.
+/// A crate of this workspace.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// Cargo's id of it.
+    /// Its package id.
     pub id: String,
     /// The package's name.
     pub name: String,
     /// Its folder, relative to the workspace.
     pub folder: String,
-    /// What its manifest asks for.
+    /// The dependencies in its manifest.
     pub dependencies: Vec<Dependency>,
 }
 
-/// A line of a manifest.
+/// A dependency in a manifest.
 #[derive(Clone, Debug)]
 pub struct Dependency {
     /// The package's name.
     pub name: String,
-    /// What it is needed for.
+    /// For the build or for tests only.
     pub kind: Kind,
 }
 
-/// What a dependency is needed for.
+/// The purpose of a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Building.
+    /// For the build.
     Build,
-    /// Tests only.
+    /// For tests only.
     Dev,
 }
 
@@ -79,7 +79,7 @@ impl Workspace {
         self.members.iter().find(|member| member.name == name)
     }
 
-    /// Names of all packages that end up in what is built from `id`.
+    /// The names of all packages that `id` depends on, directly or indirectly.
     pub fn reached_by(&self, id: &str) -> BTreeSet<&str> {
         let mut seen = BTreeSet::new();
         let mut open = vec![id];

@@ -1,19 +1,19 @@
-//! The stations of the road, by folder.
+//! The layers of the architecture (“stations”), by folder.
 
-/// Where a crate stands. Domains are the folders' names, for example `crm`.
+/// The layer of a crate. Domains are named as their folders, for example `crm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Station {
     /// kernel/
     Kernel,
     /// aggregates/<domain>
     Aggregates(String),
-    /// keys/: secrets at rest, sealed
+    /// keys/: encryption of stored secrets
     Keys,
-    /// mailer/: mail on its way out
+    /// mailer/: sending of mail
     Mailer,
-    /// texting/: text messages on their way out
+    /// texting/: sending of text messages
     Texting,
-    /// vault/: secrets and a master key in Vault
+    /// vault/: secrets and the master key from Vault
     Vault,
     /// saml/: the protocol of a SAML service provider
     Saml,
@@ -23,49 +23,49 @@ pub enum Station {
     EventStore,
     /// commands/executor
     Executor,
-    /// commands/importing: what the imports of all domains have in common
+    /// commands/importing: the common parts of all domains' imports
     Importing,
     /// commands/<domain>
     Commands(String),
     /// projections/projector
     Projector,
-    /// projections/folding: what the read models of all domains have in common
+    /// projections/folding: the common parts of all domains' read models
     Folding,
     /// projections/<domain>
     Projections(String),
     /// jobs/queue
     JobQueue,
-    /// jobs/importing: what jobs that import files have in common
+    /// jobs/importing: the common parts of jobs that import files
     ImportJobs,
-    /// jobs/<domain>: what is done while nobody waits for the answer
+    /// jobs/<domain>: background jobs
     Jobs(String),
     /// sagas/coordinator
     Coordinator,
-    /// sagas/mailing: what sagas that mail have in common
+    /// sagas/mailing: the common parts of sagas that send mail
     Mailing,
-    /// sagas/ and sagas/<domain>: processes of several steps, also across domains
+    /// sagas/ and sagas/<domain>: sagas, also across domains
     Sagas,
-    /// api/face: what every domain's API is made of
+    /// api/face: the building blocks of every domain's API
     Face,
     /// api/<domain>
     Api(String),
     /// api/gateway: the composition root
     Gateway,
-    /// webhooks/: events on their way out
+    /// webhooks/: delivery of events to other systems
     Webhooks,
-    /// config/: what a program is told
+    /// config/: settings
     Config,
-    /// directory/: the directory of tenants
+    /// directory/: the list of tenants
     Directory,
-    /// deadletters/: events that a consumer can't take
+    /// deadletters/: events that a consumer can't process
     DeadLetters,
     /// edge-agent/
     EdgeAgent,
     /// cli/
     Cli,
-    /// tests/testbed and tests/sagabed: real servers, and what a saga has to bear, for tests
+    /// tests/testbed and tests/sagabed: real servers and a harness for sagas, for tests
     Testbed,
-    /// tests/* and bench: they may use everything, nothing uses them
+    /// tests/* and bench: they may use everything, and nothing uses them
     Harness,
 }
 
@@ -114,12 +114,12 @@ impl Station {
         })
     }
 
-    /// Whether the drawing has an arrow from here to `to`.
+    /// Whether the diagram allows a dependency of this layer on `to`.
     #[expect(clippy::match_same_arms, reason = "the table is read line by line, a station each")]
     pub fn may_use(&self, to: &Self) -> bool {
         use Station as S;
         match (self, to) {
-            // Nothing below and beside them uses the API, the binary or the harness.
+            // The harnesses may use everything. Nothing uses the harnesses or the binary; only tests use the testbeds (see `tests_may_use`).
             (S::Harness, _) => true,
             (S::Testbed, S::Testbed | S::Executor | S::Coordinator | S::DeadLetters) => true,
             (_, S::Harness | S::Testbed | S::Cli) => false,
@@ -166,7 +166,7 @@ impl Station {
         }
     }
 
-    /// What tests of a crate may use besides: the testbed, and the bus and the log beneath every runtime.
+    /// What a crate's tests may use in addition: the testbed, and NATS and the log, which are below every runtime.
     #[expect(clippy::match_same_arms, reason = "the table is read line by line, a station each")]
     pub fn tests_may_use(&self, to: &Self) -> bool {
         use Station as S;
@@ -174,14 +174,14 @@ impl Station {
             (S::Kernel | S::Aggregates(_), _) => false,
             (_, S::Testbed) => true,
             (S::Commands(_) | S::Projections(_) | S::Folding, S::Nats | S::EventStore) => true,
-            // Commands ask for jobs in their append, which needs the tables.
+            // Commands create jobs in their append, which needs the jobs' tables.
             (S::Commands(_), S::JobQueue) => true,
             (S::Sagas, S::DeadLetters | S::EventStore | S::Nats) => true,
             _ => false,
         }
     }
 
-    /// Whether the crate may do no I/O.
+    /// Whether the crate must not do I/O.
     pub fn is_pure(&self) -> bool {
         matches!(self, Self::Kernel | Self::Keys | Self::Saml | Self::Aggregates(_))
     }

@@ -1,11 +1,11 @@
-//! Tests and the program are built of the same dependencies with the same features: else `make dev` after `make test` (and
-//! the other way round) would compile most of them a second time.
+//! Checks that tests and the program use the same features of their dependencies. Otherwise `make dev` after `make test`, and vice versa,
+//! would compile most dependencies again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::process::Command;
 
-/// With which features each package is built, along these kinds of dependencies.
+/// The features that each package is built with, considering these kinds of dependencies.
 fn features(edges: &str) -> Result<BTreeMap<String, BTreeSet<String>>, Box<dyn Error>> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--workspace", "--locked", "--prefix", "none", "--format", "{p}|{f}", "--edges", edges])

@@ -1,4 +1,4 @@
-//! The drawing holds for this workspace, and the check would say so if it did not.
+//! Checks the layers of this workspace, and that the check detects violations.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ fn no_crate_depends_on_what_the_drawing_forbids() {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// A workspace of crates named by their folders, each with what it depends on.
+/// A workspace of crates that are named by their folders, with these dependencies.
 fn workspace(crates: &[(&str, &[(&str, Kind)])]) -> Workspace {
     let members = crates.iter().map(|(folder, dependencies)| Member {
         id: (*folder).to_owned(),

@@ -1,20 +1,20 @@
-//! Keys of advisory locks come from one list, where the compiler refuses two that are equal.
+//! Checks that all keys of advisory locks come from one enumeration, in which the compiler refuses duplicates.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The list.
+/// The file with the enumeration.
 const KEYS: &str = "eventstore/src/lock/keys.rs";
-/// The functions that take one.
+/// The part of the name that all functions for advisory locks have.
 const FUNCTION: &str = "advisory";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// The programs' sources: not tests, which hold a lock by its number to be in somebody's way.
+/// The sources of the programs, without tests: these take locks by number to block a program.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -29,7 +29,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What is the first argument where a text takes an advisory lock.
+/// The first argument of each call of an advisory lock function in a text.
 fn keys(text: &str) -> Vec<&str> {
     let mut keys = Vec::new();
     let mut rest = text;
@@ -45,7 +45,7 @@ fn keys(text: &str) -> Vec<&str> {
     keys
 }
 
-/// The numbers of the list, as SQL writes them.
+/// The numbers in the enumeration, as SQL writes them.
 fn listed(list: &str) -> Vec<String> {
     let numbers = list.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = "));
     numbers.map(|(_, number)| number.replace('_', "")).collect()
@@ -64,12 +64,12 @@ fn every_advisory_lock_has_a_key_of_the_list() {
         let text = fs::read_to_string(file).unwrap();
         for key in keys(&text) {
             taken += 1;
-            // Bound, or in a migration, which can't name the list.
+            // Bound as a parameter, or a literal number in a migration, which can't use the enumeration.
             if key != "$1" && !listed.iter().any(|number| number == key) {
                 wrong.push(format!("{}: {key}", file.display()));
             }
         }
-        // What is bound.
+        // Rust code must not contain the numbers themselves.
         let numbers = ["7_164_702_", "71_647", "71_648", "71_649", "71_65"];
         if file.extension().is_some_and(|extension| extension == "rs") && numbers.iter().any(|of| text.contains(of)) {
             wrong.push(format!("{}: a number of its own", file.display()));

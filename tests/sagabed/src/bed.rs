@@ -1,4 +1,4 @@
-//! A log, a clock that is moved by hand, and coordinators that come and go.
+//! A log with a manual clock, and coordinators that are started and killed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take before the test gives up.
+/// Maximum time of any wait.
 const LONG: Duration = Duration::from_mins(1);
 
 /// A service's log with its sagas, without a coordinator.
@@ -28,18 +28,18 @@ pub struct Bed {
     pub database: testbed::Database,
     /// The log.
     pub store: EventStore,
-    /// What time it is.
+    /// The manual clock.
     pub clock: Arc<ManualClock>,
-    /// What carries commands out, for tests and sagas.
+    /// Executes commands, for tests and sagas.
     pub executor: Executor,
     /// The service's sagas.
     pub sagas: Sagas,
-    /// Lists and asks.
+    /// Queries of saga instances.
     pub instances: Instances,
     grants: &'static [Grant],
 }
 
-/// A coordinator that runs; dropped, it ends as if it were killed.
+/// A running coordinator. On drop it ends as if it were killed.
 pub struct Running {
     task: JoinHandle<()>,
     waker: Arc<Notify>,
@@ -48,24 +48,24 @@ pub struct Running {
 }
 
 impl Running {
-    /// Ends in good order.
+    /// Stops the coordinator and waits for its end.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap();
     }
 
-    /// Ends at once, wherever it is.
+    /// Kills the coordinator: aborts its task at its next await point.
     pub async fn kill(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
     }
 
-    /// How it is doing, now and later.
+    /// The coordinator's status, now and later.
     pub fn status(&self) -> watch::Receiver<CoordinatorStatus> {
         self.status.clone()
     }
 
-    /// It looks anew at what is due.
+    /// Makes the coordinator look for due instances.
     pub fn wake(&self) {
         self.waker.notify_one();
     }
@@ -78,7 +78,7 @@ impl Drop for Running {
 }
 
 impl Bed {
-    /// A new log with these sagas. `grants`: the service's permission table.
+    /// A new log with these sagas. `grants` is the service's permission table.
     pub async fn new(sagas: Sagas, grants: &'static [Grant]) -> Self {
         let database = testbed::Database::fresh(sagas.service().name()).await;
         coordinator::migrate(&database.admin(), &database, false).await.unwrap();
@@ -89,7 +89,7 @@ impl Bed {
         Self { database, store, clock, executor, sagas, instances, grants }
     }
 
-    /// The same log with other definitions, as a newer program has them.
+    /// Replaces the definitions, as a newer program would.
     pub fn upgraded(&mut self, sagas: Sagas) {
         self.instances = Instances::new(&self.database, sagas.clone(), sagas.repository(self.executor.clone()));
         self.sagas = sagas;
@@ -100,18 +100,18 @@ impl Bed {
         self.start_with(Arc::new(NoProbe))
     }
 
-    /// Starts a coordinator that somebody looks at.
+    /// Starts a coordinator with a probe.
     pub fn start_with(&self, probe: Arc<dyn Probe>) -> Running {
         self.run(probe, None)
     }
 
-    /// Starts a coordinator that hears of events from a bus.
+    /// Starts a coordinator that reads events from NATS.
     pub fn start_over(&self, bus: Bus) -> Running {
         self.run(Arc::new(NoProbe), Some(bus))
     }
 
     fn run(&self, probe: Arc<dyn Probe>, bus: Option<Bus>) -> Running {
-        // What another process has: a cache of its own.
+        // With its own cache, as in a separate process.
         let executor = executor(&self.store, &self.clock);
         let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) };
         let settings = Settings { stand_by: Duration::from_millis(20), backoff, ..Settings::default() };
@@ -129,7 +129,7 @@ impl Bed {
         Running { task: tokio::spawn(coordinator.run(shutdown.clone())), waker, status, shutdown }
     }
 
-    /// Who looks after dead letters of the sagas.
+    /// The dead letters of the sagas.
     pub fn dead_letters(&self) -> deadletters::DeadLetters {
         let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.repository(self.executor.clone()));
         let rehearsal: Arc<dyn deadletters::Rehearse> = Arc::new(rehearsal);
@@ -137,22 +137,22 @@ impl Bed {
         deadletters::DeadLetters::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()
     }
 
-    /// A new tenant.
+    /// A case with a new tenant.
     pub fn case<'a>(&'a self, saga: &'static str) -> Case<'a> {
         self.case_of(saga, testbed::tenant())
     }
 
-    /// A tenant that is known already.
+    /// A case with an existing tenant.
     pub fn case_of<'a>(&'a self, saga: &'static str, tenant: TenantId) -> Case<'a> {
         Case { bed: self, saga, caller: Caller::new(tenant, "ada", &[Role::Admin], self.grants) }
     }
 
-    /// Delivers everything again from the first event on, to whoever follows next.
+    /// Resets the checkpoint, so that all events are delivered again.
     pub async fn redeliver(&self) {
         self.execute("UPDATE saga.checkpoint SET position = 0").await;
     }
 
-    /// Loses all rows, and delivers everything again.
+    /// Deletes all rows of instances, and delivers all events again.
     pub async fn forget(&self) {
         self.execute("DELETE FROM saga.instances").await;
         self.redeliver().await;
@@ -162,12 +162,12 @@ impl Bed {
         sqlx::query(sql).execute(&mut self.superuser().await).await.unwrap();
     }
 
-    /// A connection that may do everything.
+    /// A superuser's connection.
     pub async fn superuser(&self) -> PgConnection {
         self.database.superuser().connect().await.unwrap()
     }
 
-    /// Waits until the coordinators have followed the log to its end.
+    /// Waits until the coordinators have read the whole log.
     pub async fn followed(&self) {
         let head = self.store.head().await.unwrap();
         let mut connection = self.superuser().await;
@@ -189,27 +189,27 @@ fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
     Executor::new(store.clone(), clock.clone(), Arc::new(SystemIds), settings)
 }
 
-/// A tenant in whose world a saga runs.
+/// A tenant with an instance of the saga under test.
 pub struct Case<'a> {
-    /// Where.
+    /// The log and its sagas.
     pub bed: &'a Bed,
     saga: &'static str,
-    /// Its admin.
+    /// The tenant's administrator.
     pub caller: Caller,
 }
 
 impl Case<'_> {
-    /// Whose world it is.
+    /// The tenant's id.
     pub fn tenant(&self) -> TenantId {
         self.caller.tenant()
     }
 
-    /// A request of its admin.
+    /// A request of the tenant's administrator.
     pub fn request(&self) -> Request {
         self.bed.executor.unasked(&self.caller, None)
     }
 
-    /// Carries out a command.
+    /// Executes a command.
     pub async fn execute<C: Command>(&self, command: &C) -> C::Answer {
         self.bed.executor.execute(&self.request(), command).await.unwrap().answer
     }
@@ -219,30 +219,30 @@ impl Case<'_> {
         (*self.bed.executor.load::<A>(&self.caller, &id.to_string()).await.unwrap().unwrap().0).clone()
     }
 
-    /// All its events.
+    /// All events of the tenant.
     pub async fn events(&self) -> Vec<RecordedEvent> {
         let head = self.bed.store.head().await.unwrap();
         self.bed.store.tenant_after(self.tenant(), Position::START, head, 100_000).await.unwrap().events
     }
 
-    /// How often something happened.
+    /// Number of events of a type.
     pub async fn count(&self, event_type: &str) -> usize {
         self.events().await.iter().filter(|event| event.event_type == event_type).count()
     }
 
-    /// Its instances of the saga as the list shows them.
+    /// The instances of the saga, as in the list.
     pub async fn listed(&self) -> Vec<Listed> {
         let listing = Listing { saga: Some(self.saga.to_owned()), limit: 100, ..Listing::default() };
         self.bed.instances.list(&self.caller, &listing).await.unwrap()
     }
 
-    /// Its one instance of the saga, and its state as the log has it.
+    /// The only instance of the saga, with its state from the log.
     pub async fn instance(&self) -> (Listed, State) {
         let [listed] = &self.listed().await[..] else { panic!("not one instance of {}", self.saga) };
         (listed.clone(), self.bed.instances.find(&self.caller, listed.id).await.unwrap())
     }
 
-    /// Waits until its one instance is as wanted; time stands still.
+    /// Waits until the only instance is as wanted, without moving the clock.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Listed) -> bool) -> State {
         let deadline = tokio::time::Instant::now() + LONG;
         loop {
@@ -257,12 +257,12 @@ impl Case<'_> {
         }
     }
 
-    /// When its instance goes on, if that is later than now.
+    /// The time at which an active instance continues, if that is in the future.
     pub fn later(&self, listed: &Listed) -> Option<DateTime<Utc>> {
         listed.wake_at.filter(|at| listed.status.is_active() && *at > self.bed.clock.now())
     }
 
-    /// Lets time pass from timer to timer until its instance has come to an end of any kind.
+    /// Moves the clock from timer to timer until the instance has ended in any way.
     pub async fn end(&self, running: &Running) -> State {
         loop {
             let state = self.until("at rest", |one| !one.status.is_active() || self.later(one).is_some()).await;
@@ -273,13 +273,13 @@ impl Case<'_> {
         }
     }
 
-    /// Lets time pass to the timer of its instance.
+    /// Moves the clock to the instance's timer, and wakes the coordinator.
     pub async fn pass(&self, running: &Running) {
         self.sleep().await;
         running.wake();
     }
 
-    /// As [`pass`](Self::pass), while nobody runs.
+    /// As [`pass`](Self::pass), but without a running coordinator.
     pub async fn sleep(&self) {
         let (listed, _) = self.instance().await;
         if let Some(at) = self.later(&listed) {
@@ -287,7 +287,7 @@ impl Case<'_> {
         }
     }
 
-    /// Asserts how it ended.
+    /// Checks the final status.
     pub fn assert_status(&self, state: &State, status: Status, context: &str) {
         assert_eq!(state.status, status, "{}, {context}: {state:#?}", self.saga);
     }

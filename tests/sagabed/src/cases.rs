@@ -1,4 +1,4 @@
-//! What each saga has to bear.
+//! The cases that every saga has to pass.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use coordinator::{Point, Status, Step};
 use kernel::Grant;
 
-use crate::{Bed, Counting, Crash, Failing, Story, Stumbling};
+use crate::{Bed, Counting, Crash, Failing, FailingOnce, Story};
 
-/// It comes to its end.
+/// The saga completes.
 pub async fn completes(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     let case = bed.case(story.saga());
@@ -19,7 +19,7 @@ pub async fn completes(story: &impl Story, grants: &'static [Grant]) {
     story.done(&case).await;
 }
 
-/// Each step fails, before it did anything and after all; what was done is taken back, or past the pivot parked.
+/// Each step fails, before and after its effect. Completed steps are compensated, or past the pivot the saga is stuck.
 pub async fn unwinds_from_each_step(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     let mut steps = 0;
@@ -40,13 +40,13 @@ pub async fn unwinds_from_each_step(story: &impl Story, grants: &'static [Grant]
     assert!(steps >= 2, "the story has no step");
 }
 
-/// The coordinator ends at each place between two writes, forward and on the way back; another one goes on.
+/// The coordinator crashes at each point between two writes, forward and while compensating. Another coordinator continues.
 pub async fn survives_each_crash(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     let last = faults(story).pop();
     for failing in [None, last] {
         let wanted = failing.as_ref().map_or(Status::Completed, |failing| refused_at(story, failing));
-        // How many places there are.
+        // Count the points first.
         let counting = Arc::new(Counting { failing: failing.clone(), ..Counting::default() });
         let case = bed.case(story.saga());
         let running = bed.start_with(counting.clone());
@@ -62,7 +62,7 @@ pub async fn survives_each_crash(story: &impl Story, grants: &'static [Grant]) {
             let crash = Arc::new(Crash::at(at, failing.clone()));
             let running = bed.start_with(crash.clone());
             story.begin(&case).await;
-            // Time passes until it has crashed; how many places there are may differ by a batch of the feed.
+            // Move the clock until it has crashed. The number of points may differ by a batch of the feed.
             tokio::select! {
                 biased;
                 () = crash.crashed.notified() => {}
@@ -87,7 +87,7 @@ pub async fn survives_each_crash(story: &impl Story, grants: &'static [Grant]) {
     }
 }
 
-/// Every event is delivered again, in the middle and after the end, and all rows are lost once; nothing happens twice.
+/// All events are delivered again, during the saga and after its end, and all rows are deleted once. Nothing happens twice.
 pub async fn bears_repetition(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     let case = bed.case(story.saga());
@@ -96,7 +96,7 @@ pub async fn bears_repetition(story: &impl Story, grants: &'static [Grant]) {
     case.until("at rest", |one| !one.status.is_active() || case.later(one).is_some()).await;
     running.kill().await;
     bed.redeliver().await;
-    // Two at once, of which one stands by.
+    // Two coordinators, one of which is on standby.
     let (running, other) = (bed.start(), bed.start());
     let ended = async {
         let state = case.end(&running).await;
@@ -133,7 +133,7 @@ pub async fn bears_repetition(story: &impl Story, grants: &'static [Grant]) {
     story.done(&case).await;
 }
 
-/// Each timer falls due while no coordinator runs.
+/// Each timer becomes due while no coordinator is running.
 pub async fn catches_up_with_timers(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     let case = bed.case(story.saga());
@@ -154,13 +154,13 @@ pub async fn catches_up_with_timers(story: &impl Story, grants: &'static [Grant]
     story.done(&case).await;
 }
 
-/// Each step fails once for a reason that passes; the time at which it is tried again comes while no coordinator runs.
+/// Each step fails once with a transient error, and the time of its retry comes while no coordinator is running.
 pub async fn catches_up_with_attempts(story: &impl Story, grants: &'static [Grant]) {
     let bed = Bed::new(story.sagas(), grants).await;
     for at in faults(story).into_iter().map(|Failing(at)| at).filter(|at| matches!(at, Point::BeforeStep { .. })) {
         let case = bed.case(story.saga());
-        let stumbling = Arc::new(Stumbling { at: at.clone(), stumbled: AtomicBool::new(false) });
-        let mut running = bed.start_with(stumbling.clone());
+        let probe = Arc::new(FailingOnce { at: at.clone(), failed: AtomicBool::new(false) });
+        let mut running = bed.start_with(probe.clone());
         story.begin(&case).await;
         let mut slept = 0;
         loop {
@@ -172,14 +172,14 @@ pub async fn catches_up_with_attempts(story: &impl Story, grants: &'static [Gran
             }
             case.sleep().await;
             slept += 1;
-            running = bed.start_with(stumbling.clone());
+            running = bed.start_with(probe.clone());
         }
-        assert!(slept > 0 && stumbling.stumbled.load(Ordering::SeqCst), "{at:?} did not fail");
+        assert!(slept > 0 && probe.failed.load(Ordering::SeqCst), "{at:?} did not fail");
         story.done(&case).await;
     }
 }
 
-/// Each step's faults: before it did anything, after all.
+/// The faults of all steps: before and after their effect.
 fn faults(story: &impl Story) -> Vec<Failing> {
     let steps = steps(story).into_iter().map(|step| step.name().to_owned());
     steps
@@ -190,7 +190,7 @@ fn faults(story: &impl Story) -> Vec<Failing> {
         .collect()
 }
 
-/// How a saga ends of which a step is refused: past its pivot nothing is taken back.
+/// The final status of a saga if a step is refused: past the pivot nothing is compensated.
 fn refused_at(story: &impl Story, Failing(at): &Failing) -> Status {
     let (Point::BeforeStep { step: at, .. } | Point::AfterStep { step: at, .. }) = at else {
         return Status::Compensated;

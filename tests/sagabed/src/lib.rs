@@ -1,18 +1,17 @@
-//! Runs any saga through what can go wrong.
+//! Runs any saga through everything that can go wrong.
 //!
-//! A test implements [`Story`] for a saga: what makes the world that starts it, and how the world looks when the saga is
-//! completed and when it is taken back. Then each of these is one line of test:
+//! A test implements [`Story`] for a saga: how the start event is produced, and what must hold when the saga is completed and when it is
+//! compensated. Then each of these cases is one line of a test:
 //!
-//! - [`completes`]: it comes to its end, time passing from timer to timer;
-//! - [`unwinds_from_each_step`]: each step fails, once before it did anything and once after all; everything is taken back;
-//! - [`survives_each_crash`]: the coordinator ends at each place between two writes, and another one goes on: forward, and on
-//!   the way back;
-//! - [`bears_repetition`]: every event is delivered again, after the end and in the middle; nothing happens twice;
-//! - [`catches_up_with_timers`]: each timer falls due while no coordinator runs;
-//! - [`catches_up_with_attempts`]: so does the time at which a step that failed is tried again, for each step.
+//! - [`completes`]: it completes, with the clock moved from timer to timer;
+//! - [`unwinds_from_each_step`]: each step fails, before and after its effect; everything is compensated;
+//! - [`survives_each_crash`]: the coordinator crashes at each point between two writes, and another one continues: forward, and while
+//!   compensating;
+//! - [`bears_repetition`]: all events are delivered again, during the saga and after its end; nothing happens twice;
+//! - [`catches_up_with_timers`]: each timer becomes due while no coordinator is running;
+//! - [`catches_up_with_attempts`]: for each step, the time of its retry comes while no coordinator is running.
 //!
-//! Each case has a tenant of its own, in one database. The clock stands still and is moved to the next timer, so days take no
-//! time; nothing sleeps.
+//! Each case has its own tenant, in one database. The clock is moved to the next timer, so days take no time, and nothing sleeps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,25 +26,25 @@ pub use cases::{
 };
 pub use testbed::tenant;
 
-pub use probes::{Counting, Crash, Failing, Stumbling};
+pub use probes::{Counting, Crash, Failing, FailingOnce};
 
 use coordinator::Sagas;
 use futures::future::BoxFuture;
 
 /// A saga under test.
 pub trait Story: Send + Sync + 'static {
-    /// The service's sagas, the one under test among them.
+    /// The service's sagas, including the one under test.
     fn sagas(&self) -> Sagas;
 
     /// The name of the saga under test.
     fn saga(&self) -> &'static str;
 
-    /// Makes a world, the last event of which starts the saga once.
+    /// Appends the events before the saga. The last one starts it once.
     fn begin<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()>;
 
-    /// Asserts that all is done, once.
+    /// Asserts that all effects are there, once.
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()>;
 
-    /// Asserts that nothing is left of what it did, at whichever step it failed.
+    /// Asserts that no effects are left after compensation, whichever step failed.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()>;
 }

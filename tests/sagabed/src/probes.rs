@@ -1,4 +1,4 @@
-//! Who looks on, lets steps fail, or ends the coordinator.
+//! Probes that count points, make steps fail, or crash the coordinator.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,12 +7,12 @@ use coordinator::{Fault, Point, Probe};
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-/// Counts the places that a coordinator passes.
+/// Counts the points that a coordinator passes.
 #[derive(Default)]
 pub struct Counting {
-    /// Them, in their order.
+    /// The points, in order.
     pub points: Mutex<Vec<Point>>,
-    /// A fault on the way.
+    /// A fault to inject.
     pub failing: Option<Failing>,
 }
 
@@ -27,7 +27,7 @@ impl Probe for Counting {
     }
 }
 
-/// Refuses at one place, again and again.
+/// Refuses at one point, every time.
 #[derive(Clone, Debug)]
 pub struct Failing(pub Point);
 
@@ -37,44 +37,44 @@ impl Probe for Failing {
     }
 }
 
-/// Fails once at one place, for a reason that passes.
+/// Fails once at one point with a transient error.
 #[derive(Debug)]
-pub struct Stumbling {
-    /// Where.
+pub struct FailingOnce {
+    /// The point.
     pub at: Point,
-    /// Whether it has.
-    pub stumbled: AtomicBool,
+    /// Whether it has failed already.
+    pub failed: AtomicBool,
 }
 
-impl Probe for Stumbling {
+impl Probe for FailingOnce {
     fn fault(&self, point: &Point) -> Option<Fault> {
-        let stumbles = *point == self.at && !self.stumbled.swap(true, Ordering::SeqCst);
-        stumbles.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
+        let fails = *point == self.at && !self.failed.swap(true, Ordering::SeqCst);
+        fails.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
     }
 }
 
-/// Stops at the nth place for ever, as a process that is killed there.
+/// Stops for ever at the nth point, like a process that is killed there.
 pub struct Crash {
-    /// Which place, from 0.
+    /// The number of the point, from 0.
     pub at: usize,
-    /// Only these places count; none: all do.
+    /// Count only this point; none to count all.
     pub only: Option<Point>,
-    /// A fault on the way.
+    /// A fault to inject.
     pub failing: Option<Failing>,
     passed: AtomicUsize,
-    /// Notified when it stopped.
+    /// Notified when it has stopped.
     pub crashed: Notify,
-    /// Where it stopped.
+    /// The point at which it stopped.
     pub place: Mutex<Option<Point>>,
 }
 
 impl Crash {
-    /// Stops at this place.
+    /// Stops at this point.
     pub fn at(at: usize, failing: Option<Failing>) -> Self {
         Self { at, only: None, failing, passed: AtomicUsize::new(0), crashed: Notify::new(), place: Mutex::default() }
     }
 
-    /// Stops when it passes this place again after so many times.
+    /// Stops at this point after it was passed this number of times.
     pub fn after(times: usize, point: Point) -> Self {
         Self { only: Some(point), ..Self::at(times, None) }
     }
@@ -90,7 +90,7 @@ impl Probe for Crash {
         if passed < self.at {
             return Box::pin(std::future::ready(()));
         }
-        // All else that runs in this process stops too, wherever it is.
+        // From this point on the futures never complete, so all other tasks of the coordinator stop at their next point, too.
         if passed == self.at {
             *self.place.lock().unwrap() = Some(point.clone());
             self.crashed.notify_one();

@@ -1,4 +1,4 @@
-//! A browser, as far as pages without scripts need one: it keeps cookies, follows nothing by itself, and finds the fields of forms.
+//! A minimal browser for pages without scripts: it keeps cookies, does not follow redirects by itself, and finds the fields of forms.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,17 @@ use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, StatusCode};
 
-/// A browser of one person.
+/// One person's browser.
 pub struct Browser {
     client: Client,
-    /// By name. (Their paths are not looked at: a test's browser visits one tenant.)
+    /// Cookies by name. (Paths are ignored: a test's browser visits only one tenant.)
     pub cookies: HashMap<String, String>,
 }
 
-/// What a browser got.
+/// A response.
 #[derive(Debug)]
 pub struct Shown {
-    /// The status of the answer.
+    /// Its status.
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
@@ -32,7 +32,7 @@ impl Default for Browser {
 }
 
 impl Browser {
-    /// Another window of it: with the same cookies from here on, each for itself.
+    /// A copy of the browser with the same cookies, which change independently from then on.
     #[must_use]
     pub fn window(&self) -> Self {
         Self { client: self.client.clone(), cookies: self.cookies.clone() }
@@ -50,7 +50,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// Sends a request with the cookies that it has, and keeps those that it gets.
+    /// Sends a request with the stored cookies, and stores those of the response.
     pub async fn send(&mut self, request: RequestBuilder) -> Shown {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request.header("accept", "text/html");
@@ -69,7 +69,7 @@ impl Browser {
 }
 
 impl Shown {
-    /// A header; empty: it is not there.
+    /// A header's value; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -81,13 +81,13 @@ impl Shown {
         after.split_once('"').unwrap().0.to_owned()
     }
 
-    /// What the page says that went wrong.
+    /// The error message on the page.
     pub fn alert(&self) -> &str {
         let after = self.body.split_once("role=\"alert\">").unwrap_or_else(|| panic!("no alert in {self:?}")).1;
         after.split_once('<').unwrap().0
     }
 
-    /// Where it leads, and with which parameters.
+    /// The path and the query parameters of the redirect.
     pub fn leads_to(&self) -> (String, HashMap<String, String>) {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{self:?}");
         let location = self.header("location");
@@ -96,20 +96,20 @@ impl Shown {
         (location.to_owned(), parameters)
     }
 
-    /// The authorization code with which it leads to a client.
+    /// The authorization code in a redirect to a client.
     pub fn code(&self) -> String {
         let (location, parameters) = self.leads_to();
         parameters.get("code").unwrap_or_else(|| panic!("no code in {location}")).clone()
     }
 }
 
-/// A request with these fields as its body, as a form has them.
+/// A request with form fields as its body.
 pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     request.header("content-type", "application/x-www-form-urlencoded").body(body)
 }
 
-/// What a key that is shown for typing stands for.
+/// Decodes base32, as in the key of an authenticator.
 pub fn base32(text: &str) -> Vec<u8> {
     let bits = text.bytes().map(|letter| {
         let value = if letter.is_ascii_digit() { letter - b'2' + 26 } else { letter - b'A' };

@@ -1,4 +1,4 @@
-//! A Postgres server of one's own.
+//! A private Postgres server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,8 +9,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::programs;
 use crate::watchdog::Watchdog;
 
-/// A cluster of one's own, for tests that kill it. Gone when dropped, with what its backends share (`dynamic_shared_memory_type`): that is
-/// a file among its data, for nobody would remove what a killed server leaves in `/dev/shm`.
+/// A private Postgres cluster for tests that kill it. On drop it is removed, including its shared memory: with
+/// `dynamic_shared_memory_type=mmap` that is a file in its data folder, while a killed server's files in `/dev/shm` would remain.
 pub struct Postgres {
     dir: PathBuf,
     port: u16,
@@ -19,20 +19,19 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes and starts a cluster to be killed. It does not sync its files, which only a crash of the machine could show, and
-    /// which makes its recovery quicker by seconds. Its folder is in the one that `INOPSIO_TEST_CLUSTERS` names, if any: in memory, where
-    /// `scripts/with-postgres` finds room for it.
+    /// Creates and starts a cluster without fsync. Only a crash of the machine could make a difference, and recovery is faster by seconds.
+    /// Its folder is below `INOPSIO_TEST_CLUSTERS` if that is set: in memory, if `scripts/with-postgres` finds room for it.
     pub fn unsynced() -> Self {
         let place = std::env::var_os("INOPSIO_TEST_CLUSTERS").map_or_else(std::env::temp_dir, PathBuf::from);
         Self::start(programs::directory_in(&place, "postgres"), "-c fsync=off -c dynamic_shared_memory_type=mmap")
     }
 
-    /// Makes and starts a cluster that syncs what it commits, as a real one does.
+    /// Creates and starts a cluster with fsync, like a real one.
     pub fn private() -> Self {
         Self::start(programs::temporary_directory("postgres"), "-c dynamic_shared_memory_type=mmap")
     }
 
-    /// The same in a new folder of a certain disk, on which is nothing but its data.
+    /// The same in a new folder of a certain disk, which contains nothing but its data.
     pub fn private_in(folder: &Path) -> Self {
         std::fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self::start(folder.to_owned(), "")
@@ -45,7 +44,7 @@ impl Postgres {
         postgres
     }
 
-    /// How its superuser connects.
+    /// The superuser's connection options.
     pub fn admin(&self) -> PgConnectOptions {
         admin(self.port)
     }
@@ -55,27 +54,27 @@ impl Postgres {
         self.port
     }
 
-    /// The server's process, whose children are its backends.
+    /// The server's process id. Its children are the backends.
     pub fn pid(&self) -> u32 {
         server_pid(&self.dir)
     }
 
-    /// The server's process and its backends.
+    /// The process ids of the server and its backends.
     pub fn processes(&self) -> Vec<u32> {
         let server = self.pid();
         std::iter::once(server).chain(programs::children(server)).collect()
     }
 
-    /// Sends one of its [processes](Self::processes) a signal (`STOP`, `CONT`).
+    /// Sends a signal (`STOP`, `CONT`) to one of its [processes](Self::processes).
     pub fn signal(&self, process: u32, signal: &str) {
         assert!(self.processes().contains(&process), "{process} is no process of this server");
         programs::signal(process, signal);
     }
 
-    /// Kills the server and its backends at once (SIGKILL), as a crash would.
+    /// Kills the server and its backends at once (SIGKILL), like a crash.
     pub fn kill(&mut self) {
         let server = server_pid(&self.dir);
-        // Stopped first, so that it has no more children than those that are listed.
+        // Stop it first, so that it can't start backends after they are listed.
         programs::signal(server, "STOP");
         let backends = programs::children(server);
         for pid in std::iter::once(server).chain(backends) {
@@ -88,11 +87,11 @@ impl Postgres {
 
     /// Starts the server again on the same port and data, after it was killed or has ended by itself.
     pub fn restart(&mut self) {
-        // Else it would clear up after the server that ended, and take the data away from the new one.
+        // The old watchdog would remove the data of the new server.
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.dismiss();
         }
-        // The backends of a killed server need a moment to notice and let go of its shared memory.
+        // The backends of a killed server need a moment to notice and to release its shared memory.
         let begin = Instant::now();
         while !start(&self.dir, self.port, self.options) {
             assert!(begin.elapsed() < Duration::from_secs(30), "Postgres does not start:\n{}", log(&self.dir));
@@ -105,7 +104,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         match self.watchdog.take() {
-            Some(watchdog) => watchdog.bite(),
+            Some(watchdog) => watchdog.kill_server(),
             None => {
                 let _ = std::fs::remove_dir_all(&self.dir);
             }
@@ -113,7 +112,7 @@ impl Drop for Postgres {
     }
 }
 
-/// How the superuser connects to a cluster of ours.
+/// The superuser's connection options for a cluster.
 pub(crate) fn admin(port: u16) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
@@ -123,14 +122,13 @@ pub(crate) fn admin(port: u16) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
-/// Makes a cluster in `dir`, as a copy of one that was made before: that is quicker by seconds. Whoever reaches the port on
-/// this machine is trusted.
+/// Creates a cluster in `dir` as a copy of a template, which is faster by seconds. Connections from this machine are trusted.
 pub(crate) fn initialize(dir: &Path) {
     programs::hand_over(dir);
     programs::run(Command::new("cp").arg("-a").arg(template()).arg(dir.join("data")));
 }
 
-/// A cluster that was never started.
+/// The template: a cluster that was never started.
 fn template() -> PathBuf {
     let home = crate::shared::directory();
     let template = home.join(format!("template-{}", programs::version(&programs::postgres())));
@@ -153,7 +151,7 @@ fn template() -> PathBuf {
     template
 }
 
-/// Starts the cluster in `dir`; whether that succeeded.
+/// Starts the cluster in `dir`. Returns whether that succeeded.
 pub(crate) fn start(dir: &Path, port: u16, options: &str) -> bool {
     programs::as_postgres(&programs::postgres().join("pg_ctl"))
         .current_dir("/")
@@ -174,7 +172,7 @@ pub(crate) fn start(dir: &Path, port: u16, options: &str) -> bool {
         .success()
 }
 
-/// The process id of the cluster's server.
+/// The process id of the cluster's server, from its pid file.
 pub(crate) fn server_pid(dir: &Path) -> u32 {
     let file = dir.join("data/postmaster.pid");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

@@ -1,4 +1,4 @@
-//! A database a test.
+//! A database for each test.
 
 use eventstore::Role;
 use eventstore::admin::migrate;
@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::{PASSWORD, Postgres, eventually};
 
-/// A migrated database of a service, dropped with this. Use it as an `eventstore::Database`.
+/// A migrated database of a service. It is removed on drop. Use it as an `eventstore::Database`.
 pub struct Database {
     admin: PgConnectOptions,
     database: eventstore::Database,
@@ -36,25 +36,25 @@ impl Database {
         Self { admin, database }
     }
 
-    /// The name of a database on the shared Postgres that somebody else makes; dropped with this.
+    /// The name of a database on the shared Postgres that somebody else creates. It is removed on drop.
     pub fn named(service: &'static str) -> Self {
         let admin = crate::postgres();
         let database = unmigrated(&admin, service);
         Self { admin, database }
     }
 
-    /// How a superuser connects to the cluster (its `postgres` database), for `migrate` and the like.
+    /// The superuser's connection options for the cluster (its `postgres` database), as `migrate` needs them.
     pub fn admin(&self) -> PgConnectOptions {
         self.admin.clone()
     }
 
-    /// How a superuser connects to this database.
+    /// The superuser's connection options for this database.
     pub fn superuser(&self) -> PgConnectOptions {
         self.admin.clone().database(&self.database.name)
     }
 
-    /// Returns when a connection of this role is as `condition` says of its row in `pg_stat_activity`: somebody waits for another one's
-    /// transaction (`wait_event_type = 'Lock'`), or asks for something, or did last (`query LIKE …`).
+    /// Waits until a session of this role has a row in `pg_stat_activity` that fulfils `condition`: for example that it waits for another
+    /// transaction (`wait_event_type = 'Lock'`), or that its current or last query is a certain one (`query LIKE …`).
     pub async fn until_session(&self, role: Role, condition: &str) {
         let (superuser, name) = (self.superuser().disable_statement_logging(), role.name(self.database.service));
         let shows = format!(
@@ -80,7 +80,7 @@ impl std::ops::Deref for Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let (admin, name) = (self.admin.clone(), self.database.name.clone());
-        // Dropping is not async, and the test's runtime may be the only thread: a thread and a runtime of its own.
+        // Drop is not async, and the test's runtime may have only this thread, so use a new thread with its own runtime.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
@@ -89,12 +89,12 @@ impl Drop for Database {
                 connection.close().await
             })
         });
-        // A killed server takes its databases with it.
+        // Ignore errors: if the server was killed, its databases are gone.
         let _ = dropped.join();
     }
 }
 
-/// The name and coordinates of a database that does not exist yet.
+/// The settings of a database that does not exist yet.
 fn unmigrated(admin: &PgConnectOptions, service: &'static str) -> eventstore::Database {
     let service = Service::new(service);
     let mut database = eventstore::Database::local(service, admin.get_port(), eventstore::Secret::new(PASSWORD));
@@ -104,7 +104,7 @@ fn unmigrated(admin: &PgConnectOptions, service: &'static str) -> eventstore::Da
     database
 }
 
-/// Something that no other test has.
+/// A unique text.
 pub(crate) fn unique() -> String {
     SystemIds.next().simple().to_string()
 }

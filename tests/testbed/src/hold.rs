@@ -1,14 +1,14 @@
-//! Holding a program of ours at a certain moment of a transaction, from outside.
+//! Blocks a program at a defined point of a transaction.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection};
 
 use crate::eventually;
 
-/// The key of the lock that they wait for; none of our programs takes it.
+/// The key of the advisory lock that blocks it. No program takes this lock.
 const KEY: i64 = 4_242;
 
-/// Holds whoever changes a row of a table, before it is changed, until it is let go. For one at a time in a database.
+/// Blocks transactions before they change a row of a table, until they are released. Only one at a time per database.
 pub struct Hold {
     table: String,
     holder: PgConnection,
@@ -16,8 +16,8 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Holds at `moment` (`INSERT`, `UPDATE`, `DELETE`) of a table those whose rows are as `condition` says of `NEW` and `OLD`. `superuser`
-    /// connects to the service's database and may do everything.
+    /// Blocks transactions that do `moment` (`INSERT`, `UPDATE`, `DELETE`) with rows of a table for which `condition` on `NEW` and `OLD` is
+    /// true. `superuser` are the superuser's connection options for the service's database.
     pub async fn on(superuser: &PgConnectOptions, moment: &str, table: &str, condition: &str) -> Self {
         let options = superuser.clone().disable_statement_logging();
         let mut holder = options.connect().await.unwrap();
@@ -35,7 +35,7 @@ impl Hold {
         Self { table: table.to_owned(), holder, options }
     }
 
-    /// Returns when somebody is held.
+    /// Waits until a transaction is blocked.
     pub async fn reached(&self) {
         let mut looking = self.options.connect().await.unwrap();
         let looking = tokio::sync::Mutex::new(&mut looking);
@@ -48,12 +48,12 @@ impl Hold {
         .await;
     }
 
-    /// Lets all go on, and holds nobody any more.
+    /// Releases all blocked transactions, and blocks no more.
     pub async fn let_go(&mut self) {
         sqlx::query("SELECT pg_advisory_unlock($1)").bind(KEY).execute(&mut self.holder).await.unwrap();
     }
 
-    /// Lets all go on, and takes away what held them.
+    /// Releases all blocked transactions, and removes the trigger.
     pub async fn end(mut self) {
         self.let_go().await;
         self.holder.execute(format!("DROP TRIGGER held ON {}", self.table).as_str()).await.unwrap();

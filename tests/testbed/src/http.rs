@@ -1,21 +1,21 @@
-//! HTTP as doubles of servers hear it: one request after the other on a connection.
+//! A minimal HTTP/1.1 server side for doubles: reads requests from a connection, one after the other.
 
 use std::collections::HashMap;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// A request as it came.
-pub(crate) struct Heard {
+/// A request.
+pub(crate) struct HttpRequest {
     pub(crate) method: String,
     pub(crate) path: String,
-    /// By their names in lower case.
+    /// Headers by lower-case name.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-/// The next request; none: the connection is closed. `buffer`: what was read of it already.
-pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
+/// Reads the next request; none if the connection is closed. `buffer` has the bytes that were already read.
+pub(crate) async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<HttpRequest> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
@@ -36,7 +36,7 @@ pub(crate) async fn hear(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option
     }
     let body = String::from_utf8(buffer[head + 4..head + 4 + length].to_vec()).unwrap();
     buffer.drain(..head + 4 + length);
-    Some(Heard { method, path, headers, body })
+    Some(HttpRequest { method, path, headers, body })
 }
 
 async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {

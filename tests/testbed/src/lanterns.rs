@@ -1,7 +1,7 @@
-//! A history that an older program wrote: lanterns, some of whose events have retired forms that stand for several of today.
+//! A history that an older program wrote: lanterns with events of retired versions, which are upcast to several current events.
 //!
-//! The stored lines are in `fixtures/lanterns.ndjson`, as they were written; [`Lantern`] is what a program of today makes of
-//! them. Whoever reads history has to come to [`today`].
+//! The stored events are in `fixtures/lanterns.ndjson`; [`Lantern`] is the current aggregate. Every reader of the history must get to
+//! [`today`].
 
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use kernel::{Aggregate, Clock, EventMetadata, IdSource, SystemClock, SystemIds, TenantId};
@@ -36,19 +36,19 @@ kernel::events! {
 /// A lantern.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lantern {
-    /// What stands on it.
+    /// Its label.
     pub label: String,
     /// Its colour.
     pub colour: String,
-    /// In per cent; 0: it is off.
+    /// Per cent; 0 if it is off.
     pub brightness: u8,
-    /// How many events of today happened to it.
+    /// Number of current events, after upcasting.
     pub events: u32,
 }
 
-/// What can be asked of a lantern.
+/// Commands of a lantern.
 pub enum LanternCommand {
-    /// To be switched off; nothing to do when it is.
+    /// Switches it off; does nothing if it is off.
     Dim,
 }
 
@@ -74,7 +74,7 @@ impl Aggregate for Lantern {
     }
 }
 
-/// The lanterns of the fixture by id, as they are today, with their versions: how many events are stored of each.
+/// The current state of the lanterns in the fixture, with their ids and versions (numbers of stored events).
 pub fn today() -> [(&'static str, Lantern, u64); 2] {
     let lantern = |label: &str, colour: &str, brightness, events| Lantern {
         label: label.to_owned(),
@@ -96,7 +96,7 @@ struct Line {
     payload: Box<serde_json::value::RawValue>,
 }
 
-/// Puts the fixture's history into a log, each event by itself, in its order.
+/// Appends the history to a log, each event in its own append, in order.
 pub async fn append(store: &EventStore, tenant: TenantId) {
     const NAMES: [&str; 3] = ["demo.lantern.bought", "demo.lantern.lit", "demo.lantern.dimmed"];
     for line in include_str!("../fixtures/lanterns.ndjson").lines() {

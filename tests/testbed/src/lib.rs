@@ -1,25 +1,25 @@
-//! Real servers for tests.
+//! Real servers and other tools for tests.
 //!
-//! - [`Database::fresh`]: a migrated database of the test's own, on a Postgres that the whole test run shares;
-//! - [`copy_prepared`]: several that are prepared in another way, which the first test does for all of its program;
-//! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres of the test's own, to be killed and restarted;
-//! - [`Nats::start`] and [`Nats::cluster`]: nats-servers of the test's own, with JetStream;
-//! - [`Network`]: hosts of the test's own for a cluster, that can be cut off from each other;
-//! - [`unconfigured`]: a program of ours that gets none of the test run's settings;
-//! - [`MailServer`]: a mail server that takes everything, or answers as the test wants;
-//! - [`Browser`]: a browser, for pages without scripts;
-//! - [`receiver`]: an HTTP server that takes webhooks, and answers as the test wants;
-//! - [`VaultDouble`]: what Vault answers, for want of one that is packaged;
-//! - [`smuggle`]: an event that no program of today would write;
-//! - [`Statements`]: what this process sent to Postgres;
-//! - [`lanterns`]: a history of an older program, with events that have retired forms;
-//! - [`Hold`]: whoever changes a row is held there, to be killed or cut off;
-//! - [`eventually`]: waits for a condition, with a bound, where a test would else have to sleep.
+//! - [`Database::fresh`]: a migrated database for one test, on a Postgres that the whole test run shares;
+//! - [`copy_prepared`]: databases that are prepared in another way, as copies of templates that the first test of a program makes;
+//! - [`Postgres::private`] and [`Postgres::unsynced`]: a Postgres for one test, which can be killed and restarted;
+//! - [`Nats::start`] and [`Nats::cluster`]: nats-servers with JetStream for one test;
+//! - [`Network`]: a network for a cluster, whose hosts can be cut off from each other;
+//! - [`unconfigured`]: runs one of our programs without the test run's settings;
+//! - [`MailServer`]: a mail server that accepts everything, or answers as the test wants;
+//! - [`Browser`]: a browser for pages without scripts;
+//! - [`receiver`]: an HTTP server that receives webhooks, and answers as the test wants;
+//! - [`VaultDouble`]: a double of Vault, because no Vault is packaged for our tests;
+//! - [`smuggle`]: inserts an event that no current program would write;
+//! - [`Statements`]: the SQL statements that this process sent;
+//! - [`lanterns`]: a history of an older program, with events of retired versions;
+//! - [`Hold`]: blocks a transaction at a defined point, so that its process can be killed there;
+//! - [`eventually`]: waits for a condition, with a time limit, instead of sleeping.
 //!
-//! Everything listens on 127.0.0.1 (or within such a network), keeps its data in a temporary directory, and ends with the test, however the test
+//! All servers listen on 127.0.0.1 (or within such a network), keep their data in a temporary directory, and end with the test, however it
 //! ends: each server has a watchdog process that holds a pipe to the test (`watchdog.rs`).
 //!
-//! A test library: a server that does not start is a panic with what was tried.
+//! This is a test library: if a server does not start, it panics with a description.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! A mail server that takes everything, for tests: the part of SMTP (RFC 5321) that a client without TLS and login needs.
+//! A mail server for tests that accepts everything: the part of SMTP (RFC 5321) that a client without TLS and login needs.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,18 +6,18 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A mail that came.
+/// A received mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceivedMail {
     /// The envelope's sender.
     pub from: String,
-    /// The envelope's recipient, of several the last.
+    /// The envelope's recipient; of several, the last one.
     pub to: String,
-    /// Headers and body, dots undone.
+    /// Headers and body, with dot-stuffing removed.
     pub data: String,
 }
 
-/// A mail server on a port of its own. Gone when dropped.
+/// A mail server on its own port. It stops on drop.
 pub struct MailServer {
     port: u16,
     state: Arc<Mutex<State>>,
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl MailServer {
-    /// Starts one.
+    /// Starts a server.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -50,12 +50,12 @@ impl MailServer {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// What came, in order.
+    /// The received mails, in order.
     pub fn mails(&self) -> Vec<ReceivedMail> {
         self.state.lock().expect("no test panics in here").mails.clone()
     }
 
-    /// Answers each recipient with this from now on.
+    /// Sets the answer to each `RCPT TO` from now on.
     pub fn answer_recipients(&self, answer: &str) {
         answer.clone_into(&mut self.state.lock().expect("no test panics in here").recipients);
     }
@@ -67,7 +67,7 @@ impl Drop for MailServer {
     }
 }
 
-/// One connection, from the greeting to the farewell.
+/// Handles one connection.
 async fn converse(stream: TcpStream, state: Arc<Mutex<State>>) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut mail = ReceivedMail::default();

@@ -1,4 +1,4 @@
-//! A nats-server of one's own.
+//! A private nats-server.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use crate::network::Network;
 use crate::programs;
 use crate::watchdog::Watchdog;
 
-/// A private nats-server with JetStream. Gone when dropped.
+/// A private nats-server with JetStream. It is killed and removed on drop.
 pub struct Nats {
     dir: PathBuf,
     host: String,
     port: u16,
-    /// The network namespace that it runs in, if it is not ours.
+    /// The network namespace that it runs in, if it is not the test's.
     namespace: Option<String>,
-    /// What its configuration says of its cluster, if it is in one.
+    /// The cluster section of its configuration; empty if it is not in a cluster.
     cluster: String,
     server: Option<(Child, Watchdog)>,
 }
@@ -29,7 +29,7 @@ impl Nats {
         nats
     }
 
-    /// Starts a server with its files in a new folder of a certain disk.
+    /// Starts a server with its files in a new folder on a certain disk.
     pub async fn start_in(folder: &Path) -> Self {
         std::fs::create_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut nats = Self::at("127.0.0.1".to_owned(), programs::free_port(), None, String::new());
@@ -39,19 +39,19 @@ impl Nats {
         nats
     }
 
-    /// Starts a cluster of so many servers, named `node-0` and so on. It needs a moment to choose who leads it.
+    /// Starts a cluster of `size` servers, named `node-0` and so on. It takes a moment to elect its leader.
     pub async fn cluster(size: usize) -> Vec<Self> {
         let host = |_| ("127.0.0.1".to_owned(), programs::free_port(), programs::free_port(), None);
         Self::members((0..size).map(host).collect()).await
     }
 
-    /// The same with a host of this network for each.
+    /// The same with each server on another host of this network.
     pub async fn cluster_in(network: &Network) -> Vec<Self> {
         let host = |number| (network.address(number), 4222, 6222, Some(network.namespace(number)));
         Self::members((0..network.size()).map(host).collect()).await
     }
 
-    /// Starts servers that know each other, given address, ports for clients and for each other, and namespace.
+    /// Starts the servers of a cluster. For each: address, port for clients, port for routes, and network namespace.
     async fn members(hosts: Vec<(String, u16, u16, Option<String>)>) -> Vec<Self> {
         let routes: Vec<_> = hosts.iter().map(|(host, _, port, _)| format!("\"nats://{host}:{port}\"")).collect();
         let routes = routes.join(", ");
@@ -72,7 +72,7 @@ impl Nats {
         Self { dir: programs::temporary_directory("nats"), host, port, namespace, cluster, server: None }
     }
 
-    /// For clients: `nats://127.0.0.1:…`, no user or password.
+    /// The URL for clients: `nats://127.0.0.1:…`, without user and password.
     pub fn url(&self) -> String {
         format!("nats://{}:{}", self.host, self.port)
     }
@@ -82,12 +82,12 @@ impl Nats {
         self.port
     }
 
-    /// The server's process; none while it does not run.
+    /// The server's process id; none if it is not running.
     pub fn pid(&self) -> Option<u32> {
         self.server.as_ref().map(|(server, _)| server.id())
     }
 
-    /// Where JetStream keeps its files; theirs only while the server does not run.
+    /// JetStream's folder. Change it only while the server is not running.
     pub fn store(&self) -> PathBuf {
         self.dir.join("store")
     }
@@ -97,7 +97,7 @@ impl Nats {
         programs::signal(self.pid().expect("the nats-server runs"), signal);
     }
 
-    /// Kills the server at once (SIGKILL), as a crash would.
+    /// Kills the server at once (SIGKILL), like a crash.
     pub fn kill(&mut self) {
         if let Some((mut server, watchdog)) = self.server.take() {
             watchdog.dismiss();
@@ -106,7 +106,7 @@ impl Nats {
         }
     }
 
-    /// Starts the server again, on the same port and store; one that still runs is killed first.
+    /// Starts the server again on the same port and store. If it is still running, it is killed first.
     pub async fn restart(&mut self) {
         self.kill();
         let config = self.dir.join("nats.conf");

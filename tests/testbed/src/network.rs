@@ -1,9 +1,9 @@
-//! A network of one's own, that can be cut: a namespace for each of several hosts, and a bridge between them and us.
+//! A private network that can be cut: a network namespace for each host, and a bridge between them and the test.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-/// Several hosts at addresses of their own, which we reach and which reach each other. Gone when dropped, or when the test ends.
+/// Hosts with their own addresses, which can reach each other and the test. It is removed on drop, or when the test ends.
 pub struct Network {
     name: String,
     prefix: String,
@@ -12,7 +12,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes a network of so many hosts; says why if this machine does not let us.
+    /// Creates a network of `size` hosts. Returns the reason if the machine does not allow it.
     pub fn of(size: usize) -> Result<Self, String> {
         let name = format!("ino{}", std::process::id());
         let third = std::process::id() % 250;
@@ -44,7 +44,7 @@ impl Network {
         Ok(())
     }
 
-    /// How many hosts it has.
+    /// Number of hosts.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -59,7 +59,7 @@ impl Network {
         format!("{}n{host}", self.name)
     }
 
-    /// Cuts a host off from the other hosts. We still reach all of them.
+    /// Cuts a host off from the other hosts. The test can still reach all of them.
     pub fn cut(&self, host: usize) {
         self.each_way(host, "add");
     }
@@ -90,7 +90,7 @@ impl Drop for Network {
     }
 }
 
-/// A small shell that waits until the test closes its pipe (or dies, which closes it), then takes the network away.
+/// A shell process that waits until the test closes its pipe (or dies), and then removes the network.
 fn keeper(name: &str, size: usize) -> std::io::Result<Child> {
     let hosts: Vec<_> = (0..size).map(|host| format!("ip netns del {name}n{host}")).collect();
     Command::new("sh")

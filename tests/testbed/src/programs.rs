@@ -1,16 +1,16 @@
-//! Finding the servers' programs, and running them as somebody who may.
+//! Finds the servers' programs, and runs them as an account that may.
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory with `initdb`, `pg_ctl` and `postgres`, version 15 or newer: on PATH, in Debian's place, or where
-/// `make db-setup` put it.
+/// The directory with `initdb`, `pg_ctl` and `postgres`, version 15 or newer: from PATH, from Debian's directories, or where
+/// `scripts/setup` put them.
 pub(crate) fn postgres() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).filter_map(|dir| {
-        // A symlink into the versioned directory is followed: the other programs are there.
+        // Follow a symlink into the versioned directory, because the other programs are there.
         dir.join("pg_ctl").canonicalize().ok()?.parent().map(Path::to_path_buf)
     });
     let debian =
@@ -23,14 +23,14 @@ pub(crate) fn postgres() -> PathBuf {
         .expect("no Postgres 15 or newer is on PATH or in /usr/lib/postgresql; run `make db-setup`")
 }
 
-/// The main version of the Postgres in a directory; 0 when it does not say.
+/// The major version of the Postgres in a directory; 0 if it is unknown.
 pub(crate) fn version(dir: &Path) -> u32 {
     let said = Command::new(dir.join("postgres")).arg("--version").output().map(|out| out.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&said).into_owned();
     said.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok()).unwrap_or(0)
 }
 
-/// The nats-server to test with.
+/// The path of nats-server.
 pub fn nats_server() -> PathBuf {
     if let Some(given) = std::env::var_os("INOPSIO_NATS_SERVER") {
         return given.into();
@@ -43,8 +43,8 @@ pub fn nats_server() -> PathBuf {
         .expect("no nats-server in .inopsio/tools or on PATH; run `make db-setup` or set INOPSIO_NATS_SERVER")
 }
 
-/// A program of ours, to be configured by the test: of the test run's own settings it gets only where the servers' programs
-/// are.
+/// A command for one of our programs, to be configured by the test. Of the test run's settings it inherits only the paths of the servers'
+/// programs.
 pub fn unconfigured(program: &str) -> Command {
     let mut command = Command::new(program);
     let settings = std::env::vars_os().map(|(name, _)| name);
@@ -60,7 +60,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Postgres refuses to run as root; the user that it runs as then.
+/// The account that Postgres runs as if we are root, which it refuses.
 fn unprivileged() -> Option<&'static str> {
     if !is_root() {
         return None;
@@ -75,7 +75,7 @@ fn is_root() -> bool {
     id.stdout.trim_ascii() == b"0"
 }
 
-/// A command that Postgres accepts: as root it runs as somebody else.
+/// A command that runs as an account which Postgres accepts.
 pub(crate) fn as_postgres(program: &Path) -> Command {
     match unprivileged() {
         None => Command::new(program),
@@ -87,7 +87,7 @@ pub(crate) fn as_postgres(program: &Path) -> Command {
     }
 }
 
-/// Gives a directory to the user that Postgres runs as.
+/// Changes the owner of a directory to the account that Postgres runs as.
 pub(crate) fn hand_over(dir: &Path) {
     if let Some(user) = unprivileged() {
         run(Command::new("chown").arg(format!("{user}:{}", group_of(user))).arg(dir));
@@ -99,7 +99,7 @@ fn group_of(user: &str) -> String {
     String::from_utf8_lossy(&id.stdout).trim().to_owned()
 }
 
-/// Runs a command to its end.
+/// Runs a command, which must succeed.
 pub(crate) fn run(command: &mut Command) {
     let out = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
@@ -111,30 +111,30 @@ pub(crate) fn run(command: &mut Command) {
     );
 }
 
-/// A TCP port of 127.0.0.1 that nobody else has for as long as this process lives, also while a server that had it is dead: no other
-/// test gets it, and no connection, for whose ends the system takes ports of another range.
+/// A TCP port of 127.0.0.1 that is reserved for this process as long as it lives, even while no server uses it. Other tests don't get it,
+/// and neither do outgoing connections, because the system assigns these from another range.
 pub fn free_port() -> u16 {
     let places = crate::shared::directory().join("ports");
     std::fs::create_dir_all(&places).expect("a directory for the ports");
-    // Below, browsers refuse some, and other servers stand by custom.
+    // Lower ports may be refused by browsers or be used by other servers.
     let ports = 12_000..connections().max(14_000);
     let begin = std::process::id() as usize % ports.len();
     let mut ports = ports.clone().cycle().skip(begin).take(ports.len());
     ports.find(|port| take_port(&places.join(port.to_string()), *port)).expect("a free port")
 }
 
-/// Takes a port, if nobody has it; whoever has it has this file locked.
+/// Reserves a port if it is free. A reserved port's file is locked.
 fn take_port(place: &Path, port: u16) -> bool {
     let Ok(place) = File::create(place) else { return false };
     let taken = place.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok();
     if taken {
-        // Held as long as this process lives.
+        // Keep the lock as long as this process lives.
         std::mem::forget(place);
     }
     taken
 }
 
-/// Where the range begins from which the system takes a port for a connection.
+/// The first port of the range from which the system assigns ports to outgoing connections.
 fn connections() -> u16 {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
@@ -145,7 +145,7 @@ pub(crate) fn temporary_directory(what: &str) -> PathBuf {
     directory_in(&std::env::temp_dir(), what)
 }
 
-/// A new directory in this one, for as long as a test runs.
+/// A new directory in `place`, with a unique name.
 pub(crate) fn directory_in(place: &Path, what: &str) -> PathBuf {
     let dir = place.join(format!("inopsio-test-{what}-{}", crate::database::unique()));
     std::fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
@@ -154,7 +154,7 @@ pub(crate) fn directory_in(place: &Path, what: &str) -> PathBuf {
 
 /// Sends a signal to a process that we started.
 pub(crate) fn signal(pid: u32, signal: &str) {
-    // It may be gone already, which is what a signal is for.
+    // Ignore errors: the process may have ended already.
     let _ = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).output();
 }
 

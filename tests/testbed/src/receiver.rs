@@ -1,4 +1,4 @@
-//! A receiver of webhooks: keeps what it got, and answers as the test wants.
+//! A receiver of webhooks that stores what it gets, and answers as the test wants.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::http::{Heard, hear};
+use crate::http::{HttpRequest, read_request};
 
-/// A message as it came.
+/// A received message.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The path that it was sent to.
     pub path: String,
-    /// Its headers, by their names in lower case.
+    /// Its headers by lower-case name.
     pub headers: HashMap<String, String>,
     /// Its body.
     pub body: String,
@@ -38,35 +38,35 @@ impl Received {
     }
 }
 
-/// What to answer.
+/// How to answer.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// A status, such as `200 OK`; headers may follow.
+    /// This status, such as `200 OK`; header lines may follow.
     Status(&'static str),
-    /// `200 OK`, when it is told to.
+    /// `200 OK`, as soon as this is notified.
     When(Arc<Notify>),
-    /// Nothing, for ever.
+    /// Never.
     Silence,
-    /// A body without end.
+    /// A body that never ends.
     Endless,
 }
 
 type Script = Arc<dyn Fn(&Received, usize) -> Reply + Send + Sync>;
 
-/// A receiver on a port of its own.
+/// A receiver on its own port.
 pub struct Receiver {
-    /// Where it listens.
+    /// Its URL.
     pub url: String,
     got: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
-    /// One that takes everything.
+    /// A receiver that accepts everything.
     pub async fn start() -> Self {
         Self::answering(|_, _| Reply::Status("204 No Content")).await
     }
 
-    /// One that answers each message as `script` says, given how many came before.
+    /// A receiver that answers each message as `script` determines. `script` also gets the number of earlier messages.
     pub async fn answering(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks", listener.local_addr().unwrap());
@@ -80,12 +80,12 @@ impl Receiver {
         Self { url, got }
     }
 
-    /// All that came so far, in order.
+    /// All messages received so far, in order.
     pub fn got(&self) -> Vec<Received> {
         self.got.lock().unwrap().clone()
     }
 
-    /// The positions of the events that came, in order.
+    /// The positions of the received events, in order.
     pub fn positions(&self) -> Vec<u64> {
         self.got().iter().map(Received::position).collect()
     }
@@ -93,7 +93,7 @@ impl Receiver {
 
 async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Received>>>, script: Script) {
     let mut buffer = Vec::new();
-    while let Some(Heard { path, headers, body, .. }) = hear(&mut stream, &mut buffer).await {
+    while let Some(HttpRequest { path, headers, body, .. }) = read_request(&mut stream, &mut buffer).await {
         assert!(headers.contains_key("content-length"), "nobody says how long a message is: {headers:?}");
         let received = Received { path, headers, body };
         let reply = {

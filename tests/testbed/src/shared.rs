@@ -1,4 +1,4 @@
-//! The Postgres that a whole test run shares: each test is a process of its own, so it is found through files.
+//! The Postgres that a whole test run shares. Each test is a separate process, so it is found through files.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -11,8 +11,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::{cluster, programs};
 
-/// How the superuser of the shared Postgres connects: the one that `INOPSIO_TEST_POSTGRES` names, else one that the first
-/// test starts and that ends some seconds after the last test.
+/// The superuser's connection options for the shared Postgres: the one in `INOPSIO_TEST_POSTGRES`, otherwise one that the first test starts
+/// and that ends some seconds after the last test.
 pub fn postgres() -> PgConnectOptions {
     static SHARED: OnceLock<PgConnectOptions> = OnceLock::new();
     SHARED
@@ -23,12 +23,12 @@ pub fn postgres() -> PgConnectOptions {
         .clone()
 }
 
-/// Becomes a user of the shared server, started if need be; its port.
+/// Registers this process as a user of the shared server, and starts it if needed. Returns its port.
 fn join() -> u16 {
     let dir = directory();
     let starting = File::create(dir.join("start.lock")).expect("start.lock");
     starting.lock().expect("start.lock can be locked");
-    // Held as long as this process lives: it tells the keeper that somebody is there.
+    // Locked as long as this process lives: it shows the keeper that the server is in use.
     let using = File::create(dir.join("users.lock")).expect("users.lock");
     using.lock_shared().expect("users.lock can be locked");
     std::mem::forget(using);
@@ -42,7 +42,7 @@ fn join() -> u16 {
     std::fs::create_dir(&data).expect("a directory for the shared Postgres");
     cluster::initialize(&data);
     let port = programs::free_port();
-    // A crash of the machine may lose a test's data.
+    // Without fsync: a crash of the machine may lose a test's data.
     let quick =
         "-c fsync=off -c synchronous_commit=on -c full_page_writes=off -c shared_buffers=256MB -c max_wal_size=2GB";
     assert!(cluster::start(&data, port, quick), "the shared Postgres does not start, see {}/log", data.display());
@@ -51,7 +51,7 @@ fn join() -> u16 {
     port
 }
 
-/// One directory a checkout, since checkouts may differ in what they need of the server.
+/// One directory per checkout, because checkouts may need different servers.
 pub(crate) fn directory() -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
@@ -61,7 +61,7 @@ pub(crate) fn directory() -> PathBuf {
     dir
 }
 
-/// Starts the keeper: a process that stops the server when nobody has used it for some seconds.
+/// Starts the keeper, a process that stops the server when nobody has used it for some seconds.
 #[expect(clippy::zombie_processes, reason = "the keeper outlives this process on purpose")]
 fn keep(dir: &Path, pid: u32) {
     const KEEPER: &str = "

@@ -1,10 +1,10 @@
-//! Events past all of our programs: as a newer version of them may write, or a mistake.
+//! Inserts events without our programs, as a newer version or a defect might have written them.
 
 use kernel::{IdSource, SystemIds};
 use sqlx::{Connection, PgConnection};
 
-/// Appends an event to the stream of an aggregate that has one; its position. The log stays dense. `superuser` is a connection
-/// to the service's database that may do everything.
+/// Appends an event to an existing aggregate's stream. Returns its position. The log stays dense. `superuser` is a superuser's connection
+/// to the service's database.
 pub async fn smuggle(superuser: &mut PgConnection, aggregate: &str, event_type: &str, payload: &str) -> i64 {
     let mut transaction = superuser.begin().await.unwrap();
     // The lock that `log.append` takes.

@@ -1,4 +1,4 @@
-//! What is sent to Postgres, heard where sqlx logs it.
+//! Captures the SQL statements that sqlx logs.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -14,19 +14,19 @@ use tracing_subscriber::{Layer, Registry};
 pub struct Statements(Arc<Mutex<Vec<String>>>);
 
 impl Statements {
-    /// Hears all from now on, whoever sends them; once a process.
+    /// Captures all statements from now on, of the whole process. Call it once per process.
     pub fn heard() -> Self {
         let statements = Self::default();
         tracing_subscriber::registry().with(statements.clone()).init();
         statements
     }
 
-    /// Forgets those that were sent so far.
+    /// Discards the statements captured so far.
     pub fn clear(&self) {
         self.0.lock().unwrap().clear();
     }
 
-    /// Those with this in them, on one line of the statement.
+    /// The statements that contain this text on one line.
     pub fn with(&self, part: &str) -> Vec<String> {
         self.0.lock().unwrap().iter().filter(|statement| statement.contains(part)).cloned().collect()
     }

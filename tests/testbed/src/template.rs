@@ -1,4 +1,4 @@
-//! Databases as copies of one that was prepared before: that costs a tenth of migrating each.
+//! Databases as copies of prepared templates, which takes a tenth of the time of migrating each.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,14 +7,15 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::Database;
 
-/// The key of the lock under which templates are made, in the database that the superuser connects to.
+/// The key of the advisory lock under which templates are made, in the database that the superuser connects to.
 const KEY: i64 = 4_243;
 
-/// Makes databases on the shared Postgres, as [named](Database::named) and as `prepare` would make them: its roles, owners, tables and grants.
+/// Creates databases on the shared Postgres, [named](Database::named) like these, as copies of what `prepare` makes: roles, owners, tables
+/// and grants.
 ///
-/// The first test that asks has it prepare templates, one for each of `databases` and in their order; they stay as long as the server does.
-/// Each program has its own, and each build of it, so that what they hold is what it would make now. `what`: a short word for what is
-/// prepared, where a program has several kinds of it.
+/// The first test that calls it runs `prepare` on templates, one for each of `databases` in their order. They stay as long as the server
+/// does. Each program, and each build of it, has its own templates, so they are never outdated. `what` is a short word for the kind of
+/// preparation, if a program has several.
 pub async fn copy_prepared<F: Future<Output = ()>>(
     what: &str,
     databases: &[&Database],
@@ -35,10 +36,10 @@ pub async fn copy_prepared<F: Future<Output = ()>>(
             .execute(&mut cluster)
             .await
             .expect("the lock of templates");
-        // Another test may have made them meanwhile.
+        // Another test may have made them in the meantime.
         if !are_ready(&mut cluster, &names).await {
             for name in &names {
-                // Who was killed left it unfinished.
+                // A killed test may have left it incomplete.
                 run(&mut cluster, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
             }
             prepare(templates).await;
@@ -58,7 +59,7 @@ pub async fn copy_prepared<F: Future<Output = ()>>(
     cluster.close().await.expect("the connection can be closed");
 }
 
-/// Whether all templates are there, and finished: nobody may connect to them any more.
+/// Whether all templates are complete: connections to a complete template are not allowed.
 async fn are_ready(cluster: &mut PgConnection, templates: &[String]) -> bool {
     let ready: i64 =
         sqlx::query_scalar("SELECT count(*) FROM pg_database WHERE datname = ANY ($1) AND NOT datallowconn")
@@ -69,7 +70,7 @@ async fn are_ready(cluster: &mut PgConnection, templates: &[String]) -> bool {
     usize::try_from(ready) == Ok(templates.len())
 }
 
-/// Copies a database with its owner and with who may do what with it, which Postgres does not copy.
+/// Copies a database with its owner and its grants, which `CREATE DATABASE … TEMPLATE` does not copy.
 async fn copy(cluster: &mut PgConnection, template: &str, name: &str) {
     let (owner, grants): (String, Option<String>) = sqlx::query_as(
         "SELECT quote_ident(pg_get_userbyid(datdba)),
@@ -92,7 +93,7 @@ async fn run(cluster: &mut PgConnection, statement: &str) {
     cluster.execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-/// The program that runs, as it was built.
+/// An identifier of this program's build.
 fn program() -> u64 {
     let file = std::env::current_exe().expect("the program's file");
     let built = file.metadata().and_then(|file| file.modified()).expect("when the program was built");

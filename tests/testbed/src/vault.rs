@@ -1,5 +1,5 @@
-//! A double of Vault, for tests: it answers as HashiCorp's documentation and the sources of OpenBao say that Vault does (transit with real
-//! AES-256-GCM, versions and derived keys; tokens, AppRole, sealing), and is not Vault. No Vault is packaged where our tests run.
+//! A double of Vault for tests. It answers as HashiCorp's documentation and the sources of OpenBao describe (transit with real AES-256-GCM,
+//! versions and derived keys; tokens, AppRole, sealing). No real Vault is packaged where our tests run.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::http::{Heard, hear};
+use crate::http::{HttpRequest, read_request};
 
-/// The token that may do everything until a test takes that away.
+/// A token with all permissions, until a test revokes it.
 pub const VAULT_TOKEN: &str = "hvs.the-token-of-a-test";
 
-/// A question as it came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedVault {
     /// Method and path, such as `POST transit/encrypt/inopsio`.
@@ -32,16 +32,16 @@ pub struct AskedVault {
     pub body: String,
 }
 
-/// A Vault on a port of its own, with the engine transit at `transit` and a key `inopsio` in it.
+/// A Vault on its own port, with the transit engine at `transit` and a key `inopsio` in it.
 #[derive(Clone)]
 pub struct VaultDouble {
-    /// Where it listens.
+    /// Its address.
     pub address: String,
     inside: Arc<Mutex<Inside>>,
     held: Arc<watch::Sender<Held>>,
 }
 
-/// What is held: questions to a path that begins so, after so many of them.
+/// Which requests are held: those whose path begins with `path`, after `after` of them.
 #[derive(Clone, Debug, Default)]
 struct Held {
     path: Option<String>,
@@ -57,11 +57,11 @@ struct Inside {
     given: u32,
     roles: HashMap<String, String>,
     denied: HashSet<String>,
-    /// By mount and name.
+    /// Keys by mount and name.
     keys: BTreeMap<(String, String), Key>,
     mounts: HashSet<String>,
     namespace: Option<String>,
-    /// What is answered to the next questions, whatever they are.
+    /// Statuses with which the next requests are answered, whatever they are.
     next: VecDeque<u16>,
     asked: Vec<AskedVault>,
 }
@@ -139,12 +139,12 @@ impl Key {
 }
 
 impl VaultDouble {
-    /// One whose key `inopsio` authenticates what it is told (`associated_data`).
+    /// A double whose key `inopsio` authenticates `associated_data`.
     pub async fn start() -> Self {
         Self::with_key(false).await
     }
 
-    /// One whose key `inopsio` derives another for each context.
+    /// A double whose key `inopsio` is derived for each context.
     pub async fn deriving() -> Self {
         Self::with_key(true).await
     }
@@ -170,18 +170,18 @@ impl VaultDouble {
         self.inside.lock().unwrap()
     }
 
-    /// Makes a key in the engine at `transit`.
+    /// Creates a key in the engine at `transit`.
     pub fn make(&self, name: &str, kind: &'static str, derived: bool) {
         let key = Key { kind, derived, versions: vec![random()], oldest: 1 };
         self.inside().keys.insert(("transit".to_owned(), name.to_owned()), key);
     }
 
-    /// Gives the key `inopsio` a new version (`POST transit/keys/inopsio/rotate`).
+    /// Adds a version to the key `inopsio` (`POST transit/keys/inopsio/rotate`).
     pub fn rotate(&self) {
         self.key(|key| key.versions.push(random()));
     }
 
-    /// Lets nothing be decrypted of before this version (`min_decryption_version`).
+    /// Makes ciphertexts of earlier versions undecryptable (`min_decryption_version`).
     pub fn forget_before(&self, version: usize) {
         self.key(|key| key.oldest = version);
     }
@@ -190,27 +190,27 @@ impl VaultDouble {
         change(self.inside().keys.get_mut(&("transit".to_owned(), "inopsio".to_owned())).unwrap());
     }
 
-    /// Seals it, or opens it again.
+    /// Seals or unseals it.
     pub fn seal(&self, sealed: bool) {
         self.inside().sealed = sealed;
     }
 
-    /// Answers nobody any more, or everybody again.
+    /// Makes it unreachable, or reachable again.
     pub fn away(&self, away: bool) {
         self.inside().away = away;
     }
 
-    /// Gives a token that is good for so many seconds (0: for ever), as Vault says; a test ends it.
+    /// Adds a token with this lifetime in seconds (0: unlimited). It is not ended by the double; a test revokes it.
     pub fn give(&self, token: &str, ttl: u64, renewable: bool) {
         self.inside().tokens.insert(token.to_owned(), Token { ttl, renewable });
     }
 
-    /// Ends a token.
+    /// Revokes a token.
     pub fn revoke(&self, token: &str) {
         self.inside().tokens.remove(token);
     }
 
-    /// Ends all tokens that logins gave, and says how many there were.
+    /// Revokes all tokens that logins returned. Returns their number.
     pub fn revoke_given(&self) -> usize {
         let mut inside = self.inside();
         let before = inside.tokens.len();
@@ -218,54 +218,54 @@ impl VaultDouble {
         before - inside.tokens.len()
     }
 
-    /// Lets a role log in with this secret id (`auth/approle/login`).
+    /// Adds a role that can log in with this secret id (`auth/approle/login`).
     pub fn role(&self, role_id: &str, secret_id: &str) {
         self.inside().roles.insert(role_id.to_owned(), secret_id.to_owned());
     }
 
-    /// Takes from all policies what is asked so, such as `POST transit/encrypt/inopsio`.
+    /// Denies a request, such as `POST transit/encrypt/inopsio`, for all tokens.
     pub fn deny(&self, what: &str) {
         self.inside().denied.insert(what.to_owned());
     }
 
-    /// Is there for who names this namespace only.
+    /// Answers only requests with this namespace.
     pub fn namespace(&self, name: &str) {
         self.inside().namespace = Some(name.to_owned());
     }
 
-    /// Answers the next questions with these statuses.
+    /// Answers the next requests with these statuses.
     pub fn answer_next(&self, statuses: impl IntoIterator<Item = u16>) {
         self.inside().next.extend(statuses);
     }
 
-    /// Keeps whoever asks for a path that begins so waiting, after so many were answered.
+    /// Holds requests whose path begins with `path`, after `after` of them were answered.
     pub fn hold(&self, path: &str, after: usize) {
         self.held.send_replace(Held { path: Some(path.to_owned()), after, waiting: false });
     }
 
-    /// Waits until somebody is kept waiting.
+    /// Waits until a request is held.
     pub async fn reached(&self) {
         self.held.subscribe().wait_for(|held| held.waiting).await.unwrap();
     }
 
-    /// Keeps nobody waiting any more.
+    /// Releases the held requests, and holds no more.
     pub fn release(&self) {
         self.held.send_replace(Held::default());
     }
 
-    /// All that was asked so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<AskedVault> {
         self.inside().asked.clone()
     }
 
-    /// How often something was asked, such as `POST transit/decrypt/inopsio`.
+    /// Number of requests of this kind, such as `POST transit/decrypt/inopsio`.
     pub fn count(&self, what: &str) -> usize {
         self.inside().asked.iter().filter(|asked| asked.what == what).count()
     }
 
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
-        while let Some(Heard { method, path, headers, body }) = hear(&mut stream, &mut buffer).await {
+        while let Some(HttpRequest { method, path, headers, body }) = read_request(&mut stream, &mut buffer).await {
             let path = path.strip_prefix("/v1/").unwrap_or_default();
             if self.inside().away {
                 return;
@@ -368,7 +368,7 @@ impl Inside {
     }
 }
 
-/// What becomes of the items of a batch. One of them alone makes the whole a 400, with what became of all.
+/// The results of a batch. If one item fails, the status is 400, and the body has the results of all.
 fn batch(act: &str, key: &Key, body: &Value) -> Said {
     let Some(items) = body["batch_input"].as_array().filter(|items| !items.is_empty()) else {
         return errors(400, "missing batch input to process");
@@ -380,7 +380,7 @@ fn batch(act: &str, key: &Key, body: &Value) -> Said {
         result.unwrap_or_else(|error| json!({ "error": error }))
     });
     let results: Vec<_> = results.collect();
-    // A rewrap says 200 all the same.
+    // A rewrap responds with 200 in any case.
     (if failed && act != "rewrap" { 400 } else { 200 }, json!({ "data": { "batch_results": results } }))
 }
 
@@ -393,7 +393,7 @@ fn one(act: &str, key: &Key, item: &Value) -> Result<Value, String> {
     Ok(match act {
         "encrypt" => sealed(key.encrypt(&bytes("plaintext")?, &context, &associated)?),
         "decrypt" => json!({ "plaintext": STANDARD.encode(key.decrypt(ciphertext, &context, &associated)?) }),
-        // It knows nothing of associated data.
+        // Rewrapping does not support associated data.
         _ => sealed(key.encrypt(&key.decrypt(ciphertext, &context, &[])?, &context, &[])?),
     })
 }

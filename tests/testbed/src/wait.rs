@@ -1,15 +1,14 @@
-//! Waiting for a condition, with a bound.
+//! Waiting for a condition with a time limit.
 
 use std::time::{Duration, Instant};
 
-/// How long is waited: where other tests run beside this one, what gives way to all else (a password's hash, an RSA key) takes many times as
-/// long as it does alone.
+/// Maximum wait. Beside other tests, work with low priority (password hashes, RSA keys) takes many times as long as alone.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Asks again and again, every 10 ms, until there is an answer.
+/// Calls `ask` every 10 ms until it returns a value.
 ///
 /// # Panics
-/// With `what` was waited for, when there is none after a minute.
+/// With the text `what` if there is no value after a minute.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let begin = Instant::now();
     loop {

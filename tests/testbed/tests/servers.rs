@@ -1,4 +1,4 @@
-//! The servers of the testbed serve, die and come back.
+//! Tests of the testbed's servers: they serve, and can be killed and restarted.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ async fn a_copy_is_as_a_migration_makes_it() {
     assert_eq!(copied, described(&made).await);
 }
 
-/// Whose a database is and all that is in it, and who may do what with it.
+/// The owner, the contents and the grants of a database, as text.
 async fn described(database: &Database) -> Vec<String> {
     let mut inside = database.superuser().connect().await.unwrap();
     sqlx::query_scalar(
@@ -100,7 +100,7 @@ async fn who_runs_tests_beside_a_postgres_and_is_killed_leaves_nothing_behind() 
 fn a_port_is_given_once_and_not_while_somebody_listens_there() {
     let ports: BTreeSet<u16> = (0..50).map(|_| testbed::free_port()).collect();
     assert_eq!(ports.len(), 50);
-    // The next one would be the one after the last, but for who listens there.
+    // The next port is the one after the last, unless it is in use.
     let listens: Vec<_> =
         (1..=3).filter_map(|more| TcpListener::bind(("127.0.0.1", ports.last()? + more)).ok()).collect();
     let next = testbed::free_port();

@@ -1,4 +1,4 @@
-//! What must be true of a log, whether it is read from a database or from a backup.
+//! Checks the invariants of a log, whether it is read from a database or from a backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::manifest::{ServicePart, TenantPart};
 
-/// Follows the rows of one log: positions are dense, a tenant's times do not go back, each event's bytes give the hash that its writer
-/// noted, each seal is of the events before it and names the one before it; and counts what each tenant has, by what their keys are
-/// wrapped, and by whom their histories are sealed.
+/// Checks the rows of one log in position order: positions are dense, a tenant's times do not go back, each event's bytes give its stored
+/// leaf hash, each seal covers exactly the events before it and links to the previous seal. It also counts the rows of each tenant, and
+/// collects the names of the master keys and of the seal keys.
 #[derive(Debug, Default)]
 pub struct Ledger {
     last: Position,
@@ -28,7 +28,7 @@ struct Holding {
     tree: Tree,
     recorded_at: Option<DateTime<Utc>>,
     seals: u64,
-    /// Digest of the last seal; zeros: there is none.
+    /// Digest of the last seal; zeros if there is none.
     sealed: [u8; 32],
     commands: u64,
     claims: u64,
@@ -36,7 +36,7 @@ struct Holding {
 }
 
 impl Ledger {
-    /// The next event. Gives how many of its tenant's there are by now.
+    /// Checks the next event. Returns the number of events of its tenant so far.
     pub fn event(&mut self, StoredEvent { event, leaf_hash }: &StoredEvent) -> Result<u64> {
         let position = event.position;
         ensure!(position == self.last.next(), "after the event at {} comes the one at {position}", self.last);
@@ -46,7 +46,7 @@ impl Ledger {
             hex::encode(leaf_hash)
         );
         self.last = position;
-        // A tenant that came from another cell brought its times along.
+        // Times are compared within a tenant only: a tenant that was moved here from another cell kept its earlier times.
         let holding = self.of(event.tenant);
         ensure!(
             holding.recorded_at.is_none_or(|last| last <= event.recorded_at),
@@ -57,13 +57,13 @@ impl Ledger {
         Ok(holding.tree.size())
     }
 
-    /// The seal that comes after this event. Who signed it is not looked at.
+    /// Checks the seal that follows the last event. Its signature is not verified here.
     pub fn seal(&mut self, seal: &Seal) -> Result<()> {
         let holding = self.tenants.entry(seal.tenant).or_default();
         ensure!(
             (seal.size, seal.root) == (holding.tree.size(), holding.tree.root()),
             "{} is not of the events that are there: the first {} of them have the root {}, not {}",
-            named(seal),
+            describe(seal),
             holding.tree.size(),
             hex::encode(holding.tree.root()),
             hex::encode(seal.root)
@@ -71,7 +71,7 @@ impl Ledger {
         ensure!(
             seal.previous == holding.sealed,
             "{} does not follow on the one before it: a seal was taken away or put in",
-            named(seal)
+            describe(seal)
         );
         holding.sealed = seal.digest();
         holding.seals += 1;
@@ -81,7 +81,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A command.
+    /// Checks and counts a stored command.
     pub fn command(&mut self, command: &StoredAnswer) -> Result<()> {
         ensure!(
             command.first <= command.last && command.last <= self.last,
@@ -94,13 +94,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// A claim.
+    /// Counts a claim, and notes which master key wrapped it if it holds a key.
     pub fn claim(&mut self, claim: &StoredClaim) {
         self.of(claim.tenant).claims += 1;
         self.master_keys.extend(claim.wrapped_by());
     }
 
-    /// A decision about a dead letter.
+    /// Checks and counts a decision about a dead letter.
     pub fn decision(&mut self, decision: &StoredDecision) -> Result<()> {
         let StoredDecision { tenant, consumer, position, .. } = decision;
         ensure!(
@@ -112,7 +112,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// How many events a tenant has.
+    /// Number of events of a tenant so far.
     pub fn events_of(&self, tenant: Uuid) -> u64 {
         self.tenants.get(&tenant).map_or(0, |holding| holding.tree.size())
     }
@@ -121,7 +121,7 @@ impl Ledger {
         self.tenants.entry(tenant.uuid()).or_default()
     }
 
-    /// What each tenant has.
+    /// The counts and the tree root of each tenant, by tenant id.
     pub fn tenants(&self) -> Vec<TenantPart> {
         let part = |(tenant_id, holding): (&Uuid, &Holding)| TenantPart {
             tenant_id: *tenant_id,
@@ -135,17 +135,17 @@ impl Ledger {
         self.tenants.iter().map(part).collect()
     }
 
-    /// The names of the master keys that wrapped tenants' keys.
+    /// The names of the master keys that wrap the tenants' keys.
     pub fn master_keys(&self) -> Vec<String> {
         self.master_keys.iter().cloned().collect()
     }
 
-    /// The ids of the keys that signed seals.
+    /// The ids of the keys that signed the seals.
     pub fn seal_keys(&self) -> Vec<String> {
         self.seal_keys.iter().cloned().collect()
     }
 
-    /// That the rows are those of which the manifest speaks.
+    /// Checks that position, counts, roots and keys are those in the manifest.
     pub fn check(&self, log: &ServicePart) -> Result<()> {
         let service = &log.service;
         ensure!(
@@ -188,7 +188,7 @@ impl Ledger {
     }
 }
 
-/// Which seal it is, in words.
-pub fn named(seal: &Seal) -> String {
+/// A description of a seal for error messages.
+pub fn describe(seal: &Seal) -> String {
     format!("the seal of {} events of the tenant {} in {}", seal.size, seal.tenant, seal.service)
 }

@@ -1,4 +1,4 @@
-//! What a backup says of itself.
+//! The manifest of a backup: `manifest.json`.
 
 use std::collections::BTreeSet;
 
@@ -12,182 +12,182 @@ use uuid::Uuid;
 
 use super::MANIFEST;
 
-/// The form that this program writes. Another number: another form of the folder or of its rows.
+/// The format version that this program writes. It changes when the layout of the folder or of its rows changes.
 pub const VERSION: u32 = 6;
 
-/// The oldest form that it reads: without decisions about dead letters, which came with 2, without copies, which came with 3, without
-/// what sagas had looked at, which came with 4, without what people set up beside the logs and which master keys are needed, which
-/// came with 5, and without seals and jobs, which came with 6.
+/// The oldest format version that this program reads. Version 2 added decisions about dead letters, 3 copied tenants, 4 the sagas'
+/// progress, 5 the tables beside the logs (webhooks, jobs) and the names of the master keys, 6 seals and jobs.
 pub const OLDEST: u32 = 1;
 
-/// All of it.
+/// The whole manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// `inopsio-backup`.
+    /// Always `inopsio-backup`.
     pub format: String,
-    /// [`VERSION`].
+    /// Format version: [`VERSION`].
     pub version: u32,
-    /// The program that wrote it.
+    /// Name and version of the program that wrote the backup.
     pub program: String,
-    /// When the moment was that it holds.
+    /// The time of the snapshot.
     pub taken_at: DateTime<Utc>,
-    /// Tells whether claims were hashed under another key ([`claim_key_mark`]); none: no key was configured.
+    /// A fingerprint of the key under which claims were hashed ([`claim_key_mark`]); none if no key was configured.
     pub claim_key_mark: Option<String>,
-    /// The same of the key that wrapped new keys then ([`master_key_mark`]): of versions 2 to 4, which did not say by which all were
-    /// wrapped.
+    /// A fingerprint of the then current master key ([`master_key_mark`]). Only versions 2 to 4 have it; later ones name all master keys in
+    /// [`ServicePart::master_keys`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_key_mark: Option<String>,
-    /// The key under which secrets in it are sealed, as the master key wrapped it; none: there are none, or there is no master key.
+    /// The key that encrypts the secrets in this backup, wrapped by the master key; none if there are no secrets or no master key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_key: Option<String>,
-    /// The tenants.
+    /// The list of tenants.
     pub directory: Part,
-    /// Each service's log.
+    /// The log of each service.
     pub services: Vec<ServicePart>,
 }
 
 /// The log of one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServicePart {
-    /// Its name.
+    /// The service's name.
     pub service: String,
-    /// Position of its last event; positions are 1 to here.
+    /// Position of the last event. The log has the positions from 1 to here.
     pub position: Position,
-    /// When it was written last; none: never.
+    /// Time of the last write to the log; none if it is empty.
     pub recorded_at: Option<DateTime<Utc>>,
-    /// Its events, by position.
+    /// The events, in position order.
     pub events: Part,
-    /// The seals of its tenants' histories, each where the events by position come to it; none: nothing is sealed, they were left out, or
-    /// it is of a version before 6.
+    /// The seals of the tenants' histories, in the order of the events that they cover; none if nothing is sealed, if seals were left out,
+    /// or before version 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seals: Option<Part>,
-    /// The ids of the keys that signed them; none: of a version before 6.
+    /// The ids of the keys that signed the seals; none before version 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal_keys: Option<Vec<String>>,
-    /// Its commands with their answers, by tenant and id.
+    /// The stored commands with their answers, by tenant and command id.
     pub commands: Part,
-    /// Its claims, by tenant, kind and key.
+    /// The claims, by tenant, kind and key.
     pub claims: Part,
-    /// What people decided about dead letters, by tenant, consumer, position and number; none: version 1 had none.
+    /// People's decisions about dead letters, by tenant, consumer, position and number; none in version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisions: Option<Part>,
-    /// What each tenant has in it, by id.
+    /// Counts and tree root of each tenant, by id.
     pub tenants: Vec<TenantPart>,
-    /// Whose history in it is a copy of another tenant's, by id.
+    /// Tenants whose history was copied from another tenant's, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copies: Vec<CopyPart>,
-    /// Up to where it was looked at for sagas; none: the service has none, or it is of a version before 4.
+    /// The position up to which sagas have read the log; none if the service has no sagas, or before version 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sagas: Option<SagasPart>,
-    /// The names of the master keys that wrapped its tenants' keys; none: versions before 5 did not say.
+    /// The names of the master keys that wrap the tenants' keys; none before version 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_keys: Option<Vec<String>>,
-    /// What people set up beside it, and what of that is open, by table; a table without rows is left out, as all are before version 5.
+    /// Tables beside the log: what people set up, and open work. Empty tables are left out; none before version 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<BesidePart>,
-    /// Events that wait for webhooks, because a receiver refused them, by tenant, consumer and position; none: none waits, or it is of a
-    /// version before 5.
+    /// Dead letters of webhooks: events that wait because a receiver refused them, by tenant, consumer and position; none if there are none,
+    /// or before version 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letters: Option<Part>,
 }
 
 impl ServicePart {
-    /// How many rows of a table that stands beside it it has.
+    /// Number of rows of a table beside the log.
     pub fn rows_of(&self, table: &str) -> u64 {
         self.beside.iter().find(|beside| beside.table == table).map_or(0, |beside| beside.part.rows)
     }
 }
 
-/// The rows of a table that stands beside a log.
+/// The rows of a table that is stored beside a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BesidePart {
-    /// With its schema: `webhooks.endpoints`.
+    /// The table's name with its schema: `webhooks.endpoints`.
     pub table: String,
-    /// Its file.
+    /// The file with its rows.
     #[serde(flatten)]
     pub part: Part,
 }
 
-/// Up to where a log was looked at for what begins sagas.
+/// How far a log was read for events that start sagas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagasPart {
-    /// All events up to here.
+    /// All events up to this position were read, except [`but`](Self::but).
     pub looked_up_to: Position,
-    /// But for these, by tenant.
+    /// Ranges of events that were skipped, by tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub but: Vec<PassedOverPart>,
-    /// Events that wait for a saga, because it could not be said whether they begin it.
+    /// Dead letters of sagas: events of which it could not be decided whether they start a saga.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<LetterPart>,
 }
 
-/// An event that waits for a saga.
+/// A dead letter of a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LetterPart {
-    /// Whose it is.
+    /// The event's tenant.
     pub tenant_id: Uuid,
-    /// Who it waits for: `saga.follow_up_lead`.
+    /// The saga's consumer name: `saga.follow_up_lead`.
     pub consumer: String,
-    /// Where it stands.
+    /// The event's position.
     pub position: Position,
 }
 
-/// A tenant's events after a position and up to another.
+/// A range of a tenant's events that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOverPart {
-    /// Whose.
+    /// The tenant.
     pub tenant_id: Uuid,
-    /// The position before the first.
+    /// The position before the first event of the range.
     pub after: Position,
-    /// That of the last.
+    /// The position of the last event of the range.
     pub to: Position,
 }
 
-/// A tenant whose history, as far as it is another's, nobody is to act on.
+/// A tenant whose history up to a position was copied from another tenant. Consumers with side effects, such as sagas, must not act on the
+/// copied events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyPart {
-    /// Whose.
+    /// The tenant.
     pub tenant_id: Uuid,
-    /// Up to where.
+    /// Position of the last copied event.
     pub position: Position,
 }
 
-/// What one tenant has in one log.
+/// Counts of one tenant's rows in one log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantPart {
-    /// Whose.
+    /// The tenant.
     pub tenant_id: Uuid,
-    /// How many events.
+    /// Number of events.
     pub events: u64,
     /// Root of the Merkle tree (RFC 6962) over the events' leaf hashes, hexadecimal.
     pub root: String,
-    /// How many commands.
+    /// Number of stored commands.
     pub commands: u64,
-    /// How many claims.
+    /// Number of claims.
     pub claims: u64,
-    /// How many decisions about dead letters.
+    /// Number of decisions about dead letters.
     #[serde(default)]
     pub decisions: u64,
-    /// How many seals its history has.
+    /// Number of seals.
     #[serde(default)]
     pub seals: u64,
 }
 
-/// One file.
+/// A file of the backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its name.
+    /// The file's name.
     pub file: String,
-    /// Its lines, when it is unpacked.
+    /// Number of lines, uncompressed.
     pub rows: u64,
-    /// Its length as it is.
+    /// Length in bytes, compressed.
     pub bytes: u64,
-    /// SHA-256 of it as it is, hexadecimal.
+    /// SHA-256 of the compressed file, hexadecimal.
     pub sha256: String,
 }
 
 impl Manifest {
-    /// All files that it names.
+    /// All files that the manifest names.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         let services = self.services.iter().flat_map(|log| {
             let beside = log.beside.iter().map(|beside| &beside.part);
@@ -201,39 +201,39 @@ impl Manifest {
         std::iter::once(&self.directory).chain(services)
     }
 
-    /// What `SHA256SUMS` says, when the manifest itself has this SHA-256.
+    /// The text of `SHA256SUMS`. `digest` is the manifest's own SHA-256.
     pub fn sums(&self, digest: &str) -> String {
         let parts = self.parts().map(|part| format!("{}  {}\n", part.sha256, part.file));
         std::iter::once(format!("{digest}  {MANIFEST}\n")).chain(parts).collect()
     }
 
-    /// How many events it has.
+    /// Number of events in all logs.
     pub fn events(&self) -> u64 {
         self.services.iter().map(|log| log.events.rows).sum()
     }
 
-    /// How many seals it has.
+    /// Number of seals in all logs.
     pub fn seals(&self) -> u64 {
         self.services.iter().filter_map(|log| log.seals.as_ref()).map(|part| part.rows).sum()
     }
 
-    /// How many rows it has.
+    /// Number of rows in all files.
     pub fn rows(&self) -> u64 {
         self.parts().map(|part| part.rows).sum()
     }
 
-    /// How many bytes it takes.
+    /// Total size of all files in bytes, compressed.
     pub fn bytes(&self) -> u64 {
         self.parts().map(|part| part.bytes).sum()
     }
 }
 
-/// Tells claim keys apart without telling anything of them: they are 256 random bits.
+/// A fingerprint of a claim key: the first 8 bytes of a hash. It reveals nothing of the key, which is 256 random bits.
 pub fn claim_key_mark(key: &[u8; 32]) -> String {
     mark(b"inopsio.claim-key.1", key)
 }
 
-/// The same of a master key: of 64 hexadecimal digits, or of where it is in Vault.
+/// A fingerprint of a master key, given as 64 hexadecimal digits or as its place in Vault. None if it is empty.
 pub fn master_key_mark(key: &str) -> Option<String> {
     let mut bytes = [0; 32];
     let key = key.trim();
@@ -245,18 +245,19 @@ pub fn master_key_mark(key: &str) -> Option<String> {
 }
 
 impl Manifest {
-    /// The names of the master keys without which what is sealed in it does not open. Empty also before version 5, which did not say.
+    /// The names of the master keys that are needed to open the encrypted data in the backup. Empty before version 5, which did not record
+    /// them.
     pub fn master_keys(&self) -> BTreeSet<String> {
         let of_tenants = self.services.iter().filter_map(|log| log.master_keys.as_ref()).flatten().cloned();
         of_tenants.chain(self.secrets_key.as_deref().map(wrapped_by)).collect()
     }
 
-    /// The ids of the keys that signed its seals. Empty also before version 6, which had none.
+    /// The ids of the keys that signed its seals. Empty before version 6, which had no seals.
     pub fn seal_keys(&self) -> BTreeSet<String> {
         self.services.iter().filter_map(|log| log.seal_keys.as_ref()).flatten().cloned().collect()
     }
 
-    /// Those of the master keys that a configuration does not have.
+    /// The needed master keys that a configuration does not have.
     pub fn lacks(&self, config: &Config) -> Vec<String> {
         let here = config.master_key_names();
         let mut lacking: Vec<_> = self.master_keys().into_iter().filter(|name| !here.contains(name)).collect();

@@ -1,4 +1,4 @@
-//! Reading a backup. What is altered or truncated is found, and said, before anything rests on it.
+//! Reading a backup. Altered or truncated files are reported as errors.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -14,24 +14,24 @@ use super::manifest::{Manifest, OLDEST, Part, VERSION};
 use super::rows::Row;
 use super::{MANIFEST, SUMS};
 
-/// The longest line that is taken: an answer may be long, a file that unpacks to more is not ours.
+/// The maximum length of an uncompressed line in bytes. Answers may be long; a longer line can't come from this program.
 const LONGEST: u64 = 64 << 20;
-/// Rows that are handed over at once, fewer if they are long: until their lines have [`PAGE_BYTES`].
+/// The maximum number of rows in a batch; a batch also ends when its lines reach [`PAGE_BYTES`].
 const BATCH: usize = 2_000;
 
-/// A backup whose manifest is what it was.
+/// An opened backup whose manifest and hashes were verified.
 #[derive(Clone, Debug)]
 pub struct Archive {
     folder: PathBuf,
-    /// What it says of itself.
+    /// The manifest.
     pub manifest: Manifest,
     /// SHA-256 of the manifest.
     pub digest: String,
 }
 
 impl Archive {
-    /// Opens a backup: manifest and hashes fit each other, the version is ours, each part is there in its length. With
-    /// `expected`, the manifest is the one that has this SHA-256.
+    /// Opens a backup. Checks that manifest and hashes agree, that this program reads the version, and that each part exists with its
+    /// length. If `expected` is given, the manifest must have this SHA-256.
     pub fn open(folder: &Path, expected: Option<&str>) -> Result<Self> {
         let shown = folder.display();
         let read = |name: &str| {
@@ -41,7 +41,7 @@ impl Archive {
         let text = read(MANIFEST)?;
         let sums = String::from_utf8(read(SUMS)?).with_context(|| format!("{shown}/{SUMS} is altered"))?;
         let digest = hex::encode(Sha256::digest(&text));
-        // Before the hashes: another version may have another form of them.
+        // Checked before the hashes, because another version may store them in another way.
         let version = serde_json::from_slice::<serde_json::Value>(&text).ok().and_then(|m| m.get("version")?.as_u64());
         if let Some(version) = version.filter(|version| !(u64::from(OLDEST)..=u64::from(VERSION)).contains(version)) {
             bail!(
@@ -72,7 +72,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// A name alone, never a path that leads elsewhere.
+    /// The path of a part. Only plain file names are accepted, so that a manifest can't point outside the folder.
     fn path(&self, part: &Part) -> Result<PathBuf> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         ensure!(part.file.chars().all(plain), "{:?} is no name of a part", part.file);
@@ -91,7 +91,7 @@ impl Archive {
         Ok(())
     }
 
-    /// That a part is what the manifest says, byte by byte.
+    /// Checks length and SHA-256 of a part.
     fn check_hash(&self, part: &Part) -> Result<()> {
         self.check_length(part)?;
         let path = self.path(part)?;
@@ -113,16 +113,16 @@ impl Archive {
         Ok(())
     }
 
-    /// The rows of a part, in batches, read ahead on a thread of their own. After the last comes nothing only if the part is
-    /// whole and unaltered: until then what came before is not to be relied on.
+    /// Reads the rows of a part in batches, ahead on a blocking thread. An alteration or truncation may be found only at the end: rely on
+    /// the rows only when the channel has closed without an error.
     pub fn rows<R: Row>(&self, part: &Part) -> mpsc::Receiver<Result<Vec<R::Of>>> {
         let (sender, receiver) = mpsc::channel(2);
         let (archive, part) = (self.clone(), part.clone());
         tokio::task::spawn_blocking(move || {
             let Err(error) = archive.read::<R>(&part, &sender) else { return };
-            // What was altered shows in many ways; say that, rather than which.
+            // Damage can cause many different errors. If the hash differs, report that instead.
             let error = archive.check_hash(&part).err().unwrap_or_else(|| error.context(part.file.clone()));
-            let _ = sender.blocking_send(Err(error)); // who asked has gone
+            let _ = sender.blocking_send(Err(error)); // fails if the receiver was dropped
         });
         receiver
     }
@@ -155,12 +155,12 @@ impl Archive {
         ensure!(hex::encode(file.hasher.finalize()) == part.sha256, "its SHA-256 is not the one in the manifest");
         ensure!(rows == part.rows, "it has {rows} rows, the manifest says {}", part.rows);
         if !batch.is_empty() {
-            let _ = to.blocking_send(Ok(batch)); // who asked has gone
+            let _ = to.blocking_send(Ok(batch)); // fails if the receiver was dropped
         }
         Ok(())
     }
 
-    /// All rows of a small part.
+    /// Reads all rows of a small part into memory.
     pub async fn all<R: Row>(&self, part: &Part) -> Result<Vec<R::Of>> {
         let mut batches = self.rows::<R>(part);
         let mut all = Vec::new();
@@ -170,14 +170,14 @@ impl Archive {
         Ok(all)
     }
 
-    /// The log of a service.
+    /// The manifest's entry of a service.
     pub fn service(&self, name: &str) -> Result<&super::ServicePart> {
         let found = self.manifest.services.iter().find(|log| log.service == name);
         found.ok_or_else(|| anyhow!("the backup has no service {name}"))
     }
 }
 
-/// A file that hashes what is read of it.
+/// A file reader that hashes the bytes that are read.
 struct Hashing {
     file: File,
     hasher: Sha256,

@@ -1,5 +1,5 @@
-//! The lines of the parts. Times are microseconds since 1970, hashes hexadecimal; payload, metadata and answers are texts, so
-//! that they come back byte by byte. Rows of tables beside the logs are as Postgres has them, seals as auditors have them.
+//! The row formats of the parts. Times are microseconds since 1970, hashes are hexadecimal. Payload, metadata and answers are strings, so
+//! that they are restored byte by byte. Tables beside the logs are stored as Postgres gives their rows, seals as in audit exports.
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// A line of a part, and what it stands for.
+/// The serialised form of a value as a line of a part.
 pub trait Row: Serialize + for<'de> Deserialize<'de> + Send + 'static {
-    /// What it stands for.
+    /// The type of the value.
     type Of: Send + 'static;
 
-    /// The line for something.
+    /// Converts a value to its line.
     fn of(value: &Self::Of) -> Result<Self>;
 
-    /// What the line stands for.
+    /// Converts a line back to its value.
     fn read(self) -> Result<Self::Of>;
 }
 
@@ -42,8 +42,8 @@ pub struct EventRow {
     leaf_hash: String,
 }
 
-/// A line of `….seals`: as in a file of `inopsio audit export`, so that the part, unpacked, is one of those that somebody kept
-/// (`inopsio audit verify --known`).
+/// A line of `….seals`, in the same form as in a file of `inopsio audit export`. So the uncompressed part can be given to
+/// `inopsio audit verify --known`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealRow {
@@ -96,7 +96,7 @@ pub struct LetterRow {
     position: u64,
 }
 
-/// A line of `….webhooks.…` and `….jobs.…`: a row by its columns' names, as Postgres writes it as JSON; secrets are sealed.
+/// A line of `….webhooks.…` and `….jobs.…`: a row as a JSON object by column name, as Postgres writes it. Secrets are encrypted.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BesideRow(Map<String, Value>);

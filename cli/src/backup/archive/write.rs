@@ -1,4 +1,4 @@
-//! Writing a backup: beside its place first, synced, then moved there whole.
+//! Writing a backup: first under a temporary name, then synced and renamed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write};
@@ -13,20 +13,20 @@ use super::manifest::{Manifest, Part};
 use super::rows::Row;
 use super::{MANIFEST, SUMS};
 
-/// zstd's own default: the next levels take twice the time for some per cent.
+/// zstd's default level. The next levels take twice the time and save a few per cent.
 const LEVEL: i32 = 3;
 
-/// A backup that is being written. Dropped unfinished, it is removed.
+/// A backup that is being written. It is removed when it is dropped unfinished.
 pub struct Draft {
     place: PathBuf,
     beside: PathBuf,
-    /// Held as long as somebody writes to the draft.
+    /// An exclusive lock on the draft's folder. It tells other runs that the draft is in use.
     _lock: File,
     finished: bool,
 }
 
 impl Draft {
-    /// Begins a backup that will be at `place`, where nothing is yet. What a killed backup left is cleared away.
+    /// Begins a backup at `place`, which must not exist. Removes the draft of a killed run.
     pub fn begin(place: &Path) -> Result<Self> {
         if fs::symlink_metadata(place).is_ok() {
             bail!("{} is there already: a backup never overwrites; choose another place", place.display());
@@ -41,7 +41,7 @@ impl Draft {
                 Err(TryLockError::Error(error)) => return Err(error).context(draft.display().to_string()),
             }
         }
-        // What it will hold is every tenant's data.
+        // Only the owner may enter: the folder will hold every tenant's data.
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&draft)
@@ -51,7 +51,7 @@ impl Draft {
         Ok(Self { place: place.to_owned(), beside: draft, _lock: lock, finished: false })
     }
 
-    /// Begins a part.
+    /// Begins a part with this name.
     pub fn part<R: Row>(&self, name: &str) -> Result<PartWriter<R>> {
         let file = format!("{name}.ndjson.zst");
         let output = Output::create(&self.beside.join(&file))?;
@@ -60,8 +60,8 @@ impl Draft {
         Ok(PartWriter { file, encoder, line: Vec::new(), rows: 0, row: std::marker::PhantomData })
     }
 
-    /// Writes the manifest and the hashes, and moves the backup to its place. Gives the manifest's SHA-256: whoever keeps
-    /// it elsewhere knows later that nothing was altered.
+    /// Writes the manifest and the hashes, and renames the draft to its final place. Returns the manifest's SHA-256. Kept elsewhere, it
+    /// proves later that nothing was altered.
     pub fn finish(mut self, manifest: &Manifest) -> Result<String> {
         let mut text = serde_json::to_vec_pretty(manifest)?;
         text.push(b'\n');
@@ -72,7 +72,7 @@ impl Draft {
         output.write_all(manifest.sums(&digest).as_bytes())?;
         output.finish()?;
         File::open(&self.beside)?.sync_all()?;
-        // Fails when somebody put something there meanwhile; but an empty folder, which nobody misses.
+        // Fails if something was created there meanwhile, unless that is an empty folder.
         fs::rename(&self.beside, &self.place)
             .with_context(|| format!("can't put the backup in its place {}", self.place.display()))?;
         self.finished = true;
@@ -85,7 +85,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = fs::remove_dir_all(&self.beside); // the next backup tries again
+            let _ = fs::remove_dir_all(&self.beside); // if it fails, the next backup removes it
         }
     }
 }
@@ -100,7 +100,7 @@ pub struct PartWriter<R> {
 }
 
 impl<R: Row> PartWriter<R> {
-    /// Adds a row.
+    /// Appends a row.
     pub fn push(&mut self, value: &R::Of) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, &R::of(value)?)?;
@@ -110,7 +110,7 @@ impl<R: Row> PartWriter<R> {
         Ok(())
     }
 
-    /// Ends it, synced.
+    /// Finishes and syncs the file. Returns its manifest entry.
     pub fn finish(self) -> Result<Part> {
         let Self { file, encoder, rows, .. } = self;
         let written = || -> Result<(u64, String)> { encoder.finish()?.finish() };
@@ -119,7 +119,7 @@ impl<R: Row> PartWriter<R> {
     }
 }
 
-/// A new file that counts and hashes what goes into it.
+/// A new file that counts and hashes the bytes that are written.
 struct Output {
     file: BufWriter<File>,
     bytes: u64,

@@ -1,4 +1,4 @@
-//! What a drill proves of a restored backup.
+//! The checks of a drill on a restored backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,27 +17,32 @@ use crate::backup::{beside, load, take};
 use crate::context::{self, Context};
 use crate::progress;
 
-/// So many events have their personal data opened at once.
+/// Number of events whose personal data is decrypted at a time.
 const OPENED: usize = 1_000;
 
-/// Loads it, as a restore does.
-pub async fn load(context: &Context, archive: &Archive, left: &ExcludedTenants, trust: &Trust) -> Result<((), String)> {
+/// Restores the backup into the private Postgres.
+pub async fn load(
+    context: &Context,
+    archive: &Archive,
+    excluded: &ExcludedTenants,
+    trust: &Trust,
+) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, left, trust, false, &bar).await;
+    let loaded = load::load(&context.config, archive, excluded, trust, false, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
 }
 
-/// Reads everything out of Postgres again, as a backup does, and holds it against the manifest, but for what is left out.
+/// Reads everything from Postgres again and compares it with the manifest, without excluded tenants.
 pub async fn compare(
     context: &Context,
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
 ) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
-    let said = archive.manifest.directory.rows - left.listed();
+    let said = archive.manifest.directory.rows - excluded.listed();
     ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");
     let (mut roots, mut seals) = (0, 0);
     for (log, mut snapshot) in snapshots(context, archive).await? {
@@ -68,17 +73,17 @@ pub async fn compare(
             ledger.decision(&decision)?;
         }
         drop(decisions);
-        ledger.check(&trust.rest_of(&left.rest_of(log)))?;
+        ledger.check(&trust.rest_of(&excluded.rest_of(log)))?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
-        beside::compare(&mut snapshot, archive, log, left).await?;
+        beside::compare(&mut snapshot, archive, log, excluded).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {seals} seals, {tenants} tenants in the directory")))
 }
 
-/// Plays every tenant's history and holds what it claims against what the log has. Without the key of the claims, who has how
-/// many of which kind is compared, not their values.
+/// Replays every tenant's history, and compares the claims that follow from it with the stored ones. Without the claim key only tenant,
+/// kind and holder are compared, not the values.
 pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>) -> Result<((), String)> {
     let mut compared = 0;
     for (log, mut snapshot) in snapshots(context, archive).await? {
@@ -86,14 +91,14 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
         let mut stored: BTreeMap<TenantId, Vec<StoredClaim>> = BTreeMap::new();
         let mut claims = snapshot.claims();
         while let Some(claim) = claims.try_next().await? {
-            // Keys are no claim of a history.
+            // Wrapped tenants' keys are stored as claims too, but do not follow from the events.
             if !KINDS.contains(&claim.kind.as_str()) {
                 stored.entry(claim.tenant).or_default().push(claim);
             }
         }
         drop(claims);
         let store = context.store(domain.service).await?;
-        // A deleted tenant has its history and nothing else: there is nobody any more for whom something would have to be free.
+        // A deleted tenant keeps its history but has no claims: its unique values need not be reserved any more.
         let closed = store.closed().await?;
         let deleted = |tenant: &TenantId| closed.contains(&(*tenant, Closure::Deleted));
         for tenant in tenants(log).filter(|tenant| !deleted(tenant)) {
@@ -118,7 +123,8 @@ pub async fn claims(context: &Context, archive: &Archive, key: Option<[u8; 32]>)
             told.sort_unstable();
             found.sort_unstable();
             let stored: BTreeSet<_> = found.iter().collect();
-            // What somebody who is erased had, nobody knows: it may have been in the way of what others seem to have got.
+            // The claimed values of an erased person can't be read any more. They may have kept others from values that the history seems
+            // to give.
             let doubtful = |claim: &StoredClaim| history.held().has_forgotten(&claim.kind) && !stored.contains(claim);
             let told: Vec<_> = told.into_iter().filter(|claim| !doubtful(claim)).collect();
             ensure!(
@@ -141,7 +147,7 @@ pub async fn build(context: &Context) -> Result<((), String)> {
     let built = load::build(context).await?;
     let parked: u64 = built.iter().map(|one| one.parked_events).sum();
     let read: u64 = built.iter().map(|one| one.events).sum();
-    // Parked in the running system too, so no fault of the backup's.
+    // Events that are parked in the running system are parked here too, so this is no fault of the backup.
     let parked = if parked == 0 { String::new() } else { format!(", {parked} events parked") };
     Ok(((), format!("{} read models from {read} events{parked}", built.len())))
 }

@@ -1,4 +1,4 @@
-//! `inopsio backup drill`: a backup that was never restored is a hope.
+//! `inopsio backup drill`: proves a backup by restoring it into a private Postgres.
 
 mod checks;
 mod private;
@@ -19,7 +19,7 @@ use crate::output::{self, Format};
 use crate::signals;
 use private::Private;
 
-/// One thing that was proven, or was not.
+/// The outcome of one check.
 #[derive(Clone, Debug, Serialize)]
 struct Check {
     what: &'static str,
@@ -28,14 +28,14 @@ struct Check {
     seconds: f64,
 }
 
-/// Proves a backup and says how it went; an error unless all of it is proven.
+/// Runs the drill and prints its result. Fails unless every check passes.
 pub async fn run(drilled: &Drill, place: &Place, format: Format) -> Result<()> {
     let began = Instant::now();
     let mut checks = Vec::new();
     let stop = signals::stop()?;
     tokio::select! {
         () = prove(drilled, place, format, &mut checks) => {}
-        // What was made for the drill is dropped, and so removed.
+        // Dropping the future removes the private server and its folder.
         () = stop => bail!("stopped before there was a verdict"),
     }
     let proven = checks.iter().all(|check| check.ok);
@@ -43,7 +43,7 @@ pub async fn run(drilled: &Drill, place: &Place, format: Format) -> Result<()> {
     if proven { Ok(()) } else { bail!("the backup {} is not proven", drilled.given.folder.display()) }
 }
 
-/// One check after another, up to the first that fails.
+/// Runs the checks in order, up to the first failure that makes the next ones impossible.
 async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<Check>) {
     let Some(archive) = check(checks, "the manifest fits its hashes, every part is there", async {
         let archive = drilled.given.open()?;
@@ -56,27 +56,27 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
     else {
         return;
     };
-    // The claim key decides what claims mean; without the right one everything else can still be proven.
+    // Claims are hashed with the claim key. Without the right one everything else can still be proven.
     let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
     let key = here.as_ref().and_then(config::claim_key);
-    // The master keys open what is sealed, of which claims and read models are made.
+    // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
-    let Some(left) = check(checks, "the master keys that it needs are configured", async {
+    let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
         load::opens(here.as_ref(), &archive.manifest, lost, false)?;
-        let left = ExcludedTenants::of(&archive, lost).await?;
+        let excluded = ExcludedTenants::of(&archive, lost).await?;
         let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
-        Ok((left, keys.collect::<Vec<_>>().join(", ")))
+        Ok((excluded, keys.collect::<Vec<_>>().join(", ")))
     })
     .await
     else {
         return;
     };
-    // It goes on: whether the others would be there is worth knowing.
-    if !left.is_empty() {
-        let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", left.why()));
+    // Continue: it is worth knowing whether the other tenants can be restored.
+    if !excluded.is_empty() {
+        let left_out: Result<((), String)> = Err(anyhow!("not proven: {}", excluded.why()));
         check(checks, "no tenant is left out", async { left_out }).await;
     }
-    // As above: without them the log would be sealed anew.
+    // Continue here as well: without trusted keys the log would be sealed again.
     let known = check(checks, "the keys that signed its seals are trusted", async {
         let trust = Trust::of(here.as_ref(), &drilled.seal_key, &archive.manifest)?;
         let keys: Vec<_> = archive.manifest.seal_keys().into_iter().collect();
@@ -98,14 +98,14 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &left, &trust, &private, key, format, checks).await;
+    restored(&archive, &excluded, &trust, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
 
 async fn restored(
     archive: &Archive,
-    left: &ExcludedTenants,
+    excluded: &ExcludedTenants,
     trust: &Trust,
     private: &Private,
     key: Option<[u8; 32]>,
@@ -114,8 +114,8 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    let loading = checks::load(context, archive, left, trust);
-    let comparing = checks::compare(context, archive, left, trust);
+    let loading = checks::load(context, archive, excluded, trust);
+    let comparing = checks::compare(context, archive, excluded, trust);
     if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
         || check(checks, "the restored logs have the same roots, seals and counts", comparing).await.is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()
@@ -125,7 +125,7 @@ async fn restored(
     check(checks, "the read models can be built", checks::build(context)).await;
 }
 
-/// Runs one, and notes how it went.
+/// Runs a check and records its outcome. Returns its result if it passed.
 async fn check<T>(
     checks: &mut Vec<Check>,
     what: &'static str,

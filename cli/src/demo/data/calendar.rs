@@ -1,20 +1,20 @@
-//! When things happen: on working days, between eight and six, all of it in the past.
+//! Draws times: on working days between 8:00 and 18:00 UTC, before the end of the history.
 
 use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveTime, Utc, Weekday};
 
 use super::dice::Dice;
 
-/// How long the history is: 18 months.
+/// Length of the history in days: 18 months.
 pub const DAYS: i64 = 548;
 
-/// The stretch of time that the history covers, up to the end of the day before `until`.
+/// The time span of the history. It ends at midnight before the day `until`.
 #[derive(Clone, Copy, Debug)]
 pub struct Calendar {
     until: NaiveDate,
 }
 
 impl Calendar {
-    /// A history that ends where the day `until` begins.
+    /// A history that ends at the start of the day `until`.
     pub fn new(until: NaiveDate) -> Self {
         Self { until }
     }
@@ -24,17 +24,17 @@ impl Calendar {
         self.until - Duration::days(DAYS)
     }
 
-    /// The end: nothing happens then or later.
+    /// The exclusive end of the history.
     pub fn end(&self) -> DateTime<Utc> {
         midnight(self.until)
     }
 
-    /// A moment of a day so many days after the first, moved to a working day's hours.
+    /// A time in working hours, `day` days after the first day, or on the next working day.
     pub fn moment(&self, day: i64, dice: &mut Dice) -> DateTime<Utc> {
         at_work(midnight(self.first_day() + Duration::days(day)), dice)
     }
 
-    /// A moment between `low` and `high` days after another, or none if that lies beyond the end.
+    /// A time between `low` and `high` days after `than`, or none if that is past the end.
     pub fn later(&self, than: DateTime<Utc>, low: i64, high: i64, dice: &mut Dice) -> Option<DateTime<Utc>> {
         let day = midnight(than.date_naive() + Duration::days(dice.between(low, high)));
         let moment = at_work(day, dice).max(than + Duration::minutes(dice.between(5, 50)));
@@ -42,7 +42,7 @@ impl Calendar {
     }
 }
 
-/// A working day between `low` and `high` days after a moment, by which something should be done.
+/// A due date: a working day between `low` and `high` days after a time.
 pub fn due(after: DateTime<Utc>, low: i64, high: i64, dice: &mut Dice) -> NaiveDate {
     working_day(after.date_naive() + Duration::days(dice.between(low, high)))
 }
@@ -55,7 +55,7 @@ fn at_work(day: DateTime<Utc>, dice: &mut Dice) -> DateTime<Utc> {
     midnight(working_day(day.date_naive())) + Duration::seconds(dice.between(8 * 3600, 18 * 3600 - 1))
 }
 
-/// The day itself, or the Monday after.
+/// The day itself, or the Monday after a weekend.
 fn working_day(day: NaiveDate) -> NaiveDate {
     match day.weekday() {
         Weekday::Sat => day + Duration::days(2),

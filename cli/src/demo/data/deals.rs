@@ -1,4 +1,4 @@
-//! Opportunities and how they went through their pipeline.
+//! Opportunities and their steps through the pipeline.
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 
@@ -9,7 +9,7 @@ use super::leads::{Lead, LeadStep};
 use super::setup::PIPELINES;
 use super::vocabulary::{LOST_REASONS, OWNERS, PRODUCTS};
 
-/// An opportunity from its opening on.
+/// An opportunity and what happens to it.
 #[derive(Clone, Debug)]
 pub struct Deal {
     pub name: String,
@@ -21,23 +21,23 @@ pub struct Deal {
     pub close_date: NaiveDate,
     pub owner: &'static str,
     pub opened_at: DateTime<Utc>,
-    /// In order.
+    /// Ordered by time.
     pub steps: Vec<(DateTime<Utc>, DealStep)>,
 }
 
-/// What a deal came from, by index.
+/// The origin of a deal, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The conversion of this lead opened it.
+    /// Opened by the conversion of this lead.
     Lead(usize),
-    /// Somebody at an account.
+    /// Opened for this contact.
     Contact(usize),
 }
 
-/// One step of a deal.
+/// A step in a deal's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DealStep {
-    /// To the stage of this index.
+    /// Moves to the stage with this index.
     Move(usize),
     Amount(i64),
     CloseDate(NaiveDate),
@@ -47,7 +47,7 @@ pub enum DealStep {
     Reopen,
 }
 
-/// The deals that conversions open, in the order of the leads, and then others until there are `count`.
+/// The deals that conversions open, in the order of the leads, then further ones until there are `count`.
 pub fn deals(
     count: usize,
     leads: &[Lead],
@@ -89,7 +89,7 @@ fn deal(
     dice: &mut Dice,
 ) -> Deal {
     let (product, price) = dice.pick(PRODUCTS);
-    // A krona or złoty buys less.
+    // Prices are scaled roughly by exchange rate: a krona or złoty buys less than a euro.
     let scale = match currency {
         "SEK" => 11,
         "PLN" => 4,
@@ -99,7 +99,7 @@ fn deal(
     let close_date = due(opened_at, 30, 110, dice);
     let owner = dice.pick(OWNERS);
     let mut course = Course { steps: Vec::new(), last: opened_at, amount_minor, close_date, calendar, dice };
-    // The history may end anywhere in it.
+    // `None` means that the history ended before the deal did.
     let _ = course.run(PIPELINES[pipeline].stages.len());
     let steps = course.steps;
     Deal {
@@ -143,7 +143,7 @@ impl Course<'_> {
         if self.dice.chance(68) { self.step(2, 20, DealStep::Win) } else { self.lose(stages - 1) }
     }
 
-    /// What may change on the way: the amount, the date, the owner.
+    /// Changes amount, close date or owner, each with some probability.
     fn changes(&mut self) -> Option<()> {
         if self.dice.chance(16) {
             self.amount_minor = (self.amount_minor * self.dice.between(60, 140) / 100).max(10_000);
@@ -161,7 +161,7 @@ impl Course<'_> {
         Some(())
     }
 
-    /// Some of the lost come back, once.
+    /// Loses the deal. Some deals are reopened, once.
     fn lose(&mut self, stage: usize) -> Option<()> {
         let reason = self.dice.pick(LOST_REASONS);
         self.step(3, 30, DealStep::Lose(reason))?;

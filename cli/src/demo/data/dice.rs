@@ -1,11 +1,11 @@
-//! Chance that falls the same way on every machine and with every release: SplitMix64, written out.
+//! A random generator (SplitMix64) whose numbers are the same on every machine and in every release.
 
-/// A source of draws. The same seed gives the same draws.
+/// A random generator. The same seed and purpose give the same numbers.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// Dice for one purpose: data sets stay the same when another purpose draws more or less.
+    /// A generator for one purpose. Each purpose has its own sequence, so a change in one does not change the others' data.
     pub fn new(seed: u64, purpose: &str) -> Self {
         let mixed = purpose.bytes().fold(seed, |state, byte| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self(mixed)
@@ -21,26 +21,26 @@ impl Dice {
 
     /// A number from 0 to `bound` - 1; 0 if `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        // The upper half of a product: even, and without a division.
+        // Multiply and take the upper half: maps the 64-bit number to the range evenly and without a division.
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
-    /// A number of the range, both ends included.
+    /// A number in the range, both ends included.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + self.below((high - low + 1).max(1) as usize) as i64
     }
 
-    /// True in `percent` of 100 cases.
+    /// True with a probability of `percent` %.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of these.
+    /// A random item.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
-    /// One of these, each as often as its weight says.
+    /// A random item, with a probability proportional to its weight.
     pub fn weighted<T: Copy>(&mut self, items: &[(T, usize)]) -> T {
         let mut left = self.below(items.iter().map(|(_, weight)| weight).sum());
         for (item, weight) in items {

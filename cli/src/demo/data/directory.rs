@@ -1,4 +1,4 @@
-//! The accounts and contacts that are there besides those that conversions make.
+//! Accounts and contacts that are not created by converting leads.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::dice::Dice;
 use super::people::{Company, Person};
 use super::vocabulary::OWNERS;
 
-/// An account that exists before the deals with it.
+/// An account.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub company: Company,
@@ -16,7 +16,7 @@ pub struct Account {
     pub created_at: DateTime<Utc>,
 }
 
-/// A contact at one of the accounts, by its index.
+/// A contact at an account, which is given by its index.
 #[derive(Clone, Debug)]
 pub struct Contact {
     pub person: Person,
@@ -25,7 +25,7 @@ pub struct Contact {
     pub created_at: DateTime<Utc>,
 }
 
-/// So many accounts, most of them from the first year.
+/// Makes `count` accounts, most of them created in the first year.
 pub fn accounts(count: usize, calendar: &Calendar, seed: u64) -> Vec<Account> {
     let mut dice = Dice::new(seed, "accounts");
     (0..count)
@@ -42,7 +42,7 @@ pub fn accounts(count: usize, calendar: &Calendar, seed: u64) -> Vec<Account> {
         .collect()
 }
 
-/// So many contacts, dealt out to the accounts.
+/// Makes `count` contacts, spread evenly over the accounts.
 pub fn contacts(count: usize, accounts: &[Account], calendar: &Calendar, seed: u64) -> Vec<Contact> {
     let mut dice = Dice::new(seed, "contacts");
     (0..count)

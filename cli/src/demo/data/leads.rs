@@ -1,4 +1,4 @@
-//! Leads and what became of them.
+//! Leads and their steps: assigned, worked on, qualified, converted, recycled or disqualified.
 
 use chrono::{DateTime, Utc};
 
@@ -8,24 +8,24 @@ use super::directory::Account;
 use super::people::{Company, Person};
 use super::vocabulary::{DISQUALIFIED, NOTES, OWNERS, RECYCLED, SOURCES};
 
-/// Companies of leads are numbered from here, so that they are not those of the accounts.
+/// The number of the first company of leads, above those of accounts, so that they differ.
 const FIRST_COMPANY: usize = 4_000;
 
-/// E-mail addresses of leads are numbered from here, so that they are not those of the contacts.
+/// The number in the first lead's e-mail address, above those of contacts, so that they differ.
 const FIRST_PERSON: usize = 100_000;
 
-/// A lead from its capture on.
+/// A lead and what happens to it after its capture.
 #[derive(Clone, Debug)]
 pub struct Lead {
     pub company: Company,
     pub person: Person,
     pub source: &'static str,
     pub captured_at: DateTime<Utc>,
-    /// In order.
+    /// Ordered by time.
     pub steps: Vec<(DateTime<Utc>, LeadStep)>,
 }
 
-/// One step of a lead's life.
+/// A step in a lead's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadStep {
     Assign {
@@ -41,14 +41,14 @@ pub enum LeadStep {
     Disqualify {
         reason: &'static str,
     },
-    /// Into an account that exists (by index) or a new one; with an opportunity or without.
+    /// Converts into an existing account (by index) or a new one, with or without an opportunity.
     Convert {
         account: Option<usize>,
         opportunity: bool,
     },
 }
 
-/// So many leads; more of them in the later months, as in a business that grows.
+/// Makes `count` leads. More of them are in the later months, as in a growing business.
 pub fn leads(count: usize, accounts: &[Account], calendar: &Calendar, seed: u64) -> Vec<Lead> {
     let mut dice = Dice::new(seed, "leads");
     (0..count)
@@ -65,7 +65,7 @@ pub fn leads(count: usize, accounts: &[Account], calendar: &Calendar, seed: u64)
         .collect()
 }
 
-/// How many of 100 leads that were worked on are qualified, by source: what people came by themselves for, they want more.
+/// Percentage of worked-on leads that are qualified, by source. Sources with more interest of their own, such as referrals, have more.
 fn qualified_of_100(source: &str) -> usize {
     match source {
         "referral" => 44,
@@ -84,7 +84,7 @@ fn life(
     dice: &mut Dice,
 ) -> Vec<(DateTime<Utc>, LeadStep)> {
     let mut life = Life { steps: Vec::new(), last: captured_at, calendar, dice };
-    // The history may end anywhere in it.
+    // `None` means that the history ended before the lead's did.
     let _ = life.run(source, accounts);
     life.steps
 }

@@ -1,5 +1,5 @@
-//! The data set: eighteen months of a company that sells software. The same size, seed and end give the same set, to the
-//! letter; every name, address and number in it is made up (`.example` domains).
+//! The demo's data set: eighteen months of a company that sells software. It is deterministic: the same size, seed and end give exactly the
+//! same data. All names, addresses and numbers are invented (`.example` domains).
 
 mod calendar;
 mod deals;
@@ -19,13 +19,13 @@ pub use deals::{Deal, DealStep, Origin};
 pub use leads::{Lead, LeadStep};
 pub use setup::{BASE_CURRENCY, PIPELINES, Rate};
 
-/// Changes every draw.
+/// The seed of all random numbers.
 const SEED: u64 = 20_261_123;
 
-/// Everything that is loaded, in the order in which it is.
+/// The whole data set, in the order in which it is loaded.
 #[derive(Clone, Debug)]
 pub struct DataSet {
-    /// When the tenant set up its pipelines and rates.
+    /// The time at which the tenant sets up its pipelines and rates: the start of the history.
     pub begins_at: DateTime<Utc>,
     pub rates: Vec<Rate>,
     pub accounts: Vec<Account>,
@@ -35,12 +35,12 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// A set with `leads` leads, a fifth as many accounts, half as many contacts and three tenths as many opportunities,
-    /// those that conversions make included. Its history ends where the day `until` begins.
+    /// Generates a set with `leads` leads, a fifth as many accounts, half as many contacts and three tenths as many opportunities, including
+    /// those that conversions create. The history ends at the start of the day `until`.
     pub fn generate(leads: usize, until: NaiveDate) -> Self {
         let calendar = Calendar::new(until);
-        // Which leads are converted into which account depends on the accounts, how many accounts are needed besides on the
-        // conversions: draw with all of them first, then keep as many as are needed.
+        // Conversions choose among existing accounts, and create others, which count too. So draw the leads with the full list of accounts
+        // first, then cut the list so that the total is right.
         let all_accounts = directory::accounts(leads / 5, &calendar, SEED);
         let usable = (all_accounts.len() / 4).max(1);
         let leads = leads::leads(leads, &all_accounts[..usable], &calendar, SEED);
@@ -53,7 +53,7 @@ impl DataSet {
         Self { begins_at, rates, accounts, contacts, leads, deals }
     }
 
-    /// How many commands load it; the import of the leads is one.
+    /// Number of requests that load the set. The import of the leads is one.
     pub fn commands(&self) -> usize {
         let lead_steps: usize = self.leads.iter().map(|lead| lead.steps.len()).sum();
         let deal_steps: usize = self.deals.iter().map(|deal| deal.steps.len()).sum();
@@ -70,7 +70,7 @@ impl DataSet {
     }
 }
 
-/// New accounts and contacts.
+/// Number of accounts and contacts that conversions create.
 fn made_by_conversions(leads: &[Lead]) -> (usize, usize) {
     let conversions = leads.iter().flat_map(|lead| &lead.steps).filter_map(|(_, step)| match step {
         LeadStep::Convert { account, .. } => Some(account.is_none()),

@@ -1,11 +1,11 @@
-//! Companies and the people who work there.
+//! Generates companies and the people who work there.
 
 use kernel::PostalAddress;
 
 use super::dice::Dice;
 use super::vocabulary::{COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Country, FAMILY, GIVEN, Place, TITLES};
 
-/// A company; its number makes name and domain unique.
+/// A company. Its number makes name and domain unique.
 #[derive(Clone, Debug)]
 pub struct Company {
     pub name: String,
@@ -25,24 +25,24 @@ pub struct Person {
 }
 
 impl Company {
-    /// The company of this number. No two numbers below 1,680 share both words; later ones have a number in their name.
+    /// The company with this number. The words of its name are unique below 1,680; later names also contain a number.
     pub fn of(number: usize) -> Self {
         let pairs = COMPANY_FIRST.len() * COMPANY_SECOND.len();
-        // A stride without a common factor with the number of pairs visits each pair once before it comes back.
+        // A stride that is coprime to the number of pairs visits every pair once before it repeats.
         let pair = (number * 1_013) % pairs;
         let first = COMPANY_FIRST[pair / COMPANY_SECOND.len()];
         let (second, industry) = COMPANY_SECOND[pair % COMPANY_SECOND.len()];
         let round = number / pairs;
         let name = if round == 0 { format!("{first} {second}") } else { format!("{first} {second} {}", round + 1) };
         let domain = format!("{}.example", ascii_word(&name, '-'));
-        // By number alone: whoever names the company again finds it in the same country.
+        // The country depends on the number alone, so a company is always in the same country.
         let country = Dice::new(number as u64, "country").weighted(COUNTRIES);
         Self { name, domain, industry, country }
     }
 }
 
 impl Person {
-    /// Somebody at a company. `number` makes the e-mail address unique.
+    /// Makes a person at a company. `number` makes the e-mail address unique.
     pub fn at(company: &Company, number: usize, dice: &mut Dice) -> Self {
         let (given, family) = (dice.pick(GIVEN), dice.pick(FAMILY));
         let email = format!("{}.{}{number}@{}", ascii_word(given, '-'), ascii_word(family, '-'), company.domain);
@@ -52,7 +52,7 @@ impl Person {
     }
 }
 
-/// The address of somebody in a country, as far as anybody knows it.
+/// A postal address in a country, or none: only some people have one.
 fn address_in(country: Country, dice: &mut Dice) -> Option<PostalAddress> {
     let Place { street, locality, postal_code } = country.place;
     dice.chance(40).then(|| PostalAddress {
@@ -64,7 +64,7 @@ fn address_in(country: Country, dice: &mut Dice) -> Option<PostalAddress> {
     })
 }
 
-/// A word as it may stand in an address: lower case, without accents.
+/// Makes a word usable in an e-mail address or a domain: lower case, without accents.
 fn ascii_word(text: &str, space: char) -> String {
     text.chars()
         .filter_map(|c| match c.to_lowercase().next().unwrap_or(c) {

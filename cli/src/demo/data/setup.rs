@@ -1,4 +1,4 @@
-//! What a tenant sets up once: its pipelines, its base currency, the rates of each quarter.
+//! The tenant's setup: pipelines, base currency and exchange rates.
 
 use chrono::{Duration, NaiveDate};
 
@@ -12,7 +12,7 @@ pub struct Pipeline {
     pub stages: &'static [(&'static str, u8)],
 }
 
-/// The pipelines: new customers, and those who buy again.
+/// The pipelines: new business and renewals.
 pub const PIPELINES: [Pipeline; 2] = [
     Pipeline {
         name: "New business",
@@ -21,23 +21,23 @@ pub const PIPELINES: [Pipeline; 2] = [
     Pipeline { name: "Renewals", stages: &[("Renewal due", 60), ("Offer sent", 75), ("Confirmed", 95)] },
 ];
 
-/// The currency in which sums are shown.
+/// The currency of totals.
 pub const BASE_CURRENCY: &str = "EUR";
 
-/// What one unit of a currency is worth in the base currency from a day on.
+/// The exchange rate of a currency to the base currency, valid from a day on.
 #[derive(Clone, Debug)]
 pub struct Rate {
     pub from: &'static str,
     pub day: NaiveDate,
-    /// Billionths.
+    /// Billionths of the base currency for one unit of `from`.
     pub nanos: i64,
 }
 
-/// Rates at the beginning, in billionths of the base currency.
+/// The rates on the first day, in billionths of the base currency.
 const FIRST_RATES: [(&str, i64); 5] =
     [("USD", 921_000_000), ("GBP", 1_168_000_000), ("CHF", 1_043_000_000), ("SEK", 88_400_000), ("PLN", 232_500_000)];
 
-/// Rates of every thirteenth week; each differs from the last by at most 3 per cent.
+/// A new rate every 13 weeks; it differs from the previous one by at most 3 %.
 pub fn rates(calendar: &Calendar, seed: u64) -> Vec<Rate> {
     let mut dice = Dice::new(seed, "rates");
     let mut rates = Vec::new();

@@ -1,4 +1,4 @@
-//! Opportunities: those that no conversion opened, then the way of all of them through their pipelines.
+//! Loads opportunities: creates those that no conversion opened, then moves all of them through their pipelines.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::setup::PipelineIds;
 use super::{Counted, Loader};
 
 impl Loader<'_> {
-    /// All deals; `opened` are those that are there already, by the index of the deal.
+    /// Loads all deals. `opened` has the ids of opportunities that conversions opened, by the deal's index.
     pub(super) async fn deals(
         &self,
         opened: HashMap<usize, String>,
@@ -56,7 +56,7 @@ fn opening(deal: &Deal, pipelines: &[PipelineIds]) -> Value {
     })
 }
 
-/// The last part of the path, and the body.
+/// The last segment of the command's path, and its body.
 fn request(step: &DealStep, deal: &Deal, pipelines: &[PipelineIds]) -> (&'static str, Value) {
     match step {
         DealStep::Move(stage) => ("move-stage", json!({ "stage": pipelines[deal.pipeline].stages[*stage] })),

@@ -1,4 +1,4 @@
-//! Accounts and contacts.
+//! Loads accounts and contacts.
 
 use anyhow::Result;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::parallel::for_all;
 use super::{Counted, Loader};
 
 impl Loader<'_> {
-    /// The accounts; their ids.
+    /// Creates the accounts. Returns their ids.
     pub(super) async fn accounts(&self) -> Result<Counted<Vec<String>>> {
         let ids = for_all(&self.set.accounts, self.at_once, |number, account| async move {
             let company = &account.company;
@@ -25,7 +25,7 @@ impl Loader<'_> {
         Ok(Counted { records: ids.len(), requests: ids.len(), result: ids })
     }
 
-    /// The contacts; their ids.
+    /// Creates the contacts. Returns their ids.
     pub(super) async fn contacts(&self, accounts: &[String]) -> Result<Counted<Vec<String>>> {
         let ids = for_all(&self.set.contacts, self.at_once, |number, contact| async move {
             let person = &contact.person;

@@ -1,4 +1,4 @@
-//! Leads: one file, then what became of each.
+//! Loads leads: imports them from a CSV file, then sends the steps of each.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::parallel::for_all;
 use super::setup::PipelineIds;
 use super::{Counted, Loader};
 
-/// Leads of one page when they are looked up.
+/// Page size when leads are looked up.
 const PAGE: usize = 200;
 
 const LOOK_UP: &str = "query ($first: Int!, $after: String) {
@@ -20,7 +20,7 @@ const LOOK_UP: &str = "query ($first: Int!, $after: String) {
 }";
 
 impl Loader<'_> {
-    /// Imports the leads; their ids in the order of the data set.
+    /// Imports the leads. Returns their ids in the order of the data set.
     pub(super) async fn import(&self) -> Result<Counted<Vec<String>>> {
         let report = self.api.import_leads(csv(&self.set.leads), &format!("{}/leads", self.key)).await?;
         ensure!(report["refused"] == 0, "rows were refused: {}", report["errors"]);
@@ -29,7 +29,7 @@ impl Loader<'_> {
         Ok(Counted { records: ids.len(), requests: 1 + pages, result: ids })
     }
 
-    /// The import does not answer ids: they are found by e-mail address, page by page.
+    /// Finds the ids by e-mail address, page by page, because the import does not return them. Also returns the number of pages.
     async fn look_up(&self) -> Result<(Vec<String>, usize)> {
         let mut by_email = HashMap::new();
         let mut after = Value::Null;
@@ -56,7 +56,7 @@ impl Loader<'_> {
         Ok((ids.collect::<Result<_>>()?, pages))
     }
 
-    /// Takes all leads through their lives; the opportunities that conversions opened, by the index of the deal.
+    /// Sends the steps of all leads. Returns the ids of the opportunities that conversions opened, by the deal's index.
     pub(super) async fn lives(
         &self,
         leads: &[String],
@@ -71,7 +71,7 @@ impl Loader<'_> {
                 let deal = deals.get(&number).map(|deal| (*deal, &self.set.deals[*deal]));
                 let (verb, body) = request(step, deal.map(|(_, deal)| deal), accounts, pipelines);
                 let path = format!("/leads/{}/{verb}", leads[number]);
-                // A lead that was recycled goes the same way again, so the step's time tells its key.
+                // A recycled lead may repeat a step, so the step's time is part of the key.
                 let key = format!("lead/{number}/{verb}/{}", at.timestamp());
                 let answer = self.send(path, &key, *at, body).await?;
                 if let (Some((deal, _)), Some(id)) = (deal, answer["opportunity"].as_str()) {
@@ -101,7 +101,7 @@ fn of_lead((index, deal): (usize, &Deal)) -> Option<(usize, usize)> {
     }
 }
 
-/// The last part of the path, and the body.
+/// The last segment of the command's path, and its body.
 fn request(
     step: &LeadStep,
     deal: Option<&Deal>,
@@ -132,7 +132,7 @@ fn request(
     }
 }
 
-/// The file, as a spreadsheet would write it.
+/// The leads as a CSV file.
 fn csv(leads: &[Lead]) -> Vec<u8> {
     let mut file =
         String::from("name,company,title,email,phone,country,source,street,locality,postal_code,occurred_at\n");

@@ -1,5 +1,5 @@
-//! Loads the data set through the REST API: in the order in which things need each other, each part with many commands under
-//! way at once, each record's own history in order.
+//! Loads the data set through the REST API. The parts follow each other, because later ones refer to earlier ones. Within a part many
+//! commands are sent concurrently, but those of one record in order.
 
 mod deals;
 mod directory;
@@ -18,38 +18,39 @@ use serde_json::Value;
 use super::api::{Api, Command, Refused};
 use super::data::DataSet;
 
-/// What was loaded, part by part, and what the questions need to know of it.
+/// The result of the load.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub parts: Vec<Part>,
-    /// Ids of the pipelines, in the order of the data set's.
+    /// Ids of the pipelines, in the order of the data set.
     pub pipelines: Vec<String>,
-    /// A lead that was converted, and the most happened to.
+    /// The id of the converted lead with the most steps.
     pub converted_lead: Option<String>,
 }
 
-/// One part of the load.
+/// The result of one part of the load.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub name: &'static str,
-    /// What came into being, or happened.
+    /// Number of records created, or of steps sent.
     pub records: usize,
-    /// Requests that it took.
+    /// Number of requests.
     pub requests: usize,
     pub took: Duration,
 }
 
-/// What all parts work with.
+/// The context that all parts share.
 struct Loader<'a> {
     api: &'a Api,
     set: &'a DataSet,
     at_once: usize,
-    /// Begins all idempotency keys: a load that broke off goes on where it was, a load done twice does nothing twice.
+    /// Prefix of all idempotency keys. The keys are the same in every run, so an interrupted load can be continued and a repeated one has no
+    /// effect.
     key: &'a str,
     bar: &'a ProgressBar,
 }
 
-/// Loads all of it.
+/// Loads the whole data set.
 pub async fn load(api: &Api, set: &DataSet, at_once: usize, key: &str, bar: &ProgressBar) -> Result<Loaded> {
     let loader = Loader { api, set, at_once, key, bar };
     let mut parts = Vec::new();
@@ -68,7 +69,7 @@ pub async fn load(api: &Api, set: &DataSet, at_once: usize, key: &str, bar: &Pro
     })
 }
 
-/// What has to be done where the tenant was in use before: nothing can be set up earlier than what is there.
+/// Explains a conflict in the setup: a tenant that was used before can't get pipelines or currencies with earlier times.
 fn begins_before(error: Error) -> Error {
     let refused = error.chain().find_map(|cause| cause.downcast_ref::<Refused>());
     if refused.is_some_and(|refused| refused.status == StatusCode::CONFLICT) {
@@ -80,7 +81,7 @@ fn begins_before(error: Error) -> Error {
     error
 }
 
-/// A result with how many records and requests it took.
+/// A result with the number of records and requests.
 struct Counted<T> {
     result: T,
     records: usize,
@@ -99,7 +100,7 @@ async fn timed<T>(
 }
 
 impl Loader<'_> {
-    /// Carries out a command as of the time at which it happened.
+    /// Sends a command with the time at which it happened.
     async fn send(&self, path: String, key: &str, at: DateTime<Utc>, body: Value) -> Result<Value> {
         let command = Command { path, key: format!("{}/{key}", self.key), occurred_at: Some(at), body };
         let answer = self.api.command(&command).await?;
@@ -107,7 +108,7 @@ impl Loader<'_> {
         Ok(answer)
     }
 
-    /// As [`send`](Self::send), for what makes something: its id.
+    /// As [`send`](Self::send), for commands that create a record. Returns its id.
     async fn create(&self, path: &str, key: &str, at: DateTime<Utc>, body: Value) -> Result<String> {
         let answer = self.send(path.to_owned(), key, at, body).await?;
         answer["id"].as_str().map(str::to_owned).with_context(|| format!("no id in the answer to {path}: {answer}"))

@@ -1,9 +1,9 @@
-//! Many at once, each in its own order: what a chain does comes one after the other, chains do not wait for each other.
+//! Concurrency: items are worked on concurrently, the requests of one item in order.
 
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// Works on all items, at most `at_once` at a time; the results in the items' order. The first failure ends it.
+/// Works on all items, at most `at_once` at a time. Returns the results in the items' order. The first failure stops all.
 pub async fn for_all<T, R, F>(
     items: impl IntoIterator<Item = T>,
     at_once: usize,
@@ -16,7 +16,7 @@ where
         let result = work(index, item);
         async move { Ok::<_, anyhow::Error>((index, result.await?)) }
     });
-    // Not `buffered`: there one long chain would hold up the others.
+    // `buffered` would stop taking new items while the first one is slow.
     let mut results: Vec<(usize, R)> = stream::iter(futures).buffer_unordered(at_once).try_collect().await?;
     results.sort_by_key(|(index, _)| *index);
     Ok(results.into_iter().map(|(_, result)| result).collect())

@@ -1,4 +1,4 @@
-//! Pipelines and exchange rates.
+//! Loads pipelines and exchange rates.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -7,21 +7,21 @@ use super::super::data::{BASE_CURRENCY, PIPELINES};
 use super::parallel::for_all;
 use super::{Counted, Loader};
 
-/// A pipeline as the server knows it.
+/// The ids of a pipeline and its stages.
 #[derive(Clone, Debug)]
 pub struct PipelineIds {
     pub id: String,
-    /// In order.
+    /// Ids of the stages, in order.
     pub stages: Vec<String>,
 }
 
 impl Loader<'_> {
-    /// The pipelines, the base currency, the rates.
+    /// Creates the base currency, the rates and the pipelines.
     pub(super) async fn set_up(&self) -> Result<Counted<Vec<PipelineIds>>> {
-        // Currencies first: a tenant that has its own is refused here, before anything was made.
+        // Currencies first: a tenant that already has some is refused here, before anything is created.
         let base = json!({ "base": BASE_CURRENCY });
         self.send("/currencies/set-base".to_owned(), "base", self.set.begins_at, base).await?;
-        // One after the other: they all belong to one record.
+        // One at a time, because all rates are in one stream and would conflict.
         for_all(&self.set.rates, 1, |number, rate| async move {
             let body = json!({ "from": rate.from, "to": BASE_CURRENCY, "day": rate.day, "rate_nanos": rate.nanos });
             self.send("/currencies/set-rate".to_owned(), &format!("rate/{number}"), self.set.begins_at, body).await

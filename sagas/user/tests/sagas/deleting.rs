@@ -8,7 +8,7 @@ use chrono::Duration;
 use coordinator::{Listed, Point, Sagas, Status};
 use futures::future::BoxFuture;
 use kernel::Kind;
-use sagabed::{Bed, Case, Story, Stumbling};
+use sagabed::{Bed, Case, FailingOnce, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::TenantStanding;
@@ -135,7 +135,7 @@ async fn nobody_cancels_the_destruction_of_a_tenant_that_is_deleted() {
     let bed = Bed::new(story.sagas(), operators_grants()).await;
     let case = bed.case(story.saga());
     let at = Point::BeforeStep { step: "destroy_services".to_owned(), undo: false };
-    let running = bed.start_with(Arc::new(Stumbling { at, stumbled: AtomicBool::new(false) }));
+    let running = bed.start_with(Arc::new(FailingOnce { at, failed: AtomicBool::new(false) }));
     story.begin(&case).await;
     case.until("it waits", |one| case.later(one).is_some()).await;
     case.pass(&running).await;

@@ -1,4 +1,4 @@
-//! A rebuild while commands come in: how long it takes, and how long others wait for their rows meanwhile.
+//! A rebuild under load: its duration, and the lag from command to visible row meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -7,26 +7,31 @@ use crate::lag::{self, Lag};
 use crate::load::Latencies;
 use crate::target::{Credentials, Inopsio, Tenant};
 
-/// Commands a second.
+/// Commands per second.
 const RATE: u32 = 1_000;
 
-/// How long they come in: longer than the rebuild takes.
+/// Duration of the load: longer than the rebuild takes.
 const LOAD: Duration = Duration::from_secs(20);
 
-/// All read models have to be there before.
+/// Maximum time for the read models to catch up before the measurement.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// What was measured.
+/// The measured figures.
 #[derive(Clone, Debug)]
-pub struct Beside {
-    /// Seconds that the rebuild took, by the command line, from its start to its end.
+pub struct RebuildUnderLoad {
+    /// Duration of the rebuild by the command line in seconds, including its start and end.
     pub rebuild_s: f64,
-    /// From sending a command to seeing its row, meanwhile and after.
+    /// Time from sending a command to seeing its row, during the rebuild and after it.
     pub visible: Latencies,
 }
 
-/// Rebuilds the read model of leads while this tenant's commands come in. `inopsio`: on the database and the nats-server with the events.
-pub async fn measure(inopsio: &Inopsio, infrastructure: &Infrastructure, tenant: &Tenant) -> anyhow::Result<Beside> {
+/// Rebuilds the read model of leads while commands of this tenant come in. `inopsio` has to use the database and nats-server with the
+/// events.
+pub async fn measure(
+    inopsio: &Inopsio,
+    infrastructure: &Infrastructure,
+    tenant: &Tenant,
+) -> anyhow::Result<RebuildUnderLoad> {
     let credentials = Credentials { public_key: String::new(), tokens: vec![inopsio.token(tenant).await?] };
     let (target, _) = inopsio.serve(infrastructure, &credentials).await?;
     let begun = Instant::now();
@@ -36,5 +41,5 @@ pub async fn measure(inopsio: &Inopsio, infrastructure: &Infrastructure, tenant:
     }
     let rebuild = inopsio.time(&["projection", "rebuild", "leads", "--service", "crm"]);
     let (Lag { visible, .. }, rebuild) = tokio::try_join!(lag::measure(&target, RATE, LOAD), rebuild)?;
-    Ok(Beside { rebuild_s: rebuild.as_secs_f64(), visible })
+    Ok(RebuildUnderLoad { rebuild_s: rebuild.as_secs_f64(), visible })
 }

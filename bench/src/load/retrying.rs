@@ -1,4 +1,4 @@
-//! Clients that go on whatever happens: a server that is not there is asked again, what is refused is done without.
+//! Clients that retry: they reconnect to a server that is down, and continue after refused commands.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Aim, Connection, on_own_thread};
 
-/// Before something that failed is tried again.
+/// Pause before the next attempt.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What takes longer is lost.
+/// Maximum time for a response.
 const LOST: Duration = Duration::from_secs(5);
 
-/// When commands were carried out, in order, until `stop`.
-pub async fn patient(aim: Aim, clients: usize, stop: CancellationToken) -> anyhow::Result<Vec<Instant>> {
+/// Sends commands until `stop`. Returns the times at which commands were answered with success, in order.
+pub async fn retrying(aim: Aim, clients: usize, stop: CancellationToken) -> anyhow::Result<Vec<Instant>> {
     on_own_thread(async move {
         let all = (0..clients).map(|number| tokio::spawn(client(aim.clone(), number, stop.clone())));
         let mut done = Vec::new();

@@ -1,4 +1,4 @@
-//! One log of a backup, read to its end.
+//! Reads one service's log from a backup, to check it or to restore it.
 
 use anyhow::Result;
 use eventstore::backup::Restore;
@@ -9,8 +9,8 @@ use super::archive::{Archive, Ledger, ServicePart};
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::{ArchivedSeals, Trust};
 
-/// Reads a log, checks all that must be true of it, and writes it where it is to go, if anywhere; of who is left out only the events.
-pub async fn pour(
+/// Reads a log and checks its invariants. If a target is given, writes the rows to it; of excluded tenants only the events.
+pub async fn read_log(
     archive: &Archive,
     log: &ServicePart,
     trust: &Trust,
@@ -24,8 +24,8 @@ pub async fn pour(
         let mut batch = batch?;
         batch.iter().try_for_each(|command| ledger.command(command))?;
         bar.inc(batch.len() as u64);
-        if let Some((log, left)) = &mut into {
-            batch.retain(|command| !left.has(command.tenant));
+        if let Some((log, excluded)) = &mut into {
+            batch.retain(|command| !excluded.has(command.tenant));
             log.commands(&batch).await?;
         }
     }
@@ -36,8 +36,8 @@ pub async fn pour(
             ledger.claim(claim);
         }
         bar.inc(batch.len() as u64);
-        if let Some((log, left)) = &mut into {
-            batch.retain(|claim| !left.has(claim.tenant));
+        if let Some((log, excluded)) = &mut into {
+            batch.retain(|claim| !excluded.has(claim.tenant));
             log.claims(&batch).await?;
         }
     }
@@ -47,8 +47,8 @@ pub async fn pour(
             let mut batch = batch?;
             batch.iter().try_for_each(|decision| ledger.decision(decision))?;
             bar.inc(batch.len() as u64);
-            if let Some((log, left)) = &mut into {
-                batch.retain(|decision| !left.has(decision.tenant));
+            if let Some((log, excluded)) = &mut into {
+                batch.retain(|decision| !excluded.has(decision.tenant));
                 deadletters::backup::restore(log, &batch).await?;
             }
         }
@@ -56,7 +56,7 @@ pub async fn pour(
     ledger.check(&trust.rest_of(log))
 }
 
-/// The events, and the seals that are of them.
+/// Reads the events and their seals.
 async fn history(
     archive: &Archive,
     log: &ServicePart,
@@ -75,7 +75,7 @@ async fn history(
             if let Some(seal) = archived.after(tenant, count).await? {
                 ledger.seal(&seal)?;
                 bar.inc(1);
-                if into.as_ref().is_some_and(|(_, left)| !left.has(tenant)) {
+                if into.as_ref().is_some_and(|(_, excluded)| !excluded.has(tenant)) {
                     seals.push(seal);
                 }
             }

@@ -1,23 +1,23 @@
-//! What a test needs of the machine. Where it may not have it, the test is left out, which is said; where it may, it is there (`scripts/setup
-//! test` sees to the programs), and a test that can't run has failed.
+//! Requirements of tests on the machine. A test is skipped, with a message, only if this process lacks the rights for it. If it has the
+//! rights, the needed programs must be there (`scripts/setup test` installs them), and a test that can't run fails.
 
-/// Something that Linux lets a process do or not: a capability, by its number.
+/// A Linux capability, by its number.
 #[derive(Clone, Copy, Debug)]
 pub enum Right {
-    /// CAP_NET_ADMIN: to make networks.
+    /// CAP_NET_ADMIN, to create networks.
     Networks = 12,
-    /// CAP_SYS_PTRACE: to look into other processes.
+    /// CAP_SYS_PTRACE, to trace other processes.
     Tracing = 19,
-    /// CAP_SYS_ADMIN: to mount.
+    /// CAP_SYS_ADMIN, to mount file systems.
     Mounting = 21,
 }
 
-/// Leaves a test out for want of rights.
+/// Skips a test because of missing capabilities.
 ///
 /// # Panics
-/// When this process has them all: then the reason is none.
-pub fn left_out(test: &str, needs: &[Right], reason: &str) {
-    // Some kernels can't, whoever asks.
+/// If this process has all of them, so that they can't be the reason.
+pub fn skip(test: &str, needs: &[Right], reason: &str) {
+    // Some kernels lack the feature, whatever the capabilities.
     let kernel_cannot = ["not supported", "Unknown device type"].iter().any(|said| reason.contains(said));
     let may = needs.iter().all(|right| held() & (1 << *right as u32) != 0);
     assert!(
@@ -27,7 +27,7 @@ pub fn left_out(test: &str, needs: &[Right], reason: &str) {
     println!("SKIPPED {test}: {reason}");
 }
 
-/// The rights of this process, a bit each; where there are no capabilities, none.
+/// The effective capabilities of this process as a bit set; 0 where there are none.
 fn held() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
