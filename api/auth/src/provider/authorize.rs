@@ -1,4 +1,4 @@
-//! The authorization endpoint: somebody is asked, by a client, to let it act for them.
+//! The authorization endpoint, and the sign-in and consent pages that it leads through (OpenID Connect Core section 3.1.2).
 
 use auth_aggregates::{CodeTerms, GrantKind, GrantTerms, SessionId};
 use auth_commands::{GiveConsent, OpenGrant, OpenPushedGrant, protocol};
@@ -22,24 +22,24 @@ use super::sure::lately;
 use super::{Answer, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use};
 
-/// How long a code is good for.
+/// The lifetime of an authorization code.
 const CODE: TimeDelta = TimeDelta::seconds(60);
 
-/// How long what was granted holds, refreshed or not.
+/// The lifetime of a grant, whether it is refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
 
-/// On which pages something is kept.
+/// The purposes for which a page's state is sealed.
 pub(super) const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
 
-/// What is kept on the page of consent: it is the consent of this session, and no other's.
+/// The state sealed into the consent page: consent is accepted only from the session that was shown the page.
 #[derive(Serialize, Deserialize)]
 struct PendingConsent {
     query: String,
     session: SessionId,
 }
 
-/// Begins: signs somebody in, asks them, sends them back with a code.
+/// The authorization endpoint: shows the sign-in and consent pages where needed, then redirects back with a code.
 pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let (query, session) = match goal::shown(provider, &visit, &query).await? {
@@ -60,7 +60,7 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     proceed(provider, &visit, asked, browser, fresh).await
 }
 
-/// The page on which somebody signs in without any client.
+/// The sign-in page without an authorization request.
 pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
     if provider.browser_session(&visit).await?.is_some() {
         return Ok(to_account(&visit));
@@ -68,7 +68,7 @@ pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
     show_login(provider, &visit, &Goal::Account, "", None).await
 }
 
-/// Somebody sends their name and password.
+/// Handles the sign-in form with login name and password.
 pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
     let (form, goal) = match from_login(provider, &mut visit).await? {
         Ok(sent) => sent,
@@ -83,8 +83,8 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
     enter(provider, &visit, &knows.person, ShownBy::method("pwd", knows.since), goal).await
 }
 
-/// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
-/// asked for that first. `by`: by what they showed it.
+/// Begins a session for a user who has authenticated (`by`), and continues to the goal. A user who has a second factor or must have one,
+/// and did not use it, is asked for it first.
 pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, by: ShownBy, goal: Goal) -> Answer {
     if acr(&by.methods) != "aal2" {
         let account = provider.account(visit, person.id).await?;
@@ -105,7 +105,7 @@ pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, b
     Ok(response)
 }
 
-/// Goes on in a session in which somebody has just shown who they are.
+/// Continues to the goal in a session in which the user has just authenticated.
 pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId, goal: Goal) -> Answer {
     match goal {
         Goal::Client(asked) => {
@@ -116,7 +116,7 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
     }
 }
 
-/// Somebody consents, or does not.
+/// Handles the user's decision on the consent page.
 pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -138,7 +138,8 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     issue(provider, &visit, &asked, &browser).await
 }
 
-/// Goes on as far as it can: to signing in, to consenting, or back with a code. `fresh`: they have just shown who they are.
+/// Continues an authorization request as far as possible: to the sign-in page, the second factor, the consent page, or back with a code.
+/// `fresh`: the user has just authenticated.
 async fn proceed(
     provider: &Provider,
     visit: &Visit,
@@ -168,7 +169,7 @@ async fn proceed(
         let hint = asked.login_hint.clone().unwrap_or_default();
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
-    // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
+    // `acr_values` is voluntary (OpenID Connect Core section 5.5.1.1): a user without a second factor is let through.
     if asked.surer && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the user has to use a second factor"));
@@ -200,7 +201,7 @@ async fn proceed(
     }))
 }
 
-/// Sends somebody back with a code.
+/// Opens a grant and redirects back to the client with its authorization code.
 async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
@@ -241,7 +242,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
     Ok(asked.back(visit, &[("code", &code)]))
 }
 
-/// The page on which somebody signs in.
+/// Shows the sign-in page.
 pub(super) async fn show_login(
     provider: &Provider,
     visit: &Visit,
@@ -252,7 +253,7 @@ pub(super) async fn show_login(
     let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
     let organization = format!("/t/{}/saml", visit.tenant.slug);
     let connected = provider.is_connected(visit).await?;
-    // A link beside the form: without it people sign in all the same.
+    // A link beside the form: if it can't be determined, people can still sign in.
     let register = provider.registers_at(visit).await.unwrap_or_else(|error| {
         tracing::warn!(?error, "it can't be told whether people may register");
         None
@@ -273,7 +274,7 @@ pub(super) async fn show_login(
     }))
 }
 
-/// Sends a browser elsewhere, without the form that it sent.
+/// A redirect by GET (303), so that the browser does not resend its form.
 pub(super) fn see_other(location: &str) -> Response {
     Response::builder()
         .status(StatusCode::SEE_OTHER)

@@ -1,4 +1,4 @@
-//! Who a client is: it shows a secret, or signs (RFC 6749 section 2.3, RFC 7523).
+//! Client authentication: by a secret (RFC 6749 section 2.3) or a signed assertion (RFC 7523).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,36 +20,36 @@ use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, PublicKey, seconds};
 
-/// The one type of assertion.
+/// The only supported type of client assertion.
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How long an assertion may be good for. It is made for one request, and works once however long that is; an hour is what stock clients
-/// (Authlib) say.
+/// The longest lifetime of a client assertion. It is meant for one request and works once, however long it lives; stock clients (Authlib)
+/// set an hour.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
 
-/// Why an assertion is refused that was used before.
+/// The reason for refusing an assertion that was used before.
 const REPLAYED: &str = "assertion_replayed";
 
-/// A client that showed who it is.
+/// A client that was authenticated; a public one only said who it is.
 pub struct Known {
     /// Its id.
     pub id: Uuid,
-    /// What it is.
+    /// Its state.
     pub state: State,
 }
 
 impl Known {
-    /// Whether anybody may say that they are it.
+    /// Whether it is a public client, which has no credentials: anybody can claim to be it.
     pub fn is_public(&self) -> bool {
         self.state.is_public()
     }
 }
 
-/// What a client is.
+/// The state of a client.
 pub enum State {
     /// A machine, which acts for itself.
     Machine(Arc<Machine>),
-    /// An application, which acts for people.
+    /// An application, which acts for users.
     Application(Arc<Client>),
 }
 
@@ -75,13 +75,13 @@ impl State {
         }
     }
 
-    /// Whether it can't keep a secret, and so shows none.
+    /// Whether it is a public client, which can't keep a secret.
     fn is_public(&self) -> bool {
         matches!(self, Self::Application(client) if !client.details.confidential)
     }
 }
 
-/// What a request shows.
+/// The client credentials in a request.
 enum Shown {
     Nothing { client: String },
     Secret { client: String, secret: Zeroizing<String> },
@@ -96,22 +96,22 @@ impl Shown {
     }
 }
 
-/// The client that sends a request. An assertion is used up by it, whatever is asked for and whatever comes of that.
+/// Authenticates the client of a request. A client assertion is consumed, whatever the request is and however it ends.
 ///
 /// # Errors
-/// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it shows two things.
+/// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it uses two authentication methods.
 pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<Known, OAuthError> {
     let header = visit.header("authorization");
     let shown = shown(header, form)?;
     let refused = || OAuthError::invalid_client(header.is_some());
     let Ok(id) = shown.client().parse::<Uuid>() else {
-        // What can be nobody's is no guess at somebody.
+        // An id that can't exist is not counted as an attempt at any client.
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let caller = protocol(visit.tenant.id, &id.to_string());
     let Some(state) = find(provider, &caller, id).await? else {
-        // Nothing to record it in; the same answer as for a wrong secret, and as often.
+        // There is no aggregate to record it in. The response and the rate limit are the same as for a wrong secret.
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
         return Err(refused());
     };
@@ -145,7 +145,7 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     }
 }
 
-/// Uses an assertion up.
+/// Consumes an assertion: it works once.
 async fn use_up(
     provider: &Provider,
     caller: &Caller,
@@ -154,7 +154,7 @@ async fn use_up(
 ) -> Result<Result<(), &'static str>, OAuthError> {
     match provider.authority.run(caller, &UseAssertion { client, jti }).await {
         Ok(_) => Ok(Ok(())),
-        // Used before, or by another request at the same moment.
+        // Consumed before, or by a concurrent request.
         Err(refusal) if [REPLAYED, "already_exists"].contains(&refusal.code()) => Ok(Err(REPLAYED)),
         Err(refusal) => Err(refusal.into()),
     }
@@ -174,7 +174,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
     match (header, secret, assertion) {
         (Some(header), None, None) => {
             let shown = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
-            // Who looks at the form only must not take it for another one's request.
+            // Otherwise an intermediary that reads only the form would take this for another client's request.
             if form.get("client_id").is_some_and(|named| named != shown.client()) {
                 return Err(OAuthError::invalid_request("client_id is not the client that authenticates"));
             }
@@ -199,7 +199,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
     }
 }
 
-/// Both parts are form-encoded before they are put together (RFC 6749 section 2.3.1).
+/// Reads HTTP Basic credentials. Both parts are form-encoded before they are joined (RFC 6749 section 2.3.1).
 fn basic(header: &str) -> Option<Shown> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -215,7 +215,7 @@ fn basic(header: &str) -> Option<Shown> {
 }
 
 fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static str> {
-    // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+    // Ordinary comparison is enough: these are hashes of 256 random bits, so its timing does not help to find one.
     match hash {
         Some(hash) if *hash == hex::encode(Sha256::digest(secret)) => Ok(()),
         Some(_) => Err("secret_wrong"),
@@ -223,14 +223,14 @@ fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static st
     }
 }
 
-/// Whom an assertion may be for that is shown at an endpoint: the issuer, as newer rules have it (FAPI 2.0, draft-ietf-oauth-rfc7523bis), that
-/// very endpoint, or the token endpoint, which stands for the whole server (RFC 7523 section 3, RFC 9126 section 2): stock clients name it
-/// wherever they sign. One that is for another endpoint is shown there.
+/// The audiences accepted in a client assertion at an endpoint: the issuer, as newer rules require (FAPI 2.0, draft-ietf-oauth-rfc7523bis);
+/// this endpoint; and the token endpoint, which stands for the whole server (RFC 7523 section 3, RFC 9126 section 2) and which stock
+/// clients name wherever they sign. An assertion for any other endpoint is accepted only there.
 fn audiences(visit: &Visit) -> HashSet<String> {
     HashSet::from([visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)])
 }
 
-/// Checks an assertion; gives its jti.
+/// Verifies an assertion and returns its `jti`; the error is the reason that is recorded.
 fn assertion(
     provider: &Provider,
     visit: &Visit,
@@ -260,7 +260,7 @@ fn assertion(
         .filter_map(|key| PublicKey::of(key).ok())
         .find_map(|key| key.verify::<NoCustomClaims>(token, options.clone()).ok())
         .ok_or("assertion_invalid")?;
-    // One that is for somebody else, too, they could show here.
+    // An additional audience is refused: that party could replay the assertion here.
     let named = claims.audiences.map(Audiences::into_set).unwrap_or_default();
     if !named.is_subset(&audiences) {
         return Err("assertion_for_others");

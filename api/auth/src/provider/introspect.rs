@@ -1,4 +1,4 @@
-//! Whether a token holds (RFC 7662), for those who are shown it and know who they are.
+//! The introspection endpoint (RFC 7662): whether a token is active, for authenticated clients that received it.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{AccessClaims, Opaque, Use};
 
-/// What a token is now.
+/// Handles an introspection request.
 pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     if client.is_public() {
-        // Anybody can say that they are it.
+        // Anybody can claim to be a public client.
         return Err(OAuthError::unauthorized_client("a public client can't introspect tokens"));
     }
     let token = form.need("token")?;
@@ -29,9 +29,9 @@ pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(answer(StatusCode::OK, &found.unwrap_or_else(|| json!({ "active": false }))))
 }
 
-/// An access token of this tenant that holds; of another's, nothing is said.
+/// The introspection of a valid access token of this tenant; nothing is revealed about another tenant's.
 async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value> {
-    // All of ours are for the issuer itself, too.
+    // All our access tokens have the issuer itself among their audiences.
     let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await.ok()?;
     if tenant.id != visit.tenant.id {
         return None;
@@ -55,7 +55,7 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
     });
     let AccessClaims { sid, acr, amr, auth_time, act, .. } = claims.custom;
     let amr = Some(amr).filter(|amr| !amr.is_empty());
-    // How sure it is who signed in, and when they showed it, for who asks for more (RFC 9470 section 6.2).
+    // How and when the user authenticated, for resource servers that require more (RFC 9470 section 6.2).
     for (name, value) in [
         ("sid", json!(sid)),
         ("acr", json!(acr)),
@@ -70,7 +70,7 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
     Some(said)
 }
 
-/// A refresh token of this client that is good still.
+/// The introspection of a valid refresh token of this client.
 async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str) -> Result<Option<Value>, OAuthError> {
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Refresh, &key) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Signing out, of one's own accord or sent by a client (OpenID Connect RP-Initiated Logout).
+//! Signing out, by the user or at a client's request (OpenID Connect RP-Initiated Logout 1.0).
 
 use auth_aggregates::{Client, ClientId, EndReason, SessionId};
 use auth_commands::{EndSession, protocol};
@@ -12,14 +12,15 @@ use super::{Answer, OAuthError, Provider, Visit, pages, saml};
 
 const ON_LOGOUT: &str = "auth.page.logout";
 
-/// What is kept on the page that asks.
+/// The state sealed into the page that asks for confirmation.
 #[derive(Serialize, Deserialize)]
 struct Leaving {
     session: SessionId,
     then: Option<String>,
 }
 
-/// Somebody wants to leave, or their client says so.
+/// The end-session endpoint: ends the browser's session, after asking the user unless the client proves by an ID token that it belongs to
+/// the session.
 pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let text = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let form = Form::read(&text)?;
@@ -42,14 +43,14 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     if let (Some(hint), Some(named)) = (&hint, &named)
         && named.as_ref().ok() != Some(&hint.client)
     {
-        // Else one client's ID token would vouch for where another one sends people (section 2).
+        // Otherwise one client's ID token would authorize a redirect to another client's address (section 2).
         return Err(OAuthError::invalid_request("client_id is not the client for which id_token_hint was issued"));
     }
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
     match (browser, hint) {
         (None, _) => leave(provider, &visit, None, then).await,
-        // The client had this session's ID token: it is not a stranger's link.
+        // The ID token of this very session shows that the request is not a stranger's link.
         (Some(BrowserSession { id, .. }), Some(hint)) if hint.session == Some(id) => {
             leave(provider, &visit, Some(id), then).await
         }
@@ -61,7 +62,7 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// Where somebody is sent afterwards: nowhere, unless the client registered exactly that.
+/// The address to redirect to afterwards: `post_logout_redirect_uri`, which the client must have registered, with `state`.
 async fn leads_to(
     provider: &Provider,
     visit: &Visit,
@@ -90,7 +91,7 @@ async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, t
     if let Some(session) = session {
         let end = EndSession { session, reason: EndReason::SignedOut };
         provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
-        // They are signed out here, whatever becomes of the other side.
+        // The sign-out here stands, even if the identity provider can't be reached.
         away = saml::leaving(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
             tracing::warn!(?error, "somebody who signed out can't be signed out at their identity provider");
             None

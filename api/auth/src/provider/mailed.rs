@@ -1,5 +1,5 @@
-//! Where mailed links lead: whoever was invited becomes a user, with a password, and is signed in; an address is verified. What a
-//! link is good for, its own service says ([`face::MailedLinks`]).
+//! The pages of mailed links: accepting an invitation, which sets a password and signs the new user in, and verifying an e-mail address.
+//! The service that issued a link validates it ([`face::MailedLinks`]).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::pages::{self, Brand, Invitation, Verification};
 use super::passwords::advice;
 use super::{Answer, OAuthError, Provider, Visit};
 
-/// A link as it was mailed names no tenant's pages: it leads to them.
+/// Redirects from the address in a mail, which contains no tenant's short name, to the page of the link's tenant.
 pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer {
     let form = Form::read(request.uri().query().unwrap_or_default())?;
     let link = form.get("link").unwrap_or_default();
@@ -33,7 +33,7 @@ pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer 
     })
 }
 
-/// The page of an invitation.
+/// Shows the page of an invitation.
 pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
@@ -43,14 +43,14 @@ pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
     }
 }
 
-/// Somebody accepts an invitation.
+/// Accepts an invitation.
 pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let link = form.get("link").unwrap_or_default();
     let name = form.get("name").unwrap_or_default();
     let Some(invited) = invited(provider, &visit, link).await? else { return Ok(not_good(&visit.brand)) };
-    // Before the link is used up: with a password that is not taken it shall be good still.
+    // The password is validated before the link is consumed, so that the link still works after a refused password.
     let phc = match provider.new_password(&visit, &form, &[name, &invited.email]).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, link, &invited, name, Some(&advice))),
@@ -75,7 +75,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     enter(provider, &visit, &person, ShownBy::method("pwd", since), Goal::Account).await
 }
 
-/// The page that verifies an address: a person has to press a button, so that a program that looks through mail does nothing.
+/// The page that verifies an address. The user has to press a button, so that a mail scanner that follows links does not verify it.
 pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
@@ -89,7 +89,7 @@ pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     }))
 }
 
-/// Somebody shows that an address is theirs.
+/// Verifies an e-mail address.
 pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -101,7 +101,7 @@ pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(pages::message(&visit.brand, StatusCode::OK, "Your address is verified", text))
 }
 
-/// Whom a link of this tenant invites.
+/// The invitation of a link, if it is one of this tenant's.
 async fn invited(provider: &Provider, visit: &Visit, link: &str) -> Result<Option<Invited>, OAuthError> {
     let invited = links(provider)?.invited(link).await?;
     Ok(invited.filter(|invited| invited.tenant == visit.tenant.id))
@@ -123,7 +123,7 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
     })
 }
 
-/// One page for whatever is wrong with a link: a stranger learns nothing from it.
+/// The same page for every fault of a link, so that a stranger learns nothing from it.
 fn not_good(tenant: &Brand) -> Response {
     let text = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
     pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)

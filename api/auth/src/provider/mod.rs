@@ -1,10 +1,10 @@
 //! The OpenID Connect provider of each tenant, under `/t/{tenant}`.
 //!
-//! What the protocols say is done here by their letter: forms in, JSON out, errors as RFC 6749 has them. Who a client is, is
-//! said once, in [`client`]; what is granted is a command of `auth-commands`; what is signed, the [`Authority`] signs.
+//! The endpoints follow the protocols to the letter: form-encoded requests, JSON responses, errors as RFC 6749 defines them. [`client`] is
+//! the one place that authenticates clients, the commands of `auth-commands` decide what is granted, and the [`Authority`] signs.
 //!
-//! To add an endpoint: a file with its function (a [`Visit`] in, an [`Answer`] out), its line in [`routes`] and, where clients look
-//! for it, in [`discovery`].
+//! To add an endpoint: write a file with its function (from a [`Visit`] to an [`Answer`]), add its line to `endpoints!` below and, if
+//! clients discover it from the metadata, to [`discovery`].
 
 mod account;
 mod asked;
@@ -72,26 +72,27 @@ use crate::trust::Trust;
 /// The provider of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Provider {
-    /// Signs and opens.
+    /// Signs tokens, and seals and opens secrets.
     pub authority: Authority,
-    /// Says whether a token holds.
+    /// Checks whether a token is still valid.
     pub trust: Trust,
-    /// Counts attempts that failed.
+    /// Counts and rate-limits failed attempts.
     pub attempts: Arc<Attempts>,
-    /// How often devices ask.
+    /// Rate-limits the polling of devices.
     pub polls: Arc<Polls>,
     /// Hashes and verifies passwords.
     pub passwords: Arc<Passwords>,
-    /// Where somebody is signed in; none: it is not listed here.
+    /// The read models, for a user's sessions and the tenant's SAML connections; none: neither is shown.
     pub read_models: Option<ReadModels>,
-    /// Speaks with identity providers.
+    /// Speaks SAML with identity providers.
     pub saml: Arc<dyn ServiceProvider>,
-    /// Knows where requests came from.
+    /// Determines the client's IP address of a request.
     pub seen_from: SeenFrom,
 }
 
 impl Provider {
-    /// Does `work` beside the answer: how long it takes would tell who there is, and who may be. `what` is asked for by it.
+    /// Runs `work` in the background, without delaying the response: its duration would reveal whether an account exists and may sign in.
+    /// `what` names the work in the log message about a failure.
     fn beside_the_answer<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
     where
         F: Future<Output = Result<(), OAuthError>> + Send + 'static,
@@ -105,7 +106,7 @@ impl Provider {
     }
 }
 
-/// An endpoint of the provider: its path, its method, and what answers.
+/// An endpoint of the provider: its path, its method, and its handler.
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
@@ -197,10 +198,11 @@ endpoints! {
     POST "/t/:tenant/revoke" => revoke::revoke,
 }
 
-/// Where mailed links lead, and to which page of the tenant's own from there.
+/// The paths of mailed links, each with the tenant's page to which it redirects.
 const MAILED: [(&str, &str); 2] = [("/invitation", "invitation"), ("/verify-email", "verify-email")];
 
-/// Where pictures of people are. Their tenant is named by its id, too: a short name is not known everywhere.
+/// The path of people's uploaded pictures. It may name the tenant by its id, too: not everybody who builds such an address knows the short
+/// name.
 const PICTURES: &str = "/t/:tenant/pictures/:picture";
 
 /// All endpoints.
@@ -217,13 +219,13 @@ pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
     of_tenants(provider).into_iter().chain(mailed).chain([pictures]).collect()
 }
 
-/// Each path that a provider answers, with its method: for who forwards to one.
+/// Each path and method that the provider serves, for proxies that forward requests to it.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
     let beside = MAILED.map(|(path, _)| path).into_iter().chain([PICTURES]);
     OF_TENANTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
 }
 
-/// What is asked for without being on a tenant's own pages.
+/// An endpoint outside of a tenant's pages.
 fn beside_pages<F>(
     provider: &Provider,
     path: &'static str,
@@ -245,7 +247,7 @@ where
     (path, Method::GET, endpoint.boxed())
 }
 
-/// Whether a person looks at the answer.
+/// Whether the client accepts HTML, so that the response is shown to a person.
 fn is_browser(request: &poem::Request) -> bool {
     request.header("accept").is_some_and(|accepted| accepted.contains("text/html"))
 }

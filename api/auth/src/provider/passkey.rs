@@ -1,7 +1,7 @@
-//! Showing a passkey: instead of the password, after it, or when a client wants to be surer.
+//! Authentication by a passkey: as the only step, as the second factor, or when a client asks for a higher authentication level.
 //!
-//! The page that asks keeps the challenge, sealed: nobody but us reads or makes one. That it is answered once, the account sees to, in
-//! the append that notes the use: see the decision 0024.
+//! The challenge is sealed into the page that asks for the passkey, so that only we can read or make one. The account ensures that it is
+//! answered once, in the same append that records the use: see ADR 0024.
 
 use std::collections::BTreeMap;
 
@@ -27,10 +27,10 @@ use crate::passkey::{Challenge, PasskeyAnswer, PasskeyFault, RelyingParty, metho
 
 const ON_PASSKEY: &str = "auth.page.passkey";
 
-/// What is said of every passkey that does nothing, whatever the reason.
+/// The text for every refused passkey, whatever the reason.
 const WRONG: &str = "This passkey was not accepted. Try again, or sign in the other way.";
 
-/// What is kept on a page that asks for a passkey.
+/// The state sealed into a page that asks for a passkey.
 #[derive(Serialize, Deserialize)]
 struct Asking {
     asked: Asked,
@@ -38,25 +38,25 @@ struct Asking {
     challenge: Challenge<DiscoverableAuthentication>,
 }
 
-/// Who is asked.
+/// Who is asked for a passkey, and why.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Asked {
-    /// Whoever has one, and then goes on there.
+    /// Anybody who has one, to sign in and continue there.
     Anybody(Then),
-    /// Who showed their password, or is signed in.
+    /// A user who has entered their password or is signed in, as the second factor.
     Known(Box<Pending>),
 }
 
-/// Somebody who showed a passkey.
+/// A user who authenticated by a passkey.
 struct Shown {
     person: Person,
-    /// By what.
+    /// The authentication method (RFC 8176).
     method: &'static str,
-    /// As of when: as the account was that has it.
+    /// The moment of the account state that contained the passkey.
     since: Moment,
 }
 
-/// The form that asks for a passkey; none: there can be none here, or they have none. `account`: whose, if that is known.
+/// The form that asks for a passkey; none: passkeys can't be used at our address, or the account has none. `account`: the user's, if known.
 pub(super) async fn form(
     provider: &Provider,
     visit: &Visit,
@@ -75,7 +75,7 @@ pub(super) async fn form(
     Ok(Some(PasskeyForm { action, pending, options, script: provider.script(visit) }))
 }
 
-/// Somebody shows a passkey.
+/// Handles the browser's answer to a request for a passkey.
 pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -115,20 +115,20 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 impl Provider {
-    /// What asks for passkeys, in a tenant's name. Where we are, our configuration says, never the request.
+    /// The WebAuthn relying party, with the tenant's name. Its origin comes from our configuration, never from the request.
     pub(super) fn relying_party(&self, visit: &Visit) -> Option<RelyingParty> {
         RelyingParty::at(&self.authority.settings().public_url, &visit.tenant.name)
     }
 
-    /// The script that asks the browser.
+    /// The script that calls the browser's WebAuthn API.
     pub(super) fn script(&self, visit: &Visit) -> Script {
         let path = format!("/t/{}/passkey.js", visit.tenant.slug);
         let source = format!("{}{path}", self.authority.settings().public_url);
         Script { path, source }
     }
 
-    /// Who showed a passkey, which is then noted; none: what came is not right, which is recorded, once. `challenge`: what they were asked;
-    /// none: too long ago. `of`: who it has to be; none: the passkey says it.
+    /// Verifies a passkey's answer and records its use; none: the answer was refused, which is recorded once. `challenge`: the one that was
+    /// asked; none: it has expired. `of`: the user that it has to be; none: the passkey says who.
     async fn shows_passkey(
         &self,
         visit: &Visit,
@@ -138,7 +138,7 @@ impl Provider {
     ) -> Result<Option<Shown>, OAuthError> {
         let said = PasskeyAnswer::read(answer);
         let user = of.or_else(|| said.as_ref().ok().and_then(|said| said.user));
-        // Another tenant's are as unknown here as those that never were.
+        // Another tenant's user gets the same answer as one that does not exist.
         let person = match user {
             Some(user) => self.person(visit, user).await?,
             None => None,
@@ -188,7 +188,7 @@ impl Provider {
             Err(refusal) => match refusal.code() {
                 "challenge_used" => Ok(Err(PasskeyFault("passkey_replayed"))),
                 "passkey_cloned" => Ok(Err(PasskeyFault("passkey_cloned"))),
-                // Removed a moment ago, or the account with it.
+                // The passkey was removed, or the account closed, in the meantime.
                 "passkey_unknown" | "account_closed" => unknown,
                 _ => Err(refusal.into()),
             },
@@ -196,11 +196,11 @@ impl Provider {
     }
 }
 
-/// The script that asks the browser for passkeys.
+/// Serves the script that calls the browser's WebAuthn API.
 pub async fn script(_: &Provider, _: Visit) -> Answer {
     Ok(Response::builder()
         .content_type("text/javascript; charset=utf-8")
-        // A page of another version would not get on with an old one.
+        // A cached script of another version might not fit the page.
         .header(header::CACHE_CONTROL, "no-cache")
         .header("x-content-type-options", "nosniff")
         .body(pages::SCRIPT))

@@ -1,4 +1,4 @@
-//! The passkeys of somebody who is signed in: making another one, calling one otherwise, doing without it.
+//! The account's pages for passkeys: enrolment, renaming, removal, and new recovery codes.
 
 use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, MOST_PASSKEYS, SessionId};
 use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, Within, protocol};
@@ -24,14 +24,14 @@ use crate::totp::{recovery_codes, recovery_hash};
 
 const ON_PASSKEYS: &str = "auth.page.passkeys";
 
-/// What is said of every answer that makes no passkey.
+/// The text for every answer that does not lead to a new passkey.
 pub(super) const WRONG: &str =
     "Your browser made no passkey, or one that you have already. Try again, or use another device.";
 
-/// What is said to who must have a second factor, and would have none.
+/// The text for a user who must have a second factor and would remove the last one.
 pub(super) const LAST: &str = "You need a second factor to sign in. Add another one before you remove this one.";
 
-/// What is kept on a page that asks for a new passkey. `W`: for whom it is.
+/// The state sealed into a page that asks for a new passkey. `W`: what identifies the user (a session, or a pending sign-in).
 #[derive(Serialize, Deserialize)]
 pub(super) struct Making<W> {
     pub(super) whom: W,
@@ -39,7 +39,7 @@ pub(super) struct Making<W> {
     challenge: Challenge<PasskeyRegistration>,
 }
 
-/// The page.
+/// Shows the page.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     match somebody_sure(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => show(provider, &visit, &browser, None).await,
@@ -47,7 +47,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     }
 }
 
-/// Somebody made a passkey.
+/// Enrols a passkey that the browser has made.
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -61,7 +61,7 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
         return show(provider, &visit, &browser, Some(WRONG)).await;
     };
     let method = method(made.synced).to_owned();
-    // Who has none is given recovery codes.
+    // A user without recovery codes gets some.
     let codes = browser.account.recovery.is_empty();
     let whose = (browser.person.id, Within::Session(browser.id));
     let codes = match enrol_made(provider, &visit, whose, made, kept, &form, codes).await {
@@ -73,7 +73,7 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(if codes.is_empty() { to_passkeys(&visit) } else { show_codes(&visit, &codes, &to(&visit)) })
 }
 
-/// The passkey that a form brings, if it is one that was asked for a moment ago.
+/// The new passkey in a form, if it answers a challenge that has not expired.
 pub(super) fn made<W>(provider: &Provider, visit: &Visit, making: &Making<W>, form: &Form) -> Option<Made> {
     if provider.authority.now() - making.at >= CHALLENGE_GOOD_FOR {
         return None;
@@ -82,7 +82,8 @@ pub(super) fn made<W>(provider: &Provider, visit: &Visit, making: &Making<W>, fo
     party.made(&making.challenge, form.get("answer").unwrap_or_default()).ok()
 }
 
-/// Enrols it, under the name that the form says, and gives recovery codes with it if that is wanted. `within`: in what they make it.
+/// Enrols a passkey under the name in the form, with fresh recovery codes if wanted. `within`: the sign-in or session in which the user
+/// enrols it.
 pub(super) async fn enrol_made<W>(
     provider: &Provider,
     visit: &Visit,
@@ -108,7 +109,7 @@ pub(super) async fn enrol_made<W>(
     Ok(codes)
 }
 
-/// Somebody calls a passkey otherwise.
+/// Renames a passkey.
 pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -125,7 +126,7 @@ pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// Somebody does without a passkey.
+/// Removes a passkey.
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -143,7 +144,7 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(to_passkeys(&visit))
 }
 
-/// Somebody wants new recovery codes.
+/// Replaces the recovery codes.
 pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
@@ -156,7 +157,7 @@ pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
     new_codes(provider, &visit, browser.person.id, &to(&visit)).await
 }
 
-/// The passkey that a form names. Somebody else's is as unknown as one that never was.
+/// The id of the passkey in a form. Another user's gets the same answer as one that does not exist.
 fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     let passkey = form.need("passkey")?;
     if browser.account.passkeys.by_id.contains_key(passkey) {
@@ -165,7 +166,7 @@ fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     Err(Refusal::not_found("not_found", "you have no such passkey").into())
 }
 
-/// A refusal that the person can do something about stands on the page.
+/// Shows a refusal on the page if the user can act on it; other refusals become errors.
 async fn told(provider: &Provider, visit: &Visit, browser: &BrowserSession, refusal: Refusal) -> Answer {
     if is_theirs(&refusal) {
         show(provider, visit, browser, Some(&advice(&refusal))).await
@@ -174,7 +175,7 @@ async fn told(provider: &Provider, visit: &Visit, browser: &BrowserSession, refu
     }
 }
 
-/// Whether somebody can do something about a refusal of what they make or call a passkey.
+/// Whether the user can act on a refusal to enrol or rename a passkey.
 pub(super) fn is_theirs(refusal: &Refusal) -> bool {
     let theirs = ["passkey_there", "passkey_taken", "passkeys_many", "challenge_used"];
     !refusal.errors().is_empty() || theirs.contains(&refusal.code())
@@ -208,7 +209,8 @@ async fn show(provider: &Provider, visit: &Visit, browser: &BrowserSession, erro
     }))
 }
 
-/// The form that asks for a new one; none: there can be none here. `page`: on which it is, and where it goes. `whom`: for whom it is.
+/// The form that asks for a new passkey; none: passkeys can't be used at our address. `page`: the purpose for sealing, and the path to
+/// which the form is sent. `whom`: what identifies the user.
 pub(super) async fn make<W: Serialize>(
     provider: &Provider,
     visit: &Visit,

@@ -1,4 +1,4 @@
-//! What somebody was about to do, kept in the page itself: sealed, so that nobody but us says what it is.
+//! The state of multi-step pages, sealed into the page itself, so that we store nothing and nobody else can read or make it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keys::{Context, Sealed};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OAuthError, Provider, Visit};
 
-/// How long a page may be left open.
+/// The lifetime of sealed state.
 const KEPT: TimeDelta = TimeDelta::minutes(30);
 
 #[derive(Serialize, Deserialize)]
@@ -17,7 +17,7 @@ struct Kept<T> {
 }
 
 impl Provider {
-    /// Seals what somebody is about to do. `purpose`: on which page.
+    /// Seals state into text for a page or cookie. `purpose`: the page or cookie that it is for.
     ///
     /// # Errors
     /// When the tenant's key can't be used.
@@ -35,7 +35,7 @@ impl Provider {
         Ok(sealed.as_str().to_owned())
     }
 
-    /// What was kept; none: it was not us, or too long ago, or on another page.
+    /// Opens sealed state; none: it was not sealed by us for this purpose and tenant, or has expired.
     ///
     /// # Errors
     /// When the tenant's key can't be used.

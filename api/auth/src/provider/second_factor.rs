@@ -1,5 +1,5 @@
-//! The second factor: a code of somebody's authenticator, a recovery code or a [passkey](super::passkey), after the password, or when a
-//! client wants to be surer than the password makes it.
+//! The second factor: a code of an authenticator app (TOTP), a recovery code, or a [passkey](super::passkey). It is asked for after the
+//! password, or when a client requests a higher authentication level.
 
 use std::sync::Arc;
 
@@ -23,37 +23,37 @@ use crate::totp::{Authenticator, recovery_hash};
 
 const ON_CODE: &str = "auth.page.code";
 
-/// What is said of every code that does nothing.
+/// The text for every refused code.
 const WRONG: &str = "This is not the current code, or it was already used. Wait for the next code.";
 
-/// What is kept on the page that asks for a second factor.
+/// The state of an authentication that waits for a second factor, sealed into the page.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Pending {
-    /// Where they go on.
+    /// The goal after it.
     pub(super) then: Then,
-    /// Who showed their password, or is signed in.
+    /// The user who has entered their password or is signed in.
     pub(super) user: UserId,
-    /// The session that is to be surer; none: one is to begin.
+    /// The session to which the second factor is added; none: a new one begins.
     pub(super) session: Option<SessionId>,
-    /// When they did. (Pages of before it was counted say no era.)
+    /// The moment of the first factor. (State sealed by older versions has no era.)
     #[serde(flatten)]
     pub(super) since: Moment,
-    /// By what, where no session says it yet.
+    /// The methods of the first factor; empty if `session` has them.
     pub(super) methods: Vec<String>,
-    /// What an identity provider said.
+    /// The assertion of an identity provider, if one authenticated the user.
     #[serde(default)]
     pub(super) saml: Option<SamlSignIn>,
 }
 
 impl Pending {
-    /// By what they showed who they are, with one thing more. `method`: by what.
+    /// The authentication with the second factor added. `method`: that of the second factor.
     pub(super) fn shown_by(self, method: &str) -> ShownBy {
         let methods = self.methods.into_iter().chain([method.to_owned()]).collect();
         ShownBy { methods, saml: self.saml, since: Some(self.since) }
     }
 }
 
-/// Asks for it. `account`: of who is asked.
+/// Shows the page that asks for a second factor. `account`: that of the user.
 pub(super) async fn ask(
     provider: &Provider,
     visit: &Visit,
@@ -75,7 +75,7 @@ pub(super) async fn ask(
     }))
 }
 
-/// Somebody sends a code.
+/// Handles the form with a code.
 pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     visit.of_our_page(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -92,7 +92,8 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
     shown(provider, &visit, pending, &person, "otp", goal).await
 }
 
-/// Who was asked, if what was before still holds: since then they may have been locked, or somebody else have set a new password.
+/// The user and their account, if the first factor is still valid: in the meantime the account may have been locked, or all its sessions
+/// ended (by a new password, say).
 pub(super) async fn still(
     provider: &Provider,
     visit: &Visit,
@@ -106,7 +107,7 @@ pub(super) async fn still(
     Ok(here.then_some((person, account)))
 }
 
-/// Goes on with who showed a second factor. `method`: by what.
+/// Continues with a user who has used a second factor. `method`: its method.
 pub(super) async fn shown(
     provider: &Provider,
     visit: &Visit,
@@ -129,10 +130,10 @@ pub(super) async fn shown(
 }
 
 impl Provider {
-    /// Whether a code is one of somebody's, and uses it up. One that is not is recorded, once.
+    /// Whether a code is a valid one of the user's; it is consumed. A wrong one is recorded once.
     ///
     /// # Errors
-    /// `slow_down` when there were too many.
+    /// `slow_down` when there were too many attempts.
     pub(super) async fn code_is_right(
         &self,
         visit: &Visit,
@@ -146,7 +147,7 @@ impl Provider {
         self.attempts.begin(&target)?;
         let caller = protocol(visit.tenant.id, &user.to_string());
         let used = match self.authenticator(visit, user, account).await? {
-            // The longer one is a recovery code.
+            // A code of more than six characters is a recovery code.
             _ if code.chars().filter(char::is_ascii_alphanumeric).count() > 6 => {
                 self.authority.run(&caller, &UseRecoveryCode { user, hash: recovery_hash(code) }).await.map(drop)
             }
@@ -167,7 +168,7 @@ impl Provider {
         }
     }
 
-    /// The authenticator that somebody enrolled.
+    /// The user's enrolled authenticator.
     async fn authenticator(
         &self,
         visit: &Visit,
@@ -180,7 +181,7 @@ impl Provider {
         Ok(Authenticator::of(&bytes))
     }
 
-    /// An authenticator's secret as it is stored.
+    /// An authenticator's secret, sealed for storage.
     pub(super) async fn seal_authenticator(
         &self,
         visit: &Visit,
@@ -193,7 +194,7 @@ impl Provider {
     }
 }
 
-/// As the account itself says it.
+/// The same refusal as the account's.
 fn wrong() -> kernel::Refusal {
     auth_aggregates::AccountError::CodeUsed.into()
 }
