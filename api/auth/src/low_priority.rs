@@ -1,5 +1,5 @@
-//! Work that takes a processor for long (a password's hash, an RSA key), on threads of its own that give way to all others: a thread
-//! of the runtime's would have the same share of the processor as one that answers commands.
+//! A pool of low-priority threads for CPU-intensive work (password hashes, RSA keys). On the runtime's threads it would get the same share
+//! of the CPU as requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,41 +9,41 @@ use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// How much its threads give way: a tenth of the share of a thread that does not (the weights of Linux' scheduler, sched(7)), and all
-/// that nobody else wants.
+/// The niceness of the threads: a tenth of the CPU share of a normal thread (the weights of Linux's scheduler, sched(7)), and everything
+/// that no other thread wants.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undone {
-    /// Too much waits.
+    /// The queue is full.
     Busy,
-    /// It panicked, or could not be begun; the log says how.
+    /// It panicked, or could not be started; the log says why.
     Failed,
 }
 
-/// How much may wait for its turn.
+/// The capacity of the queue.
 const WAITING: usize = 200;
 
-/// One for the process, because its threads share the process's processors.
+/// One pool per process, because the CPUs are the process's.
 static POOL: LazyLock<LowPriorityPool> = LazyLock::new(|| LowPriorityPool::new(WAITING));
 
-/// Does this work in its turn. Work that nobody waits for any more is not begun.
+/// Queues this work and waits for its result. Work whose caller has gone away is skipped.
 ///
 /// # Errors
-/// `Busy` when too much waits already, `Failed` when it panicked.
+/// `Busy` when the queue is full, `Failed` when the work panicked.
 pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
     POOL.run(work).await
 }
 
-/// The threads; half as many as there are processors. They end when this is dropped.
+/// The threads, half as many as there are CPUs. They end when this is dropped.
 struct LowPriorityPool {
     queue: SyncSender<Work>,
 }
 
 impl LowPriorityPool {
-    /// Starts the threads; `waiting`: how much may wait for its turn.
+    /// Starts the threads. `waiting`: the capacity of the queue.
     fn new(waiting: usize) -> Self {
         let (queue, work) = sync_channel::<Work>(waiting);
         let work = Arc::new(Mutex::new(work));
@@ -77,12 +77,12 @@ fn run(work: &Mutex<Receiver<Work>>) {
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(work) = next else { return };
-        // A panic is written to the log by its hook; the next in the queue has nothing to do with it.
+        // A panic is logged by its hook, and does not affect the next work in the queue.
         let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 
-/// On Linux a thread has a priority of its own; elsewhere it is the process's, which must not give way.
+/// Lowers the thread's priority. Only on Linux, where threads have a priority of their own; elsewhere it would be the whole process's.
 fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
