@@ -1,4 +1,5 @@
-//! Clients that want it are told that somebody's session has ended, or all of them (OpenID Connect Back-Channel Logout 1.0).
+//! Notifies clients that a user's session has ended, or all of them (OpenID Connect Back-Channel Logout 1.0). Clients without a logout
+//! endpoint are skipped.
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ use uuid::Uuid;
 
 use crate::{LoggedOut, Ports};
 
-/// A client may be away for a while. What it keeps of a session for longer than that ends by itself.
+/// A client may be unavailable for a while. After the last attempt its own sessions have to expire by themselves.
 const RETRY: Retry =
     Retry { attempts: 16, first: Duration::from_secs(2), longest: Duration::from_mins(10), park: false };
 
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(24) };
 
-/// Who is told, and of what.
+/// The saga's parameters: which clients are notified, and of which session.
 #[derive(Clone, Serialize, Deserialize)]
 struct Parameters {
     user: UserId,
-    /// None: all of them.
+    /// None: all sessions of the user.
     session: Option<SessionId>,
     clients: Vec<ClientId>,
 }
@@ -51,7 +52,7 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
         None => {
             let listened: Option<Vec<_>> = decoded::<AccountEvent>(&event)?.into_iter().find_map(|event| match event {
                 AccountEvent::SessionsEnded(e) => Some(account.listeners.until(e.ended()).collect()),
-                // Nobody comes in afterwards.
+                // No session begins afterwards, so all clients are notified.
                 AccountEvent::AccountClosed(_) | AccountEvent::AccountErased(_) => {
                     Some(account.listeners.all().collect())
                 }
@@ -65,12 +66,13 @@ async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Sta
     Ok((!parameters.clients.is_empty()).then_some(Start { key: event.aggregate_id, parameters }))
 }
 
-/// Tells all that have not been told: one that is away holds nobody up.
+/// Notifies all remaining clients at once, so that one that is unavailable does not delay the others. The progress is the clients for which
+/// it failed.
 async fn tell(ports: Ports, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
     let Parameters { user, session, clients } = parameters;
     let left: Vec<ClientId> = context.progress()?.unwrap_or(clients);
     let told = join_all(left.iter().map(|client| {
-        // The same each time: a client knows by it what it has been told already.
+        // The id is the same in each attempt, so that a client can recognize a repeated notice.
         let id = Uuid::new_v5(&context.saga_id(), client.uuid().as_bytes());
         ports.notices.logged_out(context.tenant(), LoggedOut { id, client: *client, user, session })
     }));

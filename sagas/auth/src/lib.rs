@@ -2,8 +2,8 @@
 //!
 //! What they need beside the log (mail, other services, the installation) comes in as [`Ports`]; the gateway provides the adapters.
 //!
-//! To add one: its file here with a `definition()`, its `mod` line and its line in [`sagas`]; and its test story in `tests/`, which runs
-//! it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
+//! To add one: write its file here with a `definition()`, its `mod` line and its line in [`sagas`], and its test story in `tests/`, which
+//! runs it through all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod announce_logout;
 mod send_password_link;
@@ -23,18 +23,18 @@ coordinator::sagas_of!(
     pub struct AuthSagas of "auth"
 );
 
-/// What the sagas need beside the log.
+/// The sagas' ports.
 #[derive(Clone)]
 pub struct Ports {
-    /// How mail goes out.
+    /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// To whom, and with which link.
+    /// Provides the recipient and the link of a mail.
     pub letters: Arc<dyn Letters>,
-    /// How applications are told of the end of sessions.
+    /// Notifies applications of the end of sessions.
     pub notices: Arc<dyn Notices>,
 }
 
-/// To whom a mail goes, and what it is about. Nothing of it stands in the log of signing in.
+/// The personal data for a mail. None of it is in the log of the auth service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// The address.
@@ -43,38 +43,38 @@ pub struct Letter {
     pub name: Personal<String>,
     /// The tenant's name.
     pub tenant: String,
-    /// The link: whoever has it sets the password.
+    /// The link, with which the password can be set.
     pub link: Personal<String>,
 }
 
-/// Knows people's addresses, and makes the links that are mailed to them.
+/// Looks up people's addresses, and makes the links that are mailed to them.
 pub trait Letters: Send + Sync + 'static {
-    /// The letter with the link of a turn with which somebody sets their password; none: there is nobody to whom it could go.
-    /// An error says why it can't be told now.
+    /// The data for a mail with the link with which a user sets their password; none: there is no recipient. `turn`: the number of the
+    /// request, which the account counts. An error says why it can't be determined now.
     fn password_link(&self, tenant: TenantId, user: UserId, turn: u32)
     -> BoxFuture<'_, Result<Option<Letter>, String>>;
 }
 
-/// That a client is to be told that somebody's session has ended.
+/// A notice to a client that a user's session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedOut {
-    /// Which notice: said again, it is the same.
+    /// The id of the notice, the same when it is sent again.
     pub id: Uuid,
-    /// Who is told.
+    /// The client.
     pub client: ClientId,
-    /// Whose session it was.
+    /// The user.
     pub user: UserId,
-    /// Which; none: all of theirs.
+    /// The session; none: all of the user's.
     pub session: Option<SessionId>,
 }
 
-/// Tells applications.
+/// Notifies applications.
 pub trait Notices: Send + Sync + 'static {
-    /// Tells a client, if it wants to know. An error says why it could not be told now.
+    /// Notifies a client, if it has a logout endpoint. An error says why that failed.
     fn logged_out(&self, tenant: TenantId, notice: LoggedOut) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// All sagas of the auth service. An old version stays as long as instances of it run.
+/// All sagas of the auth service. An old version of a saga stays as long as instances of it run.
 pub fn sagas(ports: &Ports) -> Sagas {
     Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(ports), announce_logout::definition(ports)])
 }

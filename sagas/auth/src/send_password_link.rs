@@ -1,4 +1,4 @@
-//! A link with which somebody sets a new password is mailed to them.
+//! Mails a user the link with which they set a new password.
 
 use auth_aggregates::{Account, AccountEvent};
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
