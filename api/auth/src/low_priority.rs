@@ -16,7 +16,7 @@ const NICE: i32 = 10;
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
+pub enum NotDone {
     /// The queue is full.
     Busy,
     /// It panicked, or could not be started; the log says why.
@@ -33,7 +33,7 @@ static POOL: LazyLock<LowPriorityPool> = LazyLock::new(|| LowPriorityPool::new(W
 ///
 /// # Errors
 /// `Busy` when the queue is full, `Failed` when the work panicked.
-pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
     POOL.run(work).await
 }
 
@@ -57,7 +57,7 @@ impl LowPriorityPool {
         Self { queue }
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
         let (done, waiting) = oneshot::channel();
         let work = move || {
             if !done.is_closed() {
@@ -65,15 +65,15 @@ impl LowPriorityPool {
             }
         };
         self.queue.try_send(Box::new(work)).map_err(|error| match error {
-            TrySendError::Full(_) => Undone::Busy,
-            TrySendError::Disconnected(_) => Undone::Failed,
+            TrySendError::Full(_) => NotDone::Busy,
+            TrySendError::Disconnected(_) => NotDone::Failed,
         })?;
-        waiting.await.map_err(|_| Undone::Failed)
+        waiting.await.map_err(|_| NotDone::Failed)
     }
 }
 
 fn run(work: &Mutex<Receiver<Work>>) {
-    give_way();
+    lower_priority();
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(work) = next else { return };
@@ -83,7 +83,7 @@ fn run(work: &Mutex<Receiver<Work>>) {
 }
 
 /// Lowers the thread's priority. Only on Linux, where threads have a priority of their own; elsewhere it would be the whole process's.
-fn give_way() {
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::warn!(%error, "passwords and keys are worked on with the same priority as all else");
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_on_a_thread_that_gives_way_and_outlives_a_panic() {
         let pool = LowPriorityPool::new(2);
-        assert_eq!(pool.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(Undone::Failed));
+        assert_eq!(pool.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(NotDone::Failed));
         assert_eq!(pool.run(|| 42).await, Ok(42), "for each thread: the one that panicked goes on");
         #[cfg(target_os = "linux")]
         {
@@ -129,7 +129,7 @@ mod tests {
         let (forsaken_begins, was_begun) = std::sync::mpsc::channel();
         let mut forsaken = Box::pin(pool.run(move || forsaken_begins.send(())));
         assert_eq!((&mut forsaken).now_or_never(), None);
-        assert_eq!(pool.run(|| 1).await, Err(Undone::Busy));
+        assert_eq!(pool.run(|| 1).await, Err(NotDone::Busy));
         drop(forsaken);
         for _ in 0..threads {
             begin.send(()).unwrap();
@@ -139,7 +139,7 @@ mod tests {
         }
         // Who waited is answered before the thread takes the next from the queue: its place is free a moment later.
         let done = testbed::eventually("there is a place again", async || match pool.run(|| 1).await {
-            Err(Undone::Busy) => None,
+            Err(NotDone::Busy) => None,
             done => Some(done),
         });
         assert_eq!(done.await, Ok(1));

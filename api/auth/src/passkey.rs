@@ -35,7 +35,7 @@ pub struct Challenge<S> {
 
 /// A new passkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct NewPasskey {
     /// Its credential id, base64url.
     pub id: String,
     /// Its public key.
@@ -73,7 +73,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// When the library fails.
-    pub fn ask_to_make<'p>(
+    pub fn request_registration<'p>(
         &self,
         user: UserId,
         login: &str,
@@ -97,12 +97,16 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`PasskeyFault`].
-    pub fn made(&self, asked: &Challenge<PasskeyRegistration>, answer: &str) -> Result<Made, PasskeyFault> {
+    pub fn verify_registration(
+        &self,
+        asked: &Challenge<PasskeyRegistration>,
+        answer: &str,
+    ) -> Result<NewPasskey, PasskeyFault> {
         let answer: RegisterPublicKeyCredential =
             serde_json::from_str(answer).map_err(|_| PasskeyFault("passkey_malformed"))?;
         let made = self.0.finish_passkey_registration(&answer, &asked.state).map_err(|error| wrong(&error))?;
         let made = Credential::from(made);
-        Ok(Made {
+        Ok(NewPasskey {
             id: URL_SAFE_NO_PAD.encode(&made.cred_id),
             key: jwk(&made.cred).ok_or(PasskeyFault("passkey_algorithm"))?,
             counter: made.counter,
@@ -115,7 +119,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// When the library fails.
-    pub fn ask<'p>(
+    pub fn request_assertion<'p>(
         &self,
         of: impl Iterator<Item = &'p String>,
     ) -> Result<(String, Challenge<DiscoverableAuthentication>), Refusal> {
@@ -133,7 +137,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// [`PasskeyFault`].
-    pub fn shown(
+    pub fn verify_assertion(
         &self,
         asked: Challenge<DiscoverableAuthentication>,
         said: &PasskeyAnswer,
@@ -255,7 +259,8 @@ mod tests {
     fn what_is_asked_for_is_verified_and_found_without_a_name_and_of_a_kind_that_the_log_can_hold() {
         let party = RelyingParty::at("https://api.example.com:8443", "Acme").unwrap();
         let there = ["AAEC".to_owned()];
-        let (options, asked) = party.ask_to_make(UserId::new(uuid::Uuid::nil()), "ada", "Ada", there.iter()).unwrap();
+        let (options, asked) =
+            party.request_registration(UserId::new(uuid::Uuid::nil()), "ada", "Ada", there.iter()).unwrap();
         let options: serde_json::Value = serde_json::from_str(&options).unwrap();
         assert_eq!(options["challenge"], asked.challenge);
         assert_eq!(options["rp"], serde_json::json!({ "name": "Acme", "id": "api.example.com" }));
@@ -265,7 +270,7 @@ mod tests {
             options["pubKeyCredParams"].as_array().unwrap().iter().map(|wanted| wanted["alg"].as_i64()).collect();
         assert_eq!(algorithms, [Some(-7), Some(-257)]);
         assert_eq!(options["excludeCredentials"][0]["id"], "AAEC");
-        let (options, _) = party.ask(there.iter()).unwrap();
+        let (options, _) = party.request_assertion(there.iter()).unwrap();
         let options: serde_json::Value = serde_json::from_str(&options).unwrap();
         assert_eq!((&options["userVerification"], &options["rpId"]), (&"required".into(), &"api.example.com".into()));
         assert_eq!(options["allowCredentials"][0]["id"], "AAEC");

@@ -9,7 +9,7 @@ use keys::Random;
 use zeroize::Zeroizing;
 
 use crate::breaches::{Breaches, is_breached};
-use crate::low_priority::{Undone, at_low_priority};
+use crate::low_priority::{NotDone, at_low_priority};
 
 /// OWASP's recommended parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
@@ -91,9 +91,9 @@ impl Passwords {
 }
 
 async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    at_low_priority(work).await.map_err(|undone| match undone {
-        Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
-        Undone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
+    at_low_priority(work).await.map_err(|not_done| match not_done {
+        NotDone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
+        NotDone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
     })
 }
 

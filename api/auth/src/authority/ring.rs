@@ -26,7 +26,7 @@ pub struct Ring {
     /// The key that decrypts SAML messages, opened when it is first needed.
     saml_decryption: OnceLock<Arc<DecryptionKey>>,
     /// Whether the age of its keys was checked, by algorithm.
-    looked: [AtomicBool; 3],
+    age_checked: [AtomicBool; 3],
 }
 
 /// A signing key: its public part and, once needed, its private one.
@@ -55,7 +55,7 @@ impl Ring {
             loaded_at,
             saml: OnceLock::new(),
             saml_decryption: OnceLock::new(),
-            looked: Default::default(),
+            age_checked: Default::default(),
         })
     }
 
@@ -108,18 +108,18 @@ impl Ring {
     }
 
     /// Whether this is the first call for an algorithm: the age of its keys is checked once for each time that the ring is loaded.
-    pub(super) fn is_first_look(&self, algorithm: Algorithm) -> bool {
-        let [eddsa, es256, rs256] = &self.looked;
-        let looked = match algorithm {
+    pub(super) fn is_first_age_check(&self, algorithm: Algorithm) -> bool {
+        let [eddsa, es256, rs256] = &self.age_checked;
+        let age_checked = match algorithm {
             Algorithm::EdDSA => eddsa,
             Algorithm::ES256 => es256,
             Algorithm::RS256 => rs256,
         };
-        !looked.swap(true, Ordering::Relaxed)
+        !age_checked.swap(true, Ordering::Relaxed)
     }
 
     /// The id of the newest key of an algorithm, if it has been signing since `since` or longer.
-    pub(super) fn grown_old(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Option<String> {
+    pub(super) fn due_for_rotation(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Option<String> {
         let newest = self.of(algorithm).next_back()?;
         (newest.signs_from <= since).then(|| newest.kid.clone())
     }

@@ -39,13 +39,13 @@ impl Authority {
 
     /// Rotates a tenant's keys in the background if they are due: publishes the successor of a key that has reached its age, and retires
     /// keys that have been succeeded for longer than anything that they signed is valid.
-    pub(super) fn keep_young(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
+    pub(super) fn rotate_if_due(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
         let Some(age) = self.parts.settings.rotation else { return };
-        if !ring.is_first_look(algorithm) {
+        if !ring.is_first_age_check(algorithm) {
             return;
         }
         let now = self.now();
-        let old = ring.grown_old(algorithm, now - age);
+        let old = ring.due_for_rotation(algorithm, now - age);
         // ID tokens come back as `id_token_hint` at sign-out, long after they have expired.
         let needed = self.parts.settings.access.max(LONGEST_TOKEN).max(LONGEST_SESSION) + GRACE;
         let outlived = ring.outlived(algorithm, now - needed);

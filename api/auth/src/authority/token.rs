@@ -169,7 +169,7 @@ impl Authority {
         let ring = self.ring_with(tenant.id, algorithm).await?;
         let key = self.tenant_key(tenant.id, &ring).await?;
         let secret = ring.signer(tenant.id, algorithm, self.now(), &key)?;
-        self.keep_young(tenant.id, &ring, algorithm);
+        self.rotate_if_due(tenant.id, &ring, algorithm);
         secret.sign(claims, typ).map_err(|error| {
             tracing::error!(%error, "a token could not be signed");
             Refusal::internal("key_unusable", "a token could not be signed; see the server's log for the reason")

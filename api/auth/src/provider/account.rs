@@ -44,7 +44,7 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Ends one of the user's sessions, or all of them.
 pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
@@ -69,7 +69,7 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
 
 /// Withdraws the user's consent to an application.
 pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let unknown = || Refusal::not_found("not_found", "you have not given consent to such an application");

@@ -15,7 +15,7 @@ use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
 use super::passkeys::LAST;
-use super::sure::somebody_sure;
+use super::reauthentication::recently_authenticated;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::totp::{Authenticator, recovery_codes, recovery_hash};
 
@@ -23,7 +23,7 @@ const ON_ENROL: &str = "auth.page.enrol";
 
 /// The state sealed into the page that shows a new authenticator's secret. The secret is stored only after a valid code was entered.
 #[derive(Serialize, Deserialize)]
-struct Enrolling {
+struct PendingAuthenticator {
     session: SessionId,
     secret: String,
 }
@@ -34,7 +34,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     if browser.account.totp.is_some() {
         return Ok(show(&visit, &browser, None));
     }
-    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Authenticator).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
@@ -44,13 +44,13 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Enrols an authenticator after the user entered a valid code of it.
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Authenticator).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    let kept: Option<Enrolling> = provider.kept(&visit, ON_ENROL, form.need("pending")?).await?;
+    let kept: Option<PendingAuthenticator> = provider.open_state(&visit, ON_ENROL, form.need("pending")?).await?;
     let kept = kept.filter(|kept| kept.session == browser.id);
     let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
@@ -89,7 +89,7 @@ pub(super) async fn enrol_shown(
 
 /// Removes the authenticator, after the user entered a valid code of it.
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let last = browser.account.passkeys.is_empty();
@@ -107,7 +107,7 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
 
 /// Replaces the recovery codes, after the user entered a valid code.
 pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     if let Some(wrong) = shows_code(provider, &visit, &form, &browser).await? {
@@ -151,8 +151,8 @@ async fn show_enrol(
     authenticator: &Authenticator,
     error: Option<&str>,
 ) -> Answer {
-    let enrolling = Enrolling { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
-    let pending = provider.keep(visit, ON_ENROL, enrolling).await?;
+    let enrolling = PendingAuthenticator { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.seal_state(visit, ON_ENROL, enrolling).await?;
     Ok(pages::enrol(&EnrolPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/account/authenticator", visit.tenant.slug),

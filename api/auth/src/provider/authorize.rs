@@ -9,16 +9,16 @@ use poem::http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::account::to_account;
-use super::asked::{Asked, AuthorizationError};
-use super::browser::{BrowserSession, ShownBy};
+use super::authorization_request::{AuthorizationError, AuthorizationRequest};
+use super::browser::{Authentication, BrowserSession};
 use super::form::Form;
 use super::goal::{self, Goal, Then, from_login};
 use super::hint::HintError;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::par::PUSHED_BEFORE;
+use super::reauthentication::is_recent;
 use super::second_factor::{self, Pending};
-use super::sure::lately;
 use super::{Answer, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use};
 
@@ -42,13 +42,13 @@ struct PendingConsent {
 /// The authorization endpoint: shows the sign-in and consent pages where needed, then redirects back with a code.
 pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
-    let (query, session) = match goal::shown(provider, &visit, &query).await? {
+    let (query, session) = match goal::resumed(provider, &visit, &query).await? {
         Ok(Some((query, session))) => (Some(query), Some(session)),
         Ok(None) => (par::pushed(provider, &visit, query).await?, None),
         Err(expired) => return Ok(expired),
     };
     let asked = match query {
-        Some(query) => Asked::read(provider, &visit, query).await?,
+        Some(query) => AuthorizationRequest::read(provider, &visit, query).await?,
         None => Err(AuthorizationError::Page(PUSHED_BEFORE)),
     };
     let asked = match asked {
@@ -56,7 +56,7 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
         Err(error) => return Ok(error.answer(&visit)),
     };
     let browser = provider.browser_session(&visit).await?;
-    let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && lately(provider, browser));
+    let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && is_recent(provider, browser));
     proceed(provider, &visit, asked, browser, fresh).await
 }
 
@@ -80,16 +80,22 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(knows) => knows,
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
-    enter(provider, &visit, &knows.person, ShownBy::method("pwd", knows.since), goal).await
+    enter(provider, &visit, &knows.person, Authentication::method("pwd", knows.since), goal).await
 }
 
 /// Begins a session for a user who has authenticated (`by`), and continues to the goal. A user who has a second factor or must have one,
 /// and did not use it, is asked for it first.
-pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, by: ShownBy, goal: Goal) -> Answer {
+pub(super) async fn enter(
+    provider: &Provider,
+    visit: &Visit,
+    person: &Person,
+    by: Authentication,
+    goal: Goal,
+) -> Answer {
     if acr(&by.methods) != "aal2" {
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
-        let ShownBy { methods, saml, since } = by.clone();
+        let Authentication { methods, saml, since } = by.clone();
         let since = since.unwrap_or_else(|| provider.moment(&account));
         let pending = Pending { then: goal.then(), user: person.id, session: None, since, methods, saml };
         if has {
@@ -118,15 +124,15 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
 
 /// Handles the user's decision on the consent page.
 pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<PendingConsent> = provider.kept(&visit, ON_CONSENT, form.need("pending")?).await?;
+    let kept: Option<PendingConsent> = provider.open_state(&visit, ON_CONSENT, form.need("pending")?).await?;
     let browser = provider.browser_session(&visit).await?;
     let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
     if kept.session != browser.id {
         return Ok(expired(&visit));
     }
-    let asked = match Asked::read(provider, &visit, kept.query).await? {
+    let asked = match AuthorizationRequest::read(provider, &visit, kept.query).await? {
         Ok(asked) => asked,
         Err(error) => return Ok(error.answer(&visit)),
     };
@@ -143,7 +149,7 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
 async fn proceed(
     provider: &Provider,
     visit: &Visit,
-    asked: Asked,
+    asked: AuthorizationRequest,
     browser: Option<BrowserSession>,
     fresh: bool,
 ) -> Answer {
@@ -170,7 +176,7 @@ async fn proceed(
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
     // `acr_values` is voluntary (OpenID Connect Core section 5.5.1.1): a user without a second factor is let through.
-    if asked.surer && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
+    if asked.wants_second_factor && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the user has to use a second factor"));
         }
@@ -189,7 +195,7 @@ async fn proceed(
         return Ok(asked.fails(visit, "consent_required", "the user has to give consent"));
     }
     let pending = PendingConsent { query: asked.query.clone(), session: browser.id };
-    let pending = provider.keep(visit, ON_CONSENT, pending).await?;
+    let pending = provider.seal_state(visit, ON_CONSENT, pending).await?;
     Ok(pages::consent(&Consent {
         tenant: &visit.brand,
         client: &details.name,
@@ -202,7 +208,7 @@ async fn proceed(
 }
 
 /// Opens a grant and redirects back to the client with its authorization code.
-async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &BrowserSession) -> Answer {
+async fn issue(provider: &Provider, visit: &Visit, asked: &AuthorizationRequest, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
         session: Some(browser.id),
@@ -250,7 +256,7 @@ pub(super) async fn show_login(
     login: &str,
     error: Option<&str>,
 ) -> Answer {
-    let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let pending = provider.seal_state(visit, ON_LOGIN, goal.then()).await?;
     let organization = format!("/t/{}/saml", visit.tenant.slug);
     let connected = provider.is_connected(visit).await?;
     // A link beside the form: if it can't be determined, people can still sign in.
@@ -258,7 +264,7 @@ pub(super) async fn show_login(
         tracing::warn!(?error, "it can't be told whether people may register");
         None
     });
-    let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
+    let passkey = passkey::form(provider, visit, passkey::PasskeyPurpose::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.brand,
         client: goal.client(),

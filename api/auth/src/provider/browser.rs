@@ -47,7 +47,7 @@ impl Cookies {
 
 /// How a user authenticated.
 #[derive(Clone, Debug)]
-pub(super) struct ShownBy {
+pub(super) struct Authentication {
     /// The authentication methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; or `fed`: an identity provider authenticated them.
     pub(super) methods: Vec<String>,
     /// The identity provider's assertion, if one authenticated them.
@@ -57,7 +57,7 @@ pub(super) struct ShownBy {
     pub(super) since: Option<Moment>,
 }
 
-impl ShownBy {
+impl Authentication {
     /// One method, verified by us.
     pub(super) fn method(method: &str, since: Moment) -> Self {
         Self { methods: vec![method.to_owned()], saml: None, since: Some(since) }
@@ -169,9 +169,9 @@ impl Provider {
         &self,
         visit: &Visit,
         person: &Person,
-        by: ShownBy,
+        by: Authentication,
     ) -> Result<(SessionId, Cookies), OAuthError> {
-        let ShownBy { methods, saml, since } = by;
+        let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
         let start = StartSession { user: person.id, methods, saml, since, lifetime, place };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
@@ -185,12 +185,12 @@ impl Provider {
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
         let session = self.cookie(visit, SESSION, &text, LONGEST_SESSION);
-        Ok((done.answer, Cookies(vec![session, self.known_from_now(visit, person.id).await?])))
+        Ok((done.answer, Cookies(vec![session, self.recognition_cookie(visit, person.id).await?])))
     }
 
     /// The cookie that later shows that this user signed in with this browser. It grants no access: it only separates the browser's
     /// attempts from others in the rate limits ([`Attempts`](super::Attempts)).
-    pub(super) async fn known_from_now(&self, visit: &Visit, user: UserId) -> Result<String, OAuthError> {
+    pub(super) async fn recognition_cookie(&self, visit: &Visit, user: UserId) -> Result<String, OAuthError> {
         let key = self.tenant_key(visit).await?;
         let known = Opaque { id: user.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
         Ok(self.cookie(visit, BROWSER, &known, REMEMBERED))
@@ -223,7 +223,7 @@ impl Provider {
     }
 
     /// The user who last signed in with this browser, who may be another one than the user at it now.
-    pub(super) async fn known_to(&self, visit: &Visit) -> Result<Option<Uuid>, OAuthError> {
+    pub(super) async fn recognized_user(&self, visit: &Visit) -> Result<Option<Uuid>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, BROWSER)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         Ok(Opaque::read(cookie, visit.tenant.id, Use::Browser, &key).map(|said| said.id))
@@ -269,7 +269,7 @@ impl Visit {
     }
 
     /// Refuses a form that was sent from another site's page (CSRF): it could sign a user in to an account that is not theirs.
-    pub(super) fn of_our_page(&self, provider: &Provider) -> Result<(), OAuthError> {
+    pub(super) fn require_same_origin(&self, provider: &Provider) -> Result<(), OAuthError> {
         let ours = &provider.authority.settings().public_url;
         let host = self.header("host").unwrap_or_default();
         let origin = self.header("origin").is_none_or(|origin| {

@@ -31,14 +31,14 @@ const LONGEST: TimeDelta = TimeDelta::hours(1);
 const REPLAYED: &str = "assertion_replayed";
 
 /// A client that was authenticated; a public one only said who it is.
-pub struct Known {
+pub struct AuthenticatedClient {
     /// Its id.
     pub id: Uuid,
     /// Its state.
-    pub state: State,
+    pub state: ClientState,
 }
 
-impl Known {
+impl AuthenticatedClient {
     /// Whether it is a public client, which has no credentials: anybody can claim to be it.
     pub fn is_public(&self) -> bool {
         self.state.is_public()
@@ -46,14 +46,14 @@ impl Known {
 }
 
 /// The state of a client.
-pub enum State {
+pub enum ClientState {
     /// A machine, which acts for itself.
     Machine(Arc<Machine>),
     /// An application, which acts for users.
     Application(Arc<Client>),
 }
 
-impl State {
+impl ClientState {
     fn active(&self) -> bool {
         match self {
             Self::Machine(machine) => machine.active,
@@ -82,13 +82,13 @@ impl State {
 }
 
 /// The client credentials in a request.
-enum Shown {
+enum Credentials {
     Nothing { client: String },
     Secret { client: String, secret: Zeroizing<String> },
     Assertion { client: String, token: String },
 }
 
-impl Shown {
+impl Credentials {
     fn client(&self) -> &str {
         match self {
             Self::Nothing { client } | Self::Secret { client, .. } | Self::Assertion { client, .. } => client,
@@ -100,11 +100,11 @@ impl Shown {
 ///
 /// # Errors
 /// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it uses two authentication methods.
-pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<Known, OAuthError> {
+pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<AuthenticatedClient, OAuthError> {
     let header = visit.header("authorization");
-    let shown = shown(header, form)?;
+    let credentials = credentials(header, form)?;
     let refused = || OAuthError::invalid_client(header.is_some());
-    let Ok(id) = shown.client().parse::<Uuid>() else {
+    let Ok(id) = credentials.client().parse::<Uuid>() else {
         // An id that can't exist is not counted as an attempt at any client.
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
@@ -115,27 +115,29 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
         return Err(refused());
     };
-    let proven = match &shown {
-        Shown::Nothing { .. } if state.is_public() => Ok(None),
-        Shown::Nothing { .. } => Err("nothing_shown"),
-        Shown::Secret { secret, .. } => secret_matches(state.secret_hash(), secret).map(|()| None),
-        Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some),
+    let verified = match &credentials {
+        Credentials::Nothing { .. } if state.is_public() => Ok(None),
+        Credentials::Nothing { .. } => Err("nothing_shown"),
+        Credentials::Secret { secret, .. } => secret_matches(state.secret_hash(), secret).map(|()| None),
+        Credentials::Assertion { token, .. } => {
+            assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some)
+        }
     };
-    let proven = proven.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
-    let proven = match proven {
+    let verified = verified.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
+    let verified = match verified {
         Ok(Some(jti)) => use_up(provider, &caller, id, jti).await?,
-        proven => proven.map(drop),
+        verified => verified.map(drop),
     };
-    match proven {
-        Ok(()) => Ok(Known { id, state }),
+    match verified {
+        Ok(()) => Ok(AuthenticatedClient { id, state }),
         Err(reason) => {
             provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
             match state {
-                State::Machine(_) => {
+                ClientState::Machine(_) => {
                     let note = NoteRefusedMachine { machine: MachineId::new(id), reason };
                     provider.authority.run(&caller, &note).await?;
                 }
-                State::Application(_) => {
+                ClientState::Application(_) => {
                     let note = NoteRefusedClient { client: ClientId::new(id), reason };
                     provider.authority.run(&caller, &note).await?;
                 }
@@ -160,39 +162,40 @@ async fn use_up(
     }
 }
 
-async fn find(provider: &Provider, caller: &Caller, id: Uuid) -> Result<Option<State>, OAuthError> {
+async fn find(provider: &Provider, caller: &Caller, id: Uuid) -> Result<Option<ClientState>, OAuthError> {
     let executor = provider.authority.executor();
     if let Some((client, _)) = executor.load::<Client>(caller, &id.to_string()).await? {
-        return Ok(Some(State::Application(client)));
+        return Ok(Some(ClientState::Application(client)));
     }
-    Ok(executor.load::<Machine>(caller, &id.to_string()).await?.map(|(machine, _)| State::Machine(machine)))
+    Ok(executor.load::<Machine>(caller, &id.to_string()).await?.map(|(machine, _)| ClientState::Machine(machine)))
 }
 
-fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
+fn credentials(header: Option<&str>, form: &Form) -> Result<Credentials, OAuthError> {
     let secret = form.get("client_secret");
     let assertion = form.get("client_assertion");
     match (header, secret, assertion) {
         (Some(header), None, None) => {
-            let shown = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
+            let credentials = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
             // Otherwise an intermediary that reads only the form would take this for another client's request.
-            if form.get("client_id").is_some_and(|named| named != shown.client()) {
+            if form.get("client_id").is_some_and(|named| named != credentials.client()) {
                 return Err(OAuthError::invalid_request("client_id is not the client that authenticates"));
             }
-            Ok(shown)
+            Ok(credentials)
         }
-        (None, Some(secret), None) => {
-            Ok(Shown::Secret { client: form.need("client_id")?.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
-        }
+        (None, Some(secret), None) => Ok(Credentials::Secret {
+            client: form.need("client_id")?.to_owned(),
+            secret: Zeroizing::new(secret.to_owned()),
+        }),
         (None, None, Some(token)) => {
             if form.need("client_assertion_type")? != ASSERTION {
                 return Err(OAuthError::invalid_request(format!("client_assertion_type must be {ASSERTION}")));
             }
             let subject = Header::read(token).and_then(|(_, origin)| origin.sub);
             let client = form.get("client_id").map(str::to_owned).or(subject).unwrap_or_default();
-            Ok(Shown::Assertion { client, token: token.to_owned() })
+            Ok(Credentials::Assertion { client, token: token.to_owned() })
         }
         (None, None, None) => match form.get("client_id") {
-            Some(client) => Ok(Shown::Nothing { client: client.to_owned() }),
+            Some(client) => Ok(Credentials::Nothing { client: client.to_owned() }),
             None => Err(OAuthError::invalid_client(false)),
         },
         _ => Err(OAuthError::invalid_request("the client must use only one authentication method")),
@@ -200,7 +203,7 @@ fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
 }
 
 /// Reads HTTP Basic credentials. Both parts are form-encoded before they are joined (RFC 6749 section 2.3.1).
-fn basic(header: &str) -> Option<Shown> {
+fn basic(header: &str) -> Option<Credentials> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -211,7 +214,7 @@ fn basic(header: &str) -> Option<Shown> {
         let pair = format!("v={text}");
         url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
     };
-    Some(Shown::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
+    Some(Credentials::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
 }
 
 fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static str> {
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn basic_credentials_are_form_decoded() {
         let header = format!("Basic {}", STANDARD.encode("a%3Ab:c%2Bd+e"));
-        let Some(Shown::Secret { client, secret }) = basic(&header) else { panic!("not read") };
+        let Some(Credentials::Secret { client, secret }) = basic(&header) else { panic!("not read") };
         assert_eq!((client.as_str(), secret.as_str()), ("a:b", "c+d e"));
         for bad in ["Basic", "Basic !", "Bearer abc", &format!("Basic {}", STANDARD.encode("no colon"))] {
             assert!(basic(bad).is_none(), "{bad}");
@@ -289,12 +292,12 @@ mod tests {
     #[test]
     fn a_client_shows_one_thing() {
         let both = Form::read("client_id=a&client_secret=b&client_assertion=c").unwrap();
-        assert!(matches!(shown(None, &both), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(None, &both), Err(error) if error.answer().status() == 400));
         let secret = Form::read("client_id=a&client_secret=b").unwrap();
-        assert!(matches!(shown(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
-        assert!(matches!(shown(None, &Form::default()), Err(error) if error.answer().status() == 401));
+        assert!(matches!(credentials(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(None, &Form::default()), Err(error) if error.answer().status() == 401));
         let named = |client: &str| Form::read(&format!("client_id={client}")).unwrap();
-        assert!(matches!(shown(Some("Basic YTpi"), &named("a")), Ok(Shown::Secret { .. })));
-        assert!(matches!(shown(Some("Basic YTpi"), &named("b")), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(Some("Basic YTpi"), &named("a")), Ok(Credentials::Secret { .. })));
+        assert!(matches!(credentials(Some("Basic YTpi"), &named("b")), Err(error) if error.answer().status() == 400));
     }
 }

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::asked::scope_of;
 use super::attempts::AttemptTarget;
+use super::authorization_request::scope_of;
 use super::authorize::{expired, show_login};
 use super::browser::BrowserSession;
-use super::client::{self, Known, State};
+use super::client::{self, AuthenticatedClient, ClientState};
 use super::error::answer;
 use super::form::Form;
 use super::goal::Goal;
@@ -42,7 +42,7 @@ const ON_DEVICE: &str = "auth.page.device";
 
 /// The state sealed into the page that asks the user for a decision.
 #[derive(Serialize, Deserialize)]
-struct Deciding {
+struct PendingDecision {
     device: DeviceId,
     session: SessionId,
 }
@@ -51,7 +51,7 @@ struct Deciding {
 pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
-    if !matches!(client.state, State::Application(_)) {
+    if !matches!(client.state, ClientState::Application(_)) {
         return Err(OAuthError::unauthorized_client("a machine acts for itself, not for users"));
     }
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
@@ -113,9 +113,9 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Handles the user's decision.
 pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Deciding> = provider.kept(&visit, ON_DEVICE, form.need("pending")?).await?;
+    let kept: Option<PendingDecision> = provider.open_state(&visit, ON_DEVICE, form.need("pending")?).await?;
     let browser = provider.browser_session(&visit).await?;
     let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
     if kept.session != browser.id {
@@ -140,12 +140,12 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 /// A device's token request (section 3.4): its tokens, or the reason why there are none yet.
-pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+pub(super) async fn redeem(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let nothing =
         || OAuthError::invalid_grant("the device code is not valid, belongs to another client, or was already used");
     let said = Opaque::read(form.need("device_code")?, visit.tenant.id, Use::Device, &key).ok_or_else(nothing)?;
-    if !provider.polls.may(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
+    if !provider.polls.may_poll(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
         return Err(OAuthError::slow_polling());
     }
     let let_in = LetDeviceIn { device: DeviceId::new(said.id), client: ClientId::new(client.id), lifetime: GRANT };
@@ -181,7 +181,7 @@ async fn ask_person(
     let client = provider.authority.executor().load::<Client>(&caller, &asked.client.to_string()).await?;
     let name = client.filter(|(client, _)| client.active).map(|(client, _)| client.details.name.clone());
     let Some(name) = name else { return Ok(show_field(visit, Some("This application is no longer registered."))) };
-    let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: browser.id }).await?;
+    let pending = provider.seal_state(visit, ON_DEVICE, PendingDecision { device, session: browser.id }).await?;
     Ok(pages::device_question(&DeviceQuestion {
         tenant: &visit.brand,
         client: &name,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::pages::{self, Brand};
 
 /// The prefix of the refusal codes for a tenant whose access is blocked: `tenant_suspended`, `tenant_deleted`.
-const SHUT_OUT: &str = "tenant_";
+const TENANT_BLOCKED: &str = "tenant_";
 
 /// The result of an endpoint.
 pub type Answer = Result<Response, OAuthError>;
@@ -122,12 +122,12 @@ impl OAuthError {
     }
 
     /// Whether the request is at fault (status 400).
-    pub(super) fn is_of_request(&self) -> bool {
+    pub(super) fn is_bad_request(&self) -> bool {
         self.status == StatusCode::BAD_REQUEST
     }
 
     /// The response: a page for a browser, JSON for other clients.
-    pub fn tell(&self, browser: bool, tenant: &Brand) -> Response {
+    pub fn respond(&self, browser: bool, tenant: &Brand) -> Response {
         if browser { self.page(tenant) } else { self.answer() }
     }
 
@@ -135,7 +135,7 @@ impl OAuthError {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
             StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::FORBIDDEN if self.error.starts_with(SHUT_OUT) => "Nobody is let in here now",
+            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Nobody is let in here now",
             status if status.is_server_error() => "This does not work now",
             _ => "This does not work",
         };
@@ -215,7 +215,7 @@ impl From<Refusal> for OAuthError {
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
             // The tenant is refused, not the request: its code is kept, as in the other APIs.
-            Kind::Forbidden if refusal.code().starts_with(SHUT_OUT) => (StatusCode::FORBIDDEN, refusal.code()),
+            Kind::Forbidden if refusal.code().starts_with(TENANT_BLOCKED) => (StatusCode::FORBIDDEN, refusal.code()),
             _ if refusal.code() == "grant_invalid" => (StatusCode::BAD_REQUEST, "invalid_grant"),
             _ => (StatusCode::BAD_REQUEST, "invalid_request"),
         };

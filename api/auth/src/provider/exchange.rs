@@ -10,7 +10,7 @@ use jwt_simple::prelude::JWTClaims;
 use poem::http::StatusCode;
 use serde_json::json;
 
-use super::client::Known;
+use super::client::AuthenticatedClient;
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
@@ -48,7 +48,7 @@ pub(super) async fn exchange(
     provider: &Provider,
     visit: &Visit,
     form: &Form,
-    client: &Known,
+    client: &AuthenticatedClient,
     application: &Client,
 ) -> Answer {
     if !application.details.exchanges {
@@ -126,12 +126,13 @@ impl Provider {
             return Err(OAuthError::invalid_request(format!("{parameter}_type must be {}", TYPES.join(" or "))));
         }
         // All our access tokens have the issuer itself among their audiences.
-        let signed = self.trust.signed(token, &visit.issuer).await;
-        let (tenant, claims) = signed.map_err(|refusal| not_good(refusal, parameter))?;
+        let signed = self.trust.verify_token(token, &visit.issuer).await;
+        let (tenant, claims) = signed.map_err(|refusal| token_error(refusal, parameter))?;
         if tenant.id != visit.tenant.id {
             return Err(unacceptable(parameter));
         }
-        let trusted = self.trust.standing(tenant.id, &claims).await.map_err(|refusal| not_good(refusal, parameter))?;
+        let trusted =
+            self.trust.check_grants(tenant.id, &claims).await.map_err(|refusal| token_error(refusal, parameter))?;
         Ok(VerifiedToken { claims, trusted })
     }
 
@@ -183,7 +184,7 @@ fn covers(had: &str, asked: &str) -> bool {
 }
 
 /// An invalid token is a fault of the request (RFC 8693 section 2.2.2); a failure to check it is not.
-fn not_good(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
+fn token_error(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
     if refusal.kind() == kernel::Kind::Unauthenticated { unacceptable(parameter) } else { refusal.into() }
 }
 

@@ -4,19 +4,19 @@ use auth_aggregates::SessionId;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, AuthorizationError};
+use super::authorization_request::{AuthorizationError, AuthorizationRequest};
 use super::authorize::{ON_LOGIN, expired};
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 
 /// The query parameter that resumes an authorization request after the user has authenticated and was shown another page first. Its value
 /// is sealed, so that only we can assert that the user has just authenticated, and for this request only.
-const SHOWN: &str = "shown";
+const RESUMED: &str = "shown";
 
 const ON_THE_WAY: &str = "auth.authorize.on_the_way";
 
 #[derive(Serialize, Deserialize)]
-struct Shown {
+struct ResumedRequest {
     /// The query of the authorization request.
     query: String,
     /// The session in which the user authenticated.
@@ -28,14 +28,14 @@ struct Shown {
 ///
 /// # Errors
 /// The page to show when the parameter is invalid or has expired.
-pub(super) async fn shown(
+pub(super) async fn resumed(
     provider: &Provider,
     visit: &Visit,
     query: &str,
 ) -> Result<Result<Option<(String, SessionId)>, Response>, OAuthError> {
     let form = Form::read(query).unwrap_or_default();
-    let Some(sealed) = form.get(SHOWN) else { return Ok(Ok(None)) };
-    let kept: Option<Shown> = provider.kept(visit, ON_THE_WAY, sealed).await?;
+    let Some(sealed) = form.get(RESUMED) else { return Ok(Ok(None)) };
+    let kept: Option<ResumedRequest> = provider.open_state(visit, ON_THE_WAY, sealed).await?;
     Ok(kept.map(|kept| Some((kept.query, kept.session))).ok_or_else(|| expired(visit)))
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Goal {
     /// The user's authenticator.
     Authenticator,
     /// An authorization request.
-    Client(Box<Asked>),
+    Client(Box<AuthorizationRequest>),
     /// The decision about the device with this user code.
     Device(String),
 }
@@ -73,9 +73,9 @@ pub(super) async fn from_login(
     provider: &Provider,
     visit: &mut Visit,
 ) -> Result<Result<(Form, Goal), Response>, OAuthError> {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Then> = provider.kept(visit, ON_LOGIN, form.need("pending")?).await?;
+    let kept: Option<Then> = provider.open_state(visit, ON_LOGIN, form.need("pending")?).await?;
     let Some(then) = kept else { return Ok(Err(expired(visit))) };
     let goal = Goal::read(provider, visit, then).await?;
     Ok(goal.map(|goal| (form, goal)).map_err(|error| error.answer(visit)))
@@ -94,7 +94,7 @@ impl Goal {
             Then::Authenticator => Ok(Self::Authenticator),
             Then::Device(code) => Ok(Self::Device(code)),
             Then::Client(query) => {
-                Asked::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
+                AuthorizationRequest::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
             }
         })
     }
@@ -127,9 +127,9 @@ impl Goal {
             Self::Passkeys => "account/passkeys".to_owned(),
             Self::Authenticator => "account/authenticator".to_owned(),
             Self::Client(asked) => {
-                let shown = Shown { query: asked.query.clone(), session };
-                let shown = provider.keep(visit, ON_THE_WAY, shown).await?;
-                format!("authorize?{}", query(&[(SHOWN, &shown)]))
+                let resumed = ResumedRequest { query: asked.query.clone(), session };
+                let resumed = provider.seal_state(visit, ON_THE_WAY, resumed).await?;
+                format!("authorize?{}", query(&[(RESUMED, &resumed)]))
             }
             Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
         };

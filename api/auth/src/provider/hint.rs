@@ -3,7 +3,7 @@
 use face::Person;
 use kernel::UserId;
 
-use super::asked::Asked;
+use super::authorization_request::AuthorizationRequest;
 use super::{OAuthError, Provider, Visit};
 
 /// The user whom a client expects.
@@ -48,13 +48,17 @@ fn goes_by(person: &Person, name: &str) -> bool {
 
 impl Provider {
     /// The user whom the client of an authorization request expects.
-    pub(super) async fn hinted_user(&self, visit: &Visit, asked: &Asked) -> Result<HintedUser, HintError> {
+    pub(super) async fn hinted_user(
+        &self,
+        visit: &Visit,
+        asked: &AuthorizationRequest,
+    ) -> Result<HintedUser, HintError> {
         if let Some(token) = &asked.id_token_hint {
             return match self.id_token_hint(visit, token).await {
                 Ok(Some(hint)) => Ok(HintedUser::Subject(hint.subject)),
                 Ok(None) if asked.prompt.iter().any(|one| one == "none") => Ok(HintedUser::Forgotten),
                 Ok(None) => Ok(HintedUser::Anybody),
-                Err(error) if error.is_of_request() => {
+                Err(error) if error.is_bad_request() => {
                     Err(HintError::NoIdToken("id_token_hint is not an ID token of this issuer"))
                 }
                 Err(error) => Err(HintError::Unknown(error)),

@@ -7,7 +7,7 @@ use auth_commands::protocol;
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::client::{self, Known};
+use super::client::{self, AuthenticatedClient};
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
@@ -32,11 +32,11 @@ pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
 /// The introspection of a valid access token of this tenant; nothing is revealed about another tenant's.
 async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value> {
     // All our access tokens have the issuer itself among their audiences.
-    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await.ok()?;
+    let (tenant, claims) = provider.trust.verify_token(token, &visit.issuer).await.ok()?;
     if tenant.id != visit.tenant.id {
         return None;
     }
-    let trusted = provider.trust.standing(tenant.id, &claims).await.ok()?;
+    let trusted = provider.trust.check_grants(tenant.id, &claims).await.ok()?;
     let audiences = claims.audiences.map(jwt_simple::claims::Audiences::into_set).unwrap_or_default();
     let audiences: BTreeSet<_> = audiences.into_iter().collect();
     let mut said = json!({
@@ -71,7 +71,12 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
 }
 
 /// The introspection of a valid refresh token of this client.
-async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str) -> Result<Option<Value>, OAuthError> {
+async fn refresh(
+    provider: &Provider,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    token: &str,
+) -> Result<Option<Value>, OAuthError> {
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Refresh, &key) else { return Ok(None) };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
@@ -80,7 +85,7 @@ async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str
     let Some((state, _)) = found.filter(|(state, _)| state.stands(provider.authority.now())) else { return Ok(None) };
     let terms = state.terms.as_ref().filter(|terms| terms.client == client.id && said.generation == state.generation);
     let Some(terms) = terms else { return Ok(None) };
-    if provider.may_go_on(visit, terms).await?.is_none() {
+    if provider.may_issue_tokens(visit, terms).await?.is_none() {
         return Ok(None);
     }
     Ok(Some(json!({

@@ -14,7 +14,7 @@ const ON_LOGOUT: &str = "auth.page.logout";
 
 /// The state sealed into the page that asks for confirmation.
 #[derive(Serialize, Deserialize)]
-struct Leaving {
+struct PendingLogout {
     session: SessionId,
     then: Option<String>,
 }
@@ -26,13 +26,13 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&text)?;
     let browser = provider.any_browser_session(&visit).await?;
     if let (&Method::POST, Some(pending)) = (&visit.method, form.get("pending")) {
-        visit.of_our_page(provider)?;
-        let leaving: Option<Leaving> = provider.kept(&visit, ON_LOGOUT, pending).await?;
+        visit.require_same_origin(provider)?;
+        let leaving: Option<PendingLogout> = provider.open_state(&visit, ON_LOGOUT, pending).await?;
         return match (leaving, browser) {
             (Some(leaving), Some(browser)) if leaving.session == browser.id => {
-                leave(provider, &visit, Some(browser.id), leaving.then).await
+                sign_out(provider, &visit, Some(browser.id), leaving.then).await
             }
-            _ => leave(provider, &visit, None, None).await,
+            _ => sign_out(provider, &visit, None, None).await,
         };
     }
     let hint = match form.get("id_token_hint") {
@@ -49,13 +49,15 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
     match (browser, hint) {
-        (None, _) => leave(provider, &visit, None, then).await,
+        (None, _) => sign_out(provider, &visit, None, then).await,
         // The ID token of this very session shows that the request is not a stranger's link.
         (Some(BrowserSession { id, .. }), Some(hint)) if hint.session == Some(id) => {
-            leave(provider, &visit, Some(id), then).await
+            sign_out(provider, &visit, Some(id), then).await
         }
         (Some(browser), _) => {
-            let pending = provider.keep(&visit, ON_LOGOUT, Leaving { session: browser.id, then: then.clone() }).await?;
+            let pending = provider
+                .seal_state(&visit, ON_LOGOUT, PendingLogout { session: browser.id, then: then.clone() })
+                .await?;
             let action = format!("/t/{}/logout", visit.tenant.slug);
             Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
         }
@@ -86,19 +88,19 @@ async fn leads_to(
     Ok(Some(format!("{wanted}{}", state.unwrap_or_default())))
 }
 
-async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
+async fn sign_out(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
     let mut away = None;
     if let Some(session) = session {
         let end = EndSession { session, reason: EndReason::SignedOut };
         provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
         // The sign-out here stands, even if the identity provider can't be reached.
-        away = saml::leaving(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
+        away = saml::logout_request(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
             tracing::warn!(?error, "somebody who signed out can't be signed out at their identity provider");
             None
         });
     }
     let mut response = match (&away, then) {
-        (Some((asked, _)), _) => saml::sent_on(visit, asked),
+        (Some((asked, _)), _) => saml::to_identity_provider(visit, asked),
         (None, Some(then)) => see_other(&then),
         (None, None) => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
     };

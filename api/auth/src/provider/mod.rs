@@ -7,9 +7,9 @@
 //! clients discover it from the metadata, to [`discovery`].
 
 mod account;
-mod asked;
 mod attempts;
 mod authenticator;
+mod authorization_request;
 mod authorize;
 mod brand;
 mod browser;
@@ -35,6 +35,7 @@ mod pending;
 mod pictures;
 mod polls;
 mod proxies;
+mod reauthentication;
 mod registration;
 mod required;
 mod revoke;
@@ -42,7 +43,6 @@ mod saml;
 mod second_factor;
 mod seen_from;
 mod sign_in;
-mod sure;
 mod token;
 mod userinfo;
 mod visit;
@@ -93,7 +93,7 @@ pub struct Provider {
 impl Provider {
     /// Runs `work` in the background, without delaying the response: its duration would reveal whether an account exists and may sign in.
     /// `what` names the work in the log message about a failure.
-    fn beside_the_answer<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
+    fn in_background<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
     where
         F: Future<Output = Result<(), OAuthError>> + Send + 'static,
     {
@@ -111,9 +111,9 @@ pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
     ($($method:ident $path:literal => $answer:path),+ $(,)?) => {
-        const OF_TENANTS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
+        const TENANT_ENDPOINTS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
 
-        fn of_tenants(provider: &Provider) -> Vec<Endpoint> {
+        fn tenant_endpoints(provider: &Provider) -> Vec<Endpoint> {
         vec![$({
             let provider = provider.clone();
             let endpoint = make(move |request: poem::Request| {
@@ -123,9 +123,9 @@ macro_rules! endpoints {
                     let mut response = match Visit::begin(&provider, request).await {
                         Ok(visit) => {
                             let tenant = visit.brand.clone();
-                            $answer(&provider, visit).await.unwrap_or_else(|error| error.tell(browser, &tenant))
+                            $answer(&provider, visit).await.unwrap_or_else(|error| error.respond(browser, &tenant))
                         }
-                        Err(error) => error.tell(browser, &Brand::default()),
+                        Err(error) => error.respond(browser, &Brand::default()),
                     };
                     response.set_data(PathPattern(Arc::from($path)));
                     Ok::<_, poem::Error>(response)
@@ -207,26 +207,25 @@ const PICTURES: &str = "/t/:tenant/pictures/:picture";
 
 /// All endpoints.
 pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
-    let mailed =
-        MAILED.map(|(path, page)| {
-            beside_pages(provider, path, move |provider, request| async move {
-                mailed::lead(&provider, &request, page).await
-            })
-        });
-    let pictures = beside_pages(provider, PICTURES, |provider, request| async move {
+    let mailed = MAILED.map(|(path, page)| {
+        endpoint_outside_pages(provider, path, move |provider, request| async move {
+            mailed::redirect_to_tenant(&provider, &request, page).await
+        })
+    });
+    let pictures = endpoint_outside_pages(provider, PICTURES, |provider, request| async move {
         pictures::of_a_person(&provider, &request).await
     });
-    of_tenants(provider).into_iter().chain(mailed).chain([pictures]).collect()
+    tenant_endpoints(provider).into_iter().chain(mailed).chain([pictures]).collect()
 }
 
 /// Each path and method that the provider serves, for proxies that forward requests to it.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
     let beside = MAILED.map(|(path, _)| path).into_iter().chain([PICTURES]);
-    OF_TENANTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
+    TENANT_ENDPOINTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
 }
 
 /// An endpoint outside of a tenant's pages.
-fn beside_pages<F>(
+fn endpoint_outside_pages<F>(
     provider: &Provider,
     path: &'static str,
     answer: impl Fn(Provider, poem::Request) -> F + Send + Sync + 'static,
@@ -239,7 +238,7 @@ where
         let browser = is_browser(&request);
         let answered = answer(provider.clone(), request);
         async move {
-            let mut response = answered.await.unwrap_or_else(|error| error.tell(browser, &Brand::default()));
+            let mut response = answered.await.unwrap_or_else(|error| error.respond(browser, &Brand::default()));
             response.set_data(PathPattern(Arc::from(path)));
             Ok::<_, poem::Error>(response)
         }

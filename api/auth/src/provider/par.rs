@@ -8,8 +8,8 @@ use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::asked::Asked;
-use super::client::{self, State};
+use super::authorization_request::AuthorizationRequest;
+use super::client::{self, ClientState};
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
@@ -46,7 +46,7 @@ struct Pushed {
 pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
-    if !matches!(client.state, State::Application(_)) {
+    if !matches!(client.state, ClientState::Application(_)) {
         return Err(OAuthError::unauthorized_client("a machine can't sign users in"));
     }
     if form.get("request_uri").is_some() {
@@ -55,12 +55,12 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
     let id = client.id.to_string();
     let query = form.without(&[&CREDENTIALS[..], &["client_id", PUSHED]].concat());
     let query = format!("client_id={id}&{query}");
-    if let Err(error) = Asked::read(provider, &visit, query.clone()).await? {
+    if let Err(error) = AuthorizationRequest::read(provider, &visit, query.clone()).await? {
         return Err(error.error());
     }
     let id = provider.authority.executor().new_id();
     let pushed = Pushed { id, client: ClientId::new(client.id), query, at: provider.authority.now() };
-    let sealed = provider.keep(&visit, PURPOSE, pushed).await?;
+    let sealed = provider.seal_state(&visit, PURPOSE, pushed).await?;
     let said = json!({ "request_uri": format!("{PREFIX}{sealed}"), "expires_in": GOOD_FOR.num_seconds() });
     Ok(answer(StatusCode::CREATED, &said))
 }
@@ -70,7 +70,7 @@ pub async fn push(provider: &Provider, mut visit: Visit) -> Answer {
 pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) -> Result<Option<String>, OAuthError> {
     let Ok(form) = Form::read(&query) else { return Ok(Some(query)) };
     let Some(sealed) = form.get("request_uri").and_then(|uri| uri.strip_prefix(PREFIX)) else { return Ok(Some(query)) };
-    let kept: Option<Pushed> = provider.kept(visit, PURPOSE, sealed).await?;
+    let kept: Option<Pushed> = provider.open_state(visit, PURPOSE, sealed).await?;
     let client = form.get("client_id").and_then(|id| id.parse().ok());
     let good = kept.filter(|pushed| Some(pushed.client) == client && provider.authority.now() - pushed.at < GOOD_FOR);
     let Some(Pushed { id, query, .. }) = good else { return Ok(None) };
@@ -78,11 +78,11 @@ pub(super) async fn pushed(provider: &Provider, visit: &Visit, query: String) ->
     if provider.authority.executor().load::<Grant>(&caller, &id.to_string()).await?.is_some() {
         return Ok(None);
     }
-    let which = provider.keep(visit, ON_THE_WAY, id).await?;
+    let which = provider.seal_state(visit, ON_THE_WAY, id).await?;
     Ok(Some(format!("{query}&{PUSHED}={which}")))
 }
 
 /// The id of the pushed request, from the parameter that [`pushed`] added to its query. None: the parameter is not ours, or has expired.
 pub(super) async fn which(provider: &Provider, visit: &Visit, text: &str) -> Result<Option<GrantId>, OAuthError> {
-    provider.kept(visit, ON_THE_WAY, text).await
+    provider.open_state(visit, ON_THE_WAY, text).await
 }

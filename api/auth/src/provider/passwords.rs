@@ -12,7 +12,7 @@ use poem::http::StatusCode;
 
 use super::attempts::AttemptTarget;
 use super::authorize::enter;
-use super::browser::{Cookies, ShownBy, unavailable};
+use super::browser::{Authentication, Cookies, unavailable};
 use super::error::sentence;
 use super::form::Form;
 use super::goal::Goal;
@@ -30,10 +30,10 @@ pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
 
 /// Handles the request for a link to set a new password: mails one, if there is such a user. The response is the same in any case.
 pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     // A limit, so that nobody can have us mail to many addresses. A browser in which a user signed in before has its own limit, so that it
     // is not affected by others in its network.
-    let browser = provider.known_to(&visit).await?;
+    let browser = provider.recognized_user(&visit).await?;
     let target =
         AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, "a forgotten password", visit.address) };
     provider.attempts.begin(&target)?;
@@ -46,7 +46,7 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
         "If there is a user with that name, we have sent them a link to set a new password. It is valid for an hour.",
     );
     let request = |provider| async move { request_reset(&provider, &visit, &login).await };
-    provider.beside_the_answer("a link to set a password", request);
+    provider.in_background("a link to set a password", request);
     Ok(answer)
 }
 
@@ -66,7 +66,7 @@ async fn request_reset(provider: &Provider, visit: &Visit, login: &str) -> Resul
 pub async fn link_page(provider: &Provider, visit: Visit) -> Answer {
     let query = Form::read(&visit.query)?;
     let token = query.get("token").unwrap_or_default().to_owned();
-    match named_by(provider, &visit, &token).await? {
+    match read_link(provider, &visit, &token).await? {
         Some(named) => Ok(show(&visit, &named.person, &token, None)),
         None => Ok(used(&visit)),
     }
@@ -74,10 +74,12 @@ pub async fn link_page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Sets the password of a user who followed a mailed link.
 pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let token = form.get("token").unwrap_or_default();
-    let Some(Named { person, email, turn }) = named_by(provider, &visit, token).await? else { return Ok(used(&visit)) };
+    let Some(ValidLink { person, email, turn }) = read_link(provider, &visit, token).await? else {
+        return Ok(used(&visit));
+    };
     let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, &person, token, Some(&advice))),
@@ -92,7 +94,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
     let by = By::Link { turn, at: provider.authority.now() };
     // Following the link shows that this is the user's browser: its cookie exempts the user's next sign-in from the limits that others'
     // guesses have reached.
-    let known = Cookies::of(provider.known_from_now(&visit, person.id).await?);
+    let known = Cookies::of(provider.recognition_cookie(&visit, person.id).await?);
     match set(provider, &visit, &person, &phc, by, true).await {
         Ok(()) => {
             let mut page = pages::message_with_link(
@@ -119,7 +121,7 @@ pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Changes the password of a signed-in user, who has to enter the old one.
 pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(super::account::to_login(&visit)) };
     let person = browser.person;
@@ -138,7 +140,7 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
             // method alone.
             let account = provider.account(&visit, person.id).await?;
             let since = provider.moment(&account);
-            let by = ShownBy::method("pwd", since);
+            let by = Authentication::method("pwd", since);
             enter(provider, &visit, &person, by, Goal::Account).await
         }
         Ok(()) => Ok(super::account::to_account(&visit)),
@@ -212,7 +214,7 @@ fn mailed(email: &str, turn: u32) -> Vec<u8> {
 }
 
 /// The content of a valid link.
-struct Named {
+struct ValidLink {
     person: Person,
     /// The address to which it was mailed, which is still the user's.
     email: String,
@@ -221,7 +223,7 @@ struct Named {
 }
 
 /// Reads the token of a link; none: it is invalid, used or expired, or was mailed to an address that is not the user's now.
-async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<Named>, OAuthError> {
+async fn read_link(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<ValidLink>, OAuthError> {
     let Some((token, address)) = token.split_once('.') else { return Ok(None) };
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Password, &key) else { return Ok(None) };
@@ -237,7 +239,7 @@ async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Opt
     };
     let shown = URL_SAFE_NO_PAD.decode(address).unwrap_or_default();
     let here = key.verifies(of_address(visit.tenant.id, &user.to_string()), &mailed(&email, turn), &shown);
-    Ok(here.then_some(Named { person, email, turn }))
+    Ok(here.then_some(ValidLink { person, email, turn }))
 }
 
 /// The words that a password must not be built from: they would be guessed first.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{OAuthError, Provider, Visit};
 
 /// The lifetime of sealed state.
-const KEPT: TimeDelta = TimeDelta::minutes(30);
+const LIFETIME: TimeDelta = TimeDelta::minutes(30);
 
 #[derive(Serialize, Deserialize)]
-struct Kept<T> {
+struct SealedState<T> {
     at: DateTime<Utc>,
     what: T,
 }
@@ -21,14 +21,14 @@ impl Provider {
     ///
     /// # Errors
     /// When the tenant's key can't be used.
-    pub(super) async fn keep<T: Serialize>(
+    pub(super) async fn seal_state<T: Serialize>(
         &self,
         visit: &Visit,
         purpose: &'static str,
         what: T,
     ) -> Result<String, OAuthError> {
         let key = self.tenant_key(visit).await?;
-        let kept = Kept { at: self.authority.now(), what };
+        let kept = SealedState { at: self.authority.now(), what };
         let bytes = serde_json::to_vec(&kept).map_err(|_| OAuthError::invalid_request("this can't be kept"))?;
         let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
         let sealed = key.seal(context, &bytes, self.authority.random()).map_err(crate::authority::refused)?;
@@ -39,7 +39,7 @@ impl Provider {
     ///
     /// # Errors
     /// When the tenant's key can't be used.
-    pub(super) async fn kept<T: DeserializeOwned>(
+    pub(super) async fn open_state<T: DeserializeOwned>(
         &self,
         visit: &Visit,
         purpose: &'static str,
@@ -48,8 +48,8 @@ impl Provider {
         let key = self.tenant_key(visit).await?;
         let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
         let Ok(bytes) = key.open(context, &Sealed::read(text)) else { return Ok(None) };
-        let kept: Option<Kept<T>> = serde_json::from_slice(&bytes).ok();
-        Ok(kept.filter(|kept| self.authority.ago(kept.at).is_some_and(|ago| ago < KEPT)).map(|kept| kept.what))
+        let kept: Option<SealedState<T>> = serde_json::from_slice(&bytes).ok();
+        Ok(kept.filter(|kept| self.authority.ago(kept.at).is_some_and(|ago| ago < LIFETIME)).map(|kept| kept.what))
     }
 
     /// The key under which the tenant's secrets are sealed.

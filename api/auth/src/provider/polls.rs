@@ -18,7 +18,7 @@ impl Default for Polls {
 
 impl Polls {
     /// Whether a device may poll at this time: its last poll was at least `interval` ago. A poll that comes too early counts as well.
-    pub fn may(&self, device: Uuid, at: DateTime<Utc>, interval: TimeDelta) -> bool {
+    pub fn may_poll(&self, device: Uuid, at: DateTime<Utc>, interval: TimeDelta) -> bool {
         let last = self.0.get(&device);
         self.0.insert(device, at);
         last.is_none_or(|last| at - last >= interval)

@@ -35,7 +35,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
 
 /// Handles a request for an account.
 pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     // A limit, so that nobody can have us mail to many addresses.
     provider.attempts.begin(&AttemptTarget::new(visit.tenant.id, "a registration", visit.address))?;
     provider.attempts.asks(visit.tenant.id, visit.address)?;
@@ -56,7 +56,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
         "Check your mail",
         "If this address may register here, we have sent it a link to continue.",
     );
-    provider.beside_the_answer("an account", |provider| async move { request(&provider, &visit, &email).await });
+    provider.in_background("an account", |provider| async move { request(&provider, &visit, &email).await });
     Ok(answer)
 }
 

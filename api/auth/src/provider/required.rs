@@ -19,9 +19,9 @@ use super::authorize::expired;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, RequiredPage};
-use super::passkeys::{self, Making, enrol_made, made, make};
+use super::passkeys::{self, PendingEnrolment, enrol_passkey, enrolment_form, read_new_passkey};
 use super::passwords::advice;
-use super::second_factor::{self, Pending, still};
+use super::second_factor::{self, Pending, still_valid};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::passkey::method;
 use crate::totp::Authenticator;
@@ -32,7 +32,7 @@ const ON_REQUIRED_PASSKEY: &str = "auth.page.required_passkey";
 
 /// The state sealed into the page: the authentication so far, and the secret of the authenticator that is offered.
 #[derive(Serialize, Deserialize)]
-struct Offering {
+struct OfferedAuthenticator {
     pending: Pending,
     secret: String,
 }
@@ -65,14 +65,14 @@ pub(super) async fn ask(provider: &Provider, visit: &Visit, goal: &Goal, pending
 
 /// Enrols the authenticator after the user entered a valid code of it.
 pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Offering> = provider.kept(&visit, ON_REQUIRED, form.need("pending")?).await?;
-    let Some(Offering { pending, secret }) = kept else { return Ok(expired(&visit)) };
+    let kept: Option<OfferedAuthenticator> = provider.open_state(&visit, ON_REQUIRED, form.need("pending")?).await?;
+    let Some(OfferedAuthenticator { pending, secret }) = kept else { return Ok(expired(&visit)) };
     let authenticator = URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| Authenticator::of(&bytes));
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
-    let (goal, person) = match begun(provider, &visit, &pending).await? {
-        Ok(begun) => begun,
+    let (goal, person) = match resume(provider, &visit, &pending).await? {
+        Ok(resumed) => resumed,
         Err(page) => return Ok(page),
     };
     let code = form.get("code").unwrap_or_default();
@@ -87,31 +87,32 @@ pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
 
 /// Enrols the passkey that the browser has made.
 pub async fn by_passkey(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Making<Pending>> = provider.kept(&visit, ON_REQUIRED_PASSKEY, form.need("pending")?).await?;
+    let kept: Option<PendingEnrolment<Pending>> =
+        provider.open_state(&visit, ON_REQUIRED_PASSKEY, form.need("pending")?).await?;
     let Some(kept) = kept else { return Ok(expired(&visit)) };
     let pending = kept.whom.clone();
-    let (goal, person) = match begun(provider, &visit, &pending).await? {
-        Ok(begun) => begun,
+    let (goal, person) = match resume(provider, &visit, &pending).await? {
+        Ok(resumed) => resumed,
         Err(page) => return Ok(page),
     };
     let again = async |error: &str| {
         let authenticator = Authenticator::generate(provider.authority.random())?;
         show(provider, &visit, &goal, pending.clone(), &person, (&authenticator, Some(error))).await
     };
-    let Some(made) = made(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
+    let Some(made) = read_new_passkey(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
     let method = method(made.synced);
     let whose = (person.id, Within::SignIn(pending.since));
-    match enrol_made(provider, &visit, whose, made, kept, &form, true).await {
+    match enrol_passkey(provider, &visit, whose, made, kept, &form, true).await {
         Ok(codes) => enter(provider, &visit, pending, &person, method, &codes, &goal).await,
-        Err(refusal) if passkeys::is_theirs(&refusal) => again(&advice(&refusal)).await,
+        Err(refusal) if passkeys::is_correctable(&refusal) => again(&advice(&refusal)).await,
         Err(refusal) => Err(refusal.into()),
     }
 }
 
 /// The goal and the user, if the sign-in is still valid and they have no second factor yet; else the page to show instead.
-async fn begun(
+async fn resume(
     provider: &Provider,
     visit: &Visit,
     pending: &Pending,
@@ -120,7 +121,7 @@ async fn begun(
         Ok(goal) => goal,
         Err(error) => return Ok(Err(error.answer(visit))),
     };
-    let Some((person, account)) = still(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
+    let Some((person, account)) = still_valid(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
     if account.has_second_factor() {
         // One was enrolled in another window, or by somebody else who knows the password: it has to be used now and is not replaced.
         return second_factor::ask(provider, visit, &goal, pending.clone(), &account, None).await.map(Err);
@@ -138,7 +139,7 @@ async fn enter(
     codes: &[String],
     goal: &Goal,
 ) -> Answer {
-    let (session, cookies) = provider.begin(visit, person, pending.shown_by(method)).await?;
+    let (session, cookies) = provider.begin(visit, person, pending.with_second_factor(method)).await?;
     let mut response = show_codes(visit, codes, &goal.address(provider, visit, session).await?);
     cookies.set(&mut response);
     Ok(response)
@@ -153,9 +154,9 @@ async fn show(
     (authenticator, error): (&Authenticator, Option<&str>),
 ) -> Answer {
     let page = (ON_REQUIRED_PASSKEY, "required/passkey");
-    let passkey = make(provider, visit, person, &Account::default(), page, pending.clone()).await?;
-    let offering = Offering { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
-    let pending = provider.keep(visit, ON_REQUIRED, offering).await?;
+    let passkey = enrolment_form(provider, visit, person, &Account::default(), page, pending.clone()).await?;
+    let offering = OfferedAuthenticator { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.seal_state(visit, ON_REQUIRED, offering).await?;
     Ok(pages::required(&RequiredPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/required", visit.tenant.slug),

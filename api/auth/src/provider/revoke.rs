@@ -5,7 +5,7 @@ use auth_commands::{EndGrant, protocol};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::client::{self, Known};
+use super::client::{self, AuthenticatedClient};
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
@@ -25,7 +25,7 @@ pub async fn revoke(provider: &Provider, mut visit: Visit) -> Answer {
 async fn grant_of(
     provider: &Provider,
     visit: &Visit,
-    client: &Known,
+    client: &AuthenticatedClient,
     token: &str,
 ) -> Result<Option<GrantId>, OAuthError> {
     let key = provider.tenant_key(visit).await?;
@@ -38,7 +38,7 @@ async fn grant_of(
         return Ok(theirs.then_some(grant));
     }
     // All our access tokens have the issuer itself among their audiences.
-    let signed = provider.trust.signed(token, &visit.issuer).await.ok();
+    let signed = provider.trust.verify_token(token, &visit.issuer).await.ok();
     let ours = signed
         .filter(|(tenant, claims)| tenant.id == visit.tenant.id && claims.custom.client_id == client.id.to_string());
     Ok(ours.map(|(_, claims)| claims.custom.grant))

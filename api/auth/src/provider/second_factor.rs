@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, go_on};
-use super::browser::ShownBy;
+use super::browser::Authentication;
 use super::form::Form;
 use super::goal::{Goal, Then};
 use super::pages::{self, CodePage};
-use super::passkey::{self, Asked};
+use super::passkey::{self, PasskeyPurpose};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::refused;
 use crate::totp::{Authenticator, recovery_hash};
@@ -47,9 +47,9 @@ pub(super) struct Pending {
 
 impl Pending {
     /// The authentication with the second factor added. `method`: that of the second factor.
-    pub(super) fn shown_by(self, method: &str) -> ShownBy {
+    pub(super) fn with_second_factor(self, method: &str) -> Authentication {
         let methods = self.methods.into_iter().chain([method.to_owned()]).collect();
-        ShownBy { methods, saml: self.saml, since: Some(self.since) }
+        Authentication { methods, saml: self.saml, since: Some(self.since) }
     }
 }
 
@@ -62,8 +62,9 @@ pub(super) async fn ask(
     account: &Account,
     error: Option<&str>,
 ) -> Answer {
-    let passkey = passkey::form(provider, visit, Asked::Known(Box::new(pending.clone())), Some(account)).await?;
-    let pending = provider.keep(visit, ON_CODE, pending).await?;
+    let passkey =
+        passkey::form(provider, visit, PasskeyPurpose::Known(Box::new(pending.clone())), Some(account)).await?;
+    let pending = provider.seal_state(visit, ON_CODE, pending).await?;
     Ok(pages::code(&CodePage {
         tenant: &visit.brand,
         action: &format!("/t/{}/code", visit.tenant.slug),
@@ -77,24 +78,24 @@ pub(super) async fn ask(
 
 /// Handles the form with a code.
 pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Pending> = provider.kept(&visit, ON_CODE, form.need("pending")?).await?;
+    let kept: Option<Pending> = provider.open_state(&visit, ON_CODE, form.need("pending")?).await?;
     let Some(pending) = kept else { return Ok(expired(&visit)) };
     let goal = match Goal::read(provider, &visit, pending.then.clone()).await? {
         Ok(goal) => goal,
         Err(error) => return Ok(error.answer(&visit)),
     };
-    let Some((person, account)) = still(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
+    let Some((person, account)) = still_valid(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
         return ask(provider, &visit, &goal, pending, &account, Some(WRONG)).await;
     }
-    shown(provider, &visit, pending, &person, "otp", goal).await
+    completed(provider, &visit, pending, &person, "otp", goal).await
 }
 
 /// The user and their account, if the first factor is still valid: in the meantime the account may have been locked, or all its sessions
 /// ended (by a new password, say).
-pub(super) async fn still(
+pub(super) async fn still_valid(
     provider: &Provider,
     visit: &Visit,
     pending: &Pending,
@@ -108,7 +109,7 @@ pub(super) async fn still(
 }
 
 /// Continues with a user who has used a second factor. `method`: its method.
-pub(super) async fn shown(
+pub(super) async fn completed(
     provider: &Provider,
     visit: &Visit,
     pending: Pending,
@@ -117,7 +118,7 @@ pub(super) async fn shown(
     goal: Goal,
 ) -> Answer {
     match pending.session {
-        None => enter(provider, visit, person, pending.shown_by(method), goal).await,
+        None => enter(provider, visit, person, pending.with_second_factor(method), goal).await,
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
             match provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await {
@@ -141,7 +142,7 @@ impl Provider {
         account: &Arc<Account>,
         code: &str,
     ) -> Result<bool, OAuthError> {
-        let browser = self.known_to(visit).await?.filter(|id| *id == user.uuid());
+        let browser = self.recognized_user(visit).await?.filter(|id| *id == user.uuid());
         let target =
             AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, format!("code of {user}"), visit.address) };
         self.attempts.begin(&target)?;

@@ -44,7 +44,7 @@ impl Provider {
         } else {
             people.by_login(visit.tenant.id, name).await.map_err(unavailable)?
         };
-        let known = self.known_to(visit).await?;
+        let known = self.recognized_user(visit).await?;
         let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
         let target =
             AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, kernel::folded(name), visit.address) };

@@ -10,7 +10,7 @@ use poem::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::client::{self, Known, State};
+use super::client::{self, AuthenticatedClient, ClientState};
 use super::error::answer;
 use super::exchange::{EXCHANGE, exchange};
 use super::form::Form;
@@ -22,20 +22,25 @@ use crate::authority::{AccessClaims, Opaque, Use, reaches_api};
 pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The description for every invalid code and refresh token, whatever the reason.
-const NOTHING: &str = "the token or code is not valid, belongs to another client, has expired, or was already used";
+const INVALID_GRANT: &str =
+    "the token or code is not valid, belongs to another client, has expired, or was already used";
 
 /// Handles a token request.
 pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     match (form.need("grant_type")?, &client.state) {
-        ("client_credentials", State::Machine(machine)) => {
+        ("client_credentials", ClientState::Machine(machine)) => {
             client_credentials(provider, &visit, &form, &client, machine).await
         }
-        ("authorization_code", State::Application(_)) => authorization_code(provider, &visit, &form, &client).await,
-        ("refresh_token", State::Application(_)) => refresh(provider, &visit, &form, &client).await,
-        (DEVICE, State::Application(_)) => device::let_in(provider, &visit, &form, &client).await,
-        (EXCHANGE, State::Application(application)) => exchange(provider, &visit, &form, &client, application).await,
+        ("authorization_code", ClientState::Application(_)) => {
+            authorization_code(provider, &visit, &form, &client).await
+        }
+        ("refresh_token", ClientState::Application(_)) => refresh(provider, &visit, &form, &client).await,
+        (DEVICE, ClientState::Application(_)) => device::redeem(provider, &visit, &form, &client).await,
+        (EXCHANGE, ClientState::Application(application)) => {
+            exchange(provider, &visit, &form, &client, application).await
+        }
         (known @ ("client_credentials" | "authorization_code" | "refresh_token" | DEVICE | EXCHANGE), _) => {
             Err(OAuthError::unauthorized_client(format!("this client may not use the grant type {known}")))
         }
@@ -50,7 +55,7 @@ async fn client_credentials(
     provider: &Provider,
     visit: &Visit,
     form: &Form,
-    client: &Known,
+    client: &AuthenticatedClient,
     machine: &Machine,
 ) -> Answer {
     let scope = scope_of_machine(form)?;
@@ -85,12 +90,12 @@ async fn client_credentials(
 }
 
 /// Redeems an authorization code (RFC 6749 section 4.1.3) with its PKCE verifier (RFC 7636).
-async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let code = Opaque::read(form.need("code")?, visit.tenant.id, Use::Code, &key);
     let verifier = form.need("code_verifier")?;
     let redirect_uri = form.need("redirect_uri")?.to_owned();
-    let code = code.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let code = code.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     // A malformed verifier matches no challenge: a short one could be guessed.
     let challenge = is_verifier(verifier).then(|| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)));
     let redeem = RedeemCode {
@@ -111,21 +116,21 @@ fn is_verifier(text: &str) -> bool {
 }
 
 /// Refreshes tokens (RFC 6749 section 6).
-async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let token = Opaque::read(form.need("refresh_token")?, visit.tenant.id, Use::Refresh, &key);
-    let token = token.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let token = token.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     let grant = GrantId::new(token.id);
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     // The scope is checked before the token is consumed: a request for too much must not use it up.
     let narrowed = form.words("scope");
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).filter(|terms| terms.client == client.id);
-    let terms = terms.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let terms = terms.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     if narrowed.iter().any(|word| !terms.scope.contains(word)) {
         return Err(OAuthError::invalid_scope("the scope exceeds what was granted"));
     }
-    provider.may_go_on(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    provider.may_issue_tokens(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     let refresh = RefreshTokens { grant, client: client.id, generation: token.generation };
     let done = provider.authority.run(&caller, &refresh).await?;
     let narrowed = (!narrowed.is_empty()).then_some(narrowed);
@@ -137,17 +142,17 @@ async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known
 pub(super) async fn tokens(
     provider: &Provider,
     visit: &Visit,
-    client: &Known,
+    client: &AuthenticatedClient,
     grant: GrantId,
     redeemed: Redeemed,
     narrowed: Option<Vec<String>>,
 ) -> Answer {
-    let nothing = || OAuthError::invalid_grant(NOTHING);
+    let nothing = || OAuthError::invalid_grant(INVALID_GRANT);
     let Redeemed::Granted { generation } = redeemed else { return Err(nothing()) };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).ok_or_else(nothing)?;
-    let (person, signed_in) = provider.may_go_on(visit, &terms).await?.ok_or_else(nothing)?;
+    let (person, signed_in) = provider.may_issue_tokens(visit, &terms).await?.ok_or_else(nothing)?;
     let lifetime = provider.authority.settings().access;
     let scope = narrowed.unwrap_or_else(|| terms.scope.clone());
     let claims = AccessClaims {
@@ -188,12 +193,12 @@ impl Provider {
     ///
     /// # Errors
     /// When it can't be determined now.
-    pub(super) async fn may_go_on(
+    pub(super) async fn may_issue_tokens(
         &self,
         visit: &Visit,
         terms: &GrantTerms,
     ) -> Result<Option<(Person, Option<SignedIn>)>, OAuthError> {
-        if !self.trust.grant_stands(visit.tenant.id, terms).await? {
+        if !self.trust.is_grant_valid(visit.tenant.id, terms).await? {
             return Ok(None);
         }
         let person = self.person(visit, UserId::new(terms.subject)).await?;

@@ -14,11 +14,11 @@ pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
     let token = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     let token = token.ok_or_else(OAuthError::no_token)?;
     // Any access token of ours is accepted: its scope decides about the claims.
-    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await?;
+    let (tenant, claims) = provider.trust.verify_token(token, &visit.issuer).await?;
     if tenant.id != visit.tenant.id {
         return Err(OAuthError::invalid_token("the token belongs to another tenant"));
     }
-    provider.trust.standing(tenant.id, &claims).await?;
+    provider.trust.check_grants(tenant.id, &claims).await?;
     let scope: Vec<&str> = claims.custom.scope.split(' ').collect();
     let user = claims.subject.as_deref().and_then(|subject| subject.parse().ok());
     let Some(user) = user.filter(|_| scope.contains(&"openid")) else {

@@ -10,15 +10,15 @@ use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};
 use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
-use super::noted::Noted;
 use super::refusals::{MAX_TOKEN_BYTES, expired, explain, invalid, refused, too_long};
+use super::refused_tokens::RefusedTokens;
 use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant, TYPE, seconds};
 
 /// Verifies bearer tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust {
     authority: Authority,
-    noted: Arc<Noted>,
+    refused_tokens: Arc<RefusedTokens>,
 }
 
 /// A token with an issuer of ours, not yet verified.
@@ -50,7 +50,7 @@ pub struct Trusted {
 impl Trust {
     /// Verifies with the keys and the log of `authority`.
     pub fn new(authority: Authority) -> Self {
-        Self { authority, noted: Arc::default() }
+        Self { authority, refused_tokens: Arc::default() }
     }
 
     /// Whether a token is to be verified here: an API key, or a token of a tenant's issuer.
@@ -74,12 +74,12 @@ impl Trust {
         }
         let claimed = self.claimed(token).await?;
         let tenant = claimed.tenant.clone();
-        match self.verified(token, claimed, &self.authority.settings().audience).await {
-            Ok((_, claims)) => self.standing(tenant.id, &claims).await,
+        match self.verify_claimed(token, claimed, &self.authority.settings().audience).await {
+            Ok((_, claims)) => self.check_grants(tenant.id, &claims).await,
             Err(refusal) => {
                 // If the tenant is suspended or deleted, strangers can't make us write to its log.
                 if self.authority.admits(&tenant).is_ok() {
-                    self.noted.note(&self.authority, tenant.id, &refusal);
+                    self.refused_tokens.note(&self.authority, tenant.id, &refusal);
                 }
                 Err(refusal)
             }
@@ -90,9 +90,13 @@ impl Trust {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn signed(&self, token: &str, audience: &str) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
+    pub async fn verify_token(
+        &self,
+        token: &str,
+        audience: &str,
+    ) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
         let claimed = self.claimed(token).await?;
-        self.verified(token, claimed, audience).await
+        self.verify_claimed(token, claimed, audience).await
     }
 
     async fn claimed(&self, token: &str) -> Result<Claimed, Refusal> {
@@ -103,7 +107,7 @@ impl Trust {
         Ok(Claimed { header, issuer, tenant })
     }
 
-    async fn verified(
+    async fn verify_claimed(
         &self,
         token: &str,
         Claimed { header, issuer, tenant }: Claimed,
@@ -137,7 +141,7 @@ impl Trust {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn standing(&self, tenant: TenantId, claims: &JWTClaims<AccessClaims>) -> Result<Trusted, Refusal> {
+    pub async fn check_grants(&self, tenant: TenantId, claims: &JWTClaims<AccessClaims>) -> Result<Trusted, Refusal> {
         let expires_at = claims
             .expires_at
             .and_then(time)
@@ -167,7 +171,7 @@ impl Trust {
                 let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.stands_by(since));
                 // A machine's present roles count, not those at the time of signing; the same holds for its API keys.
                 roles.clone_from(&machine.ok_or_else(revoked)?.roles);
-            } else if !self.grant_stands(tenant, &terms).await? {
+            } else if !self.is_grant_valid(tenant, &terms).await? {
                 return Err(revoked());
             }
             let Some(parent) = terms.parent else { break };
@@ -188,7 +192,7 @@ impl Trust {
     ///
     /// # Errors
     /// When the log can't be read.
-    pub async fn grant_stands(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
+    pub async fn is_grant_valid(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
         let (caller, executor) = (protocol(tenant, "auth"), self.authority.executor());
         let client = executor.load::<Client>(&caller, &terms.client.to_string()).await?;
         if !client.is_some_and(|(client, _)| client.stands_by(terms.opened_at)) {

@@ -2,8 +2,8 @@
 //! the count after a minute, after two more, after four and so on, for an hour. Then a new record begins. So a flood leads to a handful of
 //! events, and no request waits for any.
 //!
-//! Each process counts by itself and writes to the log of the auth service, as it does for refused [tokens](super::noted). A process that
-//! is killed loses the counts that it has not written yet, but not the first denial.
+//! Each process counts by itself and writes to the log of the auth service, as it does for refused [tokens](super::refused_tokens). A
+//! process that is killed loses the counts that it has not written yet, but not the first denial.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ use crate::authority::Authority;
 const WINDOW: TimeDelta = TimeDelta::hours(1);
 
 /// After how long the count of a record is first updated; each further interval is twice as long.
-const TELL: TimeDelta = TimeDelta::minutes(1);
+const WRITE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 /// How often due updates are looked for.
 const LOOK: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ struct Key {
 
 impl Key {
     /// This key, if it exists or there is room for it; else that of a common record.
-    fn or_others(self, windows: &HashMap<Self, Window>) -> Self {
+    fn or_common(self, windows: &HashMap<Self, Window>) -> Self {
         if windows.contains_key(&self) {
             return self;
         }
@@ -105,9 +105,9 @@ struct Window {
     times: u64,
     last_at: DateTime<Utc>,
     /// The count that was last written; 0: the record is not written yet.
-    told: u64,
-    tell_at: DateTime<Utc>,
-    tell_after: TimeDelta,
+    written: u64,
+    next_write_at: DateTime<Utc>,
+    write_interval: TimeDelta,
 }
 
 impl Denials {
@@ -126,7 +126,7 @@ impl Denials {
         };
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = tenants.entry(tenant).or_default();
-        let key = key.or_others(windows);
+        let key = key.or_common(windows);
         let named = denied.permission.as_ref().filter(|_| key.reason == denied.code);
         let mut begun = Window {
             access: self.authority.executor().new_id(),
@@ -136,9 +136,9 @@ impl Denials {
             at: now,
             times: 1,
             last_at: now,
-            told: 0,
-            tell_at: now + TELL,
-            tell_after: TELL * 2,
+            written: 0,
+            next_write_at: now + WRITE_AFTER,
+            write_interval: WRITE_AFTER * 2,
         };
         match windows.get_mut(&key) {
             Some(window) if !self.is_over(window) => {
@@ -149,7 +149,7 @@ impl Denials {
                 std::mem::swap(window, &mut begun);
                 let over = begun;
                 self.write(tenant, &key, window);
-                if over.told < over.times {
+                if over.written < over.times {
                     self.write(tenant, &key, &over);
                 }
             }
@@ -162,13 +162,13 @@ impl Denials {
 
     /// Writes the counts that are due, and drops finished records from memory.
     pub fn tell(&self) {
-        self.tell_if(|window, now| now >= window.tell_at || self.is_over(window));
+        self.write_if(|window, now| now >= window.next_write_at || self.is_over(window));
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for windows in tenants.values_mut() {
             // A count that could not be written for another hour is given up.
             windows.retain(|_, window| {
-                !self.is_over(window) || (window.told < window.times && now - window.at < WINDOW * 2)
+                !self.is_over(window) || (window.written < window.times && now - window.at < WINDOW * 2)
             });
         }
         tenants.retain(|_, windows| !windows.is_empty());
@@ -190,7 +190,7 @@ impl Denials {
     /// Writes everything that is not written yet and waits for it, before the process ends.
     pub async fn finish(&self) {
         self.settle().await;
-        self.tell_if(|_, _| true);
+        self.write_if(|_, _| true);
         self.settle().await;
     }
 
@@ -199,14 +199,14 @@ impl Denials {
         self.tasks.wait().await;
     }
 
-    fn tell_if(&self, due: impl Fn(&Window, DateTime<Utc>) -> bool) {
+    fn write_if(&self, due: impl Fn(&Window, DateTime<Utc>) -> bool) {
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for (tenant, windows) in tenants.iter_mut() {
             for (key, window) in windows.iter_mut() {
-                if window.told < window.times && due(window, now) {
-                    window.tell_at = now + window.tell_after;
-                    window.tell_after = window.tell_after * 2;
+                if window.written < window.times && due(window, now) {
+                    window.next_write_at = now + window.write_interval;
+                    window.write_interval = window.write_interval * 2;
                     self.write(*tenant, key, window);
                 }
             }
@@ -223,7 +223,7 @@ impl Denials {
             let mut tenants = denials.windows.lock().unwrap_or_else(PoisonError::into_inner);
             let noted = tenants.get_mut(&tenant).and_then(|windows| windows.get_mut(&key));
             if let Some(noted) = noted.filter(|noted| noted.access == window.access) {
-                noted.told = noted.told.max(window.times);
+                noted.written = noted.written.max(window.times);
             }
         });
     }

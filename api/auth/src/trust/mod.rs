@@ -10,8 +10,8 @@
 mod check;
 mod denials;
 mod follower;
-mod noted;
 pub mod refusals;
+mod refused_tokens;
 mod touched;
 
 pub use check::{Trust, Trusted};

@@ -340,7 +340,7 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
     let app = world.client(true).await;
     let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
-    let (tenant, signed) = world.provider.trust.signed(access, "inopsio").await.unwrap();
+    let (tenant, signed) = world.provider.trust.verify_token(access, "inopsio").await.unwrap();
     // Whole seconds, as tokens have them.
     let now = world.now();
     let whole = TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into());

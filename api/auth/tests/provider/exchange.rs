@@ -248,7 +248,7 @@ async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() 
 async fn a_token_for_the_api_whose_scope_names_nothing_of_it_may_nothing() {
     let world = World::start().await;
     let (access, _) = token(&world, "openid crm:lead:read").await;
-    let (tenant, signed) = world.provider.trust.signed(&access, "inopsio").await.unwrap();
+    let (tenant, signed) = world.provider.trust.verify_token(&access, "inopsio").await.unwrap();
     let found = world.provider.authority.executor();
     let caller = protocol(tenant.id, "auth");
     let grant = found.load::<auth_aggregates::Grant>(&caller, &signed.custom.grant.to_string()).await.unwrap().unwrap();

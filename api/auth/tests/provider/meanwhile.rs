@@ -62,9 +62,9 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
     let session = world.signed_in().await;
     let late = terms(&world, &app, ada, session);
     world.follows(&OpenGrant { terms: late.clone() }).await.unwrap();
-    assert!(world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
+    assert!(world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
     world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
-    assert!(!world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
+    assert!(!world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
     world.clock.advance(TimeDelta::seconds(1));
 
     let ask = || async {

@@ -27,7 +27,7 @@ pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
 pub use login::{Login, login};
 pub use message::{confirm_sign_out, message, message_with_link};
-pub use organization::{bringing, leaving, leaving_for_good};
+pub use organization::{post_to_provider, to_provider, to_provider_after_sign_out};
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 

@@ -8,7 +8,7 @@ use saml::PostForm;
 use super::{Brand, Page};
 
 /// Leads to an identity provider by a page: the form's content security policy would block a redirect.
-pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
+pub fn to_provider(tenant: &Brand, provider: &str, url: &str) -> Response {
     let body = html! {
         p { "You sign in at " strong { (provider) } "." }
         p { a href=(url) { "Go on" } }
@@ -17,7 +17,7 @@ pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
 }
 
 /// Leads to the identity provider after signing out here, to be signed out there, too.
-pub fn leaving_for_good(tenant: &Brand, url: &str) -> Response {
+pub fn to_provider_after_sign_out(tenant: &Brand, url: &str) -> Response {
     let body = html! {
         p { "You are signed out here. Your organization signs you out, too." }
         p { a href=(url) { "Go on" } }
@@ -26,7 +26,7 @@ pub fn leaving_for_good(tenant: &Brand, url: &str) -> Response {
 }
 
 /// Sends a message to the identity provider by a form. The user presses a button, as no page has a script to send it.
-pub fn bringing(tenant: &Brand, (title, text): (&str, &str), form: &PostForm) -> Response {
+pub fn post_to_provider(tenant: &Brand, (title, text): (&str, &str), form: &PostForm) -> Response {
     let body = html! {
         p { (text) }
         form method="post" action=(form.url) {

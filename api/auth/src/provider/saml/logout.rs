@@ -31,7 +31,7 @@ const LONGEST_FORM: usize = 64 << 10;
 
 /// The state of a logout request of ours, sealed into a cookie of the browser that was redirected.
 #[derive(Serialize, Deserialize)]
-struct Left {
+struct PendingLogout {
     request: Uuid,
     connection: SamlConnectionId,
     /// Where the user continues after the logout.
@@ -40,7 +40,7 @@ struct Left {
 
 /// A verified message from a form, sealed into the address that the browser is redirected to.
 #[derive(Serialize, Deserialize)]
-struct Heard {
+struct VerifiedMessage {
     connection: SamlConnectionId,
     message: LogoutMessage,
     /// When it was verified.
@@ -68,7 +68,7 @@ pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
     let heard = provider.saml.hear(&visit.query, &logout_context(provider, &connection, key.as_deref()));
     match heard {
-        Ok(message) => heed(provider, &visit, &connection, message).await,
+        Ok(message) => process(provider, &visit, &connection, message).await,
         Err(fault) => refuse(provider, &visit, &fault).await,
     }
 }
@@ -89,8 +89,8 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(message) => message,
         Err(fault) => return refuse(provider, &visit, &fault).await,
     };
-    let heard = Heard { connection: connection.id, message, at: provider.authority.now() };
-    let sealed = provider.keep(&visit, ON_LOGOUT, heard).await?;
+    let heard = VerifiedMessage { connection: connection.id, message, at: provider.authority.now() };
+    let sealed = provider.seal_state(&visit, ON_LOGOUT, heard).await?;
     Ok(see_other(&format!("/t/{}/saml/{}/slo/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
@@ -98,10 +98,10 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
 pub async fn finish_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let heard: Option<Heard> = provider.kept(&visit, ON_LOGOUT, form.need("said")?).await?;
+    let heard: Option<VerifiedMessage> = provider.open_state(&visit, ON_LOGOUT, form.need("said")?).await?;
     let now = provider.authority.now();
     match heard.filter(|heard| heard.connection == connection.id && now - heard.at < SENT_ON) {
-        Some(heard) => heed(provider, &visit, &connection, heard.message).await,
+        Some(heard) => process(provider, &visit, &connection, heard.message).await,
         None => Ok(expired(&visit)),
     }
 }
@@ -117,7 +117,7 @@ fn logout_context<'c>(
 }
 
 /// Processes a verified logout message.
-async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
+async fn process(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
     let (id, target, relay_state) = match message {
         LogoutMessage::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
         LogoutMessage::Asked { id, at, name, sessions, relay_state } => {
@@ -126,12 +126,12 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, messa
     };
     let outcome = end(provider, visit, connection, &target).await?;
     let done = outcome != SessionOutcome::GoesOn;
-    let answer = answered(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
+    let answer = logout_response(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
     let mut response = match answer {
         Some(Delivery::Redirect(url)) => see_other(&url),
         Some(Delivery::Post(form)) => {
             let title = if done { SIGNED_OUT } else { NOT_THIS };
-            pages::bringing(&visit.brand, (title, "Continue to tell your organization."), &form)
+            pages::post_to_provider(&visit.brand, (title, "Continue to tell your organization."), &form)
         }
         None if done => signed_out(visit, true),
         None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
@@ -152,7 +152,7 @@ async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
 
 /// The logout response to a request; none: the identity provider's metadata has no address for it. `done`: whether the user is signed out
 /// here.
-async fn answered(
+async fn logout_response(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
@@ -221,7 +221,7 @@ async fn signed_in_by(
 
 /// The logout request to the identity provider of a session that was ended here, and the cookie with its state; none: no identity provider
 /// signed the user in, or it offers no single logout.
-pub(in crate::provider) async fn leaving(
+pub(in crate::provider) async fn logout_request(
     provider: &Provider,
     visit: &Visit,
     session: SessionId,
@@ -236,8 +236,8 @@ pub(in crate::provider) async fn leaving(
     }
     let at = provider.authority.now();
     let request = provider.request_id(at)?;
-    let left = Left { request, connection: connection.id, then: then.map(str::to_owned) };
-    let cookie = provider.keep(visit, ON_LEAVING, left).await?;
+    let left = PendingLogout { request, connection: connection.id, then: then.map(str::to_owned) };
+    let cookie = provider.seal_state(visit, ON_LEAVING, left).await?;
     if cookie.len() > super::LONGEST_COOKIE {
         return Ok(None);
     }
@@ -252,22 +252,22 @@ pub(in crate::provider) async fn leaving(
 }
 
 /// Sends the browser to the identity provider with a logout request.
-pub(in crate::provider) fn sent_on(visit: &Visit, asked: &Delivery) -> Response {
+pub(in crate::provider) fn to_identity_provider(visit: &Visit, asked: &Delivery) -> Response {
     match asked {
         // The pages' policy for forms (CSP) forbids a redirect to another site after a form, so a page leads there.
-        Delivery::Redirect(url) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
+        Delivery::Redirect(url) if visit.method == Method::POST => pages::to_provider_after_sign_out(&visit.brand, url),
         Delivery::Redirect(url) => see_other(url),
         Delivery::Post(form) => {
             let text = "You are signed out here. Continue to be signed out of your organization, too.";
-            pages::bringing(&visit.brand, ("Sign out of your organization", text), form)
+            pages::post_to_provider(&visit.brand, ("Sign out of your organization", text), form)
         }
     }
 }
 
 /// Handles the identity provider's logout response: the session here was ended before the request.
 async fn back(provider: &Provider, visit: &Visit, connection: &Connection, to: &str, done: bool) -> Answer {
-    let left: Option<Left> = match visit.cookie(&provider.cookie_name(visit, LEAVING)) {
-        Some(cookie) => provider.kept(visit, ON_LEAVING, cookie).await?,
+    let left: Option<PendingLogout> = match visit.cookie(&provider.cookie_name(visit, LEAVING)) {
+        Some(cookie) => provider.open_state(visit, ON_LEAVING, cookie).await?,
         None => None,
     };
     let key = provider.tenant_key(visit).await?;

@@ -11,8 +11,8 @@
 //! The crate `saml` verifies messages. The log ensures that an assertion works once: a claim in the append that consumes it. The user
 //! service decides who is admitted ([`face::Admission`]).
 
-mod answer;
 mod logout;
+mod response;
 
 use auth_aggregates::{SamlConnection, SamlConnectionId};
 use auth_commands::protocol;
@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use answer::{consume, finish};
 pub use logout::{finish_logout, posted_logout, single_logout};
-pub(super) use logout::{leaving, sent_on};
+pub(super) use logout::{logout_request, to_identity_provider};
+pub use response::{consume, finish};
 
 use super::authorize::{see_other, show_login};
 use super::browser::Cookies;
@@ -55,7 +55,7 @@ const LONGEST_COOKIE: usize = 3_800;
 
 /// The state of an authentication request, sealed into a cookie of the browser that was redirected.
 #[derive(Serialize, Deserialize)]
-struct Asked {
+struct PendingRequest {
     request: Uuid,
     connection: SamlConnectionId,
     then: Then,
@@ -85,8 +85,8 @@ pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
         return show_login(provider, &visit, &goal, email, Some(unknown)).await;
     };
     let connection = provider.connection(&visit, id).await?;
-    let (url, cookies) = provider.send_away(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
-    let mut response = pages::leaving(&visit.brand, &connection.state.details.name, &url);
+    let (url, cookies) = provider.start_sign_in(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
+    let mut response = pages::to_provider(&visit.brand, &connection.state.details.name, &url);
     cookies.set(&mut response);
     Ok(response)
 }
@@ -94,7 +94,7 @@ pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
 /// Starts a sign-in at an identity provider that leads to the account page.
 pub async fn login(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
-    let (url, cookies) = provider.send_away(&visit, &connection, Then::Account, false).await?;
+    let (url, cookies) = provider.start_sign_in(&visit, &connection, Then::Account, false).await?;
     let mut response = see_other(&url);
     cookies.set(&mut response);
     Ok(response)
@@ -163,7 +163,7 @@ impl Provider {
     }
 
     /// The address to which the browser is sent with an authentication request, and the cookie with the request's state.
-    async fn send_away(
+    async fn start_sign_in(
         &self,
         visit: &Visit,
         connection: &Connection,
@@ -172,8 +172,8 @@ impl Provider {
     ) -> Result<(String, Cookies), OAuthError> {
         let at = self.authority.now();
         let request = self.request_id(at)?;
-        let asked = Asked { request, connection: connection.id, then, fresh, at };
-        let cookie = self.keep(visit, ON_REQUEST, asked).await?;
+        let asked = PendingRequest { request, connection: connection.id, then, fresh, at };
+        let cookie = self.seal_state(visit, ON_REQUEST, asked).await?;
         if cookie.len() > LONGEST_COOKIE {
             return Err(OAuthError::invalid_request("the request of the application is too long to be kept"));
         }

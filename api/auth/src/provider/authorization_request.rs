@@ -20,7 +20,7 @@ pub const SCOPES: [&str; 7] = ["openid", "profile", "email", "phone", "address",
 pub(super) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
 
 /// An authorization request.
-pub struct Asked {
+pub struct AuthorizationRequest {
     pub(super) client: ClientId,
     pub(super) state: Arc<Client>,
     pub(super) redirect_uri: String,
@@ -31,7 +31,7 @@ pub struct Asked {
     pub(super) prompt: Vec<String>,
     pub(super) max_age: Option<i64>,
     /// Whether the client asks for a second factor (`acr_values` contains `aal2`).
-    pub(super) surer: bool,
+    pub(super) wants_second_factor: bool,
     pub(super) login_hint: Option<String>,
     /// An ID token of the user whom the client expects.
     pub(super) id_token_hint: Option<String>,
@@ -49,7 +49,7 @@ pub(super) enum AuthorizationError {
     Redirect { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
 }
 
-impl Asked {
+impl AuthorizationRequest {
     /// Reads and validates an authorization request.
     pub(super) async fn read(
         provider: &Provider,
@@ -76,7 +76,7 @@ impl Asked {
             )));
         };
         let echo = form.get("state").map(str::to_owned);
-        let Wanted { scope, challenge, prompt, max_age } = match Wanted::read(&form) {
+        let RequestParameters { scope, challenge, prompt, max_age } = match RequestParameters::read(&form) {
             Ok(wanted) => wanted,
             Err((error, description)) => {
                 let redirect_uri = redirect_uri.to_owned();
@@ -98,7 +98,7 @@ impl Asked {
             challenge,
             prompt,
             max_age,
-            surer: form.words("acr_values").iter().any(|value| value == "aal2"),
+            wants_second_factor: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
             id_token_hint: form.get("id_token_hint").map(str::to_owned),
             pushed,
@@ -138,14 +138,14 @@ impl AuthorizationError {
 }
 
 /// The parameters of an authorization request that are validated by their syntax alone.
-struct Wanted {
+struct RequestParameters {
     scope: Vec<String>,
     challenge: String,
     prompt: Vec<String>,
     max_age: Option<i64>,
 }
 
-impl Wanted {
+impl RequestParameters {
     /// Reads them, once the client and its redirect URI are known: from then on an error is sent to the client. An error is its OAuth code
     /// and its description.
     fn read(form: &Form) -> Result<Self, (&'static str, &'static str)> {

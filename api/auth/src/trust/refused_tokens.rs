@@ -17,15 +17,15 @@ const REMEMBERED: usize = 10_000;
 
 /// The hour of the last record, by tenant and reason.
 #[derive(Debug)]
-pub(super) struct Noted(Cache<(TenantId, &'static str), u64>);
+pub(super) struct RefusedTokens(Cache<(TenantId, &'static str), u64>);
 
-impl Default for Noted {
+impl Default for RefusedTokens {
     fn default() -> Self {
         Self(Cache::new(REMEMBERED))
     }
 }
 
-impl Noted {
+impl RefusedTokens {
     /// Records, in the background, that a token with this tenant's issuer was refused.
     pub(super) fn note(&self, authority: &Authority, tenant: TenantId, refusal: &Refusal) {
         let Some(reason) = REASONS.into_iter().find(|reason| *reason == refusal.code()) else { return };
@@ -33,7 +33,7 @@ impl Noted {
         if self.0.get(&(tenant, reason)) == Some(hour) {
             return;
         }
-        // Noted before it is written: if writing fails, it is not tried again for each further token.
+        // Remembered before it is written: if writing fails, it is not tried again for each further token.
         self.0.insert((tenant, reason), hour);
         let authority = authority.clone();
         tokio::spawn(async move {

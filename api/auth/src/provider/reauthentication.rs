@@ -11,20 +11,20 @@ use super::second_factor::{self, Pending};
 use super::{OAuthError, Provider, Visit};
 
 /// Whether the user of a session authenticated recently.
-pub(super) fn lately(provider: &Provider, browser: &BrowserSession) -> bool {
+pub(super) fn is_recent(provider: &Provider, browser: &BrowserSession) -> bool {
     provider.authority.is_sure(browser.confirmed_at)
 }
 
 /// The session of a user who authenticated recently, with the second factor if they have one; else the page on which they do so before they
 /// continue to `goal`.
-pub(super) async fn somebody_sure(
+pub(super) async fn recently_authenticated(
     provider: &Provider,
     visit: &Visit,
     goal: Goal,
 ) -> Result<Result<BrowserSession, Response>, OAuthError> {
     let Some(browser) = provider.browser_session(visit).await? else { return Ok(Err(to_login(visit))) };
     let more = browser.account.has_second_factor();
-    if lately(provider, &browser) && (!more || acr(&browser.methods) == "aal2") {
+    if is_recent(provider, &browser) && (!more || acr(&browser.methods) == "aal2") {
         return Ok(Ok(browser));
     }
     let page = if more {

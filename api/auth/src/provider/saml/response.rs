@@ -10,11 +10,11 @@ use poem::http::StatusCode;
 use saml::{Asserted, Expected, Fault};
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST, SENT_ON};
+use super::{Connection, ON_ANSWER, ON_REQUEST, PATIENCE, PendingRequest, REQUEST, SENT_ON};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{enter, expired, see_other};
-use crate::provider::browser::{Cookies, ShownBy, unavailable};
+use crate::provider::browser::{Authentication, Cookies, unavailable};
 use crate::provider::form::Form;
 use crate::provider::goal::{Goal, Then};
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
@@ -65,17 +65,21 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
         skew: provider.authority.settings().leeway,
     };
     let accepted = provider.saml.accept(response, &expected);
-    let said = match accepted.and_then(|asserted| said(&connection, asserted, now)) {
+    let said = match accepted.and_then(|asserted| accepted_assertion(&connection, asserted, now)) {
         Ok(said) => said,
         Err(fault) => return refuse(provider, &visit, None, fault.code(), &fault.to_string()).await,
     };
-    let sealed = provider.keep(&visit, ON_ANSWER, said).await?;
+    let sealed = provider.seal_state(&visit, ON_ANSWER, said).await?;
     // A redirect by GET to our own site: that request has the cookie with the authentication request.
     Ok(see_other(&format!("/t/{}/saml/{}/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
 /// What an assertion says about its subject, as far as the connection may assert it.
-fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Result<AcceptedAssertion, Fault> {
+fn accepted_assertion(
+    connection: &Connection,
+    asserted: Asserted,
+    at: DateTime<Utc>,
+) -> Result<AcceptedAssertion, Fault> {
     let details = &connection.state.details;
     let SamlConnectionDetails { attributes, .. } = details;
     let first = |name: &String| asserted.attribute(name).next().map(str::to_owned);
@@ -102,7 +106,7 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
 pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let said: Option<AcceptedAssertion> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
+    let said: Option<AcceptedAssertion> = provider.open_state(&visit, ON_ANSWER, form.need("said")?).await?;
     let now = provider.authority.now();
     let said = said.filter(|said| said.connection == connection.id && now - said.at < SENT_ON);
     let Some(said) = said else { return Ok(expired(&visit)) };
@@ -130,7 +134,7 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         Err(Unadmitted::Refused { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
         Err(Unadmitted::Late) => return Ok(late(&visit)),
     };
-    let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
+    let by = Authentication { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
     // A user who has a second factor here, or must have one, is asked for it even after a sign-in by an identity provider.
     let mut response = enter(provider, &visit, &person, by, goal).await?;
     Cookies::of(provider.cookie(&visit, REQUEST, "", TimeDelta::zero())).set(&mut response);
@@ -211,9 +215,14 @@ async fn admit(
 
 impl Provider {
     /// The state of this browser's authentication request with this id; none: this browser did not send it.
-    async fn asked(&self, visit: &Visit, connection: &Connection, request: &str) -> Result<Option<Asked>, OAuthError> {
+    async fn asked(
+        &self,
+        visit: &Visit,
+        connection: &Connection,
+        request: &str,
+    ) -> Result<Option<PendingRequest>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, REQUEST)) else { return Ok(None) };
-        let asked: Option<Asked> = self.kept(visit, ON_REQUEST, cookie).await?;
+        let asked: Option<PendingRequest> = self.open_state(visit, ON_REQUEST, cookie).await?;
         let key = self.tenant_key(visit).await?;
         let said = Opaque::read(request, visit.tenant.id, Use::SamlRequest, &key);
         Ok(asked.filter(|asked| asked.connection == connection.id && Some(asked.request) == said.map(|said| said.id)))
