@@ -1,4 +1,4 @@
-//! Clocks that were ahead, and are right again. The numbers are those of docs/src/threat-model.md.
+//! Clocks that were ahead and have been corrected. The numbers are those of docs/src/threat-model.md.
 
 use auth_aggregates::Algorithm;
 use auth_commands::{EndSessions, Reach, RetireSigningKey, RevokeConsent};
@@ -14,10 +14,10 @@ use crate::world::{PASSWORD, Visits, World, json};
 
 const AUTHENTICATOR: &str = "account/authenticator";
 
-/// How much a clock is ahead.
+/// How far a clock is ahead.
 const AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// All sessions of Ada end.
+/// Ends all sessions of Ada.
 async fn ends_all(world: &World) {
     let user = world.person_id("ada@example.com").await;
     world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
@@ -33,7 +33,7 @@ async fn attack_134_what_was_begun_by_a_clock_that_was_ahead_is_not_finished_onc
     assert!(page.body.contains("one-time-code"), "{page:?}");
     world.clock.advance(-AHEAD);
     ends_all(&world).await;
-    // Neither at once nor when it is that late.
+    // Neither at once, nor when the real time has reached the wrong one.
     for later in [TimeDelta::zero(), AHEAD] {
         world.clock.advance(later);
         let (code, before) = (ada.next(&world), world.head().await);
@@ -127,7 +127,7 @@ async fn attack_139_what_was_granted_by_a_clock_that_was_ahead_ends_when_it_is_t
         json(app.refreshes(&world, &refresh), StatusCode::BAD_REQUEST).await;
         assert_eq!(world.head().await, before, "something was written");
     }
-    // Nor does a clock that is ahead, when it is taken back, keep anybody from consenting anew.
+    // Consent that was withdrawn by a clock that is ahead can be given again.
     consents().await;
     world.clock.advance(AHEAD);
     takes_back().await;
@@ -149,13 +149,13 @@ async fn keys_that_were_read_by_a_clock_that_was_ahead_are_read_again_when_it_is
     let token = tokens["access_token"].as_str().unwrap();
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     let kid = serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned();
-    // The other one signs now.
+    // The other key signs now.
     world.clock.advance(TimeDelta::minutes(2));
     assert!(world.provider.trust.check(token).await.is_ok());
     world.clock.advance(AHEAD);
     assert!(authority.ring(world.tenant.id).await.unwrap().is_some());
     world.clock.advance(-AHEAD);
-    // As another process does it, of whose doing this one is not told.
+    // By another process, so that this one is not notified.
     world.administers(&RetireSigningKey { kid }).await;
     world.clock.advance(TimeDelta::minutes(1));
     assert_eq!(world.provider.trust.check(token).await.unwrap_err().code(), "token_invalid");

@@ -1,4 +1,4 @@
-//! Signing in for a client, from the first page to signing out.
+//! Sign-in for a client, from the first page to sign-out.
 
 use auth_commands::{DeactivateClient, EndSessions, Reach, RevokeSession};
 use chrono::TimeDelta;
@@ -52,14 +52,14 @@ async fn somebody_signs_in_consents_and_the_client_learns_who_it_is() {
             "zoneinfo": "Europe/London", "updated_at": 86_400, "email": "ada@example.com", "email_verified": true,
         })
     );
-    // Each claim that is told is one of those that are said to be.
+    // Each claim in the token is among the supported claims in the metadata.
     let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
     let supported = found["claims_supported"].as_array().unwrap();
     for claim in info.as_object().unwrap().keys().chain(id.as_object().unwrap().keys()) {
         assert!(supported.contains(&json!(claim)), "{claim} is not in {supported:?}");
     }
 
-    // The second time nobody is asked anything.
+    // The second time, the user is not asked for anything.
     let again = browser.visit(&world, &app.asks(&[("prompt", "none")])).await;
     assert_eq!(again.leads_to().0.split("code=").count(), 2);
 }

@@ -1,4 +1,4 @@
-//! Sessions end when nobody uses them, and with all others, whatever a clock says.
+//! Sessions end after inactivity, and together with all others, whatever a clock says.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn limit(minutes: u32) -> SetSignInPolicy {
     SetSignInPolicy { session_idle_minutes: Some(minutes), ..SetSignInPolicy::default() }
 }
 
-/// Whether somebody is signed in with a browser: a client asks without asking them.
+/// Whether a browser has a session: a client asks with `prompt=none`.
 async fn is_in(world: &World, browser: &mut Browser, app: &App) -> bool {
     let (_, said) = browser.visit(world, &app.asks(&[("prompt", "none")])).await.leads_to();
     match said.get("error") {
@@ -29,7 +29,7 @@ async fn is_in(world: &World, browser: &mut Browser, app: &App) -> bool {
     }
 }
 
-/// How often it was written that a session was used.
+/// How often the use of a session was recorded.
 async fn uses(world: &World) -> usize {
     world.events().await.iter().filter(|(name, _)| name == "auth.session.used").count()
 }
@@ -74,7 +74,7 @@ async fn attack_130_a_session_begun_by_a_clock_that_was_ahead_ends_with_all_othe
     assert!(!is_in(&world, &mut browser, &app).await);
     assert_eq!(world.head().await, before, "something was written");
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
-    // Nor does it come back when it is that late.
+    // Nor does it become valid again when the real time has reached the wrong one.
     world.clock.advance(TimeDelta::hours(1));
     assert!(!is_in(&world, &mut browser, &app).await);
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
@@ -100,7 +100,7 @@ async fn a_session_that_is_used_goes_on_to_its_end_and_its_use_is_written_now_an
         }
         assert_eq!(uses(&world).await, nth, "once for all that is done in an hour");
     }
-    // Another process, and one that begins anew, knows.
+    // Another process, which has read nothing yet, agrees.
     let store = EventStore::open(&world.database, log_settings(), world.clock.clone()).await.unwrap();
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = Executor::new(store.clone(), world.clock.clone(), Arc::new(SystemIds), settings);

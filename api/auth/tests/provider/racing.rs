@@ -1,4 +1,4 @@
-//! Commands while which something else is written.
+//! Commands that race with another write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use kernel::{Caller, Refusal};
 
 use crate::world::World;
 
-/// A command in whose first attempt another one is carried out.
+/// A command that runs another command during its first attempt.
 struct Between<C, M> {
     command: C,
     meanwhile: M,
@@ -30,7 +30,8 @@ impl<C: Command, M: Command> Command for Between<C, M> {
 }
 
 impl World {
-    /// How somebody's command is refused while the administrator's, of one event, is carried out: nothing but that event is written.
+    /// Runs a command while the administrator's command, of one event, is executed. Returns its refusal, and checks that only that one
+    /// event was written.
     pub async fn refused_while<C, M>(&self, caller: &Caller, command: C, meanwhile: M) -> Refusal
     where
         C: Command<Answer: std::fmt::Debug>,

@@ -1,4 +1,4 @@
-//! That tokens and keys are refused is on record, and nobody fills the log by it.
+//! Records of refused tokens and API keys, which can't be used to fill the log.
 
 use auth_aggregates::ApiKeyId;
 use auth_api::authority::ApiKeyText;
@@ -15,12 +15,12 @@ use testbed::{Browser, eventually};
 
 use crate::world::{World, json};
 
-/// What is on record of an event's name: what each says.
+/// The payloads of the recorded events with this name.
 async fn recorded(world: &World, name: &str) -> Vec<Value> {
     world.events().await.into_iter().filter(|(of, _)| of == name).map(|(_, said)| said).collect()
 }
 
-/// Waits until as many are on record.
+/// Waits until so many are recorded.
 async fn are_recorded(world: &World, name: &str, count: usize) -> Vec<Value> {
     eventually("what was refused is on record", async || {
         let found = recorded(world, name).await;
@@ -29,7 +29,7 @@ async fn are_recorded(world: &World, name: &str, count: usize) -> Vec<Value> {
     .await
 }
 
-/// A token with another part of its header, claims or signature.
+/// A token with a changed header, claims or signature.
 fn forged(token: &str, part: usize, member: &str, value: &str) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let mut said: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&parts[part]).unwrap()).unwrap();
@@ -48,7 +48,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
     let before = world.head().await;
-    // Two processes, which know nothing of each other but what is in the log.
+    // Two processes, which share nothing but the log.
     let processes = [world.provider.trust.clone(), Trust::new(world.provider.authority.clone())];
     let attack = async || {
         for nth in 0..50 {
@@ -71,7 +71,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     attack().await;
     assert_eq!(are_recorded(&world, REFUSED, 4).await.len(), 4);
     assert_eq!(world.head().await, before + 4, "one a reason and hour");
-    // What has expired is everyday life.
+    // An expired token is normal, and not recorded.
     let access = app.refreshes(&world, tokens["refresh_token"].as_str().unwrap());
     let access = json(access, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
     world.clock.advance(TimeDelta::hours(2));
@@ -80,7 +80,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     assert_eq!(world.head().await, before);
 }
 
-/// A key of a machine: its id and its text.
+/// An API key of a machine: its id and its text.
 async fn key_of(world: &World, machine: MachineId) -> (ApiKeyId, String) {
     let key = ApiKeyId::new(SystemIds.next());
     let text = ApiKeyText::generate(world.tenant.id, key, &SystemRandom).unwrap();
@@ -101,7 +101,7 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     let is = async |text: &str| world.provider.trust.check(text).await.map_err(|refusal| refusal.code()).map(drop);
     let guess = |tenant: TenantId, key| ApiKeyText::generate(tenant, key, &SystemRandom).unwrap().write().to_string();
     let before = world.head().await;
-    // Of a key that there is not there is nowhere to write it; nor is there a tenant because a key says so.
+    // For an unknown key there is no aggregate to record the refusal in, and a tenant in a key's text need not exist.
     for _ in 0..20 {
         let unknown = guess(world.tenant.id, ApiKeyId::new(SystemIds.next()));
         assert_eq!(is(&unknown).await, Err("token_invalid"));

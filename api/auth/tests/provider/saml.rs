@@ -1,4 +1,4 @@
-//! Signing in through an identity provider.
+//! Sign-in through an identity provider.
 
 use std::sync::atomic::Ordering;
 
@@ -29,7 +29,7 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
     let (event, said) = world.last_event().await;
     assert_eq!(event, "auth.session.started");
     assert_eq!((&said["methods"], &said["saml"]["assertion"]), (&json!(["fed"]), &json!(words.id)));
-    // Their account is in use from now on, which is noted once: no link goes to an address that nobody has shown to be theirs.
+    // The sign-in marks the account as in use, once: then no link is mailed to the unverified address.
     let mut other = Browser::default();
     let request = sent_away(&world, &mut other, &sp).await;
     comes_back(&world, &mut other, &sp, &idp.says(&Words::new(&world, &sp, Some(&request)))).await;
@@ -47,7 +47,7 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
         "when they showed the provider who they are, not when they came"
     );
     assert_eq!(claims(tokens["access_token"].as_str().unwrap())["roles"], json!(["member"]));
-    // Long ago at the provider is long ago.
+    // The time of authentication is that at the provider.
     let page = browser.visit(&world, &app.asks(&[("max_age", "60")])).await;
     assert!(page.status == StatusCode::OK && page.body.contains("name=\"password\""), "{page:?}");
 }
@@ -57,7 +57,7 @@ async fn an_assertion_may_be_encrypted_as_stock_providers_do_it() {
     let world = World::start().await;
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
-    // Before anybody was shown a key there is nothing that could be opened.
+    // Before our encryption key was published, nothing can be decrypted.
     let stranger = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap().to_public_key();
     let words = Words::new(&world, &sp, None);
     let signed = words.assertion(&idp.signs(&words));
@@ -80,19 +80,19 @@ async fn an_assertion_may_be_encrypted_as_stock_providers_do_it() {
             assert_eq!(shown.leads_to().0, "/t/acme/account", "{cipher} {transport} {beside}: {shown:?}");
         }
     }
-    // By who signs around what is encrypted, and not inside.
+    // With a signature around the encrypted assertion instead of inside it.
     let words = Words::new(&world, &sp, None);
     let sealed = Encryption::default().of(&key, &words.assertion(""));
     let signature = idp.signature("_response", &words.response(&sealed), &words.algorithms);
     let document = words.response_with("_response", &format!("{signature}{}", words.status("")), &sealed);
     let shown = comes_back(&world, &mut Browser::default(), &sp, &document).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
-    // It holds for what was encrypted, and for nothing else that anybody encrypts.
+    // That signature covers this ciphertext, and does not hold for another one.
     let other = Words { name_id: "root@example.com".to_owned(), ..words };
     let other = Encryption::default().of(&key, &other.assertion(""));
     let value = |text: &str| text.rsplit_once("<xenc:CipherValue>").unwrap().1.split_once('<').unwrap().0.to_owned();
     refused(&world, &sp, &document.replace(&value(&sealed), &value(&other)), "saml_signature").await;
-    // What was said of whom is the same as of one that is not encrypted: for us, now, once.
+    // The conditions are checked as in an unencrypted assertion: audience, time, and single use.
     let words = Words { audience: "https://other.example.com".to_owned(), ..Words::new(&world, &sp, None) };
     let sealed = Encryption::default().of(&key, &words.assertion(&idp.signs(&words)));
     refused(&world, &sp, &words.response(&sealed), "saml_audience").await;
@@ -109,7 +109,7 @@ async fn a_response_may_be_signed_as_a_whole() {
     let signed = words.response_with("_response", &format!("{signature}{}", words.status("")), &inside);
     let shown = comes_back(&world, &mut Browser::default(), &sp, &signed).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
-    // Then it says where it goes.
+    // Then a destination is required.
     let nowhere = Words { destination: None, ..Words::new(&world, &sp, None) };
     let signature = idp.signature("_response", &nowhere.response(&nowhere.assertion("")), &nowhere.algorithms);
     let before = format!("{signature}{}", nowhere.status(""));
@@ -134,7 +134,7 @@ async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
     shows_code(&world, &mut browser, &page, &authenticator).await;
 }
 
-/// Somebody who is signed in adds an authenticator, whose next code is not used up.
+/// A signed-in user enrols an authenticator, so that its next code is unused.
 async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
     let page = browser.visit(world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
@@ -146,7 +146,7 @@ async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
     authenticator
 }
 
-/// Somebody for whom the provider vouched shows the code of now, and is in.
+/// Enters the current code after a sign-in at the provider, which completes it.
 async fn shows_code(world: &World, browser: &mut Browser, page: &Shown, authenticator: &Authenticator) {
     let code = authenticator.code(world.now()).unwrap();
     let fields = [("pending", page.hidden("pending")), ("code", code)];
@@ -164,7 +164,7 @@ async fn who_has_an_authenticator_and_no_password_comes_in_under_a_new_address_a
     let shown = comes_back(&world, &mut before, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     let authenticator = enrols(&world, &mut before).await;
-    // Their address was changed: nobody has shown yet that it is theirs.
+    // The address was changed, and the new one is not verified yet.
     let email = "countess@example.com".to_owned();
     let person = world.person_of(ADA).await;
     let person = Person { login: email.clone(), email: Some(email.clone()), email_verified: false, ..person };

@@ -1,4 +1,4 @@
-//! Names that are encrypted: whom an assertion, or a request to sign out, is about. The numbers are those of docs/src/threat-model.md.
+//! Encrypted name IDs, in assertions and in logout requests. The numbers are those of docs/src/threat-model.md.
 
 use reqwest::StatusCode;
 use rsa::RsaPublicKey;
@@ -14,7 +14,7 @@ use crate::world::World;
 
 const SPACE: &str = " xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"";
 
-/// An element `EncryptedID` with this in it.
+/// An element `EncryptedID` that contains this text, encrypted.
 fn encrypted(how: &Encryption, key: &RsaPublicKey, text: &str) -> String {
     how.of(key, text).replace("EncryptedAssertion", "EncryptedID")
 }
@@ -23,17 +23,17 @@ fn name(text: &str) -> String {
     format!("<saml:NameID>{text}</saml:NameID>")
 }
 
-/// An assertion that has this in the place of the name, signed.
+/// A signed assertion with this element in place of the name ID.
 fn assertion(idp: &Idp, words: &Words, name: &str) -> String {
     let bare = words.assertion("");
     let (before, after) = bare.split_once("<saml:NameID").unwrap();
     let behind = after.split_once("</saml:NameID>").unwrap().1;
-    // In canonical form a namespace is declared once.
+    // In canonical form a namespace is declared only once.
     let bare = format!("{before}{}{behind}", name.replace(SPACE, ""));
     with(&bare, &idp.signature(&words.id, &bare, &words.algorithms))
 }
 
-/// A request to sign out that has this in the place of the name, in canonical form.
+/// A logout request with this element in place of the name ID, in canonical form.
 fn request(world: &World, sp: &Sp, name: &str) -> String {
     let document = Out::new(sp).document(world);
     let plain = format!("<saml:NameID{SPACE}>{ADA}</saml:NameID>");
@@ -96,7 +96,7 @@ async fn attack_133_a_name_that_somebody_encrypted_in_the_place_of_the_one_that_
         (says(&format!("{own}{}", name("root@example.com"))), "saml_structure"),
         (says(&format!("{own}{evil}")), "saml_structure"),
         (says(&encrypted(&weak, &key, &name(ADA))), "saml_cipher"),
-        // What is inside is nothing to tell, and a name alone.
+        // What the decrypted text is must not be revealed, and only a single name ID is accepted.
         (says(&encrypted(&how, &stranger, &name(ADA))), "saml_encryption"),
         (says(&encrypted(&how, &key, &twice)), "saml_encryption"),
         (says(&encrypted(&how, &key, ADA)), "saml_encryption"),

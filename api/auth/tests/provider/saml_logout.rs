@@ -1,4 +1,4 @@
-//! Signing out at both sides. (By forms: `saml_logout_post.rs`.)
+//! Single logout in redirects. (In forms: `saml_logout_post.rs`.)
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -30,7 +30,7 @@ pub fn inflated(text: &str) -> String {
     text
 }
 
-/// The query of a message, signed.
+/// The signed query string of a message.
 pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algorithm: &str) -> String {
     let message = STANDARD.encode(deflated(document));
     let pairs = [(kind, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
@@ -40,7 +40,7 @@ pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, 
     format!("{signed}&{signature}")
 }
 
-/// A request of the provider that somebody signs out.
+/// A logout request of the identity provider.
 #[derive(Clone)]
 pub struct Out {
     pub id: String,
@@ -61,7 +61,7 @@ impl Out {
         Self { id, issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
     }
 
-    /// It in its canonical form.
+    /// The request in canonical form.
     pub fn document(&self, world: &World) -> String {
         let Self { id, issuer, destination, name, .. } = self;
         let at = (world.now() - self.age).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -80,32 +80,32 @@ impl Out {
     }
 }
 
-/// Ada, signed in by the provider.
+/// Ada, signed in by the identity provider.
 async fn signed_in() -> (World, Idp, Sp, Browser) {
     signed_in_through(|metadata| metadata).await
 }
 
-/// The same by a provider whose metadata is made something else of.
+/// Ada, signed in by an identity provider with modified metadata.
 pub async fn signed_in_through(says: impl FnOnce(String) -> String) -> (World, Idp, Sp, Browser) {
     let world = World::start().await;
     let idp = Idp::new(&world);
     let fields = SamlConnectionFields { provider_initiated: true, metadata: says(idp.metadata()), ..idp.fields() };
     let sp = idp.connect_as(&world, fields).await;
-    // Our keys are made: what tests count is what comes after.
+    // This creates our keys, so that tests count only the events after it.
     assert!(world.get(&format!("saml/{}/metadata", sp.id)).send().await.unwrap().status().is_success());
     let mut browser = Browser::default();
     signs_in(&world, &idp, &sp, &mut browser).await;
     (world, idp, sp, browser)
 }
 
-/// Ada is signed in by the provider, in its session "s1".
+/// Signs Ada in through the identity provider, in its session "s1".
 pub async fn signs_in(world: &World, idp: &Idp, sp: &Sp, browser: &mut Browser) {
     let words = Words { session: Some("s1".to_owned()), ..Words::new(world, sp, None) };
     let shown = comes_back(world, browser, sp, &idp.says(&words)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
-/// That the provider hears of it, and what.
+/// The parameters of the redirect to the identity provider.
 pub fn heard(shown: &Shown) -> HashMap<String, String> {
     let (location, said) = shown.leads_to();
     assert!(location.starts_with(&format!("{SLO}?")), "{location}");
@@ -137,7 +137,7 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     assert_eq!(world.last_event().await.0, "auth.session.ended");
     assert!(!is_signed_in(&world, &mut browser).await);
     assert!(is_signed_in(&world, &mut elsewhere).await, "the provider named one session");
-    // All of them; and who is not signed in is signed out.
+    // Without session indexes, all sessions end; and a browser without a session counts as signed out.
     let all = Out { sessions: Vec::new(), ..Out::new(&sp) }.query(&world, &idp);
     for browser in [&mut elsewhere, &mut Browser::default()] {
         let said = heard(&brings(browser, &sp, &all).await);
@@ -213,7 +213,7 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
         assert_eq!(world.head().await, before + 1, "{reason}");
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // Of somebody else, of another session: believed, of no consequence here, and that is what the provider is told.
+    // About another user or another session: the message is valid but has no effect here, and the response says so.
     for other in [
         Out { name: "eve@example.com".to_owned(), ..out.clone() },
         Out { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
@@ -226,7 +226,7 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
         assert_eq!(world.head().await, before, "something was written");
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // A browser that brings the good one is signed out: the test can fail.
+    // With the valid request the browser is signed out, so that the test could fail.
     heard(&brings(&mut browser, &sp, &good).await);
     assert!(!is_signed_in(&world, &mut browser).await);
 }
