@@ -113,7 +113,7 @@ mod tests {
     async fn what_is_beyond_the_queue_is_refused_and_what_nobody_waits_for_is_not_begun() {
         let pool = Arc::new(LowPriorityPool::new(1));
         let (begin, begun) = std::sync::mpsc::channel::<()>();
-        // A thread of each is busy until we say so.
+        // Keep all threads busy until we release them.
         let begun = Arc::new(Mutex::new(begun));
         let threads = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
         let mut busy = Vec::new();
@@ -125,7 +125,7 @@ mod tests {
             }));
             starts.await.unwrap();
         }
-        // It takes the only place in the queue as soon as it is asked for its outcome.
+        // The first poll puts it into the only place of the queue.
         let (forsaken_begins, was_begun) = std::sync::mpsc::channel();
         let mut forsaken = Box::pin(pool.run(move || forsaken_begins.send(())));
         assert_eq!((&mut forsaken).now_or_never(), None);
@@ -137,13 +137,13 @@ mod tests {
         for busy in busy {
             assert_eq!(busy.await.unwrap(), Ok(()));
         }
-        // Who waited is answered before the thread takes the next from the queue: its place is free a moment later.
+        // A result is sent before its thread takes the next work from the queue, so the place becomes free a moment later.
         let done = testbed::eventually("there is a place again", async || match pool.run(|| 1).await {
             Err(NotDone::Busy) => None,
             done => Some(done),
         });
         assert_eq!(done.await, Ok(1));
-        // It goes when its turn comes, without having been begun.
+        // The abandoned work is dropped without being started.
         assert_eq!(was_begun.recv(), Err(std::sync::mpsc::RecvError));
     }
 }

@@ -226,7 +226,7 @@ mod tests {
         AttemptTarget::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
     }
 
-    /// While they come no time passes, however long that takes.
+    /// Limits whose clock stands still.
     fn at_once() -> Attempts {
         Attempts::by(|| Duration::ZERO)
     }
@@ -273,7 +273,7 @@ mod tests {
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
         from(2).expect("another network is slowed down");
-        // From as many networks as they like, it is the tenant's that count.
+        // Requests from many networks reach the limit of the tenant.
         let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
         let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
         assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");

@@ -1,4 +1,4 @@
-//! Clients are told of the end of sessions, whatever fails meanwhile; one that is away holds up no other.
+//! Clients are notified of the end of sessions, whatever fails meanwhile; one that is unavailable does not delay the others.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,11 +17,11 @@ use sagabed::{Bed, Case, Story};
 
 use crate::password_link::LettersDouble;
 
-/// Notes who was told what.
+/// A double that records the notices.
 #[derive(Clone, Default)]
 pub struct Told {
     notices: Arc<Mutex<Vec<(TenantId, LoggedOut)>>>,
-    /// Who is away.
+    /// The clients that are unavailable.
     away: Arc<Mutex<Vec<ClientId>>>,
 }
 
@@ -38,7 +38,7 @@ impl Notices for Told {
 }
 
 impl Told {
-    /// What was said in a tenant; said again, it is the same.
+    /// The notices in a tenant, without repeated ones.
     fn of(&self, tenant: TenantId) -> Vec<LoggedOut> {
         let notices = self.notices.lock().unwrap();
         let mut found: Vec<_> = notices.iter().filter(|(of, _)| *of == tenant).map(|(_, notice)| *notice).collect();
@@ -52,12 +52,12 @@ fn ports(told: &Told) -> Ports {
     Ports { mailer: Arc::new(Caught::default()), letters: Arc::new(LettersDouble), notices: Arc::new(told.clone()) }
 }
 
-/// Who signs in in a case: one a tenant.
+/// The user of a case: one per tenant.
 fn user(case: &Case<'_>) -> UserId {
     UserId::new(case.tenant().uuid())
 }
 
-/// A client that wants to be told, or does not.
+/// A client with or without a logout endpoint.
 async fn client(case: &Case<'_>, wants: bool) -> ClientId {
     let fields = ClientFields {
         name: "The App".to_owned(),
@@ -79,7 +79,7 @@ async fn session(case: &Case<'_>) -> SessionId {
     run(case, &start).await
 }
 
-/// A client is given something in a session.
+/// Opens a grant for a client in a session.
 async fn grant(case: &Case<'_>, client: ClientId, session: SessionId) {
     let now = case.bed.executor.now();
     let terms = GrantTerms {
@@ -128,7 +128,7 @@ impl Story for Told {
     }
 
     fn undone<'a>(&'a self, _: &'a Case<'a>) -> BoxFuture<'a, ()> {
-        // What was said can't be taken back.
+        // A notice can't be taken back.
         Box::pin(async {})
     }
 }

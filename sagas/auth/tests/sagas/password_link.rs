@@ -1,4 +1,4 @@
-//! A link to set a password is mailed, once, whatever fails meanwhile; and not when it is not good any more.
+//! A link to set a password is mailed once, whatever fails meanwhile, and not when it is not valid any more.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ struct Forgot {
     caught: Caught,
 }
 
-/// Makes letters that say whose they are.
+/// A double that makes letters with the user's id in them.
 pub struct LettersDouble;
 
 impl Letters for LettersDouble {
@@ -38,7 +38,7 @@ impl Letters for LettersDouble {
     }
 }
 
-/// Whoever forgot their password in a case: one a tenant.
+/// The user of a case: one per tenant.
 fn user(case: &Case<'_>) -> UserId {
     UserId::new(case.tenant().uuid())
 }

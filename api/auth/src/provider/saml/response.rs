@@ -25,7 +25,7 @@ const LONGEST_FORM: usize = 512 << 10;
 /// The text for an assertion that was used before.
 const REPLAYED: &str = "This answer of your organization was already used. Start again.";
 
-/// The text for a user whose address belongs to an existing account that has not verified it.
+/// The text for a user whose address belongs to an account that has credentials and has not verified the address.
 const UNSHOWN: &str = "An account with this address exists and signs in another way, and its address is not verified. If it is yours, sign in that way and verify the address; if not, tell an administrator.";
 
 /// The content of a verified assertion, sealed into the address that the browser is redirected to.
@@ -163,8 +163,9 @@ impl Unadmitted {
     }
 }
 
-/// Admits the subject of an assertion, as an existing or a new user. The assertion is consumed before it has any effect. An existing
-/// account with an unverified address is refused: somebody else may have created it to take over this user's sign-in.
+/// Admits the subject of an assertion, as an existing or a new user. The assertion is consumed before it has any effect. If the address of an
+/// existing user is not verified, somebody else may have prepared the account: all its sessions end, and if it has a password or a passkey,
+/// the sign-in is refused (`email_not_verified`).
 async fn admit(
     provider: &Provider,
     visit: &Visit,
