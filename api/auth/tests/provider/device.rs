@@ -119,7 +119,7 @@ async fn what_somebody_shows_after_they_let_a_device_in_makes_its_tokens_no_youn
     let later = world.now();
     world.clock.advance(TimeDelta::minutes(1));
     let confirm = ConfirmSession { session: world.last_session_id().await, methods: vec!["otp".to_owned()] };
-    world.follows(&confirm).await.unwrap();
+    world.run_as_protocol(&confirm).await.unwrap();
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
     let shown_at = claims(tokens["id_token"].as_str().unwrap())["auth_time"].as_i64().unwrap();
     assert!(shown_at < later.timestamp(), "{shown_at}");
@@ -139,24 +139,24 @@ async fn attack_108_a_devices_approval_does_not_outlive_what_ends_all_that_was_a
     let app = world.client(false).await;
     let (offline, here) = ("api offline_access", "api");
     let asked = allowed(&world, &app, offline).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     not_let_in(&world, &app, &asked, "the end of all sessions").await;
     let asked = allowed(&world, &app, offline).await;
     world.sets_password(ada, PASSWORD).await;
     not_let_in(&world, &app, &asked, "a new password").await;
     let asked = allowed(&world, &app, offline).await;
-    world.follows(&WithdrawConsent { user: ada, client: app.id }).await.unwrap();
+    world.run_as_protocol(&WithdrawConsent { user: ada, client: app.id }).await.unwrap();
     not_let_in(&world, &app, &asked, "a consent that was taken back").await;
     let asked = allowed(&world, &app, here).await;
     let session = world.last_session_id().await;
-    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    world.run_as_protocol(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
     not_let_in(&world, &app, &asked, "the end of the session").await;
     // Offline access is granted even after the user signs out, but not after all sessions were ended later.
     let asked = allowed(&world, &app, offline).await;
     let session = world.last_session_id().await;
-    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    world.run_as_protocol(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
 }
 
@@ -210,7 +210,7 @@ async fn attack_90_asking_for_codes_without_end_needs_no_secret_and_is_slowed_do
         redirect_uris: vec!["http://127.0.0.1/back".to_owned()],
         ..auth_commands::ClientFields::default()
     };
-    let tv = world.administers(&auth_commands::RegisterClient { fields, reach: Reach::Everything }).await.to_string();
+    let tv = world.run_as_admin(&auth_commands::RegisterClient { fields, reach: Reach::Everything }).await.to_string();
     let app = world.client(false).await;
     asks(&world, &app).await;
     let before = world.head().await;

@@ -19,7 +19,7 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// A client that may exchange tokens, or may not.
 async fn service(world: &World, exchanges: bool) -> App {
     let app = world.client(true).await;
-    world.administers(&ChangeClient { client: app.id, fields: fields(exchanges), reach: Reach::Everything }).await;
+    world.run_as_admin(&ChangeClient { client: app.id, fields: fields(exchanges), reach: Reach::Everything }).await;
     app
 }
 
@@ -163,7 +163,7 @@ async fn attack_85_a_token_that_is_exchanged_for_more_than_it_is() {
     // The new token ends with the tokens that it was derived from, across the whole chain: here with the grant of the first one.
     assert!(holds(&world, &service, &passed).await);
     let grant = claims(&narrow)["grant"].as_str().unwrap().parse().unwrap();
-    world.administers(&WithdrawGrant { grant, reach: Reach::Everything }).await;
+    world.run_as_admin(&WithdrawGrant { grant, reach: Reach::Everything }).await;
     assert!(!holds(&world, &service, &passed).await && !holds(&world, &service, &narrow).await);
     refused(&world, exchanges(&world, &service, &narrow, &[]), "invalid_request").await;
 }
@@ -186,10 +186,11 @@ async fn an_exchanged_token_ends_with_the_session_the_clients_right_and_the_firs
     assert!(!holds(&world, &service, new).await);
     // A client that lost the right can't use it any more, and a public client never gets it.
     let client: ClientId = service.id;
-    world.administers(&ChangeClient { client, fields: fields(false), reach: Reach::Everything }).await;
+    world.run_as_admin(&ChangeClient { client, fields: fields(false), reach: Reach::Everything }).await;
     refused(&world, exchanges(&world, &service, &token, &[]), "unauthorized_client").await;
     let public = ClientFields { confidential: false, ..fields(true) };
-    let refusal = world.tries(&ChangeClient { client, fields: public, reach: Reach::Everything }).await.unwrap_err();
+    let refusal =
+        world.try_as_admin(&ChangeClient { client, fields: public, reach: Reach::Everything }).await.unwrap_err();
     assert_eq!(refusal.errors()[0].pointer, "/exchanges");
 }
 
@@ -208,10 +209,10 @@ async fn a_scope_that_is_no_permission_is_given_to_nobody() {
 async fn machine(world: &World, roles: &[&str]) -> (kernel::MachineId, String) {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
     let machine =
-        world.administers(&RegisterMachine { name: "sensor".to_owned(), roles, reach: Reach::Everything }).await;
+        world.run_as_admin(&RegisterMachine { name: "sensor".to_owned(), roles, reach: Reach::Everything }).await;
     let secret = "a secret of the machine";
     let secret_hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
-    world.administers(&SetMachineSecret { machine, secret_hash, reach: Reach::Everything }).await;
+    world.run_as_admin(&SetMachineSecret { machine, secret_hash, reach: Reach::Everything }).await;
     let asked = world.post("token", &[("grant_type", "client_credentials")]).basic_auth(machine, Some(secret));
     let token = answered(asked, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
     (machine, token)
@@ -229,7 +230,7 @@ async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() 
     assert_eq!((now(&token).await, now(exchanged).await), (vec!["admin".to_owned()], vec!["admin".to_owned()]));
     let roles = vec!["viewer".to_owned()];
     world
-        .administers(&ChangeMachine {
+        .run_as_admin(&ChangeMachine {
             machine,
             name: "sensor".to_owned(),
             roles: roles.clone(),

@@ -96,7 +96,7 @@ async fn who_may_not_sign_in_any_more_gets_no_tokens_any_more() {
     let mut browser = Browser::default();
     let tokens = app.tokens(&world, &mut browser).await;
     let (access, refresh) = (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
-    world.administers(&EndSessions { user: ada, reason: "locked".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "locked".to_owned(), reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked");
     assert_eq!(json(app.refreshes(&world, refresh), StatusCode::BAD_REQUEST).await["error"], "invalid_grant");
     let page = browser.visit(&world, &app.asks(&[])).await;
@@ -117,10 +117,10 @@ async fn a_session_that_ends_takes_with_it_what_does_not_go_on_without_it() {
     let offline = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     let access = |tokens: &serde_json::Value| tokens["access_token"].as_str().unwrap().to_owned();
     let session = claims(&access(&bound))["sid"].as_str().unwrap().parse().unwrap();
-    world.administers(&RevokeSession { session, reach: Reach::Everything }).await;
+    world.run_as_admin(&RevokeSession { session, reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(&access(&bound)).await.unwrap_err().code(), "token_revoked");
     assert!(world.provider.trust.check(&access(&offline)).await.is_ok());
-    world.administers(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
+    world.run_as_admin(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(&access(&offline)).await.unwrap_err().code(), "token_revoked");
 }
 

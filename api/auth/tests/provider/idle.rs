@@ -69,7 +69,7 @@ async fn attack_130_a_session_begun_by_a_clock_that_was_ahead_ends_with_all_othe
     let tokens = app.tokens(&world, &mut browser).await;
     world.clock.advance(TimeDelta::hours(-1));
     assert!(is_in(&world, &mut browser, &app).await);
-    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
     let before = world.head().await;
     assert!(!is_in(&world, &mut browser, &app).await);
     assert_eq!(world.head().await, before, "something was written");
@@ -135,13 +135,13 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
     let app = world.client(true).await;
     let before = world.head().await;
     for wrong in [0, 29, 20_161, u32::MAX] {
-        let refused = world.tries(&limit(wrong)).await.unwrap_err();
+        let refused = world.try_as_admin(&limit(wrong)).await.unwrap_err();
         assert_eq!(
             (refused.code(), refused.errors()[0].pointer.as_str()),
             ("validation_failed", "/session_idle_minutes")
         );
     }
-    let nothing = world.tries(&SetSignInPolicy::default()).await.unwrap_err();
+    let nothing = world.try_as_admin(&SetSignInPolicy::default()).await.unwrap_err();
     assert_eq!(nothing.code(), "validation_failed");
     assert_eq!(world.head().await, before, "something was written");
 
@@ -149,7 +149,7 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
     world.clock.advance(TimeDelta::minutes(31));
     assert!(is_in(&world, &mut browser, &app).await, "three days, where the tenant says nothing");
-    world.administers(&limit(30)).await;
+    world.run_as_admin(&limit(30)).await;
     assert!(!is_in(&world, &mut browser, &app).await, "it has rested for longer");
 
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();

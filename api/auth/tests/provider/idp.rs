@@ -38,7 +38,7 @@ impl Idp {
 
     /// Connects it with these fields.
     pub async fn connect_as(&self, world: &World, fields: SamlConnectionFields) -> Sp {
-        let id = world.administers(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
+        let id = world.run_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
         // This creates the tenant's keys, so that tests count only the events after it.
         assert!(world.get("jwks").send().await.unwrap().status().is_success());
         let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", world.issuer());
@@ -47,7 +47,7 @@ impl Idp {
 }
 
 /// Starts a sign-in through a connection, and returns the id of the authentication request.
-pub async fn sent_away(world: &World, browser: &mut Browser, sp: &Sp) -> String {
+pub async fn start_sign_in(world: &World, browser: &mut Browser, sp: &Sp) -> String {
     let (location, query) = browser.visit(world, &format!("saml/{}/login", sp.id)).await.leads_to();
     assert!(location.starts_with(SSO), "{location}");
     let request = inflated(&STANDARD.decode(&query["SAMLRequest"]).unwrap());
@@ -55,17 +55,17 @@ pub async fn sent_away(world: &World, browser: &mut Browser, sp: &Sp) -> String 
 }
 
 /// Posts a document to the assertion consumer service as the provider's page does: without cookies.
-pub async fn sent(world: &World, sp: &Sp, document: &str) -> Shown {
-    sent_as_it_is(world, sp, &STANDARD.encode(document)).await
+pub async fn post_response(world: &World, sp: &Sp, document: &str) -> Shown {
+    post_encoded(world, sp, &STANDARD.encode(document)).await
 }
 
-pub async fn sent_as_it_is(world: &World, sp: &Sp, text: &str) -> Shown {
+pub async fn post_encoded(world: &World, sp: &Sp, text: &str) -> Shown {
     Browser::default().send(form(world.http.post(&sp.acs), &[("SAMLResponse", text)])).await
 }
 
 /// Posts the provider's response and follows the redirects as far as our pages lead.
-pub async fn comes_back(world: &World, browser: &mut Browser, sp: &Sp, document: &str) -> Shown {
-    let shown = sent(world, sp, document).await;
+pub async fn finish_sign_in(world: &World, browser: &mut Browser, sp: &Sp, document: &str) -> Shown {
+    let shown = post_response(world, sp, document).await;
     assert_eq!(shown.status, StatusCode::SEE_OTHER, "{shown:?}");
     browser.open(&format!("{}{}", world.url, shown.leads_to().0)).await
 }
@@ -73,7 +73,7 @@ pub async fn comes_back(world: &World, browser: &mut Browser, sp: &Sp, document:
 /// Posts a document that must be refused for this reason, which is recorded by the only new event.
 pub async fn refused(world: &World, sp: &Sp, document: &str, reason: &str) {
     let before = world.head().await;
-    let shown = sent(world, sp, document).await;
+    let shown = post_response(world, sp, document).await;
     assert_eq!((shown.status, shown.body.contains(&format!("({reason})"))), (StatusCode::FORBIDDEN, true), "{shown:?}");
     let (event, said) = world.last_event().await;
     assert_eq!((event.as_str(), said["reason"].as_str()), ("auth.sign_in.refused", Some(reason)));

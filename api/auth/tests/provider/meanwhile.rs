@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
 
-use crate::second_factor::Careful;
+use crate::second_factor::AuthenticatorUser;
 use crate::world::{App, PASSWORD, Visits, World};
 
 const MINE: &str = "umbrella-cactus-violin";
@@ -61,9 +61,9 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
     // A grant that was opened before the end of all sessions was written ends with its session, however late its claimed time is.
     let session = world.signed_in().await;
     let late = terms(&world, &app, ada, session);
-    world.follows(&OpenGrant { terms: late.clone() }).await.unwrap();
+    world.run_as_protocol(&OpenGrant { terms: late.clone() }).await.unwrap();
     assert!(world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
-    world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
     assert!(!world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
     world.clock.advance(TimeDelta::seconds(1));
 
@@ -71,14 +71,14 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
         let device = SystemIds.next().into();
         let expires_at = world.now() + TimeDelta::minutes(10);
         let ask = AskForDevice { device, client: app.id, scope: vec!["api".to_owned()], expires_at };
-        world.follows(&ask).await.unwrap();
+        world.run_as_protocol(&ask).await.unwrap();
         device
     };
     let (device, session) = (ask().await, world.signed_in().await);
     let allow = DecideDevice { device, user: ada, session, allow: true };
     assert_eq!(world.races(ada, allow).await.code(), "session_ended");
     let (device, session) = (ask().await, world.signed_in().await);
-    world.follows(&DecideDevice { device, user: ada, session, allow: true }).await.unwrap();
+    world.run_as_protocol(&DecideDevice { device, user: ada, session, allow: true }).await.unwrap();
     let let_in = LetDeviceIn { device, client: app.id, lifetime: TimeDelta::days(1) };
     assert_eq!(world.races(ada, let_in).await.code(), "grant_invalid");
 }
@@ -91,7 +91,7 @@ async fn attack_134_a_session_that_is_confirmed_while_all_sessions_end_is_not_co
     let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
     assert_eq!(world.races(ada, confirm.clone()).await.code(), "session_ended");
     let before = world.head().await;
-    assert_eq!(world.follows(&confirm).await.unwrap_err().code(), "session_ended");
+    assert_eq!(world.run_as_protocol(&confirm).await.unwrap_err().code(), "session_ended");
     assert_eq!(world.head().await, before, "something was written");
 }
 
@@ -118,7 +118,7 @@ async fn attack_147_a_passkey_that_is_made_while_all_sessions_end_is_nobodys() {
     assert_eq!(world.races(ada, made(Within::SignIn(since))).await.code(), "sessions_ended");
     // A command whose session is still valid when it is written succeeds.
     let session = world.signed_in().await;
-    world.follows(&made(Within::Session(session))).await.unwrap();
+    world.run_as_protocol(&made(Within::Session(session))).await.unwrap();
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_set
 #[tokio::test]
 async fn attack_111_a_new_password_does_not_stand_in_for_a_second_factor() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     world.clock.advance(TimeDelta::hours(1));
     let before = world.events().await.len();
     let fields = [("old", PASSWORD), ("password", MINE), ("elsewhere", "end")];

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{Browser, Shown};
 
-use crate::passkeys::{Keyed, makes, shows};
+use crate::passkeys::{PasskeyUser, makes, shows};
 use crate::soft_key::{Asks, SoftKey};
 use crate::world::{PASSWORD, Visits, World};
 
@@ -31,7 +31,7 @@ async fn refused_answer(world: &World, browser: &mut Browser, pending: &str, ans
 #[tokio::test]
 async fn attack_61_a_passkey_that_was_shown_to_another_sites_page() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let port = world.url.rsplit_once(':').unwrap().1;
     for origin in [
         "https://evil.example.com".to_owned(),
@@ -67,7 +67,7 @@ async fn attack_61_a_passkey_that_was_shown_to_another_sites_page() {
 #[tokio::test]
 async fn attack_62_an_answer_to_an_old_challenge_or_to_another_one() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let old = browser.visit(&world, "login").await;
     let other = Asks::on(&browser.visit(&world, "login").await);
@@ -91,7 +91,7 @@ async fn attack_62_an_answer_to_an_old_challenge_or_to_another_one() {
 #[tokio::test]
 async fn attack_63_an_answer_a_second_time_or_many_at_once() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     // Without a counter, only the challenge reveals a replay.
     let mut key = SoftKey { counter: None, ..SoftKey::new(&world, 2) };
     makes(&world, &mut ada.browser, &mut key, "a synced one").await.leads_to();
@@ -122,7 +122,7 @@ async fn attack_63_an_answer_a_second_time_or_many_at_once() {
 #[tokio::test]
 async fn attack_64_a_copy_of_a_passkey_whose_counter_goes_back() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut copy = ada.key.clone();
     for _ in 0..2 {
         let mut browser = Browser::default();
@@ -143,8 +143,8 @@ async fn attack_64_a_copy_of_a_passkey_whose_counter_goes_back() {
 #[tokio::test]
 async fn attack_65_another_tenants_passkey_or_another_persons() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
-    let mut eve = Keyed::person(&world, "eve@example.com", 2).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
+    let mut eve = PasskeyUser::person(&world, "eve@example.com", 2).await;
     // At the other tenant, under the same host: the same response as for an unknown passkey.
     let other = |path: &str| format!("{}/t/other/{path}", world.url);
     let mut browser = Browser::default();
@@ -190,7 +190,7 @@ async fn attack_65_another_tenants_passkey_or_another_persons() {
 #[tokio::test]
 async fn attack_66_a_passkey_that_asked_for_no_finger_face_or_pin() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut silent = SoftKey { verifies: false, ..ada.key.clone() };
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
@@ -207,7 +207,7 @@ async fn attack_66_a_passkey_that_asked_for_no_finger_face_or_pin() {
 #[tokio::test]
 async fn what_is_no_answer_of_a_browser_is_refused_and_slowed_down() {
     let world = World::named().await;
-    Keyed::person(&world, "ada@example.com", 1).await;
+    PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
     let pending = Asks::on(&page).pending;

@@ -13,13 +13,13 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const PAGE: &str = "account/passkeys";
 
 /// A user with a passkey and recovery codes.
-pub struct Keyed {
+pub struct PasskeyUser {
     pub browser: Browser,
     pub key: SoftKey,
     pub recovery: Vec<String>,
 }
 
-impl Keyed {
+impl PasskeyUser {
     pub async fn person(world: &World, login: &str, number: u8) -> Self {
         world.person(login).await;
         let mut browser = Browser::default();
@@ -52,7 +52,7 @@ pub async fn shows(world: &World, browser: &mut Browser, page: &Shown, key: &mut
 #[tokio::test]
 async fn who_has_a_passkey_shows_it_after_the_password_and_clients_are_told() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let before = world.head().await;
@@ -72,7 +72,7 @@ async fn who_has_a_passkey_shows_it_after_the_password_and_clients_are_told() {
 #[tokio::test]
 async fn who_has_a_passkey_signs_in_with_it_alone_and_is_as_sure_as_with_two_factors() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.visit(&world, &app.asks(&[("acr_values", "aal2")])).await;
@@ -118,7 +118,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_passkey_in_the_same_session() {
 #[tokio::test]
 async fn somebody_has_several_passkeys_calls_them_what_they_want_and_does_without_one() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut second = SoftKey::new(&world, 2);
     // It has no signature counter, as is usual for synced passkeys.
     second.counter = None;
@@ -164,7 +164,7 @@ async fn somebody_has_several_passkeys_calls_them_what_they_want_and_does_withou
 #[tokio::test]
 async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, PAGE).await;
     world.clock.advance(kernel::SURE_FOR + TimeDelta::seconds(1));
     let before = world.head().await;
@@ -202,7 +202,7 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
 #[tokio::test]
 async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administrator() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     // The last form of the page is that for the code.
@@ -216,7 +216,7 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
         assert_eq!(shown.status, status, "{code}: {shown:?}");
     }
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
+    world.run_as_admin(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let alone = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert_eq!(alone.leads_to().0, "/t/acme/account");
     let page = Browser::default().visit(&world, "login").await;
@@ -228,7 +228,7 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
     bob.signs_in(&world, "login", "bob@example.com", PASSWORD).await;
     assert_eq!(makes(&world, &mut bob, &mut ada.key, "found").await.status, StatusCode::OK);
     let user = world.person_id("bob@example.com").await;
-    world.administers(&CloseAccount { user }).await;
+    world.run_as_admin(&CloseAccount { user }).await;
     let page = Browser::default().visit(&world, "login").await;
     let closed = shows(&world, &mut Browser::default(), &page, &mut ada.key).await;
     assert_eq!(closed.status, StatusCode::UNAUTHORIZED, "{closed:?}");
@@ -237,7 +237,7 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
 #[tokio::test]
 async fn an_authenticator_and_a_passkey_stand_in_for_each_other() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split('<').next().unwrap().replace(' ', "");
     let authenticator = Authenticator::of(&testbed::base32(&key)).unwrap();

@@ -9,14 +9,14 @@ use kernel::{Caller, Refusal};
 use crate::world::World;
 
 /// A command that runs another command during its first attempt.
-struct Between<C, M> {
+struct WithConcurrent<C, M> {
     command: C,
     meanwhile: M,
     other: (Executor, Caller),
     was: AtomicBool,
 }
 
-impl<C: Command, M: Command> Command for Between<C, M> {
+impl<C: Command, M: Command> Command for WithConcurrent<C, M> {
     const PERMISSION: &'static str = C::PERMISSION;
     type Answer = C::Answer;
 
@@ -40,7 +40,7 @@ impl World {
         let other = (self.provider.authority.executor().clone(), self.admin());
         self.clock.advance(TimeDelta::seconds(1));
         let before = self.head().await;
-        let raced = Between { command, meanwhile, other, was: AtomicBool::new(false) };
+        let raced = WithConcurrent { command, meanwhile, other, was: AtomicBool::new(false) };
         let refusal = self.provider.authority.run(caller, &raced).await.unwrap_err();
         assert_eq!(self.head().await, before + 1, "{refusal}");
         self.clock.advance(TimeDelta::seconds(1));

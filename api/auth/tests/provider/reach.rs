@@ -99,7 +99,7 @@ impl Keeper {
 
     async fn machine(&self, name: &str, roles: &[&str]) -> MachineId {
         let (name, roles) = (name.to_owned(), texts(roles));
-        self.world.administers(&RegisterMachine { name, roles, reach: Reach::Everything }).await
+        self.world.run_as_admin(&RegisterMachine { name, roles, reach: Reach::Everything }).await
     }
 
     /// A command that issues a key for a machine.
@@ -110,14 +110,14 @@ impl Keeper {
     }
 
     async fn has_key(&self, machine: MachineId) -> ApiKeyId {
-        self.world.administers(&IssueApiKey { reach: Reach::Everything, ..self.key(machine, &[]) }).await
+        self.world.run_as_admin(&IssueApiKey { reach: Reach::Everything, ..self.key(machine, &[]) }).await
     }
 
     async fn grant(&self, subject: Uuid) -> GrantId {
         let now = self.world.now();
         let (kind, until) = (GrantKind::ClientCredentials, now + TimeDelta::days(1));
         let terms = GrantTerms::new(kind, (subject, subject), texts(&["api"]), now, until);
-        self.world.follows(&OpenGrant { terms }).await.unwrap()
+        self.world.run_as_protocol(&OpenGrant { terms }).await.unwrap()
     }
 }
 
@@ -143,7 +143,7 @@ async fn attack_153_what_machines_may_do_is_given_and_taken_by_who_may_do_as_muc
     keeper.exceeds(&WithdrawGrant { grant, reach: reach() }).await;
     // A role that does not exist.
     let before = keeper.world.head().await;
-    let unknown = keeper.world.tries(&register(&["keeper", "keepr"])).await.unwrap_err();
+    let unknown = keeper.world.try_as_admin(&register(&["keeper", "keepr"])).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.errors()[0].pointer.as_str()), ("reference_unknown", "/roles/1"));
     assert_eq!(keeper.world.head().await, before, "something was written");
     // Up to their own permissions, they may.
@@ -166,7 +166,7 @@ async fn attack_153_what_people_have_is_ended_by_who_may_do_as_much() {
         lifetime: TimeDelta::days(1),
         place: Place::default(),
     };
-    let session = keeper.world.follows(&start).await.unwrap();
+    let session = keeper.world.run_as_protocol(&start).await.unwrap();
     let grant = keeper.grant(user.uuid()).await;
     keeper.exceeds(&RevokeSession { session, reach: reach() }).await;
     keeper.exceeds(&EndSessions { user, reason: "spite".to_owned(), reach: reach() }).await;
@@ -192,18 +192,18 @@ async fn attack_153_what_became_a_machine_that_may_do_more_meanwhile_is_out_of_r
     let secret_hash = "ab".repeat(32);
     let changed = ChangeMachine { name: "Sensor".to_owned(), reach: reach(), ..becomes("keeper") };
     keeper.exceeds_meanwhile(changed, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(SetMachineSecret { machine, secret_hash, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(DeactivateMachine { machine, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     // API keys, which are another aggregate, depend on the machine as well.
     keeper.exceeds_meanwhile(keeper.key(machine, &[]), becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(RevokeApiKey { key, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(WithdrawGrant { grant, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.done(&WithdrawGrant { grant, reach: reach() }).await;
 }
 
@@ -227,9 +227,9 @@ async fn attack_153_a_connection_that_gives_more_or_does_so_meanwhile_is_out_of_
     keeper.exceeds(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
     keeper.exceeds(&DeactivateSamlConnection { connection, reach: reach() }).await;
     keeper.exceeds(&ReactivateSamlConnection { connection, reach: reach() }).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(DeactivateSamlConnection { connection, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.done(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
 }
 
@@ -272,8 +272,8 @@ async fn attack_154_what_was_taken_from_an_application_meanwhile_is_not_put_back
     let secret_hash = "ab".repeat(32);
     let own = || becomes(app("App", true, &[BACK]));
     keeper.exceeds_meanwhile(SetClientSecret { client, secret_hash, reach: reach() }, own()).await;
-    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    world.run_as_admin(&becomes(app("App", false, &[BACK]))).await;
     keeper.exceeds_meanwhile(DeactivateClient { client, reach: reach() }, own()).await;
-    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    world.run_as_admin(&becomes(app("App", false, &[BACK]))).await;
     keeper.done(&DeactivateClient { client, reach: reach() }).await;
 }

@@ -45,7 +45,7 @@ async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_pa
     let world = World::start().await;
     let ada = world.person(ADA).await;
     let kept = world.password_token(ada).await;
-    world.administers(&EndSessions { user: ada, reason: "lost a phone".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "lost a phone".to_owned(), reach: Reach::Everything }).await;
     let (mut thief, before) = (Browser::default(), world.head().await);
     assert_eq!(thief.visit(&world, &format!("password?token={kept}")).await.status, StatusCode::GONE);
     assert_eq!(sets(&world, &mut thief, &kept).await.status, StatusCode::GONE);
@@ -56,7 +56,7 @@ async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_pa
 }
 
 /// Fails again and again, each time in a fresh browser, until further attempts are refused.
-async fn until_held(mut fail: impl AsyncFnMut(Browser) -> Shown) {
+async fn until_blocked(mut fail: impl AsyncFnMut(Browser) -> Shown) {
     for _ in 0..60 {
         if fail(Browser::default()).await.status == StatusCode::TOO_MANY_REQUESTS {
             return;
@@ -70,7 +70,7 @@ async fn attack_141_who_followed_a_mailed_link_is_let_in_whoever_guesses_meanwhi
     let world = World::start().await;
     let ada = world.person(ADA).await;
     let token = world.password_token(ada).await;
-    until_held(async |mut guesser| guesser.signs_in(&world, "login", ADA, "wrong-horse-battery").await).await;
+    until_blocked(async |mut guesser| guesser.signs_in(&world, "login", ADA, "wrong-horse-battery").await).await;
     let mut new = Browser::default();
     let set = sets(&world, &mut new, &token).await;
     assert!(set.body.contains("Your password is set"), "{set:?}");
@@ -81,6 +81,6 @@ async fn attack_141_who_followed_a_mailed_link_is_let_in_whoever_guesses_meanwhi
     assert_eq!(new.signs_in(&world, "login", ADA, NEW).await.leads_to().0, "/t/acme/account");
     // Other users of the network do not keep her from requesting a link.
     let nobody = [("login", "nobody@example.com")];
-    until_held(async |mut neighbour| neighbour.fill_in(&world, "forgot", &nobody).await).await;
+    until_blocked(async |mut neighbour| neighbour.fill_in(&world, "forgot", &nobody).await).await;
     assert_eq!(new.fill_in(&world, "forgot", &nobody).await.status, StatusCode::OK);
 }

@@ -87,7 +87,7 @@ async fn key_of(world: &World, machine: MachineId) -> (ApiKeyId, String) {
     let (name, secret_hash) = ("nightly".to_owned(), text.secret_hash());
     let issue =
         IssueApiKey { key, machine, name, secret_hash, scopes: vec![], expires_at: None, reach: Reach::Everything };
-    world.administers(&issue).await;
+    world.run_as_admin(&issue).await;
     (key, text.write().to_string())
 }
 
@@ -96,7 +96,7 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     let world = World::start().await;
     let register =
         RegisterMachine { name: "sensor".to_owned(), roles: vec!["viewer".to_owned()], reach: Reach::Everything };
-    let machine = world.administers(&register).await;
+    let machine = world.run_as_admin(&register).await;
     let (key, text) = key_of(&world, machine).await;
     let is = async |text: &str| world.provider.trust.check(text).await.map_err(|refusal| refusal.code()).map(drop);
     let guess = |tenant: TenantId, key| ApiKeyText::generate(tenant, key, &SystemRandom).unwrap().write().to_string();
@@ -117,13 +117,13 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     };
     assert_eq!(reasons(1).await, ["secret_wrong"]);
     assert_eq!(world.head().await, before + 1, "one an hour");
-    world.administers(&DeactivateMachine { machine, reach: Reach::Everything }).await;
+    world.run_as_admin(&DeactivateMachine { machine, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     assert_eq!(is(&text).await, Err("token_revoked"));
     assert_eq!(reasons(2).await, ["secret_wrong", "machine_inactive"]);
-    world.administers(&ReactivateMachine { machine, reach: Reach::Everything }).await;
+    world.run_as_admin(&ReactivateMachine { machine, reach: Reach::Everything }).await;
     assert_eq!(is(&text).await, Ok(()));
-    world.administers(&RevokeApiKey { key, reach: Reach::Everything }).await;
+    world.run_as_admin(&RevokeApiKey { key, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     for _ in 0..20 {
         assert_eq!(is(&text).await, Err("token_revoked"));

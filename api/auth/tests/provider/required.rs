@@ -17,7 +17,7 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const ASKED: &str = "asks you for more than a password";
 
 async fn require(world: &World, of: RequiredOf) {
-    world.administers(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
+    world.run_as_admin(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
 }
 
 /// The authenticator whose key a page shows.
@@ -107,7 +107,7 @@ async fn who_must_have_a_second_factor_adds_a_passkey_before_they_are_in() {
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("eve@example.com").await;
     world
-        .administers(&auth_commands::EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything })
+        .run_as_admin(&auth_commands::EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything })
         .await;
     let (_, late) = adds(&world, &mut Browser::default(), &page).await;
     assert_eq!(late.status, StatusCode::BAD_REQUEST, "{late:?}");
@@ -222,7 +222,7 @@ async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() 
     assert!(removed.alert().contains("Add another one"), "{removed:?}");
     assert_eq!(world.head().await, before, "something was written");
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
+    world.run_as_admin(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let page = Browser::default().signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert!(page.body.contains(ASKED), "{page:?}");
 }

@@ -13,7 +13,7 @@ use kernel::Refusal;
 use reqwest::StatusCode;
 use testbed::Browser;
 
-use crate::idp::{ADA, Idp, Sp, Words, comes_back, refused, sent, sent_as_it_is, sent_away};
+use crate::idp::{ADA, Idp, Sp, Words, finish_sign_in, post_encoded, post_response, refused, start_sign_in};
 use crate::world::{Visits, World, worked};
 
 /// A connection that accepts unsolicited responses, which saves each test a step.
@@ -25,16 +25,16 @@ pub async fn connected() -> (World, Idp, Sp) {
 }
 
 /// Checks that an unmodified response is accepted, so that the test could fail.
-async fn believed(world: &World, idp: &Idp, sp: &Sp) {
+async fn check_accepted(world: &World, idp: &Idp, sp: &Sp) {
     let said = idp.says(&Words::new(world, sp, None));
-    let shown = comes_back(world, &mut Browser::default(), sp, &said).await;
+    let shown = finish_sign_in(world, &mut Browser::default(), sp, &said).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
 #[tokio::test]
 async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_one() {
     let (world, idp, sp) = connected().await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
     let words = Words::new(&world, &sp, None);
     let (signature, bare) = (idp.signs(&words), words.assertion(""));
     let signed = words.assertion(&signature);
@@ -65,7 +65,7 @@ async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_
     ];
     for (number, document) in shapes {
         let before = world.head().await;
-        let shown = sent(&world, &sp, &document).await;
+        let shown = post_response(&world, &sp, &document).await;
         assert_eq!(shown.status, StatusCode::FORBIDDEN, "wrapping {number} was believed: {shown:?}");
         assert_eq!((world.head().await, world.last_event().await.0.as_str()), (before + 1, "auth.sign_in.refused"));
     }
@@ -94,7 +94,7 @@ async fn attack_71_a_comment_in_the_name_of_whom_it_is_about() {
     // A name in the provider's own domain is read as a whole around a comment.
     let signed = idp.says(&Words::new(&world, &sp, None));
     let cut = signed.replace(ADA, "ada@exam<!-- -->ple.com");
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &cut).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &cut).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     assert!(world.people_named(ADA).await, "somebody else is signed in");
 }
@@ -109,7 +109,7 @@ async fn attack_72_two_elements_of_one_id_whatever_it_is_called() {
         let before = format!("{other}{}", words.status(""));
         refused(&world, &sp, &words.response_with("_response", &before, &signed), "saml_duplicate_id").await;
     }
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once()
     let (world, idp, sp) = connected().await;
     let said = idp.says(&Words::new(&world, &sp, None));
     // Verification alone does not consume it: it is accepted any number of times before somebody signs in with it.
-    let ways = join_all((0..8).map(|_| async { sent(&world, &sp, &said).await.leads_to().0 })).await;
+    let ways = join_all((0..8).map(|_| async { post_response(&world, &sp, &said).await.leads_to().0 })).await;
     let (world, before) = (&world, world.head().await);
     let shown =
         join_all(ways.iter().map(|way| async move { Browser::default().open(&format!("{}{way}", world.url)).await }))
@@ -129,7 +129,7 @@ async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once()
     assert_eq!((count("auth.session.started"), count("auth.sign_in.refused")), (1, 7), "{events:?}");
     assert_eq!(count("auth.saml_assertion.used"), 1, "{events:?}");
     // It stays consumed later, and for other processes, because the log records it.
-    let again = comes_back(world, &mut Browser::default(), &sp, &said).await;
+    let again = finish_sign_in(world, &mut Browser::default(), &sp, &said).await;
     assert_eq!((again.status, again.headers.get("set-cookie")), (StatusCode::FORBIDDEN, None), "{again:?}");
     assert_eq!(world.last_event().await.1["reason"], "saml_replayed");
 }
@@ -153,7 +153,7 @@ async fn attack_74_an_assertion_for_another_audience() {
     let signature = idp.signature(&words.id, &open, &words.algorithms);
     let signed = open.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
     refused(&world, &sp, &words.response(&signed), "saml_audience").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn attack_75_an_assertion_that_was_sent_to_somebody_else() {
     let signature = idp.signature(&words.id, &held, &words.algorithms);
     let signed = held.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
     refused(&world, &sp, &words.response(&signed), "saml_recipient").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn attack_76_an_assertion_of_yesterday_or_tomorrow() {
     let words = Words { authenticated_at: now + TimeDelta::hours(1), ..Words::new(&world, &sp, None) };
     refused(&world, &sp, &idp.says(&words), "saml_time").await;
     let late = Words { until: now - second * 3, ..Words::new(&world, &sp, None) };
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&late)).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&late)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "clocks may differ a little");
 }
 
@@ -216,12 +216,12 @@ async fn attack_77_an_assertion_that_nobody_or_somebody_else_signed_and_a_provid
     let bare = format!("{start}{}", rest.split_once("</KeyDescriptor>").unwrap().1);
     let fields = SamlConnectionFields { metadata: bare, ..idp.fields() };
     let refusal = world
-        .tries(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields, reach: Reach::Everything })
+        .try_as_admin(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields, reach: Reach::Everything })
         .await
         .unwrap_err();
     assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")]);
     assert_eq!(world.head().await, before, "something was written");
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn attack_78_a_document_that_reads_files_or_addresses() {
         let before = world.head().await;
         let metadata = format!("{declared}{}", idp.metadata());
         let fields = SamlConnectionFields { metadata, ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_not_xml")]);
         assert_eq!(world.head().await, before, "something was written");
     }
@@ -286,7 +286,7 @@ async fn attack_80_a_document_that_is_long_or_compressed() {
     }
     let bomb = STANDARD.encode(deflater.finish().unwrap());
     let before = world.head().await;
-    let shown = sent_as_it_is(&world, &sp, &bomb).await;
+    let shown = post_encoded(&world, &sp, &bomb).await;
     assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");
     // Posted data is never inflated: it is parsed as it is, and is no XML.
     assert_eq!(world.last_event().await.1["reason"], "saml_not_xml");
@@ -294,14 +294,14 @@ async fn attack_80_a_document_that_is_long_or_compressed() {
     let long = words_of_length(&world, &idp, &sp, 200 << 10);
     refused(&world, &sp, &long, "saml_too_long").await;
     let before = world.head().await;
-    let huge = sent_as_it_is(&world, &sp, &"A".repeat(1 << 20)).await;
+    let huge = post_encoded(&world, &sp, &"A".repeat(1 << 20)).await;
     assert_eq!(huge.status, StatusCode::BAD_REQUEST, "{huge:?}");
     assert_eq!(world.head().await, before, "something was written");
     // The redirect binding, which would inflate it, is not available here.
     let start = bomb.get(..4_000).unwrap();
     let by_redirect = Browser::default().visit(&world, &format!("saml/{}/acs?SAMLResponse={start}", sp.id)).await;
     assert!(by_redirect.status.is_client_error(), "{by_redirect:?}");
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -332,7 +332,7 @@ async fn attack_81_a_signature_that_is_weak_or_that_anybody_can_make() {
     let transform = "http://www.w3.org/TR/1999/REC-xpath-19991116";
     let signed = idp.says(&words).replacen("http://www.w3.org/2000/09/xmldsig#enveloped-signature", transform, 1);
     refused(&world, &sp, &signed, "saml_algorithm").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -341,9 +341,9 @@ async fn attack_82_an_answer_that_is_brought_to_somebody_elses_browser() {
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, false).await;
     let mut eve = Browser::default();
-    let request = sent_away(&world, &mut eve, &sp).await;
+    let request = start_sign_in(&world, &mut eve, &sp).await;
     let said = idp.says(&Words::new(&world, &sp, Some(&request)));
-    let way = format!("{}{}", world.url, sent(&world, &sp, &said).await.leads_to().0);
+    let way = format!("{}{}", world.url, post_response(&world, &sp, &said).await.leads_to().0);
     // Ada follows Eve's link: without an authentication request of her own, and with one.
     let mut ada = Browser::default();
     for _ in 0..2 {
@@ -353,13 +353,13 @@ async fn attack_82_an_answer_that_is_brought_to_somebody_elses_browser() {
         assert!(!ada.cookies.contains_key("inopsio-acme"), "{:?}", ada.cookies);
         assert_eq!(world.last_event().await.1["reason"], "saml_browser");
         assert_eq!(world.head().await, before + 1, "more was written than the record");
-        sent_away(&world, &mut ada, &sp).await;
+        start_sign_in(&world, &mut ada, &sp).await;
     }
     // An unsolicited response, or one to a request that is not ours, is refused at once.
     refused(&world, &sp, &idp.says(&Words::new(&world, &sp, None)), "saml_unsolicited").await;
     refused(&world, &sp, &idp.says(&Words::new(&world, &sp, Some("_made-up"))), "saml_request").await;
     // A response to one request that contains an assertion for another.
-    let other = sent_away(&world, &mut eve, &sp).await;
+    let other = start_sign_in(&world, &mut eve, &sp).await;
     let words = Words::new(&world, &sp, Some(&request));
     let signed = words.assertion(&idp.signs(&words));
     let around = Words { in_response_to: Some(other), ..words };
@@ -385,12 +385,12 @@ async fn attack_83_a_provider_that_speaks_of_whom_it_may_not_or_in_anothers_name
     refused(&world, &sp, &idp.says(&words), "saml_status").await;
     // Values without a mapping give no roles.
     let words = Words { groups: vec!["admin".to_owned(), "Staff".to_owned()], ..Words::new(&world, &sp, None) };
-    comes_back(&world, &mut Browser::default(), &sp, &idp.says(&words)).await;
+    finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&words)).await;
     assert_eq!(world.person_of(ADA).await.roles, Vec::<String>::new());
     // Another tenant's connection is unknown, even with this tenant's assertions.
     let before = world.head().await;
     let acs = sp.acs.replace("/t/acme/", "/t/other/");
-    let shown = sent(&world, &Sp { acs, ..sp.clone() }, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = post_response(&world, &Sp { acs, ..sp.clone() }, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!((shown.status, world.head().await), (StatusCode::NOT_FOUND, before), "{shown:?}");
 }
 
@@ -414,13 +414,13 @@ async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
         let metadata =
             idp.metadata().replace(crate::idp::SSO, sign_in).replace(crate::idp::ENTITY, "https://new.example");
         let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{sign_in}");
     }
     for entity in ["", " ", "https://idp.example/\u{202e}a", "https://idp.example/ a", "https://idp.example/\u{a0}"] {
         let metadata = idp.metadata().replace(crate::idp::ENTITY, entity);
         let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{entity:?}");
     }
     assert_eq!(world.head().await, before, "something was written");
@@ -434,7 +434,7 @@ async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
         ),
     );
     let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-    world.administers(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
+    world.run_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
     canary.heard_nothing().await;
 }
 

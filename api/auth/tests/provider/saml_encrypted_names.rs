@@ -6,9 +6,9 @@ use testbed::Browser;
 
 use crate::encrypting::{Encryption, key_of};
 use crate::identity_provider::algorithms;
-use crate::idp::{ADA, Idp, Sp, Words, comes_back, refused};
+use crate::idp::{ADA, Idp, Sp, Words, finish_sign_in, refused};
 use crate::saml_attacks::connected;
-use crate::saml_logout::{self, Out, RSA_SHA256, is_signed_in, query, signed_in_through};
+use crate::saml_logout::{self, LogoutRequest, RSA_SHA256, is_signed_in, query, signed_in_through};
 use crate::saml_logout_post::{brings, with};
 use crate::world::World;
 
@@ -35,7 +35,7 @@ fn assertion(idp: &Idp, words: &Words, name: &str) -> String {
 
 /// A logout request with this element in place of the name ID, in canonical form.
 fn request(world: &World, sp: &Sp, name: &str) -> String {
-    let document = Out::new(sp).document(world);
+    let document = LogoutRequest::new(sp).document(world);
     let plain = format!("<saml:NameID{SPACE}>{ADA}</saml:NameID>");
     assert!(document.contains(&plain), "{document}");
     document.replace(&plain, name)
@@ -52,7 +52,7 @@ async fn the_name_in_an_assertion_may_be_encrypted_and_be_so_once_more_with_all_
     let of_both = how.of(&key, &assertion(&idp, &again, &encrypted(&how, &key, &name(ADA))));
     for document in [words.response(&of_name), again.response(&of_both)] {
         let mut browser = Browser::default();
-        let shown = comes_back(&world, &mut browser, &sp, &document).await;
+        let shown = finish_sign_in(&world, &mut browser, &sp, &document).await;
         assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
         assert!(is_signed_in(&world, &mut browser).await);
     }
@@ -106,6 +106,6 @@ async fn attack_133_a_name_that_somebody_encrypted_in_the_place_of_the_one_that_
     for (document, reason) in &cases {
         refused(&world, &sp, &words.response(document), reason).await;
     }
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &words.response(&signed)).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &words.response(&signed)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "the same, as it should be");
 }

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use testbed::{Browser, Shown, form};
 
 use crate::encrypting::{Encryption, key_of};
-use crate::idp::{ADA, Idp, Sp, Words, refused, sent};
+use crate::idp::{ADA, Idp, Sp, Words, post_response, refused};
 use crate::saml_attacks::connected;
 use crate::world::World;
 
@@ -88,7 +88,7 @@ async fn attack_119_around_an_encrypted_assertion_stands_nothing_that_is_read_in
     }
     // The provider's signature around the ciphertext does not hold for anything in its place.
     let whole = words.response(&sealed);
-    assert_eq!(sent(&world, &sp, &whole).await.status, StatusCode::SEE_OTHER, "the same, as it should be");
+    assert_eq!(post_response(&world, &sp, &whole).await.status, StatusCode::SEE_OTHER, "the same, as it should be");
 }
 
 #[tokio::test]

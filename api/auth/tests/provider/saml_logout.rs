@@ -12,7 +12,7 @@ use testbed::{Browser, Shown};
 use url::form_urlencoded::Serializer;
 
 use crate::identity_provider::SLO;
-use crate::idp::{ADA, ENTITY, Idp, Sp, Words, comes_back};
+use crate::idp::{ADA, ENTITY, Idp, Sp, Words, finish_sign_in};
 use crate::world::{Visits, World};
 
 pub const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
@@ -42,7 +42,7 @@ pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, 
 
 /// A logout request of the identity provider.
 #[derive(Clone)]
-pub struct Out {
+pub struct LogoutRequest {
     pub id: String,
     pub issuer: String,
     pub destination: String,
@@ -55,7 +55,7 @@ pub fn slo(sp: &Sp) -> String {
     sp.acs.replace("/acs", "/slo")
 }
 
-impl Out {
+impl LogoutRequest {
     pub fn new(sp: &Sp) -> Self {
         let (id, issuer, name) = ("_out".to_owned(), ENTITY.to_owned(), ADA.to_owned());
         Self { id, issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
@@ -101,7 +101,7 @@ pub async fn signed_in_through(says: impl FnOnce(String) -> String) -> (World, I
 /// Signs Ada in through the identity provider, in its session "s1".
 pub async fn signs_in(world: &World, idp: &Idp, sp: &Sp, browser: &mut Browser) {
     let words = Words { session: Some("s1".to_owned()), ..Words::new(world, sp, None) };
-    let shown = comes_back(world, browser, sp, &idp.says(&words)).await;
+    let shown = finish_sign_in(world, browser, sp, &idp.says(&words)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
@@ -125,8 +125,8 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     let (world, idp, sp, mut browser) = signed_in().await;
     let mut elsewhere = Browser::default();
     let words = Words { session: Some("s2".to_owned()), ..Words::new(&world, &sp, None) };
-    comes_back(&world, &mut elsewhere, &sp, &idp.says(&words)).await;
-    let document = Out::new(&sp).document(&world);
+    finish_sign_in(&world, &mut elsewhere, &sp, &idp.says(&words)).await;
+    let document = LogoutRequest::new(&sp).document(&world);
     let asked = query(&idp, "SAMLRequest", document.as_bytes(), Some("a state & more"), RSA_SHA256);
     let said = heard(&brings(&mut browser, &sp, &asked).await);
     assert_eq!(said["RelayState"], "a state & more");
@@ -138,7 +138,7 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     assert!(!is_signed_in(&world, &mut browser).await);
     assert!(is_signed_in(&world, &mut elsewhere).await, "the provider named one session");
     // Without session indexes, all sessions end; and a browser without a session counts as signed out.
-    let all = Out { sessions: Vec::new(), ..Out::new(&sp) }.query(&world, &idp);
+    let all = LogoutRequest { sessions: Vec::new(), ..LogoutRequest::new(&sp) }.query(&world, &idp);
     for browser in [&mut elsewhere, &mut Browser::default()] {
         let said = heard(&brings(browser, &sp, &all).await);
         assert!(inflated(&said["SAMLResponse"]).contains("status:Success"));
@@ -180,7 +180,7 @@ async fn who_signs_out_here_is_signed_out_at_the_provider_too_and_comes_back() {
 #[tokio::test]
 async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
     let (world, idp, sp, mut browser) = signed_in().await;
-    let (out, stranger) = (Out::new(&sp), Idp::new(&world));
+    let (out, stranger) = (LogoutRequest::new(&sp), Idp::new(&world));
     let good = out.query(&world, &idp);
     let doubled = format!("{good}&{}", good.split_once('&').unwrap().0);
     let bomb = query(&idp, "SAMLRequest", &vec![b' '; 8 << 20], None, RSA_SHA256);
@@ -202,7 +202,10 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
             "saml_algorithm",
         ),
         (bomb, "saml_too_long"),
-        (Out { issuer: "https://other.example".to_owned(), ..out.clone() }.query(&world, &idp), "saml_issuer"),
+        (
+            LogoutRequest { issuer: "https://other.example".to_owned(), ..out.clone() }.query(&world, &idp),
+            "saml_issuer",
+        ),
     ];
     for (query, reason) in &cases {
         let before = world.head().await;
@@ -215,9 +218,9 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
     assert!(is_signed_in(&world, &mut browser).await);
     // About another user or another session: the message is valid but has no effect here, and the response says so.
     for other in [
-        Out { name: "eve@example.com".to_owned(), ..out.clone() },
-        Out { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
-        Out { sessions: vec!["s2".to_owned()], ..out.clone() },
+        LogoutRequest { name: "eve@example.com".to_owned(), ..out.clone() },
+        LogoutRequest { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
+        LogoutRequest { sessions: vec!["s2".to_owned()], ..out.clone() },
     ] {
         let before = world.head().await;
         let said = heard(&brings(&mut browser, &sp, &other.query(&world, &idp)).await);
@@ -234,9 +237,9 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
 #[tokio::test]
 async fn attack_122_a_request_to_sign_out_that_is_kept_or_for_somebody_else() {
     let (world, idp, sp, mut browser) = signed_in().await;
-    let old = Out { age: TimeDelta::minutes(6), ..Out::new(&sp) };
-    let soon = Out { age: -TimeDelta::minutes(1), ..Out::new(&sp) };
-    let elsewhere = Out { destination: "https://other.example/slo".to_owned(), ..Out::new(&sp) };
+    let old = LogoutRequest { age: TimeDelta::minutes(6), ..LogoutRequest::new(&sp) };
+    let soon = LogoutRequest { age: -TimeDelta::minutes(1), ..LogoutRequest::new(&sp) };
+    let elsewhere = LogoutRequest { destination: "https://other.example/slo".to_owned(), ..LogoutRequest::new(&sp) };
     for (out, reason) in [(old, "saml_time"), (soon, "saml_time"), (elsewhere, "saml_destination")] {
         let shown = brings(&mut browser, &sp, &out.query(&world, &idp)).await;
         assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");

@@ -10,7 +10,7 @@ use testbed::{Browser, Shown, form};
 
 use crate::identity_provider::{SLO, algorithms};
 use crate::idp::{ADA, ENTITY, Idp, Sp};
-use crate::saml_logout::{Out, deflated, heard, inflated, is_signed_in, signed_in_through, signs_in, slo};
+use crate::saml_logout::{LogoutRequest, deflated, heard, inflated, is_signed_in, signed_in_through, signs_in, slo};
 use crate::world::{Visits, World};
 
 /// The `RelayState` that has to be returned, plain and as HTML.
@@ -27,7 +27,7 @@ pub fn with(document: &str, signature: &str) -> String {
     document.replacen("</saml:Issuer>", &format!("</saml:Issuer>{signature}"), 1)
 }
 
-impl Out {
+impl LogoutRequest {
     pub fn signed(&self, world: &World, idp: &Idp) -> String {
         let document = self.document(world);
         with(&document, &idp.signature(&self.id, &document, &algorithms()))
@@ -90,7 +90,7 @@ async fn answered(world: &World, sp: &Sp, shown: &Shown) -> bool {
 #[tokio::test]
 async fn who_signs_out_at_the_provider_by_a_form_is_signed_out_here_and_the_provider_hears_of_it() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let out = Out::new(&sp);
+    let out = LogoutRequest::new(&sp);
     let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &out.signed(&world, &idp)).await;
     assert!(answered(&world, &sp, &shown).await);
     assert_eq!(world.last_event().await.0, "auth.session.ended");
@@ -103,7 +103,7 @@ async fn who_signs_out_at_the_provider_by_a_form_is_signed_out_here_and_the_prov
         metadata.replacen("<SingleLogoutService", &format!("{posted}<SingleLogoutService"), 1)
     })
     .await;
-    let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &Out::new(&sp).signed(&world, &idp)).await;
+    let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &LogoutRequest::new(&sp).signed(&world, &idp)).await;
     let said = heard(&shown);
     assert_eq!(said["RelayState"], STATE[0]);
     assert!(inflated(&said["SAMLResponse"]).contains("status:Success"));
@@ -163,12 +163,14 @@ async fn refused(world: &World, sp: &Sp, fields: &[(&str, &str)], reason: &str) 
 async fn attack_131_a_request_to_sign_out_that_is_wrapped_around_or_put_beside_the_signed_one() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
     // The signed part is about another user, and the part around it is about Ada.
-    let eve = Out { name: "eve@example.com".to_owned(), ..Out::new(&sp) };
+    let eve = LogoutRequest { name: "eve@example.com".to_owned(), ..LogoutRequest::new(&sp) };
     let bare = eve.document(&world);
     let signature = idp.signature(&eve.id, &bare, &algorithms());
     let signed = with(&bare, &signature);
-    let (evil, twin) =
-        (Out { id: "_evil".to_owned(), ..Out::new(&sp) }.document(&world), Out::new(&sp).document(&world));
+    let (evil, twin) = (
+        LogoutRequest { id: "_evil".to_owned(), ..LogoutRequest::new(&sp) }.document(&world),
+        LogoutRequest::new(&sp).document(&world),
+    );
     let extensions = |inner: &str| format!("<samlp:Extensions>{inner}</samlp:Extensions>");
     let object = signature.replace("</ds:Signature>", &format!("<ds:Object>{bare}</ds:Object></ds:Signature>"));
     let cases = [
@@ -197,13 +199,13 @@ async fn attack_131_a_request_to_sign_out_that_is_wrapped_around_or_put_beside_t
 #[tokio::test]
 async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_somebody_else() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let (out, stranger) = (Out::new(&sp), Idp::new(&world));
+    let (out, stranger) = (LogoutRequest::new(&sp), Idp::new(&world));
     let (bare, good) = (out.document(&world), STANDARD.encode(out.signed(&world, &idp)));
     let (_, sha256) = algorithms();
     let weak = ("http://www.w3.org/2000/09/xmldsig#rsa-sha1".to_owned(), sha256);
     let weak = with(&bare, &idp.signature(&out.id, &bare, &weak));
-    let elsewhere = Out { destination: "https://other.example/slo".to_owned(), ..out.clone() };
-    let other = Out { issuer: "https://other.example".to_owned(), ..out.clone() };
+    let elsewhere = LogoutRequest { destination: "https://other.example/slo".to_owned(), ..out.clone() };
+    let other = LogoutRequest { issuer: "https://other.example".to_owned(), ..out.clone() };
     let (long, state) = (STANDARD.encode(vec![b' '; 24 << 10]), "x".repeat(2_000));
     let request = |text: String| vec![("SAMLRequest", text)];
     let cases = [
@@ -231,7 +233,7 @@ async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_som
 #[tokio::test]
 async fn attack_132_a_request_to_sign_out_that_is_kept_and_brought_again() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let document = Out { sessions: Vec::new(), ..Out::new(&sp) }.signed(&world, &idp);
+    let document = LogoutRequest { sessions: Vec::new(), ..LogoutRequest::new(&sp) }.signed(&world, &idp);
     let kept = sent_on(&world, &sp, "SAMLRequest", &document).await;
     browser.open(&kept).await;
     assert!(!is_signed_in(&world, &mut browser).await);
@@ -267,7 +269,7 @@ async fn attack_132_a_request_that_one_provider_made_is_worth_nothing_at_another
     let other = idp.connect_as(&world, fields).await;
     let before = world.head().await;
     // The other connection has the same key and name ID, but a message ends only the sessions of its own connection.
-    let out = Out { issuer: entity.to_owned(), ..Out::new(&other) };
+    let out = LogoutRequest { issuer: entity.to_owned(), ..LogoutRequest::new(&other) };
     let kept = sent_on(&world, &other, "SAMLRequest", &out.signed(&world, &idp)).await;
     let shown = browser.open(&kept).await;
     assert!(answered(&world, &other, &shown).await, "nobody is signed in by it");

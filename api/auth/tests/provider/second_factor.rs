@@ -12,13 +12,13 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const PAGE: &str = "account/authenticator";
 
 /// A user with an authenticator and recovery codes.
-pub struct Careful {
+pub struct AuthenticatorUser {
     pub browser: Browser,
     authenticator: Authenticator,
     recovery: Vec<String>,
 }
 
-impl Careful {
+impl AuthenticatorUser {
     pub async fn person(world: &World) -> Self {
         world.person("ada@example.com").await;
         let mut browser = Browser::default();
@@ -59,7 +59,7 @@ pub async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code
 #[tokio::test]
 async fn who_has_an_authenticator_shows_a_code_after_the_password_and_clients_are_told() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let before = world.head().await;
@@ -121,7 +121,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_sessio
 #[tokio::test]
 async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_that_was_granted_before() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let code = ada.browser.visit(&world, &app.asks(&[])).await.code();
     let granted = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
@@ -145,7 +145,7 @@ async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_t
 #[tokio::test]
 async fn attack_20_a_code_of_an_authenticator_a_second_time_or_many_at_once() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let code = ada.next(&world);
     let mut pages = Vec::new();
@@ -165,7 +165,7 @@ async fn attack_20_a_code_of_an_authenticator_a_second_time_or_many_at_once() {
 #[tokio::test]
 async fn attack_21_guessing_codes_and_codes_of_other_times() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
@@ -188,7 +188,7 @@ async fn attack_21_guessing_codes_and_codes_of_other_times() {
 #[tokio::test]
 async fn a_recovery_code_stands_in_for_the_device_once() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
@@ -212,7 +212,7 @@ async fn a_recovery_code_stands_in_for_the_device_once() {
 #[tokio::test]
 async fn an_authenticator_is_removed_with_a_code_of_it_only() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let remove = format!("{PAGE}/remove");
     let before = world.head().await;
     let without = ada.browser.fill_in(&world, &remove, &[("code", "000000")]).await;
@@ -228,13 +228,13 @@ async fn an_authenticator_is_removed_with_a_code_of_it_only() {
 #[tokio::test]
 async fn what_was_begun_before_all_sessions_ended_is_not_finished_after_it() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("ada@example.com").await;
     world
-        .administers(&auth_commands::EndSessions {
+        .run_as_admin(&auth_commands::EndSessions {
             user,
             reason: "locked".to_owned(),
             reach: auth_commands::Reach::Everything,

@@ -36,7 +36,7 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
             id_token_signed_response_alg: algorithm,
             ..ClientFields::default()
         };
-        world.administers(&ChangeClient { client: app.id, fields, reach: Reach::Everything }).await;
+        world.run_as_admin(&ChangeClient { client: app.id, fields, reach: Reach::Everything }).await;
         let tokens = app.tokens(&world, &mut Browser::default()).await;
         assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
         let access = tokens["access_token"].as_str().unwrap();
@@ -84,7 +84,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     })
     .await;
     // The successor is retired before it ever signs, so the old key gets another successor.
-    world.administers(&RetireSigningKey { kid: second.clone() }).await;
+    world.run_as_admin(&RetireSigningKey { kid: second.clone() }).await;
     world.clock.advance(TimeDelta::hours(1));
     signs().await;
     let third = testbed::eventually("a third key is shown", async || {

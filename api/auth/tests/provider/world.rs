@@ -212,7 +212,7 @@ impl World {
     }
 
     /// Runs a command as the protocol endpoints do.
-    pub async fn follows<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+    pub async fn run_as_protocol<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), command).await.map(|done| done.answer)
     }
 
@@ -262,12 +262,12 @@ impl World {
     }
 
     /// Runs a command as the tenant's administrator; it may fail.
-    pub async fn tries<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+    pub async fn try_as_admin<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
         self.provider.authority.run(&self.admin(), command).await.map(|done| done.answer)
     }
 
     /// Runs a command as the tenant's administrator; it must succeed.
-    pub async fn administers<C: executor::Command>(&self, command: &C) -> C::Answer {
+    pub async fn run_as_admin<C: executor::Command>(&self, command: &C) -> C::Answer {
         self.provider.authority.run(&self.admin(), command).await.unwrap().answer
     }
 
