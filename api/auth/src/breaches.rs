@@ -1,22 +1,23 @@
-//! Passwords that were seen in breaches: whoever tries what is in lists tries those first, however hard to guess they look.
+//! Passwords found in breaches of other services: attackers who try known passwords start with those, however hard to guess they look.
 //!
-//! Who keeps such a list is asked by k-anonymity: they are told the first five digits of a password's SHA-1 and answer all that begin so
-//! (the range API of Have I Been Pwned, and of those that keep its data themselves). What follows the five digits stays here.
+//! The list is queried with k-anonymity: its operator gets the first five hexadecimal digits of a password's SHA-1 and returns all hashes
+//! that begin with them (the range API of Have I Been Pwned, and of servers that host its data). The other digits never leave this process.
 
 use futures::future::BoxFuture;
 use sha1::{Digest as _, Sha1};
 
-/// How many digits of a hash are told.
+/// How many digits of the hash are sent.
 const TOLD: usize = 5;
 
-/// Keeps a list of passwords that were seen in breaches.
+/// A list of passwords found in breaches.
 pub trait Breaches: Send + Sync {
-    /// The rest of each hash that begins with these five hexadecimal digits (upper case), and how often it was seen: a line each,
-    /// `0018A45C4D1DEF81644B54AB7F969B88D65:21`. An error says why it can't be told now.
+    /// The rest of each hash that begins with these five hexadecimal digits (upper case), and how often it was found, one per line:
+    /// `0018A45C4D1DEF81644B54AB7F969B88D65:21`. An error says why the list can't be queried now.
     fn range<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<String, String>>;
 }
 
-/// Whether a password was seen. Where nobody can tell it was not: who keeps the list must not be able to keep people out.
+/// Whether a password was found in a breach. If the list can't be queried, it counts as not found: its operator must not be able to prevent
+/// sign-ups.
 pub(crate) async fn is_breached(breaches: &dyn Breaches, password: &str) -> bool {
     let hash = hex::encode_upper(Sha1::digest(password));
     let (prefix, rest) = hash.split_at(TOLD);
@@ -29,7 +30,7 @@ pub(crate) async fn is_breached(breaches: &dyn Breaches, password: &str) -> bool
     }
 }
 
-/// Whether the rest of a hash is among those of a range. One that was seen no times is there to hide how long the range is.
+/// Whether the rest of a hash is in a range. Entries with the count 0 are padding that hides the range's size.
 fn is_in(range: &str, rest: &str) -> bool {
     range.lines().filter_map(|line| line.trim().split_once(':')).any(|(other, seen)| {
         other.eq_ignore_ascii_case(rest) && seen.trim().parse::<u64>().is_ok_and(|times| times > 0)

@@ -1,4 +1,4 @@
-//! What is known of a person here, for them, and what of it can still be read of who is erased.
+//! The auth service's part of a person's data export, and of the proof that a person's data was erased.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use kernel::{Aggregate, Refusal, TenantId, UserId};
 use projector::ReadModels;
 use uuid::Uuid;
 
-/// The most sessions, attempts that were refused and denials that are told of, of each: the newest.
+/// The most sessions, refused sign-ins and denials in an export, of each: the newest.
 const MOST_TOLD: usize = 10_000;
 
-/// The most of them that are read from the log, a stream each, to see whether an erasure took all of them.
+/// The most of each that are read from the log, one stream each, to check whether an erasure has reached all of them.
 const MOST_READ: usize = 1_000;
 
-/// How long it is waited until the read models are where the log is.
+/// How long to wait until the read models have reached the head of the log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What events say that is secret, or stands for something that is.
+/// The fields of events that contain a secret or a hash of one.
 const SECRET: [&str; 6] = ["password", "secret", "hashes", "hash", "challenge", "key"];
 
-/// Tells what is known of a person.
+/// Reads the data about a person that the auth service holds.
 pub struct Dossier {
     store: EventStore,
     executor: Executor,
@@ -38,13 +38,12 @@ pub struct Dossier {
 }
 
 impl Dossier {
-    /// Over the log of signing in and its read models.
+    /// Reads from the log of the auth service and its read models.
     pub const fn new(store: EventStore, executor: Executor, read_models: ReadModels) -> Self {
         Self { store, executor, read_models }
     }
 
-    /// Their sessions, the attempts at their account that were refused, and what they were denied, as the log has them by now: the newest, at
-    /// most so many of each.
+    /// The person's sessions, refused sign-ins and denials, up to the present head of the log: the newest, at most `most` of each.
     async fn found(&self, tenant: TenantId, user: UserId, most: usize) -> Result<Found, Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
         self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
@@ -55,7 +54,7 @@ impl Dossier {
             Refusal::timeout("read_model_behind", detail)
         })?;
         let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
-        // One more shows that there are more.
+        // One more than wanted, to see whether there are more.
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         let sessions = sessions::of_user(&mut tables, tenant, user.uuid(), None, limit).await;
         let (mut sessions, _) = sessions.map_err(|error| unavailable(&error))?;
@@ -71,12 +70,12 @@ impl Dossier {
     }
 }
 
-/// Where somebody was signed in, and where not.
+/// A person's sessions, refused sign-ins and denials.
 struct Found {
     sessions: Vec<SessionRow>,
     refused: Vec<RefusedSignInRow>,
     denied: Vec<DeniedAccessRow>,
-    /// There are no more of any.
+    /// Whether these are all of them.
     complete: bool,
 }
 
@@ -154,7 +153,7 @@ fn denial(row: DeniedAccessRow) -> KnownDenial {
     }
 }
 
-/// The same without what is secret: an export is kept where secrets are not.
+/// The event without secrets: an export is kept in places where secrets are not.
 fn discreet(mut event: PersonEvent) -> PersonEvent {
     if let Some(data) = event.data.as_object_mut() {
         data.retain(|name, _| !SECRET.contains(&name.as_str()));

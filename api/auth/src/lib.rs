@@ -1,14 +1,14 @@
-//! The auth service's API: everything about sign-in that is reached over HTTP.
+//! The auth service's HTTP API: sign-in, token issuance, token verification and their administration.
 //!
 //! - [`provider`]: the OpenID Connect provider of each tenant, under `/t/{tenant}`, for clients and browsers;
 //! - [`trust`]: the check of bearer tokens, used by the gateway for each request;
-//! - [`rest`] and [`graphql`]: what administrators do with machines, keys and sessions.
+//! - [`rest`] and [`graphql`]: the administrators' API for machines, keys, sessions and sign-in settings.
 //!
-//! All of them work with an [`authority::Authority`], which has the tenants' keys. It needs ports that only the composition root
-//! (`api/gateway`) can provide: which tenants exist, who people are, where the master key is.
+//! All of them use an [`authority::Authority`], which holds the tenants' keys. Only the composition root (`api/gateway`) can provide the
+//! ports that it needs: the directory of tenants, the directory of people, and the master key.
 //!
-//! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
-//! in [`graphql`]. To add a protocol endpoint, see [`provider`].
+//! To add an aggregate's operations: add a file with the aggregate's name in `rest/` and its line in [`rest`]; if it has queries, do the
+//! same in [`graphql`]. To add a protocol endpoint, see [`provider`].
 
 pub mod authority;
 mod breaches;
@@ -39,11 +39,11 @@ use projector::{Projection, ReadModels};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The domain of signing in: machines, API keys, grants, the keys that sign.
+/// The auth domain: machines, API keys, grants, sessions and signing keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Auth;
 
-/// The service of signing in.
+/// The auth service's name.
 pub const SERVICE: Service = Service::new("auth");
 
 impl Domain for Auth {
@@ -90,7 +90,7 @@ impl Domain for Auth {
     }
 }
 
-/// Which machines there are and were.
+/// The ids of all machines, present and past, in pages of `limit` after the id `after`.
 fn machines_after(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -100,7 +100,7 @@ fn machines_after(
     auth_projections::machines::ids(tables, tenant, after, limit).boxed()
 }
 
-/// Which roles machines had.
+/// The periods in which these machines had which roles.
 fn roles_of_machines<'t>(
     tables: &'t mut PgConnection,
     tenant: TenantId,

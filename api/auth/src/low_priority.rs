@@ -1,5 +1,5 @@
-//! Work that takes a processor for long (a password's hash, an RSA key), on threads of its own that give way to all others: a thread
-//! of the runtime's would have the same share of the processor as one that answers commands.
+//! A pool of low-priority threads for CPU-intensive work (password hashes, RSA keys). On the runtime's threads it would get the same share
+//! of the CPU as requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,41 +9,41 @@ use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// How much its threads give way: a tenth of the share of a thread that does not (the weights of Linux' scheduler, sched(7)), and all
-/// that nobody else wants.
+/// The niceness of the threads: a tenth of the CPU share of a normal thread (the weights of Linux's scheduler, sched(7)), and everything
+/// that no other thread wants.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
-    /// Too much waits.
+pub enum NotDone {
+    /// The queue is full.
     Busy,
-    /// It panicked, or could not be begun; the log says how.
+    /// It panicked, or could not be started; the log says why.
     Failed,
 }
 
-/// How much may wait for its turn.
+/// The capacity of the queue.
 const WAITING: usize = 200;
 
-/// One for the process, because its threads share the process's processors.
+/// One pool per process, because the CPUs are the process's.
 static POOL: LazyLock<LowPriorityPool> = LazyLock::new(|| LowPriorityPool::new(WAITING));
 
-/// Does this work in its turn. Work that nobody waits for any more is not begun.
+/// Queues this work and waits for its result. Work whose caller has gone away is skipped.
 ///
 /// # Errors
-/// `Busy` when too much waits already, `Failed` when it panicked.
-pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+/// `Busy` when the queue is full, `Failed` when the work panicked.
+pub async fn at_low_priority<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
     POOL.run(work).await
 }
 
-/// The threads; half as many as there are processors. They end when this is dropped.
+/// The threads, half as many as there are CPUs. They end when this is dropped.
 struct LowPriorityPool {
     queue: SyncSender<Work>,
 }
 
 impl LowPriorityPool {
-    /// Starts the threads; `waiting`: how much may wait for its turn.
+    /// Starts the threads. `waiting`: the capacity of the queue.
     fn new(waiting: usize) -> Self {
         let (queue, work) = sync_channel::<Work>(waiting);
         let work = Arc::new(Mutex::new(work));
@@ -57,7 +57,7 @@ impl LowPriorityPool {
         Self { queue }
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Undone> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
         let (done, waiting) = oneshot::channel();
         let work = move || {
             if !done.is_closed() {
@@ -65,25 +65,25 @@ impl LowPriorityPool {
             }
         };
         self.queue.try_send(Box::new(work)).map_err(|error| match error {
-            TrySendError::Full(_) => Undone::Busy,
-            TrySendError::Disconnected(_) => Undone::Failed,
+            TrySendError::Full(_) => NotDone::Busy,
+            TrySendError::Disconnected(_) => NotDone::Failed,
         })?;
-        waiting.await.map_err(|_| Undone::Failed)
+        waiting.await.map_err(|_| NotDone::Failed)
     }
 }
 
 fn run(work: &Mutex<Receiver<Work>>) {
-    give_way();
+    lower_priority();
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(work) = next else { return };
-        // A panic is written to the log by its hook; the next in the queue has nothing to do with it.
+        // A panic is logged by its hook, and does not affect the next work in the queue.
         let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 
-/// On Linux a thread has a priority of its own; elsewhere it is the process's, which must not give way.
-fn give_way() {
+/// Lowers the thread's priority. Only on Linux, where threads have a priority of their own; elsewhere it would be the whole process's.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::warn!(%error, "passwords and keys are worked on with the same priority as all else");
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_on_a_thread_that_gives_way_and_outlives_a_panic() {
         let pool = LowPriorityPool::new(2);
-        assert_eq!(pool.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(Undone::Failed));
+        assert_eq!(pool.run(|| -> u8 { panic!("a mistake of ours") }).await, Err(NotDone::Failed));
         assert_eq!(pool.run(|| 42).await, Ok(42), "for each thread: the one that panicked goes on");
         #[cfg(target_os = "linux")]
         {
@@ -113,7 +113,7 @@ mod tests {
     async fn what_is_beyond_the_queue_is_refused_and_what_nobody_waits_for_is_not_begun() {
         let pool = Arc::new(LowPriorityPool::new(1));
         let (begin, begun) = std::sync::mpsc::channel::<()>();
-        // A thread of each is busy until we say so.
+        // Keep all threads busy until we release them.
         let begun = Arc::new(Mutex::new(begun));
         let threads = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
         let mut busy = Vec::new();
@@ -125,11 +125,11 @@ mod tests {
             }));
             starts.await.unwrap();
         }
-        // It takes the only place in the queue as soon as it is asked for its outcome.
+        // The first poll puts it into the only place of the queue.
         let (forsaken_begins, was_begun) = std::sync::mpsc::channel();
         let mut forsaken = Box::pin(pool.run(move || forsaken_begins.send(())));
         assert_eq!((&mut forsaken).now_or_never(), None);
-        assert_eq!(pool.run(|| 1).await, Err(Undone::Busy));
+        assert_eq!(pool.run(|| 1).await, Err(NotDone::Busy));
         drop(forsaken);
         for _ in 0..threads {
             begin.send(()).unwrap();
@@ -137,13 +137,13 @@ mod tests {
         for busy in busy {
             assert_eq!(busy.await.unwrap(), Ok(()));
         }
-        // Who waited is answered before the thread takes the next from the queue: its place is free a moment later.
+        // A result is sent before its thread takes the next work from the queue, so the place becomes free a moment later.
         let done = testbed::eventually("there is a place again", async || match pool.run(|| 1).await {
-            Err(Undone::Busy) => None,
+            Err(NotDone::Busy) => None,
             done => Some(done),
         });
         assert_eq!(done.await, Ok(1));
-        // It goes when its turn comes, without having been begun.
+        // The abandoned work is dropped without being started.
         assert_eq!(was_begun.recv(), Err(std::sync::mpsc::RecvError));
     }
 }

@@ -1,10 +1,10 @@
-//! Passkeys (Web Authentication): what a browser is asked for, and whether what it answers is right.
+//! Passkeys (Web Authentication): the options for the browser, and the verification of its answers.
 //!
-//! Where we are, a passkey knows from our configuration: its relying party is the host of `INOPSIO_PUBLIC_URL`, and it answers pages
-//! of that origin only. A host that is no name (127.0.0.1) can have none; browsers know none for it.
+//! The relying party is the host of `INOPSIO_PUBLIC_URL`, and its passkeys work only on pages of that origin. A host that is an IP address
+//! (127.0.0.1) can't have passkeys: browsers do not support that.
 //!
-//! A challenge is 32 random bytes of the library's. Who it is that answered, what is known of the passkey and whether the
-//! challenge was answered before, the account says: see `auth_aggregates::Passkeys`.
+//! A challenge is 32 random bytes that the library generates. The account decides whose passkey it is, what is stored of it, and whether a
+//! challenge was answered before: see `auth_aggregates::Passkeys`.
 
 use auth_aggregates::{Algorithm, CHALLENGE_GOOD_FOR, Jwk, Passkey};
 use base64::Engine as _;
@@ -18,49 +18,49 @@ use webauthn_rs::prelude::{
 };
 use webauthn_rs_core::proto::{AllowCredentials, RegisteredExtensions, ResidentKeyRequirement, UserVerificationPolicy};
 
-/// The algorithms that are asked for: what [`Jwk`] can say of those that the library takes, and every authenticator has one.
+/// The algorithms that are requested: those of the library that [`Jwk`] can represent. Every authenticator supports one of them.
 const ALGORITHMS: [i64; 2] = [COSEAlgorithm::ES256 as i64, COSEAlgorithm::RS256 as i64];
 
-/// Asks for passkeys and judges the answers, at one address.
+/// The relying party at one origin: requests passkeys, and verifies the answers.
 pub struct RelyingParty(Webauthn);
 
-/// What a browser is asked, and what has to be known when it answers.
+/// A challenge for the browser, and the state to verify its answer with.
 #[derive(Serialize, Deserialize)]
 pub struct Challenge<S> {
-    /// What it has to sign, base64url.
+    /// The challenge that the passkey signs, base64url.
     pub challenge: String,
-    /// What the library has to know.
+    /// The library's state.
     pub state: S,
 }
 
-/// A passkey that somebody made.
+/// A new passkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The id of its credential, base64url.
+pub struct NewPasskey {
+    /// Its credential id, base64url.
     pub id: String,
-    /// What verifies that it signed.
+    /// Its public key.
     pub key: Jwk,
-    /// How often it says that it was used.
+    /// Its signature counter.
     pub counter: u32,
-    /// Whether it may be copied from device to device.
+    /// Whether it may be synced between devices (backup eligible).
     pub synced: bool,
 }
 
-/// What somebody says who shows a passkey, before anything is verified.
+/// An assertion by a passkey, not yet verified.
 pub struct PasskeyAnswer {
-    /// The id of its credential, base64url.
+    /// Its credential id, base64url.
     pub id: String,
-    /// Whose it is, where it says that.
+    /// The user handle, if the answer contains one.
     pub user: Option<UserId>,
     answer: PublicKeyCredential,
 }
 
-/// Why an answer is not right, in a word of ours that stands in the log.
+/// Why an answer is refused, as a code that is recorded in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasskeyFault(pub &'static str);
 
 impl RelyingParty {
-    /// The one at an address; none: there can be no passkeys at it. `name`: what authenticators call it.
+    /// The relying party at a URL; none: there can't be passkeys at it. `name`: the name that authenticators show.
     pub fn at(public_url: &str, name: &str) -> Option<Self> {
         let origin = Url::parse(public_url).ok()?;
         let timeout = CHALLENGE_GOOD_FOR.to_std().ok()?;
@@ -68,11 +68,12 @@ impl RelyingParty {
         builder.rp_name(name).timeout(timeout).build().ok().map(Self)
     }
 
-    /// Asks somebody to make a passkey: the options for `navigator.credentials.create`, as JSON. `there`: the ids of those that they have.
+    /// Requests a new passkey: the options for `navigator.credentials.create`, as JSON. `there`: the ids of the user's passkeys, which are
+    /// excluded.
     ///
     /// # Errors
-    /// When the library can't.
-    pub fn ask_to_make<'p>(
+    /// When the library fails.
+    pub fn request_registration<'p>(
         &self,
         user: UserId,
         login: &str,
@@ -84,7 +85,7 @@ impl RelyingParty {
         let (mut asked, state) = begun.map_err(|error| failed(&error))?;
         let options = &mut asked.public_key;
         options.pub_key_cred_params.retain(|wanted| ALGORITHMS.contains(&wanted.alg));
-        // So that it can be found without a name. A key that has no room for it is a second factor still.
+        // A discoverable credential works without a login name. A security key without room for one can still be a second factor.
         if let Some(wanted) = &mut options.authenticator_selection {
             wanted.resident_key = Some(ResidentKeyRequirement::Preferred);
         }
@@ -92,16 +93,20 @@ impl RelyingParty {
         Ok((json(options)?, Challenge { challenge, state }))
     }
 
-    /// The passkey that somebody made when they were asked to.
+    /// Verifies the answer to a request for a new passkey.
     ///
     /// # Errors
     /// [`PasskeyFault`].
-    pub fn made(&self, asked: &Challenge<PasskeyRegistration>, answer: &str) -> Result<Made, PasskeyFault> {
+    pub fn verify_registration(
+        &self,
+        asked: &Challenge<PasskeyRegistration>,
+        answer: &str,
+    ) -> Result<NewPasskey, PasskeyFault> {
         let answer: RegisterPublicKeyCredential =
             serde_json::from_str(answer).map_err(|_| PasskeyFault("passkey_malformed"))?;
         let made = self.0.finish_passkey_registration(&answer, &asked.state).map_err(|error| wrong(&error))?;
         let made = Credential::from(made);
-        Ok(Made {
+        Ok(NewPasskey {
             id: URL_SAFE_NO_PAD.encode(&made.cred_id),
             key: jwk(&made.cred).ok_or(PasskeyFault("passkey_algorithm"))?,
             counter: made.counter,
@@ -109,12 +114,12 @@ impl RelyingParty {
         })
     }
 
-    /// Asks for a passkey: the options for `navigator.credentials.get`, as JSON. `of`: the ids of those that are meant; none: any, which
-    /// then says whose it is.
+    /// Requests an assertion: the options for `navigator.credentials.get`, as JSON. `of`: the ids of the passkeys that are allowed; none:
+    /// any passkey, whose user handle says whose it is.
     ///
     /// # Errors
-    /// When the library can't.
-    pub fn ask<'p>(
+    /// When the library fails.
+    pub fn request_assertion<'p>(
         &self,
         of: impl Iterator<Item = &'p String>,
     ) -> Result<(String, Challenge<DiscoverableAuthentication>), Refusal> {
@@ -127,12 +132,12 @@ impl RelyingParty {
         Ok((json(options)?, Challenge { challenge, state }))
     }
 
-    /// Whether somebody showed this passkey, who verified themselves to it (by finger, face or PIN), on our pages, for this challenge.
-    /// Answers how often it says that it was used.
+    /// Verifies an assertion by this passkey: that it answers this challenge on our origin, and that the user was verified by finger, face
+    /// or PIN. Returns the signature counter.
     ///
     /// # Errors
     /// [`PasskeyFault`].
-    pub fn shown(
+    pub fn verify_assertion(
         &self,
         asked: Challenge<DiscoverableAuthentication>,
         said: &PasskeyAnswer,
@@ -154,16 +159,16 @@ impl RelyingParty {
         };
         let shown = self.0.finish_discoverable_authentication_v2(&said.answer, asked.state, &credential);
         let shown = shown.map_err(|error| wrong(&error))?;
-        // The library has seen to it already; all that a passkey is worth here rests on it.
+        // The library has checked this as well. It is what makes a passkey count as two factors.
         if shown.user_verified() { Ok(shown.counter()) } else { Err(PasskeyFault("passkey_unverified")) }
     }
 }
 
 impl PasskeyAnswer {
-    /// Reads an answer of `navigator.credentials.get`.
+    /// Parses an answer of `navigator.credentials.get`.
     ///
     /// # Errors
-    /// [`PasskeyFault`], when it is none.
+    /// [`PasskeyFault`], when it is malformed.
     pub fn read(answer: &str) -> Result<Self, PasskeyFault> {
         let answer: PublicKeyCredential =
             serde_json::from_str(answer).map_err(|_| PasskeyFault("passkey_malformed"))?;
@@ -173,7 +178,7 @@ impl PasskeyAnswer {
     }
 }
 
-/// By what somebody showed who they are who showed this passkey (RFC 8176): a key that stays in its device, or one that may be copied.
+/// The authentication method of a passkey (RFC 8176): `hwk` for a key that stays in its device, `swk` for one that may be copied.
 pub const fn method(synced: bool) -> &'static str {
     if synced { "swk" } else { "hwk" }
 }
@@ -201,7 +206,7 @@ fn json(options: &impl Serialize) -> Result<String, Refusal> {
         .map_err(|_| Refusal::internal("sign_in_failed", "what a passkey is asked for can't be written"))
 }
 
-/// A public key as the log has it; none: it is of another kind than was asked for.
+/// A public key in the form that the log stores; none: its algorithm was not requested.
 fn jwk(key: &COSEKey) -> Option<Jwk> {
     let text = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
     let none = Jwk { kty: String::new(), kid: None, crv: None, x: None, y: None, n: None, e: None };
@@ -217,7 +222,7 @@ fn jwk(key: &COSEKey) -> Option<Jwk> {
     jwk.algorithm().map(|_| jwk)
 }
 
-/// A public key as the library has it.
+/// A public key in the library's form.
 fn cose(jwk: &Jwk) -> Option<COSEKey> {
     let bytes = |text: &Option<String>| text.as_ref().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     match jwk.algorithm()? {
@@ -254,7 +259,8 @@ mod tests {
     fn what_is_asked_for_is_verified_and_found_without_a_name_and_of_a_kind_that_the_log_can_hold() {
         let party = RelyingParty::at("https://api.example.com:8443", "Acme").unwrap();
         let there = ["AAEC".to_owned()];
-        let (options, asked) = party.ask_to_make(UserId::new(uuid::Uuid::nil()), "ada", "Ada", there.iter()).unwrap();
+        let (options, asked) =
+            party.request_registration(UserId::new(uuid::Uuid::nil()), "ada", "Ada", there.iter()).unwrap();
         let options: serde_json::Value = serde_json::from_str(&options).unwrap();
         assert_eq!(options["challenge"], asked.challenge);
         assert_eq!(options["rp"], serde_json::json!({ "name": "Acme", "id": "api.example.com" }));
@@ -264,7 +270,7 @@ mod tests {
             options["pubKeyCredParams"].as_array().unwrap().iter().map(|wanted| wanted["alg"].as_i64()).collect();
         assert_eq!(algorithms, [Some(-7), Some(-257)]);
         assert_eq!(options["excludeCredentials"][0]["id"], "AAEC");
-        let (options, _) = party.ask(there.iter()).unwrap();
+        let (options, _) = party.request_assertion(there.iter()).unwrap();
         let options: serde_json::Value = serde_json::from_str(&options).unwrap();
         assert_eq!((&options["userVerification"], &options["rpId"]), (&"required".into(), &"api.example.com".into()));
         assert_eq!(options["allowCredentials"][0]["id"], "AAEC");

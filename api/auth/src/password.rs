@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id, a few at a time and at low priority, so that signing in leaves the machine to those who are in.
+//! Passwords: hashed with Argon2id, a few at a time and on low-priority threads, so that sign-ins do not slow down other requests.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,37 +9,37 @@ use keys::Random;
 use zeroize::Zeroizing;
 
 use crate::breaches::{Breaches, is_breached};
-use crate::low_priority::{Undone, at_low_priority};
+use crate::low_priority::{NotDone, at_low_priority};
 
-/// OWASP's parameters for Argon2id: memory in KiB, passes, lanes.
+/// OWASP's recommended parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
 
-/// How long a password may be: longer ones say nothing more, and take time to hash.
+/// The longest password, in bytes: a longer one is not more secure, and takes time to hash.
 pub const LONGEST: usize = 256;
 
-/// The least score of zxcvbn that is taken: 3, "safely unguessable: moderate protection from offline slow-hash scenario".
+/// The lowest accepted zxcvbn score: 3, "safely unguessable: moderate protection from offline slow-hash scenario".
 const STRENGTH: zxcvbn::Score = zxcvbn::Score::Three;
 
-/// Hashes and verifies. One for a process.
+/// Hashes, verifies and checks passwords. There is one instance per process.
 #[derive(Default)]
 pub struct Passwords {
-    /// What is verified where there is no password, so that it takes as long.
+    /// The hash that is verified for an account without a password, so that it takes as long.
     nobody: OnceLock<String>,
-    /// Who knows which were seen in breaches; none: nobody is asked.
+    /// The list of breached passwords; none: it is not consulted.
     breaches: Option<Arc<dyn Breaches>>,
 }
 
 impl Passwords {
-    /// The same, with somebody who knows which were seen in breaches.
+    /// Adds a list of breached passwords.
     #[must_use]
     pub fn against(self, breaches: Option<Arc<dyn Breaches>>) -> Self {
         Self { breaches, ..self }
     }
 
-    /// Refuses a new password that is easily guessed, or was seen in a breach. `about`: what an attacker would try first.
+    /// Refuses a new password that is easily guessed, or was found in a breach. `about`: words that an attacker would try first.
     ///
     /// # Errors
-    /// With what would make it better; `password_breached` when it was seen.
+    /// With advice on how to improve it; `password_breached` when it was found in a breach.
     pub async fn check(&self, password: &str, about: &[&str]) -> Result<(), Refusal> {
         check_strength(password, about)?;
         match &self.breaches {
@@ -56,17 +56,17 @@ impl Passwords {
     /// The hash of a password, as a PHC string.
     ///
     /// # Errors
-    /// `busy` when too many wait.
+    /// `sign_in_busy` when too many requests wait.
     pub async fn hash(&self, password: Zeroizing<String>, random: &dyn Random) -> Result<String, Refusal> {
         let mut salt = [0; 16];
         random.fill(&mut salt).map_err(crate::authority::refused)?;
         turn(move || hash(&password, &salt)).await?
     }
 
-    /// Whether a password is the one of this hash. Without a hash it is not, and takes as long.
+    /// Whether a password has this hash. Without a hash it does not, and the check takes as long.
     ///
     /// # Errors
-    /// `busy` when too many wait.
+    /// `sign_in_busy` when too many requests wait.
     pub async fn verify(&self, password: Zeroizing<String>, phc: Option<String>) -> Result<bool, Refusal> {
         let known = phc.is_some();
         let phc = match phc {
@@ -80,7 +80,7 @@ impl Passwords {
         Ok(same && known)
     }
 
-    /// The hash that nobody's password has.
+    /// The hash for accounts without a password.
     async fn nobodys(&self) -> Result<String, Refusal> {
         if let Some(nobody) = self.nobody.get() {
             return Ok(nobody.clone());
@@ -91,23 +91,23 @@ impl Passwords {
 }
 
 async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    at_low_priority(work).await.map_err(|undone| match undone {
-        Undone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
-        Undone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
+    at_low_priority(work).await.map_err(|not_done| match not_done {
+        NotDone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
+        NotDone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
     })
 }
 
-/// Refuses a password that is easily guessed. `about`: what an attacker would try first, such as the person's name.
+/// Refuses a password that is easily guessed. `about`: words that an attacker would try first, such as the person's name.
 ///
 /// # Errors
-/// With what would make it better.
+/// With advice on how to improve it.
 pub fn check_strength(password: &str, about: &[&str]) -> Result<(), Refusal> {
     let refuse =
         |code, detail: String| Err(Refusal::fields(vec![FieldError { pointer: "/password".to_owned(), code, detail }]));
     if password.len() > LONGEST {
         return refuse("too_long", format!("a password has at most {LONGEST} bytes"));
     }
-    // A name is tried whole, and each part of it.
+    // Each name counts as a whole and in parts.
     let parts = about.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     let about: Vec<_> = about.iter().copied().chain(parts).filter(|text| !text.is_empty()).collect();
     let entropy = zxcvbn::zxcvbn(password, &about);
@@ -126,7 +126,7 @@ pub fn check_strength(password: &str, about: &[&str]) -> Result<(), Refusal> {
 
 fn argon2() -> Argon2<'static> {
     let (memory, passes, lanes) = PARAMETERS;
-    // These are constants within the bounds, so the defaults (which are the same) are never used.
+    // The parameters are constants within the allowed range, so the fallback to the defaults (which are the same) never happens.
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, lanes, None).unwrap_or_default())
 }
 

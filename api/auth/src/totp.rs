@@ -1,4 +1,5 @@
-//! Codes of authenticators (RFC 6238: SHA-1, six digits, 30 seconds, which is what all of them can), and recovery codes.
+//! One-time codes of authenticator apps (TOTP, RFC 6238, with the parameters that all apps support: SHA-1, six digits, 30 seconds), and
+//! recovery codes.
 
 use chrono::{DateTime, Utc};
 use kernel::Refusal;
@@ -9,40 +10,40 @@ use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
-/// How long a secret is, in bytes.
+/// The length of a secret, in bytes.
 const SECRET: usize = 20;
 
-/// How many recovery codes somebody has, and how long each is, in bytes.
+/// The number of recovery codes of a user, and the length of each, in bytes.
 const RECOVERY_CODES: usize = 10;
 const RECOVERY: usize = 10;
 
-/// An authenticator's secret.
+/// The secret shared with an authenticator app.
 pub struct Authenticator {
     secret: Zeroizing<[u8; SECRET]>,
 }
 
 impl Authenticator {
-    /// A fresh one.
+    /// Generates a secret.
     ///
     /// # Errors
-    /// Without randomness.
+    /// When the source of randomness fails.
     pub fn generate(random: &dyn Random) -> Result<Self, Refusal> {
         let mut secret = Zeroizing::new([0; SECRET]);
         random.fill(&mut *secret).map_err(crate::authority::refused)?;
         Ok(Self { secret })
     }
 
-    /// One that was kept; none: these bytes are none.
+    /// Reads a stored secret; none: it has the wrong length.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         Some(Self { secret: Zeroizing::new(bytes.try_into().ok()?) })
     }
 
-    /// Its bytes, to be sealed.
+    /// Its bytes, to be sealed and stored.
     pub fn bytes(&self) -> &[u8] {
         &*self.secret
     }
 
-    /// The step of a code that is right at a time, one step early or late; none: it is not right.
+    /// The time step of a code that is valid at a time, tolerating one step in both directions; none: the code is wrong.
     pub fn step_of(&self, code: &str, at: DateTime<Utc>) -> Option<u64> {
         let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
         let digits = code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -55,22 +56,22 @@ impl Authenticator {
         Some(self.totp("", "")?.generate(at.timestamp().max(0).unsigned_abs()).to_string())
     }
 
-    /// For typing: base32.
+    /// The secret in base32, for typing.
     pub fn text(&self) -> String {
         Secret::new(self.secret.to_vec().into()).to_base32()
     }
 
-    /// For scanning: the picture (SVG) of a link that authenticators understand. `issuer`, `account`: how it is called there.
+    /// The QR code (SVG) of the secret's `otpauth` URL, for scanning. `issuer`, `account`: its name in the app.
     pub fn picture(&self, issuer: &str, account: &str) -> Option<String> {
         let link = Zeroizing::new(self.totp(issuer, account)?.to_url().ok()?);
         let code = QrCode::new(link.as_bytes()).ok()?;
         let picture = code.render::<svg::Color<'_>>().min_dimensions(200, 200).build();
-        // Within a page it is an element, not a document.
+        // Only the `svg` element, to be embedded in a page.
         picture.find("<svg").map(|start| picture[start..].to_owned())
     }
 
     fn totp(&self, issuer: &str, account: &str) -> Option<Totp> {
-        // A colon would end the name.
+        // A colon separates issuer and account in the URL.
         let named = |name: &str| name.replace(':', " ");
         let builder = Builder::new().with_secret(self.secret.to_vec()).with_account_name(named(account));
         let builder = if issuer.is_empty() { builder } else { builder.with_issuer(Some(named(issuer))) };
@@ -78,10 +79,10 @@ impl Authenticator {
     }
 }
 
-/// Fresh recovery codes, to be shown once.
+/// Generates recovery codes, which are shown only once.
 ///
 /// # Errors
-/// Without randomness.
+/// When the source of randomness fails.
 pub fn recovery_codes(random: &dyn Random) -> Result<Vec<String>, Refusal> {
     (0..RECOVERY_CODES)
         .map(|_| {
@@ -98,7 +99,7 @@ pub fn recovery_codes(random: &dyn Random) -> Result<Vec<String>, Refusal> {
         .collect()
 }
 
-/// What is kept of a recovery code, however it was typed: SHA-256, hexadecimal.
+/// The stored hash of a recovery code, whatever its separators and case: SHA-256, hexadecimal.
 pub fn recovery_hash(code: &str) -> String {
     let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
     hex::encode(Sha256::digest(plain.to_lowercase()))

@@ -1,4 +1,4 @@
-//! API keys as texts: whose, which, and a secret.
+//! The text form of API keys: tenant, key id and secret.
 
 use auth_aggregates::ApiKeyId;
 use base64::Engine as _;
@@ -9,37 +9,37 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// In front of each, so that people and scanners for leaked secrets know what they see.
+/// The prefix of each key, so that people and secret scanners recognize it.
 const PREFIX: &str = "ink_";
 
 const SECRET: usize = 32;
 
-/// An API key, as its machine sends it.
+/// An API key, as a machine sends it.
 pub struct ApiKeyText {
-    /// The tenant that it says it is of. Nothing vouches for it before the secret was compared.
+    /// The tenant in the key. It is not trustworthy before the secret was compared.
     pub tenant: Uuid,
-    /// Which key.
+    /// The id of the key.
     pub key: ApiKeyId,
     secret: Zeroizing<[u8; SECRET]>,
 }
 
 impl ApiKeyText {
-    /// A fresh key.
+    /// Generates a key with a random secret.
     ///
     /// # Errors
-    /// Without randomness.
+    /// When the source of randomness fails.
     pub fn generate(tenant: TenantId, key: ApiKeyId, random: &dyn Random) -> Result<Self, Refusal> {
         let mut secret = Zeroizing::new([0; SECRET]);
         random.fill(&mut *secret).map_err(super::refused)?;
         Ok(Self { tenant: tenant.uuid(), key, secret })
     }
 
-    /// Whether a bearer token is meant to be an API key.
+    /// Whether a bearer token has the prefix of an API key.
     pub fn is_one(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// Reads one; none: it has not the form of one.
+    /// Parses an API key; none: it is malformed.
     pub fn read(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?);
         let (tenant, rest) = bytes.split_first_chunk::<16>()?;
@@ -48,13 +48,13 @@ impl ApiKeyText {
         Some(Self { tenant: Uuid::from_bytes(*tenant), key: ApiKeyId::new(Uuid::from_bytes(*key)), secret })
     }
 
-    /// The text, to be shown once.
+    /// The text, which is shown only once.
     pub fn write(&self) -> Zeroizing<String> {
         let bytes = [&self.tenant.as_bytes()[..], self.key.uuid().as_bytes(), &*self.secret].concat();
         Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(Zeroizing::new(bytes))))
     }
 
-    /// What is kept of its secret: SHA-256, hexadecimal.
+    /// The stored hash of its secret: SHA-256, hexadecimal.
     pub fn secret_hash(&self) -> String {
         hex::encode(Sha256::digest(*self.secret))
     }

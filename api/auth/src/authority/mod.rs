@@ -1,7 +1,7 @@
-//! The authority of a tenant: its issuer, its keys, the tokens that it signs.
+//! The authorization server of each tenant: its issuer, its keys, and the tokens that it signs.
 //!
-//! Everything that signs or opens something goes through an [`Authority`]. It loads a tenant's [`Ring`] from the log, once, and
-//! keeps it until an event says that it changed.
+//! Everything that signs a token, or seals or opens a secret, goes through an [`Authority`]. It loads a tenant's key ring ([`Ring`]) from
+//! the log and caches it until an event changes it, but at most a minute (`FRESH`).
 
 mod api_key;
 mod opaque;
@@ -24,7 +24,7 @@ use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
 
-use crate::low_priority::{Undone, at_low_priority};
+use crate::low_priority::{NotDone, at_low_priority};
 
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
@@ -32,144 +32,144 @@ pub use ring::{Ring, RingKey};
 pub use signature::{PublicKey, SecretKey};
 pub use token::{AccessClaims, AccessToken, Actor, Header, Origin, TYPE, claims_at, reaches_api, seconds};
 
-/// How many tenants' keys are kept opened.
+/// The capacity of the cache of key rings.
 const RINGS: usize = 10_000;
 
-/// How long keys are trusted without looking whether there are others: the follower drops them sooner, where it hears of it.
+/// How long a cached key ring is used without reading it again. The follower of the log usually drops a changed one earlier.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 
-/// How often it is looked, at most, for a key that is not known: strangers may name any.
+/// The shortest time between two reads for an unknown key id: anybody can send made-up ids.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
-/// Which tenants there are; the gateway knows.
+/// The directory of tenants; the gateway implements it.
 #[async_trait]
 pub trait Tenants: Send + Sync {
     /// The tenant with this short name.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal>;
 
     /// The tenant with this id.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     async fn by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal>;
 }
 
-/// A tenant that there is.
+/// An existing tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownTenant {
     /// Its id.
     pub id: TenantId,
-    /// Its short name, in its issuer.
+    /// Its short name, which is part of its issuer.
     pub slug: String,
-    /// Its name, for people.
+    /// Its display name.
     pub name: String,
 }
 
-/// How tokens are made.
+/// The settings for tokens.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where we are reached, without a slash at the end: `https://api.example.com`.
+    /// Our public URL, without a slash at the end: `https://api.example.com`.
     pub public_url: String,
-    /// For whom access tokens to the API are.
+    /// The audience (`aud`) of access tokens for the API.
     pub audience: String,
-    /// How much clocks may differ.
+    /// The tolerated difference between clocks.
     pub leeway: TimeDelta,
-    /// How long an access token is valid.
+    /// The lifetime of an access token.
     pub access: TimeDelta,
-    /// How long a new signing key is only shown, before it signs.
+    /// How long a new signing key is published before it signs, so that verifiers know it by then.
     pub overlap: TimeDelta,
-    /// How old a key that signs grows before another one follows by itself; none: however old.
+    /// The age of a signing key at which it is rotated automatically; none: never.
     pub rotation: Option<TimeDelta>,
 }
 
-/// What an authority is made of.
+/// The dependencies of an [`Authority`].
 pub struct Parts {
-    /// Over the log of the auth service.
+    /// The executor over the log of the auth service.
     pub executor: Executor,
-    /// Which tenants there are.
+    /// The directory of tenants.
     pub tenants: Arc<dyn Tenants>,
-    /// How it stands with them.
+    /// Whether each tenant is active, suspended or deleted.
     pub active_tenants: Arc<dyn ActiveTenants>,
-    /// Who people are; none: people do not sign in here.
+    /// The directory of people; none: people can't sign in here.
     pub people: Option<Arc<dyn People>>,
-    /// What mailed links are good for; none: nobody follows one here.
+    /// Validates mailed links; none: they can't be followed here.
     pub links: Option<Arc<dyn MailedLinks>>,
-    /// Who lets people in for whom an identity provider vouches; none: nobody is signed in by one here.
+    /// Admits users whom an identity provider authenticated; none: SAML sign-in is not possible here.
     pub admission: Option<Arc<dyn Admission>>,
-    /// What tenants' keys are wrapped by; none: this process verifies, and does not sign.
+    /// The master key that protects the tenants' keys; none: this process can verify tokens, but not sign any.
     pub master: Option<Arc<dyn MasterKey>>,
-    /// Where secrets come from.
+    /// The source of randomness for secrets.
     pub random: Arc<dyn Random>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// How tokens are made.
+    /// The settings for tokens.
     pub settings: Settings,
 }
 
-/// Signs and opens in the name of tenants. Cheap to clone.
+/// Signs tokens, and seals and opens secrets, for all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Authority {
     parts: Arc<Parts>,
     rings: Arc<Cache<TenantId, Arc<Ring>>>,
-    /// How often keys were forgotten: what was read before that is not kept after it.
+    /// How often key rings were dropped from the cache. A ring whose read began before the last drop is not kept.
     forgotten: Arc<AtomicU64>,
 }
 
 impl Authority {
-    /// An authority over these parts.
+    /// Creates an authority with these dependencies.
     pub fn new(parts: Parts) -> Self {
         Self { parts: Arc::new(parts), rings: Arc::new(Cache::new(RINGS)), forgotten: Arc::default() }
     }
 
-    /// How tokens are made.
+    /// The settings for tokens.
     pub fn settings(&self) -> &Settings {
         &self.parts.settings
     }
 
-    /// Who people are.
+    /// The directory of people.
     pub fn people(&self) -> Option<&Arc<dyn People>> {
         self.parts.people.as_ref()
     }
 
-    /// What mailed links are good for.
+    /// Validates mailed links.
     pub fn links(&self) -> Option<&Arc<dyn MailedLinks>> {
         self.parts.links.as_ref()
     }
 
-    /// Who lets people in for whom an identity provider vouches.
+    /// Admits users whom an identity provider authenticated.
     pub fn admission(&self) -> Option<&Arc<dyn Admission>> {
         self.parts.admission.as_ref()
     }
 
-    /// The log of the auth service.
+    /// The executor over the log of the auth service.
     pub fn executor(&self) -> &Executor {
         &self.parts.executor
     }
 
-    /// Where secrets come from.
+    /// The source of randomness for secrets.
     pub fn random(&self) -> &dyn Random {
         &*self.parts.random
     }
 
-    /// The time.
+    /// The current time.
     pub fn now(&self) -> DateTime<Utc> {
         self.parts.clock.now()
     }
 
-    /// How long ago something was, where clocks may differ by `leeway`: see [`kernel::ago`].
+    /// How long ago a time was, with clocks that may differ by `leeway`: see [`kernel::ago`].
     pub(crate) fn ago(&self, at: DateTime<Utc>) -> Option<TimeDelta> {
         kernel::ago(at, self.now(), self.settings().leeway)
     }
 
-    /// Whether somebody who showed who they are at this time has done so a moment ago: see [`kernel::is_sure`].
+    /// Whether an authentication at this time is recent: see [`kernel::is_sure`].
     pub(crate) fn is_sure(&self, shown_at: DateTime<Utc>) -> bool {
         kernel::is_sure(shown_at, self.now(), self.settings().leeway)
     }
 
-    /// Which hour it is, counted from 1970: what any process may see to be due is done once in it.
+    /// The current hour, counted from 1970: a key for work that several processes may find due, but only one does per hour.
     pub(crate) fn hour(&self) -> u64 {
         self.now().timestamp().max(0).unsigned_abs() / 3_600
     }
@@ -177,13 +177,13 @@ impl Authority {
     /// The tenant with this short name.
     ///
     /// # Errors
-    /// `tenant_unknown`, or that it can't be told.
+    /// `tenant_unknown`, or that it can't be determined now.
     pub async fn tenant(&self, slug: &str) -> Result<KnownTenant, Refusal> {
         let found = self.parts.tenants.by_slug(slug).await?;
         found.ok_or_else(|| Refusal::not_found("tenant_unknown", "there is no tenant with this name"))
     }
 
-    /// The tenant with this short name or this id, where an address names it.
+    /// The tenant with this short name or id.
     ///
     /// # Errors
     /// As [`tenant`](Self::tenant).
@@ -201,7 +201,7 @@ impl Authority {
         }
     }
 
-    /// Refuses a tenant that is shut out: nothing is signed, opened or written for strangers who come to its issuer.
+    /// Refuses a tenant that is suspended or deleted: requests to its issuer must not sign, open or write anything.
     ///
     /// # Errors
     /// As [`ActiveTenants::check`].
@@ -209,12 +209,12 @@ impl Authority {
         self.parts.active_tenants.check(tenant.id)
     }
 
-    /// The issuer of a tenant: who its tokens say that they are from.
+    /// The issuer of a tenant's tokens.
     pub fn issuer(&self, slug: &str) -> String {
         format!("{}/t/{slug}", self.parts.settings.public_url)
     }
 
-    /// The tenant whose issuer this is; none: it is not one of ours.
+    /// The tenant of an issuer; none: it is not one of ours.
     pub async fn tenant_of_issuer(&self, issuer: &str) -> Result<Option<KnownTenant>, Refusal> {
         let slug = issuer.strip_prefix(&self.parts.settings.public_url).and_then(|rest| rest.strip_prefix("/t/"));
         match slug {
@@ -223,12 +223,12 @@ impl Authority {
         }
     }
 
-    /// The tenant with this id, which its own data names.
+    /// The tenant with this id, which has to come from the tenant's own data.
     pub async fn tenant_by_id(&self, tenant: TenantId) -> Result<Option<KnownTenant>, Refusal> {
         self.parts.tenants.by_id(tenant).await
     }
 
-    /// The tenant's keys as they are known here, a minute old at most.
+    /// The tenant's key ring from the cache, at most a minute old, or else from the log; none: it has none.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -239,7 +239,7 @@ impl Authority {
         }
     }
 
-    /// The tenant's key of this id that verifies.
+    /// The tenant's key ring, if it contains the key with this id.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -254,21 +254,21 @@ impl Authority {
         Ok(self.load(tenant).await?.filter(|ring| ring.find(kid).is_some()))
     }
 
-    /// The tenant's keys, made if it has none yet.
+    /// The tenant's key ring; created if there is none yet.
     ///
     /// # Errors
-    /// `signing_unavailable` where there is no master key, or when the log can't be written.
+    /// `signing_unavailable` if this process has no master key, or when the log can't be written.
     pub async fn ring_or_open(&self, tenant: TenantId) -> Result<Arc<Ring>, Refusal> {
         if let Some(ring) = self.ring(tenant).await? {
             return Ok(ring);
         }
-        // Before anything is made: this process may only verify.
+        // Checked before anything is created: without a master key, this process may only verify.
         self.master()?;
         open_ring(self.executor(), self.random(), self.now(), tenant).await?;
         self.load(tenant).await?.ok_or_else(|| Refusal::internal("keys_missing", "the tenant's keys were not written"))
     }
 
-    /// The tenant's keys, with one of an algorithm among them, made if there is none yet: those of RSA are made for who needs them only.
+    /// The tenant's key ring with a key of an algorithm; created if there is none yet. RSA keys are created only for tenants that need one.
     ///
     /// # Errors
     /// As [`ring_or_open`](Self::ring_or_open).
@@ -280,12 +280,12 @@ impl Authority {
         let key = self.tenant_key(tenant, &ring).await?;
         let added = self.make(tenant, algorithm, self.now(), key).await?;
         self.run(&protocol(tenant, "auth"), &AddFirstSigningKey(added)).await?;
-        // Another request may have been faster: then it is that one's.
+        // If a concurrent request has added one first, that one is used.
         let ring = self.load(tenant).await?.filter(|ring| ring.has(algorithm));
         ring.ok_or_else(not_written)
     }
 
-    /// A fresh signing key of a tenant, sealed under its key.
+    /// Generates a signing key of a tenant, sealed under the tenant's key.
     async fn make(
         &self,
         tenant: TenantId,
@@ -297,10 +297,10 @@ impl Authority {
         make(move || ring::new_key(tenant, algorithm, signs_from, &key, &*parts.random)).await
     }
 
-    /// The key under which the tenant's secrets are sealed.
+    /// The data key under which the tenant's secrets are sealed.
     ///
     /// # Errors
-    /// Where there is no master key, or another one.
+    /// If this process has no master key, or another one.
     pub async fn tenant_key(&self, tenant: TenantId, ring: &Ring) -> Result<DataKey, Refusal> {
         if let Some(key) = ring.opened() {
             return Ok(key);
@@ -314,11 +314,11 @@ impl Authority {
         Ok(key)
     }
 
-    /// Sees to it that the tenant's key is sealed under the key that the log has for the tenant: once it was wrapped by the master key. Answers
-    /// whether it was to be changed; `rehearsed`: it is not.
+    /// Moves the tenant's data key under the key that the log has for the tenant; older versions wrapped it by the master key. Returns
+    /// whether it had to be moved. `rehearsed`: a dry run, which changes nothing.
     ///
     /// # Errors
-    /// When the master key can't be asked or is another one, or the log can't be written.
+    /// When the master key is unavailable or another one, or the log can't be written.
     pub async fn reseal(&self, tenant: TenantId, rehearsed: bool) -> Result<bool, Refusal> {
         let Some(ring) = self.load(tenant).await? else { return Ok(false) };
         if let Enveloped::Sealed(_) = ring.envelope().kind() {
@@ -335,13 +335,13 @@ impl Authority {
         Ok(true)
     }
 
-    /// Forgets a tenant's keys: they changed.
+    /// Drops a tenant's key ring from the cache, because it has changed.
     pub fn forget(&self, tenant: TenantId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.rings.remove(&tenant);
     }
 
-    /// Carries a command out in the tenant of `caller`.
+    /// Runs a command in the tenant of `caller`.
     ///
     /// # Errors
     /// Those of the command.
@@ -353,11 +353,11 @@ impl Authority {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let caller = protocol(tenant, "auth");
         let found = self.parts.executor.load::<KeyRing>(&caller, &tenant.to_string()).await?;
-        // One that was closed is none.
+        // A ring that was closed counts as none.
         let Some((state, _)) = found.filter(|(state, _)| state.tenant_key.is_some()) else { return Ok(None) };
         let ring = Arc::new(Ring::new(&state, self.now())?);
         self.rings.insert(tenant, ring.clone());
-        // They changed while they were read: whoever comes next reads them again.
+        // The ring was dropped while it was being read, so it may be outdated: the next caller reads it again.
         if self.forgotten.load(Ordering::SeqCst) != forgotten {
             self.rings.remove(&tenant);
         }
@@ -371,10 +371,10 @@ impl Authority {
     }
 }
 
-/// Gives a tenant its keys; one that has them keeps them.
+/// Creates a tenant's key ring; an existing one is kept.
 ///
 /// # Errors
-/// When the master key can't be asked, or the log can't be written.
+/// When the master key is unavailable, or the log can't be written.
 pub async fn open_ring(
     executor: &Executor,
     random: &dyn Random,
@@ -390,20 +390,20 @@ pub async fn open_ring(
     executor.run(&protocol(tenant, "auth"), &open).await.map(drop)
 }
 
-/// Makes a key where nobody else waits for it: one of RSA takes a good part of a second of a processor's time.
+/// Generates a key on a low-priority thread: an RSA key takes a good part of a second of CPU time.
 async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    at_low_priority(making).await.map_err(|undone| match undone {
-        Undone::Busy => Refusal::unavailable(
+    at_low_priority(making).await.map_err(|not_done| match not_done {
+        NotDone::Busy => Refusal::unavailable(
             "sign_in_busy",
             "too many users are signing in at the same time; try again in a moment",
         ),
-        Undone::Failed => {
+        NotDone::Failed => {
             Refusal::internal("key_unusable", "a key can't be created; see the server's log for the reason")
         }
     })?
 }
 
-/// A key was made, and is not there.
+/// A key was created, but is not in the log.
 fn not_written() -> Refusal {
     Refusal::internal("keys_missing", "the tenant's key was not written")
 }
@@ -412,7 +412,7 @@ fn tenant_context(tenant: TenantId) -> Context<'static> {
     Context { tenant, purpose: "auth.tenant_key", subject: "" }
 }
 
-/// A key that does not do its work.
+/// The refusal for a key operation that failed.
 #[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 pub(crate) fn refused(error: keys::Error) -> Refusal {
     executor::by_a_key(&error)

@@ -1,5 +1,5 @@
-//! Codes, refresh tokens and cookies: texts that only we can make. Nothing of them is stored: each names what it belongs to, and
-//! a MAC under the tenant's key shows that it is ours. Whether it still works, the state of what it names says.
+//! Opaque tokens: codes, refresh tokens, cookies and links. They are not stored: each contains the id that it belongs to, with a MAC under
+//! the tenant's key. Whether it is still valid, the aggregate with that id decides.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use kernel::TenantId;
 use keys::{Context, DataKey};
 use uuid::Uuid;
 
-/// What a text is for. One for another use is nothing.
+/// The use of an opaque token. It is not valid for any other use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// An authorization code.
@@ -16,22 +16,22 @@ pub enum Use {
     Refresh,
     /// The cookie of a session.
     Session,
-    /// A code by which a device asks whether it was let in.
+    /// A device code, with which a device polls for its tokens.
     Device,
     /// A link to set a password.
     Password,
-    /// The id of a request to an identity provider.
+    /// The id of a SAML request to an identity provider.
     SamlRequest,
-    /// The cookie of a browser in which somebody signed in before: by it only who tries how often is counted.
+    /// The cookie of a browser in which a user signed in before. It only affects how attempts are rate-limited.
     Browser,
 }
 
-/// What such a text says.
+/// The content of an opaque token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opaque {
-    /// The grant or session.
+    /// The id of the grant, session, device, user or request.
     pub id: Uuid,
-    /// Which one of its texts, where it has several over time.
+    /// Its number, for ids that get several tokens over time.
     pub generation: u32,
 }
 
@@ -51,7 +51,7 @@ impl Use {
         }
     }
 
-    /// In front of the text, so that people and scanners for leaked secrets know what they see.
+    /// The prefix of the text, so that people and secret scanners recognize it.
     const fn prefix(self) -> &'static str {
         match self {
             Self::Code => "inc_",
@@ -66,14 +66,14 @@ impl Use {
 }
 
 impl Opaque {
-    /// The text.
+    /// The token's text.
     pub fn write(self, tenant: TenantId, used: Use, key: &DataKey) -> String {
         let said = self.bytes();
         let mac = key.mac(context(tenant, used), &said);
         format!("{}{}", used.prefix(), URL_SAFE_NO_PAD.encode([&said[..], &mac].concat()))
     }
 
-    /// What a text says; none: we did not make it, for this tenant and use.
+    /// Parses and verifies a token; none: it was not made by us for this tenant and use.
     pub fn read(text: &str, tenant: TenantId, used: Use, key: &DataKey) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(used.prefix())?).ok()?;
         let bytes: &[u8; LENGTH] = bytes.as_slice().try_into().ok()?;

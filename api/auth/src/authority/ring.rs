@@ -1,4 +1,4 @@
-//! A tenant's keys, read and ready for use.
+//! A tenant's key ring, loaded and ready for use.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,29 +13,29 @@ use serde_json::{Value, json};
 use super::refused;
 use super::signature::{NotAKey, PublicKey, SecretKey};
 
-/// A tenant's keys.
+/// A tenant's key ring.
 pub struct Ring {
     envelope: Envelope,
-    /// The tenant's key, once it was needed here.
+    /// The tenant's data key, opened when it is first needed.
     opened: OnceLock<DataKey>,
     state: KeyRing,
     keys: Vec<RingKey>,
     loaded_at: DateTime<Utc>,
-    /// What signs requests to identity providers, once it was needed here.
+    /// The key that signs SAML requests, opened when it is first needed.
     saml: OnceLock<Arc<SigningKey>>,
-    /// What opens what identity providers encrypt, once it was needed here.
+    /// The key that decrypts SAML messages, opened when it is first needed.
     saml_decryption: OnceLock<Arc<DecryptionKey>>,
-    /// Whether somebody looked how old its keys are, by algorithm.
-    looked: [AtomicBool; 3],
+    /// Whether the age of its keys was checked, by algorithm.
+    age_checked: [AtomicBool; 3],
 }
 
-/// A key that verifies, and may sign.
+/// A signing key: its public part and, once needed, its private one.
 pub struct RingKey {
-    /// Its id.
+    /// Its key id.
     pub kid: String,
-    /// What verifies with it.
+    /// The public key.
     pub public: PublicKey,
-    /// What signs with it, once it was needed here.
+    /// The private key, opened when it is first needed.
     secret: OnceLock<Arc<SecretKey>>,
 }
 
@@ -55,7 +55,7 @@ impl Ring {
             loaded_at,
             saml: OnceLock::new(),
             saml_decryption: OnceLock::new(),
-            looked: Default::default(),
+            age_checked: Default::default(),
         })
     }
 
@@ -72,7 +72,7 @@ impl Ring {
     }
 
     pub(super) fn keep(&self, key: DataKey) {
-        // Another request may have been faster; it is the same key.
+        // If a concurrent request has set it first: it is the same key.
         drop(self.opened.set(key));
     }
 
@@ -81,7 +81,7 @@ impl Ring {
         self.state.has(algorithm)
     }
 
-    /// A key that verifies.
+    /// The key with this id.
     pub fn find(&self, kid: &str) -> Option<&RingKey> {
         self.keys.iter().find(|key| key.kid == kid)
     }
@@ -89,7 +89,7 @@ impl Ring {
     /// The key that signs now.
     ///
     /// # Errors
-    /// When it does not open.
+    /// When it can't be opened.
     pub fn signer(
         &self,
         tenant: TenantId,
@@ -107,25 +107,24 @@ impl Ring {
         Ok(key.secret.get_or_init(|| secret).clone())
     }
 
-    /// Whether nobody looked yet how old the keys of an algorithm are; whoever asks has looked. It is looked once for as long as they are
-    /// remembered here.
-    pub(super) fn is_first_look(&self, algorithm: Algorithm) -> bool {
-        let [eddsa, es256, rs256] = &self.looked;
-        let looked = match algorithm {
+    /// Whether this is the first call for an algorithm: the age of its keys is checked once for each time that the ring is loaded.
+    pub(super) fn is_first_age_check(&self, algorithm: Algorithm) -> bool {
+        let [eddsa, es256, rs256] = &self.age_checked;
+        let age_checked = match algorithm {
             Algorithm::EdDSA => eddsa,
             Algorithm::ES256 => es256,
             Algorithm::RS256 => rs256,
         };
-        !looked.swap(true, Ordering::Relaxed)
+        !age_checked.swap(true, Ordering::Relaxed)
     }
 
-    /// The newest key of an algorithm, if it signs since a time or longer.
-    pub(super) fn grown_old(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Option<String> {
+    /// The id of the newest key of an algorithm, if it has been signing since `since` or longer.
+    pub(super) fn due_for_rotation(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Option<String> {
         let newest = self.of(algorithm).next_back()?;
         (newest.signs_from <= since).then(|| newest.kid.clone())
     }
 
-    /// The keys of an algorithm that are followed by one which signs since a time or longer.
+    /// The ids of an algorithm's keys whose successor has been signing since `since` or longer.
     pub(super) fn outlived(&self, algorithm: Algorithm, since: DateTime<Utc>) -> Vec<String> {
         let followed = self.of(algorithm).zip(self.of(algorithm).skip(1));
         followed.filter(|(_, next)| next.signs_from <= since).map(|(key, _)| key.kid.clone()).collect()
@@ -135,10 +134,10 @@ impl Ring {
         self.state.keys.iter().filter(move |key| key.algorithm == algorithm)
     }
 
-    /// What signs the tenant's requests to identity providers, and what shows that to them; none: it was never made.
+    /// The key that signs the tenant's SAML messages, with its certificate; none: it was not created yet.
     ///
     /// # Errors
-    /// When it does not open.
+    /// When it can't be opened.
     pub fn saml(
         &self,
         tenant: TenantId,
@@ -154,10 +153,10 @@ impl Ring {
         Ok(Some((self.saml.get_or_init(|| key).clone(), certificate)))
     }
 
-    /// What opens what identity providers encrypt for the tenant, and what they encrypt it for; none: it was never made.
+    /// The key that decrypts the SAML messages to the tenant, with its certificate; none: it was not created yet.
     ///
     /// # Errors
-    /// When it does not open.
+    /// When it can't be opened.
     pub fn saml_decryption(
         &self,
         tenant: TenantId,
@@ -173,7 +172,7 @@ impl Ring {
         Ok(Some((self.saml_decryption.get_or_init(|| key).clone(), certificate)))
     }
 
-    /// The public keys as a set (RFC 7517): those that sign, that will, and that did and are not retired.
+    /// The JSON Web Key Set (RFC 7517): all keys that sign now, will sign, or have signed and are not retired.
     pub fn key_set(&self) -> Value {
         let keys = self.state.keys.iter().map(|key| {
             let mut jwk = json!(key.public);
@@ -185,7 +184,7 @@ impl Ring {
     }
 }
 
-/// A fresh signing key of a tenant, sealed.
+/// Generates a signing key of a tenant, sealed.
 pub(super) fn new_key(
     tenant: TenantId,
     algorithm: Algorithm,
@@ -200,7 +199,7 @@ pub(super) fn new_key(
     Ok(SigningKeyAdded { kid, algorithm, public, private, signs_from })
 }
 
-/// A fresh key of a tenant that signs requests to identity providers, sealed.
+/// Generates a tenant's key for signing SAML messages, sealed.
 pub(super) fn new_saml_key(
     tenant: TenantId,
     name: &str,
@@ -213,7 +212,7 @@ pub(super) fn new_saml_key(
     Ok(SamlKeyAdded { certificate: made.certificate.to_base64(), private })
 }
 
-/// A fresh key of a tenant for which identity providers encrypt, sealed.
+/// Generates a tenant's key for decrypting SAML messages, sealed.
 pub(super) fn new_saml_decryption_key(
     tenant: TenantId,
     name: &str,

@@ -1,4 +1,4 @@
-//! How a tenant's signing keys follow one another: when somebody asks for it, and by themselves before one is too old.
+//! The rotation of a tenant's signing keys: on request, and automatically when a key has reached its age.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use kernel::{Caller, Refusal, Role, TenantId};
 
 use super::{Authority, Ring};
 
-/// The longest that a token of ours is good that is no access token.
+/// The longest lifetime of our signed tokens other than access tokens.
 const LONGEST_TOKEN: TimeDelta = TimeDelta::minutes(10);
 
-/// How much longer a key verifies than anything is good that it signed, and than a session lasts of that time.
+/// How much longer a key is kept for verification than anything that it signed is valid, or than a session of that time lasts.
 const GRACE: TimeDelta = TimeDelta::days(1);
 
 impl Authority {
-    /// Publishes a new key of an algorithm, which signs when all who verify know it. Answers its id.
+    /// Publishes a new signing key of an algorithm, which signs after the overlap. Returns its id.
     ///
     /// # Errors
     /// As [`ring_or_open`](Self::ring_or_open), and without the permission `auth:key:write`.
@@ -30,23 +30,23 @@ impl Authority {
         Ok(done)
     }
 
-    /// The key of an algorithm that may follow those which a tenant has.
+    /// Generates the successor of a tenant's signing key.
     async fn next_key(&self, tenant: TenantId, algorithm: Algorithm) -> Result<SigningKeyAdded, Refusal> {
         let ring = self.ring_or_open(tenant).await?;
         let key = self.tenant_key(tenant, &ring).await?;
         self.make(tenant, algorithm, self.now() + self.parts.settings.overlap, key).await
     }
 
-    /// Sees to it that a tenant's keys grow no older than the settings say: a new one is published before that, and one that is followed by
-    /// another since longer than anything is good that it signed is retired. Whoever has something signed does not wait for it.
-    pub(super) fn keep_young(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
+    /// Rotates a tenant's keys in the background if they are due: publishes the successor of a key that has reached its age, and retires
+    /// keys that have been succeeded for longer than anything that they signed is valid.
+    pub(super) fn rotate_if_due(&self, tenant: TenantId, ring: &Arc<Ring>, algorithm: Algorithm) {
         let Some(age) = self.parts.settings.rotation else { return };
-        if !ring.is_first_look(algorithm) {
+        if !ring.is_first_age_check(algorithm) {
             return;
         }
         let now = self.now();
-        let old = ring.grown_old(algorithm, now - age);
-        // ID tokens come back when somebody signs out, however long ago they ended.
+        let old = ring.due_for_rotation(algorithm, now - age);
+        // ID tokens come back as `id_token_hint` at sign-out, long after they have expired.
         let needed = self.parts.settings.access.max(LONGEST_TOKEN).max(LONGEST_SESSION) + GRACE;
         let outlived = ring.outlived(algorithm, now - needed);
         if old.is_none() && outlived.is_empty() {
@@ -60,8 +60,8 @@ impl Authority {
         });
     }
 
-    /// Publishes the key that follows an old one, and retires those that are outlived. Of all processes that see it in an hour one does it; in
-    /// the next one it is looked anew, because what followed may have been retired before it signed.
+    /// Publishes the successor of an old key, and retires outlived keys. Of all processes that find it due in an hour, one does it; in the
+    /// next hour it is checked again, because the successor may have been retired before it signed.
     async fn renew(
         &self,
         tenant: TenantId,
@@ -72,7 +72,7 @@ impl Authority {
         let executor = &self.parts.executor;
         let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
         let hour = self.hour();
-        // The id of a part is none that a request can take beforehand.
+        // Ids of parts can't be claimed by a request beforehand.
         let asked = |what: &str, kid: &str| executor.unasked(&caller, Some(format!("{what}-{kid}")));
         let mut done = Ok(());
         if let Some(kid) = old {

@@ -1,4 +1,4 @@
-//! What a tenant shows to its identity providers: the key that signs what they are asked, and the one for which they encrypt.
+//! A tenant's keys as a SAML service provider: the one that signs its messages, and the one to which identity providers encrypt.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use saml::{Certificate, DecryptionKey, SigningKey};
 use super::{Authority, KnownTenant, make, not_written, ring};
 
 impl Authority {
-    /// What signs a tenant's requests to identity providers, and what shows that to them; made if it has none yet.
+    /// The key that signs a tenant's SAML messages, with its certificate; created if there is none yet.
     ///
     /// # Errors
     /// As [`ring_or_open`](Self::ring_or_open).
@@ -23,12 +23,12 @@ impl Authority {
         let making = move || ring::new_saml_key(known.id, &known.slug, now, &sealing, &*parts.random);
         let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlKey(added)).await?;
-        // Another request may have been faster: then it is that one's.
+        // If a concurrent request has added one first, that one is used.
         let ring = self.load(tenant.id).await?.ok_or_else(not_written)?;
         ring.saml(tenant.id, &key)?.ok_or_else(not_written)
     }
 
-    /// What identity providers encrypt for, to be shown to them; made if the tenant has none yet.
+    /// The certificate to which identity providers encrypt; created if there is none yet.
     ///
     /// # Errors
     /// As [`ring_or_open`](Self::ring_or_open).
@@ -42,15 +42,15 @@ impl Authority {
         let making = move || ring::new_saml_decryption_key(known.id, &known.slug, now, &sealing, &*parts.random);
         let added = make(making).await?;
         self.run(&protocol(tenant.id, "auth"), &AddSamlDecryptionKey(added)).await?;
-        // Another request may have been faster: then it is that one's.
+        // If a concurrent request has added one first, that one is used.
         let ring = self.load(tenant.id).await?.ok_or_else(not_written)?;
         ring.saml_decryption(tenant.id, &key)?.map(|(_, certificate)| certificate).ok_or_else(not_written)
     }
 
-    /// What opens what identity providers encrypt for a tenant; none: nobody was shown for what to encrypt.
+    /// The key that decrypts SAML messages to a tenant; none: no certificate for encryption was published yet.
     ///
     /// # Errors
-    /// When the log can't be read, or the key does not open.
+    /// When the log can't be read, or the key can't be opened.
     pub async fn saml_decryption(&self, tenant: TenantId) -> Result<Option<Arc<DecryptionKey>>, Refusal> {
         let Some(ring) = self.ring(tenant).await? else { return Ok(None) };
         let key = self.tenant_key(tenant, &ring).await?;

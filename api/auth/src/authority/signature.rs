@@ -1,4 +1,4 @@
-//! Keys that sign and keys that verify, by algorithm. The key says the algorithm, never the token.
+//! Signing keys and verification keys, by algorithm. The algorithm is that of the key, never the one in the token's header.
 
 use auth_aggregates::{Algorithm, Jwk};
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// A key that verifies.
+/// A public key, which verifies signatures.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a tenant has a few, and they stay where they are")]
 pub enum PublicKey {
@@ -27,30 +27,30 @@ pub enum PublicKey {
     RS256(RS256PublicKey),
 }
 
-/// A key that signs.
+/// A private key, which signs.
 pub enum SecretKey {
     /// Ed25519.
     EdDSA(Ed25519KeyPair),
     /// P-256.
     ES256(ES256KeyPair),
-    /// RSA. (jwt-simple signs with the crate `rsa`, whose time tells of the key.)
+    /// RSA. It is signed by our own [`RsaKey`]: jwt-simple uses the crate `rsa`, whose timing leaks information about the key.
     RS256 {
-        /// What signs.
+        /// The private key.
         key: RsaKey,
-        /// Under which id.
+        /// Its key id.
         kid: String,
     },
 }
 
-/// A key that was made.
+/// A generated key.
 pub struct GeneratedKey {
-    /// PKCS #8, PEM (of RSA: DER): to be sealed.
+    /// PKCS #8, as PEM (for RSA: DER), to be sealed.
     pub private: Zeroizing<Vec<u8>>,
-    /// What everybody may see; the key's id is its thumbprint (RFC 7638), so nobody has to invent one.
+    /// The public key. Its id is its thumbprint (RFC 7638).
     pub public: Jwk,
 }
 
-/// A key that is none.
+/// The key is malformed or of an unsupported type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a key of Ed25519, P-256 or RSA")]
 pub struct NotAKey;
@@ -66,7 +66,7 @@ impl PublicKey {
         Ok(match jwk.algorithm().ok_or(NotAKey)? {
             Algorithm::EdDSA => Self::EdDSA(Ed25519PublicKey::from_bytes(&bytes(&jwk.x)?).map_err(|_| NotAKey)?),
             Algorithm::ES256 => {
-                // Uncompressed, SEC 1.
+                // An uncompressed point (SEC 1).
                 let point = [&[4][..], &bytes(&jwk.x)?, &bytes(&jwk.y)?].concat();
                 Self::ES256(ES256PublicKey::from_bytes(&point).map_err(|_| NotAKey)?)
             }
@@ -77,7 +77,7 @@ impl PublicKey {
         })
     }
 
-    /// The claims of a token that this key signed.
+    /// Verifies a token that this key signed, and returns its claims.
     ///
     /// # Errors
     /// Those of the library.
@@ -95,10 +95,10 @@ impl PublicKey {
 }
 
 impl SecretKey {
-    /// A fresh key.
+    /// Generates a key.
     ///
     /// # Errors
-    /// [`NotAKey`], if it can't be written.
+    /// [`NotAKey`], if it can't be encoded.
     pub fn generate(algorithm: Algorithm) -> Result<GeneratedKey, NotAKey> {
         Ok(match algorithm {
             Algorithm::EdDSA => {
@@ -127,7 +127,7 @@ impl SecretKey {
         })
     }
 
-    /// The key of PKCS #8, PEM (of RSA: DER), which signs under the id `kid`.
+    /// Reads a PKCS #8 key, as PEM (for RSA: DER), which signs with the key id `kid`.
     ///
     /// # Errors
     /// [`NotAKey`].
@@ -142,7 +142,7 @@ impl SecretKey {
         })
     }
 
-    /// Signs.
+    /// Signs a token. `typ`: the type in its header.
     ///
     /// # Errors
     /// Those of the library.

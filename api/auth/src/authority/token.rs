@@ -1,4 +1,4 @@
-//! Access tokens (RFC 9068): what they say, and how they are signed and read.
+//! Access tokens (RFC 9068): their claims, and how they are signed and read.
 
 use std::collections::HashSet;
 
@@ -13,51 +13,51 @@ use uuid::Uuid;
 
 use super::{Authority, KnownTenant};
 
-/// The type that an access token says it has.
+/// The `typ` header of access tokens.
 pub const TYPE: &str = "at+jwt";
 
-/// What our access tokens say besides the registered claims.
+/// The claims of our access tokens besides the registered ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccessClaims {
-    /// The tenant in whose name the caller acts.
+    /// The tenant in which the caller acts.
     pub tenant: Uuid,
-    /// What the caller is within it, by name.
+    /// The caller's roles in the tenant, by name.
     pub roles: Vec<String>,
-    /// What was granted, with spaces between.
+    /// The granted scope, space-separated.
     pub scope: String,
-    /// Who asked for the token.
+    /// The client that requested the token.
     pub client_id: String,
-    /// The grant of which it is: when that ends, it ends.
+    /// The grant of the token: revoking the grant revokes the token.
     pub grant: GrantId,
-    /// The session in which somebody consented.
+    /// The session in which the user consented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<String>,
-    /// How sure it is who signed in.
+    /// The authentication level (`acr`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
-    /// By what they showed it.
+    /// The authentication methods (RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
-    /// When, in seconds since 1970.
+    /// When the user authenticated, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
-    /// Who acts in the subject's name (RFC 8693 section 4.1); absent: they themselves, by the client.
+    /// Who acts for the subject (RFC 8693 section 4.1); absent: the subject, through the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Actor>,
 }
 
-/// Who acts in somebody's name, and for whom else before.
+/// The acting party, and the chain of parties that acted before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// A client, user or machine.
     pub sub: String,
-    /// Who acted before.
+    /// The previous acting party.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Actor>>,
 }
 
 impl Actor {
-    /// How many there are, one for another.
+    /// The length of the chain.
     pub fn chain(&self) -> usize {
         1 + self.act.as_ref().map_or(0, |before| before.chain())
     }
@@ -67,33 +67,33 @@ impl Actor {
 pub struct AccessToken {
     /// The token.
     pub text: String,
-    /// How long it is valid, in seconds.
+    /// Its lifetime, in seconds.
     pub expires_in: i64,
 }
 
-/// A token's header, before anybody vouches for it.
+/// The header of a token, not yet verified.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Header {
-    /// The key that is said to have signed it.
+    /// The id of the key that claims to have signed it.
     pub kid: Option<String>,
-    /// What it is said to be.
+    /// The claimed type.
     pub typ: Option<String>,
 }
 
-/// What a token says of where it is from, before anybody vouches for it.
+/// The claims of a token that say where it is from, not yet verified.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Origin {
-    /// Who is said to have issued it.
+    /// The claimed issuer.
     pub iss: Option<String>,
-    /// The tenant in whose name its bearer is said to act.
+    /// The claimed tenant.
     #[serde(default)]
     pub tenant: Option<Uuid>,
-    /// Whom it is said to be about.
+    /// The claimed subject.
     pub sub: Option<String>,
 }
 
 impl Header {
-    /// The header and the origin of a token; none: it has not the form of one.
+    /// Decodes the header and origin of a token; none: it is malformed.
     pub fn read(token: &str) -> Option<(Self, Origin)> {
         let (header, rest) = token.split_once('.')?;
         let (claims, _) = rest.split_once('.')?;
@@ -101,7 +101,7 @@ impl Header {
         Some((serde_json::from_slice(&decode(header)?).ok()?, serde_json::from_slice(&decode(claims)?).ok()?))
     }
 
-    /// Whether it says that it is an access token (RFC 9068 section 2.1).
+    /// Whether its type is that of an access token (RFC 9068 section 2.1).
     pub fn is_access_token(&self) -> bool {
         self.typ.as_deref().is_some_and(|typ| {
             let typ = typ.to_ascii_lowercase();
@@ -111,7 +111,7 @@ impl Header {
 }
 
 impl Authority {
-    /// Signs an access token of a grant.
+    /// Signs an access token of a grant, for the default audience of its scope.
     ///
     /// # Errors
     /// When this process can't sign.
@@ -125,7 +125,7 @@ impl Authority {
         self.access_token_for(tenant, terms, claims, lifetime, None).await
     }
 
-    /// The same, for others than those whom its scope is for.
+    /// Signs an access token for other audiences. `audiences`: none: those of the scope.
     ///
     /// # Errors
     /// When this process can't sign.
@@ -138,7 +138,7 @@ impl Authority {
         audiences: Option<HashSet<String>>,
     ) -> Result<AccessToken, Refusal> {
         let now = self.now();
-        // Seconds, as tokens count them: a token does not outlive its grant.
+        // In whole seconds, as in tokens; a token does not outlive its grant.
         let expires_in = lifetime.min(terms.expires_at - now).num_seconds().max(0);
         let subject = terms.subject.to_string();
         let issuer = self.issuer(&tenant.slug);
@@ -155,7 +155,7 @@ impl Authority {
         Ok(AccessToken { text, expires_in })
     }
 
-    /// Signs a token.
+    /// Signs a token. `typ`: the type in its header.
     ///
     /// # Errors
     /// When this process can't sign.
@@ -169,7 +169,7 @@ impl Authority {
         let ring = self.ring_with(tenant.id, algorithm).await?;
         let key = self.tenant_key(tenant.id, &ring).await?;
         let secret = ring.signer(tenant.id, algorithm, self.now(), &key)?;
-        self.keep_young(tenant.id, &ring, algorithm);
+        self.rotate_if_due(tenant.id, &ring, algorithm);
         secret.sign(claims, typ).map_err(|error| {
             tracing::error!(%error, "a token could not be signed");
             Refusal::internal("key_unusable", "a token could not be signed; see the server's log for the reason")
@@ -177,11 +177,11 @@ impl Authority {
     }
 }
 
-/// The most letters of a permission.
+/// The most characters of a permission in a scope.
 const PERMISSION: usize = 100;
 
-/// Whether a scope lets a token reach the API: all that its subject may (`api`), or some permissions (`crm:lead:read`, `crm:lead:*`,
-/// `crm:*`).
+/// Whether a scope gives access to the API: to everything that the subject may do (`api`), or to some permissions (`crm:lead:read`,
+/// `crm:lead:*`, `crm:*`).
 pub fn reaches_api(scope: &str) -> bool {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -192,7 +192,7 @@ pub fn reaches_api(scope: &str) -> bool {
     scope == "api" || (scope.len() <= PERMISSION && permission && (last == "*" || is_word(last)))
 }
 
-/// Claims with our time, not the library's.
+/// Claims that are valid from one time to another, by our clock instead of the library's.
 pub fn claims_at<C: Serialize + serde::de::DeserializeOwned>(
     custom: C,
     from: DateTime<Utc>,
@@ -204,7 +204,7 @@ pub fn claims_at<C: Serialize + serde::de::DeserializeOwned>(
     claims
 }
 
-/// A time as tokens have it.
+/// A time as a `NumericDate` (RFC 7519 section 2).
 pub fn seconds(time: DateTime<Utc>) -> Duration {
     Duration::from_secs(time.timestamp().max(0).unsigned_abs())
 }

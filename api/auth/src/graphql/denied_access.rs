@@ -1,4 +1,4 @@
-//! What callers who are known were denied, in GraphQL.
+//! Denied requests of known callers, in GraphQL.
 
 use auth_projections::denied_accesses::{self, DeniedAccessRow};
 use chrono::{DateTime, Utc};
@@ -86,7 +86,7 @@ connection! {
     pub struct DeniedAccessConnection of DeniedAccess by DeniedAccessEdge in SERVICE, counted by denied_accesses::count where Option<String>
 }
 
-/// The denials of a user or a machine, or of all without a subject; newest first.
+/// Lists the denials of a user or a machine, or without a subject those of all callers; newest first.
 pub(crate) async fn list(
     context: &Context,
     subject: Option<String>,

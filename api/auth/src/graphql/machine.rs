@@ -97,7 +97,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// The reason with this name in events.
+    /// The reason with this name in the read model.
     fn named(name: &str) -> Option<Self> {
         let all = [
             (ApiKeyRefusal::SecretWrong, Self::SecretWrong),
@@ -167,7 +167,8 @@ connection! {
     pub struct ApiKeyConnection of ApiKey by ApiKeyEdge, counted by count where Uuid
 }
 
-/// The API keys of machines: of each before which one, and how many.
+/// Loads the API keys of several machines at once. Each is requested by the machine, the id of the key before which the page starts, and
+/// the limit.
 struct ApiKeys;
 
 impl Fetch for ApiKeys {
@@ -187,7 +188,7 @@ impl Fetch for ApiKeys {
     }
 }
 
-/// How many API keys machines have.
+/// Loads the number of API keys of several machines at once.
 struct ApiKeyCounts;
 
 impl Fetch for ApiKeyCounts {

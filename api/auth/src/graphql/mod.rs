@@ -1,5 +1,5 @@
-//! Signing in, in GraphQL: lists of machines, their keys, applications, identity providers, and sessions over the read models, and what
-//! happens to them as it happens.
+//! The GraphQL API of the auth service: queries over its read models (machines, API keys, applications, identity providers, sessions,
+//! refusals), and a subscription to changes of access.
 
 mod client;
 mod denied_access;

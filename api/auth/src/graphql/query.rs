@@ -1,4 +1,4 @@
-//! Questions about signing in.
+//! The queries of the auth service.
 
 use face::graphql::Context;
 use juniper::{FieldResult, graphql_object};

@@ -1,4 +1,4 @@
-//! Refused attempts to sign in, in GraphQL.
+//! Refused sign-in attempts in GraphQL.
 
 use auth_projections::refused_sign_ins::{self, RefusedSignInRow};
 use chrono::{DateTime, Utc};
@@ -55,7 +55,7 @@ connection! {
     pub struct RefusedSignInConnection of RefusedSignIn by RefusedSignInEdge in SERVICE, counted by refused_sign_ins::count where Option<Uuid>
 }
 
-/// The attempts at an account, or without a user those that belong to no account; newest first.
+/// Lists the attempts at a user's account, or without a user those that belong to no account; newest first.
 pub(crate) async fn list(
     context: &Context,
     user: Option<Uuid>,

@@ -65,7 +65,7 @@ connection! {
     pub struct SamlConnectionConnection of SamlConnection by SamlConnectionEdge in SERVICE, counted by saml_connections::count where ()
 }
 
-/// The connections of the tenant, first created first.
+/// Lists the tenant's connections, first created first.
 pub(crate) async fn list(
     context: &Context,
     first: Option<i32>,

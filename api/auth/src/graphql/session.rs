@@ -1,4 +1,4 @@
-//! Sessions of people in GraphQL.
+//! Sessions of users in GraphQL.
 
 use auth_projections::sessions::{self, SessionRow};
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 
-/// The permission to see who signed in.
+/// The permission to see sessions.
 pub(super) const READ: &str = "auth:history:read";
 
 /// A session of a user in one browser.
@@ -81,7 +81,7 @@ connection! {
     pub struct SignInSessionConnection of SignInSession by SignInSessionEdge in SERVICE, counted by sessions::count where Uuid
 }
 
-/// The sessions of a person, newest first.
+/// Lists a user's sessions, newest first.
 pub(crate) async fn of_user(
     context: &Context,
     user: Uuid,

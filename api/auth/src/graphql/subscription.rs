@@ -1,4 +1,4 @@
-//! What happens in signing in, as it happens.
+//! The subscription to changes of access.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use kernel::RecordedEvent;
 
 use crate::SERVICE;
 
-/// What one needs to see who does what.
+/// The permission to see the changes.
 const READ: &str = "auth:history:read";
 
 /// A change in the auth service.
@@ -53,7 +53,7 @@ impl AccessEvent {
     }
 }
 
-/// Changes of access, as they happen, of the caller's tenant.
+/// Subscribes to changes of access in the caller's tenant.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<AuthSubscription>> {
     let asked = wanted.iter().any(|field| field == "accessChanged");
     changes(session, SERVICE, (asked, READ), |_| true).map_ok(|event| AuthSubscription { event }).boxed()

@@ -1,4 +1,4 @@
-//! What somebody who is signed in sees without any application: where they are signed in, and how to end that.
+//! The account page: it lists the sessions of the signed-in user and the applications with their consent, and ends both.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use super::form::Form;
 use super::pages::{self, AccountPage, ShownSession};
 use super::{Answer, OAuthError, Provider, Visit};
 
-/// The most sessions that are shown: the newest.
+/// The most sessions that are listed: the newest.
 const SHOWN: i64 = 50;
 
-/// The most applications that are shown.
+/// The most applications that are listed.
 const APPLICATIONS: usize = 50;
 
-/// How long a page waits until the list shows what was just done.
+/// How long a redirect to the page waits until the read model includes the change just made.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The page.
+/// Shows the account page.
 pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let sessions = open_sessions(provider, &visit, &browser).await?;
@@ -42,9 +42,9 @@ pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     }))
 }
 
-/// Somebody ends one of their sessions, or all of them.
+/// Ends one of the user's sessions, or all of them.
 pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
@@ -57,7 +57,7 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
             let session = session.parse::<SessionId>().map_err(|_| no_session())?;
             let found = provider.authority.executor().load::<Session>(&caller, &session.to_string()).await?;
             let started = found.and_then(|(state, _)| state.started.clone());
-            // Somebody else's is as unknown as one that never was.
+            // Another user's session gets the same answer as one that does not exist.
             started.filter(|started| started.user == browser.person.id).ok_or_else(no_session)?;
             let end = EndSession { session, reason: EndReason::Revoked };
             provider.authority.run(&caller, &end).await?.position
@@ -67,15 +67,15 @@ pub async fn end(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(to_account(&visit))
 }
 
-/// Somebody takes back what they let an application do.
+/// Withdraws the user's consent to an application.
 pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let unknown = || Refusal::not_found("not_found", "you have not given consent to such an application");
     let client: ClientId = form.need("client")?.parse().map_err(|_| unknown())?;
     let user = browser.person.id;
-    // Whoever consented to nothing has no account that it could stand in.
+    // Without any consent there may be no account aggregate to which an event could be appended.
     if !browser.account.consents.contains_key(&client) {
         return Err(unknown().into());
     }
@@ -84,7 +84,7 @@ pub async fn withdraw(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(to_account(&visit))
 }
 
-/// The applications that somebody let act for them, by name.
+/// The applications to which the user consented, with their names.
 async fn applications(
     provider: &Provider,
     visit: &Visit,
@@ -99,7 +99,7 @@ async fn applications(
     Ok(named)
 }
 
-/// Where somebody is signed in, the newest first.
+/// The user's open sessions, the newest first.
 async fn open_sessions(
     provider: &Provider,
     visit: &Visit,
@@ -141,17 +141,17 @@ fn no_session() -> OAuthError {
     Refusal::not_found("not_found", "you have no such session").into()
 }
 
-/// A time as a page shows it.
+/// A time in the format that pages show.
 pub(super) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// To where one signs in.
+/// A redirect to the sign-in page.
 pub(super) fn to_login(visit: &Visit) -> Response {
     see_other(&format!("/t/{}/login", visit.tenant.slug))
 }
 
-/// To what is one's own.
+/// A redirect to the account page.
 pub(super) fn to_account(visit: &Visit) -> Response {
     see_other(&format!("/t/{}/account", visit.tenant.slug))
 }

@@ -1,15 +1,16 @@
-//! How often somebody may try and fail. Who knows the secret must not be locked out by who does not:
+//! Rate limits for failed attempts. Somebody who does not know a secret must not be able to lock out its owner:
 //!
-//! - tries at one thing from one network are counted before anything is compared, so that many at once are no way around it;
-//! - failures from one network (spraying), at one account from anywhere (guessing from many networks) and in one tenant are
-//!   counted after: when there were too many, what comes is held for a while, right or wrong;
-//! - a browser in which the person signed in before shows a [cookie](super::browser) of theirs: it is counted by itself, and these do not hold it.
-//!   So an attacker who fails on purpose slows down other attackers, and new browsers, and nobody else.
+//! - attempts at one target from one network are counted before the secret is compared, so that parallel requests can't evade the limit;
+//! - failures are counted afterwards by network (password spraying), by account (guessing from many networks) and by tenant; above the
+//! limit, further attempts are refused for a while, whether the secret is right or wrong;
+//! - a browser in which the user signed in before sends a [cookie](super::browser) that says so. Its attempts are counted separately and
+//! are exempt from the limits of network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and new
+//! browsers, but nobody else.
 //!
-//! What needs no proof at all and leaves something in the log (a device that asks for a code) is counted by network and by tenant before it
-//! is done.
+//! Requests that need no credentials and are recorded in the log (a public client's device authorization request) are counted by network
+//! and by tenant before they are executed.
 //!
-//! What is counted is in this process's memory: several processes allow several times as much.
+//! The counters are in this process's memory: with several processes, the limits are several times as high.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -29,23 +30,23 @@ use super::OAuthError;
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Passed, NoOpMiddleware<Duration>>;
 
-/// How many are held at the same time, of each kind.
+/// The capacity of each cache of keys that are refused for a while.
 const HELD: usize = 10_000;
 
-/// What an attempt is aimed at, and from where it comes.
+/// What an attempt targets, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptTarget {
-    /// In which tenant.
+    /// The tenant.
     pub tenant: TenantId,
-    /// At what: a client, or an account by the name that was typed.
+    /// The target: a client's id, or an account by the login name that was typed.
     pub at: String,
-    /// From which network, where that is known.
+    /// The client's network, if known.
     pub network: Option<IpAddr>,
-    /// Whose browser it is, when it shows that they signed in with it before.
+    /// The user who signed in with this browser before, if its cookie shows one.
     pub browser: Option<Uuid>,
 }
 
-/// How much time has passed since some beginning.
+/// A clock that gives the time since an arbitrary start.
 #[derive(Clone)]
 struct Passed(Arc<dyn Fn() -> Duration + Send + Sync>);
 
@@ -57,7 +58,7 @@ impl Clock for Passed {
     }
 }
 
-/// Counts attempts.
+/// The rate limiters of all attempts.
 pub struct Attempts {
     clock: Passed,
     tries: Limiter<AttemptTarget>,
@@ -68,15 +69,15 @@ pub struct Attempts {
     asked: Limiter<TenantId>,
 }
 
-/// Counts failures, and holds what comes after too many.
+/// Counts failures, and refuses attempts after too many of them.
 struct Failures<K: Hash + Eq + Clone> {
     limiter: Limiter<K>,
-    /// Until when.
+    /// Until when each key is refused.
     held: Cache<K, Duration>,
 }
 
 impl AttemptTarget {
-    /// At `at`, from an address.
+    /// An attempt at the target `at`, from an IP address.
     pub fn new(tenant: TenantId, at: impl Into<String>, address: Option<IpAddr>) -> Self {
         Self { tenant, at: at.into(), network: address.map(network), browser: None }
     }
@@ -84,7 +85,7 @@ impl AttemptTarget {
 
 impl Default for Attempts {
     fn default() -> Self {
-        // One that nobody sets: by the time of day they would be forgotten, or held for longer, when that is corrected.
+        // A monotonic clock: if the wall clock were corrected, limits would be lifted too early or too late.
         let clock = DefaultClock::default();
         let began = clock.now();
         Self::by(move || clock.now().duration_since(began).into())
@@ -92,7 +93,7 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts them by a clock that says how much time has passed since some beginning, and never goes back.
+    /// Counts by a monotonic clock, which gives the time since an arbitrary start.
     pub fn by(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         let clock = Passed(Arc::new(passed));
         Self {
@@ -119,12 +120,13 @@ impl Attempts {
             self.accounts.check(&(target.tenant, target.at.clone()), now)?;
             self.tenants.check(&target.tenant, now)?;
         }
-        // A browser's cookie counts as one thing wherever it is sent from: it could have been stolen.
+        // A browser's cookie counts as one source from whichever network it is sent: it may be stolen.
         let target = AttemptTarget { network: target.network.filter(|_| target.browser.is_none()), ..target.clone() };
         self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
     }
 
-    /// Counts that somebody showed a secret of 256 random bits and it was wrong. Nobody guesses it, so nothing is held.
+    /// Counts a refused credential that can't be guessed (256 random bits, or a signature). It has no effect on the limits of accounts and
+    /// tenants.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
@@ -137,7 +139,7 @@ impl Attempts {
         self.tries.check_key(target).map_err(wait)
     }
 
-    /// Counts that somebody who showed nothing asks for something that is kept.
+    /// Counts a request that needs no credentials and is recorded in the log.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
@@ -151,7 +153,7 @@ impl Attempts {
         self.asked.check_key(&tenant).map_err(wait)
     }
 
-    /// Counts that an attempt failed.
+    /// Counts a failed attempt.
     pub fn failed(&self, target: &AttemptTarget) {
         let now = self.clock.now();
         if target.browser.is_none() {
@@ -163,7 +165,7 @@ impl Attempts {
         }
     }
 
-    /// Forgets those who waited long enough.
+    /// Removes the counters that are full again, to free their memory.
     pub fn tidy(&self) {
         self.tries.retain_recent();
         self.networks.limiter.retain_recent();
@@ -193,7 +195,7 @@ impl<K: Hash + Eq + Clone> Failures<K> {
     }
 }
 
-/// Whose an address is: of the newer kind somebody has 2^64 at home.
+/// The network of an address: IPv4 addresses one by one, IPv6 by their /64 prefix, for one subscriber has all 2^64 addresses of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -205,7 +207,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// So many at once, and another one after each `pause`.
+/// A token bucket of `burst` attempts that regains one after each `pause`.
 fn limiter<K: Hash + Eq + Clone>(burst: u32, pause: Duration, clock: &Passed) -> Limiter<K> {
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
@@ -224,7 +226,7 @@ mod tests {
         AttemptTarget::new(tenant, at, Some(IpAddr::from([192, 0, 2, host])))
     }
 
-    /// While they come no time passes, however long that takes.
+    /// Limits whose clock stands still.
     fn at_once() -> Attempts {
         Attempts::by(|| Duration::ZERO)
     }
@@ -271,7 +273,7 @@ mod tests {
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
         from(2).expect("another network is slowed down");
-        // From as many networks as they like, it is the tenant's that count.
+        // Requests from many networks reach the limit of the tenant.
         let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
         let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
         assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");

@@ -1,4 +1,4 @@
-//! Enrolling an authenticator, doing without it, and recovery codes.
+//! The account's pages for the authenticator app (TOTP) and the recovery codes: enrolment, removal, renewal.
 
 use auth_aggregates::SessionId;
 use auth_commands::{ConfirmSession, EnrolTotp, RemoveTotp, SetRecoveryCodes, Within, protocol};
@@ -15,26 +15,26 @@ use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, AuthenticatorPage, EnrolPage};
 use super::passkeys::LAST;
-use super::sure::somebody_sure;
+use super::reauthentication::recently_authenticated;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::totp::{Authenticator, recovery_codes, recovery_hash};
 
 const ON_ENROL: &str = "auth.page.enrol";
 
-/// What is kept on the page that shows a new authenticator's secret: nothing of it is stored before a code was shown.
+/// The state sealed into the page that shows a new authenticator's secret. The secret is stored only after a valid code was entered.
 #[derive(Serialize, Deserialize)]
-struct Enrolling {
+struct PendingAuthenticator {
     session: SessionId,
     secret: String,
 }
 
-/// The page: enrol an authenticator, or do without it.
+/// Shows the page to enrol an authenticator or, if there is one, to manage it.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     if browser.account.totp.is_some() {
         return Ok(show(&visit, &browser, None));
     }
-    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Authenticator).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
@@ -42,15 +42,15 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     show_enrol(provider, &visit, &browser, &authenticator, None).await
 }
 
-/// Somebody shows a code of the authenticator that they enrol.
+/// Enrols an authenticator after the user entered a valid code of it.
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Authenticator).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Authenticator).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    let kept: Option<Enrolling> = provider.kept(&visit, ON_ENROL, form.need("pending")?).await?;
+    let kept: Option<PendingAuthenticator> = provider.open_state(&visit, ON_ENROL, form.need("pending")?).await?;
     let kept = kept.filter(|kept| kept.session == browser.id);
     let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
@@ -66,7 +66,8 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(show_codes(&visit, &codes, &own(&visit)))
 }
 
-/// Enrols an authenticator of which somebody showed the code of a step, and gives recovery codes with it. `within`: in what they do.
+/// Enrols an authenticator whose code of time step `step` the user entered, and returns fresh recovery codes. `within`: the sign-in or
+/// session in which they enrol it.
 pub(super) async fn enrol_shown(
     provider: &Provider,
     visit: &Visit,
@@ -86,9 +87,9 @@ pub(super) async fn enrol_shown(
     Ok(codes)
 }
 
-/// Somebody does without their authenticator, and shows a code of it once more.
+/// Removes the authenticator, after the user entered a valid code of it.
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let last = browser.account.passkeys.is_empty();
@@ -104,9 +105,9 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(to_account(&visit))
 }
 
-/// Somebody wants new recovery codes, and shows a code.
+/// Replaces the recovery codes, after the user entered a valid code.
 pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     if let Some(wrong) = shows_code(provider, &visit, &form, &browser).await? {
@@ -115,7 +116,8 @@ pub async fn renew_codes(provider: &Provider, mut visit: Visit) -> Answer {
     new_codes(provider, &visit, browser.person.id, &own(&visit)).await
 }
 
-/// Whoever only sits at a browser that somebody left open changes nothing. The page that says that the code is wrong; none: it is right.
+/// Requires a valid code, so that somebody at an unattended browser can't change anything. Returns the page that refuses the code; none:
+/// the code is right.
 async fn shows_code(
     provider: &Provider,
     visit: &Visit,
@@ -149,8 +151,8 @@ async fn show_enrol(
     authenticator: &Authenticator,
     error: Option<&str>,
 ) -> Answer {
-    let enrolling = Enrolling { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
-    let pending = provider.keep(visit, ON_ENROL, enrolling).await?;
+    let enrolling = PendingAuthenticator { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.seal_state(visit, ON_ENROL, enrolling).await?;
     Ok(pages::enrol(&EnrolPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/account/authenticator", visit.tenant.slug),
@@ -161,7 +163,7 @@ async fn show_enrol(
     }))
 }
 
-/// Gives somebody other recovery codes than they had, and shows them; `then`: where they go on from there.
+/// Replaces a user's recovery codes and shows the new ones; `then`: the page that follows.
 pub(super) async fn new_codes(provider: &Provider, visit: &Visit, user: UserId, then: &str) -> Answer {
     let codes = recovery_codes(provider.authority.random())?;
     let set = SetRecoveryCodes { user, hashes: codes.iter().map(|code| recovery_hash(code)).collect() };
@@ -169,7 +171,7 @@ pub(super) async fn new_codes(provider: &Provider, visit: &Visit, user: UserId, 
     Ok(show_codes(visit, &codes, then))
 }
 
-/// Recovery codes, this once; and where somebody goes on from there.
+/// Shows recovery codes, which happens only once; `then`: the page that follows.
 pub(super) fn show_codes(visit: &Visit, codes: &[String], then: &str) -> Response {
     pages::recovery_codes(&visit.brand, codes, then)
 }

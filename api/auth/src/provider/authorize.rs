@@ -1,4 +1,4 @@
-//! The authorization endpoint: somebody is asked, by a client, to let it act for them.
+//! The authorization endpoint, and the sign-in and consent pages that it leads through (OpenID Connect Core section 3.1.2).
 
 use auth_aggregates::{CodeTerms, GrantKind, GrantTerms, SessionId};
 use auth_commands::{GiveConsent, OpenGrant, OpenPushedGrant, protocol};
@@ -9,46 +9,46 @@ use poem::http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::account::to_account;
-use super::asked::{Asked, AuthorizationError};
-use super::browser::{BrowserSession, ShownBy};
+use super::authorization_request::{AuthorizationError, AuthorizationRequest};
+use super::browser::{Authentication, BrowserSession};
 use super::form::Form;
 use super::goal::{self, Goal, Then, from_login};
 use super::hint::HintError;
 use super::id_token::acr;
 use super::pages::{self, Consent, Login};
 use super::par::PUSHED_BEFORE;
+use super::reauthentication::is_recent;
 use super::second_factor::{self, Pending};
-use super::sure::lately;
 use super::{Answer, Provider, Visit, par, passkey, required};
 use crate::authority::{Opaque, Use};
 
-/// How long a code is good for.
+/// The lifetime of an authorization code.
 const CODE: TimeDelta = TimeDelta::seconds(60);
 
-/// How long what was granted holds, refreshed or not.
+/// The lifetime of a grant, whether it is refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
 
-/// On which pages something is kept.
+/// The purposes for which a page's state is sealed.
 pub(super) const ON_LOGIN: &str = "auth.page.login";
 const ON_CONSENT: &str = "auth.page.consent";
 
-/// What is kept on the page of consent: it is the consent of this session, and no other's.
+/// The state sealed into the consent page: consent is accepted only from the session that was shown the page.
 #[derive(Serialize, Deserialize)]
 struct PendingConsent {
     query: String,
     session: SessionId,
 }
 
-/// Begins: signs somebody in, asks them, sends them back with a code.
+/// The authorization endpoint: shows the sign-in and consent pages where needed, then redirects back with a code.
 pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
-    let (query, session) = match goal::shown(provider, &visit, &query).await? {
+    let (query, session) = match goal::resumed(provider, &visit, &query).await? {
         Ok(Some((query, session))) => (Some(query), Some(session)),
         Ok(None) => (par::pushed(provider, &visit, query).await?, None),
         Err(expired) => return Ok(expired),
     };
     let asked = match query {
-        Some(query) => Asked::read(provider, &visit, query).await?,
+        Some(query) => AuthorizationRequest::read(provider, &visit, query).await?,
         None => Err(AuthorizationError::Page(PUSHED_BEFORE)),
     };
     let asked = match asked {
@@ -56,11 +56,11 @@ pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
         Err(error) => return Ok(error.answer(&visit)),
     };
     let browser = provider.browser_session(&visit).await?;
-    let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && lately(provider, browser));
+    let fresh = browser.as_ref().is_some_and(|browser| session == Some(browser.id) && is_recent(provider, browser));
     proceed(provider, &visit, asked, browser, fresh).await
 }
 
-/// The page on which somebody signs in without any client.
+/// The sign-in page without an authorization request.
 pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
     if provider.browser_session(&visit).await?.is_some() {
         return Ok(to_account(&visit));
@@ -68,7 +68,7 @@ pub async fn login_page(provider: &Provider, visit: Visit) -> Answer {
     show_login(provider, &visit, &Goal::Account, "", None).await
 }
 
-/// Somebody sends their name and password.
+/// Handles the sign-in form with login name and password.
 pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
     let (form, goal) = match from_login(provider, &mut visit).await? {
         Ok(sent) => sent,
@@ -80,16 +80,22 @@ pub async fn login(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(knows) => knows,
         Err(wrong) => return show_login(provider, &visit, &goal, name, Some(wrong)).await,
     };
-    enter(provider, &visit, &knows.person, ShownBy::method("pwd", knows.since), goal).await
+    enter(provider, &visit, &knows.person, Authentication::method("pwd", knows.since), goal).await
 }
 
-/// Somebody who showed who they are is signed in, and goes on; but for who has a second factor, or must have one, and did not show it: they are
-/// asked for that first. `by`: by what they showed it.
-pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, by: ShownBy, goal: Goal) -> Answer {
+/// Begins a session for a user who has authenticated (`by`), and continues to the goal. A user who has a second factor or must have one,
+/// and did not use it, is asked for it first.
+pub(super) async fn enter(
+    provider: &Provider,
+    visit: &Visit,
+    person: &Person,
+    by: Authentication,
+    goal: Goal,
+) -> Answer {
     if acr(&by.methods) != "aal2" {
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
-        let ShownBy { methods, saml, since } = by.clone();
+        let Authentication { methods, saml, since } = by.clone();
         let since = since.unwrap_or_else(|| provider.moment(&account));
         let pending = Pending { then: goal.then(), user: person.id, session: None, since, methods, saml };
         if has {
@@ -105,7 +111,7 @@ pub(super) async fn enter(provider: &Provider, visit: &Visit, person: &Person, b
     Ok(response)
 }
 
-/// Goes on in a session in which somebody has just shown who they are.
+/// Continues to the goal in a session in which the user has just authenticated.
 pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId, goal: Goal) -> Answer {
     match goal {
         Goal::Client(asked) => {
@@ -116,17 +122,17 @@ pub(super) async fn go_on(provider: &Provider, visit: &Visit, session: SessionId
     }
 }
 
-/// Somebody consents, or does not.
+/// Handles the user's decision on the consent page.
 pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<PendingConsent> = provider.kept(&visit, ON_CONSENT, form.need("pending")?).await?;
+    let kept: Option<PendingConsent> = provider.open_state(&visit, ON_CONSENT, form.need("pending")?).await?;
     let browser = provider.browser_session(&visit).await?;
     let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
     if kept.session != browser.id {
         return Ok(expired(&visit));
     }
-    let asked = match Asked::read(provider, &visit, kept.query).await? {
+    let asked = match AuthorizationRequest::read(provider, &visit, kept.query).await? {
         Ok(asked) => asked,
         Err(error) => return Ok(error.answer(&visit)),
     };
@@ -138,11 +144,12 @@ pub async fn consent(provider: &Provider, mut visit: Visit) -> Answer {
     issue(provider, &visit, &asked, &browser).await
 }
 
-/// Goes on as far as it can: to signing in, to consenting, or back with a code. `fresh`: they have just shown who they are.
+/// Continues an authorization request as far as possible: to the sign-in page, the second factor, the consent page, or back with a code.
+/// `fresh`: the user has just authenticated.
 async fn proceed(
     provider: &Provider,
     visit: &Visit,
-    asked: Asked,
+    asked: AuthorizationRequest,
     browser: Option<BrowserSession>,
     fresh: bool,
 ) -> Answer {
@@ -168,8 +175,8 @@ async fn proceed(
         let hint = asked.login_hint.clone().unwrap_or_default();
         return show_login(provider, visit, &Goal::Client(Box::new(asked)), &hint, None).await;
     };
-    // `acr_values` is a wish (OpenID Connect Core section 5.5.1.1): who has no second factor is as sure as they can be.
-    if asked.surer && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
+    // `acr_values` is voluntary (OpenID Connect Core section 5.5.1.1): a user without a second factor is let through.
+    if asked.wants_second_factor && acr(&browser.methods) != "aal2" && browser.account.has_second_factor() {
         if wants("none") {
             return Ok(asked.fails(visit, "interaction_required", "the user has to use a second factor"));
         }
@@ -188,7 +195,7 @@ async fn proceed(
         return Ok(asked.fails(visit, "consent_required", "the user has to give consent"));
     }
     let pending = PendingConsent { query: asked.query.clone(), session: browser.id };
-    let pending = provider.keep(visit, ON_CONSENT, pending).await?;
+    let pending = provider.seal_state(visit, ON_CONSENT, pending).await?;
     Ok(pages::consent(&Consent {
         tenant: &visit.brand,
         client: &details.name,
@@ -200,8 +207,8 @@ async fn proceed(
     }))
 }
 
-/// Sends somebody back with a code.
-async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &BrowserSession) -> Answer {
+/// Opens a grant and redirects back to the client with its authorization code.
+async fn issue(provider: &Provider, visit: &Visit, asked: &AuthorizationRequest, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
         session: Some(browser.id),
@@ -241,7 +248,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &Asked, browser: &Brow
     Ok(asked.back(visit, &[("code", &code)]))
 }
 
-/// The page on which somebody signs in.
+/// Shows the sign-in page.
 pub(super) async fn show_login(
     provider: &Provider,
     visit: &Visit,
@@ -249,15 +256,15 @@ pub(super) async fn show_login(
     login: &str,
     error: Option<&str>,
 ) -> Answer {
-    let pending = provider.keep(visit, ON_LOGIN, goal.then()).await?;
+    let pending = provider.seal_state(visit, ON_LOGIN, goal.then()).await?;
     let organization = format!("/t/{}/saml", visit.tenant.slug);
     let connected = provider.is_connected(visit).await?;
-    // A link beside the form: without it people sign in all the same.
+    // A link beside the form: if it can't be determined, people can still sign in.
     let register = provider.registers_at(visit).await.unwrap_or_else(|error| {
         tracing::warn!(?error, "it can't be told whether people may register");
         None
     });
-    let passkey = passkey::form(provider, visit, passkey::Asked::Anybody(goal.then()), None).await?;
+    let passkey = passkey::form(provider, visit, passkey::PasskeyPurpose::Anybody(goal.then()), None).await?;
     Ok(pages::login(&Login {
         tenant: &visit.brand,
         client: goal.client(),
@@ -273,7 +280,7 @@ pub(super) async fn show_login(
     }))
 }
 
-/// Sends a browser elsewhere, without the form that it sent.
+/// A redirect by GET (303), so that the browser does not resend its form.
 pub(super) fn see_other(location: &str) -> Response {
     Response::builder()
         .status(StatusCode::SEE_OTHER)

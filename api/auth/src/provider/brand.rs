@@ -1,4 +1,4 @@
-//! Whose pages they are: the tenant's name and its logo, and the logo itself, which everybody may see.
+//! The branding of a tenant's pages: its name and logo, and the endpoints that serve the logo to everybody.
 
 use auth_aggregates::{Branding, LogoSet};
 use auth_commands::protocol;
@@ -9,14 +9,14 @@ use super::pages::{Brand, Logo};
 use super::{Answer, OAuthError, Provider, Visit, pictures};
 use crate::authority::{Authority, KnownTenant};
 
-/// How much of a hash tells a logo from the one before it.
+/// How many hex digits of a logo's hash its address contains, to tell it from earlier versions.
 const TELLING: usize = 16;
 
-/// A logo of this very hash never changes; without one, or with another, it may.
+/// `Cache-Control` for a logo: immutable if the address contains its current hash, else short.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const FOR_NOW: &str = "public, max-age=300";
 
-/// Whose page it is. That its logo can't be looked up keeps nobody from signing in.
+/// The branding of a tenant's pages. If the logo can't be loaded, it is left out: that must not prevent a sign-in.
 pub(super) async fn brand(authority: &Authority, tenant: &KnownTenant) -> Brand {
     let logo = match logo(authority, tenant).await {
         Ok(logo) => logo,
@@ -43,13 +43,13 @@ fn version(picture: &Picture) -> &str {
     picture.sha256.get(..TELLING).unwrap_or(&picture.sha256)
 }
 
-/// The logo where all is light.
+/// Serves the logo for light backgrounds.
 pub async fn light(provider: &Provider, visit: Visit) -> Answer {
     let logo = logo(&provider.authority, &visit.tenant).await?;
     show(&visit, logo.map(|logo| logo.light))
 }
 
-/// The logo where all is dark.
+/// Serves the logo for dark backgrounds.
 pub async fn dark(provider: &Provider, visit: Visit) -> Answer {
     let logo = logo(&provider.authority, &visit.tenant).await?;
     show(&visit, logo.and_then(|logo| logo.dark))

@@ -1,4 +1,4 @@
-//! Who sits at a browser: the session that its cookie names.
+//! Browser sessions: who is signed in with a browser, according to its session cookie; and the start of sessions.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
 
-/// How long it is remembered that somebody signed in with a browser.
+/// The lifetime of the cookie that records who signed in with a browser.
 const REMEMBERED: TimeDelta = TimeDelta::days(365);
 
-/// What cookies are called.
+/// The names of the cookies, before the prefix and the tenant.
 const SESSION: &str = "inopsio";
 const BROWSER: &str = "inopsio-browser";
 
-/// Cookies to be set.
+/// `Set-Cookie` values to be added to a response.
 pub(super) struct Cookies(Vec<String>);
 
 impl Cookies {
-    /// Sets them in an answer.
+    /// Adds them to a response.
     pub(super) fn set(&self, response: &mut Response) {
         for cookie in &self.0 {
             if let Ok(value) = HeaderValue::from_str(cookie) {
@@ -39,61 +39,63 @@ impl Cookies {
 }
 
 impl Cookies {
-    /// One.
+    /// A single cookie.
     pub(super) fn of(cookie: String) -> Self {
         Self(vec![cookie])
     }
 }
 
-/// By what somebody showed who they are.
+/// How a user authenticated.
 #[derive(Clone, Debug)]
-pub(super) struct ShownBy {
-    /// In words (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; `fed`: an identity provider says so.
+pub(super) struct Authentication {
+    /// The authentication methods (RFC 8176): `pwd`, `otp`, `hwk`, `swk`; or `fed`: an identity provider authenticated them.
     pub(super) methods: Vec<String>,
-    /// What it said.
+    /// The identity provider's assertion, if one authenticated them.
     pub(super) saml: Option<SamlSignIn>,
-    /// As of when: as the account was with which it was compared. What ends all their sessions after that ends this, too. None: as of the
-    /// session's beginning, for nothing of ours is compared.
+    /// The moment of the account state against which the credentials were compared: if all the user's sessions are ended after it, this
+    /// sign-in is refused, too. None: the moment at which the session begins, for no credentials of ours are compared.
     pub(super) since: Option<Moment>,
 }
 
-impl ShownBy {
-    /// To us, by one thing.
+impl Authentication {
+    /// One method, verified by us.
     pub(super) fn method(method: &str, since: Moment) -> Self {
         Self { methods: vec![method.to_owned()], saml: None, since: Some(since) }
     }
 }
 
-/// The longest text of a browser about itself that is kept.
+/// The most characters of a `User-Agent` header that are kept.
 const AGENT: usize = 200;
 
-/// Why no session begins though somebody showed who they are: it was used up, or has ended meanwhile.
+/// Refusals that can follow a successful authentication: the assertion was used before, or all the user's sessions were ended in the
+/// meantime.
 const REFUSED: [&str; 2] = ["saml_replayed", "sessions_ended"];
 
-/// How many bytes of an address's keyed hash are kept.
+/// How many bytes of the keyed hash of an IP address are kept.
 const ORIGIN: usize = 16;
 
-/// A browser's session: somebody who is signed in there.
+/// A browser's session: the user who is signed in.
 pub struct BrowserSession {
     /// The session.
     pub id: SessionId,
-    /// Who it is.
+    /// The user.
     pub person: Person,
     /// Their account.
     pub account: Arc<Account>,
-    /// By what they showed who they are.
+    /// The authentication methods that were used in it (RFC 8176).
     pub methods: Vec<String>,
-    /// When they last did.
+    /// When the user last authenticated in it.
     pub confirmed_at: DateTime<Utc>,
-    /// Whether it is time to note that the session is in use.
+    /// Whether its use is due to be recorded.
     notes_use: bool,
 }
 
 impl Provider {
-    /// Who sits at the browser that sends a request; none: nobody is signed in, or by less than the tenant requires of them by now.
+    /// The valid session of the browser that sends a request; none: there is none, or it lacks the second factor that the tenant requires
+    /// of the user by now.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     pub(super) async fn browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
         let Some(browser) = self.any_browser_session(visit).await? else { return Ok(None) };
         let sure = acr(&browser.methods) == "aal2" || !self.requires_second_factor(visit, &browser.person).await?;
@@ -103,7 +105,7 @@ impl Provider {
         Ok(sure.then_some(browser))
     }
 
-    /// Notes that a session is in use. Where that can't be done now they go on all the same: their next page notes it.
+    /// Records that a session is in use. If that fails now, the user goes on all the same: the next page records it.
     async fn note_use(&self, visit: &Visit, browser: &BrowserSession) {
         let caller = protocol(visit.tenant.id, &browser.person.id.to_string());
         if let Err(refusal) = self.authority.run(&caller, &UseSession { session: browser.id }).await {
@@ -111,10 +113,10 @@ impl Provider {
         }
     }
 
-    /// Who sits at the browser that sends a request, however sure that is: they may sign out.
+    /// The valid session of the browser that sends a request, even if it lacks a required second factor: it is enough to sign out.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     pub(super) async fn any_browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
@@ -122,7 +124,7 @@ impl Provider {
         self.session(visit, SessionId::new(said.id)).await
     }
 
-    /// The session of this id, if it holds.
+    /// The session with this id, if it is still valid.
     pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<BrowserSession>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
         let executor = self.authority.executor();
@@ -144,33 +146,32 @@ impl Provider {
         }))
     }
 
-    /// Now, as an account counts: what ended just now ended before it.
+    /// The current moment in an account's order: it is after everything that was ended so far, even at the same time of day.
     pub(super) fn moment(&self, account: &Account) -> Moment {
         account.moment(self.authority.now())
     }
 
-    /// The account of a user; one to which nothing happened yet is there, too.
+    /// A user's account; an empty one, if it has no events yet.
     pub(super) async fn account(&self, visit: &Visit, user: UserId) -> Result<Arc<Account>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
         let found = self.authority.executor().load::<Account>(&caller, &user.to_string()).await?;
         Ok(found.map(|(account, _)| account).unwrap_or_default())
     }
 
-    /// Who a user is.
+    /// The person that a user is; none: not known here.
     pub(super) async fn person(&self, visit: &Visit, user: UserId) -> Result<Option<Person>, OAuthError> {
         let Some(people) = self.authority.people() else { return Ok(None) };
         Ok(people.by_id(visit.tenant.id, user).await.map_err(unavailable)?)
     }
 
-    /// Begins a session: always a new one, whatever the browser had. Answers the cookies that name it, and
-    /// whose browser this is.
+    /// Begins a new session, whatever session the browser had. Returns the session cookie and the cookie that recognizes the browser later.
     pub(super) async fn begin(
         &self,
         visit: &Visit,
         person: &Person,
-        by: ShownBy,
+        by: Authentication,
     ) -> Result<(SessionId, Cookies), OAuthError> {
-        let ShownBy { methods, saml, since } = by;
+        let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
         let start = StartSession { user: person.id, methods, saml, since, lifetime, place };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
@@ -184,19 +185,19 @@ impl Provider {
         let key = self.tenant_key(visit).await?;
         let text = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Session, &key);
         let session = self.cookie(visit, SESSION, &text, LONGEST_SESSION);
-        Ok((done.answer, Cookies(vec![session, self.known_from_now(visit, person.id).await?])))
+        Ok((done.answer, Cookies(vec![session, self.recognition_cookie(visit, person.id).await?])))
     }
 
-    /// The cookie that shows later whose browser this is. It opens nothing: tries in it are counted by themselves
-    /// ([`Attempts`](super::Attempts)).
-    pub(super) async fn known_from_now(&self, visit: &Visit, user: UserId) -> Result<String, OAuthError> {
+    /// The cookie that later shows that this user signed in with this browser. It grants no access: it only separates the browser's
+    /// attempts from others in the rate limits ([`Attempts`](super::Attempts)).
+    pub(super) async fn recognition_cookie(&self, visit: &Visit, user: UserId) -> Result<String, OAuthError> {
         let key = self.tenant_key(visit).await?;
         let known = Opaque { id: user.uuid(), generation: 0 }.write(visit.tenant.id, Use::Browser, &key);
         Ok(self.cookie(visit, BROWSER, &known, REMEMBERED))
     }
 
-    /// Notes that somebody tried to sign in and was refused, and from where. If it is not known whose account it was about, that is kept as
-    /// a keyed hash only: nobody could have it erased.
+    /// Records a refused sign-in attempt and its origin. If the account is not known, the IP address is recorded as a keyed hash only:
+    /// nobody could request its erasure.
     pub(super) async fn note_refused(
         &self,
         visit: &Visit,
@@ -216,13 +217,13 @@ impl Provider {
         Ok(())
     }
 
-    /// The cookie that forgets who is signed in.
+    /// The cookie that deletes the session cookie.
     pub(super) fn no_session(&self, visit: &Visit) -> Cookies {
         Cookies(vec![self.cookie(visit, SESSION, "", TimeDelta::zero())])
     }
 
-    /// Who signed in with this browser before, and may be somebody else than who sits there now.
-    pub(super) async fn known_to(&self, visit: &Visit) -> Result<Option<Uuid>, OAuthError> {
+    /// The user who last signed in with this browser, who may be another one than the user at it now.
+    pub(super) async fn recognized_user(&self, visit: &Visit) -> Result<Option<Uuid>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, BROWSER)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
         Ok(Opaque::read(cookie, visit.tenant.id, Use::Browser, &key).map(|said| said.id))
@@ -230,7 +231,7 @@ impl Provider {
 
     pub(super) fn cookie(&self, visit: &Visit, kind: &str, value: &str, lifetime: TimeDelta) -> String {
         let secure = if self.is_secure() { "; Secure" } else { "" };
-        // Only this tenant's pages see it, no script does, and no other site's form sends it.
+        // The cookie is sent to this tenant's pages only, is hidden from scripts, and is not sent with other sites' forms.
         format!(
             "{}={value}; Path=/t/{}; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
             self.cookie_name(visit, kind),
@@ -250,7 +251,7 @@ impl Provider {
 }
 
 impl Visit {
-    /// The value of a cookie; none: it is not there, or twice.
+    /// The value of a cookie; none: it is missing, or sent twice.
     pub(super) fn cookie(&self, name: &str) -> Option<&str> {
         let cookies = self.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
         let mut values = cookies
@@ -261,14 +262,14 @@ impl Visit {
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// From where the request comes.
+    /// The origin of the request: IP address and user agent.
     pub(super) fn place(&self) -> Place {
         let agent = self.header("user-agent").map(|agent| agent.chars().take(AGENT).collect::<String>());
         Place { address: self.address.map(|address| address.to_string().into()), agent: agent.map(Into::into) }
     }
 
-    /// Refuses a form that another site's page sent: it could sign somebody in as whom they are not.
-    pub(super) fn of_our_page(&self, provider: &Provider) -> Result<(), OAuthError> {
+    /// Refuses a form that was sent from another site's page (CSRF): it could sign a user in to an account that is not theirs.
+    pub(super) fn require_same_origin(&self, provider: &Provider) -> Result<(), OAuthError> {
         let ours = &provider.authority.settings().public_url;
         let host = self.header("host").unwrap_or_default();
         let origin = self.header("origin").is_none_or(|origin| {
@@ -284,7 +285,7 @@ impl Visit {
     }
 }
 
-/// The user service does not answer.
+/// Logs that the user service does not answer, and refuses.
 pub(super) fn unavailable(error: face::PeopleError) -> Refusal {
     tracing::warn!(%error, "people can't be asked about");
     Refusal::unavailable("people_unavailable", "your user can't be looked up now; try again")

@@ -1,4 +1,4 @@
-//! Who a client is: it shows a secret, or signs (RFC 6749 section 2.3, RFC 7523).
+//! Client authentication: by a secret (RFC 6749 section 2.3) or a signed assertion (RFC 7523).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,40 +20,40 @@ use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, PublicKey, seconds};
 
-/// The one type of assertion.
+/// The only supported type of client assertion.
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How long an assertion may be good for. It is made for one request, and works once however long that is; an hour is what stock clients
-/// (Authlib) say.
+/// The longest lifetime of a client assertion. It is meant for one request and works once, however long it lives; stock clients (Authlib)
+/// set an hour.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
 
-/// Why an assertion is refused that was used before.
+/// The reason for refusing an assertion that was used before.
 const REPLAYED: &str = "assertion_replayed";
 
-/// A client that showed who it is.
-pub struct Known {
+/// A client that was authenticated; a public one only said who it is.
+pub struct AuthenticatedClient {
     /// Its id.
     pub id: Uuid,
-    /// What it is.
-    pub state: State,
+    /// Its state.
+    pub state: ClientState,
 }
 
-impl Known {
-    /// Whether anybody may say that they are it.
+impl AuthenticatedClient {
+    /// Whether it is a public client, which has no credentials: anybody can claim to be it.
     pub fn is_public(&self) -> bool {
         self.state.is_public()
     }
 }
 
-/// What a client is.
-pub enum State {
+/// The state of a client.
+pub enum ClientState {
     /// A machine, which acts for itself.
     Machine(Arc<Machine>),
-    /// An application, which acts for people.
+    /// An application, which acts for users.
     Application(Arc<Client>),
 }
 
-impl State {
+impl ClientState {
     fn active(&self) -> bool {
         match self {
             Self::Machine(machine) => machine.active,
@@ -75,20 +75,20 @@ impl State {
         }
     }
 
-    /// Whether it can't keep a secret, and so shows none.
+    /// Whether it is a public client, which can't keep a secret.
     fn is_public(&self) -> bool {
         matches!(self, Self::Application(client) if !client.details.confidential)
     }
 }
 
-/// What a request shows.
-enum Shown {
+/// The client credentials in a request.
+enum Credentials {
     Nothing { client: String },
     Secret { client: String, secret: Zeroizing<String> },
     Assertion { client: String, token: String },
 }
 
-impl Shown {
+impl Credentials {
     fn client(&self) -> &str {
         match self {
             Self::Nothing { client } | Self::Secret { client, .. } | Self::Assertion { client, .. } => client,
@@ -96,46 +96,48 @@ impl Shown {
     }
 }
 
-/// The client that sends a request. An assertion is used up by it, whatever is asked for and whatever comes of that.
+/// Authenticates the client of a request. A client assertion is consumed, whatever the request is and however it ends.
 ///
 /// # Errors
-/// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it shows two things.
-pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<Known, OAuthError> {
+/// `invalid_client`, the same for an unknown client and a wrong secret; `invalid_request` when it uses two authentication methods.
+pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Result<AuthenticatedClient, OAuthError> {
     let header = visit.header("authorization");
-    let shown = shown(header, form)?;
+    let credentials = credentials(header, form)?;
     let refused = || OAuthError::invalid_client(header.is_some());
-    let Ok(id) = shown.client().parse::<Uuid>() else {
-        // What can be nobody's is no guess at somebody.
+    let Ok(id) = credentials.client().parse::<Uuid>() else {
+        // An id that can't exist is not counted as an attempt at any client.
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "", visit.address))?;
         return Err(refused());
     };
     let caller = protocol(visit.tenant.id, &id.to_string());
     let Some(state) = find(provider, &caller, id).await? else {
-        // Nothing to record it in; the same answer as for a wrong secret, and as often.
+        // There is no aggregate to record it in. The response and the rate limit are the same as for a wrong secret.
         provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
         return Err(refused());
     };
-    let proven = match &shown {
-        Shown::Nothing { .. } if state.is_public() => Ok(None),
-        Shown::Nothing { .. } => Err("nothing_shown"),
-        Shown::Secret { secret, .. } => secret_matches(state.secret_hash(), secret).map(|()| None),
-        Shown::Assertion { token, .. } => assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some),
+    let verified = match &credentials {
+        Credentials::Nothing { .. } if state.is_public() => Ok(None),
+        Credentials::Nothing { .. } => Err("nothing_shown"),
+        Credentials::Secret { secret, .. } => secret_matches(state.secret_hash(), secret).map(|()| None),
+        Credentials::Assertion { token, .. } => {
+            assertion(provider, visit, &id.to_string(), state.keys(), token).map(Some)
+        }
     };
-    let proven = proven.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
-    let proven = match proven {
+    let verified = verified.and_then(|jti| if state.active() { Ok(jti) } else { Err("deactivated") });
+    let verified = match verified {
         Ok(Some(jti)) => use_up(provider, &caller, id, jti).await?,
-        proven => proven.map(drop),
+        verified => verified.map(drop),
     };
-    match proven {
-        Ok(()) => Ok(Known { id, state }),
+    match verified {
+        Ok(()) => Ok(AuthenticatedClient { id, state }),
         Err(reason) => {
             provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, id.to_string(), visit.address))?;
             match state {
-                State::Machine(_) => {
+                ClientState::Machine(_) => {
                     let note = NoteRefusedMachine { machine: MachineId::new(id), reason };
                     provider.authority.run(&caller, &note).await?;
                 }
-                State::Application(_) => {
+                ClientState::Application(_) => {
                     let note = NoteRefusedClient { client: ClientId::new(id), reason };
                     provider.authority.run(&caller, &note).await?;
                 }
@@ -145,7 +147,7 @@ pub async fn authenticate(provider: &Provider, visit: &Visit, form: &Form) -> Re
     }
 }
 
-/// Uses an assertion up.
+/// Consumes an assertion: it works once.
 async fn use_up(
     provider: &Provider,
     caller: &Caller,
@@ -154,53 +156,54 @@ async fn use_up(
 ) -> Result<Result<(), &'static str>, OAuthError> {
     match provider.authority.run(caller, &UseAssertion { client, jti }).await {
         Ok(_) => Ok(Ok(())),
-        // Used before, or by another request at the same moment.
+        // Consumed before, or by a concurrent request.
         Err(refusal) if [REPLAYED, "already_exists"].contains(&refusal.code()) => Ok(Err(REPLAYED)),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-async fn find(provider: &Provider, caller: &Caller, id: Uuid) -> Result<Option<State>, OAuthError> {
+async fn find(provider: &Provider, caller: &Caller, id: Uuid) -> Result<Option<ClientState>, OAuthError> {
     let executor = provider.authority.executor();
     if let Some((client, _)) = executor.load::<Client>(caller, &id.to_string()).await? {
-        return Ok(Some(State::Application(client)));
+        return Ok(Some(ClientState::Application(client)));
     }
-    Ok(executor.load::<Machine>(caller, &id.to_string()).await?.map(|(machine, _)| State::Machine(machine)))
+    Ok(executor.load::<Machine>(caller, &id.to_string()).await?.map(|(machine, _)| ClientState::Machine(machine)))
 }
 
-fn shown(header: Option<&str>, form: &Form) -> Result<Shown, OAuthError> {
+fn credentials(header: Option<&str>, form: &Form) -> Result<Credentials, OAuthError> {
     let secret = form.get("client_secret");
     let assertion = form.get("client_assertion");
     match (header, secret, assertion) {
         (Some(header), None, None) => {
-            let shown = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
-            // Who looks at the form only must not take it for another one's request.
-            if form.get("client_id").is_some_and(|named| named != shown.client()) {
+            let credentials = basic(header).ok_or_else(|| OAuthError::invalid_client(true))?;
+            // Otherwise an intermediary that reads only the form would take this for another client's request.
+            if form.get("client_id").is_some_and(|named| named != credentials.client()) {
                 return Err(OAuthError::invalid_request("client_id is not the client that authenticates"));
             }
-            Ok(shown)
+            Ok(credentials)
         }
-        (None, Some(secret), None) => {
-            Ok(Shown::Secret { client: form.need("client_id")?.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
-        }
+        (None, Some(secret), None) => Ok(Credentials::Secret {
+            client: form.need("client_id")?.to_owned(),
+            secret: Zeroizing::new(secret.to_owned()),
+        }),
         (None, None, Some(token)) => {
             if form.need("client_assertion_type")? != ASSERTION {
                 return Err(OAuthError::invalid_request(format!("client_assertion_type must be {ASSERTION}")));
             }
             let subject = Header::read(token).and_then(|(_, origin)| origin.sub);
             let client = form.get("client_id").map(str::to_owned).or(subject).unwrap_or_default();
-            Ok(Shown::Assertion { client, token: token.to_owned() })
+            Ok(Credentials::Assertion { client, token: token.to_owned() })
         }
         (None, None, None) => match form.get("client_id") {
-            Some(client) => Ok(Shown::Nothing { client: client.to_owned() }),
+            Some(client) => Ok(Credentials::Nothing { client: client.to_owned() }),
             None => Err(OAuthError::invalid_client(false)),
         },
         _ => Err(OAuthError::invalid_request("the client must use only one authentication method")),
     }
 }
 
-/// Both parts are form-encoded before they are put together (RFC 6749 section 2.3.1).
-fn basic(header: &str) -> Option<Shown> {
+/// Reads HTTP Basic credentials. Both parts are form-encoded before they are joined (RFC 6749 section 2.3.1).
+fn basic(header: &str) -> Option<Credentials> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -211,11 +214,11 @@ fn basic(header: &str) -> Option<Shown> {
         let pair = format!("v={text}");
         url::form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned())
     };
-    Some(Shown::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
+    Some(Credentials::Secret { client: plain(client)?, secret: Zeroizing::new(plain(secret)?) })
 }
 
 fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static str> {
-    // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+    // Ordinary comparison is enough: these are hashes of 256 random bits, so its timing does not help to find one.
     match hash {
         Some(hash) if *hash == hex::encode(Sha256::digest(secret)) => Ok(()),
         Some(_) => Err("secret_wrong"),
@@ -223,14 +226,14 @@ fn secret_matches(hash: Option<&String>, secret: &str) -> Result<(), &'static st
     }
 }
 
-/// Whom an assertion may be for that is shown at an endpoint: the issuer, as newer rules have it (FAPI 2.0, draft-ietf-oauth-rfc7523bis), that
-/// very endpoint, or the token endpoint, which stands for the whole server (RFC 7523 section 3, RFC 9126 section 2): stock clients name it
-/// wherever they sign. One that is for another endpoint is shown there.
+/// The audiences accepted in a client assertion at an endpoint: the issuer, as newer rules require (FAPI 2.0, draft-ietf-oauth-rfc7523bis);
+/// this endpoint; and the token endpoint, which stands for the whole server (RFC 7523 section 3, RFC 9126 section 2) and which stock
+/// clients name wherever they sign. An assertion for any other endpoint is accepted only there.
 fn audiences(visit: &Visit) -> HashSet<String> {
     HashSet::from([visit.issuer.clone(), visit.endpoint.clone(), format!("{}/token", visit.issuer)])
 }
 
-/// Checks an assertion; gives its jti.
+/// Verifies an assertion and returns its `jti`; the error is the reason that is recorded.
 fn assertion(
     provider: &Provider,
     visit: &Visit,
@@ -260,7 +263,7 @@ fn assertion(
         .filter_map(|key| PublicKey::of(key).ok())
         .find_map(|key| key.verify::<NoCustomClaims>(token, options.clone()).ok())
         .ok_or("assertion_invalid")?;
-    // One that is for somebody else, too, they could show here.
+    // An additional audience is refused: that party could replay the assertion here.
     let named = claims.audiences.map(Audiences::into_set).unwrap_or_default();
     if !named.is_subset(&audiences) {
         return Err("assertion_for_others");
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn basic_credentials_are_form_decoded() {
         let header = format!("Basic {}", STANDARD.encode("a%3Ab:c%2Bd+e"));
-        let Some(Shown::Secret { client, secret }) = basic(&header) else { panic!("not read") };
+        let Some(Credentials::Secret { client, secret }) = basic(&header) else { panic!("not read") };
         assert_eq!((client.as_str(), secret.as_str()), ("a:b", "c+d e"));
         for bad in ["Basic", "Basic !", "Bearer abc", &format!("Basic {}", STANDARD.encode("no colon"))] {
             assert!(basic(bad).is_none(), "{bad}");
@@ -289,12 +292,12 @@ mod tests {
     #[test]
     fn a_client_shows_one_thing() {
         let both = Form::read("client_id=a&client_secret=b&client_assertion=c").unwrap();
-        assert!(matches!(shown(None, &both), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(None, &both), Err(error) if error.answer().status() == 400));
         let secret = Form::read("client_id=a&client_secret=b").unwrap();
-        assert!(matches!(shown(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
-        assert!(matches!(shown(None, &Form::default()), Err(error) if error.answer().status() == 401));
+        assert!(matches!(credentials(Some("Basic YTpi"), &secret), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(None, &Form::default()), Err(error) if error.answer().status() == 401));
         let named = |client: &str| Form::read(&format!("client_id={client}")).unwrap();
-        assert!(matches!(shown(Some("Basic YTpi"), &named("a")), Ok(Shown::Secret { .. })));
-        assert!(matches!(shown(Some("Basic YTpi"), &named("b")), Err(error) if error.answer().status() == 400));
+        assert!(matches!(credentials(Some("Basic YTpi"), &named("a")), Ok(Credentials::Secret { .. })));
+        assert!(matches!(credentials(Some("Basic YTpi"), &named("b")), Err(error) if error.answer().status() == 400));
     }
 }

@@ -1,5 +1,5 @@
-//! The device authorization grant (RFC 8628): a device that has no keyboard shows a code, somebody types it in their browser and says
-//! yes, and the device, which asks all the while, gets its tokens.
+//! The device authorization grant (RFC 8628): a device without a keyboard shows a user code, the user enters it in a browser and decides,
+//! and the device polls the token endpoint until it gets its tokens.
 
 use auth_aggregates::{Client, ClientId, Device, DeviceAsked, DeviceId, GrantId, SessionId};
 use auth_commands::{AskForDevice, DecideDevice, LetDeviceIn, Redeemed, protocol};
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::asked::scope_of;
 use super::attempts::AttemptTarget;
+use super::authorization_request::scope_of;
 use super::authorize::{expired, show_login};
 use super::browser::BrowserSession;
-use super::client::{self, Known, State};
+use super::client::{self, AuthenticatedClient, ClientState};
 use super::error::answer;
 use super::form::Form;
 use super::goal::Goal;
@@ -24,39 +24,39 @@ use super::token::tokens;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
 
-/// How long somebody may take to type the code.
+/// The lifetime of the device code and the user code.
 const GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// How often a device may ask, in seconds.
+/// The shortest polling interval of a device, in seconds.
 const INTERVAL: u32 = 5;
 
-/// How long what was granted holds, refreshed or not.
+/// The lifetime of a grant, whether it is refreshed or not.
 const GRANT: TimeDelta = TimeDelta::days(30);
 
-/// Letters that are not taken for others, and make no words (RFC 8628 section 6.1).
+/// The alphabet of user codes: consonants that are hard to confuse and form no words (RFC 8628 section 6.1).
 const LETTERS: [char; 20] =
     ['B', 'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'V', 'W', 'X', 'Z'];
 const LENGTH: usize = 8;
 
 const ON_DEVICE: &str = "auth.page.device";
 
-/// What is kept on the page that asks.
+/// The state sealed into the page that asks the user for a decision.
 #[derive(Serialize, Deserialize)]
-struct Deciding {
+struct PendingDecision {
     device: DeviceId,
     session: SessionId,
 }
 
-/// A device asks for codes.
+/// The device authorization endpoint (section 3.1): gives a device its two codes.
 pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
-    if !matches!(client.state, State::Application(_)) {
+    if !matches!(client.state, ClientState::Application(_)) {
         return Err(OAuthError::unauthorized_client("a machine acts for itself, not for users"));
     }
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
     if client.is_public() {
-        // Anybody can say that they are it, and each question is kept.
+        // Anybody can claim to be a public client, and each request is recorded.
         provider.attempts.asks(visit.tenant.id, visit.address)?;
     }
     let code = fresh_code(provider)?;
@@ -83,7 +83,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     ))
 }
 
-/// Somebody comes to type a code, or followed a link that has it.
+/// The page on which the user enters a code, or decides if the address contains one.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let code = form.get("user_code").unwrap_or_default();
@@ -93,7 +93,7 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     if code.is_empty() {
         return Ok(show_field(&visit, None));
     }
-    // Codes are short: who tries many is slowed down.
+    // Codes are short, so attempts are rate-limited.
     let target =
         AttemptTarget::new(visit.tenant.id, format!("a device's code by {}", browser.person.id), visit.address);
     provider.attempts.begin(&target)?;
@@ -111,11 +111,11 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     ask_person(provider, &visit, &browser, &as_shown(code), device, &asked).await
 }
 
-/// Somebody says yes or no.
+/// Handles the user's decision.
 pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Deciding> = provider.kept(&visit, ON_DEVICE, form.need("pending")?).await?;
+    let kept: Option<PendingDecision> = provider.open_state(&visit, ON_DEVICE, form.need("pending")?).await?;
     let browser = provider.browser_session(&visit).await?;
     let (Some(kept), Some(browser)) = (kept, browser) else { return Ok(expired(&visit)) };
     if kept.session != browser.id {
@@ -139,13 +139,13 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// A device asks whether it is let in.
-pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+/// A device's token request (section 3.4): its tokens, or the reason why there are none yet.
+pub(super) async fn redeem(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let nothing =
         || OAuthError::invalid_grant("the device code is not valid, belongs to another client, or was already used");
     let said = Opaque::read(form.need("device_code")?, visit.tenant.id, Use::Device, &key).ok_or_else(nothing)?;
-    if !provider.polls.may(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
+    if !provider.polls.may_poll(said.id, provider.authority.now(), TimeDelta::seconds(INTERVAL.into())) {
         return Err(OAuthError::slow_polling());
     }
     let let_in = LetDeviceIn { device: DeviceId::new(said.id), client: ClientId::new(client.id), lifetime: GRANT };
@@ -157,7 +157,7 @@ pub(super) async fn let_in(provider: &Provider, visit: &Visit, form: &Form, clie
     tokens(provider, visit, client, grant, Redeemed::Granted { generation: 0 }, None).await
 }
 
-/// What a device is told that is not let in (section 3.5).
+/// The error for a device that gets no tokens (section 3.5).
 fn polled(refusal: Refusal) -> OAuthError {
     let detail = refusal.detail().to_owned();
     match refusal.code() {
@@ -181,7 +181,7 @@ async fn ask_person(
     let client = provider.authority.executor().load::<Client>(&caller, &asked.client.to_string()).await?;
     let name = client.filter(|(client, _)| client.active).map(|(client, _)| client.details.name.clone());
     let Some(name) = name else { return Ok(show_field(visit, Some("This application is no longer registered."))) };
-    let pending = provider.keep(visit, ON_DEVICE, Deciding { device, session: browser.id }).await?;
+    let pending = provider.seal_state(visit, ON_DEVICE, PendingDecision { device, session: browser.id }).await?;
     Ok(pages::device_question(&DeviceQuestion {
         tenant: &visit.brand,
         client: &name,
@@ -198,19 +198,19 @@ fn show_field(visit: &Visit, error: Option<&str>) -> Response {
     pages::device_code(&DeviceCode { tenant: &visit.brand, action: &action, error })
 }
 
-/// The letters of a code, however it was typed.
+/// The letters of a code, in upper case, however it was typed.
 fn letters(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_uppercase()).collect()
 }
 
-/// A code as the device shows it.
+/// A code in the form that the device shows.
 fn as_shown(code: &str) -> String {
     let letters = letters(code);
     let (first, second) = letters.split_at(letters.len().min(LENGTH / 2));
     format!("{first}-{second}")
 }
 
-/// The device of a code.
+/// The id of the device with this code: derived from the code's hash, so that the code itself is not stored.
 fn id_of(visit: &Visit, code: &str) -> DeviceId {
     let hash = Sha256::new()
         .chain_update(b"inopsio device code 1")
@@ -222,13 +222,13 @@ fn id_of(visit: &Visit, code: &str) -> DeviceId {
     DeviceId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
-/// A code of our letters, in two parts.
+/// A random code of two groups of letters.
 fn fresh_code(provider: &Provider) -> Result<String, Refusal> {
     let mut code = String::with_capacity(LENGTH + 1);
     let mut bytes = [0; 64];
     while code.len() < LENGTH + 1 {
         provider.authority.random().fill(&mut bytes).map_err(crate::authority::refused)?;
-        // Bytes beyond the last whole multiple would make the first letters likelier.
+        // Bytes of 240 and above are skipped: 256 is not a multiple of 20, so they would make the first letters more likely.
         for letter in bytes.iter().filter(|byte| **byte < 240).map(|byte| LETTERS[usize::from(byte % 20)]) {
             if code.len() == LENGTH / 2 {
                 code.push('-');

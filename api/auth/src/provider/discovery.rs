@@ -1,4 +1,4 @@
-//! What clients find out by themselves: OpenID Connect Discovery, RFC 8414.
+//! The metadata and keys that clients fetch by themselves: OpenID Connect Discovery 1.0 and RFC 8414.
 
 use auth_aggregates::OurAlgorithm;
 use poem::Response;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Answer, Provider, Visit};
 
-/// How long others may keep what they found. A new signing key is shown for longer than this before it signs.
+/// How long clients may cache them. A new signing key is published for longer than this before it signs.
 const KEEP: &str = "public, max-age=300";
 
 const CLAIMS: [&str; 24] = [
@@ -37,7 +37,7 @@ const CLAIMS: [&str; 24] = [
     "address",
 ];
 
-/// The provider's metadata.
+/// The provider's metadata document.
 pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
     let at = |path: &str| format!("{}/{path}", visit.issuer);
     let authentication = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
@@ -71,23 +71,23 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
         "acr_values_supported": ["aal1", "aal2"],
-        "prompt_values_supported": super::asked::PROMPTS,
+        "prompt_values_supported": super::authorization_request::PROMPTS,
         "claims_supported": CLAIMS,
-        "scopes_supported": super::asked::SCOPES,
+        "scopes_supported": super::authorization_request::SCOPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": OurAlgorithm::ALL,
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": authentication,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
-        // A public client gives its own tokens back, too.
+        // A public client can revoke its own tokens, too.
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
     });
     Ok(public("application/json", document.to_string()))
 }
 
-/// The keys that verify the tenant's tokens.
+/// The JSON Web Key Set that verifies the tenant's tokens.
 pub async fn keys(provider: &Provider, visit: Visit) -> Answer {
     let ring = provider.authority.ring_or_open(visit.tenant.id).await?;
     Ok(public("application/jwk-set+json", ring.key_set().to_string()))
@@ -98,7 +98,7 @@ fn public(content_type: &str, body: String) -> Response {
         .status(StatusCode::OK)
         .content_type(content_type)
         .header(header::CACHE_CONTROL, KEEP)
-        // There is nothing in it that not everybody may read; scripts in browsers are clients, too.
+        // All of it is public; scripts in browsers are clients, too.
         .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
         .body(body)
 }

@@ -1,4 +1,4 @@
-//! Errors as RFC 6749 section 5.2 has them.
+//! Error responses of the OAuth endpoints (RFC 6749 section 5.2).
 
 use kernel::{Kind, Refusal};
 use poem::Response;
@@ -8,19 +8,19 @@ use serde_json::json;
 
 use super::pages::{self, Brand};
 
-/// How the codes begin by which tenants are shut out: `tenant_suspended`, `tenant_deleted`.
-const SHUT_OUT: &str = "tenant_";
+/// The prefix of the refusal codes for a tenant whose access is blocked: `tenant_suspended`, `tenant_deleted`.
+const TENANT_BLOCKED: &str = "tenant_";
 
-/// What an endpoint answers.
+/// The result of an endpoint.
 pub type Answer = Result<Response, OAuthError>;
 
-/// A refusal in the words of OAuth.
+/// An OAuth error, with its HTTP status.
 #[derive(Clone, Debug)]
 pub struct OAuthError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    /// Whether a client should be told to show who it is.
+    /// Whether to send a `WWW-Authenticate` challenge for client authentication.
     challenge: bool,
     retry_after: Option<u64>,
 }
@@ -40,43 +40,43 @@ impl OAuthError {
     }
 
     errors! {
-        /// A parameter is missing, double, or not allowed like that.
+        /// A parameter is missing, appears twice, or has a value that is not allowed.
         invalid_request = "invalid_request", BAD_REQUEST;
-        /// The code or refresh token is worth nothing.
+        /// The authorization code or refresh token is not valid.
         invalid_grant = "invalid_grant", BAD_REQUEST;
         /// The client may not use this grant.
         unauthorized_client = "unauthorized_client", BAD_REQUEST;
-        /// There is no such grant type.
+        /// The grant type is not supported.
         unsupported_grant_type = "unsupported_grant_type", BAD_REQUEST;
-        /// The scope is unknown, or more than was granted.
+        /// The scope is unknown, or exceeds what was granted.
         invalid_scope = "invalid_scope", BAD_REQUEST;
         /// The bearer token is not accepted.
         invalid_token = "invalid_token", UNAUTHORIZED;
     }
 
-    /// It can't be asked for like that; `error` is one of those of the authorization endpoint.
+    /// A 400 with the code `error`: one that only some endpoints use, such as `invalid_target` or `authorization_pending`.
     pub fn with_code(error: &'static str, description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, description)
     }
 
-    /// It is not known who the client is. `basic`: it tried with the header Authorization.
+    /// Client authentication failed. `basic`: the client used the header `Authorization`.
     pub fn invalid_client(basic: bool) -> Self {
         let description = "the client is unknown, or its authentication failed";
         Self { challenge: basic, ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description) }
     }
 
-    /// The client showed who it is by what it had shown before.
+    /// The client's assertion was used before.
     pub fn replayed_assertion() -> Self {
         let description = "this client assertion was already used; create a new one, with its own jti, for each request, including retries";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
     }
 
-    /// The bearer token is for less than that.
+    /// The bearer token's scope does not suffice.
     pub fn insufficient_scope(description: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description)
     }
 
-    /// No bearer token was sent. A program is told only how to show one: no error was made yet (RFC 6750 section 3.1).
+    /// No bearer token was sent. The response contains a challenge but no error code (RFC 6750 section 3.1).
     pub fn no_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "", "send the access token as Authorization: Bearer")
     }
@@ -86,19 +86,19 @@ impl OAuthError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", "there is no tenant with this name")
     }
 
-    /// There is nothing where somebody looks.
+    /// Nothing exists at this address.
     pub fn not_there(description: &'static str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", description)
     }
 
-    /// Too many attempts failed; another is worth it after so many seconds.
+    /// Too many attempts failed; the client may retry after so many seconds.
     pub fn slow_down(seconds: u64) -> Self {
         let description = "too many attempts failed; wait for the time in Retry-After";
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
         Self { retry_after: Some(seconds), ..error }
     }
 
-    /// Too much was asked for; more is worth it after so many seconds.
+    /// Too many requests; the client may retry after so many seconds.
     pub fn too_many_requests(seconds: u64) -> Self {
         Self {
             description: "too many requests from this address; wait for the time in Retry-After".to_owned(),
@@ -106,7 +106,7 @@ impl OAuthError {
         }
     }
 
-    /// A device asks too often.
+    /// A device polls too often (RFC 8628 section 3.5).
     pub fn slow_polling() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -115,19 +115,19 @@ impl OAuthError {
         )
     }
 
-    /// Nobody knows here what mailed links are good for.
+    /// This process has no port to the service that issued the mailed links.
     pub fn no_links() -> Self {
         let description = "mailed links can't be followed here";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
     }
 
-    /// Whether it is the request that is wrong.
-    pub(super) fn is_of_request(&self) -> bool {
+    /// Whether the request is at fault (status 400).
+    pub(super) fn is_bad_request(&self) -> bool {
         self.status == StatusCode::BAD_REQUEST
     }
 
-    /// The answer to a browser, or to a program.
-    pub fn tell(&self, browser: bool, tenant: &Brand) -> Response {
+    /// The response: a page for a browser, JSON for other clients.
+    pub fn respond(&self, browser: bool, tenant: &Brand) -> Response {
         if browser { self.page(tenant) } else { self.answer() }
     }
 
@@ -135,7 +135,7 @@ impl OAuthError {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
             StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::FORBIDDEN if self.error.starts_with(SHUT_OUT) => "Nobody is let in here now",
+            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Nobody is let in here now",
             status if status.is_server_error() => "This does not work now",
             _ => "This does not work",
         };
@@ -154,7 +154,7 @@ impl OAuthError {
         }
     }
 
-    /// The answer to a program.
+    /// The JSON response.
     pub fn answer(&self) -> Response {
         let body = match self.error {
             "" => json!({}),
@@ -166,7 +166,7 @@ impl OAuthError {
             _ if self.challenge => Some(fixed("Basic realm=\"inopsio\"")),
             "" => Some(face::challenge("token_missing")),
             "invalid_token" => Some(face::challenge("invalid_token")),
-            // The one endpoint of ours that wants a scope is userinfo.
+            // `userinfo` is our only endpoint that requires a scope.
             "insufficient_scope" => {
                 Some(fixed("Bearer realm=\"inopsio\", error=\"insufficient_scope\", scope=\"openid\""))
             }
@@ -180,7 +180,7 @@ impl OAuthError {
     }
 }
 
-/// A description in the letters that one may have (RFC 6749 section 5.2): it may quote what a client sent.
+/// Replaces the characters that a description must not contain (RFC 6749 section 5.2): it may quote what a client sent.
 fn printable(text: &str) -> String {
     let letter = |letter: char| match letter {
         '"' => '\'',
@@ -198,7 +198,7 @@ pub(super) fn sentence(text: &str) -> String {
     first.chain(letters).chain((!text.ends_with('.')).then_some('.')).collect()
 }
 
-/// How long somebody waits.
+/// A waiting time in words.
 fn spoken(seconds: u64) -> String {
     match seconds {
         0 | 1 => "a second".to_owned(),
@@ -214,8 +214,8 @@ impl From<Refusal> for OAuthError {
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
             Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "invalid_request"),
-            // Of the tenant, not of the request: its code says so, here as everywhere.
-            Kind::Forbidden if refusal.code().starts_with(SHUT_OUT) => (StatusCode::FORBIDDEN, refusal.code()),
+            // The tenant is refused, not the request: its code is kept, as in the other APIs.
+            Kind::Forbidden if refusal.code().starts_with(TENANT_BLOCKED) => (StatusCode::FORBIDDEN, refusal.code()),
             _ if refusal.code() == "grant_invalid" => (StatusCode::BAD_REQUEST, "invalid_grant"),
             _ => (StatusCode::BAD_REQUEST, "invalid_request"),
         };
@@ -223,7 +223,7 @@ impl From<Refusal> for OAuthError {
     }
 }
 
-/// An answer that nobody keeps (RFC 6749 section 5.1).
+/// A JSON response that must not be cached (RFC 6749 section 5.1).
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     Response::builder()
         .status(status)

@@ -1,6 +1,6 @@
-//! Token exchange (RFC 8693): a client that may brings a token that it was given, and gets another for less: to pass on to a service
-//! that shall do no more, or for another application. The new token says in whose name it is, and who acts (`act`); it ends with the
-//! one that it was made of.
+//! Token exchange (RFC 8693): an authorized client exchanges an access token that it received for another one with the same or fewer
+//! rights, to pass on to a service with less authority or to another application. The new token names the subject and the acting parties
+//! (`act`), and it is valid only as long as the token it was derived from.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use jwt_simple::prelude::JWTClaims;
 use poem::http::StatusCode;
 use serde_json::json;
 
-use super::client::Known;
+use super::client::AuthenticatedClient;
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
@@ -20,20 +20,21 @@ use crate::trust::Trusted;
 /// The grant type.
 pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
-/// The types of tokens that are taken; the first one is given.
+/// The supported token types; the first one is issued.
 const TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];
 
-/// How many may act for one another, one after the other.
+/// The longest chain of nested `act` claims.
 const MOST_ACTORS: usize = 4;
 
-/// A token that the client brings, verified.
+/// A token from the request, verified.
 struct VerifiedToken {
     claims: JWTClaims<AccessClaims>,
     trusted: Trusted,
 }
 
 impl VerifiedToken {
-    /// Whether a token for these (none: the API) is for nobody for whom this one is not. Who may ask everything may ask for anybody.
+    /// Whether the subject token's audience allows a new token for the audiences `asked` (none: the API). A token for the API may be
+    /// exchanged for any audience.
     fn is_for(&self, asked: Option<&HashSet<String>>, api: &str) -> bool {
         let has = |one: &str| {
             self.claims.audiences.as_ref().is_some_and(|had| had.contains(&HashSet::from([one.to_owned()])))
@@ -42,12 +43,12 @@ impl VerifiedToken {
     }
 }
 
-/// Exchanges a token.
+/// Handles a token request with the grant type token exchange.
 pub(super) async fn exchange(
     provider: &Provider,
     visit: &Visit,
     form: &Form,
-    client: &Known,
+    client: &AuthenticatedClient,
     application: &Client,
 ) -> Answer {
     if !application.details.exchanges {
@@ -112,8 +113,8 @@ pub(super) async fn exchange(
 }
 
 impl Provider {
-    /// The access token of this tenant that a parameter brings, if it holds now. A client that is asked for somebody else's word is
-    /// told no more than that it is not good.
+    /// The valid access token of this tenant that a parameter contains. The error about an invalid one gives no details: it may be somebody
+    /// else's token.
     async fn verified_token(
         &self,
         visit: &Visit,
@@ -124,17 +125,18 @@ impl Provider {
         if !TYPES.contains(&form.need(&format!("{parameter}_type"))?) {
             return Err(OAuthError::invalid_request(format!("{parameter}_type must be {}", TYPES.join(" or "))));
         }
-        // All of ours are for the issuer itself, too.
-        let signed = self.trust.signed(token, &visit.issuer).await;
-        let (tenant, claims) = signed.map_err(|refusal| not_good(refusal, parameter))?;
+        // All our access tokens have the issuer itself among their audiences.
+        let signed = self.trust.verify_token(token, &visit.issuer).await;
+        let (tenant, claims) = signed.map_err(|refusal| token_error(refusal, parameter))?;
         if tenant.id != visit.tenant.id {
             return Err(unacceptable(parameter));
         }
-        let trusted = self.trust.standing(tenant.id, &claims).await.map_err(|refusal| not_good(refusal, parameter))?;
+        let trusted =
+            self.trust.check_grants(tenant.id, &claims).await.map_err(|refusal| token_error(refusal, parameter))?;
         Ok(VerifiedToken { claims, trusted })
     }
 
-    /// For whom the new token is: the API, or another application of the tenant. None: as always.
+    /// The audience of the new token: the API, or another application of the tenant. None: the default, which is the API.
     async fn audiences(&self, visit: &Visit, form: &Form) -> Result<Option<HashSet<String>>, OAuthError> {
         let target =
             || OAuthError::with_code("invalid_target", "audience must be that of the API, or the id of an application");
@@ -155,8 +157,8 @@ impl Provider {
     }
 }
 
-/// What is asked for, of what the token has: all of it, unless less is asked for. What goes on while somebody is away, and who they
-/// are, is not exchanged.
+/// The scope of the new token: the requested part of the old token's API scope, or all of it if none is requested. The scopes
+/// `offline_access` and those about the user's identity are never passed on.
 fn narrowed(form: &Form, had: &str) -> Result<Vec<String>, OAuthError> {
     let had: Vec<&str> = had.split(' ').filter(|word| reaches_api(word)).collect();
     let mut asked = form.words("scope");
@@ -174,15 +176,15 @@ fn narrowed(form: &Form, had: &str) -> Result<Vec<String>, OAuthError> {
     }
 }
 
-/// Whether a scope has all that another one has.
+/// Whether one scope includes another one.
 fn covers(had: &str, asked: &str) -> bool {
     had == asked
         || (had == "api" && reaches_api(asked))
         || had.strip_suffix('*').is_some_and(|begin| begin.ends_with(':') && asked.starts_with(begin))
 }
 
-/// Tokens that are not good are a fault of the request (RFC 8693 section 2.2.2); that it can't be told now is not.
-fn not_good(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
+/// An invalid token is a fault of the request (RFC 8693 section 2.2.2); a failure to check it is not.
+fn token_error(refusal: kernel::Refusal, parameter: &'static str) -> OAuthError {
     if refusal.kind() == kernel::Kind::Unauthenticated { unacceptable(parameter) } else { refusal.into() }
 }
 

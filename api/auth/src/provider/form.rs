@@ -1,23 +1,23 @@
-//! Parameters of a form or a query string.
+//! Form and query parameters.
 
 use std::collections::HashMap;
 
 use super::OAuthError;
 
-/// Parameters, each once. Unknown ones are ignored, as the protocols want it.
+/// Parameters, each at most once. Unknown ones are ignored, as the protocols require.
 #[derive(Debug, Default)]
 pub struct Form(HashMap<String, String>);
 
 impl Form {
-    /// Reads them.
+    /// Parses `application/x-www-form-urlencoded` text.
     ///
     /// # Errors
-    /// `invalid_request` when one is there twice: which one is meant would be anybody's guess (RFC 6749 section 3.1); or when one has a NUL,
-    /// which nothing has that we could look for.
+    /// `invalid_request` when a parameter appears twice (RFC 6749 section 3.1), for it would be unclear which one counts; or when a value
+    /// contains a NUL character, which no valid value does and Postgres can't store.
     pub fn read(text: &str) -> Result<Self, OAuthError> {
         let mut parameters = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-            // A parameter without a value counts as not there.
+            // A parameter without a value is treated as missing (RFC 6749 section 3.1).
             if value.is_empty() {
                 continue;
             }
@@ -36,14 +36,14 @@ impl Form {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All parameters but these, as a query string.
+    /// All parameters except these, as a query string.
     pub fn without(&self, names: &[&str]) -> String {
         let mut kept: Vec<_> = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).collect();
         kept.sort_unstable();
         url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
     }
 
-    /// A parameter that has to be there.
+    /// A required parameter.
     ///
     /// # Errors
     /// `invalid_request`.
@@ -51,7 +51,7 @@ impl Form {
         self.get(name).ok_or_else(|| OAuthError::invalid_request(format!("the parameter {name} is missing")))
     }
 
-    /// A parameter of words with spaces between.
+    /// The values of a space-separated parameter.
     pub fn words(&self, name: &str) -> Vec<String> {
         let words = self.get(name).unwrap_or_default().split(' ').filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()

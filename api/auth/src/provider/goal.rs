@@ -1,87 +1,88 @@
-//! Where somebody goes on who signs in.
+//! The page or request to which the user continues after signing in.
 
 use auth_aggregates::SessionId;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
-use super::asked::{Asked, AuthorizationError};
+use super::authorization_request::{AuthorizationError, AuthorizationRequest};
 use super::authorize::{ON_LOGIN, expired};
 use super::form::Form;
 use super::{OAuthError, Provider, Visit};
 
-/// The parameter by which somebody comes back to what a client asked for, who has just shown who they are and had to look at something else
-/// first. Sealed, for nobody else says that, and nothing else is asked with it.
-const SHOWN: &str = "shown";
+/// The query parameter that resumes an authorization request after the user has authenticated and was shown another page first. Its value
+/// is sealed, so that only we can assert that the user has just authenticated, and for this request only.
+const RESUMED: &str = "shown";
 
 const ON_THE_WAY: &str = "auth.authorize.on_the_way";
 
 #[derive(Serialize, Deserialize)]
-struct Shown {
-    /// What the client asked for.
+struct ResumedRequest {
+    /// The query of the authorization request.
     query: String,
-    /// In which session they showed who they are.
+    /// The session in which the user authenticated.
     session: SessionId,
 }
 
-/// Of a query that [`Goal::address`] made: what the client asked for, and in which session they showed who they are. None: it is no such query.
+/// Reads a query that [`Goal::address`] made: the query of the authorization request, and the session in which the user authenticated.
+/// None: the query has no such parameter.
 ///
 /// # Errors
-/// What is seen where it is too old, or was not us.
-pub(super) async fn shown(
+/// The page to show when the parameter is invalid or has expired.
+pub(super) async fn resumed(
     provider: &Provider,
     visit: &Visit,
     query: &str,
 ) -> Result<Result<Option<(String, SessionId)>, Response>, OAuthError> {
     let form = Form::read(query).unwrap_or_default();
-    let Some(sealed) = form.get(SHOWN) else { return Ok(Ok(None)) };
-    let kept: Option<Shown> = provider.kept(visit, ON_THE_WAY, sealed).await?;
+    let Some(sealed) = form.get(RESUMED) else { return Ok(Ok(None)) };
+    let kept: Option<ResumedRequest> = provider.open_state(visit, ON_THE_WAY, sealed).await?;
     Ok(kept.map(|kept| Some((kept.query, kept.session))).ok_or_else(|| expired(visit)))
 }
 
-/// Where somebody goes on who signs in, as pages keep it.
+/// The serialized form of [`Goal`], which is sealed into pages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Then {
-    /// To what is their own.
+    /// The account page.
     Account,
-    /// To their passkeys.
+    /// The user's passkeys.
     Passkeys,
-    /// To their authenticator.
+    /// The user's authenticator.
     Authenticator,
-    /// To what a client asked for with this query.
+    /// The authorization request with this query.
     Client(String),
-    /// To the device that shows this code.
+    /// The decision about the device with this user code.
     Device(String),
 }
 
-/// Where somebody goes on who signs in.
+/// Where a user continues after signing in.
 pub(super) enum Goal {
-    /// To what is their own.
+    /// The account page.
     Account,
-    /// To their passkeys.
+    /// The user's passkeys.
     Passkeys,
-    /// To their authenticator.
+    /// The user's authenticator.
     Authenticator,
-    /// To what a client asked for.
-    Client(Box<Asked>),
-    /// To the device that shows this code.
+    /// An authorization request.
+    Client(Box<AuthorizationRequest>),
+    /// The decision about the device with this user code.
     Device(String),
 }
 
-/// What somebody sends from the page on which they sign in, and what they came to it for; else the answer why that is not known.
+/// Reads a form of the sign-in page and the goal that was sealed into the page; or gives the response that refuses it.
 pub(super) async fn from_login(
     provider: &Provider,
     visit: &mut Visit,
 ) -> Result<Result<(Form, Goal), Response>, OAuthError> {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Then> = provider.kept(visit, ON_LOGIN, form.need("pending")?).await?;
+    let kept: Option<Then> = provider.open_state(visit, ON_LOGIN, form.need("pending")?).await?;
     let Some(then) = kept else { return Ok(Err(expired(visit))) };
     let goal = Goal::read(provider, visit, then).await?;
     Ok(goal.map(|goal| (form, goal)).map_err(|error| error.answer(visit)))
 }
 
 impl Goal {
-    /// Where somebody goes on, of what was kept.
+    /// Restores a goal, validating its authorization request again.
     pub(super) async fn read(
         provider: &Provider,
         visit: &Visit,
@@ -93,12 +94,12 @@ impl Goal {
             Then::Authenticator => Ok(Self::Authenticator),
             Then::Device(code) => Ok(Self::Device(code)),
             Then::Client(query) => {
-                Asked::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
+                AuthorizationRequest::read(provider, visit, query).await?.map(|asked| Self::Client(Box::new(asked)))
             }
         })
     }
 
-    /// As it is kept.
+    /// The serialized form.
     pub(super) fn then(&self) -> Then {
         match self {
             Self::Account => Then::Account,
@@ -109,7 +110,7 @@ impl Goal {
         }
     }
 
-    /// Where that is, for who has just shown who they are in this session.
+    /// The address of the goal, for a user who has just authenticated in this session.
     ///
     /// # Errors
     /// When the tenant's key can't be used.
@@ -126,16 +127,16 @@ impl Goal {
             Self::Passkeys => "account/passkeys".to_owned(),
             Self::Authenticator => "account/authenticator".to_owned(),
             Self::Client(asked) => {
-                let shown = Shown { query: asked.query.clone(), session };
-                let shown = provider.keep(visit, ON_THE_WAY, shown).await?;
-                format!("authorize?{}", query(&[(SHOWN, &shown)]))
+                let resumed = ResumedRequest { query: asked.query.clone(), session };
+                let resumed = provider.seal_state(visit, ON_THE_WAY, resumed).await?;
+                format!("authorize?{}", query(&[(RESUMED, &resumed)]))
             }
             Self::Device(code) => format!("device?{}", query(&[("user_code", code)])),
         };
         Ok(format!("/t/{}/{path}", visit.tenant.slug))
     }
 
-    /// Where people are sent in the end, if that is not here.
+    /// The redirect URI of the client, if the goal is an authorization request.
     pub(super) fn leads_to(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.redirect_uri),
@@ -143,17 +144,17 @@ impl Goal {
         }
     }
 
-    /// Whether they have to show anew who they are.
+    /// Whether the user has to authenticate again, even if signed in.
     pub(super) fn wants_fresh(&self) -> bool {
         match self {
             Self::Client(asked) => asked.max_age.is_some() || asked.prompt.iter().any(|prompt| prompt == "login"),
-            // Who changes by what they sign in shows it first.
+            // Credentials may be changed only right after authenticating.
             Self::Passkeys | Self::Authenticator => true,
             Self::Account | Self::Device(_) => false,
         }
     }
 
-    /// The client for which they sign in.
+    /// The name of the client of the authorization request, if the goal is one.
     pub(super) fn client(&self) -> Option<&str> {
         match self {
             Self::Client(asked) => Some(&asked.state.details.name),

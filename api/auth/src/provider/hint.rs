@@ -1,34 +1,34 @@
-//! Whom a client means that sends somebody to sign in: by an ID token of theirs, or by a name (OpenID Connect Core section 3.1.2.1).
+//! The user whom a client expects in an authorization request: by `id_token_hint` or `login_hint` (OpenID Connect Core section 3.1.2.1).
 
 use face::Person;
 use kernel::UserId;
 
-use super::asked::Asked;
+use super::authorization_request::AuthorizationRequest;
 use super::{OAuthError, Provider, Visit};
 
-/// Whom a client means.
+/// The user whom a client expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HintedUser {
-    /// It does not say.
+    /// The client gives no hint.
     Anybody,
-    /// Whom an ID token is about: nobody else gets it a code.
+    /// The subject of the ID token: a code is issued for nobody else.
     Subject(UserId),
-    /// Whoever goes by this name. It may be mistaken: who has just shown who they are goes on.
+    /// The user with this login name or address. The hint may be wrong: a user who has just authenticated goes on in any case.
     Named(String),
-    /// Of whom an ID token is about nothing is known any more, as its key was retired, and without a page nobody can be asked.
+    /// The ID token can't be verified any more, as its key was retired, and `prompt=none` forbids asking the user.
     Forgotten,
 }
 
-/// Why it is not known whom a client means.
+/// Why a hint can't be used.
 pub(super) enum HintError {
-    /// What it sends is no ID token of ours.
+    /// It is not an ID token of ours.
     NoIdToken(&'static str),
-    /// It can't be told now.
+    /// It can't be checked now.
     Unknown(OAuthError),
 }
 
 impl HintedUser {
-    /// Whether it may be this person. `fresh`: they have just shown who they are.
+    /// Whether the expected user may be this person. `fresh`: they have just authenticated.
     pub(super) fn may_be(&self, person: &Person, fresh: bool) -> bool {
         match self {
             Self::Anybody => true,
@@ -39,7 +39,7 @@ impl HintedUser {
     }
 }
 
-/// Whether a name is one of theirs. Who else has it is not looked up: whether anybody does is nobody's business.
+/// Whether a name is one of this person's identifiers. It is not looked up whether another person has it, which would reveal who exists.
 fn goes_by(person: &Person, name: &str) -> bool {
     let name = kernel::folded(name.trim());
     let theirs = [Some(&person.login), person.email.as_ref(), person.user_name.as_ref(), person.phone.as_ref()];
@@ -47,14 +47,18 @@ fn goes_by(person: &Person, name: &str) -> bool {
 }
 
 impl Provider {
-    /// Whom a client means by what it asks for.
-    pub(super) async fn hinted_user(&self, visit: &Visit, asked: &Asked) -> Result<HintedUser, HintError> {
+    /// The user whom the client of an authorization request expects.
+    pub(super) async fn hinted_user(
+        &self,
+        visit: &Visit,
+        asked: &AuthorizationRequest,
+    ) -> Result<HintedUser, HintError> {
         if let Some(token) = &asked.id_token_hint {
             return match self.id_token_hint(visit, token).await {
                 Ok(Some(hint)) => Ok(HintedUser::Subject(hint.subject)),
                 Ok(None) if asked.prompt.iter().any(|one| one == "none") => Ok(HintedUser::Forgotten),
                 Ok(None) => Ok(HintedUser::Anybody),
-                Err(error) if error.is_of_request() => {
+                Err(error) if error.is_bad_request() => {
                     Err(HintError::NoIdToken("id_token_hint is not an ID token of this issuer"))
                 }
                 Err(error) => Err(HintError::Unknown(error)),

@@ -1,4 +1,4 @@
-//! ID tokens: what a client learns about who signed in (OpenID Connect Core section 2).
+//! ID tokens (OpenID Connect Core section 2): how they are issued, and read again as a hint.
 
 use auth_aggregates::{Client, ClientId, GrantTerms, OurAlgorithm, Session, SessionId};
 use auth_commands::protocol;
@@ -16,20 +16,20 @@ use std::collections::HashSet;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Header, claims_at};
 
-/// How long an ID token is good for.
+/// The lifetime of an ID token.
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// The type that an ID token says it has.
+/// The `typ` header of ID tokens.
 const TYPE: &str = "JWT";
 
-/// What an ID token that a client brings back says.
+/// The claims of an ID token that a client sends back as `id_token_hint`.
 pub(super) struct Hint {
     pub(super) client: ClientId,
     pub(super) subject: UserId,
     pub(super) session: Option<SessionId>,
 }
 
-/// How somebody signed in.
+/// How and when a user authenticated.
 pub(super) struct SignedIn {
     pub(super) methods: Vec<String>,
     pub(super) acr: &'static str,
@@ -37,8 +37,8 @@ pub(super) struct SignedIn {
 }
 
 impl Provider {
-    /// How somebody signed in, in the session of a grant: by all that they showed in it so far; when, as of the grant, so that no refresh makes
-    /// it younger (OpenID Connect Core section 12.2).
+    /// How and when the user authenticated in the session of a grant. The methods are all of those used in the session so far; the time is
+    /// that of the grant, so that refreshing does not make it later (OpenID Connect Core section 12.2).
     pub(super) async fn signed_in(&self, visit: &Visit, terms: &GrantTerms) -> Result<Option<SignedIn>, OAuthError> {
         let Some(session) = terms.session else { return Ok(None) };
         let caller = protocol(visit.tenant.id, "auth");
@@ -50,7 +50,8 @@ impl Provider {
         }))
     }
 
-    /// An ID token for the client of a grant, about a person as far as a scope tells of them. `nonce`: what the client wants to find in it.
+    /// An ID token for the client of a grant, with the claims about a person that a scope includes. `nonce`: that of the authorization
+    /// request.
     pub(super) async fn id_token(
         &self,
         visit: &Visit,
@@ -65,7 +66,7 @@ impl Provider {
         let caller = protocol(visit.tenant.id, "auth");
         let client = self.authority.executor().load::<Client>(&caller, &terms.client.to_string()).await?;
         let algorithm = client.map(|(client, _)| client.details.id_token_signed_response_alg).unwrap_or_default();
-        // Half of a hash ties the two tokens together: the hash is that of the algorithm.
+        // `at_hash` ties the two tokens together: half of the access token's hash, by the hash function of the signature algorithm.
         let half = match algorithm {
             OurAlgorithm::EdDSA => half(&Sha512::digest(access_token)),
             OurAlgorithm::ES256 | OurAlgorithm::RS256 => half(&Sha256::digest(access_token)),
@@ -90,8 +91,8 @@ impl Provider {
         Ok(self.authority.sign(&visit.tenant, algorithm.into(), claims, TYPE).await?)
     }
 
-    /// What an ID token of ours says that a client brings back; it may have expired since. None: its key is none of ours, or was retired, and
-    /// it is as if nothing was brought, so that nobody is kept from signing out by that.
+    /// Verifies an `id_token_hint`, which may have expired. None: its key is unknown or retired. Then the request is handled as if it had
+    /// no hint, so that an old one does not keep anybody from signing out.
     pub(super) async fn id_token_hint(&self, visit: &Visit, token: &str) -> Result<Option<Hint>, OAuthError> {
         #[derive(Serialize, Deserialize)]
         struct HintClaims {
@@ -121,8 +122,8 @@ fn half(hash: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(hash.get(..hash.len() / 2).unwrap_or_default())
 }
 
-/// How sure it is who signed in: by one factor, or by two (NIST SP 800-63B calls them AAL1 and AAL2). A passkey is two by itself: the
-/// device, and the finger, face or PIN for which it asks each time.
+/// The authentication level of a set of methods (NIST SP 800-63B): AAL1 for one factor, AAL2 for two. A passkey counts as two: the device,
+/// and the finger, face or PIN that it asks for each time.
 pub(super) fn acr(methods: &[String]) -> &'static str {
     let second = methods.iter().any(|method| ["otp", "hwk", "swk"].contains(&method.as_str()));
     if second { "aal2" } else { "aal1" }

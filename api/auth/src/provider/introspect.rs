@@ -1,4 +1,4 @@
-//! Whether a token holds (RFC 7662), for those who are shown it and know who they are.
+//! The introspection endpoint (RFC 7662): whether a token is active, for authenticated clients that received it.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use auth_commands::protocol;
 use poem::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::client::{self, Known};
+use super::client::{self, AuthenticatedClient};
 use super::error::answer;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{AccessClaims, Opaque, Use};
 
-/// What a token is now.
+/// Handles an introspection request.
 pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     if client.is_public() {
-        // Anybody can say that they are it.
+        // Anybody can claim to be a public client.
         return Err(OAuthError::unauthorized_client("a public client can't introspect tokens"));
     }
     let token = form.need("token")?;
@@ -29,14 +29,14 @@ pub async fn introspect(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(answer(StatusCode::OK, &found.unwrap_or_else(|| json!({ "active": false }))))
 }
 
-/// An access token of this tenant that holds; of another's, nothing is said.
+/// The introspection of a valid access token of this tenant; nothing is revealed about another tenant's.
 async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value> {
-    // All of ours are for the issuer itself, too.
-    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await.ok()?;
+    // All our access tokens have the issuer itself among their audiences.
+    let (tenant, claims) = provider.trust.verify_token(token, &visit.issuer).await.ok()?;
     if tenant.id != visit.tenant.id {
         return None;
     }
-    let trusted = provider.trust.standing(tenant.id, &claims).await.ok()?;
+    let trusted = provider.trust.check_grants(tenant.id, &claims).await.ok()?;
     let audiences = claims.audiences.map(jwt_simple::claims::Audiences::into_set).unwrap_or_default();
     let audiences: BTreeSet<_> = audiences.into_iter().collect();
     let mut said = json!({
@@ -55,7 +55,7 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
     });
     let AccessClaims { sid, acr, amr, auth_time, act, .. } = claims.custom;
     let amr = Some(amr).filter(|amr| !amr.is_empty());
-    // How sure it is who signed in, and when they showed it, for who asks for more (RFC 9470 section 6.2).
+    // How and when the user authenticated, for resource servers that require more (RFC 9470 section 6.2).
     for (name, value) in [
         ("sid", json!(sid)),
         ("acr", json!(acr)),
@@ -70,8 +70,13 @@ async fn access(provider: &Provider, visit: &Visit, token: &str) -> Option<Value
     Some(said)
 }
 
-/// A refresh token of this client that is good still.
-async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str) -> Result<Option<Value>, OAuthError> {
+/// The introspection of a valid refresh token of this client.
+async fn refresh(
+    provider: &Provider,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    token: &str,
+) -> Result<Option<Value>, OAuthError> {
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Refresh, &key) else { return Ok(None) };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
@@ -80,7 +85,7 @@ async fn refresh(provider: &Provider, visit: &Visit, client: &Known, token: &str
     let Some((state, _)) = found.filter(|(state, _)| state.stands(provider.authority.now())) else { return Ok(None) };
     let terms = state.terms.as_ref().filter(|terms| terms.client == client.id && said.generation == state.generation);
     let Some(terms) = terms else { return Ok(None) };
-    if provider.may_go_on(visit, terms).await?.is_none() {
+    if provider.may_issue_tokens(visit, terms).await?.is_none() {
         return Ok(None);
     }
     Ok(Some(json!({

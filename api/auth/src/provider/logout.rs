@@ -1,4 +1,4 @@
-//! Signing out, of one's own accord or sent by a client (OpenID Connect RP-Initiated Logout).
+//! Signing out, by the user or at a client's request (OpenID Connect RP-Initiated Logout 1.0).
 
 use auth_aggregates::{Client, ClientId, EndReason, SessionId};
 use auth_commands::{EndSession, protocol};
@@ -12,26 +12,27 @@ use super::{Answer, OAuthError, Provider, Visit, pages, saml};
 
 const ON_LOGOUT: &str = "auth.page.logout";
 
-/// What is kept on the page that asks.
+/// The state sealed into the page that asks for confirmation.
 #[derive(Serialize, Deserialize)]
-struct Leaving {
+struct PendingLogout {
     session: SessionId,
     then: Option<String>,
 }
 
-/// Somebody wants to leave, or their client says so.
+/// The end-session endpoint: ends the browser's session, after asking the user unless the client proves by an ID token that it belongs to
+/// the session.
 pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     let text = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
     let form = Form::read(&text)?;
     let browser = provider.any_browser_session(&visit).await?;
     if let (&Method::POST, Some(pending)) = (&visit.method, form.get("pending")) {
-        visit.of_our_page(provider)?;
-        let leaving: Option<Leaving> = provider.kept(&visit, ON_LOGOUT, pending).await?;
+        visit.require_same_origin(provider)?;
+        let leaving: Option<PendingLogout> = provider.open_state(&visit, ON_LOGOUT, pending).await?;
         return match (leaving, browser) {
             (Some(leaving), Some(browser)) if leaving.session == browser.id => {
-                leave(provider, &visit, Some(browser.id), leaving.then).await
+                sign_out(provider, &visit, Some(browser.id), leaving.then).await
             }
-            _ => leave(provider, &visit, None, None).await,
+            _ => sign_out(provider, &visit, None, None).await,
         };
     }
     let hint = match form.get("id_token_hint") {
@@ -42,26 +43,28 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     if let (Some(hint), Some(named)) = (&hint, &named)
         && named.as_ref().ok() != Some(&hint.client)
     {
-        // Else one client's ID token would vouch for where another one sends people (section 2).
+        // Otherwise one client's ID token would authorize a redirect to another client's address (section 2).
         return Err(OAuthError::invalid_request("client_id is not the client for which id_token_hint was issued"));
     }
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
     match (browser, hint) {
-        (None, _) => leave(provider, &visit, None, then).await,
-        // The client had this session's ID token: it is not a stranger's link.
+        (None, _) => sign_out(provider, &visit, None, then).await,
+        // The ID token of this very session shows that the request is not a stranger's link.
         (Some(BrowserSession { id, .. }), Some(hint)) if hint.session == Some(id) => {
-            leave(provider, &visit, Some(id), then).await
+            sign_out(provider, &visit, Some(id), then).await
         }
         (Some(browser), _) => {
-            let pending = provider.keep(&visit, ON_LOGOUT, Leaving { session: browser.id, then: then.clone() }).await?;
+            let pending = provider
+                .seal_state(&visit, ON_LOGOUT, PendingLogout { session: browser.id, then: then.clone() })
+                .await?;
             let action = format!("/t/{}/logout", visit.tenant.slug);
             Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
         }
     }
 }
 
-/// Where somebody is sent afterwards: nowhere, unless the client registered exactly that.
+/// The address to redirect to afterwards: `post_logout_redirect_uri`, which the client must have registered, with `state`.
 async fn leads_to(
     provider: &Provider,
     visit: &Visit,
@@ -85,19 +88,19 @@ async fn leads_to(
     Ok(Some(format!("{wanted}{}", state.unwrap_or_default())))
 }
 
-async fn leave(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
+async fn sign_out(provider: &Provider, visit: &Visit, session: Option<SessionId>, then: Option<String>) -> Answer {
     let mut away = None;
     if let Some(session) = session {
         let end = EndSession { session, reason: EndReason::SignedOut };
         provider.authority.run(&protocol(visit.tenant.id, "auth"), &end).await?;
-        // They are signed out here, whatever becomes of the other side.
-        away = saml::leaving(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
+        // The sign-out here stands, even if the identity provider can't be reached.
+        away = saml::logout_request(provider, visit, session, then.as_deref()).await.unwrap_or_else(|error| {
             tracing::warn!(?error, "somebody who signed out can't be signed out at their identity provider");
             None
         });
     }
     let mut response = match (&away, then) {
-        (Some((asked, _)), _) => saml::sent_on(visit, asked),
+        (Some((asked, _)), _) => saml::to_identity_provider(visit, asked),
         (None, Some(then)) => see_other(&then),
         (None, None) => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
     };

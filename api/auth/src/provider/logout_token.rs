@@ -1,4 +1,4 @@
-//! What a client is told when somebody's session has ended, and where (OpenID Connect Back-Channel Logout 1.0).
+//! The logout token that tells a client of the end of a session (OpenID Connect Back-Channel Logout 1.0).
 
 use auth_aggregates::{Algorithm, Client, ClientId, SessionId};
 use auth_commands::protocol;
@@ -9,25 +9,25 @@ use uuid::Uuid;
 
 use crate::authority::{Authority, KnownTenant, claims_at};
 
-/// The type that a logout token says it has, so that it is taken for nothing else.
+/// The `typ` header of logout tokens, so that they are not mistaken for other tokens.
 const TYPE: &str = "logout+jwt";
 
-/// What happened, in a logout token.
+/// The event in a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How long a token is good for: it is sent at once, and made anew each time.
+/// The lifetime of a logout token: it is sent at once, and each retry makes a new one.
 const LIFETIME: TimeDelta = TimeDelta::minutes(2);
 
-/// What a client is told.
+/// A request to a client's back-channel logout endpoint.
 pub struct LogoutNotice {
-    /// Where.
+    /// The client's `backchannel_logout_uri`.
     pub address: String,
-    /// A form, `application/x-www-form-urlencoded`.
+    /// The body, `application/x-www-form-urlencoded`.
     pub body: String,
 }
 
-/// That a session of a user has ended; without one, all of theirs. `id`: the same for the same notice. None: the client, or the tenant, wants
-/// to know nothing.
+/// The notice that a user's session has ended; without a session, that all of them have. `id`: the token's `jti`, the same when the same
+/// notice is sent again. None: the client registered no endpoint, or the tenant does not exist any more.
 ///
 /// # Errors
 /// When this process can't sign, or the log can't be read.
@@ -50,7 +50,7 @@ pub async fn logout_notice(
     Ok(Some(LogoutNotice { address, body }))
 }
 
-/// The token (section 2.4).
+/// The signed logout token (section 2.4).
 async fn token(
     authority: &Authority,
     tenant: &KnownTenant,

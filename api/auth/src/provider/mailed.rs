@@ -1,5 +1,5 @@
-//! Where mailed links lead: whoever was invited becomes a user, with a password, and is signed in; an address is verified. What a
-//! link is good for, its own service says ([`face::MailedLinks`]).
+//! The pages of mailed links: accepting an invitation, which sets a password and signs the new user in, and verifying an e-mail address.
+//! The service that issued a link validates it ([`face::MailedLinks`]).
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use poem::http::StatusCode;
 use poem::{Request, Response};
 
 use super::authorize::{enter, see_other};
-use super::browser::ShownBy;
+use super::browser::Authentication;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, Brand, Invitation, Verification};
 use super::passwords::advice;
 use super::{Answer, OAuthError, Provider, Visit};
 
-/// A link as it was mailed names no tenant's pages: it leads to them.
-pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer {
+/// Redirects from the address in a mail, which contains no tenant's short name, to the page of the link's tenant.
+pub async fn redirect_to_tenant(provider: &Provider, request: &Request, page: &str) -> Answer {
     let form = Form::read(request.uri().query().unwrap_or_default())?;
     let link = form.get("link").unwrap_or_default();
     let tenant = match links(provider)?.tenant(link) {
@@ -29,35 +29,35 @@ pub async fn lead(provider: &Provider, request: &Request, page: &str) -> Answer 
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", link).finish();
     Ok(match tenant {
         Some(tenant) => see_other(&format!("/t/{}/{page}?{query}", tenant.slug)),
-        None => not_good(&Brand::default()),
+        None => invalid_link(&Brand::default()),
     })
 }
 
-/// The page of an invitation.
+/// Shows the page of an invitation.
 pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
     match invited(provider, &visit, link).await? {
         Some(invited) => Ok(show(&visit, link, &invited, invited.name.as_deref().unwrap_or_default(), None)),
-        None => Ok(not_good(&visit.brand)),
+        None => Ok(invalid_link(&visit.brand)),
     }
 }
 
-/// Somebody accepts an invitation.
+/// Accepts an invitation.
 pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let link = form.get("link").unwrap_or_default();
     let name = form.get("name").unwrap_or_default();
-    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(not_good(&visit.brand)) };
-    // Before the link is used up: with a password that is not taken it shall be good still.
+    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(invalid_link(&visit.brand)) };
+    // The password is validated before the link is consumed, so that the link still works after a refused password.
     let phc = match provider.new_password(&visit, &form, &[name, &invited.email]).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, link, &invited, name, Some(&advice))),
     };
     let person = match links(provider)?.accept(link, name).await {
         Ok(Some(person)) => person,
-        Ok(None) => return Ok(not_good(&visit.brand)),
+        Ok(None) => return Ok(invalid_link(&visit.brand)),
         Err(refusal) if !refusal.errors().is_empty() => {
             return Ok(show(&visit, link, &invited, name, Some(&advice(&refusal))));
         }
@@ -72,15 +72,15 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
         end_sessions: false,
     };
     provider.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &set).await?;
-    enter(provider, &visit, &person, ShownBy::method("pwd", since), Goal::Account).await
+    enter(provider, &visit, &person, Authentication::method("pwd", since), Goal::Account).await
 }
 
-/// The page that verifies an address: a person has to press a button, so that a program that looks through mail does nothing.
+/// The page that verifies an address. The user has to press a button, so that a mail scanner that follows links does not verify it.
 pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
     if links(provider)?.tenant(link) != Some(visit.tenant.id) {
-        return Ok(not_good(&visit.brand));
+        return Ok(invalid_link(&visit.brand));
     }
     Ok(pages::verification(&Verification {
         tenant: &visit.brand,
@@ -89,19 +89,19 @@ pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     }))
 }
 
-/// Somebody shows that an address is theirs.
+/// Verifies an e-mail address.
 pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let (links, link) = (links(provider)?, form.get("link").unwrap_or_default());
     if links.tenant(link) != Some(visit.tenant.id) || !links.verify_email(link).await? {
-        return Ok(not_good(&visit.brand));
+        return Ok(invalid_link(&visit.brand));
     }
     let text = "You can close this page.";
     Ok(pages::message(&visit.brand, StatusCode::OK, "Your address is verified", text))
 }
 
-/// Whom a link of this tenant invites.
+/// The invitation of a link, if it is one of this tenant's.
 async fn invited(provider: &Provider, visit: &Visit, link: &str) -> Result<Option<Invited>, OAuthError> {
     let invited = links(provider)?.invited(link).await?;
     Ok(invited.filter(|invited| invited.tenant == visit.tenant.id))
@@ -123,8 +123,8 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
     })
 }
 
-/// One page for whatever is wrong with a link: a stranger learns nothing from it.
-fn not_good(tenant: &Brand) -> Response {
+/// The same page for every fault of a link, so that a stranger learns nothing from it.
+fn invalid_link(tenant: &Brand) -> Response {
     let text = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
     pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)
 }

@@ -1,15 +1,15 @@
 //! The OpenID Connect provider of each tenant, under `/t/{tenant}`.
 //!
-//! What the protocols say is done here by their letter: forms in, JSON out, errors as RFC 6749 has them. Who a client is, is
-//! said once, in [`client`]; what is granted is a command of `auth-commands`; what is signed, the [`Authority`] signs.
+//! The endpoints follow the protocols to the letter: form-encoded requests, JSON responses, errors as RFC 6749 defines them. [`client`] is
+//! the one place that authenticates clients, the commands of `auth-commands` decide what is granted, and the [`Authority`] signs.
 //!
-//! To add an endpoint: a file with its function (a [`Visit`] in, an [`Answer`] out), its line in [`routes`] and, where clients look
-//! for it, in [`discovery`].
+//! To add an endpoint: write a file with its function (from a [`Visit`] to an [`Answer`]), add its line to `endpoints!` below and, if
+//! clients discover it from the metadata, to [`discovery`].
 
 mod account;
-mod asked;
 mod attempts;
 mod authenticator;
+mod authorization_request;
 mod authorize;
 mod brand;
 mod browser;
@@ -35,6 +35,7 @@ mod pending;
 mod pictures;
 mod polls;
 mod proxies;
+mod reauthentication;
 mod registration;
 mod required;
 mod revoke;
@@ -42,7 +43,6 @@ mod saml;
 mod second_factor;
 mod seen_from;
 mod sign_in;
-mod sure;
 mod token;
 mod userinfo;
 mod visit;
@@ -72,27 +72,28 @@ use crate::trust::Trust;
 /// The provider of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Provider {
-    /// Signs and opens.
+    /// Signs tokens, and seals and opens secrets.
     pub authority: Authority,
-    /// Says whether a token holds.
+    /// Checks whether a token is still valid.
     pub trust: Trust,
-    /// Counts attempts that failed.
+    /// Counts and rate-limits failed attempts.
     pub attempts: Arc<Attempts>,
-    /// How often devices ask.
+    /// Rate-limits the polling of devices.
     pub polls: Arc<Polls>,
     /// Hashes and verifies passwords.
     pub passwords: Arc<Passwords>,
-    /// Where somebody is signed in; none: it is not listed here.
+    /// The read models, for a user's sessions and the tenant's SAML connections; none: neither is shown.
     pub read_models: Option<ReadModels>,
-    /// Speaks with identity providers.
+    /// Speaks SAML with identity providers.
     pub saml: Arc<dyn ServiceProvider>,
-    /// Knows where requests came from.
+    /// Determines the client's IP address of a request.
     pub seen_from: SeenFrom,
 }
 
 impl Provider {
-    /// Does `work` beside the answer: how long it takes would tell who there is, and who may be. `what` is asked for by it.
-    fn beside_the_answer<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
+    /// Runs `work` in the background, without delaying the response: its duration would reveal whether an account exists and may sign in.
+    /// `what` names the work in the log message about a failure.
+    fn in_background<F>(&self, what: &'static str, work: impl FnOnce(Self) -> F)
     where
         F: Future<Output = Result<(), OAuthError>> + Send + 'static,
     {
@@ -105,14 +106,14 @@ impl Provider {
     }
 }
 
-/// An endpoint of the provider: its path, its method, and what answers.
+/// An endpoint of the provider: its path, its method, and its handler.
 pub type Endpoint = (&'static str, Method, BoxEndpoint<'static, Response>);
 
 macro_rules! endpoints {
     ($($method:ident $path:literal => $answer:path),+ $(,)?) => {
-        const OF_TENANTS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
+        const TENANT_ENDPOINTS: &[(&str, Method)] = &[$(($path, Method::$method)),+];
 
-        fn of_tenants(provider: &Provider) -> Vec<Endpoint> {
+        fn tenant_endpoints(provider: &Provider) -> Vec<Endpoint> {
         vec![$({
             let provider = provider.clone();
             let endpoint = make(move |request: poem::Request| {
@@ -122,9 +123,9 @@ macro_rules! endpoints {
                     let mut response = match Visit::begin(&provider, request).await {
                         Ok(visit) => {
                             let tenant = visit.brand.clone();
-                            $answer(&provider, visit).await.unwrap_or_else(|error| error.tell(browser, &tenant))
+                            $answer(&provider, visit).await.unwrap_or_else(|error| error.respond(browser, &tenant))
                         }
-                        Err(error) => error.tell(browser, &Brand::default()),
+                        Err(error) => error.respond(browser, &Brand::default()),
                     };
                     response.set_data(PathPattern(Arc::from($path)));
                     Ok::<_, poem::Error>(response)
@@ -197,34 +198,34 @@ endpoints! {
     POST "/t/:tenant/revoke" => revoke::revoke,
 }
 
-/// Where mailed links lead, and to which page of the tenant's own from there.
+/// The paths of mailed links, each with the tenant's page to which it redirects.
 const MAILED: [(&str, &str); 2] = [("/invitation", "invitation"), ("/verify-email", "verify-email")];
 
-/// Where pictures of people are. Their tenant is named by its id, too: a short name is not known everywhere.
+/// The path of people's uploaded pictures. It may name the tenant by its id, too: not everybody who builds such an address knows the short
+/// name.
 const PICTURES: &str = "/t/:tenant/pictures/:picture";
 
 /// All endpoints.
 pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
-    let mailed =
-        MAILED.map(|(path, page)| {
-            beside_pages(provider, path, move |provider, request| async move {
-                mailed::lead(&provider, &request, page).await
-            })
-        });
-    let pictures = beside_pages(provider, PICTURES, |provider, request| async move {
+    let mailed = MAILED.map(|(path, page)| {
+        endpoint_outside_pages(provider, path, move |provider, request| async move {
+            mailed::redirect_to_tenant(&provider, &request, page).await
+        })
+    });
+    let pictures = endpoint_outside_pages(provider, PICTURES, |provider, request| async move {
         pictures::of_a_person(&provider, &request).await
     });
-    of_tenants(provider).into_iter().chain(mailed).chain([pictures]).collect()
+    tenant_endpoints(provider).into_iter().chain(mailed).chain([pictures]).collect()
 }
 
-/// Each path that a provider answers, with its method: for who forwards to one.
+/// Each path and method that the provider serves, for proxies that forward requests to it.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
     let beside = MAILED.map(|(path, _)| path).into_iter().chain([PICTURES]);
-    OF_TENANTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
+    TENANT_ENDPOINTS.iter().cloned().chain(beside.map(|path| (path, Method::GET)))
 }
 
-/// What is asked for without being on a tenant's own pages.
-fn beside_pages<F>(
+/// An endpoint outside of a tenant's pages.
+fn endpoint_outside_pages<F>(
     provider: &Provider,
     path: &'static str,
     answer: impl Fn(Provider, poem::Request) -> F + Send + Sync + 'static,
@@ -237,7 +238,7 @@ where
         let browser = is_browser(&request);
         let answered = answer(provider.clone(), request);
         async move {
-            let mut response = answered.await.unwrap_or_else(|error| error.tell(browser, &Brand::default()));
+            let mut response = answered.await.unwrap_or_else(|error| error.respond(browser, &Brand::default()));
             response.set_data(PathPattern(Arc::from(path)));
             Ok::<_, poem::Error>(response)
         }
@@ -245,7 +246,7 @@ where
     (path, Method::GET, endpoint.boxed())
 }
 
-/// Whether a person looks at the answer.
+/// Whether the client accepts HTML, so that the response is shown to a person.
 fn is_browser(request: &poem::Request) -> bool {
     request.header("accept").is_some_and(|accepted| accepted.contains("text/html"))
 }

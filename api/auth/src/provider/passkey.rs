@@ -1,7 +1,7 @@
-//! Showing a passkey: instead of the password, after it, or when a client wants to be surer.
+//! Authentication by a passkey: as the only step, as the second factor, or when a client asks for a higher authentication level.
 //!
-//! The page that asks keeps the challenge, sealed: nobody but us reads or makes one. That it is answered once, the account sees to, in
-//! the append that notes the use: see the decision 0024.
+//! The challenge is sealed into the page that asks for the passkey, so that only we can read or make one. The account ensures that it is
+//! answered once, in the same append that records the use: see ADR 0024.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use webauthn_rs::prelude::DiscoverableAuthentication;
 
 use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, show_login};
-use super::browser::ShownBy;
+use super::browser::Authentication;
 use super::form::Form;
 use super::goal::{Goal, Then};
 use super::pages::{self, PasskeyForm, Script};
@@ -27,40 +27,40 @@ use crate::passkey::{Challenge, PasskeyAnswer, PasskeyFault, RelyingParty, metho
 
 const ON_PASSKEY: &str = "auth.page.passkey";
 
-/// What is said of every passkey that does nothing, whatever the reason.
+/// The text for every refused passkey, whatever the reason.
 const WRONG: &str = "This passkey was not accepted. Try again, or sign in the other way.";
 
-/// What is kept on a page that asks for a passkey.
+/// The state sealed into a page that asks for a passkey.
 #[derive(Serialize, Deserialize)]
-struct Asking {
-    asked: Asked,
+struct PendingPasskey {
+    asked: PasskeyPurpose,
     at: DateTime<Utc>,
     challenge: Challenge<DiscoverableAuthentication>,
 }
 
-/// Who is asked.
+/// Who is asked for a passkey, and why.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Asked {
-    /// Whoever has one, and then goes on there.
+pub(super) enum PasskeyPurpose {
+    /// Anybody who has one, to sign in and continue there.
     Anybody(Then),
-    /// Who showed their password, or is signed in.
+    /// A user who has entered their password or is signed in, as the second factor.
     Known(Box<Pending>),
 }
 
-/// Somebody who showed a passkey.
-struct Shown {
+/// A user who authenticated by a passkey.
+struct VerifiedPasskey {
     person: Person,
-    /// By what.
+    /// The authentication method (RFC 8176).
     method: &'static str,
-    /// As of when: as the account was that has it.
+    /// The moment of the account state that contained the passkey.
     since: Moment,
 }
 
-/// The form that asks for a passkey; none: there can be none here, or they have none. `account`: whose, if that is known.
+/// The form that asks for a passkey; none: passkeys can't be used at our address, or the account has none. `account`: the user's, if known.
 pub(super) async fn form(
     provider: &Provider,
     visit: &Visit,
-    asked: Asked,
+    asked: PasskeyPurpose,
     account: Option<&Account>,
 ) -> Result<Option<PasskeyForm>, OAuthError> {
     let Some(party) = provider.relying_party(visit) else { return Ok(None) };
@@ -68,43 +68,43 @@ pub(super) async fn form(
     if passkeys.is_some_and(BTreeMap::is_empty) {
         return Ok(None);
     }
-    let (options, challenge) = party.ask(passkeys.into_iter().flat_map(BTreeMap::keys))?;
-    let asking = Asking { asked, at: provider.authority.now(), challenge };
-    let pending = provider.keep(visit, ON_PASSKEY, asking).await?;
+    let (options, challenge) = party.request_assertion(passkeys.into_iter().flat_map(BTreeMap::keys))?;
+    let asking = PendingPasskey { asked, at: provider.authority.now(), challenge };
+    let pending = provider.seal_state(visit, ON_PASSKEY, asking).await?;
     let action = format!("/t/{}/passkey", visit.tenant.slug);
     Ok(Some(PasskeyForm { action, pending, options, script: provider.script(visit) }))
 }
 
-/// Somebody shows a passkey.
+/// Handles the browser's answer to a request for a passkey.
 pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Asking> = provider.kept(&visit, ON_PASSKEY, form.need("pending")?).await?;
-    let Some(Asking { asked, at, challenge }) = kept else { return Ok(expired(&visit)) };
+    let kept: Option<PendingPasskey> = provider.open_state(&visit, ON_PASSKEY, form.need("pending")?).await?;
+    let Some(PendingPasskey { asked, at, challenge }) = kept else { return Ok(expired(&visit)) };
     let then = match &asked {
-        Asked::Anybody(then) => then,
-        Asked::Known(pending) => &pending.then,
+        PasskeyPurpose::Anybody(then) => then,
+        PasskeyPurpose::Known(pending) => &pending.then,
     };
     let goal = match Goal::read(provider, &visit, then.clone()).await? {
         Ok(goal) => goal,
         Err(error) => return Ok(error.answer(&visit)),
     };
     let pending = match asked {
-        Asked::Anybody(_) => None,
-        Asked::Known(pending) if second_factor::still(provider, &visit, &pending).await?.is_none() => {
+        PasskeyPurpose::Anybody(_) => None,
+        PasskeyPurpose::Known(pending) if second_factor::still_valid(provider, &visit, &pending).await?.is_none() => {
             return Ok(expired(&visit));
         }
-        Asked::Known(pending) => Some(*pending),
+        PasskeyPurpose::Known(pending) => Some(*pending),
     };
     let of = pending.as_ref().map(|pending| pending.user);
     let challenge = (provider.authority.now() - at < CHALLENGE_GOOD_FOR).then_some(challenge);
     let answer = form.get("answer").unwrap_or_default();
-    match (provider.shows_passkey(&visit, answer, challenge, of).await?, pending) {
-        (Some(Shown { person, method, since }), None) => {
-            enter(provider, &visit, &person, ShownBy::method(method, since), goal).await
+    match (provider.authenticate_by_passkey(&visit, answer, challenge, of).await?, pending) {
+        (Some(VerifiedPasskey { person, method, since }), None) => {
+            enter(provider, &visit, &person, Authentication::method(method, since), goal).await
         }
         (Some(shown), Some(pending)) => {
-            second_factor::shown(provider, &visit, pending, &shown.person, shown.method, goal).await
+            second_factor::completed(provider, &visit, pending, &shown.person, shown.method, goal).await
         }
         (None, None) => show_login(provider, &visit, &goal, "", Some(WRONG)).await,
         (None, Some(pending)) => {
@@ -115,35 +115,35 @@ pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
 }
 
 impl Provider {
-    /// What asks for passkeys, in a tenant's name. Where we are, our configuration says, never the request.
+    /// The WebAuthn relying party, with the tenant's name. Its origin comes from our configuration, never from the request.
     pub(super) fn relying_party(&self, visit: &Visit) -> Option<RelyingParty> {
         RelyingParty::at(&self.authority.settings().public_url, &visit.tenant.name)
     }
 
-    /// The script that asks the browser.
+    /// The script that calls the browser's WebAuthn API.
     pub(super) fn script(&self, visit: &Visit) -> Script {
         let path = format!("/t/{}/passkey.js", visit.tenant.slug);
         let source = format!("{}{path}", self.authority.settings().public_url);
         Script { path, source }
     }
 
-    /// Who showed a passkey, which is then noted; none: what came is not right, which is recorded, once. `challenge`: what they were asked;
-    /// none: too long ago. `of`: who it has to be; none: the passkey says it.
-    async fn shows_passkey(
+    /// Verifies a passkey's answer and records its use; none: the answer was refused, which is recorded once. `challenge`: the one that was
+    /// asked; none: it has expired. `of`: the user that it has to be; none: the passkey says who.
+    async fn authenticate_by_passkey(
         &self,
         visit: &Visit,
         answer: &str,
         challenge: Option<Challenge<DiscoverableAuthentication>>,
         of: Option<UserId>,
-    ) -> Result<Option<Shown>, OAuthError> {
+    ) -> Result<Option<VerifiedPasskey>, OAuthError> {
         let said = PasskeyAnswer::read(answer);
         let user = of.or_else(|| said.as_ref().ok().and_then(|said| said.user));
-        // Another tenant's are as unknown here as those that never were.
+        // Another tenant's user gets the same answer as one that does not exist.
         let person = match user {
             Some(user) => self.person(visit, user).await?,
             None => None,
         };
-        let wrong = match self.judge(visit, said, challenge, person.as_ref()).await? {
+        let wrong = match self.verify_passkey(visit, said, challenge, person.as_ref()).await? {
             Ok(shown) => return Ok(Some(shown)),
             Err(wrong) => wrong,
         };
@@ -154,13 +154,13 @@ impl Provider {
         Ok(None)
     }
 
-    async fn judge(
+    async fn verify_passkey(
         &self,
         visit: &Visit,
         said: Result<PasskeyAnswer, PasskeyFault>,
         challenge: Option<Challenge<DiscoverableAuthentication>>,
         person: Option<&Person>,
-    ) -> Result<Result<Shown, PasskeyFault>, OAuthError> {
+    ) -> Result<Result<VerifiedPasskey, PasskeyFault>, OAuthError> {
         let said = match said {
             Ok(said) => said,
             Err(wrong) => return Ok(Err(wrong)),
@@ -177,18 +177,18 @@ impl Provider {
         }
         let Some(challenge) = challenge else { return Ok(Err(PasskeyFault("passkey_late"))) };
         let signed = challenge.challenge.clone();
-        let counter = match party.shown(challenge, &said, passkey) {
+        let counter = match party.verify_assertion(challenge, &said, passkey) {
             Ok(counter) => counter,
             Err(wrong) => return Ok(Err(wrong)),
         };
         let (method, since) = (method(passkey.synced), self.moment(&account));
         let show = ShowPasskey { user: person.id, passkey: said.id, counter, challenge: signed };
         match self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &show).await {
-            Ok(_) => Ok(Ok(Shown { person: person.clone(), method, since })),
+            Ok(_) => Ok(Ok(VerifiedPasskey { person: person.clone(), method, since })),
             Err(refusal) => match refusal.code() {
                 "challenge_used" => Ok(Err(PasskeyFault("passkey_replayed"))),
                 "passkey_cloned" => Ok(Err(PasskeyFault("passkey_cloned"))),
-                // Removed a moment ago, or the account with it.
+                // The passkey was removed, or the account closed, in the meantime.
                 "passkey_unknown" | "account_closed" => unknown,
                 _ => Err(refusal.into()),
             },
@@ -196,11 +196,11 @@ impl Provider {
     }
 }
 
-/// The script that asks the browser for passkeys.
+/// Serves the script that calls the browser's WebAuthn API.
 pub async fn script(_: &Provider, _: Visit) -> Answer {
     Ok(Response::builder()
         .content_type("text/javascript; charset=utf-8")
-        // A page of another version would not get on with an old one.
+        // A cached script of another version might not fit the page.
         .header(header::CACHE_CONTROL, "no-cache")
         .header("x-content-type-options", "nosniff")
         .body(pages::SCRIPT))

@@ -1,4 +1,4 @@
-//! The passkeys of somebody who is signed in: making another one, calling one otherwise, doing without it.
+//! The account's pages for passkeys: enrolment, renaming, removal, and new recovery codes.
 
 use auth_aggregates::{Account, CHALLENGE_GOOD_FOR, MOST_PASSKEYS, SessionId};
 use auth_commands::{ConfirmSession, EnrolPasskey, RemovePasskey, RenamePasskey, Within, protocol};
@@ -17,78 +17,85 @@ use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, PasskeyForm, PasskeysPage, ShownPasskey};
 use super::passwords::advice;
-use super::sure::somebody_sure;
+use super::reauthentication::recently_authenticated;
 use super::{Answer, OAuthError, Provider, Visit};
-use crate::passkey::{Challenge, Made, method};
+use crate::passkey::{Challenge, NewPasskey, method};
 use crate::totp::{recovery_codes, recovery_hash};
 
 const ON_PASSKEYS: &str = "auth.page.passkeys";
 
-/// What is said of every answer that makes no passkey.
+/// The text for every answer that does not lead to a new passkey.
 pub(super) const WRONG: &str =
     "Your browser made no passkey, or one that you have already. Try again, or use another device.";
 
-/// What is said to who must have a second factor, and would have none.
+/// The text for a user who must have a second factor and would remove the last one.
 pub(super) const LAST: &str = "You need a second factor to sign in. Add another one before you remove this one.";
 
-/// What is kept on a page that asks for a new passkey. `W`: for whom it is.
+/// The state sealed into a page that asks for a new passkey. `W`: what identifies the user (a session, or a pending sign-in).
 #[derive(Serialize, Deserialize)]
-pub(super) struct Making<W> {
+pub(super) struct PendingEnrolment<W> {
     pub(super) whom: W,
     at: DateTime<Utc>,
     challenge: Challenge<PasskeyRegistration>,
 }
 
-/// The page.
+/// Shows the page.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
-    match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+    match recently_authenticated(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => show(provider, &visit, &browser, None).await,
         Err(page) => Ok(page),
     }
 }
 
-/// Somebody made a passkey.
+/// Enrols a passkey that the browser has made.
 pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
-    let kept: Option<Making<SessionId>> = provider.kept(&visit, ON_PASSKEYS, form.need("pending")?).await?;
+    let kept: Option<PendingEnrolment<SessionId>> =
+        provider.open_state(&visit, ON_PASSKEYS, form.need("pending")?).await?;
     let Some(kept) = kept.filter(|kept| kept.whom == browser.id) else { return Ok(expired(&visit)) };
-    let Some(made) = made(provider, &visit, &kept, &form) else {
+    let Some(made) = read_new_passkey(provider, &visit, &kept, &form) else {
         return show(provider, &visit, &browser, Some(WRONG)).await;
     };
     let method = method(made.synced).to_owned();
-    // Who has none is given recovery codes.
+    // A user without recovery codes gets some.
     let codes = browser.account.recovery.is_empty();
     let whose = (browser.person.id, Within::Session(browser.id));
-    let codes = match enrol_made(provider, &visit, whose, made, kept, &form, codes).await {
+    let codes = match enrol_passkey(provider, &visit, whose, made, kept, &form, codes).await {
         Ok(codes) => codes,
-        Err(refusal) => return told(provider, &visit, &browser, refusal).await,
+        Err(refusal) => return show_refusal(provider, &visit, &browser, refusal).await,
     };
     let confirm = ConfirmSession { session: browser.id, methods: vec![method] };
     provider.authority.run(&protocol(visit.tenant.id, &browser.person.id.to_string()), &confirm).await?;
     Ok(if codes.is_empty() { to_passkeys(&visit) } else { show_codes(&visit, &codes, &to(&visit)) })
 }
 
-/// The passkey that a form brings, if it is one that was asked for a moment ago.
-pub(super) fn made<W>(provider: &Provider, visit: &Visit, making: &Making<W>, form: &Form) -> Option<Made> {
+/// The new passkey in a form, if it answers a challenge that has not expired.
+pub(super) fn read_new_passkey<W>(
+    provider: &Provider,
+    visit: &Visit,
+    making: &PendingEnrolment<W>,
+    form: &Form,
+) -> Option<NewPasskey> {
     if provider.authority.now() - making.at >= CHALLENGE_GOOD_FOR {
         return None;
     }
     let party = provider.relying_party(visit)?;
-    party.made(&making.challenge, form.get("answer").unwrap_or_default()).ok()
+    party.verify_registration(&making.challenge, form.get("answer").unwrap_or_default()).ok()
 }
 
-/// Enrols it, under the name that the form says, and gives recovery codes with it if that is wanted. `within`: in what they make it.
-pub(super) async fn enrol_made<W>(
+/// Enrols a passkey under the name in the form, with fresh recovery codes if wanted. `within`: the sign-in or session in which the user
+/// enrols it.
+pub(super) async fn enrol_passkey<W>(
     provider: &Provider,
     visit: &Visit,
     (user, within): (UserId, Within),
-    made: Made,
-    making: Making<W>,
+    made: NewPasskey,
+    making: PendingEnrolment<W>,
     form: &Form,
     with_codes: bool,
 ) -> Result<Vec<String>, Refusal> {
@@ -108,11 +115,11 @@ pub(super) async fn enrol_made<W>(
     Ok(codes)
 }
 
-/// Somebody calls a passkey otherwise.
+/// Renames a passkey.
 pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
@@ -121,15 +128,15 @@ pub async fn rename(provider: &Provider, mut visit: Visit) -> Answer {
         RenamePasskey { user, passkey: known(&form, &browser)?, name: form.get("name").unwrap_or_default().to_owned() };
     match provider.authority.run(&protocol(visit.tenant.id, &user.to_string()), &rename).await {
         Ok(_) => Ok(to_passkeys(&visit)),
-        Err(refusal) => told(provider, &visit, &browser, refusal).await,
+        Err(refusal) => show_refusal(provider, &visit, &browser, refusal).await,
     }
 }
 
-/// Somebody does without a passkey.
+/// Removes a passkey.
 pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+    let browser = match recently_authenticated(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
@@ -143,10 +150,10 @@ pub async fn remove(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(to_passkeys(&visit))
 }
 
-/// Somebody wants new recovery codes.
+/// Replaces the recovery codes.
 pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
-    let browser = match somebody_sure(provider, &visit, Goal::Passkeys).await? {
+    visit.require_same_origin(provider)?;
+    let browser = match recently_authenticated(provider, &visit, Goal::Passkeys).await? {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
@@ -156,7 +163,7 @@ pub async fn renew_codes(provider: &Provider, visit: Visit) -> Answer {
     new_codes(provider, &visit, browser.person.id, &to(&visit)).await
 }
 
-/// The passkey that a form names. Somebody else's is as unknown as one that never was.
+/// The id of the passkey in a form. Another user's gets the same answer as one that does not exist.
 fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     let passkey = form.need("passkey")?;
     if browser.account.passkeys.by_id.contains_key(passkey) {
@@ -165,17 +172,17 @@ fn known(form: &Form, browser: &BrowserSession) -> Result<String, OAuthError> {
     Err(Refusal::not_found("not_found", "you have no such passkey").into())
 }
 
-/// A refusal that the person can do something about stands on the page.
-async fn told(provider: &Provider, visit: &Visit, browser: &BrowserSession, refusal: Refusal) -> Answer {
-    if is_theirs(&refusal) {
+/// Shows a refusal on the page if the user can act on it; other refusals become errors.
+async fn show_refusal(provider: &Provider, visit: &Visit, browser: &BrowserSession, refusal: Refusal) -> Answer {
+    if is_correctable(&refusal) {
         show(provider, visit, browser, Some(&advice(&refusal))).await
     } else {
         Err(refusal.into())
     }
 }
 
-/// Whether somebody can do something about a refusal of what they make or call a passkey.
-pub(super) fn is_theirs(refusal: &Refusal) -> bool {
+/// Whether the user can act on a refusal to enrol or rename a passkey.
+pub(super) fn is_correctable(refusal: &Refusal) -> bool {
     let theirs = ["passkey_there", "passkey_taken", "passkeys_many", "challenge_used"];
     !refusal.errors().is_empty() || theirs.contains(&refusal.code())
 }
@@ -194,7 +201,7 @@ async fn show(provider: &Provider, visit: &Visit, browser: &BrowserSession, erro
         .collect();
     let (person, account, page) = (&browser.person, &browser.account, (ON_PASSKEYS, "account/passkeys"));
     let make = match passkeys.len() {
-        ..MOST_PASSKEYS => make(provider, visit, person, account, page, browser.id).await?,
+        ..MOST_PASSKEYS => enrolment_form(provider, visit, person, account, page, browser.id).await?,
         _ => None,
     };
     Ok(pages::passkeys(&PasskeysPage {
@@ -208,8 +215,9 @@ async fn show(provider: &Provider, visit: &Visit, browser: &BrowserSession, erro
     }))
 }
 
-/// The form that asks for a new one; none: there can be none here. `page`: on which it is, and where it goes. `whom`: for whom it is.
-pub(super) async fn make<W: Serialize>(
+/// The form that asks for a new passkey; none: passkeys can't be used at our address. `page`: the purpose for sealing, and the path to
+/// which the form is sent. `whom`: what identifies the user.
+pub(super) async fn enrolment_form<W: Serialize>(
     provider: &Provider,
     visit: &Visit,
     person: &Person,
@@ -219,9 +227,9 @@ pub(super) async fn make<W: Serialize>(
 ) -> Result<Option<PasskeyForm>, OAuthError> {
     let Some(party) = provider.relying_party(visit) else { return Ok(None) };
     let there = account.passkeys.by_id.keys();
-    let (options, challenge) = party.ask_to_make(person.id, &person.login, &person.name, there)?;
-    let making = Making { whom, at: provider.authority.now(), challenge };
-    let pending = provider.keep(visit, page, making).await?;
+    let (options, challenge) = party.request_registration(person.id, &person.login, &person.name, there)?;
+    let making = PendingEnrolment { whom, at: provider.authority.now(), challenge };
+    let pending = provider.seal_state(visit, page, making).await?;
     let action = format!("/t/{}/{path}", visit.tenant.slug);
     Ok(Some(PasskeyForm { action, pending, options, script: provider.script(visit) }))
 }

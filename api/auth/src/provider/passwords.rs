@@ -1,4 +1,4 @@
-//! Setting a password: a new one for who forgot theirs, by a mailed link, and another one for who is signed in.
+//! Setting a password: by a mailed link for a user who forgot theirs, and by the old password for a signed-in user.
 
 use auth_aggregates::By;
 use auth_commands::{RequestPasswordReset, SetPassword, protocol};
@@ -12,7 +12,7 @@ use poem::http::StatusCode;
 
 use super::attempts::AttemptTarget;
 use super::authorize::enter;
-use super::browser::{Cookies, ShownBy, unavailable};
+use super::browser::{Authentication, Cookies, unavailable};
 use super::error::sentence;
 use super::form::Form;
 use super::goal::Goal;
@@ -20,19 +20,20 @@ use super::pages::{self, ChangePassword, NewPassword};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Authority, KnownTenant, Opaque, Use};
 
-/// What is said of every old password that is not the one of now.
+/// The text for every wrong old password.
 const NOT_PRESENT: &str = "This is not your current password.";
 
-/// The page of who forgot their password.
+/// Shows the page to request a link.
 pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
     Ok(pages::forgot(&visit.brand, &format!("/t/{}/forgot", visit.tenant.slug)))
 }
 
-/// Somebody forgot their password: they are mailed a link, if there is somebody of that name.
+/// Handles the request for a link to set a new password: mails one, if there is such a user. The response is the same in any case.
 pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
-    // Whoever knows many addresses must not have us mail to all of them, nor keep their neighbours from asking.
-    let browser = provider.known_to(&visit).await?;
+    visit.require_same_origin(provider)?;
+    // A limit, so that nobody can have us mail to many addresses. A browser in which a user signed in before has its own limit, so that it
+    // is not affected by others in its network.
+    let browser = provider.recognized_user(&visit).await?;
     let target =
         AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, "a forgotten password", visit.address) };
     provider.attempts.begin(&target)?;
@@ -45,7 +46,7 @@ pub async fn forgot(provider: &Provider, mut visit: Visit) -> Answer {
         "If there is a user with that name, we have sent them a link to set a new password. It is valid for an hour.",
     );
     let request = |provider| async move { request_reset(&provider, &visit, &login).await };
-    provider.beside_the_answer("a link to set a password", request);
+    provider.in_background("a link to set a password", request);
     Ok(answer)
 }
 
@@ -61,27 +62,29 @@ async fn request_reset(provider: &Provider, visit: &Visit, login: &str) -> Resul
     Ok(())
 }
 
-/// The page of a link to set a password.
+/// Shows the page to which the mailed link leads.
 pub async fn link_page(provider: &Provider, visit: Visit) -> Answer {
     let query = Form::read(&visit.query)?;
     let token = query.get("token").unwrap_or_default().to_owned();
-    match named_by(provider, &visit, &token).await? {
+    match read_link(provider, &visit, &token).await? {
         Some(named) => Ok(show(&visit, &named.person, &token, None)),
         None => Ok(used(&visit)),
     }
 }
 
-/// Somebody who followed a link sets their password.
+/// Sets the password of a user who followed a mailed link.
 pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let token = form.get("token").unwrap_or_default();
-    let Some(Named { person, email, turn }) = named_by(provider, &visit, token).await? else { return Ok(used(&visit)) };
+    let Some(ValidLink { person, email, turn }) = read_link(provider, &visit, token).await? else {
+        return Ok(used(&visit));
+    };
     let phc = match provider.new_password(&visit, &form, &about(&person)).await? {
         Ok(phc) => phc,
         Err(advice) => return Ok(show(&visit, &person, token, Some(&advice))),
     };
-    // Before the link is used up: what fails here can be done again.
+    // The address is verified before the link is consumed, so that the user can try again if this fails.
     if !person.email_verified {
         let links = provider.authority.links().ok_or_else(OAuthError::no_links)?;
         if !links.show_email(visit.tenant.id, person.id, &email).await? {
@@ -89,8 +92,9 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
         }
     }
     let by = By::Link { turn, at: provider.authority.now() };
-    // Who followed the link has shown whose browser this is: they are let in, whoever guesses meanwhile.
-    let known = Cookies::of(provider.known_from_now(&visit, person.id).await?);
+    // Following the link shows that this is the user's browser: its cookie exempts the user's next sign-in from the limits that others'
+    // guesses have reached.
+    let known = Cookies::of(provider.recognition_cookie(&visit, person.id).await?);
     match set(provider, &visit, &person, &phc, by, true).await {
         Ok(()) => {
             let mut page = pages::message_with_link(
@@ -107,7 +111,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// The page on which somebody who is signed in changes their password.
+/// Shows the page on which a signed-in user changes their password.
 pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
     match provider.browser_session(&visit).await? {
         Some(browser) => Ok(show_change(&visit, &browser.person, None)),
@@ -115,9 +119,9 @@ pub async fn change_page(provider: &Provider, visit: Visit) -> Answer {
     }
 }
 
-/// Somebody who is signed in changes their password, and shows the old one.
+/// Changes the password of a signed-in user, who has to enter the old one.
 pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(super::account::to_login(&visit)) };
     let person = browser.person;
@@ -132,10 +136,11 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     let elsewhere = form.get("elsewhere").is_some();
     match set(provider, &visit, &person, &phc, By::Password { shown: knows.shown }, elsewhere).await {
         Ok(()) if elsewhere => {
-            // This browser's session has ended with the others; whoever sits here has shown the password since, and nothing else.
+            // This browser's session has ended with the others. The user has just shown the password, so a new session begins with that
+            // method alone.
             let account = provider.account(&visit, person.id).await?;
             let since = provider.moment(&account);
-            let by = ShownBy::method("pwd", since);
+            let by = Authentication::method("pwd", since);
             enter(provider, &visit, &person, by, Goal::Account).await
         }
         Ok(()) => Ok(super::account::to_account(&visit)),
@@ -148,13 +153,13 @@ pub async fn change(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// Why a password is not set.
+/// Why setting a password failed.
 enum SetPasswordError {
-    /// The link is not good any more.
+    /// The link is not valid any more.
     Link,
-    /// The one that was shown is not theirs any more.
+    /// The old password was changed in the meantime.
     Changed,
-    /// Something else.
+    /// Any other error.
     Error(OAuthError),
 }
 
@@ -178,7 +183,8 @@ async fn set(
     }
 }
 
-/// The link of a turn with which a person sets their password, to be mailed to this address.
+/// The link with which a user sets their password, to be mailed to this address. `turn`: the number of the request, which the account
+/// counts.
 ///
 /// # Errors
 /// When the tenant's key can't be used.
@@ -192,12 +198,13 @@ pub async fn password_link(
     let ring = authority.ring_or_open(tenant.id).await?;
     let key = authority.tenant_key(tenant.id, &ring).await?;
     let token = Opaque { id: user.uuid(), generation: turn }.write(tenant.id, Use::Password, &key);
-    // By the address that is theirs then it is seen whether the link came to it; nothing of it stands in the link.
+    // The MAC binds the link to the address that it was mailed to, which is checked against the user's address when the link is followed.
+    // The link does not contain the address itself.
     let address = URL_SAFE_NO_PAD.encode(key.mac(of_address(tenant.id, &user.to_string()), &mailed(email, turn)));
     Ok(format!("{}/password?token={token}.{address}", authority.issuer(&tenant.slug)))
 }
 
-/// What shows to which address a link was mailed.
+/// The MAC's context, for the address to which a link was mailed.
 fn of_address(tenant: TenantId, user: &str) -> Context<'_> {
     Context { tenant, purpose: "auth.password_link.address", subject: user }
 }
@@ -206,17 +213,17 @@ fn mailed(email: &str, turn: u32) -> Vec<u8> {
     [&turn.to_be_bytes(), email.as_bytes()].concat()
 }
 
-/// Whose link a token is.
-struct Named {
+/// The content of a valid link.
+struct ValidLink {
     person: Person,
-    /// Where it was mailed: their address still.
+    /// The address to which it was mailed, which is still the user's.
     email: String,
-    /// Which of their links.
+    /// The number of the request that the link answers.
     turn: u32,
 }
 
-/// Whose link a token is; none: it is nobody's, not good any more, or was mailed to an address that is not theirs now.
-async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<Named>, OAuthError> {
+/// Reads the token of a link; none: it is invalid, used or expired, or was mailed to an address that is not the user's now.
+async fn read_link(provider: &Provider, visit: &Visit, token: &str) -> Result<Option<ValidLink>, OAuthError> {
     let Some((token, address)) = token.split_once('.') else { return Ok(None) };
     let key = provider.tenant_key(visit).await?;
     let Some(said) = Opaque::read(token, visit.tenant.id, Use::Password, &key) else { return Ok(None) };
@@ -232,10 +239,10 @@ async fn named_by(provider: &Provider, visit: &Visit, token: &str) -> Result<Opt
     };
     let shown = URL_SAFE_NO_PAD.decode(address).unwrap_or_default();
     let here = key.verifies(of_address(visit.tenant.id, &user.to_string()), &mailed(&email, turn), &shown);
-    Ok(here.then_some(Named { person, email, turn }))
+    Ok(here.then_some(ValidLink { person, email, turn }))
 }
 
-/// What would be tried first as somebody's password.
+/// The words that a password must not be built from: they would be guessed first.
 fn about(person: &Person) -> [&str; 3] {
     [&person.name, &person.login, person.email.as_deref().unwrap_or_default()]
 }
@@ -266,7 +273,7 @@ fn used(visit: &Visit) -> Response {
     pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
 }
 
-/// What a refusal says, as a sentence on a page.
+/// The text of a refusal, as a sentence on a page.
 pub(super) fn advice(refusal: &Refusal) -> String {
     sentence(refusal.errors().first().map_or(refusal.detail(), |error| error.detail.as_str()))
 }

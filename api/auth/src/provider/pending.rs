@@ -1,4 +1,4 @@
-//! What somebody was about to do, kept in the page itself: sealed, so that nobody but us says what it is.
+//! The state of multi-step pages, sealed into the page itself, so that we store nothing and nobody else can read or make it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keys::{Context, Sealed};
@@ -7,39 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use super::{OAuthError, Provider, Visit};
 
-/// How long a page may be left open.
-const KEPT: TimeDelta = TimeDelta::minutes(30);
+/// The lifetime of sealed state.
+const LIFETIME: TimeDelta = TimeDelta::minutes(30);
 
 #[derive(Serialize, Deserialize)]
-struct Kept<T> {
+struct SealedState<T> {
     at: DateTime<Utc>,
     what: T,
 }
 
 impl Provider {
-    /// Seals what somebody is about to do. `purpose`: on which page.
+    /// Seals state into text for a page or cookie. `purpose`: the page or cookie that it is for.
     ///
     /// # Errors
     /// When the tenant's key can't be used.
-    pub(super) async fn keep<T: Serialize>(
+    pub(super) async fn seal_state<T: Serialize>(
         &self,
         visit: &Visit,
         purpose: &'static str,
         what: T,
     ) -> Result<String, OAuthError> {
         let key = self.tenant_key(visit).await?;
-        let kept = Kept { at: self.authority.now(), what };
+        let kept = SealedState { at: self.authority.now(), what };
         let bytes = serde_json::to_vec(&kept).map_err(|_| OAuthError::invalid_request("this can't be kept"))?;
         let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
         let sealed = key.seal(context, &bytes, self.authority.random()).map_err(crate::authority::refused)?;
         Ok(sealed.as_str().to_owned())
     }
 
-    /// What was kept; none: it was not us, or too long ago, or on another page.
+    /// Opens sealed state; none: it was not sealed by us for this purpose and tenant, or has expired.
     ///
     /// # Errors
     /// When the tenant's key can't be used.
-    pub(super) async fn kept<T: DeserializeOwned>(
+    pub(super) async fn open_state<T: DeserializeOwned>(
         &self,
         visit: &Visit,
         purpose: &'static str,
@@ -48,8 +48,8 @@ impl Provider {
         let key = self.tenant_key(visit).await?;
         let context = Context { tenant: visit.tenant.id, purpose, subject: "" };
         let Ok(bytes) = key.open(context, &Sealed::read(text)) else { return Ok(None) };
-        let kept: Option<Kept<T>> = serde_json::from_slice(&bytes).ok();
-        Ok(kept.filter(|kept| self.authority.ago(kept.at).is_some_and(|ago| ago < KEPT)).map(|kept| kept.what))
+        let kept: Option<SealedState<T>> = serde_json::from_slice(&bytes).ok();
+        Ok(kept.filter(|kept| self.authority.ago(kept.at).is_some_and(|ago| ago < LIFETIME)).map(|kept| kept.what))
     }
 
     /// The key under which the tenant's secrets are sealed.

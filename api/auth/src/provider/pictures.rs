@@ -1,4 +1,4 @@
-//! Pictures, which everybody sees who knows where they are: those that people uploaded, and how any is answered.
+//! Serves people's uploaded pictures to everybody who knows their address, and builds the response for any picture.
 
 use kernel::PictureFile;
 use poem::http::header;
@@ -8,11 +8,11 @@ use super::browser::unavailable;
 use super::visit::agrees;
 use super::{Answer, OAuthError, Provider};
 
-/// It may be taken away, and whose it is may be erased: nobody keeps it for long.
+/// A short time, for the picture may be removed, or its owner erased.
 const FOR_NOW: &str = "public, max-age=300";
 
-/// The picture that somebody of a tenant uploaded. Who asks for it is asked for nothing, as it stands in applications' pages: they know its
-/// address, which nobody guesses.
+/// Serves the picture that a user of a tenant uploaded. It needs no authentication, because applications embed it in their pages: its
+/// address can't be guessed.
 pub(super) async fn of_a_person(provider: &Provider, request: &Request) -> Answer {
     let named = |name| request.raw_path_param(name).unwrap_or_default();
     let tenant = provider.authority.tenant_named(named("tenant")).await?;
@@ -24,13 +24,13 @@ pub(super) async fn of_a_person(provider: &Provider, request: &Request) -> Answe
     Ok(answer(file.ok_or_else(nothing)?, FOR_NOW, "cross-origin"))
 }
 
-/// A picture, for others to keep as `keep` says (`Cache-Control`), within pages of whoever `within` says (`Cross-Origin-Resource-Policy`).
+/// The response for a picture. `keep`: the header `Cache-Control`; `within`: the header `Cross-Origin-Resource-Policy`.
 pub(super) fn answer(picture: PictureFile, keep: &str, within: &str) -> Response {
-    // The front answers whoever has it already.
+    // The gateway's middleware answers conditional requests (`If-None-Match`).
     Response::builder()
         .header(header::CACHE_CONTROL, keep)
         .header(header::ETAG, format!("\"{}\"", picture.sha256))
-        // Whatever else somebody may have put into the file: it is a picture, and opened by itself it can do nothing.
+        // Whatever else the file contains: browsers treat it as a picture only, and if opened on its own it can run nothing.
         .header("x-content-type-options", "nosniff")
         .header("content-security-policy", "default-src 'none'; sandbox")
         .header("cross-origin-resource-policy", within)

@@ -1,13 +1,13 @@
-//! How often devices ask whether they are let in.
+//! The rate limit for devices that poll the token endpoint (RFC 8628 section 3.5).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
-/// How many devices are remembered.
+/// The capacity of the cache of devices.
 const REMEMBERED: usize = 10_000;
 
-/// Remembers when each device last asked.
+/// The time of each device's last poll.
 pub struct Polls(Cache<Uuid, DateTime<Utc>>);
 
 impl Default for Polls {
@@ -17,8 +17,8 @@ impl Default for Polls {
 }
 
 impl Polls {
-    /// Whether a device may ask at a time: it did not just now. Asking too soon counts as asking.
-    pub fn may(&self, device: Uuid, at: DateTime<Utc>, interval: TimeDelta) -> bool {
+    /// Whether a device may poll at this time: its last poll was at least `interval` ago. A poll that comes too early counts as well.
+    pub fn may_poll(&self, device: Uuid, at: DateTime<Utc>, interval: TimeDelta) -> bool {
         let last = self.0.get(&device);
         self.0.insert(device, at);
         last.is_none_or(|last| at - last >= interval)

@@ -1,9 +1,9 @@
-//! From which address a client came, where proxies stand before us.
+//! The client's IP address of a request that came through reverse proxies.
 //!
-//! A proxy writes the address of whoever asks it to the end of `X-Forwarded-For`; what stands before that, the client may have written.
-//! So the header is read from its end, only when it comes from a proxy that the configuration names, and only as far as the addresses
-//! in it are those of such proxies: the first other one is the client. RFC 7239's `Forwarded` is not read: a proxy that writes the one
-//! header lets the other one through as the client sent it.
+//! A proxy appends the address of its client to `X-Forwarded-For`; whatever stands before that, the client may have forged. So the header
+//! is read from its end, only if it comes from a proxy that the configuration names, and only as far as the addresses in it are such
+//! proxies: the first other one is the client. RFC 7239's `Forwarded` is not read, for a proxy that writes only `X-Forwarded-For` passes a
+//! client's `Forwarded` on unchanged.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use ipnet::IpNet;
 use poem::Request;
 use poem::http::HeaderMap;
 
-/// The header in which proxies say who asked them.
+/// The header to which proxies append the address of their client.
 const HEADER: &str = "x-forwarded-for";
 
-/// The proxies that are believed: none, unless the configuration names some. Cheap to clone.
+/// The trusted proxies: none, unless the configuration names some. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(Arc<[IpNet]>);
 
@@ -26,22 +26,22 @@ impl From<Vec<IpNet>> for Proxies {
 }
 
 impl Proxies {
-    /// From which address the client came that a request is of; none: it is not known.
+    /// The IP address of a request's client; none: unknown.
     pub fn client(&self, request: &Request) -> Option<IpAddr> {
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip)?;
         Some(self.behind(peer, request.headers()))
     }
 
-    /// Who stands behind a peer that sends these headers.
+    /// The client's address, given the peer of the connection and the headers.
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        // Several headers are one list, in their order.
+        // Several header lines are one list, in their order (RFC 9110 section 5.3).
         let lists: Vec<&str> = headers.get_all(HEADER).iter().map(|value| value.to_str().unwrap_or("?")).collect();
         for said in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
             if !self.has(client) {
                 break;
             }
-            // What can't be read, nobody vouches for, nor for anything before it.
+            // An unreadable entry ends the search, and nothing before it is trusted.
             let Some(address) = read(said) else { break };
             client = address;
         }
@@ -53,7 +53,7 @@ impl Proxies {
     }
 }
 
-/// An address, as proxies write it: some with a port.
+/// Parses an address as proxies write it, some with a port.
 fn read(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -89,7 +89,7 @@ mod tests {
             ("10.0.0.1", &[][..], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
             ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
-            // What stands before it, the client wrote.
+            // The client may have forged whatever stands before it.
             ("10.0.0.1", &["203.0.113.5, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["10.0.0.9, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["203.0.113.5", "198.51.100.1"], "198.51.100.1"),
@@ -99,7 +99,7 @@ mod tests {
             ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
             ("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
             ("10.0.0.1", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
-            // Nobody vouches for what stands before what can't be read.
+            // An unreadable entry ends the search.
             ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.3"], "10.0.0.3"),
             ("10.0.0.1", &["198.51.100.1", "\u{ff}"], "10.0.0.1"),

@@ -1,5 +1,5 @@
-//! Somebody registers by themselves, where the tenant lets them: they say their address, and the mailed link does the rest, as an
-//! invitation's does ([`mailed`](super::mailed)).
+//! Self-registration, where the tenant allows it: the user enters an e-mail address, and the mailed link leads through the same steps as an
+//! invitation ([`mailed`](super::mailed)).
 
 use kernel::Checks;
 use poem::Response;
@@ -10,14 +10,14 @@ use super::form::Form;
 use super::pages::{self, Registration};
 use super::{Answer, OAuthError, Provider, Visit};
 
-/// Why somebody is refused whom the policy does not let, on record.
+/// The recorded reason for refusing a registration that the policy does not allow.
 const REFUSED: &str = "registration_not_allowed";
 
 impl Provider {
-    /// Where somebody registers; none: nobody does by themselves.
+    /// The path of the registration page; none: the tenant allows no self-registration.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     pub(super) async fn registers_at(&self, visit: &Visit) -> Result<Option<String>, OAuthError> {
         let Some(links) = self.authority.links() else { return Ok(None) };
         let open = links.lets_register(visit.tenant.id).await?;
@@ -25,7 +25,7 @@ impl Provider {
     }
 }
 
-/// The page.
+/// Shows the registration page.
 pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     Ok(match provider.registers_at(&visit).await? {
         Some(action) => show(&visit, &action, "", None),
@@ -33,10 +33,10 @@ pub async fn page(provider: &Provider, visit: Visit) -> Answer {
     })
 }
 
-/// Somebody asks for an account.
+/// Handles a request for an account.
 pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
-    // Whoever knows many addresses must not have us mail to all of them.
+    visit.require_same_origin(provider)?;
+    // A limit, so that nobody can have us mail to many addresses.
     provider.attempts.begin(&AttemptTarget::new(visit.tenant.id, "a registration", visit.address))?;
     provider.attempts.asks(visit.tenant.id, visit.address)?;
     let form = Form::read(&visit.form_text().await?)?;
@@ -56,7 +56,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
         "Check your mail",
         "If this address may register here, we have sent it a link to continue.",
     );
-    provider.beside_the_answer("an account", |provider| async move { request(&provider, &visit, &email).await });
+    provider.in_background("an account", |provider| async move { request(&provider, &visit, &email).await });
     Ok(answer)
 }
 

@@ -1,8 +1,8 @@
-//! Who must have a second factor, as the tenant says, and has none, adds one before they are in.
+//! Enrolment of a required second factor during sign-in: for a user of whom the tenant requires one and who has none yet.
 //!
-//! Nobody is signed in meanwhile: what they showed so far is sealed in the page. Nothing goes around it, because all that lets somebody
-//! in asks: [`enter`](super::authorize::enter), whoever calls it; the session of a browser, each time that it is looked at; and tokens,
-//! each time that they are issued. One that is exchanged for another is the exception: what it was exchanged for ends with it.
+//! There is no session yet: the authentication so far is sealed into the page. The requirement can't be bypassed, as it is checked wherever
+//! somebody gets access: in [`enter`](super::authorize::enter) at each sign-in, each time a browser's session is read, and each time tokens
+//! are issued. Token exchange is the exception: the new token is valid only as long as the one it was exchanged for.
 
 use std::sync::Arc;
 
@@ -19,37 +19,37 @@ use super::authorize::expired;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, RequiredPage};
-use super::passkeys::{self, Making, enrol_made, made, make};
+use super::passkeys::{self, PendingEnrolment, enrol_passkey, enrolment_form, read_new_passkey};
 use super::passwords::advice;
-use super::second_factor::{self, Pending, still};
+use super::second_factor::{self, Pending, still_valid};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::passkey::method;
 use crate::totp::Authenticator;
 
-/// On which pages something is kept.
+/// The purposes for which the pages' state is sealed.
 const ON_REQUIRED: &str = "auth.page.required";
 const ON_REQUIRED_PASSKEY: &str = "auth.page.required_passkey";
 
-/// What is kept on the page: what they showed so far, and the secret of the authenticator that they may add.
+/// The state sealed into the page: the authentication so far, and the secret of the authenticator that is offered.
 #[derive(Serialize, Deserialize)]
-struct Offering {
+struct OfferedAuthenticator {
     pending: Pending,
     secret: String,
 }
 
 impl Provider {
-    /// Whether the tenant requires a second factor of somebody.
+    /// Whether the tenant requires a second factor of a person.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     pub(super) async fn requires_second_factor(&self, visit: &Visit, person: &Person) -> Result<bool, OAuthError> {
         Ok(self.sign_in_policy(visit).await?.second_factor.includes(&person.roles))
     }
 
-    /// What the tenant asks of those who sign in.
+    /// The tenant's sign-in policy.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be determined now.
     pub(super) async fn sign_in_policy(&self, visit: &Visit) -> Result<Arc<SignInPolicy>, OAuthError> {
         let (caller, tenant) = (protocol(visit.tenant.id, "auth"), visit.tenant.id.to_string());
         let found = self.authority.executor().load::<SignInPolicy>(&caller, &tenant).await?;
@@ -57,22 +57,22 @@ impl Provider {
     }
 }
 
-/// Asks for one to be added.
+/// Shows the page to enrol a second factor.
 pub(super) async fn ask(provider: &Provider, visit: &Visit, goal: &Goal, pending: Pending, person: &Person) -> Answer {
     let authenticator = Authenticator::generate(provider.authority.random())?;
     show(provider, visit, goal, pending, person, (&authenticator, None)).await
 }
 
-/// Somebody shows a code of the authenticator that they add.
+/// Enrols the authenticator after the user entered a valid code of it.
 pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Offering> = provider.kept(&visit, ON_REQUIRED, form.need("pending")?).await?;
-    let Some(Offering { pending, secret }) = kept else { return Ok(expired(&visit)) };
+    let kept: Option<OfferedAuthenticator> = provider.open_state(&visit, ON_REQUIRED, form.need("pending")?).await?;
+    let Some(OfferedAuthenticator { pending, secret }) = kept else { return Ok(expired(&visit)) };
     let authenticator = URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| Authenticator::of(&bytes));
     let Some(authenticator) = authenticator else { return Ok(expired(&visit)) };
-    let (goal, person) = match begun(provider, &visit, &pending).await? {
-        Ok(begun) => begun,
+    let (goal, person) = match resume(provider, &visit, &pending).await? {
+        Ok(resumed) => resumed,
         Err(page) => return Ok(page),
     };
     let code = form.get("code").unwrap_or_default();
@@ -85,33 +85,34 @@ pub async fn by_code(provider: &Provider, mut visit: Visit) -> Answer {
     enter(provider, &visit, pending, &person, "otp", &codes, &goal).await
 }
 
-/// Somebody made the passkey that they add.
+/// Enrols the passkey that the browser has made.
 pub async fn by_passkey(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Making<Pending>> = provider.kept(&visit, ON_REQUIRED_PASSKEY, form.need("pending")?).await?;
+    let kept: Option<PendingEnrolment<Pending>> =
+        provider.open_state(&visit, ON_REQUIRED_PASSKEY, form.need("pending")?).await?;
     let Some(kept) = kept else { return Ok(expired(&visit)) };
     let pending = kept.whom.clone();
-    let (goal, person) = match begun(provider, &visit, &pending).await? {
-        Ok(begun) => begun,
+    let (goal, person) = match resume(provider, &visit, &pending).await? {
+        Ok(resumed) => resumed,
         Err(page) => return Ok(page),
     };
     let again = async |error: &str| {
         let authenticator = Authenticator::generate(provider.authority.random())?;
         show(provider, &visit, &goal, pending.clone(), &person, (&authenticator, Some(error))).await
     };
-    let Some(made) = made(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
+    let Some(made) = read_new_passkey(provider, &visit, &kept, &form) else { return again(passkeys::WRONG).await };
     let method = method(made.synced);
     let whose = (person.id, Within::SignIn(pending.since));
-    match enrol_made(provider, &visit, whose, made, kept, &form, true).await {
+    match enrol_passkey(provider, &visit, whose, made, kept, &form, true).await {
         Ok(codes) => enter(provider, &visit, pending, &person, method, &codes, &goal).await,
-        Err(refusal) if passkeys::is_theirs(&refusal) => again(&advice(&refusal)).await,
+        Err(refusal) if passkeys::is_correctable(&refusal) => again(&advice(&refusal)).await,
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-/// Where they go and who they are, if what they showed before still holds and they have no second factor yet; else what they see.
-async fn begun(
+/// The goal and the user, if the sign-in is still valid and they have no second factor yet; else the page to show instead.
+async fn resume(
     provider: &Provider,
     visit: &Visit,
     pending: &Pending,
@@ -120,15 +121,15 @@ async fn begun(
         Ok(goal) => goal,
         Err(error) => return Ok(Err(error.answer(visit))),
     };
-    let Some((person, account)) = still(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
+    let Some((person, account)) = still_valid(provider, visit, pending).await? else { return Ok(Err(expired(visit))) };
     if account.has_second_factor() {
-        // In another window, or by whoever else knows the password: it is shown, not replaced.
+        // One was enrolled in another window, or by somebody else who knows the password: it has to be used now and is not replaced.
         return second_factor::ask(provider, visit, &goal, pending.clone(), &account, None).await.map(Err);
     }
     Ok(Ok((goal, person)))
 }
 
-/// They are in, and see their recovery codes before they go on.
+/// Begins the session, and shows the recovery codes before the user continues.
 async fn enter(
     provider: &Provider,
     visit: &Visit,
@@ -138,7 +139,7 @@ async fn enter(
     codes: &[String],
     goal: &Goal,
 ) -> Answer {
-    let (session, cookies) = provider.begin(visit, person, pending.shown_by(method)).await?;
+    let (session, cookies) = provider.begin(visit, person, pending.with_second_factor(method)).await?;
     let mut response = show_codes(visit, codes, &goal.address(provider, visit, session).await?);
     cookies.set(&mut response);
     Ok(response)
@@ -153,9 +154,9 @@ async fn show(
     (authenticator, error): (&Authenticator, Option<&str>),
 ) -> Answer {
     let page = (ON_REQUIRED_PASSKEY, "required/passkey");
-    let passkey = make(provider, visit, person, &Account::default(), page, pending.clone()).await?;
-    let offering = Offering { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
-    let pending = provider.keep(visit, ON_REQUIRED, offering).await?;
+    let passkey = enrolment_form(provider, visit, person, &Account::default(), page, pending.clone()).await?;
+    let offering = OfferedAuthenticator { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
+    let pending = provider.seal_state(visit, ON_REQUIRED, offering).await?;
     Ok(pages::required(&RequiredPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/required", visit.tenant.slug),

@@ -1,16 +1,16 @@
-//! Giving a token back (RFC 7009): with it ends the grant, and all other tokens of that.
+//! The revocation endpoint (RFC 7009): revoking a token revokes its grant, with all other tokens of the grant.
 
 use auth_aggregates::{Grant, GrantId, RevokeReason};
 use auth_commands::{EndGrant, protocol};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::client::{self, Known};
+use super::client::{self, AuthenticatedClient};
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
 
-/// Ends the grant of a token. What is no token of the client's is answered like one that is (section 2.2): it holds no more.
+/// Revokes the grant of a token. An invalid token or another client's gets the same response (section 2.2), but nothing is revoked.
 pub async fn revoke(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
@@ -21,11 +21,11 @@ pub async fn revoke(provider: &Provider, mut visit: Visit) -> Answer {
     Ok(Response::builder().status(StatusCode::OK).finish())
 }
 
-/// The grant of a token of the client's, whichever kind it is.
+/// The grant of an access or refresh token, if it was issued to this client.
 async fn grant_of(
     provider: &Provider,
     visit: &Visit,
-    client: &Known,
+    client: &AuthenticatedClient,
     token: &str,
 ) -> Result<Option<GrantId>, OAuthError> {
     let key = provider.tenant_key(visit).await?;
@@ -37,8 +37,8 @@ async fn grant_of(
             found.is_some_and(|(state, _)| state.terms.as_ref().is_some_and(|terms| terms.client == client.id));
         return Ok(theirs.then_some(grant));
     }
-    // All of ours are for the issuer itself, too.
-    let signed = provider.trust.signed(token, &visit.issuer).await.ok();
+    // All our access tokens have the issuer itself among their audiences.
+    let signed = provider.trust.verify_token(token, &visit.issuer).await.ok();
     let ours = signed
         .filter(|(tenant, claims)| tenant.id == visit.tenant.id && claims.custom.client_id == client.id.to_string());
     Ok(ours.map(|(_, claims)| claims.custom.grant))

@@ -1,5 +1,5 @@
-//! The second factor: a code of somebody's authenticator, a recovery code or a [passkey](super::passkey), after the password, or when a
-//! client wants to be surer than the password makes it.
+//! The second factor: a code of an authenticator app (TOTP), a recovery code, or a [passkey](super::passkey). It is asked for after the
+//! password, or when a client requests a higher authentication level.
 
 use std::sync::Arc;
 
@@ -12,48 +12,48 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::AttemptTarget;
 use super::authorize::{enter, expired, go_on};
-use super::browser::ShownBy;
+use super::browser::Authentication;
 use super::form::Form;
 use super::goal::{Goal, Then};
 use super::pages::{self, CodePage};
-use super::passkey::{self, Asked};
+use super::passkey::{self, PasskeyPurpose};
 use super::{Answer, OAuthError, Provider, Visit};
 use crate::authority::refused;
 use crate::totp::{Authenticator, recovery_hash};
 
 const ON_CODE: &str = "auth.page.code";
 
-/// What is said of every code that does nothing.
+/// The text for every refused code.
 const WRONG: &str = "This is not the current code, or it was already used. Wait for the next code.";
 
-/// What is kept on the page that asks for a second factor.
+/// The state of an authentication that waits for a second factor, sealed into the page.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Pending {
-    /// Where they go on.
+    /// The goal after it.
     pub(super) then: Then,
-    /// Who showed their password, or is signed in.
+    /// The user who has entered their password or is signed in.
     pub(super) user: UserId,
-    /// The session that is to be surer; none: one is to begin.
+    /// The session to which the second factor is added; none: a new one begins.
     pub(super) session: Option<SessionId>,
-    /// When they did. (Pages of before it was counted say no era.)
+    /// The moment of the first factor. (State sealed by older versions has no era.)
     #[serde(flatten)]
     pub(super) since: Moment,
-    /// By what, where no session says it yet.
+    /// The methods of the first factor; empty if `session` has them.
     pub(super) methods: Vec<String>,
-    /// What an identity provider said.
+    /// The assertion of an identity provider, if one authenticated the user.
     #[serde(default)]
     pub(super) saml: Option<SamlSignIn>,
 }
 
 impl Pending {
-    /// By what they showed who they are, with one thing more. `method`: by what.
-    pub(super) fn shown_by(self, method: &str) -> ShownBy {
+    /// The authentication with the second factor added. `method`: that of the second factor.
+    pub(super) fn with_second_factor(self, method: &str) -> Authentication {
         let methods = self.methods.into_iter().chain([method.to_owned()]).collect();
-        ShownBy { methods, saml: self.saml, since: Some(self.since) }
+        Authentication { methods, saml: self.saml, since: Some(self.since) }
     }
 }
 
-/// Asks for it. `account`: of who is asked.
+/// Shows the page that asks for a second factor. `account`: that of the user.
 pub(super) async fn ask(
     provider: &Provider,
     visit: &Visit,
@@ -62,8 +62,9 @@ pub(super) async fn ask(
     account: &Account,
     error: Option<&str>,
 ) -> Answer {
-    let passkey = passkey::form(provider, visit, Asked::Known(Box::new(pending.clone())), Some(account)).await?;
-    let pending = provider.keep(visit, ON_CODE, pending).await?;
+    let passkey =
+        passkey::form(provider, visit, PasskeyPurpose::Known(Box::new(pending.clone())), Some(account)).await?;
+    let pending = provider.seal_state(visit, ON_CODE, pending).await?;
     Ok(pages::code(&CodePage {
         tenant: &visit.brand,
         action: &format!("/t/{}/code", visit.tenant.slug),
@@ -75,25 +76,26 @@ pub(super) async fn ask(
     }))
 }
 
-/// Somebody sends a code.
+/// Handles the form with a code.
 pub async fn answer(provider: &Provider, mut visit: Visit) -> Answer {
-    visit.of_our_page(provider)?;
+    visit.require_same_origin(provider)?;
     let form = Form::read(&visit.form_text().await?)?;
-    let kept: Option<Pending> = provider.kept(&visit, ON_CODE, form.need("pending")?).await?;
+    let kept: Option<Pending> = provider.open_state(&visit, ON_CODE, form.need("pending")?).await?;
     let Some(pending) = kept else { return Ok(expired(&visit)) };
     let goal = match Goal::read(provider, &visit, pending.then.clone()).await? {
         Ok(goal) => goal,
         Err(error) => return Ok(error.answer(&visit)),
     };
-    let Some((person, account)) = still(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
+    let Some((person, account)) = still_valid(provider, &visit, &pending).await? else { return Ok(expired(&visit)) };
     if !provider.code_is_right(&visit, pending.user, &account, form.get("code").unwrap_or_default()).await? {
         return ask(provider, &visit, &goal, pending, &account, Some(WRONG)).await;
     }
-    shown(provider, &visit, pending, &person, "otp", goal).await
+    completed(provider, &visit, pending, &person, "otp", goal).await
 }
 
-/// Who was asked, if what was before still holds: since then they may have been locked, or somebody else have set a new password.
-pub(super) async fn still(
+/// The user and their account, if the first factor is still valid: in the meantime the account may have been locked, or all its sessions
+/// ended (by a new password, say).
+pub(super) async fn still_valid(
     provider: &Provider,
     visit: &Visit,
     pending: &Pending,
@@ -106,8 +108,8 @@ pub(super) async fn still(
     Ok(here.then_some((person, account)))
 }
 
-/// Goes on with who showed a second factor. `method`: by what.
-pub(super) async fn shown(
+/// Continues with a user who has used a second factor. `method`: its method.
+pub(super) async fn completed(
     provider: &Provider,
     visit: &Visit,
     pending: Pending,
@@ -116,7 +118,7 @@ pub(super) async fn shown(
     goal: Goal,
 ) -> Answer {
     match pending.session {
-        None => enter(provider, visit, person, pending.shown_by(method), goal).await,
+        None => enter(provider, visit, person, pending.with_second_factor(method), goal).await,
         Some(session) => {
             let confirm = ConfirmSession { session, methods: vec![method.to_owned()] };
             match provider.authority.run(&protocol(visit.tenant.id, &pending.user.to_string()), &confirm).await {
@@ -129,10 +131,10 @@ pub(super) async fn shown(
 }
 
 impl Provider {
-    /// Whether a code is one of somebody's, and uses it up. One that is not is recorded, once.
+    /// Whether a code is a valid one of the user's; it is consumed. A wrong one is recorded once.
     ///
     /// # Errors
-    /// `slow_down` when there were too many.
+    /// `slow_down` when there were too many attempts.
     pub(super) async fn code_is_right(
         &self,
         visit: &Visit,
@@ -140,13 +142,13 @@ impl Provider {
         account: &Arc<Account>,
         code: &str,
     ) -> Result<bool, OAuthError> {
-        let browser = self.known_to(visit).await?.filter(|id| *id == user.uuid());
+        let browser = self.recognized_user(visit).await?.filter(|id| *id == user.uuid());
         let target =
             AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, format!("code of {user}"), visit.address) };
         self.attempts.begin(&target)?;
         let caller = protocol(visit.tenant.id, &user.to_string());
         let used = match self.authenticator(visit, user, account).await? {
-            // The longer one is a recovery code.
+            // A code of more than six characters is a recovery code.
             _ if code.chars().filter(char::is_ascii_alphanumeric).count() > 6 => {
                 self.authority.run(&caller, &UseRecoveryCode { user, hash: recovery_hash(code) }).await.map(drop)
             }
@@ -167,7 +169,7 @@ impl Provider {
         }
     }
 
-    /// The authenticator that somebody enrolled.
+    /// The user's enrolled authenticator.
     async fn authenticator(
         &self,
         visit: &Visit,
@@ -180,7 +182,7 @@ impl Provider {
         Ok(Authenticator::of(&bytes))
     }
 
-    /// An authenticator's secret as it is stored.
+    /// An authenticator's secret, sealed for storage.
     pub(super) async fn seal_authenticator(
         &self,
         visit: &Visit,
@@ -193,7 +195,7 @@ impl Provider {
     }
 }
 
-/// As the account itself says it.
+/// The same refusal as the account's.
 fn wrong() -> kernel::Refusal {
     auth_aggregates::AccountError::CodeUsed.into()
 }

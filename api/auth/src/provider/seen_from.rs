@@ -1,6 +1,6 @@
-//! From where a request came to whom it came first. The limits of attempts count by network; the address of a gateway of ours, or of
-//! a [proxy](Proxies) before it, is everybody's. So a gateway says in a header from where it was asked, and shows by a MAC under a key
-//! of the installation that it is one of ours; of that the service behind it reads it.
+//! The client's IP address of a request that another process of ours forwarded. Rate limits count by network, and behind a gateway or
+//! [proxy](Proxies) all connections would have the same address. So a gateway passes the client's address on in a header, with a MAC under
+//! a key that all processes of the installation share; the service behind it trusts the address only if the MAC is right.
 
 use std::net::IpAddr;
 
@@ -11,12 +11,12 @@ use sha2::Sha256;
 
 use super::Proxies;
 
-/// Says and believes from where requests came. Cheap to clone.
+/// Writes and verifies that header. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct SeenFrom {
-    /// Under which gateways of ours say it; none: there are none before us.
+    /// The key of the MAC; none: this installation has no gateways in front.
     key: Option<Hmac<Sha256>>,
-    /// Who else is believed.
+    /// The trusted proxies.
     proxies: Proxies,
 }
 
@@ -27,16 +27,16 @@ impl std::fmt::Debug for SeenFrom {
 }
 
 impl SeenFrom {
-    /// The header that says it.
+    /// The header with the address and its MAC.
     const HEADER: &'static str = "x-inopsio-seen-from";
 
-    /// Of an installation, with a key that belongs to a secret of it, and its proxies.
+    /// With a key derived from a secret of the installation, and its trusted proxies.
     pub fn new(secret: Option<&[u8; 32]>, proxies: Proxies) -> Self {
         Self { key: secret.map(Self::derive), proxies }
     }
 
     fn derive(secret: &[u8; 32]) -> Hmac<Sha256> {
-        // A key as long as the block is taken as it is; padding a shorter one with zeros is what HMAC itself does.
+        // HMAC pads a short key with zeros to the block size; doing it here makes the key's length fit the type.
         let keyed = |key: &[u8]| {
             let mut block = [0; 64];
             block[..32].copy_from_slice(key);
@@ -45,14 +45,14 @@ impl SeenFrom {
         keyed(&keyed(secret).chain_update("inopsio seen from 1").finalize().into_bytes())
     }
 
-    /// From which address the client of a request came: as a gateway of ours says, else as a proxy of ours says, else the connection's.
-    /// None: it is not known.
+    /// The IP address of a request's client: from the header of a gateway of ours, else from a trusted proxy, else from the connection.
+    /// None: unknown.
     pub fn address(&self, request: &Request) -> Option<IpAddr> {
         let said = request.header(Self::HEADER).and_then(|text| self.read(text));
         said.or_else(|| self.proxies.client(request))
     }
 
-    /// Tells whoever a request is forwarded to from where it came.
+    /// Sets the header on a request that is being forwarded.
     pub fn tell(&self, request: &mut Request) {
         let text = self.address(request).and_then(|address| self.write(address));
         let headers = request.headers_mut();
@@ -62,13 +62,13 @@ impl SeenFrom {
         }
     }
 
-    /// The header's text for an address.
+    /// The header's value for an address.
     fn write(&self, address: IpAddr) -> Option<String> {
         let mac = self.key.clone()?.chain_update(address.to_string()).finalize().into_bytes();
         Some(format!("{address} {}", hex::encode(mac)))
     }
 
-    /// The address; none: no gateway of ours wrote this.
+    /// The address in the header; none: its MAC is wrong.
     fn read(&self, text: &str) -> Option<IpAddr> {
         let (address, mac) = text.split_once(' ')?;
         self.key.clone()?.chain_update(address).verify_slice(&hex::decode(mac).ok()?).ok()?;

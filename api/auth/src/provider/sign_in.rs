@@ -1,4 +1,4 @@
-//! Who knows a person's password.
+//! Password verification at sign-in.
 
 use auth_aggregates::{Account, Moment};
 use face::Person;
@@ -14,23 +14,23 @@ use super::{OAuthError, Provider, Visit};
 use crate::authority::refused;
 use crate::password::LONGEST;
 
-/// What is said of every name and password that do not belong together, whichever of the two is wrong.
+/// The text for every failed sign-in, whether the name or the password is wrong.
 const WRONG: &str = "This name and password do not belong together, or you may not sign in now.";
 
-/// Longer ones are nobody's.
+/// No login name is longer, in bytes.
 const LONGEST_NAME: usize = 254;
 
-/// Somebody who knows a person's password.
+/// A person whose password was entered correctly.
 pub(super) struct PasswordHolder {
     pub(super) person: Person,
-    /// The hash of the password, as it is stored.
+    /// The stored, sealed hash of the password.
     pub(super) shown: Sealed,
-    /// As of when: as the account was that has the hash.
+    /// The moment of the account state that contained the hash.
     pub(super) since: Moment,
 }
 
 impl Provider {
-    /// The person with this name and password; else what to tell them. An attempt that fails is recorded, once.
+    /// The person with this login name and password; else the text to show. A failed attempt is recorded once.
     pub(super) async fn by_password(
         &self,
         visit: &Visit,
@@ -44,20 +44,20 @@ impl Provider {
         } else {
             people.by_login(visit.tenant.id, name).await.map_err(unavailable)?
         };
-        let known = self.known_to(visit).await?;
+        let known = self.recognized_user(visit).await?;
         let browser = known.filter(|id| person.as_ref().is_some_and(|person| person.id.uuid() == *id));
         let target =
             AttemptTarget { browser, ..AttemptTarget::new(visit.tenant.id, kernel::folded(name), visit.address) };
-        // A guess that comes too soon is not even compared.
+        // An attempt above the limit is refused before the password is compared.
         self.attempts.begin(&target)?;
-        // Who is nobody is looked up all the same: how long it takes would tell that they are.
+        // For an unknown name, a hash is verified all the same: otherwise the duration would reveal that it is unknown.
         let user = person.as_ref().map_or_else(|| self.authority.executor().new_id(), |person| person.id);
         let (kept, phc) = self.password_of(visit, user).await?.unzip();
         let has_password = phc.is_some();
         let right = self.passwords.verify(Zeroizing::new(password.to_owned()), phc).await?;
         let reason = match &person {
             Some(person) if right => {
-                // Asked again: that took a while, and they may have been locked meanwhile.
+                // Looked up again: verifying takes a while, and the person may have been locked in the meantime.
                 let now = people.by_id(visit.tenant.id, person.id).await.map_err(unavailable)?;
                 match (now.filter(|person| person.may_sign_in), kept) {
                     (Some(person), Some((shown, since))) => return Ok(Ok(PasswordHolder { person, shown, since })),
@@ -74,7 +74,8 @@ impl Provider {
         Ok(Err(WRONG))
     }
 
-    /// The hash of somebody's password, as it is stored, and as of when, and as it is; none: they have none, or may not use it any more.
+    /// The user's password hash: as stored, with the moment of the account state; and opened. None: the user has no password, or the
+    /// account is closed.
     async fn password_of(&self, visit: &Visit, user: UserId) -> Result<Option<((Sealed, Moment), String)>, OAuthError> {
         let account = self.account(visit, user).await?;
         let Account { password: Some(sealed), closed: false, .. } = &*account else { return Ok(None) };
@@ -84,7 +85,7 @@ impl Provider {
         Ok(Some((kept, String::from_utf8_lossy(&phc).into_owned())))
     }
 
-    /// The hash of the password that a form brings; else what would make it better. `about`: what would be tried first.
+    /// The hash of a new password from a form; else the advice why it is not accepted. `about`: words that it must not be built from.
     pub(super) async fn new_password(
         &self,
         visit: &Visit,
@@ -99,7 +100,7 @@ impl Provider {
         Ok(Ok(self.passwords.hash(Zeroizing::new(password.to_owned()), self.authority.random()).await?))
     }
 
-    /// A hash as it is stored.
+    /// A password hash, sealed for storage.
     pub(super) async fn seal_password(&self, visit: &Visit, user: UserId, phc: &str) -> Result<Sealed, OAuthError> {
         let key = self.tenant_key(visit).await?;
         let sealed = key.seal(context(visit, &user.to_string()), phc.as_bytes(), self.authority.random());
@@ -107,7 +108,7 @@ impl Provider {
     }
 }
 
-/// What a sealed password is.
+/// The context in which a password hash is sealed.
 fn context<'c>(visit: &Visit, user: &'c str) -> Context<'c> {
     Context { tenant: visit.tenant.id, purpose: "auth.password", subject: user }
 }

@@ -1,4 +1,4 @@
-//! The token endpoint.
+//! The token endpoint (RFC 6749 section 3.2).
 
 use auth_aggregates::{Grant, GrantId, GrantKind, GrantTerms, Machine};
 use auth_commands::{OpenGrant, RedeemCode, Redeemed, RefreshTokens, protocol};
@@ -10,7 +10,7 @@ use poem::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::client::{self, Known, State};
+use super::client::{self, AuthenticatedClient, ClientState};
 use super::error::answer;
 use super::exchange::{EXCHANGE, exchange};
 use super::form::Form;
@@ -18,24 +18,29 @@ use super::id_token::SignedIn;
 use super::{Answer, OAuthError, Provider, Visit, device};
 use crate::authority::{AccessClaims, Opaque, Use, reaches_api};
 
-/// The grant type of devices (RFC 8628 section 3.4).
+/// The grant type of the device authorization grant (RFC 8628 section 3.4).
 pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What is said of every code and refresh token that is worth nothing, whatever the reason.
-const NOTHING: &str = "the token or code is not valid, belongs to another client, has expired, or was already used";
+/// The description for every invalid code and refresh token, whatever the reason.
+const INVALID_GRANT: &str =
+    "the token or code is not valid, belongs to another client, has expired, or was already used";
 
-/// Tokens for a grant.
+/// Handles a token request.
 pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let client = client::authenticate(provider, &visit, &form).await?;
     match (form.need("grant_type")?, &client.state) {
-        ("client_credentials", State::Machine(machine)) => {
+        ("client_credentials", ClientState::Machine(machine)) => {
             client_credentials(provider, &visit, &form, &client, machine).await
         }
-        ("authorization_code", State::Application(_)) => authorization_code(provider, &visit, &form, &client).await,
-        ("refresh_token", State::Application(_)) => refresh(provider, &visit, &form, &client).await,
-        (DEVICE, State::Application(_)) => device::let_in(provider, &visit, &form, &client).await,
-        (EXCHANGE, State::Application(application)) => exchange(provider, &visit, &form, &client, application).await,
+        ("authorization_code", ClientState::Application(_)) => {
+            authorization_code(provider, &visit, &form, &client).await
+        }
+        ("refresh_token", ClientState::Application(_)) => refresh(provider, &visit, &form, &client).await,
+        (DEVICE, ClientState::Application(_)) => device::redeem(provider, &visit, &form, &client).await,
+        (EXCHANGE, ClientState::Application(application)) => {
+            exchange(provider, &visit, &form, &client, application).await
+        }
         (known @ ("client_credentials" | "authorization_code" | "refresh_token" | DEVICE | EXCHANGE), _) => {
             Err(OAuthError::unauthorized_client(format!("this client may not use the grant type {known}")))
         }
@@ -45,12 +50,12 @@ pub async fn token(provider: &Provider, mut visit: Visit) -> Answer {
     }
 }
 
-/// A machine acts for itself (RFC 6749 section 4.4).
+/// The client credentials grant (RFC 6749 section 4.4): a machine acts for itself.
 async fn client_credentials(
     provider: &Provider,
     visit: &Visit,
     form: &Form,
-    client: &Known,
+    client: &AuthenticatedClient,
     machine: &Machine,
 ) -> Answer {
     let scope = scope_of_machine(form)?;
@@ -84,14 +89,14 @@ async fn client_credentials(
     ))
 }
 
-/// A client brings the code that somebody was sent back with (RFC 6749 section 4.1.3, RFC 7636).
-async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+/// Redeems an authorization code (RFC 6749 section 4.1.3) with its PKCE verifier (RFC 7636).
+async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let code = Opaque::read(form.need("code")?, visit.tenant.id, Use::Code, &key);
     let verifier = form.need("code_verifier")?;
     let redirect_uri = form.need("redirect_uri")?.to_owned();
-    let code = code.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
-    // A verifier that is none is the verifier of no challenge: of a short one it could be guessed.
+    let code = code.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
+    // A malformed verifier matches no challenge: a short one could be guessed.
     let challenge = is_verifier(verifier).then(|| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)));
     let redeem = RedeemCode {
         grant: GrantId::new(code.id),
@@ -104,49 +109,50 @@ async fn authorization_code(provider: &Provider, visit: &Visit, form: &Form, cli
     tokens(provider, visit, client, redeem.grant, done.answer, None).await
 }
 
-/// Whether a text has the form of a verifier (RFC 7636 section 4.1).
+/// Whether a text has the syntax of a code verifier (RFC 7636 section 4.1).
 fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }
 
-/// A client brings a refresh token (RFC 6749 section 6).
-async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &Known) -> Answer {
+/// Refreshes tokens (RFC 6749 section 6).
+async fn refresh(provider: &Provider, visit: &Visit, form: &Form, client: &AuthenticatedClient) -> Answer {
     let key = provider.tenant_key(visit).await?;
     let token = Opaque::read(form.need("refresh_token")?, visit.tenant.id, Use::Refresh, &key);
-    let token = token.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let token = token.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     let grant = GrantId::new(token.id);
     let caller = protocol(visit.tenant.id, &client.id.to_string());
-    // Before the token is used up: a request for too much must not cost it.
+    // The scope is checked before the token is consumed: a request for too much must not use it up.
     let narrowed = form.words("scope");
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).filter(|terms| terms.client == client.id);
-    let terms = terms.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    let terms = terms.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     if narrowed.iter().any(|word| !terms.scope.contains(word)) {
         return Err(OAuthError::invalid_scope("the scope exceeds what was granted"));
     }
-    provider.may_go_on(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(NOTHING))?;
+    provider.may_issue_tokens(visit, &terms).await?.ok_or_else(|| OAuthError::invalid_grant(INVALID_GRANT))?;
     let refresh = RefreshTokens { grant, client: client.id, generation: token.generation };
     let done = provider.authority.run(&caller, &refresh).await?;
     let narrowed = (!narrowed.is_empty()).then_some(narrowed);
     tokens(provider, visit, client, grant, done.answer, narrowed).await
 }
 
-/// The tokens of a grant that a code or refresh token was good for.
+/// The token response for a grant, after its code or refresh token was redeemed. `narrowed`: the requested part of the scope; none: all of
+/// it.
 pub(super) async fn tokens(
     provider: &Provider,
     visit: &Visit,
-    client: &Known,
+    client: &AuthenticatedClient,
     grant: GrantId,
     redeemed: Redeemed,
     narrowed: Option<Vec<String>>,
 ) -> Answer {
-    let nothing = || OAuthError::invalid_grant(NOTHING);
+    let nothing = || OAuthError::invalid_grant(INVALID_GRANT);
     let Redeemed::Granted { generation } = redeemed else { return Err(nothing()) };
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
     let terms = found.and_then(|(grant, _)| grant.terms.clone()).ok_or_else(nothing)?;
-    let (person, signed_in) = provider.may_go_on(visit, &terms).await?.ok_or_else(nothing)?;
+    let (person, signed_in) = provider.may_issue_tokens(visit, &terms).await?.ok_or_else(nothing)?;
     let lifetime = provider.authority.settings().access;
     let scope = narrowed.unwrap_or_else(|| terms.scope.clone());
     let claims = AccessClaims {
@@ -169,7 +175,7 @@ pub(super) async fn tokens(
         "scope": scope.join(" "),
     });
     if scope.iter().any(|word| word == "openid") {
-        // Only the first one answers to what the browser was sent with (OpenID Connect Core section 12.2).
+        // Only the response to the authorization request contains its nonce, refreshed ID tokens do not (OpenID Connect Core section 12.2).
         let nonce = terms.code.as_ref().filter(|_| generation == 0).and_then(|code| code.nonce.clone());
         said["id_token"] = provider.id_token(visit, &terms, (&person, &scope), &token.text, nonce).await?.into();
     }
@@ -182,17 +188,17 @@ pub(super) async fn tokens(
 }
 
 impl Provider {
-    /// For whom a client acts, and how they signed in, if it may go on: what was granted stands, they may sign in, and the tenant does not
-    /// require more of them by now than they showed.
+    /// The user for whom a client acts, and how they signed in, if tokens may still be issued: the grant is valid, the user may sign in,
+    /// and the sign-in satisfies the tenant's present requirement of a second factor.
     ///
     /// # Errors
-    /// When it can't be told now.
-    pub(super) async fn may_go_on(
+    /// When it can't be determined now.
+    pub(super) async fn may_issue_tokens(
         &self,
         visit: &Visit,
         terms: &GrantTerms,
     ) -> Result<Option<(Person, Option<SignedIn>)>, OAuthError> {
-        if !self.trust.grant_stands(visit.tenant.id, terms).await? {
+        if !self.trust.is_grant_valid(visit.tenant.id, terms).await? {
             return Ok(None);
         }
         let person = self.person(visit, UserId::new(terms.subject)).await?;
@@ -204,7 +210,7 @@ impl Provider {
     }
 }
 
-/// What a machine asks for: all that it may, unless it asks for less.
+/// The scope that a machine requests; by default everything that it may do (`api`).
 fn scope_of_machine(form: &Form) -> Result<Vec<String>, OAuthError> {
     let mut scope = form.words("scope");
     if scope.is_empty() {

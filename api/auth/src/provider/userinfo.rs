@@ -1,4 +1,4 @@
-//! Who somebody is (OpenID Connect Core section 5.3), for a client that they let know it.
+//! The userinfo endpoint (OpenID Connect Core section 5.3).
 
 use kernel::picture_address;
 use poem::http::StatusCode;
@@ -8,17 +8,17 @@ use super::error::answer;
 use super::{Answer, OAuthError, Provider, Visit};
 use face::Person;
 
-/// What a client may know of the subject of its access token.
+/// The claims about the subject of an access token that its scope includes.
 pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
     let header = visit.header("authorization").and_then(|header| header.split_once(' '));
     let token = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     let token = token.ok_or_else(OAuthError::no_token)?;
-    // Any of ours: it says by its scope what it is good for.
-    let (tenant, claims) = provider.trust.signed(token, &visit.issuer).await?;
+    // Any access token of ours is accepted: its scope decides about the claims.
+    let (tenant, claims) = provider.trust.verify_token(token, &visit.issuer).await?;
     if tenant.id != visit.tenant.id {
         return Err(OAuthError::invalid_token("the token belongs to another tenant"));
     }
-    provider.trust.standing(tenant.id, &claims).await?;
+    provider.trust.check_grants(tenant.id, &claims).await?;
     let scope: Vec<&str> = claims.custom.scope.split(' ').collect();
     let user = claims.subject.as_deref().and_then(|subject| subject.parse().ok());
     let Some(user) = user.filter(|_| scope.contains(&"openid")) else {
@@ -30,7 +30,7 @@ pub async fn userinfo(provider: &Provider, visit: Visit) -> Answer {
 }
 
 impl Provider {
-    /// What a scope lets a client know of a person, as claims (section 5.1).
+    /// The claims about a person that a scope includes (OpenID Connect Core section 5.4).
     pub(super) fn claims_of(&self, visit: &Visit, person: &Person, scope: &[&str]) -> Map<String, Value> {
         let public_url = &self.authority.settings().public_url;
         let uploaded = person.uploaded_picture.as_ref();
@@ -71,8 +71,8 @@ fn claims_of(person: &Person, picture: Option<String>, scope: &[&str]) -> Map<St
     claims
 }
 
-/// Where post reaches a person (section 5.1.1), as far as it is known; null: it is not. How it is written out is not made of its parts, which
-/// each country puts in an order of its own: it is said where an identity provider did.
+/// The `address` claim (section 5.1.1), as far as the address is known; null if it is not. `formatted` is given only if an identity
+/// provider supplied it: it can't be composed from the parts, whose order depends on the country.
 fn address_claim(person: &Person) -> Value {
     let address = person.address.clone().unwrap_or_default();
     let members = [

@@ -1,4 +1,4 @@
-//! A request to a tenant's provider.
+//! Requests to a tenant's provider.
 
 use std::net::IpAddr;
 
@@ -11,17 +11,17 @@ use super::pages::Brand;
 use super::{OAuthError, Provider, brand, is_browser};
 use crate::authority::KnownTenant;
 
-/// The most bytes of a form.
+/// The default limit for the body of a form, in bytes.
 const LIMIT: usize = 64 << 10;
 
-/// By which a caller says which tenant they mean.
+/// The header with which a client may name the tenant.
 const TENANT: &str = "x-tenant-id";
 
 fn names(said: &HeaderValue, tenant: &KnownTenant) -> bool {
     said.to_str().is_ok_and(|said| said.parse::<Uuid>() == Ok(tenant.id.uuid()))
 }
 
-/// Refuses a request whose headers name another tenant than its path.
+/// Refuses a request whose header names another tenant than its path.
 pub(super) fn agrees(headers: &HeaderMap, tenant: &KnownTenant) -> Result<(), OAuthError> {
     if headers.get_all(TENANT).iter().all(|said| names(said, tenant)) {
         return Ok(());
@@ -30,31 +30,31 @@ pub(super) fn agrees(headers: &HeaderMap, tenant: &KnownTenant) -> Result<(), OA
     Err(Refusal::forbidden("tenant_differs", detail).into())
 }
 
-/// A request to a tenant's provider, before its form is read.
+/// A request to a tenant's provider, with its body still unread.
 pub struct Visit {
-    /// Whose provider.
+    /// The tenant.
     pub tenant: KnownTenant,
-    /// The tenant as its pages show it; only its name, where no person looks at the answer.
+    /// The branding of its pages; only the name if the client does not accept HTML.
     pub brand: Brand,
-    /// The issuer.
+    /// The tenant's issuer.
     pub issuer: String,
-    /// The address to which it was sent, as clients know it.
+    /// The URL of the endpoint, as clients know it.
     pub endpoint: String,
-    /// GET or POST.
+    /// The method: GET or POST.
     pub method: Method,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its query string.
+    /// The query string.
     pub query: String,
-    /// From which address it came, where that is known.
+    /// The client's IP address, if known.
     pub address: Option<IpAddr>,
-    /// The connection to an identity provider that the path names.
+    /// The id of a SAML connection in the path, if there is one.
     pub connection: Option<String>,
     body: Body,
 }
 
 impl Visit {
-    /// Whom it is to. A tenant that is shut out has no provider: whatever is asked of it is refused here.
+    /// Resolves the tenant of a request. A request to a tenant that is suspended or deleted is refused here.
     pub(super) async fn begin(provider: &Provider, mut request: Request) -> Result<Self, OAuthError> {
         let slug = request.raw_path_param("tenant").ok_or_else(OAuthError::unknown_tenant)?;
         let tenant = provider.authority.tenant(slug).await?;
@@ -85,18 +85,18 @@ impl Visit {
         })
     }
 
-    /// The body of a form.
+    /// Reads the body, which has to be a form.
     ///
     /// # Errors
-    /// `invalid_request` when it is none.
+    /// `invalid_request` when it is not a form, or too large.
     pub async fn form_text(&mut self) -> Result<String, OAuthError> {
         self.form_text_within(LIMIT).await
     }
 
-    /// The body of a form that may be longer, or has to be shorter.
+    /// Like [`form_text`](Self::form_text), with a limit of its own, in bytes.
     ///
     /// # Errors
-    /// `invalid_request` when it is none.
+    /// `invalid_request` when it is not a form, or too large.
     pub async fn form_text_within(&mut self, limit: usize) -> Result<String, OAuthError> {
         let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -111,7 +111,7 @@ impl Visit {
         String::from_utf8(bytes.into()).map_err(|_| OAuthError::invalid_request("the body is not UTF-8"))
     }
 
-    /// A header's text.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }

@@ -1,4 +1,4 @@
-//! API keys of machines: issue, revoke.
+//! Operations on the API keys of machines.
 
 use auth_aggregates::{ApiKey, ApiKeyId, ApiKeyRefusal};
 use auth_commands::{IssueApiKey, RevokeApiKey};
@@ -19,7 +19,7 @@ use super::{Tag, reach};
 use crate::SERVICE;
 use crate::authority::ApiKeyText;
 
-/// So many scopes are looked at; more are refused by the command.
+/// The most scopes that are checked here; the command refuses longer lists.
 const MOST_SCOPES: usize = 50;
 
 /// Operations on API keys.
@@ -32,7 +32,7 @@ impl ApiKeys {
         Self { runtime }
     }
 
-    /// Refuses scopes that cover no permission: a slip of the pen would look like a key that may nothing.
+    /// Refuses scopes that cover no permission: with a misspelled one, the key could do nothing.
     fn known(&self, scopes: &[String]) -> Result<(), Refusal> {
         let mut checks = Checks::default();
         for (place, scope) in scopes.iter().enumerate().take(MOST_SCOPES) {

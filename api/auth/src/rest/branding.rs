@@ -1,4 +1,4 @@
-//! How a tenant's pages look.
+//! Operations on the branding of a tenant's pages.
 
 use auth_aggregates::Branding;
 use auth_commands::{RemoveLogo, SetLogo};

@@ -1,4 +1,4 @@
-//! Clients: applications that sign people in.
+//! Operations on clients: applications that sign users in.
 
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
@@ -65,7 +65,7 @@ struct ClientBody {
 }
 
 impl Clients {
-    /// What is sent, and whether what it names can be gone to from here.
+    /// Converts the request body, and checks whether the logout URI may be called from here.
     fn fields(&self, body: ClientBody) -> ClientFields {
         let guard = Guard { allow_private: self.runtime.calls_private };
         let unreachable = body.backchannel_logout_uri.as_ref().and_then(|uri| guard.url(uri).err());
@@ -83,8 +83,8 @@ impl Clients {
         }
     }
 
-    /// Has the key made that signs by RSA, for the first client that wants it: whoever fetches the tenant's keys before the first of its people
-    /// signs in finds it there. Where that fails now, it is made then.
+    /// Creates the tenant's RSA signing key in the background when its first client wants one, so that clients that fetch the key set
+    /// before the first sign-in find it there. If that fails now, it is created at the first signature.
     fn prepare(&self, tenant: TenantId, algorithm: OurAlgorithm) {
         if algorithm != OurAlgorithm::RS256 {
             return;

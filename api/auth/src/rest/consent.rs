@@ -1,4 +1,4 @@
-//! What people let applications do: see it, take it back; and end a single grant.
+//! Operations on the consents of users to applications, and on single grants.
 
 use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
@@ -47,7 +47,7 @@ impl Consents {
         caller.require("auth:grant:read")?;
         let executor = &self.runtime.executor;
         let found = executor.load::<Account>(&caller, &user.0.to_string()).await?;
-        // Who never signed in has no account, and lets nobody do anything; they are a user all the same.
+        // A user who never signed in has no account, and so no consents.
         if found.is_none() {
             super::addressee(&self.runtime, &caller, id(&user)).await?;
         }

@@ -1,4 +1,4 @@
-//! Machines: register, change, give secrets and keys, deactivate.
+//! Operations on machines.
 
 use auth_aggregates::{Jwk, Machine};
 use auth_commands::{

@@ -1,4 +1,4 @@
-//! Signing in, in REST, under `/v1/auth/`: one file an aggregate.
+//! The REST API of the auth service, under `/v1/auth/`: one file per aggregate.
 
 mod api_key;
 mod branding;
@@ -29,7 +29,7 @@ pub type Rest = (
     consent::Consents,
 );
 
-/// All operations over a running service.
+/// Creates all operations.
 pub fn rest(runtime: Runtime) -> Rest {
     (
         machine::Machines::new(runtime.clone()),
@@ -44,21 +44,21 @@ pub fn rest(runtime: Runtime) -> Rest {
     )
 }
 
-/// What whoever asks may act on: what may do no more than they.
+/// Restricts a command to subjects whose permissions do not exceed the caller's own.
 fn reach(runtime: &Runtime) -> Reach {
     Reach::Own(runtime.permissions.clone())
 }
 
-/// A user of the caller's tenant, as the user service knows them: who never signed in has no account here.
+/// A user of the caller's tenant, as the user service knows them. A user who never signed in has no account here.
 ///
 /// # Errors
-/// `not_found`; that people can't be asked about now.
+/// `not_found`; or that the user service can't be queried now.
 async fn addressee(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<Addressee, Refusal> {
     let found = runtime.addressees.addressee(caller.tenant(), user).await?;
     found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no user {user}")).with("resource", USER))
 }
 
-/// The type of users, which are the user service's.
+/// The aggregate type of users, which belongs to the user service.
 const USER: &str = "user.user";
 
 /// Groups of operations in the API reference.

@@ -1,4 +1,4 @@
-//! SAML connections: identity providers that sign people of the tenant in.
+//! Operations on SAML connections: identity providers that sign the tenant's users in.
 
 use std::collections::BTreeSet;
 
@@ -199,11 +199,11 @@ impl SamlConnections {
 }
 
 impl SamlConnections {
-    /// Refuses domains of which the tenant would have to show first that they are its own, but for those that the connection has.
+    /// Refuses e-mail domains that the tenant has not verified as its own. Domains that the connection already has are exempt.
     async fn may_be_spoken_for(&self, caller: &Caller, domains: &[String], before: &[String]) -> Result<(), Refusal> {
         caller.require("auth:saml_connection:write")?;
         let mut errors = Vec::new();
-        // In whichever spelling it was given, and is given now.
+        // Compared in one canonical form (IDNA), as both may be given in different spellings.
         let spelled = |domain: &str| one_spelling(domain).unwrap_or_else(|| domain.to_owned());
         let before: BTreeSet<_> = before.iter().map(|domain| spelled(domain)).collect();
         for (place, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {

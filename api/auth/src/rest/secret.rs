@@ -21,7 +21,7 @@ pub struct SecretMade {
     pub secret: Option<String>,
 }
 
-/// A fresh secret of 256 bits, and the hash that is kept of it.
+/// Generates a secret of 256 bits, and the hash of it that is stored.
 pub fn fresh() -> Result<(Zeroizing<String>, String), Refusal> {
     let mut bytes = Zeroizing::new([0; 32]);
     SystemRandom.fill(&mut *bytes).map_err(crate::authority::refused)?;

@@ -1,4 +1,4 @@
-//! Sessions of people: end one, or all of a person.
+//! Operations on sessions: ending one, or all those of a user.
 
 use auth_commands::{EndSessions, ResetSecondFactor, RevokeSession, SendPasswordLink};
 use executor::Command as _;

@@ -1,4 +1,4 @@
-//! What a tenant asks of those who sign in.
+//! Operations on a tenant's sign-in policy.
 
 use auth_aggregates::{RequiredOf, SignInPolicy};
 use auth_commands::SetSignInPolicy;

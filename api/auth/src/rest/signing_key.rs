@@ -1,4 +1,4 @@
-//! The keys that sign a tenant's tokens: which there are, another one, one less.
+//! Operations on the keys that sign a tenant's tokens: listing, rotating and retiring them.
 
 use auth_aggregates::{Algorithm, KeyRing, KeyUse, OurAlgorithm};
 use auth_commands::RetireSigningKey;

@@ -1,4 +1,4 @@
-//! Checking a bearer token that is seen for the first time.
+//! The verification of bearer tokens and API keys against the log.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,50 +10,50 @@ use jwt_simple::prelude::{Duration, JWTClaims, VerificationOptions};
 use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
-use super::noted::Noted;
 use super::refusals::{MAX_TOKEN_BYTES, expired, explain, invalid, refused, too_long};
+use super::refused_tokens::RefusedTokens;
 use crate::authority::{AccessClaims, ApiKeyText, Authority, Header, KnownTenant, TYPE, seconds};
 
-/// Checks tokens. Cheap to clone.
+/// Verifies bearer tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust {
     authority: Authority,
-    noted: Arc<Noted>,
+    refused_tokens: Arc<RefusedTokens>,
 }
 
-/// A token whose issuer is one of ours, before anybody vouches for it.
+/// A token with an issuer of ours, not yet verified.
 struct Claimed {
     header: Header,
     issuer: String,
     tenant: KnownTenant,
 }
 
-/// What a token says of its bearer, when it holds.
+/// What a valid token says about its bearer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trusted {
-    /// In whose name they act.
+    /// The tenant in which the bearer acts.
     pub tenant: TenantId,
-    /// Who they are: a user or a machine.
+    /// The user or machine.
     pub subject: String,
-    /// What they are in the tenant, by name: of a machine what it is now, of others what the token says.
+    /// Its roles in the tenant, by name: a machine's present roles, a user's as the token says.
     pub roles: Vec<String>,
-    /// The permissions to which the token is limited, and when there are none of them, to nothing; `None`: it is not limited.
+    /// The permissions to which the token is limited (an empty list: to nothing); `None`: no limit.
     pub scopes: Option<Vec<String>>,
-    /// When it ends; none: when it is revoked.
+    /// When it expires; none: never, but it can be revoked.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When they showed who they are; none: nobody signed in for it.
+    /// When the user authenticated; none: no user did.
     pub shown_at: Option<DateTime<Utc>>,
-    /// What it rests on.
+    /// The ids of the aggregates that its validity depends on.
     pub rests_on: Vec<Uuid>,
 }
 
 impl Trust {
-    /// Checks against what `authority` knows.
+    /// Verifies with the keys and the log of `authority`.
     pub fn new(authority: Authority) -> Self {
-        Self { authority, noted: Arc::default() }
+        Self { authority, refused_tokens: Arc::default() }
     }
 
-    /// Whether a token is one that this looks after: an API key, or a token of a tenant's issuer.
+    /// Whether a token is to be verified here: an API key, or a token of a tenant's issuer.
     pub fn concerns(&self, token: &str) -> bool {
         ApiKeyText::is_one(token)
             || Header::read(token)
@@ -61,10 +61,10 @@ impl Trust {
                 .is_some_and(|issuer| issuer.starts_with(&format!("{}/t/", self.authority.settings().public_url)))
     }
 
-    /// What a token says, if it holds now.
+    /// Verifies a token and everything that its validity depends on.
     ///
     /// # Errors
-    /// `token_…` when it does not; else that it can't be told now.
+    /// `token_…` when it is not valid; else that it can't be determined now.
     pub async fn check(&self, token: &str) -> Result<Trusted, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(too_long());
@@ -74,25 +74,29 @@ impl Trust {
         }
         let claimed = self.claimed(token).await?;
         let tenant = claimed.tenant.clone();
-        match self.verified(token, claimed, &self.authority.settings().audience).await {
-            Ok((_, claims)) => self.standing(tenant.id, &claims).await,
+        match self.verify_claimed(token, claimed, &self.authority.settings().audience).await {
+            Ok((_, claims)) => self.check_grants(tenant.id, &claims).await,
             Err(refusal) => {
-                // For strangers nothing is written where the tenant is shut out.
+                // If the tenant is suspended or deleted, strangers can't make us write to its log.
                 if self.authority.admits(&tenant).is_ok() {
-                    self.noted.note(&self.authority, tenant.id, &refusal);
+                    self.refused_tokens.note(&self.authority, tenant.id, &refusal);
                 }
                 Err(refusal)
             }
         }
     }
 
-    /// The claims of an access token of one of our issuers for `audience`; whether its grant still stands is not looked at.
+    /// The claims of an access token of one of our issuers for `audience`. Only the token itself is verified, not its grant.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn signed(&self, token: &str, audience: &str) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
+    pub async fn verify_token(
+        &self,
+        token: &str,
+        audience: &str,
+    ) -> Result<(KnownTenant, JWTClaims<AccessClaims>), Refusal> {
         let claimed = self.claimed(token).await?;
-        self.verified(token, claimed, audience).await
+        self.verify_claimed(token, claimed, audience).await
     }
 
     async fn claimed(&self, token: &str) -> Result<Claimed, Refusal> {
@@ -103,7 +107,7 @@ impl Trust {
         Ok(Claimed { header, issuer, tenant })
     }
 
-    async fn verified(
+    async fn verify_claimed(
         &self,
         token: &str,
         Claimed { header, issuer, tenant }: Claimed,
@@ -113,7 +117,7 @@ impl Trust {
             return Err(refused("token_type", "this is not an access token: the type in its header is not at+jwt"));
         }
         let kid = header.kid.unwrap_or_default();
-        // The keys are those of the tenant that the issuer names: another tenant's key signs nothing here.
+        // Only keys of the tenant in the issuer are accepted.
         let ring = self.authority.verifying_key(tenant.id, &kid).await?.ok_or_else(invalid)?;
         let key = ring.find(&kid).ok_or_else(invalid)?;
         let settings = self.authority.settings();
@@ -133,11 +137,11 @@ impl Trust {
         Ok((tenant, claims))
     }
 
-    /// Whether what a verified token rests on still stands.
+    /// Whether everything that a verified token depends on is still valid.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn standing(&self, tenant: TenantId, claims: &JWTClaims<AccessClaims>) -> Result<Trusted, Refusal> {
+    pub async fn check_grants(&self, tenant: TenantId, claims: &JWTClaims<AccessClaims>) -> Result<Trusted, Refusal> {
         let expires_at = claims
             .expires_at
             .and_then(time)
@@ -156,7 +160,7 @@ impl Trust {
             .filter(|terms| terms.subject.to_string() == subject);
         let Some(terms) = terms else { return Err(revoked()) };
         let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
-        // What was exchanged rests on what it was made of, too.
+        // A token from token exchange depends on the grants of the tokens that it was derived from, too.
         let (mut terms, mut since) = (terms.clone(), issued_at);
         let mut roles = claims.custom.roles.clone();
         loop {
@@ -165,9 +169,9 @@ impl Trust {
             if terms.kind == GrantKind::ClientCredentials {
                 let machine = executor.load::<Machine>(&caller, &subject).await?;
                 let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.stands_by(since));
-                // What it was when the token was signed does not count, as with its API keys.
+                // A machine's present roles count, not those at the time of signing; the same holds for its API keys.
                 roles.clone_from(&machine.ok_or_else(revoked)?.roles);
-            } else if !self.grant_stands(tenant, &terms).await? {
+            } else if !self.is_grant_valid(tenant, &terms).await? {
                 return Err(revoked());
             }
             let Some(parent) = terms.parent else { break };
@@ -184,11 +188,11 @@ impl Trust {
         Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), shown_at, rests_on })
     }
 
-    /// Whether what somebody granted still holds for them, for the client and in the session in which they did.
+    /// Whether a grant is still valid with regard to its client, its user's account and its session.
     ///
     /// # Errors
     /// When the log can't be read.
-    pub async fn grant_stands(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
+    pub async fn is_grant_valid(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
         let (caller, executor) = (protocol(tenant, "auth"), self.authority.executor());
         let client = executor.load::<Client>(&caller, &terms.client.to_string()).await?;
         if !client.is_some_and(|(client, _)| client.stands_by(terms.opened_at)) {
@@ -214,7 +218,7 @@ impl Trust {
         else {
             return Err(invalid());
         };
-        // Hashes of 256 random bits: how long it takes to compare them tells nothing that helps to find one.
+        // Ordinary comparison is enough: these are hashes of 256 random bits, so its timing does not help to find one.
         let refused = |reason, refusal| {
             if state.notes_refusal(now) {
                 self.note_refused(tenant, &text, reason);
@@ -248,7 +252,7 @@ impl Trust {
         })
     }
 
-    /// Notes that a key was used; the request does not wait for it.
+    /// Records the use of an API key, in the background.
     fn note_use(&self, tenant: TenantId, text: &ApiKeyText) {
         let (authority, key) = (self.authority.clone(), text.key);
         tokio::spawn(async move {
@@ -259,11 +263,11 @@ impl Trust {
         });
     }
 
-    /// Notes that a key was refused; the answer does not wait for it.
+    /// Records the refusal of an API key, in the background.
     fn note_refused(&self, tenant: TenantId, text: &ApiKeyText, reason: ApiKeyRefusal) {
         let (authority, key) = (self.authority.clone(), text.key);
         tokio::spawn(async move {
-            // For strangers nothing is written where the tenant is shut out.
+            // If the tenant is suspended or deleted, strangers can't make us write to its log.
             let known = authority.tenant_by_id(tenant).await.ok().flatten();
             if known.is_none_or(|known| authority.admits(&known).is_err()) {
                 return;

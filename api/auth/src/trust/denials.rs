@@ -1,8 +1,9 @@
-//! What callers who are known were denied, in whichever service: the first time is on record at once, and how often it was by now after
-//! a minute, after two more, after four … for an hour; then it begins anew. So a flood is a handful of records, and nobody waits for any.
+//! Records of denied requests of authenticated callers, in all services. The first denial is recorded at once; its record is updated with
+//! the count after a minute, after two more, after four and so on, for an hour. Then a new record begins. So a flood leads to a handful of
+//! events, and no request waits for any.
 //!
-//! Each process counts by itself and writes to the log of signing in, as it does of [tokens](super::noted) that are refused. What it counted and
-//! did not write yet is lost with it when it is killed: the first time is not.
+//! Each process counts by itself and writes to the log of the auth service, as it does for refused [tokens](super::refused_tokens). A
+//! process that is killed loses the counts that it has not written yet, but not the first denial.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,46 +23,46 @@ use uuid::Uuid;
 
 use crate::authority::Authority;
 
-/// How long the same denials of the same caller are one record.
+/// How long equal denials of one caller are counted in one record.
 const WINDOW: TimeDelta = TimeDelta::hours(1);
 
-/// After how long it is told how often it was; then after twice as long each time.
-const TELL: TimeDelta = TimeDelta::minutes(1);
+/// After how long the count of a record is first updated; each further interval is twice as long.
+const WRITE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
-/// How often it is looked what is to be told.
+/// How often due updates are looked for.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How many records of a tenant this process keeps at once; what comes on top of them is counted in one.
+/// The most records that this process counts in for a tenant; further denials are counted in one common record.
 const MOST: usize = 1_000;
 
-/// How many of them are of one caller; what comes on top of these is counted in one of theirs.
+/// The most of those records for one caller; further denials of the caller are counted in one common record of theirs.
 const MOST_EACH: usize = 100;
 
-/// Why what is counted in that one was denied, in a word.
+/// The reason in a common record.
 const OTHERS: &str = "others";
 
-/// Somebody would give what they do not have themselves. What that is they choose: it makes no record of its own.
+/// The reason for granting permissions that one does not have. As the caller chooses those permissions, they don't make separate records.
 const EXCEEDING: &str = "exceeds_own_permissions";
 
-/// How many characters of permissions are kept.
+/// The most characters of permissions that are kept.
 const NAMED: usize = 500;
 
-/// How many bytes of an address's keyed hash are kept, and how many characters of what a program says that it is.
+/// How many bytes of the keyed hash of an address are kept, and how many characters of a user agent.
 const ORIGIN: usize = 16;
 const AGENT: usize = 200;
 
-/// A request, as far as a record of it says.
+/// The properties of a request that its record contains.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Its id.
     pub request: Uuid,
-    /// From which address it came, where that is known.
+    /// The client's IP address, if known.
     pub address: Option<IpAddr>,
-    /// What the program said that it is.
+    /// The client's user agent.
     pub agent: Option<HeaderValue>,
 }
 
-/// Puts denials on record. Cheap to clone.
+/// Records denials. Cheap to clone.
 #[derive(Clone)]
 pub struct Denials {
     authority: Authority,
@@ -69,19 +70,19 @@ pub struct Denials {
     tasks: TaskTracker,
 }
 
-/// What is one record: whose, why and of what.
+/// What distinguishes records: the caller, the reason and the permission.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    /// None: many.
+    /// The caller; none: several.
     subject: Option<Arc<str>>,
     reason: String,
-    /// None: any.
+    /// The permission; none: any.
     permission: Option<String>,
 }
 
 impl Key {
-    /// This one as long as there is room for it, else one that counts many.
-    fn or_others(self, windows: &HashMap<Self, Window>) -> Self {
+    /// This key, if it exists or there is room for it; else that of a common record.
+    fn or_common(self, windows: &HashMap<Self, Window>) -> Self {
         if windows.contains_key(&self) {
             return self;
         }
@@ -92,30 +93,30 @@ impl Key {
     }
 }
 
-/// A record, and what it does not say yet.
+/// The state of a record, and what has not been written of it yet.
 #[derive(Clone, Debug)]
 struct Window {
     access: AccessId,
-    /// The permission; of many, those of the first time.
+    /// The permission; in a common record, that of the first denial.
     permission: Option<String>,
     operation: Option<String>,
     seen: Option<Seen>,
     at: DateTime<Utc>,
     times: u64,
     last_at: DateTime<Utc>,
-    /// How often it says that it was; 0: it is not written yet.
-    told: u64,
-    tell_at: DateTime<Utc>,
-    tell_after: TimeDelta,
+    /// The count that was last written; 0: the record is not written yet.
+    written: u64,
+    next_write_at: DateTime<Utc>,
+    write_interval: TimeDelta,
 }
 
 impl Denials {
-    /// Over the log of signing in.
+    /// Writes to the log of the auth service.
     pub fn new(authority: Authority) -> Self {
         Self { authority, windows: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    /// A caller was denied something, which they asked for by `operation`. Whoever answers them does not wait for the record.
+    /// Records that a caller was denied `operation`, in the background.
     pub fn note(&self, caller: &Caller, seen: &Seen, operation: &str, denied: &Denied) {
         let (tenant, now) = (caller.tenant(), self.authority.now());
         let key = Key {
@@ -125,7 +126,7 @@ impl Denials {
         };
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = tenants.entry(tenant).or_default();
-        let key = key.or_others(windows);
+        let key = key.or_common(windows);
         let named = denied.permission.as_ref().filter(|_| key.reason == denied.code);
         let mut begun = Window {
             access: self.authority.executor().new_id(),
@@ -135,9 +136,9 @@ impl Denials {
             at: now,
             times: 1,
             last_at: now,
-            told: 0,
-            tell_at: now + TELL,
-            tell_after: TELL * 2,
+            written: 0,
+            next_write_at: now + WRITE_AFTER,
+            write_interval: WRITE_AFTER * 2,
         };
         match windows.get_mut(&key) {
             Some(window) if !self.is_over(window) => {
@@ -148,7 +149,7 @@ impl Denials {
                 std::mem::swap(window, &mut begun);
                 let over = begun;
                 self.write(tenant, &key, window);
-                if over.told < over.times {
+                if over.written < over.times {
                     self.write(tenant, &key, &over);
                 }
             }
@@ -159,26 +160,26 @@ impl Denials {
         }
     }
 
-    /// Writes how often it was by now, where that is due, and forgets what is over.
+    /// Writes the counts that are due, and drops finished records from memory.
     pub fn tell(&self) {
-        self.tell_if(|window, now| now >= window.tell_at || self.is_over(window));
+        self.write_if(|window, now| now >= window.next_write_at || self.is_over(window));
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for windows in tenants.values_mut() {
-            // What could not be written for an hour more is given up.
+            // A count that could not be written for another hour is given up.
             windows.retain(|_, window| {
-                !self.is_over(window) || (window.told < window.times && now - window.at < WINDOW * 2)
+                !self.is_over(window) || (window.written < window.times && now - window.at < WINDOW * 2)
             });
         }
         tenants.retain(|_, windows| !windows.is_empty());
     }
 
-    /// Whether a record counts no more: its hour is over, or began by a clock that was ahead.
+    /// Whether a record is finished: its hour has passed, or it began by a clock that was ahead.
     fn is_over(&self, window: &Window) -> bool {
         self.authority.ago(window.at).is_none_or(|ago| ago >= WINDOW)
     }
 
-    /// Looks what is to be told until `shutdown`.
+    /// Writes due counts until `shutdown`.
     pub async fn keep_telling(self, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(LOOK);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -186,10 +187,10 @@ impl Denials {
         }
     }
 
-    /// Writes what is not written yet, and waits until it is: the process ends.
+    /// Writes everything that is not written yet and waits for it, before the process ends.
     pub async fn finish(&self) {
         self.settle().await;
-        self.tell_if(|_, _| true);
+        self.write_if(|_, _| true);
         self.settle().await;
     }
 
@@ -198,14 +199,14 @@ impl Denials {
         self.tasks.wait().await;
     }
 
-    fn tell_if(&self, due: impl Fn(&Window, DateTime<Utc>) -> bool) {
+    fn write_if(&self, due: impl Fn(&Window, DateTime<Utc>) -> bool) {
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for (tenant, windows) in tenants.iter_mut() {
             for (key, window) in windows.iter_mut() {
-                if window.told < window.times && due(window, now) {
-                    window.tell_at = now + window.tell_after;
-                    window.tell_after = window.tell_after * 2;
+                if window.written < window.times && due(window, now) {
+                    window.next_write_at = now + window.write_interval;
+                    window.write_interval = window.write_interval * 2;
                     self.write(*tenant, key, window);
                 }
             }
@@ -222,13 +223,13 @@ impl Denials {
             let mut tenants = denials.windows.lock().unwrap_or_else(PoisonError::into_inner);
             let noted = tenants.get_mut(&tenant).and_then(|windows| windows.get_mut(&key));
             if let Some(noted) = noted.filter(|noted| noted.access == window.access) {
-                noted.told = noted.told.max(window.times);
+                noted.written = noted.written.max(window.times);
             }
         });
     }
 
     async fn record(&self, tenant: TenantId, key: &Key, window: &Window) -> Result<(), Refusal> {
-        // Nothing is written of a tenant that there is not, or that is shut out.
+        // Nothing is written for a tenant that does not exist, or is suspended or deleted.
         let known = self.authority.tenant_by_id(tenant).await?;
         if known.is_none_or(|known| self.authority.admits(&known).is_err()) {
             return Ok(());
@@ -262,7 +263,7 @@ impl Denials {
         executor.execute(&request, &note).await.map(drop)
     }
 
-    /// What is kept of an address of who can't have it erased; none: this process, or the tenant, has no key for it.
+    /// The keyed hash of an address, whose owner could not request its erasure; none: this process or the tenant has no key for it.
     async fn origin(&self, tenant: TenantId, address: IpAddr) -> Result<Option<String>, Refusal> {
         let Some(ring) = self.authority.ring(tenant).await? else { return Ok(None) };
         let Ok(key) = self.authority.tenant_key(tenant, &ring).await else { return Ok(None) };

@@ -1,7 +1,7 @@
-//! Following the log of the auth service: what happens to grants, machines and keys is known here at once.
+//! Follows the log of the auth service, so that this process knows at once of changes to grants, machines and keys.
 //!
-//! It reads the log itself, not the bus: to end somebody's access must not need that the bus is well. Appends of this process
-//! wake it; those of others it finds by looking twice a second.
+//! It reads the log itself, not the bus, so that ending somebody's access does not depend on the bus. Appends of this process wake it;
+//! those of other processes it finds by polling every 400 ms.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::Touched;
 use crate::authority::Authority;
 
-/// How often it looks, at least.
+/// The polling interval.
 const LOOK: Duration = Duration::from_millis(400);
 
-/// How many events it takes at once.
+/// The most events per read.
 const BATCH: u32 = 1_000;
 
 /// Follows the log from where it is now, until `shutdown`.
@@ -29,7 +29,7 @@ pub async fn follow(store: EventStore, authority: Authority, touched: Arc<Touche
             // There may be more.
             Ok(true) => continue,
             Ok(false) => {}
-            // Nothing can be changed meanwhile either; `/ready` says that the log is away.
+            // Nothing can be revoked meanwhile either, and `/ready` reports that the log is unavailable.
             Err(error) => tracing::debug!(%error, "the log of the auth service can't be followed now"),
         }
         touched.tidy(Instant::now());
@@ -50,7 +50,7 @@ async fn turn(
     let from = if let Some(from) = *at {
         from
     } else {
-        // What was checked before this is checked anew.
+        // Whatever was verified before this point has to be verified again.
         let head = *at.insert(store.head().await?);
         touched.listen();
         head
@@ -63,7 +63,7 @@ async fn turn(
     Ok(more)
 }
 
-/// What an event touches: tokens rest on the aggregate that it happened to.
+/// Notes what an event changes for cached tokens, whose validity depends on the event's aggregate.
 fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched) {
     let matters = match event.aggregate_type.as_str() {
         Machine::TYPE => event.event_type != "auth.machine.refused",

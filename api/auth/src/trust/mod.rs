@@ -1,17 +1,17 @@
-//! Whom the gateway trusts: what a bearer token, or an API key, says of its bearer, and whether that still holds.
+//! Trust in callers: verifies bearer tokens and API keys, and revokes that trust when something that it depends on changes.
 //!
-//! [`Trust::check`] asks the log, which knows: a token's signature shows that it is ours, its grant (and machine) that it still
-//! stands. That is for a token that is seen for the first time. Afterwards the gateway remembers it, as long as nothing on which
-//! it rests was touched ([`Touched`]): a follower of the log ([`follow`]) says so within a fraction of a second, whatever became
-//! of the bus, and what was touched is checked anew. See the decision 0019.
+//! [`Trust::check`] verifies a token by its signature and against the log: its grant, and the machine or account behind it. It is called
+//! for a token that is seen for the first time. The gateway caches the result as long as nothing that it depends on has changed
+//! ([`Touched`]). A follower of the log ([`follow`]) notes changes within a fraction of a second, independently of the bus; then the token
+//! is verified again. See ADR 0019.
 //!
-//! What a caller who is trusted is denied all the same, [`Denials`] puts on record.
+//! [`Denials`] records what trusted callers were denied.
 
 mod check;
 mod denials;
 mod follower;
-mod noted;
 pub mod refusals;
+mod refused_tokens;
 mod touched;
 
 pub use check::{Trust, Trusted};

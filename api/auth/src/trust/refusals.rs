@@ -1,9 +1,9 @@
-//! How tokens are refused, whoever signed them: in the same words, which tell a stranger nothing that helps to forge one.
+//! The refusals of bearer tokens, the same for all issuers. Their texts give a stranger no help in forging a token.
 
 use jwt_simple::JWTError;
 use kernel::Refusal;
 
-/// Longer tokens are not ours.
+/// The maximum size of a token; ours are shorter.
 pub const MAX_TOKEN_BYTES: usize = 4_096;
 
 /// A refusal with this code.
@@ -11,22 +11,22 @@ pub fn refused(code: &'static str, detail: &str) -> Refusal {
     Refusal::unauthenticated(code, detail)
 }
 
-/// It is none of ours. Which part of it is wrong is nothing to tell a stranger.
+/// The token is not valid. The reason is not revealed to a stranger.
 pub fn invalid() -> Refusal {
     refused("token_invalid", "the token is not valid")
 }
 
-/// Its time is over.
+/// The token has expired.
 pub fn expired() -> Refusal {
     refused("token_expired", "the token has expired; ask for a new one")
 }
 
-/// It is longer than any of ours.
+/// The token is longer than [`MAX_TOKEN_BYTES`].
 pub fn too_long() -> Refusal {
     refused("token_malformed", "the token is too long")
 }
 
-/// What the verification of a signed token says.
+/// The refusal for a failed verification.
 pub fn explain(error: &jwt_simple::Error) -> Refusal {
     match error.downcast_ref::<JWTError>() {
         Some(JWTError::TokenHasExpired | JWTError::OldTokenReused) => expired(),

@@ -1,4 +1,5 @@
-//! What was touched since when: what is remembered of tokens holds only as long as nothing on which it rests is among it.
+//! Invalidation of cached tokens: the ids that have changed, and when. A cached token is valid only as long as none of the ids that it
+//! depends on has changed since it was verified.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,16 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// How long what was checked may be remembered: then it is checked anew, whatever was heard. What was touched is kept a little
-/// longer than that. Both by the clock that nobody sets: else what is forgotten while a clock is ahead could hold again when it is set back.
+/// How long a verified token may be cached; then it is verified again in any case. Changed ids are kept a little longer than that. Both are
+/// measured by the monotonic clock: with a wall clock that is set back, a token whose change is already forgotten could become valid again.
 pub const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// Grants, machines, keys that changed. One for a process.
+/// The changed grants, machines, keys and so on. There is one instance per process.
 #[derive(Debug)]
 pub struct Touched {
-    /// What was checked before so many changes holds no more: nobody was listening yet.
+    /// Tokens that were verified at a lower count are not valid: changes were not followed yet at that time.
     listening_since: AtomicU64,
-    /// How many there were: who checks something notes it first, and asks [`since`](Self::since) with it later.
+    /// The number of changes so far. A verifier reads it before it verifies, and passes it to [`since`](Self::since) later.
     count: AtomicU64,
     ids: RwLock<HashMap<Uuid, (u64, Instant)>>,
     told: watch::Sender<()>,
@@ -25,7 +26,7 @@ pub struct Touched {
 
 impl Default for Touched {
     fn default() -> Self {
-        // Nothing holds before somebody listens.
+        // Nothing may be cached before changes are followed.
         Self {
             listening_since: AtomicU64::new(u64::MAX),
             count: AtomicU64::new(0),
@@ -36,7 +37,7 @@ impl Default for Touched {
 }
 
 impl Touched {
-    /// From now on changes are heard of. What was checked before may have changed unheard, and is checked anew.
+    /// Changes are followed from now on. Tokens that were verified earlier have to be verified again, for changes may have been missed.
     pub fn listen(&self) {
         let ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
@@ -46,28 +47,28 @@ impl Touched {
         self.told.send_replace(());
     }
 
-    /// How many changes there were. To be noted before a check: what changes during it counts as later.
+    /// The number of changes so far. It has to be read before verifying, so that a change in the meantime counts as later.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Notes that something changed.
+    /// Notes that the aggregate with this id has changed.
     pub fn touch(&self, id: Uuid, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
         ids.insert(id, (count, now));
-        // After it: who sees the count finds the id.
+        // The count is stored last: whoever sees it finds the id as well.
         self.count.store(count, Ordering::Release);
         drop(ids);
         self.told.send_replace(());
     }
 
-    /// Changes whenever something is touched: for who keeps a connection open.
+    /// Notifies of every change, for connections that stay open.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.told.subscribe()
     }
 
-    /// Whether one of these changed after `count` changes.
+    /// Whether one of these ids has changed since the number of changes was `count`.
     pub fn since(&self, count: u64, ids: &[Uuid]) -> bool {
         if count < self.listening_since.load(Ordering::Acquire) {
             return true;
@@ -79,7 +80,7 @@ impl Touched {
         ids.iter().any(|id| touched.get(id).is_some_and(|(at, _)| *at > count))
     }
 
-    /// Forgets what nobody remembers any more.
+    /// Removes ids that no cached token can depend on any more.
     pub fn tidy(&self, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         ids.retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED + Duration::from_mins(1));

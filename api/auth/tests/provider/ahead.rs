@@ -1,4 +1,4 @@
-//! Clocks that were ahead, and are right again. The numbers are those of docs/src/threat-model.md.
+//! Clocks that were ahead and have been corrected. The numbers are those of docs/src/threat-model.md.
 
 use auth_aggregates::Algorithm;
 use auth_commands::{EndSessions, Reach, RetireSigningKey, RevokeConsent};
@@ -9,31 +9,31 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use testbed::Browser;
 
-use crate::second_factor::{Careful, sends_code};
+use crate::second_factor::{AuthenticatorUser, sends_code};
 use crate::world::{PASSWORD, Visits, World, json};
 
 const AUTHENTICATOR: &str = "account/authenticator";
 
-/// How much a clock is ahead.
+/// How far a clock is ahead.
 const AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// All sessions of Ada end.
+/// Ends all sessions of Ada.
 async fn ends_all(world: &World) {
     let user = world.person_id("ada@example.com").await;
-    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
 }
 
 #[tokio::test]
 async fn attack_134_what_was_begun_by_a_clock_that_was_ahead_is_not_finished_once_all_sessions_ended() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let mut thief = Browser::default();
     world.clock.advance(AHEAD);
     let page = thief.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert!(page.body.contains("one-time-code"), "{page:?}");
     world.clock.advance(-AHEAD);
     ends_all(&world).await;
-    // Neither at once nor when it is that late.
+    // Neither at once, nor when the real time has reached the wrong one.
     for later in [TimeDelta::zero(), AHEAD] {
         world.clock.advance(later);
         let (code, before) = (ada.next(&world), world.head().await);
@@ -49,7 +49,7 @@ async fn attack_134_what_was_begun_by_a_clock_that_was_ahead_is_not_finished_onc
 #[tokio::test]
 async fn attack_135_all_sessions_that_a_clock_that_is_ahead_ends_keep_nobody_out() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     world.clock.advance(AHEAD);
     ends_all(&world).await;
@@ -90,7 +90,7 @@ async fn attack_137_who_showed_who_they_are_by_a_clock_that_was_ahead_shows_it_o
 #[tokio::test]
 async fn attack_138_a_page_that_was_opened_by_a_clock_that_was_ahead_is_not_good_for_longer() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let mut browser = Browser::default();
     world.clock.advance(AHEAD);
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
@@ -116,7 +116,7 @@ async fn attack_139_what_was_granted_by_a_clock_that_was_ahead_ends_when_it_is_t
         tokens["refresh_token"].as_str().unwrap().to_owned()
     };
     let takes_back =
-        async || world.administers(&RevokeConsent { user, client: app.id, reach: Reach::Everything }).await;
+        async || world.run_as_admin(&RevokeConsent { user, client: app.id, reach: Reach::Everything }).await;
     world.clock.advance(AHEAD);
     let refresh = consents().await;
     world.clock.advance(-AHEAD);
@@ -127,7 +127,7 @@ async fn attack_139_what_was_granted_by_a_clock_that_was_ahead_ends_when_it_is_t
         json(app.refreshes(&world, &refresh), StatusCode::BAD_REQUEST).await;
         assert_eq!(world.head().await, before, "something was written");
     }
-    // Nor does a clock that is ahead, when it is taken back, keep anybody from consenting anew.
+    // Consent that was withdrawn by a clock that is ahead can be given again.
     consents().await;
     world.clock.advance(AHEAD);
     takes_back().await;
@@ -149,14 +149,14 @@ async fn keys_that_were_read_by_a_clock_that_was_ahead_are_read_again_when_it_is
     let token = tokens["access_token"].as_str().unwrap();
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     let kid = serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned();
-    // The other one signs now.
+    // The other key signs now.
     world.clock.advance(TimeDelta::minutes(2));
     assert!(world.provider.trust.check(token).await.is_ok());
     world.clock.advance(AHEAD);
     assert!(authority.ring(world.tenant.id).await.unwrap().is_some());
     world.clock.advance(-AHEAD);
-    // As another process does it, of whose doing this one is not told.
-    world.administers(&RetireSigningKey { kid }).await;
+    // By another process, so that this one is not notified.
+    world.run_as_admin(&RetireSigningKey { kid }).await;
     world.clock.advance(TimeDelta::minutes(1));
     assert_eq!(world.provider.trust.check(token).await.unwrap_err().code(), "token_invalid");
 }

@@ -1,4 +1,4 @@
-//! Attacks on signing in. The numbers are those of docs/src/threat-model.md.
+//! Attacks on sign-in and the protocols. The numbers are those of docs/src/threat-model.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -110,7 +110,7 @@ async fn attack_14_a_session_that_was_there_before_signing_in() {
     let world = World::start().await;
     world.person("ada@example.com").await;
     let app = world.client(true).await;
-    // The attacker signs in, and leaves the cookie in the victim's browser.
+    // The attacker signs in, and plants the session cookie in the victim's browser.
     world.person("eve@example.com").await;
     let mut attacker = Browser::default();
     attacker.signs_in(&world, &app.asks(&[]), "eve@example.com", PASSWORD).await;
@@ -123,7 +123,7 @@ async fn attack_14_a_session_that_was_there_before_signing_in() {
     let tokens =
         json(app.redeems(&world, &attacker.visit(&world, &app.asks(&[])).await.code(), &[]), StatusCode::OK).await;
     assert_eq!(claims(tokens["id_token"].as_str().unwrap())["email"], "eve@example.com");
-    // A cookie that somebody made up is none.
+    // A made-up cookie gives no session.
     let mut forger = Browser::default();
     forger.cookies.insert("inopsio-acme".to_owned(), "ins_AAAA".to_owned());
     assert!(forger.visit(&world, &app.asks(&[])).await.body.contains("Password"));
@@ -135,9 +135,9 @@ async fn attack_15_finding_out_who_has_an_account() {
     let ada = world.person("ada@example.com").await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
-    // Once, so that what is made at the first use does not count.
+    // A first attempt, so that one-time initialization is not measured.
     browser.signs_in(&world, &app.asks(&[]), "warm@example.com", "x").await;
-    // Whom an identity provider signs in has no password.
+    // A user who signs in through an identity provider has no password.
     let (id, sso) = (UserId::new(SystemIds.next()), "sso@example.com".to_owned());
     let known = world.person_of("ada@example.com").await;
     world.people.put(world.tenant.id, Person { id, login: sso.clone(), email: Some(sso), ..known });
@@ -159,9 +159,9 @@ async fn attack_15_finding_out_who_has_an_account() {
         seen.push(shown.alert().to_owned());
     }
     assert!(seen.iter().all(|one| *one == seen[0]), "they are told apart by what is said: {seen:?}");
-    // Hashing is nearly all of the work, and is done for each: a tenth of it would be a sign that it is not.
+    // Nearly all of the time is spent on hashing, which is done in each case. If it were skipped, the time would be a tenth of that.
     assert!(took.iter().all(|one| took.iter().all(|other| *one < *other * 4)), "{took:?}");
-    // Who may not sign in is told nothing else, even with the right password.
+    // A user who may not sign in gets the same response, even with the right password.
     let locked = Person { may_sign_in: false, ..world.people.by_id(world.tenant.id, ada).await.unwrap().unwrap() };
     world.people.put(world.tenant.id, locked);
     let shown = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
@@ -197,7 +197,7 @@ async fn attack_16_guessing_a_password() {
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "somebody else's name, as from any browser");
 }
 
-/// How many of so many guesses at as many names are slowed down, that come by a proxy which says that they are from these addresses.
+/// Sends so many guesses at different names through a proxy that reports these client addresses, and counts how many are slowed down.
 async fn slowed(world: &World, guesses: usize, from: impl Fn(usize) -> String) -> usize {
     let mut browser = Browser::default();
     let pending = browser.visit(world, "login").await.hidden("pending");
@@ -215,7 +215,7 @@ async fn slowed(world: &World, guesses: usize, from: impl Fn(usize) -> String) -
 async fn attack_97_a_stranger_behind_the_same_proxy_keeps_nobody_out_and_forges_no_address() {
     let world = World::behind(&["127.0.0.0/8"]).await;
     world.person("ada@example.com").await;
-    // Whatever they write in front of what the proxy notes.
+    // Whatever a client writes in front of the address that the proxy appends.
     let held = slowed(&world, 110, |guess| format!("198.51.100.{guess}, 203.0.113.9")).await;
     assert!((1..=10).contains(&held), "{held} of 110 guesses were slowed down");
     let page = Browser::default().visit(&world, "login").await;
@@ -266,7 +266,7 @@ async fn attack_17_a_form_on_another_sites_page() {
         assert_eq!(sent.status, StatusCode::BAD_REQUEST, "{name}: {value}");
     }
     assert_eq!(world.head().await, before, "something was written");
-    // The consent of one session is not that of another.
+    // The state of one session's consent page is not accepted from another session.
     let consent = browser.fill_in(&world, "login", &form).await.hidden("pending");
     world.person("ada@example.com").await;
     let mut victim = Browser::default();
@@ -288,11 +288,11 @@ async fn attack_18_an_id_token_as_an_access_token_and_what_is_for_others() {
     let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     let (id, access) = (tokens["id_token"].as_str().unwrap(), tokens["access_token"].as_str().unwrap());
     assert_eq!(world.provider.trust.check(id).await.unwrap_err().code(), "token_type");
-    // Without a scope that reaches the API it is for the issuer alone.
+    // Without a scope for the API, the issuer is the only audience.
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_audience");
     json(world.get("userinfo").bearer_auth(access), StatusCode::OK).await;
     json(world.get("userinfo").bearer_auth(id), StatusCode::UNAUTHORIZED).await;
-    // A refresh token or a code is no bearer token, and not the one for the other.
+    // A refresh token or a code is not accepted as a bearer token, nor one in place of the other.
     for text in [code.as_str(), "ins_AAAA"] {
         assert!(world.provider.trust.check(text).await.is_err());
         assert_eq!(json(app.refreshes(&world, text), StatusCode::BAD_REQUEST).await["error"], "invalid_grant");
@@ -324,7 +324,7 @@ async fn attack_19_another_tenants_code_session_and_client() {
     browser.cookies = cookies.into_iter().map(|(name, value)| (name.replace("acme", "other"), value)).collect();
     let page = browser.open(&at_other("login")).await;
     assert!(page.body.contains("Password"), "signed in at a tenant where they are not: {}", page.body);
-    // But for the other tenant's keys, which were made when its pages were first asked for.
+    // Except for the other tenant's keys, which are created when its pages are first requested.
     let keys = world.head().await - before;
     assert!(keys <= 3, "{keys} events were written");
 }
@@ -340,8 +340,8 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
     let app = world.client(true).await;
     let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
-    let (tenant, signed) = world.provider.trust.signed(access, "inopsio").await.unwrap();
-    // Whole seconds, as tokens have them.
+    let (tenant, signed) = world.provider.trust.verify_token(access, "inopsio").await.unwrap();
+    // In whole seconds, as in tokens.
     let now = world.now();
     let whole = TimeDelta::nanoseconds(now.timestamp_subsec_nanos().into());
     world.clock.advance(TimeDelta::seconds(1) - whole);
@@ -355,7 +355,7 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
         let token = world.provider.authority.sign(&tenant, Algorithm::EdDSA, claims, TYPE).await.unwrap();
         world.provider.trust.check(&token).await.map_err(|refusal| refusal.code()).map(drop)
     };
-    // Clocks may differ by five seconds, either way, and by no more.
+    // The leeway for clocks is five seconds in both directions.
     for (issued, from, until, expected) in [
         (-60, None, 60, Ok(())),
         (-60, None, -5, Ok(())),
@@ -367,7 +367,7 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
     ] {
         assert_eq!(check(issued, from, until).await, expected, "issued {issued}, from {from:?}, until {until}");
     }
-    // Ours, as they were given: for a quarter of an hour, and these five seconds.
+    // One of our own tokens is valid for a quarter of an hour and the leeway.
     let until = TimeDelta::seconds(signed.expires_at.unwrap().as_secs().cast_signed() + 5 - world.now().timestamp());
     world.clock.advance(until);
     assert!(world.provider.trust.check(access).await.is_ok());

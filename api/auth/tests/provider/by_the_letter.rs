@@ -1,4 +1,4 @@
-//! What the protocols ask of a provider in their small print.
+//! Details that the protocols require of a provider.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ use crate::world::{App, OUT, PASSWORD, Visits, World, claims, json, query};
 
 const ADA: &str = "ada@example.com";
 
-/// Somebody signs in for a client; gives their browser and the tokens.
+/// Signs a user in for a client; returns the browser and the tokens.
 async fn signs_in(world: &World, app: &App, login: &str, scope: &str) -> (Browser, Value) {
     let mut browser = Browser::default();
     let code = browser.signs_in(world, &app.asks(&[("scope", scope)]), login, PASSWORD).await.code();
@@ -104,7 +104,7 @@ async fn a_refresh_for_less_tells_less() {
         let id = id.unwrap_or_default();
         assert_eq!((id["name"].is_string(), id["email"].is_string()), (named, mailed), "{scope}: {id}");
     }
-    // What is granted stays whole: the next one may ask for all of it again.
+    // The grant keeps its whole scope: the next refresh may request all of it again.
     let whole = json(app.refreshes(&world, text(&tokens, "refresh_token")), StatusCode::OK).await;
     assert!(claims(text(&whole, "id_token"))["name"].is_string(), "{whole}");
 }
@@ -120,14 +120,14 @@ async fn attack_129_a_client_says_whom_it_means_and_gets_a_code_for_nobody_else(
     let with = |more: &[(&str, &str)]| app.asks(more);
     let error = |shown: &Shown| shown.leads_to().1.get("error").cloned();
 
-    // Hers: also long after the ID token has expired.
+    // Her ID token is accepted, even long after it has expired.
     world.clock.advance(TimeDelta::hours(2));
     for more in [&[("id_token_hint", hint)][..], &[("id_token_hint", hint), ("prompt", "none")]] {
         of_ada.visit(&world, &with(more)).await.code();
     }
-    // At somebody else's browser nobody is taken for her, and whoever signs in there all the same gets it no code.
+    // In somebody else's browser she is not assumed to be signed in, and a sign-in by that other user leads to no code.
     let silent = [("id_token_hint", hint), ("prompt", "none")];
-    // That her session is in use is noted each hour, whatever she comes for.
+    // Her request also records that the session is in use, which happens once an hour.
     of_grace.visit(&world, "account").await;
     let before = world.head().await;
     assert_eq!(error(&of_grace.visit(&world, &with(&silent)).await).as_deref(), Some("login_required"));
@@ -158,14 +158,14 @@ async fn attack_129_a_name_that_a_client_guesses_is_asked_for_once_and_tells_not
     for own in ["ada@example.com", " ADA@example.com ", "+4930123456"] {
         browser.visit(&world, &app.asks(&[("login_hint", own), ("prompt", "none")])).await.code();
     }
-    // Whether there is such a person makes no difference.
+    // The response is the same whether the user exists or not.
     for other in ["grace@example.com", "nobody@example.com"] {
         let silent = browser.visit(&world, &app.asks(&[("login_hint", other), ("prompt", "none")])).await;
         assert_eq!(silent.leads_to().1["error"], "login_required", "{other}");
         let page = browser.visit(&world, &app.asks(&[("login_hint", other)])).await;
         assert!(page.body.contains(&format!("value=\"{other}\"")), "{other} is not filled in: {page:?}");
     }
-    // A guess it was: who signs in goes on, whoever they are.
+    // The hint may be wrong: whoever signs in goes on.
     browser.signs_in(&world, &app.asks(&[("login_hint", "nobody@example.com")]), ADA, PASSWORD).await.code();
 }
 
@@ -204,7 +204,7 @@ async fn attack_128_what_a_client_said_beforehand_is_good_for_one_code() {
     };
     let refers = push().await;
     let mut browser = Browser::default();
-    // Loaded again before anybody signed in, it is the same request still.
+    // Loading the page again before signing in is still the same request.
     assert!(browser.visit(&world, &refers).await.body.contains("Password"));
     let first = browser.signs_in(&world, &refers, ADA, PASSWORD).await.code();
     let before = world.head().await;
@@ -215,7 +215,7 @@ async fn attack_128_what_a_client_said_beforehand_is_good_for_one_code() {
     assert_eq!(world.head().await, before, "something was granted");
     json(app.redeems(&world, &first, &[]), StatusCode::OK).await;
 
-    // Of two that sign in at once by the same request one is first.
+    // Of two concurrent sign-ins with the same request, one succeeds.
     let refers = push().await;
     let mut windows = [Browser::default(), Browser::default()];
     let mut pages = Vec::new();
@@ -250,7 +250,7 @@ async fn attack_142_a_request_that_says_in_another_way_than_it_shows_whose_it_is
     }
     let refused = json(app.redeems(&world, &code, &[("client_id", &others)]), StatusCode::BAD_REQUEST).await;
     assert_eq!(refused["error"], "invalid_request");
-    // Nor does anybody say which grant theirs becomes, as a request does that was pushed.
+    // The parameter that carries a pushed request's id can't be forged.
     for which in ["0197a8a0-0000-7000-8000-000000000001", "v1.AAAA", "x"] {
         let shown = browser.visit(&world, &app.asks(&[("pushed_request", which)])).await;
         assert_eq!(shown.status, StatusCode::BAD_REQUEST, "{which}: {shown:?}");
@@ -271,7 +271,7 @@ async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
         assert_eq!(back.leads_to().1["error"], "invalid_request", "{prompt}");
     }
     assert_eq!(world.head().await, before, "something was written");
-    // Of a verifier that is short the code is worth nothing, though the challenge is its own.
+    // A code can't be redeemed by a malformed verifier, even if its hash is the challenge.
     for verifier in ["x".repeat(42), "x".repeat(129), "\u{fc}".repeat(43)] {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
         let code = browser.visit(&world, &app.asks(&[("code_challenge", &challenge)])).await.code();
@@ -279,7 +279,7 @@ async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
         assert_eq!(json(refused, StatusCode::BAD_REQUEST).await["error"], "invalid_grant");
         assert_eq!(world.last_event().await.1["reason"], "code_mismatch");
     }
-    // Who is shown a token is told how sure it is who signed in, and when.
+    // Introspection tells a resource server how and when the user authenticated.
     let asked = world.post("introspect", &[("token", text(&tokens, "access_token"))]);
     let told = json(asked.basic_auth(app.id, Some(&app.secret)), StatusCode::OK).await;
     let said = claims(text(&tokens, "access_token"));

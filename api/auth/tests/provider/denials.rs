@@ -1,4 +1,4 @@
-//! That callers who are known are denied what they may not is on record, and nobody fills the log by it.
+//! Records of denied requests of known callers, which can't be used to fill the log.
 
 use std::net::IpAddr;
 
@@ -30,12 +30,12 @@ fn caller(world: &World, subject: &str) -> Caller {
     Caller::new(world.tenant.id, subject, &[], [])
 }
 
-/// What is on record of denials.
+/// The recorded denials.
 async fn recorded(world: &World) -> Vec<(String, Value)> {
     world.events().await.into_iter().filter(|(name, _)| name.starts_with("auth.access.")).collect()
 }
 
-/// Waits until as many are on record.
+/// Waits until so many denials are recorded.
 async fn are_recorded(world: &World, count: usize) -> Vec<(String, Value)> {
     eventually("denials are on record", async || {
         let found = recorded(world).await;
@@ -48,7 +48,7 @@ async fn are_recorded(world: &World, count: usize) -> Vec<(String, Value)> {
 async fn attack_117_denials_without_end_are_a_handful_of_records_that_count_them() {
     let world = World::start().await;
     let denials = Denials::new(world.provider.authority.clone());
-    // The tenant has its keys from now on: what is counted is what comes after.
+    // This creates the tenant's keys, so that only the events after it are counted.
     assert!(world.get("jwks").send().await.unwrap().status().is_success());
     let (machine, before) = (caller(&world, &SystemIds.next().to_string()), world.head().await);
     let floods = |times: u64| {
@@ -62,11 +62,11 @@ async fn attack_117_denials_without_end_are_a_handful_of_records_that_count_them
     assert_eq!((name.as_str(), &said["subject"]), (DENIED, &json!(machine.subject())));
     assert_eq!(said["reason"], "permission_missing");
     assert_eq!((&said["permission"], &said["operation"]), (&json!("crm:lead:write"), &json!("POST /v1/crm/leads")));
-    // Whoever has no account can have nothing erased: where they came from is kept as a hash.
+    // The caller has no account, so nobody could request erasure: the address is kept as a keyed hash.
     assert!(said["place"] == json!({}) && said["origin"].as_str().unwrap().len() == 32, "{said}");
     denials.tell();
     assert_eq!(recorded(&world).await.len(), 1, "the count is told a minute later");
-    // An hour of it, 1,000 each minute.
+    // A flood for an hour, 1,000 per minute.
     for _ in 1..60 {
         world.clock.advance(TimeDelta::minutes(1));
         denials.tell();
@@ -78,7 +78,7 @@ async fn attack_117_denials_without_end_are_a_handful_of_records_that_count_them
     assert!(found[1..].iter().all(|(name, _)| name == AGAIN), "{found:?}");
     assert_eq!(found.last().unwrap().1["times"], 60_000);
     assert_eq!(world.head().await, before + found.len() as i64, "something else was written");
-    // It begins anew, and another permission is another record.
+    // A new hour starts a new record, and so does another permission.
     world.clock.advance(TimeDelta::minutes(1));
     floods(1);
     denials.note(&machine, &seen(), "GET /v1/crm/leads/{id}", &missing("crm:lead:read"));
@@ -156,7 +156,7 @@ async fn attack_117_one_caller_does_not_use_up_the_records_of_the_others() {
     let eve = caller(&world, "eve");
     for nth in 0..1_500 {
         denials.note(&eve, &seen(), "POST /v1/crm/leads", &missing(&format!("crm:lead:{nth}")));
-        // What somebody asked to give, they choose.
+        // The caller chooses which permissions to grant, so they must not make separate records.
         let gives = Refusal::forbidden("exceeds_own_permissions", "no").with("permissions", vec![format!("x:y:{nth}")]);
         denials.note(&eve, &seen(), "POST /v1/user/roles", &Denied::of(&gives).unwrap());
     }
@@ -183,11 +183,11 @@ async fn from_where_a_user_was_denied_something_is_sealed_as_theirs_and_goes_whe
     assert_eq!((&said["user"], said.get("origin")), (&json!(user), None));
     assert!(!said.to_string().contains("192.0.2.7") && !said.to_string().contains("probe"), "{said}");
     let place = async || {
-        // A log that has no key yet: another process hears of erasures by the feed.
+        // Another process: its log has no keys yet, and it hears of erasures by the feed.
         let store = EventStore::open(&world.database, log_settings(), world.clock.clone()).await.unwrap();
         let events = store.read_after(kernel::Position(0), 1_000).await.unwrap();
         let event = events.into_iter().find(|event| event.aggregate_type == Access::TYPE).unwrap();
-        // It comes as it is stored: sealed.
+        // The event is sealed, as it is stored.
         let event = store.opened(vec![event]).await.unwrap().remove(0);
         let Some(AccessEvent::AccessDenied(denied)) = event.decode().unwrap().into_iter().next() else {
             panic!("{event:?}")

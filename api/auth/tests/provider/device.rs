@@ -1,4 +1,4 @@
-//! Devices that show a code.
+//! The device authorization grant.
 
 use auth_aggregates::EndReason;
 use auth_commands::{ConfirmSession, EndSession, EndSessions, Reach, WithdrawConsent};
@@ -95,7 +95,7 @@ async fn a_device_is_told_of_a_no_of_too_much_asking_and_of_the_end_of_its_time(
     assert_eq!(world.head().await, before, "something was written");
 }
 
-/// Somebody signs in anew and lets a device in, which has not come for its tokens yet.
+/// Signs in again and allows a device, which has not fetched its tokens yet.
 async fn allowed(world: &World, app: &App, scope: &str) -> Value {
     let asked = asks_for(world, app, scope).await;
     let mut browser = Browser::default();
@@ -104,7 +104,7 @@ async fn allowed(world: &World, app: &App, scope: &str) -> Value {
     let pending = page.hidden("pending");
     let done = browser.fill_in(world, "device", &[("pending", &pending), ("decision", "allow")]).await;
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
-    // It stands with what else they let applications do, and can be taken back there.
+    // The account page lists it with the user's other applications, and it can be withdrawn there.
     assert!(browser.visit(world, "account").await.body.contains("The App"));
     world.clock.advance(TimeDelta::seconds(1));
     asked
@@ -119,13 +119,13 @@ async fn what_somebody_shows_after_they_let_a_device_in_makes_its_tokens_no_youn
     let later = world.now();
     world.clock.advance(TimeDelta::minutes(1));
     let confirm = ConfirmSession { session: world.last_session_id().await, methods: vec!["otp".to_owned()] };
-    world.follows(&confirm).await.unwrap();
+    world.run_as_protocol(&confirm).await.unwrap();
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
     let shown_at = claims(tokens["id_token"].as_str().unwrap())["auth_time"].as_i64().unwrap();
     assert!(shown_at < later.timestamp(), "{shown_at}");
 }
 
-/// That a device which was allowed is not let in any more, and nothing is written.
+/// Checks that a device that was allowed gets no tokens any more, and that nothing is written.
 async fn not_let_in(world: &World, app: &App, asked: &Value, after: &str) {
     let before = world.head().await;
     assert_eq!(told(world, app, asked).await, "invalid_grant", "after {after}");
@@ -139,24 +139,24 @@ async fn attack_108_a_devices_approval_does_not_outlive_what_ends_all_that_was_a
     let app = world.client(false).await;
     let (offline, here) = ("api offline_access", "api");
     let asked = allowed(&world, &app, offline).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     not_let_in(&world, &app, &asked, "the end of all sessions").await;
     let asked = allowed(&world, &app, offline).await;
     world.sets_password(ada, PASSWORD).await;
     not_let_in(&world, &app, &asked, "a new password").await;
     let asked = allowed(&world, &app, offline).await;
-    world.follows(&WithdrawConsent { user: ada, client: app.id }).await.unwrap();
+    world.run_as_protocol(&WithdrawConsent { user: ada, client: app.id }).await.unwrap();
     not_let_in(&world, &app, &asked, "a consent that was taken back").await;
     let asked = allowed(&world, &app, here).await;
     let session = world.last_session_id().await;
-    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    world.run_as_protocol(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
     not_let_in(&world, &app, &asked, "the end of the session").await;
-    // What goes on while the person is away is begun all the same when they sign out, and ends with all sessions later on.
+    // Offline access is granted even after the user signs out, but not after all sessions were ended later.
     let asked = allowed(&world, &app, offline).await;
     let session = world.last_session_id().await;
-    world.follows(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
+    world.run_as_protocol(&EndSession { session, reason: EndReason::SignedOut }).await.unwrap();
     let tokens = json(polls(&world, &app, &asked), StatusCode::OK).await;
-    world.administers(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "by_the_person".to_owned(), reach: Reach::Everything }).await;
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
 }
 
@@ -197,7 +197,7 @@ async fn attack_114_who_guesses_the_codes_of_devices_keeps_nobody_elses_out() {
         slowed += usize::from(shown.status == StatusCode::TOO_MANY_REQUESTS);
     }
     assert!(slowed >= 45, "{slowed} of 60 guesses were slowed down");
-    // From the same network, too.
+    // Even from the same network.
     let page = opens(&world, &mut grace, &asked).await;
     assert!(page.status == StatusCode::OK && page.body.contains("The App"), "{page:?}");
 }
@@ -210,7 +210,7 @@ async fn attack_90_asking_for_codes_without_end_needs_no_secret_and_is_slowed_do
         redirect_uris: vec!["http://127.0.0.1/back".to_owned()],
         ..auth_commands::ClientFields::default()
     };
-    let tv = world.administers(&auth_commands::RegisterClient { fields, reach: Reach::Everything }).await.to_string();
+    let tv = world.run_as_admin(&auth_commands::RegisterClient { fields, reach: Reach::Everything }).await.to_string();
     let app = world.client(false).await;
     asks(&world, &app).await;
     let before = world.head().await;
@@ -229,6 +229,6 @@ async fn attack_90_asking_for_codes_without_end_needs_no_secret_and_is_slowed_do
     }
     assert!(codes >= 30 && slowed >= 15, "{codes} codes, {slowed} slowed down");
     assert_eq!(world.head().await - before, codes, "what was slowed down was written");
-    // Who shows a secret is not held by those who show nothing.
+    // A confidential client is not affected by the limit for public ones.
     asks(&world, &app).await;
 }

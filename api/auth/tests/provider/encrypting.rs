@@ -1,4 +1,4 @@
-//! What an identity provider, honest or not, encrypts for us: with the key of our metadata, and none of the code that opens it.
+//! Encryption by an identity provider, honest or malicious: it uses the key in our metadata, and shares no code with our decryption.
 
 use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes128Gcm, Aes256Gcm, Nonce};
@@ -22,11 +22,11 @@ const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 /// How something is encrypted.
 #[derive(Clone)]
 pub struct Encryption {
-    /// `aes256-gcm` and the like.
+    /// The cipher, such as `aes256-gcm`.
     pub cipher: &'static str,
-    /// `rsa-oaep-mgf1p`, `rsa-oaep` (with SHA-256 throughout) or `rsa-1_5`.
+    /// The key transport: `rsa-oaep-mgf1p`, `rsa-oaep` (with SHA-256 throughout) or `rsa-1_5`.
     pub transport: &'static str,
-    /// Whether the key stands beside what is encrypted, not under it.
+    /// Whether the `EncryptedKey` is beside the `EncryptedData` instead of inside it.
     pub beside: bool,
 }
 
@@ -36,7 +36,7 @@ impl Default for Encryption {
     }
 }
 
-/// The key for which our metadata has providers encrypt.
+/// The public key for encryption in our metadata.
 pub async fn key_of(world: &World, sp: &Sp) -> RsaPublicKey {
     let metadata = world.http.get(&sp.entity_id).send().await.unwrap().text().await.unwrap();
     let after = metadata.split_once("use=\"encryption\"").unwrap().1;
@@ -47,24 +47,24 @@ pub async fn key_of(world: &World, sp: &Sp) -> RsaPublicKey {
 }
 
 impl Encryption {
-    /// An element `EncryptedAssertion` with this in it.
+    /// An element `EncryptedAssertion` that contains this text, encrypted.
     pub fn of(&self, key: &RsaPublicKey, text: &str) -> String {
         self.of_bytes(key, &self.encrypts(text.as_bytes()))
     }
 
-    /// The same with what somebody made of the ciphertext.
+    /// An element with this ciphertext, which may have been tampered with.
     pub fn of_bytes(&self, key: &RsaPublicKey, data: &[u8]) -> String {
         let (wrapped, method) = self.wraps(key);
         self.element(&wrapped, &method, data)
     }
 
-    /// The same with a wrapped key of somebody's own making.
+    /// An element with this wrapped key, which may have been tampered with, and this ciphertext.
     pub fn element(&self, wrapped: &[u8], method: &str, data: &[u8]) -> String {
         let value = |bytes: &[u8]| {
             let text = STANDARD.encode(bytes);
             format!("<xenc:CipherData><xenc:CipherValue>{text}</xenc:CipherValue></xenc:CipherData>")
         };
-        // In canonical form, so that what stands around it can be signed as it is: each prefix where it is first used.
+        // In canonical form, so that the elements around it can be signed as they are: each prefix is declared where it is first used.
         let space = if self.beside { format!(" xmlns:xenc=\"{ENC}\"") } else { String::new() };
         let key = format!("<xenc:EncryptedKey{space}>{method}{}</xenc:EncryptedKey>", value(wrapped));
         let space = if self.cipher.ends_with("gcm") { ENC_11 } else { ENC };
@@ -78,7 +78,7 @@ impl Encryption {
         )
     }
 
-    /// The ciphertext, under a key that is the same each time.
+    /// The ciphertext, under a key that is always the same.
     pub fn encrypts(&self, text: &[u8]) -> Vec<u8> {
         let nonce = [3; 12];
         match self.cipher {
@@ -105,7 +105,7 @@ impl Encryption {
     {
         let vector = [5; 16];
         let padding = 16 - text.len() % 16;
-        // Only the last byte says something; the others may be any.
+        // Only the last byte of the padding is significant; the others are arbitrary.
         let mut text = [text, &vec![0x41; padding - 1], &[padding as u8]].concat();
         let (blocks, rest) = aes::Block::slice_as_chunks_mut(&mut text);
         assert!(rest.is_empty());
@@ -117,7 +117,7 @@ impl Encryption {
         vec![7; if self.cipher.starts_with("aes128") { 16 } else { 32 }]
     }
 
-    /// The key, encrypted, and how that is said.
+    /// The wrapped key, and the element that names its algorithm.
     pub fn wraps(&self, key: &RsaPublicKey) -> (Vec<u8>, String) {
         let ds = if self.beside { format!(" xmlns:ds=\"{DS}\"") } else { String::new() };
         let digests =

@@ -16,10 +16,10 @@ use crate::world::{App, BACK, OUT, PASSWORD, Visits, World, claims, json as answ
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// A client that may exchange tokens, or may not any more.
+/// A client that may exchange tokens, or may not.
 async fn service(world: &World, exchanges: bool) -> App {
     let app = world.client(true).await;
-    world.administers(&ChangeClient { client: app.id, fields: fields(exchanges), reach: Reach::Everything }).await;
+    world.run_as_admin(&ChangeClient { client: app.id, fields: fields(exchanges), reach: Reach::Everything }).await;
     app
 }
 
@@ -35,7 +35,7 @@ fn fields(exchanges: bool) -> ClientFields {
     }
 }
 
-/// A token of Ada's, of an application.
+/// An access token for Ada, issued to an application.
 async fn token(world: &World, scope: &str) -> (String, App) {
     world.person("ada@example.com").await;
     let app = world.client(true).await;
@@ -58,7 +58,7 @@ async fn exchanged(world: &World, service: &App, token: &str, more: &[(&str, &st
     answered(exchanges(world, service, token, more), StatusCode::OK).await
 }
 
-/// That it is refused with this error, and nothing is written.
+/// Checks that a request is refused with this error, and that nothing is written.
 async fn refused(world: &World, request: RequestBuilder, error: &str) {
     let before = world.head().await;
     let said = answered(request, StatusCode::BAD_REQUEST).await;
@@ -86,14 +86,14 @@ async fn a_service_gets_a_token_of_the_same_person_for_less_that_says_who_acts()
     assert_eq!((&new["scope"], &new["client_id"]), (&json!("crm:contact:* crm:lead:read"), &json!(service.id)));
     assert_eq!(new["act"], json!({ "sub": service.id }));
     assert!(new["exp"].as_i64() <= old["exp"].as_i64());
-    // Once more, by the next service, in whose name somebody else acts.
+    // The next service exchanges it again, and names another actor.
     let next = self::service(&world, true).await;
     let first = said["access_token"].as_str().unwrap();
     let actor = [("actor_token", token.as_str()), ("actor_token_type", ACCESS), ("scope", "crm:lead:read")];
     let second = exchanged(&world, &next, first, &actor).await;
     let second = claims(second["access_token"].as_str().unwrap());
     assert_eq!(second["act"], json!({ "sub": old["sub"], "act": { "sub": service.id } }));
-    // Without a scope it is all that reaches the API, and neither who it is nor for when they are away.
+    // Without a requested scope, it gets the scope for the API, but neither the identity nor the offline scopes.
     let all = exchanged(&world, &service, &token, &[]).await;
     assert_eq!(all["scope"], "api");
     let discovered = answered(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
@@ -113,7 +113,7 @@ async fn a_token_for_another_application_is_none_for_the_api() {
     let mut expected = [audience.as_str(), &world.issuer()];
     expected.sort_unstable();
     assert_eq!(audiences, expected, "not for the API");
-    // Nor does it become one again.
+    // It can't be turned back into a token for the API.
     let narrow = said["access_token"].as_str().unwrap();
     for back in [&[][..], &[("audience", "inopsio")]] {
         refused(&world, exchanges(&world, &service, narrow, back), "invalid_target").await;
@@ -135,9 +135,9 @@ async fn attack_85_a_token_that_is_exchanged_for_more_than_it_is() {
     for more in ["api", "crm:*", "crm:contact:read", "crm:lead:read crm:contact:read", "offline_access", "openid"] {
         refused(&world, exchanges(&world, &service, &narrow, &[("scope", more)]), "invalid_scope").await;
     }
-    // By whom nobody allowed it, also a client that is the person's own application.
+    // By a client that may not exchange tokens, even if the token was issued to it.
     refused(&world, exchanges(&world, &app, &narrow, &[]), "unauthorized_client").await;
-    // What is no access token of this tenant, or of another type, or half of what has to be there.
+    // With a subject token that is not an access token of this tenant, with another token type, or with parameters missing.
     let mut changed = narrow.clone();
     changed.replace_range(narrow.len() - 4.., "AAAA");
     for bad in ["nonsense", changed.as_str()] {
@@ -153,17 +153,17 @@ async fn attack_85_a_token_that_is_exchanged_for_more_than_it_is() {
     ] {
         refused(&world, exchanges(&world, &service, &narrow, &[(name, value)]), "invalid_request").await;
     }
-    // No more than four act for one another.
+    // The chain of actors has at most four members.
     let mut passed = narrow.clone();
     for _ in 0..4 {
         let said = exchanged(&world, &service, &passed, &[]).await;
         said["access_token"].as_str().unwrap().clone_into(&mut passed);
     }
     refused(&world, exchanges(&world, &service, &passed, &[]), "invalid_request").await;
-    // It ends with what it was made of, through all of them: here with the first token's grant.
+    // The new token ends with the tokens that it was derived from, across the whole chain: here with the grant of the first one.
     assert!(holds(&world, &service, &passed).await);
     let grant = claims(&narrow)["grant"].as_str().unwrap().parse().unwrap();
-    world.administers(&WithdrawGrant { grant, reach: Reach::Everything }).await;
+    world.run_as_admin(&WithdrawGrant { grant, reach: Reach::Everything }).await;
     assert!(!holds(&world, &service, &passed).await && !holds(&world, &service, &narrow).await);
     refused(&world, exchanges(&world, &service, &narrow, &[]), "invalid_request").await;
 }
@@ -177,19 +177,20 @@ async fn an_exchanged_token_ends_with_the_session_the_clients_right_and_the_firs
     world.clock.advance(TimeDelta::minutes(10));
     let said = exchanged(&world, &service, &token, &[]).await;
     let new = said["access_token"].as_str().unwrap();
-    // In whole seconds, counted from another part of one.
+    // Rounded to whole seconds.
     let ends = claims(new)["exp"].as_i64().unwrap();
     assert!((expires - 1..=expires).contains(&ends), "{ends} of {expires}: it does not end with what it was made of");
     let session: SessionId = claims(&token)["sid"].as_str().unwrap().parse().unwrap();
     let end = EndSession { session, reason: EndReason::SignedOut };
     world.provider.authority.run(&protocol(world.tenant.id, "auth"), &end).await.unwrap();
     assert!(!holds(&world, &service, new).await);
-    // Who may not any more may not any more; and a client that keeps no secret never may.
+    // A client that lost the right can't use it any more, and a public client never gets it.
     let client: ClientId = service.id;
-    world.administers(&ChangeClient { client, fields: fields(false), reach: Reach::Everything }).await;
+    world.run_as_admin(&ChangeClient { client, fields: fields(false), reach: Reach::Everything }).await;
     refused(&world, exchanges(&world, &service, &token, &[]), "unauthorized_client").await;
     let public = ClientFields { confidential: false, ..fields(true) };
-    let refusal = world.tries(&ChangeClient { client, fields: public, reach: Reach::Everything }).await.unwrap_err();
+    let refusal =
+        world.try_as_admin(&ChangeClient { client, fields: public, reach: Reach::Everything }).await.unwrap_err();
     assert_eq!(refusal.errors()[0].pointer, "/exchanges");
 }
 
@@ -204,14 +205,14 @@ async fn a_scope_that_is_no_permission_is_given_to_nobody() {
     }
 }
 
-/// A machine with these roles, and a token of it.
+/// A machine with these roles, and an access token for it.
 async fn machine(world: &World, roles: &[&str]) -> (kernel::MachineId, String) {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
     let machine =
-        world.administers(&RegisterMachine { name: "sensor".to_owned(), roles, reach: Reach::Everything }).await;
+        world.run_as_admin(&RegisterMachine { name: "sensor".to_owned(), roles, reach: Reach::Everything }).await;
     let secret = "a secret of the machine";
     let secret_hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
-    world.administers(&SetMachineSecret { machine, secret_hash, reach: Reach::Everything }).await;
+    world.run_as_admin(&SetMachineSecret { machine, secret_hash, reach: Reach::Everything }).await;
     let asked = world.post("token", &[("grant_type", "client_credentials")]).basic_auth(machine, Some(secret));
     let token = answered(asked, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
     (machine, token)
@@ -229,7 +230,7 @@ async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() 
     assert_eq!((now(&token).await, now(exchanged).await), (vec!["admin".to_owned()], vec!["admin".to_owned()]));
     let roles = vec!["viewer".to_owned()];
     world
-        .administers(&ChangeMachine {
+        .run_as_admin(&ChangeMachine {
             machine,
             name: "sensor".to_owned(),
             roles: roles.clone(),
@@ -248,7 +249,7 @@ async fn a_machines_tokens_and_what_was_exchanged_for_them_say_what_it_is_now() 
 async fn a_token_for_the_api_whose_scope_names_nothing_of_it_may_nothing() {
     let world = World::start().await;
     let (access, _) = token(&world, "openid crm:lead:read").await;
-    let (tenant, signed) = world.provider.trust.signed(&access, "inopsio").await.unwrap();
+    let (tenant, signed) = world.provider.trust.verify_token(&access, "inopsio").await.unwrap();
     let found = world.provider.authority.executor();
     let caller = protocol(tenant.id, "auth");
     let grant = found.load::<auth_aggregates::Grant>(&caller, &signed.custom.grant.to_string()).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Signing in for a client, from the first page to signing out.
+//! Sign-in for a client, from the first page to sign-out.
 
 use auth_commands::{DeactivateClient, EndSessions, Reach, RevokeSession};
 use chrono::TimeDelta;
@@ -52,14 +52,14 @@ async fn somebody_signs_in_consents_and_the_client_learns_who_it_is() {
             "zoneinfo": "Europe/London", "updated_at": 86_400, "email": "ada@example.com", "email_verified": true,
         })
     );
-    // Each claim that is told is one of those that are said to be.
+    // Each claim in the token is among the supported claims in the metadata.
     let found = json(world.get(".well-known/openid-configuration"), StatusCode::OK).await;
     let supported = found["claims_supported"].as_array().unwrap();
     for claim in info.as_object().unwrap().keys().chain(id.as_object().unwrap().keys()) {
         assert!(supported.contains(&json!(claim)), "{claim} is not in {supported:?}");
     }
 
-    // The second time nobody is asked anything.
+    // The second time, the user is not asked for anything.
     let again = browser.visit(&world, &app.asks(&[("prompt", "none")])).await;
     assert_eq!(again.leads_to().0.split("code=").count(), 2);
 }
@@ -96,7 +96,7 @@ async fn who_may_not_sign_in_any_more_gets_no_tokens_any_more() {
     let mut browser = Browser::default();
     let tokens = app.tokens(&world, &mut browser).await;
     let (access, refresh) = (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
-    world.administers(&EndSessions { user: ada, reason: "locked".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "locked".to_owned(), reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_revoked");
     assert_eq!(json(app.refreshes(&world, refresh), StatusCode::BAD_REQUEST).await["error"], "invalid_grant");
     let page = browser.visit(&world, &app.asks(&[])).await;
@@ -117,10 +117,10 @@ async fn a_session_that_ends_takes_with_it_what_does_not_go_on_without_it() {
     let offline = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     let access = |tokens: &serde_json::Value| tokens["access_token"].as_str().unwrap().to_owned();
     let session = claims(&access(&bound))["sid"].as_str().unwrap().parse().unwrap();
-    world.administers(&RevokeSession { session, reach: Reach::Everything }).await;
+    world.run_as_admin(&RevokeSession { session, reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(&access(&bound)).await.unwrap_err().code(), "token_revoked");
     assert!(world.provider.trust.check(&access(&offline)).await.is_ok());
-    world.administers(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
+    world.run_as_admin(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
     assert_eq!(world.provider.trust.check(&access(&offline)).await.unwrap_err().code(), "token_revoked");
 }
 

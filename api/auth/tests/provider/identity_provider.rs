@@ -1,5 +1,5 @@
-//! What an identity provider is, honest or not: it writes assertions in their canonical form and signs the very text, so that it shares no
-//! code with what verifies them but the signature itself. Tests of the gateway use it, too.
+//! An identity provider, honest or malicious. It writes assertions in canonical form and signs that very text, so that it shares no code
+//! with the verifier except for the signature algorithm itself. The gateway's tests use it, too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
 const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 
-/// Where a provider has the time from.
+/// The clock of an identity provider.
 pub trait Timed {
     fn time(&self) -> DateTime<Utc>;
 }
@@ -27,16 +27,16 @@ pub struct Idp {
     pub certificate: Certificate,
 }
 
-/// Where we are for it.
+/// The service provider (our side), as the identity provider knows it.
 #[derive(Clone)]
 pub struct Sp {
-    /// The connection.
+    /// The id of the connection.
     pub id: String,
     pub entity_id: String,
     pub acs: String,
 }
 
-/// What it says.
+/// The content of a response and its assertion.
 #[derive(Clone)]
 pub struct Words {
     pub id: String,
@@ -48,14 +48,14 @@ pub struct Words {
     pub authenticated_at: DateTime<Utc>,
     pub from: DateTime<Utc>,
     pub until: DateTime<Utc>,
-    /// What stands in NameID, as XML.
+    /// The content of the NameID, as XML.
     pub name_id: String,
     /// Values of the attribute `groups`.
     pub groups: Vec<String>,
-    /// What it calls its session.
+    /// The session index.
     pub session: Option<String>,
     pub status: String,
-    /// Algorithms of signature and digest.
+    /// The algorithms of signature and digest.
     pub algorithms: (String, String),
 }
 
@@ -77,7 +77,7 @@ impl Idp {
         )
     }
 
-    /// The signature of an element whose canonical form without it is this.
+    /// The signature of an element with this canonical form (without the signature).
     pub fn signature(&self, id: &str, canonical: &str, (method, digest): &(String, String)) -> String {
         let value = STANDARD.encode(Sha256::digest(canonical));
         let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
@@ -100,19 +100,19 @@ impl Idp {
         )
     }
 
-    /// The signature of an assertion.
+    /// The signature of the assertion.
     pub fn signs(&self, words: &Words) -> String {
         self.signature(&words.id, &words.assertion(""), &words.algorithms)
     }
 
-    /// A response with one signed assertion.
+    /// A response with the signed assertion.
     pub fn says(&self, words: &Words) -> String {
         words.response(&words.assertion(&self.signs(words)))
     }
 }
 
 impl Words {
-    /// What is said of Ada, in answer to a request.
+    /// An assertion about Ada, in response to a request.
     pub fn new(world: &impl Timed, sp: &Sp, in_response_to: Option<&str>) -> Self {
         let now = world.time();
         Self {
@@ -133,7 +133,7 @@ impl Words {
         }
     }
 
-    /// The assertion, in its canonical form but for what is given as its signature.
+    /// The assertion in canonical form, with this text as its signature.
     pub fn assertion(&self, signature: &str) -> String {
         let Self { id, issuer, audience, recipient, name_id, .. } = self;
         let (from, until, signed_in) = (time(self.from), time(self.until), time(self.authenticated_at));
@@ -156,12 +156,12 @@ impl Words {
         )
     }
 
-    /// A response around this, in its canonical form if that is in its own.
+    /// A response around this text, in canonical form if the text is.
     pub fn response(&self, inside: &str) -> String {
         self.response_with("_response", &self.status(""), inside)
     }
 
-    /// The same, with another id and what stands before the assertion.
+    /// A response with another id, and with this text before the assertion.
     pub fn response_with(&self, id: &str, before: &str, inside: &str) -> String {
         let destination = self.destination.as_ref().map(|to| format!(" Destination=\"{to}\"")).unwrap_or_default();
         let asked = self.asked();
@@ -172,7 +172,7 @@ impl Words {
         )
     }
 
-    /// The element that says whether it went well.
+    /// The status element.
     pub fn status(&self, more: &str) -> String {
         format!("<samlp:Status><samlp:StatusCode Value=\"{}\"></samlp:StatusCode>{more}</samlp:Status>", self.status)
     }
@@ -182,7 +182,7 @@ impl Words {
     }
 }
 
-/// Those with which an honest provider signs.
+/// The algorithms with which an honest provider signs.
 pub fn algorithms() -> (String, String) {
     (RSA_SHA256.to_owned(), SHA256.to_owned())
 }

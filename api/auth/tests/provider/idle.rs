@@ -1,4 +1,4 @@
-//! Sessions end when nobody uses them, and with all others, whatever a clock says.
+//! Sessions end after inactivity, and together with all others, whatever a clock says.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn limit(minutes: u32) -> SetSignInPolicy {
     SetSignInPolicy { session_idle_minutes: Some(minutes), ..SetSignInPolicy::default() }
 }
 
-/// Whether somebody is signed in with a browser: a client asks without asking them.
+/// Whether a browser has a session: a client asks with `prompt=none`.
 async fn is_in(world: &World, browser: &mut Browser, app: &App) -> bool {
     let (_, said) = browser.visit(world, &app.asks(&[("prompt", "none")])).await.leads_to();
     match said.get("error") {
@@ -29,7 +29,7 @@ async fn is_in(world: &World, browser: &mut Browser, app: &App) -> bool {
     }
 }
 
-/// How often it was written that a session was used.
+/// How often the use of a session was recorded.
 async fn uses(world: &World) -> usize {
     world.events().await.iter().filter(|(name, _)| name == "auth.session.used").count()
 }
@@ -69,12 +69,12 @@ async fn attack_130_a_session_begun_by_a_clock_that_was_ahead_ends_with_all_othe
     let tokens = app.tokens(&world, &mut browser).await;
     world.clock.advance(TimeDelta::hours(-1));
     assert!(is_in(&world, &mut browser, &app).await);
-    world.administers(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
     let before = world.head().await;
     assert!(!is_in(&world, &mut browser, &app).await);
     assert_eq!(world.head().await, before, "something was written");
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::BAD_REQUEST).await;
-    // Nor does it come back when it is that late.
+    // Nor does it become valid again when the real time has reached the wrong one.
     world.clock.advance(TimeDelta::hours(1));
     assert!(!is_in(&world, &mut browser, &app).await);
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
@@ -100,7 +100,7 @@ async fn a_session_that_is_used_goes_on_to_its_end_and_its_use_is_written_now_an
         }
         assert_eq!(uses(&world).await, nth, "once for all that is done in an hour");
     }
-    // Another process, and one that begins anew, knows.
+    // Another process, which has read nothing yet, agrees.
     let store = EventStore::open(&world.database, log_settings(), world.clock.clone()).await.unwrap();
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
     let executor = Executor::new(store.clone(), world.clock.clone(), Arc::new(SystemIds), settings);
@@ -135,13 +135,13 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
     let app = world.client(true).await;
     let before = world.head().await;
     for wrong in [0, 29, 20_161, u32::MAX] {
-        let refused = world.tries(&limit(wrong)).await.unwrap_err();
+        let refused = world.try_as_admin(&limit(wrong)).await.unwrap_err();
         assert_eq!(
             (refused.code(), refused.errors()[0].pointer.as_str()),
             ("validation_failed", "/session_idle_minutes")
         );
     }
-    let nothing = world.tries(&SetSignInPolicy::default()).await.unwrap_err();
+    let nothing = world.try_as_admin(&SetSignInPolicy::default()).await.unwrap_err();
     assert_eq!(nothing.code(), "validation_failed");
     assert_eq!(world.head().await, before, "something was written");
 
@@ -149,7 +149,7 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();
     world.clock.advance(TimeDelta::minutes(31));
     assert!(is_in(&world, &mut browser, &app).await, "three days, where the tenant says nothing");
-    world.administers(&limit(30)).await;
+    world.run_as_admin(&limit(30)).await;
     assert!(!is_in(&world, &mut browser, &app).await, "it has rested for longer");
 
     browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await.code();

@@ -1,4 +1,4 @@
-//! An identity provider that is connected to the tenant, and browsers that go to and fro.
+//! An identity provider that is connected to the tenant, and the browsers that go back and forth.
 
 use auth_aggregates::{SamlAttributes, SamlRole};
 use auth_commands::{CreateSamlConnection, Reach, SamlConnectionFields};
@@ -18,7 +18,7 @@ impl Timed for World {
 }
 
 impl Idp {
-    /// What a connection to it is.
+    /// The fields of a connection to it.
     pub fn fields(&self) -> SamlConnectionFields {
         SamlConnectionFields {
             name: "Example".to_owned(),
@@ -31,49 +31,49 @@ impl Idp {
         }
     }
 
-    /// Is connected to the tenant.
+    /// Connects it to the tenant.
     pub async fn connect(&self, world: &World, unrequested: bool) -> Sp {
         self.connect_as(world, SamlConnectionFields { provider_initiated: unrequested, ..self.fields() }).await
     }
 
-    /// The same by a connection that is this.
+    /// Connects it with these fields.
     pub async fn connect_as(&self, world: &World, fields: SamlConnectionFields) -> Sp {
-        let id = world.administers(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
-        // The tenant has its keys from now on: what tests count is what comes after.
+        let id = world.run_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
+        // This creates the tenant's keys, so that tests count only the events after it.
         assert!(world.get("jwks").send().await.unwrap().status().is_success());
         let at = |endpoint: &str| format!("{}/saml/{id}/{endpoint}", world.issuer());
         Sp { id: id.to_string(), entity_id: at("metadata"), acs: at("acs") }
     }
 }
 
-/// Somebody is sent to the provider by a connection: the id of the request that they bring there.
-pub async fn sent_away(world: &World, browser: &mut Browser, sp: &Sp) -> String {
+/// Starts a sign-in through a connection, and returns the id of the authentication request.
+pub async fn start_sign_in(world: &World, browser: &mut Browser, sp: &Sp) -> String {
     let (location, query) = browser.visit(world, &format!("saml/{}/login", sp.id)).await.leads_to();
     assert!(location.starts_with(SSO), "{location}");
     let request = inflated(&STANDARD.decode(&query["SAMLRequest"]).unwrap());
     request.split_once(" ID=\"").unwrap().1.split_once('"').unwrap().0.to_owned()
 }
 
-/// Sends a document to where assertions are taken, as a page of the provider has the browser do it: without cookies.
-pub async fn sent(world: &World, sp: &Sp, document: &str) -> Shown {
-    sent_as_it_is(world, sp, &STANDARD.encode(document)).await
+/// Posts a document to the assertion consumer service as the provider's page does: without cookies.
+pub async fn post_response(world: &World, sp: &Sp, document: &str) -> Shown {
+    post_encoded(world, sp, &STANDARD.encode(document)).await
 }
 
-pub async fn sent_as_it_is(world: &World, sp: &Sp, text: &str) -> Shown {
+pub async fn post_encoded(world: &World, sp: &Sp, text: &str) -> Shown {
     Browser::default().send(form(world.http.post(&sp.acs), &[("SAMLResponse", text)])).await
 }
 
-/// Somebody comes back with what the provider says, and goes on as far as our pages lead.
-pub async fn comes_back(world: &World, browser: &mut Browser, sp: &Sp, document: &str) -> Shown {
-    let shown = sent(world, sp, document).await;
+/// Posts the provider's response and follows the redirects as far as our pages lead.
+pub async fn finish_sign_in(world: &World, browser: &mut Browser, sp: &Sp, document: &str) -> Shown {
+    let shown = post_response(world, sp, document).await;
     assert_eq!(shown.status, StatusCode::SEE_OTHER, "{shown:?}");
     browser.open(&format!("{}{}", world.url, shown.leads_to().0)).await
 }
 
-/// That a document was refused for this reason, of which there is one record and nothing else.
+/// Posts a document that must be refused for this reason, which is recorded by the only new event.
 pub async fn refused(world: &World, sp: &Sp, document: &str, reason: &str) {
     let before = world.head().await;
-    let shown = sent(world, sp, document).await;
+    let shown = post_response(world, sp, document).await;
     assert_eq!((shown.status, shown.body.contains(&format!("({reason})"))), (StatusCode::FORBIDDEN, true), "{shown:?}");
     let (event, said) = world.last_event().await;
     assert_eq!((event.as_str(), said["reason"].as_str()), ("auth.sign_in.refused", Some(reason)));

@@ -1,4 +1,4 @@
-//! The provider of a tenant as its clients and browsers meet it: over HTTP, on a real log. People are a double.
+//! Tests of a tenant's provider by HTTP, as clients and browsers use it, on a real log. The user service is a double.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

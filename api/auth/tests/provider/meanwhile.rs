@@ -1,4 +1,4 @@
-//! What is decided by what was true a moment ago, while it ends. The numbers are those of docs/src/threat-model.md.
+//! Races: decisions on state that changes at the same time. The numbers are those of docs/src/threat-model.md.
 
 use auth_aggregates::{GrantKind, GrantTerms, Jwk, Place, SessionId};
 use auth_commands::{
@@ -12,14 +12,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
 
-use crate::second_factor::Careful;
+use crate::second_factor::AuthenticatorUser;
 use crate::world::{App, PASSWORD, Visits, World};
 
 const MINE: &str = "umbrella-cactus-violin";
 const THEIRS: &str = "another-good-violin-walk";
 
 impl World {
-    /// What becomes of a command while all sessions of somebody end: nothing but that is written.
+    /// Runs a command while all sessions of the user end. It has to be refused, and only the end of the sessions is written.
     async fn races<C: Command<Answer: std::fmt::Debug>>(&self, user: UserId, command: C) -> Refusal {
         let ends = EndSessions { user, reason: "lost a laptop".to_owned(), reach: Reach::Everything };
         let refusal = self.refused_while(&protocol(self.tenant.id, "auth"), command, ends).await;
@@ -27,7 +27,7 @@ impl World {
         refusal
     }
 
-    /// Somebody signs in: their session.
+    /// Signs Ada in, and returns the session.
     async fn signed_in(&self) -> SessionId {
         Browser::default().signs_in(self, "login", "ada@example.com", PASSWORD).await;
         let (_, said) = self.last_event().await;
@@ -43,7 +43,7 @@ fn terms(world: &World, app: &App, user: UserId, session: SessionId) -> GrantTer
             GrantKind::AuthorizationCode,
             (app.id.uuid(), user.uuid()),
             vec!["api".to_owned(), "offline_access".to_owned()],
-            // As late as it likes: it says itself when it was opened.
+            // The time in the terms may be late: a grant can claim any.
             world.now() + TimeDelta::minutes(1),
             world.now() + TimeDelta::days(1),
         )
@@ -58,27 +58,27 @@ async fn attack_108_what_is_granted_in_a_session_while_all_sessions_end_is_grant
     let session = world.signed_in().await;
     let opened = world.races(ada, OpenGrant { terms: terms(&world, &app, ada, session) }).await;
     assert_eq!(opened.code(), "session_ended");
-    // And what got in before it was written that they end, however late it says that it was: by its session.
+    // A grant that was opened before the end of all sessions was written ends with its session, however late its claimed time is.
     let session = world.signed_in().await;
     let late = terms(&world, &app, ada, session);
-    world.follows(&OpenGrant { terms: late.clone() }).await.unwrap();
-    assert!(world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
-    world.administers(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
-    assert!(!world.provider.trust.grant_stands(world.tenant.id, &late).await.unwrap());
+    world.run_as_protocol(&OpenGrant { terms: late.clone() }).await.unwrap();
+    assert!(world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
+    world.run_as_admin(&EndSessions { user: ada, reason: "lost a laptop".to_owned(), reach: Reach::Everything }).await;
+    assert!(!world.provider.trust.is_grant_valid(world.tenant.id, &late).await.unwrap());
     world.clock.advance(TimeDelta::seconds(1));
 
     let ask = || async {
         let device = SystemIds.next().into();
         let expires_at = world.now() + TimeDelta::minutes(10);
         let ask = AskForDevice { device, client: app.id, scope: vec!["api".to_owned()], expires_at };
-        world.follows(&ask).await.unwrap();
+        world.run_as_protocol(&ask).await.unwrap();
         device
     };
     let (device, session) = (ask().await, world.signed_in().await);
     let allow = DecideDevice { device, user: ada, session, allow: true };
     assert_eq!(world.races(ada, allow).await.code(), "session_ended");
     let (device, session) = (ask().await, world.signed_in().await);
-    world.follows(&DecideDevice { device, user: ada, session, allow: true }).await.unwrap();
+    world.run_as_protocol(&DecideDevice { device, user: ada, session, allow: true }).await.unwrap();
     let let_in = LetDeviceIn { device, client: app.id, lifetime: TimeDelta::days(1) };
     assert_eq!(world.races(ada, let_in).await.code(), "grant_invalid");
 }
@@ -91,7 +91,7 @@ async fn attack_134_a_session_that_is_confirmed_while_all_sessions_end_is_not_co
     let confirm = ConfirmSession { session, methods: vec!["otp".to_owned()] };
     assert_eq!(world.races(ada, confirm.clone()).await.code(), "session_ended");
     let before = world.head().await;
-    assert_eq!(world.follows(&confirm).await.unwrap_err().code(), "session_ended");
+    assert_eq!(world.run_as_protocol(&confirm).await.unwrap_err().code(), "session_ended");
     assert_eq!(world.head().await, before, "something was written");
 }
 
@@ -116,9 +116,9 @@ async fn attack_147_a_passkey_that_is_made_while_all_sessions_end_is_nobodys() {
     assert_eq!(world.races(ada, made(Within::Session(session))).await.code(), "session_ended");
     let since = world.account(ada).await.moment(world.now());
     assert_eq!(world.races(ada, made(Within::SignIn(since))).await.code(), "sessions_ended");
-    // And what still holds when it is written is theirs.
+    // A command whose session is still valid when it is written succeeds.
     let session = world.signed_in().await;
-    world.follows(&made(Within::Session(session))).await.unwrap();
+    world.run_as_protocol(&made(Within::Session(session))).await.unwrap();
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_set
     let mut thief = Browser::default();
     thief.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     let before = world.events().await.len();
-    // The first one who asks is who looks whose session it is.
+    // The first lookup is the one that checks the user of the session.
     let gate = world.people.hold(1);
     let fields = [("old", PASSWORD), ("password", THEIRS), ("elsewhere", "end")];
     let (shown, ()) = tokio::join!(
@@ -184,7 +184,7 @@ async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_set
 #[tokio::test]
 async fn attack_111_a_new_password_does_not_stand_in_for_a_second_factor() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     world.clock.advance(TimeDelta::hours(1));
     let before = world.events().await.len();
     let fields = [("old", PASSWORD), ("password", MINE), ("elsewhere", "end")];
@@ -194,7 +194,7 @@ async fn attack_111_a_new_password_does_not_stand_in_for_a_second_factor() {
     let events = world.events().await.split_off(before);
     assert!(events.iter().all(|(event, _)| event != "auth.session.started"), "{events:?}");
     assert_eq!(ada.browser.visit(&world, "account/passkeys").await.leads_to().0, "/t/acme/login");
-    // Whoever has the authenticator, too, is in.
+    // With the authenticator as well, the sign-in succeeds.
     let code = ada.next(&world);
     let fields = [("pending", page.hidden("pending")), ("code", code)];
     let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));

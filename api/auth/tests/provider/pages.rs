@@ -1,4 +1,4 @@
-//! Pages: what they may load, where they lead, and what they say to whom.
+//! Pages: their content security policy, and what they show.
 
 use chrono::TimeDelta;
 use reqwest::StatusCode;

@@ -6,11 +6,11 @@ use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{Browser, Shown};
 
-use crate::passkeys::{Keyed, makes, shows};
+use crate::passkeys::{PasskeyUser, makes, shows};
 use crate::soft_key::{Asks, SoftKey};
 use crate::world::{PASSWORD, Visits, World};
 
-/// What somebody shows is refused, with one record that says why, and nothing else is written.
+/// Uses a passkey on a page. It has to be refused, with one record of the reason and no other event.
 async fn refused(world: &World, browser: &mut Browser, page: &Shown, key: &mut SoftKey, reason: &str) {
     let asks = Asks::on(page);
     let answer = key.shown(&asks.options);
@@ -31,7 +31,7 @@ async fn refused_answer(world: &World, browser: &mut Browser, pending: &str, ans
 #[tokio::test]
 async fn attack_61_a_passkey_that_was_shown_to_another_sites_page() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let port = world.url.rsplit_once(':').unwrap().1;
     for origin in [
         "https://evil.example.com".to_owned(),
@@ -44,21 +44,21 @@ async fn attack_61_a_passkey_that_was_shown_to_another_sites_page() {
         let mut key = SoftKey { origin: origin.clone(), ..ada.key.clone() };
         let page = browser.visit(&world, "login").await;
         refused(&world, &mut browser, &page, &mut key, "passkey_origin").await;
-        // Nor is one taken that was made there.
+        // Nor is a new passkey accepted that was made there.
         let mut made = SoftKey { origin, ..SoftKey::new(&world, 2) };
         let before = world.head().await;
         let shown = makes(&world, &mut ada.browser, &mut made, "theirs").await;
         assert_eq!(shown.status, StatusCode::BAD_REQUEST, "{shown:?}");
         assert_eq!(world.head().await, before, "something was written");
     }
-    // For another host: what the browser binds it to is not what the page says.
+    // For another relying party id: the browser's hash of it does not match.
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
     let Asks { pending, mut options } = Asks::on(&page);
     options["rpId"] = json!("evil.example.com");
     let answer = ada.key.shown(&options);
     refused_answer(&world, &mut browser, &pending, &answer, "passkey_origin").await;
-    // The host that a request names changes nothing of where we are.
+    // The `Host` header of a request does not change our origin.
     let elsewhere = world.get("login").header("host", "evil.example.com");
     let page = browser.send(elsewhere).await;
     assert_eq!(Asks::on(&page).options["rpId"], "localhost");
@@ -67,16 +67,16 @@ async fn attack_61_a_passkey_that_was_shown_to_another_sites_page() {
 #[tokio::test]
 async fn attack_62_an_answer_to_an_old_challenge_or_to_another_one() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let old = browser.visit(&world, "login").await;
     let other = Asks::on(&browser.visit(&world, "login").await);
-    // Signed for one page, sent with another.
+    // The challenge of one page, answered on another.
     let answer = ada.key.shown(&Asks::on(&old).options);
     refused_answer(&world, &mut browser, &other.pending, &answer, "passkey_challenge").await;
     world.clock.advance(TimeDelta::minutes(10));
     refused(&world, &mut browser, &old, &mut ada.key, "passkey_late").await;
-    // Later, what was sealed in the page is not even opened; nor is what somebody made up.
+    // Later, the sealed state is not even opened; nor is a made-up one.
     world.clock.advance(TimeDelta::minutes(20));
     let before = world.head().await;
     let asks = Asks::on(&old);
@@ -91,8 +91,8 @@ async fn attack_62_an_answer_to_an_old_challenge_or_to_another_one() {
 #[tokio::test]
 async fn attack_63_an_answer_a_second_time_or_many_at_once() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
-    // Without a counter nothing but the challenge tells a replay.
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
+    // Without a counter, only the challenge reveals a replay.
     let mut key = SoftKey { counter: None, ..SoftKey::new(&world, 2) };
     makes(&world, &mut ada.browser, &mut key, "a synced one").await.leads_to();
     let page = Browser::default().visit(&world, "login").await;
@@ -105,7 +105,7 @@ async fn attack_63_an_answer_a_second_time_or_many_at_once() {
     let won = join_all(sent).await.into_iter().filter(|shown| shown.status == StatusCode::SEE_OTHER).count();
     assert_eq!(won, 1, "one answer let {won} in");
     refused_answer(&world, &mut Browser::default(), &asks.pending, &answer, "passkey_replayed").await;
-    // What made a passkey makes no second one.
+    // The answer that created a passkey creates no second one.
     let making = Asks::on(&ada.browser.visit(&world, "account/passkeys").await);
     let mut third = SoftKey::new(&world, 3);
     let answer = third.made(&making.options);
@@ -122,7 +122,7 @@ async fn attack_63_an_answer_a_second_time_or_many_at_once() {
 #[tokio::test]
 async fn attack_64_a_copy_of_a_passkey_whose_counter_goes_back() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut copy = ada.key.clone();
     for _ in 0..2 {
         let mut browser = Browser::default();
@@ -134,7 +134,7 @@ async fn attack_64_a_copy_of_a_passkey_whose_counter_goes_back() {
         let page = browser.visit(&world, "login").await;
         refused(&world, &mut browser, &page, &mut copy, "passkey_cloned").await;
     }
-    // One that says that it does not count is a copy, too.
+    // A copy that stops counting is detected as well.
     let mut silent = SoftKey { counter: None, ..copy };
     let page = Browser::default().visit(&world, "login").await;
     refused(&world, &mut Browser::default(), &page, &mut silent, "passkey_cloned").await;
@@ -143,9 +143,9 @@ async fn attack_64_a_copy_of_a_passkey_whose_counter_goes_back() {
 #[tokio::test]
 async fn attack_65_another_tenants_passkey_or_another_persons() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
-    let mut eve = Keyed::person(&world, "eve@example.com", 2).await;
-    // At the other tenant, under the same host: as unknown as one that never was.
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
+    let mut eve = PasskeyUser::person(&world, "eve@example.com", 2).await;
+    // At the other tenant, under the same host: the same response as for an unknown passkey.
     let other = |path: &str| format!("{}/t/other/{path}", world.url);
     let mut browser = Browser::default();
     let page = browser.open(&other("login")).await;
@@ -164,22 +164,22 @@ async fn attack_65_another_tenants_passkey_or_another_persons() {
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(world.head().await, before + 2, "one record each");
-    // What one tenant asked is nothing at another.
+    // The sealed state of one tenant's page is invalid at another tenant.
     let fields = [("pending", asks.pending.as_str()), ("answer", "{}")];
     assert_eq!(browser.fill_in(&world, "passkey", &fields).await.status, StatusCode::BAD_REQUEST);
 
-    // Eve knows Ada's password and shows her own passkey.
+    // Eve knows Ada's password and uses her own passkey.
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     refused(&world, &mut browser, &page, &mut eve.key, "passkey_unknown").await;
     let mut nameless = SoftKey { user: None, ..eve.key.clone() };
     refused(&world, &mut browser, &page, &mut nameless, "passkey_unknown").await;
-    // Or says that hers is Ada's.
+    // Or her passkey claims Ada's user handle.
     let mut posing = SoftKey { user: ada.key.user.clone(), ..eve.key.clone() };
     let page = browser.visit(&world, "login").await;
     refused(&world, &mut browser, &page, &mut posing, "passkey_unknown").await;
     let mut forged = SoftKey { id: ada.key.id.clone(), ..posing };
     refused(&world, &mut browser, &page, &mut forged, "passkey_wrong").await;
-    // Nor does she take Ada's credential for hers.
+    // Nor can she enrol Ada's credential id as her own.
     let mut stolen = SoftKey { id: ada.key.id.clone(), ..SoftKey::new(&world, 4) };
     let before = world.head().await;
     let made = makes(&world, &mut eve.browser, &mut stolen, "mine now").await;
@@ -190,7 +190,7 @@ async fn attack_65_another_tenants_passkey_or_another_persons() {
 #[tokio::test]
 async fn attack_66_a_passkey_that_asked_for_no_finger_face_or_pin() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut silent = SoftKey { verifies: false, ..ada.key.clone() };
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
@@ -207,7 +207,7 @@ async fn attack_66_a_passkey_that_asked_for_no_finger_face_or_pin() {
 #[tokio::test]
 async fn what_is_no_answer_of_a_browser_is_refused_and_slowed_down() {
     let world = World::named().await;
-    Keyed::person(&world, "ada@example.com", 1).await;
+    PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let page = browser.visit(&world, "login").await;
     let pending = Asks::on(&page).pending;
@@ -215,7 +215,7 @@ async fn what_is_no_answer_of_a_browser_is_refused_and_slowed_down() {
         refused_answer(&world, &mut browser, &pending, nonsense, "passkey_malformed").await;
     }
     let before = world.head().await;
-    // What no text can be is no attempt.
+    // An answer with a NUL character is refused as a malformed request, without a record.
     let nul = browser.fill_in(&world, "passkey", &[("pending", &pending), ("answer", "\u{0}")]).await;
     assert_eq!((nul.status, world.head().await), (StatusCode::BAD_REQUEST, before), "{nul:?}");
     let mut slowed = 0;

@@ -1,4 +1,4 @@
-//! Passkeys: made, called something, shown instead of the password and after it, lost.
+//! Passkeys: enrolled, renamed, used instead of the password and after it, and lost.
 
 use auth_api::totp::Authenticator;
 use auth_commands::{CloseAccount, Reach, ResetSecondFactor};
@@ -12,14 +12,14 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 
 const PAGE: &str = "account/passkeys";
 
-/// Somebody with a passkey and recovery codes.
-pub struct Keyed {
+/// A user with a passkey and recovery codes.
+pub struct PasskeyUser {
     pub browser: Browser,
     pub key: SoftKey,
     pub recovery: Vec<String>,
 }
 
-impl Keyed {
+impl PasskeyUser {
     pub async fn person(world: &World, login: &str, number: u8) -> Self {
         world.person(login).await;
         let mut browser = Browser::default();
@@ -34,7 +34,7 @@ impl Keyed {
     }
 }
 
-/// Somebody who is signed in makes a passkey.
+/// A signed-in user enrols a passkey.
 pub async fn makes(world: &World, browser: &mut Browser, key: &mut SoftKey, name: &str) -> Shown {
     let page = browser.visit(world, PAGE).await;
     let asks = Asks::on(&page);
@@ -42,7 +42,7 @@ pub async fn makes(world: &World, browser: &mut Browser, key: &mut SoftKey, name
     browser.fill_in(world, PAGE, &[("pending", &asks.pending), ("name", name), ("answer", &answer)]).await
 }
 
-/// Somebody shows a passkey on a page that asks for one.
+/// Uses a passkey on a page that asks for one.
 pub async fn shows(world: &World, browser: &mut Browser, page: &Shown, key: &mut SoftKey) -> Shown {
     let asks = Asks::on(page);
     let answer = key.shown(&asks.options);
@@ -52,7 +52,7 @@ pub async fn shows(world: &World, browser: &mut Browser, page: &Shown, key: &mut
 #[tokio::test]
 async fn who_has_a_passkey_shows_it_after_the_password_and_clients_are_told() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let before = world.head().await;
@@ -72,7 +72,7 @@ async fn who_has_a_passkey_shows_it_after_the_password_and_clients_are_told() {
 #[tokio::test]
 async fn who_has_a_passkey_signs_in_with_it_alone_and_is_as_sure_as_with_two_factors() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.visit(&world, &app.asks(&[("acr_values", "aal2")])).await;
@@ -92,7 +92,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_passkey_in_the_same_session() {
     let world = World::named().await;
     world.person("ada@example.com").await;
     let app = world.client(true).await;
-    // A session of before the passkey was made, in another browser.
+    // A session from before the passkey was enrolled, in another browser.
     let mut old = Browser::default();
     old.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     let session = old.cookies["inopsio-acme"].clone();
@@ -103,7 +103,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_passkey_in_the_same_session() {
     assert_eq!(old.visit(&world, &surer).await.leads_to().1["error"], "interaction_required");
     let page = old.visit(&world, &app.asks(&[("acr_values", "aal2")])).await;
     world.clock.advance(TimeDelta::seconds(30));
-    // Another browser does not finish what this one began.
+    // Another browser can't finish what this one began.
     let before = world.head().await;
     let stolen = shows(&world, &mut Browser::default(), &page, &mut key).await;
     assert_eq!(stolen.status, StatusCode::BAD_REQUEST, "{stolen:?}");
@@ -118,9 +118,9 @@ async fn a_client_that_wants_to_be_surer_gets_a_passkey_in_the_same_session() {
 #[tokio::test]
 async fn somebody_has_several_passkeys_calls_them_what_they_want_and_does_without_one() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut second = SoftKey::new(&world, 2);
-    // It does not count, as those that are copied from device to device don't.
+    // It has no signature counter, as is usual for synced passkeys.
     second.counter = None;
     assert_eq!(makes(&world, &mut ada.browser, &mut second, "<a key>").await.leads_to().0, "/t/acme/account/passkeys");
     let page = ada.browser.visit(&world, PAGE).await;
@@ -164,7 +164,7 @@ async fn somebody_has_several_passkeys_calls_them_what_they_want_and_does_withou
 #[tokio::test]
 async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, PAGE).await;
     world.clock.advance(kernel::SURE_FOR + TimeDelta::seconds(1));
     let before = world.head().await;
@@ -180,12 +180,12 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
         assert!(asked.body.contains("Show that it is you"), "{path}: {asked:?}");
     }
     assert_eq!(world.head().await, before, "something was written");
-    // They show it once more, and are where they wanted to be.
+    // The user authenticates again and continues to the page.
     let asked = ada.browser.visit(&world, PAGE).await;
     let led = shows(&world, &mut ada.browser, &asked, &mut ada.key).await;
     assert_eq!(led.leads_to().0, "/t/acme/account/passkeys");
     assert!(ada.browser.visit(&world, PAGE).await.body.contains("a phone"));
-    // Who has none shows their password; and an authenticator is nothing that a stranger adds either.
+    // A user without a passkey enters the password again; and a stranger can't add an authenticator either.
     world.person("eve@example.com").await;
     let mut eve = Browser::default();
     eve.signs_in(&world, "login", "eve@example.com", PASSWORD).await;
@@ -202,10 +202,10 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
 #[tokio::test]
 async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administrator() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
-    // The page's last form is that of the code.
+    // The last form of the page is that for the code.
     let pending = page.body.rsplit_once("name=\"pending\" value=\"").unwrap().1.split_once('"').unwrap().0;
     for (code, status) in [
         ("000000", StatusCode::UNAUTHORIZED),
@@ -216,19 +216,19 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
         assert_eq!(shown.status, status, "{code}: {shown:?}");
     }
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
+    world.run_as_admin(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let alone = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert_eq!(alone.leads_to().0, "/t/acme/account");
     let page = Browser::default().visit(&world, "login").await;
     let lost = shows(&world, &mut Browser::default(), &page, &mut ada.key).await;
     assert_eq!(lost.status, StatusCode::UNAUTHORIZED, "{lost:?}");
-    // It may be enrolled again, by whoever has it now: no claim of before stands in the way.
+    // It may be enrolled again, by its new owner: no old claim prevents that.
     world.person("bob@example.com").await;
     let mut bob = Browser::default();
     bob.signs_in(&world, "login", "bob@example.com", PASSWORD).await;
     assert_eq!(makes(&world, &mut bob, &mut ada.key, "found").await.status, StatusCode::OK);
     let user = world.person_id("bob@example.com").await;
-    world.administers(&CloseAccount { user }).await;
+    world.run_as_admin(&CloseAccount { user }).await;
     let page = Browser::default().visit(&world, "login").await;
     let closed = shows(&world, &mut Browser::default(), &page, &mut ada.key).await;
     assert_eq!(closed.status, StatusCode::UNAUTHORIZED, "{closed:?}");
@@ -237,7 +237,7 @@ async fn who_lost_their_passkey_uses_a_recovery_code_or_is_helped_by_an_administ
 #[tokio::test]
 async fn an_authenticator_and_a_passkey_stand_in_for_each_other() {
     let world = World::named().await;
-    let mut ada = Keyed::person(&world, "ada@example.com", 1).await;
+    let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split('<').next().unwrap().replace(' ', "");
     let authenticator = Authenticator::of(&testbed::base32(&key)).unwrap();
@@ -274,7 +274,7 @@ async fn a_page_that_asks_for_a_passkey_runs_one_script_of_ours_and_loads_nothin
     for reaches_out in ["fetch(", "XMLHttpRequest", "eval(", "innerHTML", "import("] {
         assert!(!script.body.contains(reaches_out), "{reaches_out}");
     }
-    // Where there can be none, nobody is asked for one: browsers know none for 127.0.0.1.
+    // At an address that can't have passkeys, such as 127.0.0.1, no page asks for one.
     let world = World::start().await;
     let page = Browser::default().visit(&world, "login").await;
     assert!(!page.body.contains("passkey") && !page.header("content-security-policy").contains("script"), "{page:?}");

@@ -1,4 +1,4 @@
-//! A double of the user service: who people are, and who is let in for whom a provider vouches.
+//! A double of the user service: the directory of people, and the admission of users whom an identity provider authenticated.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,16 @@ use face::{Admission, People, PeopleError, Person, Vouched};
 use kernel::{IdSource, PictureFile, PictureFormat, Refusal, SystemIds, TenantId, UserId};
 use tokio::sync::Notify;
 
-/// People, until the user service has them.
+/// The known people.
 #[derive(Default)]
 pub struct PeopleDouble {
     known: Mutex<HashMap<(TenantId, UserId), Person>>,
     held: Mutex<Option<(usize, Arc<Gate>)>>,
-    /// Whether it hears late of who comes in.
+    /// Whether the directory lags behind, so that new users are not known yet.
     pub behind: AtomicBool,
 }
 
-/// Where somebody who asks who a person is has to wait.
+/// A barrier at which a lookup of a person waits.
 #[derive(Default)]
 pub struct Gate {
     reached: Notify,
@@ -26,7 +26,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Does something while they wait, and then lets them go on.
+    /// Does something while the lookup waits, and then lets it continue.
     pub async fn meanwhile(&self, work: impl Future<Output = ()>) {
         self.reached.notified().await;
         work.await;
@@ -39,7 +39,7 @@ impl PeopleDouble {
         self.known.lock().unwrap().insert((tenant, person.id), person);
     }
 
-    /// Whoever asks next by an id waits, after so many others.
+    /// Makes a lookup by id wait, after so many others.
     pub fn hold(&self, after: usize) -> Arc<Gate> {
         let gate = Arc::<Gate>::default();
         *self.held.lock().unwrap() = Some((after, gate.clone()));

@@ -1,4 +1,4 @@
-//! Commands while which something else is written.
+//! Commands that race with another write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,15 +8,15 @@ use kernel::{Caller, Refusal};
 
 use crate::world::World;
 
-/// A command in whose first attempt another one is carried out.
-struct Between<C, M> {
+/// A command that runs another command during its first attempt.
+struct WithConcurrent<C, M> {
     command: C,
     meanwhile: M,
     other: (Executor, Caller),
     was: AtomicBool,
 }
 
-impl<C: Command, M: Command> Command for Between<C, M> {
+impl<C: Command, M: Command> Command for WithConcurrent<C, M> {
     const PERMISSION: &'static str = C::PERMISSION;
     type Answer = C::Answer;
 
@@ -30,7 +30,8 @@ impl<C: Command, M: Command> Command for Between<C, M> {
 }
 
 impl World {
-    /// How somebody's command is refused while the administrator's, of one event, is carried out: nothing but that event is written.
+    /// Runs a command while the administrator's command, of one event, is executed. Returns its refusal, and checks that only that one
+    /// event was written.
     pub async fn refused_while<C, M>(&self, caller: &Caller, command: C, meanwhile: M) -> Refusal
     where
         C: Command<Answer: std::fmt::Debug>,
@@ -39,7 +40,7 @@ impl World {
         let other = (self.provider.authority.executor().clone(), self.admin());
         self.clock.advance(TimeDelta::seconds(1));
         let before = self.head().await;
-        let raced = Between { command, meanwhile, other, was: AtomicBool::new(false) };
+        let raced = WithConcurrent { command, meanwhile, other, was: AtomicBool::new(false) };
         let refusal = self.provider.authority.run(caller, &raced).await.unwrap_err();
         assert_eq!(self.head().await, before + 1, "{refusal}");
         self.clock.advance(TimeDelta::seconds(1));

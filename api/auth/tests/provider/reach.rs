@@ -1,5 +1,5 @@
-//! How far commands reach: over nothing that may do more than who asks, as it is when that is written. The numbers are those of
-//! docs/src/threat-model.md.
+//! The reach of commands: callers can't change subjects that may do more than they, judged at the moment of the write. The numbers are
+//! those of docs/src/threat-model.md.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::identity_provider::Idp;
 use crate::world::{BACK, OUT, World};
 
-/// What the role `keeper` allows.
+/// The permissions of the role `keeper`.
 const KEEPER: [&str; 6] = [
     "auth:machine:write",
     "auth:client:write",
@@ -59,7 +59,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// Somebody who may do what `keeper` allows, in a tenant with an administrator, and their commands.
+/// A caller with the permissions of `keeper`, in a tenant with an administrator.
 struct Keeper {
     world: World,
     caller: Caller,
@@ -82,7 +82,7 @@ impl Keeper {
         self.world.provider.authority.run(&self.caller, command).await.unwrap().answer
     }
 
-    /// It is beyond them, and nothing is written.
+    /// Runs a command that must be refused as exceeding the caller's permissions, without writing anything.
     async fn exceeds<C: Command<Answer: Debug>>(&self, command: &C) {
         let name = std::any::type_name::<C>();
         let before = self.world.head().await;
@@ -91,7 +91,7 @@ impl Keeper {
         assert_eq!(self.world.head().await, before, "{name}: something was written");
     }
 
-    /// It is not when they ask, and is once the administrator did something meanwhile: only that is written.
+    /// Runs a command that is allowed at first, but not any more after the administrator's concurrent command. Only the latter is written.
     async fn exceeds_meanwhile<C: Command<Answer: Debug>>(&self, command: C, meanwhile: impl Command) {
         let refusal = self.world.refused_while(&self.caller, command, meanwhile).await;
         assert_eq!(refusal.code(), "exceeds_own_permissions", "{}: {refusal}", std::any::type_name::<C>());
@@ -99,10 +99,10 @@ impl Keeper {
 
     async fn machine(&self, name: &str, roles: &[&str]) -> MachineId {
         let (name, roles) = (name.to_owned(), texts(roles));
-        self.world.administers(&RegisterMachine { name, roles, reach: Reach::Everything }).await
+        self.world.run_as_admin(&RegisterMachine { name, roles, reach: Reach::Everything }).await
     }
 
-    /// A key of a machine, to be issued.
+    /// A command that issues a key for a machine.
     fn key(&self, machine: MachineId, scopes: &[&str]) -> IssueApiKey {
         let (name, secret_hash) = ("nightly".to_owned(), "ab".repeat(32));
         let (key, scopes) = (ApiKeyId::new(SystemIds.next()), texts(scopes));
@@ -110,14 +110,14 @@ impl Keeper {
     }
 
     async fn has_key(&self, machine: MachineId) -> ApiKeyId {
-        self.world.administers(&IssueApiKey { reach: Reach::Everything, ..self.key(machine, &[]) }).await
+        self.world.run_as_admin(&IssueApiKey { reach: Reach::Everything, ..self.key(machine, &[]) }).await
     }
 
     async fn grant(&self, subject: Uuid) -> GrantId {
         let now = self.world.now();
         let (kind, until) = (GrantKind::ClientCredentials, now + TimeDelta::days(1));
         let terms = GrantTerms::new(kind, (subject, subject), texts(&["api"]), now, until);
-        self.world.follows(&OpenGrant { terms }).await.unwrap()
+        self.world.run_as_protocol(&OpenGrant { terms }).await.unwrap()
     }
 }
 
@@ -141,12 +141,12 @@ async fn attack_153_what_machines_may_do_is_given_and_taken_by_who_may_do_as_muc
     keeper.exceeds(&keeper.key(root, &["auth:*"])).await;
     keeper.exceeds(&RevokeApiKey { key, reach: reach() }).await;
     keeper.exceeds(&WithdrawGrant { grant, reach: reach() }).await;
-    // There is no such role.
+    // A role that does not exist.
     let before = keeper.world.head().await;
-    let unknown = keeper.world.tries(&register(&["keeper", "keepr"])).await.unwrap_err();
+    let unknown = keeper.world.try_as_admin(&register(&["keeper", "keepr"])).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.errors()[0].pointer.as_str()), ("reference_unknown", "/roles/1"));
     assert_eq!(keeper.world.head().await, before, "something was written");
-    // As much as they may themselves.
+    // Up to their own permissions, they may.
     let key = keeper.done(&keeper.key(root, &["auth:machine:write"])).await;
     keeper.done(&RevokeApiKey { key, reach: reach() }).await;
     let machine = keeper.done(&register(&["keeper"])).await;
@@ -166,7 +166,7 @@ async fn attack_153_what_people_have_is_ended_by_who_may_do_as_much() {
         lifetime: TimeDelta::days(1),
         place: Place::default(),
     };
-    let session = keeper.world.follows(&start).await.unwrap();
+    let session = keeper.world.run_as_protocol(&start).await.unwrap();
     let grant = keeper.grant(user.uuid()).await;
     keeper.exceeds(&RevokeSession { session, reach: reach() }).await;
     keeper.exceeds(&EndSessions { user, reason: "spite".to_owned(), reach: reach() }).await;
@@ -192,18 +192,18 @@ async fn attack_153_what_became_a_machine_that_may_do_more_meanwhile_is_out_of_r
     let secret_hash = "ab".repeat(32);
     let changed = ChangeMachine { name: "Sensor".to_owned(), reach: reach(), ..becomes("keeper") };
     keeper.exceeds_meanwhile(changed, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(SetMachineSecret { machine, secret_hash, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(DeactivateMachine { machine, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
-    // What is another aggregate's rests on the machine, too.
+    keeper.world.run_as_admin(&becomes("keeper")).await;
+    // API keys, which are another aggregate, depend on the machine as well.
     keeper.exceeds_meanwhile(keeper.key(machine, &[]), becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(RevokeApiKey { key, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(WithdrawGrant { grant, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.done(&WithdrawGrant { grant, reach: reach() }).await;
 }
 
@@ -227,13 +227,13 @@ async fn attack_153_a_connection_that_gives_more_or_does_so_meanwhile_is_out_of_
     keeper.exceeds(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
     keeper.exceeds(&DeactivateSamlConnection { connection, reach: reach() }).await;
     keeper.exceeds(&ReactivateSamlConnection { connection, reach: reach() }).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.exceeds_meanwhile(DeactivateSamlConnection { connection, reach: reach() }, becomes("admin")).await;
-    keeper.world.administers(&becomes("keeper")).await;
+    keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.done(&ChangeSamlConnection { connection, fields: renamed(), reach: reach() }).await;
 }
 
-/// An application, with these addresses.
+/// The fields of an application with these redirect URIs.
 fn app(name: &str, trusted: bool, uris: &[&str]) -> ClientFields {
     let (name, redirect_uris) = (name.to_owned(), texts(uris));
     ClientFields { name, confidential: true, redirect_uris, trusted, ..ClientFields::default() }
@@ -272,8 +272,8 @@ async fn attack_154_what_was_taken_from_an_application_meanwhile_is_not_put_back
     let secret_hash = "ab".repeat(32);
     let own = || becomes(app("App", true, &[BACK]));
     keeper.exceeds_meanwhile(SetClientSecret { client, secret_hash, reach: reach() }, own()).await;
-    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    world.run_as_admin(&becomes(app("App", false, &[BACK]))).await;
     keeper.exceeds_meanwhile(DeactivateClient { client, reach: reach() }, own()).await;
-    world.administers(&becomes(app("App", false, &[BACK]))).await;
+    world.run_as_admin(&becomes(app("App", false, &[BACK]))).await;
     keeper.done(&DeactivateClient { client, reach: reach() }).await;
 }

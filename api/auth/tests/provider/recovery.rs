@@ -1,4 +1,4 @@
-//! Getting in again by a mailed link, while somebody makes that as hard as they can.
+//! Regaining access by a mailed link, while an attacker tries to prevent it.
 
 use auth_commands::{EndSessions, Reach};
 use chrono::TimeDelta;
@@ -27,12 +27,12 @@ async fn attack_141_who_keeps_asking_for_somebodys_link_makes_none_of_them_worth
     let second = world.password_token(ada).await;
     assert_ne!(first, second);
     assert_eq!(world.head().await, before + 1);
-    // The one that was mailed first came late, and is good all the same.
+    // The first mail arrived late, and its link still works.
     let mut browser = Browser::default();
     assert_eq!(browser.visit(&world, &format!("password?token={first}")).await.status, StatusCode::OK);
     let set = sets(&world, &mut browser, &first).await;
     assert!(set.body.contains("Your password is set"), "{set:?}");
-    // Once there is a new password, neither is.
+    // After the new password is set, neither link works.
     let before = world.head().await;
     for token in [&first, &second] {
         assert_eq!(sets(&world, &mut Browser::default(), token).await.status, StatusCode::GONE);
@@ -45,7 +45,7 @@ async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_pa
     let world = World::start().await;
     let ada = world.person(ADA).await;
     let kept = world.password_token(ada).await;
-    world.administers(&EndSessions { user: ada, reason: "lost a phone".to_owned(), reach: Reach::Everything }).await;
+    world.run_as_admin(&EndSessions { user: ada, reason: "lost a phone".to_owned(), reach: Reach::Everything }).await;
     let (mut thief, before) = (Browser::default(), world.head().await);
     assert_eq!(thief.visit(&world, &format!("password?token={kept}")).await.status, StatusCode::GONE);
     assert_eq!(sets(&world, &mut thief, &kept).await.status, StatusCode::GONE);
@@ -55,8 +55,8 @@ async fn attack_146_a_link_that_somebody_kept_when_all_sessions_ended_sets_no_pa
     assert!(set.body.contains("Your password is set"), "they wait: {set:?}");
 }
 
-/// Fails over and over, each time in a browser of which nothing is known, until nobody is listened to.
-async fn until_held(mut fail: impl AsyncFnMut(Browser) -> Shown) {
+/// Fails again and again, each time in a fresh browser, until further attempts are refused.
+async fn until_blocked(mut fail: impl AsyncFnMut(Browser) -> Shown) {
     for _ in 0..60 {
         if fail(Browser::default()).await.status == StatusCode::TOO_MANY_REQUESTS {
             return;
@@ -70,7 +70,7 @@ async fn attack_141_who_followed_a_mailed_link_is_let_in_whoever_guesses_meanwhi
     let world = World::start().await;
     let ada = world.person(ADA).await;
     let token = world.password_token(ada).await;
-    until_held(async |mut guesser| guesser.signs_in(&world, "login", ADA, "wrong-horse-battery").await).await;
+    until_blocked(async |mut guesser| guesser.signs_in(&world, "login", ADA, "wrong-horse-battery").await).await;
     let mut new = Browser::default();
     let set = sets(&world, &mut new, &token).await;
     assert!(set.body.contains("Your password is set"), "{set:?}");
@@ -79,8 +79,8 @@ async fn attack_141_who_followed_a_mailed_link_is_let_in_whoever_guesses_meanwhi
     let old = new.signs_in(&world, "login", ADA, PASSWORD).await;
     assert_eq!((old.status, world.head().await), (StatusCode::UNAUTHORIZED, before + 1), "the cookie opens nothing");
     assert_eq!(new.signs_in(&world, "login", ADA, NEW).await.leads_to().0, "/t/acme/account");
-    // Nor do their neighbours keep them from asking for a link.
+    // Other users of the network do not keep her from requesting a link.
     let nobody = [("login", "nobody@example.com")];
-    until_held(async |mut neighbour| neighbour.fill_in(&world, "forgot", &nobody).await).await;
+    until_blocked(async |mut neighbour| neighbour.fill_in(&world, "forgot", &nobody).await).await;
     assert_eq!(new.fill_in(&world, "forgot", &nobody).await.status, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! That tokens and keys are refused is on record, and nobody fills the log by it.
+//! Records of refused tokens and API keys, which can't be used to fill the log.
 
 use auth_aggregates::ApiKeyId;
 use auth_api::authority::ApiKeyText;
@@ -15,12 +15,12 @@ use testbed::{Browser, eventually};
 
 use crate::world::{World, json};
 
-/// What is on record of an event's name: what each says.
+/// The payloads of the recorded events with this name.
 async fn recorded(world: &World, name: &str) -> Vec<Value> {
     world.events().await.into_iter().filter(|(of, _)| of == name).map(|(_, said)| said).collect()
 }
 
-/// Waits until as many are on record.
+/// Waits until so many are recorded.
 async fn are_recorded(world: &World, name: &str, count: usize) -> Vec<Value> {
     eventually("what was refused is on record", async || {
         let found = recorded(world, name).await;
@@ -29,7 +29,7 @@ async fn are_recorded(world: &World, name: &str, count: usize) -> Vec<Value> {
     .await
 }
 
-/// A token with another part of its header, claims or signature.
+/// A token with a changed header, claims or signature.
 fn forged(token: &str, part: usize, member: &str, value: &str) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let mut said: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&parts[part]).unwrap()).unwrap();
@@ -48,7 +48,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     let tokens = app.tokens(&world, &mut Browser::default()).await;
     let access = tokens["access_token"].as_str().unwrap();
     let before = world.head().await;
-    // Two processes, which know nothing of each other but what is in the log.
+    // Two processes, which share nothing but the log.
     let processes = [world.provider.trust.clone(), Trust::new(world.provider.authority.clone())];
     let attack = async || {
         for nth in 0..50 {
@@ -71,7 +71,7 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     attack().await;
     assert_eq!(are_recorded(&world, REFUSED, 4).await.len(), 4);
     assert_eq!(world.head().await, before + 4, "one a reason and hour");
-    // What has expired is everyday life.
+    // An expired token is normal, and not recorded.
     let access = app.refreshes(&world, tokens["refresh_token"].as_str().unwrap());
     let access = json(access, StatusCode::OK).await["access_token"].as_str().unwrap().to_owned();
     world.clock.advance(TimeDelta::hours(2));
@@ -80,14 +80,14 @@ async fn attack_100_filling_the_log_with_tokens_that_are_none() {
     assert_eq!(world.head().await, before);
 }
 
-/// A key of a machine: its id and its text.
+/// An API key of a machine: its id and its text.
 async fn key_of(world: &World, machine: MachineId) -> (ApiKeyId, String) {
     let key = ApiKeyId::new(SystemIds.next());
     let text = ApiKeyText::generate(world.tenant.id, key, &SystemRandom).unwrap();
     let (name, secret_hash) = ("nightly".to_owned(), text.secret_hash());
     let issue =
         IssueApiKey { key, machine, name, secret_hash, scopes: vec![], expires_at: None, reach: Reach::Everything };
-    world.administers(&issue).await;
+    world.run_as_admin(&issue).await;
     (key, text.write().to_string())
 }
 
@@ -96,12 +96,12 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     let world = World::start().await;
     let register =
         RegisterMachine { name: "sensor".to_owned(), roles: vec!["viewer".to_owned()], reach: Reach::Everything };
-    let machine = world.administers(&register).await;
+    let machine = world.run_as_admin(&register).await;
     let (key, text) = key_of(&world, machine).await;
     let is = async |text: &str| world.provider.trust.check(text).await.map_err(|refusal| refusal.code()).map(drop);
     let guess = |tenant: TenantId, key| ApiKeyText::generate(tenant, key, &SystemRandom).unwrap().write().to_string();
     let before = world.head().await;
-    // Of a key that there is not there is nowhere to write it; nor is there a tenant because a key says so.
+    // For an unknown key there is no aggregate to record the refusal in, and a tenant in a key's text need not exist.
     for _ in 0..20 {
         let unknown = guess(world.tenant.id, ApiKeyId::new(SystemIds.next()));
         assert_eq!(is(&unknown).await, Err("token_invalid"));
@@ -117,13 +117,13 @@ async fn attack_101_an_api_keys_secret_that_is_tried_and_a_key_that_is_revoked()
     };
     assert_eq!(reasons(1).await, ["secret_wrong"]);
     assert_eq!(world.head().await, before + 1, "one an hour");
-    world.administers(&DeactivateMachine { machine, reach: Reach::Everything }).await;
+    world.run_as_admin(&DeactivateMachine { machine, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     assert_eq!(is(&text).await, Err("token_revoked"));
     assert_eq!(reasons(2).await, ["secret_wrong", "machine_inactive"]);
-    world.administers(&ReactivateMachine { machine, reach: Reach::Everything }).await;
+    world.run_as_admin(&ReactivateMachine { machine, reach: Reach::Everything }).await;
     assert_eq!(is(&text).await, Ok(()));
-    world.administers(&RevokeApiKey { key, reach: Reach::Everything }).await;
+    world.run_as_admin(&RevokeApiKey { key, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     for _ in 0..20 {
         assert_eq!(is(&text).await, Err("token_revoked"));

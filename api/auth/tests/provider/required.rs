@@ -1,4 +1,4 @@
-//! A tenant says who must have a second factor.
+//! A required second factor.
 
 use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
 use auth_api::totp::Authenticator;
@@ -13,11 +13,11 @@ use crate::passkeys::makes;
 use crate::soft_key::{Asks, SoftKey};
 use crate::world::{PASSWORD, Visits, World, claims, json};
 
-/// What the page says on which one is added.
+/// A text on the page where it is enrolled.
 const ASKED: &str = "asks you for more than a password";
 
 async fn require(world: &World, of: RequiredOf) {
-    world.administers(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
+    world.run_as_admin(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
 }
 
 /// The authenticator whose key a page shows.
@@ -26,18 +26,18 @@ fn offered(page: &Shown) -> Authenticator {
     Authenticator::of(&base32(&key)).unwrap()
 }
 
-/// What the last form of a page keeps: that of the authenticator.
+/// The sealed state of a page's last form, which is that for the authenticator.
 fn pending(page: &Shown) -> String {
     page.body.rsplit_once("name=\"pending\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned()
 }
 
-/// Where the page of recovery codes leads on.
+/// The path to which the page of recovery codes leads.
 fn onward(page: &Shown) -> String {
     let after = page.body.split_once("<a href=\"/t/acme/").unwrap_or_else(|| panic!("no link in {page:?}")).1;
     after.split_once('"').unwrap().0.replace("&amp;", "&")
 }
 
-/// Adds the authenticator that a page offers.
+/// Enrols the authenticator that a page offers.
 async fn adds(world: &World, browser: &mut Browser, page: &Shown) -> (Authenticator, Shown) {
     let authenticator = offered(page);
     let code = authenticator.code(world.now()).unwrap();
@@ -67,7 +67,7 @@ async fn who_must_have_a_second_factor_adds_an_authenticator_before_they_are_in(
     let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     let said = claims(tokens["id_token"].as_str().unwrap());
     assert_eq!((&said["acr"], &said["amr"]), (&json!("aal2"), &json!(["pwd", "otp"])), "{said}");
-    // From now on they show it; the page of before adds no second one.
+    // From now on it is asked for; the earlier page does not enrol a second one.
     let late = browser.fill_in(&world, "required", &[("pending", &pending(&page)), ("code", "000000")]).await;
     assert!(late.body.contains("one-time-code") && !late.body.contains(ASKED), "{late:?}");
     let asked = Browser::default().signs_in(&world, "login", "ada@example.com", PASSWORD).await;
@@ -96,18 +96,18 @@ async fn who_must_have_a_second_factor_adds_a_passkey_before_they_are_in() {
     let codes = browser.fill_in(&world, "required/passkey", &fields).await;
     assert_eq!(onward(&codes), "account");
     assert!(browser.visit(&world, "account/passkeys").await.body.contains("a phone"));
-    // With a passkey alone they are sure enough.
+    // A passkey alone counts as two factors.
     let mut other = Browser::default();
     let page = other.visit(&world, "login").await;
     crate::passkeys::shows(&world, &mut other, &page, &mut key).await.leads_to();
     assert_eq!(other.visit(&world, "account").await.status, StatusCode::OK);
-    // Another page's passkey is none here, and what was begun is nothing after all sessions have ended.
+    // A passkey for another page's challenge is refused, and a pending sign-in is void after all sessions have ended.
     world.person("eve@example.com").await;
     let page = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("eve@example.com").await;
     world
-        .administers(&auth_commands::EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything })
+        .run_as_admin(&auth_commands::EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything })
         .await;
     let (_, late) = adds(&world, &mut Browser::default(), &page).await;
     assert_eq!(late.status, StatusCode::BAD_REQUEST, "{late:?}");
@@ -123,12 +123,12 @@ async fn who_adds_a_second_factor_on_the_way_has_signed_in_anew_and_is_not_asked
     let asks = app.asks(&[("max_age", "0"), ("prompt", "login"), ("login_hint", "eve@example.com")]);
     let page = browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await;
     let (_, codes) = adds(&world, &mut browser, &page).await;
-    // They look at their recovery codes for a while.
+    // The user reads their recovery codes for a while.
     world.clock.advance(TimeDelta::minutes(9));
     let on = onward(&codes);
     let code = browser.visit(&world, &on).await.code();
     json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
-    // In another browser, and later, the same link signs nobody in.
+    // The same link signs nobody in, neither in another browser nor later.
     let before = world.head().await;
     for browser in [&mut Browser::default(), &mut browser] {
         world.clock.advance(TimeDelta::minutes(1));
@@ -172,7 +172,7 @@ async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() 
     let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     let refresh = tokens["refresh_token"].as_str().unwrap();
     let code = browser.visit(&world, &app.asks(&[])).await.code();
-    // A device, let in by somebody who has not been asked for more.
+    // A device, allowed by a user of whom no second factor was required.
     let asked = world.post("device_authorization", &[("scope", "openid")]).basic_auth(app.id, Some(&app.secret));
     let asked = json(asked, StatusCode::OK).await;
     let link = format!("device?user_code={}", asked["user_code"].as_str().unwrap());
@@ -203,17 +203,17 @@ async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() 
     let polled = world.post("token", &fields).basic_auth(app.id, Some(&app.secret));
     assert_eq!(json(polled, StatusCode::BAD_REQUEST).await["error"], "invalid_grant", "a device of before");
 
-    // Signed in with more, all of it goes on.
+    // After a sign-in with a second factor, everything works again.
     let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
     let (authenticator, codes) = adds(&world, &mut browser, &page).await;
     let code = browser.visit(&world, &onward(&codes)).await.code();
     let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     json(app.refreshes(&world, tokens["refresh_token"].as_str().unwrap()), StatusCode::OK).await;
-    // The refresh token of before was not used up: it is good again when nothing more is asked.
+    // The earlier refresh token was not consumed: it works again when no second factor is required any more.
     require(&world, Off).await;
     json(app.refreshes(&world, refresh), StatusCode::OK).await;
 
-    // Who must have one does not do without the last one; and who lost it begins anew.
+    // A user who must have a second factor can't remove the last one, and one who lost it enrols another.
     require(&world, Everyone).await;
     world.clock.advance(TimeDelta::seconds(30));
     let code = authenticator.code(world.now()).unwrap();
@@ -222,7 +222,7 @@ async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() 
     assert!(removed.alert().contains("Add another one"), "{removed:?}");
     assert_eq!(world.head().await, before, "something was written");
     let user = world.person_id("ada@example.com").await;
-    world.administers(&ResetSecondFactor { user, reach: Reach::Everything }).await;
+    world.run_as_admin(&ResetSecondFactor { user, reach: Reach::Everything }).await;
     let page = Browser::default().signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     assert!(page.body.contains(ASKED), "{page:?}");
 }

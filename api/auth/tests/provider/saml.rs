@@ -1,4 +1,4 @@
-//! Signing in through an identity provider.
+//! Sign-in through an identity provider.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use testbed::{Browser, Shown};
 
 use crate::encrypting::{Encryption, key_of};
-use crate::idp::{ADA, Idp, Words, comes_back, refused, sent, sent_away};
+use crate::idp::{ADA, Idp, Words, finish_sign_in, post_response, refused, start_sign_in};
 use crate::world::{PASSWORD, Visits, World, claims, json as answered};
 
 #[tokio::test]
@@ -20,19 +20,19 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, false).await;
     let mut browser = Browser::default();
-    let request = sent_away(&world, &mut browser, &sp).await;
+    let request = start_sign_in(&world, &mut browser, &sp).await;
     let signed_in = world.now() - TimeDelta::hours(3);
     let words = Words { authenticated_at: signed_in, ..Words::new(&world, &sp, Some(&request)) };
-    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&words)).await;
+    let shown = finish_sign_in(&world, &mut browser, &sp, &idp.says(&words)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     assert!(browser.visit(&world, "account").await.body.contains(ADA));
     let (event, said) = world.last_event().await;
     assert_eq!(event, "auth.session.started");
     assert_eq!((&said["methods"], &said["saml"]["assertion"]), (&json!(["fed"]), &json!(words.id)));
-    // Their account is in use from now on, which is noted once: no link goes to an address that nobody has shown to be theirs.
+    // The sign-in marks the account as in use, once: then no link is mailed to the unverified address.
     let mut other = Browser::default();
-    let request = sent_away(&world, &mut other, &sp).await;
-    comes_back(&world, &mut other, &sp, &idp.says(&Words::new(&world, &sp, Some(&request)))).await;
+    let request = start_sign_in(&world, &mut other, &sp).await;
+    finish_sign_in(&world, &mut other, &sp, &idp.says(&Words::new(&world, &sp, Some(&request)))).await;
     let events = world.events().await;
     assert_eq!(events.iter().filter(|(event, _)| event == "auth.account.entered").count(), 1);
 
@@ -47,7 +47,7 @@ async fn whom_the_provider_signs_in_is_signed_in_and_tokens_say_that_it_was_the_
         "when they showed the provider who they are, not when they came"
     );
     assert_eq!(claims(tokens["access_token"].as_str().unwrap())["roles"], json!(["member"]));
-    // Long ago at the provider is long ago.
+    // The time of authentication is that at the provider.
     let page = browser.visit(&world, &app.asks(&[("max_age", "60")])).await;
     assert!(page.status == StatusCode::OK && page.body.contains("name=\"password\""), "{page:?}");
 }
@@ -57,7 +57,7 @@ async fn an_assertion_may_be_encrypted_as_stock_providers_do_it() {
     let world = World::start().await;
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
-    // Before anybody was shown a key there is nothing that could be opened.
+    // Before our encryption key was published, nothing can be decrypted.
     let stranger = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2_048).unwrap().to_public_key();
     let words = Words::new(&world, &sp, None);
     let signed = words.assertion(&idp.signs(&words));
@@ -76,23 +76,23 @@ async fn an_assertion_may_be_encrypted_as_stock_providers_do_it() {
             let signed = words.assertion(&idp.signs(&words));
             let how = Encryption { cipher, transport, beside };
             let document = words.response(&how.of(&key, &signed));
-            let shown = comes_back(&world, &mut Browser::default(), &sp, &document).await;
+            let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &document).await;
             assert_eq!(shown.leads_to().0, "/t/acme/account", "{cipher} {transport} {beside}: {shown:?}");
         }
     }
-    // By who signs around what is encrypted, and not inside.
+    // With a signature around the encrypted assertion instead of inside it.
     let words = Words::new(&world, &sp, None);
     let sealed = Encryption::default().of(&key, &words.assertion(""));
     let signature = idp.signature("_response", &words.response(&sealed), &words.algorithms);
     let document = words.response_with("_response", &format!("{signature}{}", words.status("")), &sealed);
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &document).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &document).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
-    // It holds for what was encrypted, and for nothing else that anybody encrypts.
+    // That signature covers this ciphertext, and does not hold for another one.
     let other = Words { name_id: "root@example.com".to_owned(), ..words };
     let other = Encryption::default().of(&key, &other.assertion(""));
     let value = |text: &str| text.rsplit_once("<xenc:CipherValue>").unwrap().1.split_once('<').unwrap().0.to_owned();
     refused(&world, &sp, &document.replace(&value(&sealed), &value(&other)), "saml_signature").await;
-    // What was said of whom is the same as of one that is not encrypted: for us, now, once.
+    // The conditions are checked as in an unencrypted assertion: audience, time, and single use.
     let words = Words { audience: "https://other.example.com".to_owned(), ..Words::new(&world, &sp, None) };
     let sealed = Encryption::default().of(&key, &words.assertion(&idp.signs(&words)));
     refused(&world, &sp, &words.response(&sealed), "saml_audience").await;
@@ -107,9 +107,9 @@ async fn a_response_may_be_signed_as_a_whole() {
     let inside = words.assertion("");
     let signature = idp.signature("_response", &words.response(&inside), &words.algorithms);
     let signed = words.response_with("_response", &format!("{signature}{}", words.status("")), &inside);
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &signed).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &signed).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
-    // Then it says where it goes.
+    // Then a destination is required.
     let nowhere = Words { destination: None, ..Words::new(&world, &sp, None) };
     let signature = idp.signature("_response", &nowhere.response(&nowhere.assertion("")), &nowhere.algorithms);
     let before = format!("{signature}{}", nowhere.status(""));
@@ -129,12 +129,12 @@ async fn who_has_an_authenticator_here_is_asked_for_its_code_whoever_vouches() {
     let sp = idp.connect(&world, true).await;
     let said = idp.says(&Words::new(&world, &sp, None));
     let mut browser = Browser::default();
-    let page = comes_back(&world, &mut browser, &sp, &said).await;
+    let page = finish_sign_in(&world, &mut browser, &sp, &said).await;
     assert!(page.status == StatusCode::OK && browser.cookies.is_empty(), "{page:?}");
     shows_code(&world, &mut browser, &page, &authenticator).await;
 }
 
-/// Somebody who is signed in adds an authenticator, whose next code is not used up.
+/// A signed-in user enrols an authenticator, so that its next code is unused.
 async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
     let page = browser.visit(world, "account/authenticator").await;
     let key = page.body.split_once("<span class=\"code\">").unwrap().1.split_once('<').unwrap().0.replace(' ', "");
@@ -146,7 +146,7 @@ async fn enrols(world: &World, browser: &mut Browser) -> Authenticator {
     authenticator
 }
 
-/// Somebody for whom the provider vouched shows the code of now, and is in.
+/// Enters the current code after a sign-in at the provider, which completes it.
 async fn shows_code(world: &World, browser: &mut Browser, page: &Shown, authenticator: &Authenticator) {
     let code = authenticator.code(world.now()).unwrap();
     let fields = [("pending", page.hidden("pending")), ("code", code)];
@@ -161,17 +161,17 @@ async fn who_has_an_authenticator_and_no_password_comes_in_under_a_new_address_a
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
     let mut before = Browser::default();
-    let shown = comes_back(&world, &mut before, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut before, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     let authenticator = enrols(&world, &mut before).await;
-    // Their address was changed: nobody has shown yet that it is theirs.
+    // The address was changed, and the new one is not verified yet.
     let email = "countess@example.com".to_owned();
     let person = world.person_of(ADA).await;
     let person = Person { login: email.clone(), email: Some(email.clone()), email_verified: false, ..person };
     world.people.put(world.tenant.id, person);
     let said = idp.says(&Words { name_id: email, ..Words::new(&world, &sp, None) });
     let mut browser = Browser::default();
-    let page = comes_back(&world, &mut browser, &sp, &said).await;
+    let page = finish_sign_in(&world, &mut browser, &sp, &said).await;
     assert!(page.status == StatusCode::OK && page.body.contains("one-time-code"), "{page:?}");
     assert!(browser.cookies.is_empty(), "{page:?}");
     assert_eq!(before.visit(&world, "account").await.leads_to().0, "/t/acme/login", "what was begun before goes on");
@@ -185,12 +185,12 @@ async fn who_is_not_known_yet_is_told_to_begin_again_and_then_is_in() {
     let sp = idp.connect(&world, true).await;
     world.people.behind.store(true, Ordering::Relaxed);
     let mut browser = Browser::default();
-    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert!(shown.status == StatusCode::SERVICE_UNAVAILABLE && shown.body.contains("start again"), "{shown:?}");
     assert!(browser.cookies.is_empty(), "{shown:?}");
     assert_eq!(world.last_event().await.0, "auth.saml_assertion.used");
     world.people.behind.store(false, Ordering::Relaxed);
-    let shown = comes_back(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut browser, &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
@@ -201,14 +201,14 @@ async fn who_is_no_user_and_is_not_to_become_one_or_may_not_sign_in_is_refused()
     let sp = idp.connect(&world, true).await;
     let fields = || SamlConnectionFields { admits: false, provider_initiated: true, ..idp.fields() };
     world
-        .administers(&ChangeSamlConnection {
+        .run_as_admin(&ChangeSamlConnection {
             connection: sp.id.parse().unwrap(),
             fields: fields(),
             reach: Reach::Everything,
         })
         .await;
     let before = world.head().await;
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!((shown.status, world.last_event().await.1["reason"].as_str()), (StatusCode::FORBIDDEN, Some("unknown")));
 
     world.person(ADA).await;
@@ -217,7 +217,7 @@ async fn who_is_no_user_and_is_not_to_become_one_or_may_not_sign_in_is_refused()
     world.people.put(world.tenant.id, person);
     let before_locked = world.head().await;
     assert!(before_locked > before);
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     let reason = world.last_event().await.1["reason"].clone();
     assert_eq!((shown.status, reason.as_str()), (StatusCode::FORBIDDEN, Some("may_not_sign_in")));
     assert_eq!(world.head().await, before_locked + 1);
@@ -229,12 +229,14 @@ async fn a_connection_that_is_deactivated_signs_nobody_in_and_is_as_unknown_as_o
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
     let said = idp.says(&Words::new(&world, &sp, None));
-    let under_way = sent(&world, &sp, &said).await.leads_to().0;
-    world.administers(&DeactivateSamlConnection { connection: sp.id.parse().unwrap(), reach: Reach::Everything }).await;
+    let under_way = post_response(&world, &sp, &said).await.leads_to().0;
+    world
+        .run_as_admin(&DeactivateSamlConnection { connection: sp.id.parse().unwrap(), reach: Reach::Everything })
+        .await;
     let before = world.head().await;
     let mut browser = Browser::default();
     for shown in [
-        sent(&world, &sp, &said).await,
+        post_response(&world, &sp, &said).await,
         browser.open(&format!("{}{under_way}", world.url)).await,
         browser.visit(&world, &format!("saml/{}/login", sp.id)).await,
         browser.visit(&world, "saml/0197a8a0-0000-7000-8000-000000000001/login").await,
@@ -267,7 +269,7 @@ async fn the_log_names_the_person_to_nobody() {
     let world = World::start().await;
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, true).await;
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     for (event, payload) in world.events().await {
         assert!(!payload.to_string().contains(ADA), "{event}: {payload}");

@@ -1,4 +1,4 @@
-//! Attacks on signing in through an identity provider. The numbers are those of docs/src/threat-model.md. (What is encrypted:
+//! Attacks on sign-in through an identity provider. The numbers are those of docs/src/threat-model.md. (Attacks on encryption:
 //! `saml_encryption_attacks.rs`.)
 
 use std::io::Write as _;
@@ -13,10 +13,10 @@ use kernel::Refusal;
 use reqwest::StatusCode;
 use testbed::Browser;
 
-use crate::idp::{ADA, Idp, Sp, Words, comes_back, refused, sent, sent_as_it_is, sent_away};
+use crate::idp::{ADA, Idp, Sp, Words, finish_sign_in, post_encoded, post_response, refused, start_sign_in};
 use crate::world::{Visits, World, worked};
 
-/// A provider that may sign in whom nobody sent there, so that each test has one step less.
+/// A connection that accepts unsolicited responses, which saves each test a step.
 pub async fn connected() -> (World, Idp, Sp) {
     let world = World::start().await;
     let idp = Idp::new(&world);
@@ -24,17 +24,17 @@ pub async fn connected() -> (World, Idp, Sp) {
     (world, idp, sp)
 }
 
-/// That the same provider is believed when nothing is wrong: the test can fail.
-async fn believed(world: &World, idp: &Idp, sp: &Sp) {
+/// Checks that an unmodified response is accepted, so that the test could fail.
+async fn check_accepted(world: &World, idp: &Idp, sp: &Sp) {
     let said = idp.says(&Words::new(world, sp, None));
-    let shown = comes_back(world, &mut Browser::default(), sp, &said).await;
+    let shown = finish_sign_in(world, &mut Browser::default(), sp, &said).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
 #[tokio::test]
 async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_one() {
     let (world, idp, sp) = connected().await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
     let words = Words::new(&world, &sp, None);
     let (signature, bare) = (idp.signs(&words), words.assertion(""));
     let signed = words.assertion(&signature);
@@ -65,11 +65,11 @@ async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_
     ];
     for (number, document) in shapes {
         let before = world.head().await;
-        let shown = sent(&world, &sp, &document).await;
+        let shown = post_response(&world, &sp, &document).await;
         assert_eq!(shown.status, StatusCode::FORBIDDEN, "wrapping {number} was believed: {shown:?}");
         assert_eq!((world.head().await, world.last_event().await.0.as_str()), (before + 1, "auth.sign_in.refused"));
     }
-    // The same again where both have one id, in a world whose limits are fresh.
+    // The same with equal ids, in a fresh world whose rate limits are not used up.
     let (world, idp, sp) = connected().await;
     let words = Words::new(&world, &sp, None);
     let (signed, twin) = (words.assertion(&idp.signs(&words)), Words { id: words.id.clone(), ..twin });
@@ -85,16 +85,16 @@ async fn attack_70_an_assertion_that_is_wrapped_around_or_put_beside_the_signed_
 #[tokio::test]
 async fn attack_71_a_comment_in_the_name_of_whom_it_is_about() {
     let (world, idp, sp) = connected().await;
-    // The signature covers the text around the comment, whole; so that is whom it is about: nobody of this provider's domains.
+    // The signature covers the whole text around the comment, so the subject is the whole name: its domain is none of this provider's.
     let words = Words { name_id: "root@example.com.evil.example".to_owned(), ..Words::new(&world, &sp, None) };
     let signed = idp.says(&words);
     let cut = signed.replace("root@example.com.evil.example", "root@example.com<!-- -->.evil.example");
     assert_ne!(cut, signed);
     refused(&world, &sp, &cut, "saml_subject").await;
-    // And a name of the provider's own is read whole around one.
+    // A name in the provider's own domain is read as a whole around a comment.
     let signed = idp.says(&Words::new(&world, &sp, None));
     let cut = signed.replace(ADA, "ada@exam<!-- -->ple.com");
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &cut).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &cut).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
     assert!(world.people_named(ADA).await, "somebody else is signed in");
 }
@@ -109,15 +109,15 @@ async fn attack_72_two_elements_of_one_id_whatever_it_is_called() {
         let before = format!("{other}{}", words.status(""));
         refused(&world, &sp, &words.response_with("_response", &before, &signed), "saml_duplicate_id").await;
     }
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
 async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once() {
     let (world, idp, sp) = connected().await;
     let said = idp.says(&Words::new(&world, &sp, None));
-    // Who has it has it accepted as often as they like before the first one is signed in by it.
-    let ways = join_all((0..8).map(|_| async { sent(&world, &sp, &said).await.leads_to().0 })).await;
+    // Verification alone does not consume it: it is accepted any number of times before somebody signs in with it.
+    let ways = join_all((0..8).map(|_| async { post_response(&world, &sp, &said).await.leads_to().0 })).await;
     let (world, before) = (&world, world.head().await);
     let shown =
         join_all(ways.iter().map(|way| async move { Browser::default().open(&format!("{}{way}", world.url)).await }))
@@ -128,8 +128,8 @@ async fn attack_73_an_assertion_that_comes_a_second_time_or_many_times_at_once()
     let count = |kind: &str| events.iter().filter(|(event, _)| event == kind).count();
     assert_eq!((count("auth.session.started"), count("auth.sign_in.refused")), (1, 7), "{events:?}");
     assert_eq!(count("auth.saml_assertion.used"), 1, "{events:?}");
-    // Later, too, also under another provider's process: the log knows it.
-    let again = comes_back(world, &mut Browser::default(), &sp, &said).await;
+    // It stays consumed later, and for other processes, because the log records it.
+    let again = finish_sign_in(world, &mut Browser::default(), &sp, &said).await;
     assert_eq!((again.status, again.headers.get("set-cookie")), (StatusCode::FORBIDDEN, None), "{again:?}");
     assert_eq!(world.last_event().await.1["reason"], "saml_replayed");
 }
@@ -141,7 +141,7 @@ async fn attack_74_an_assertion_for_another_audience() {
         let words = Words { audience: audience.to_owned(), ..Words::new(&world, &sp, None) };
         refused(&world, &sp, &idp.says(&words), "saml_audience").await;
     }
-    // Without any restriction it is for everybody, and so not for us.
+    // Without an audience restriction it is refused as well.
     let words = Words::new(&world, &sp, None);
     let open = words.assertion("").replace(
         &format!(
@@ -153,7 +153,7 @@ async fn attack_74_an_assertion_for_another_audience() {
     let signature = idp.signature(&words.id, &open, &words.algorithms);
     let signed = open.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
     refused(&world, &sp, &words.response(&signed), "saml_audience").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -164,13 +164,13 @@ async fn attack_75_an_assertion_that_was_sent_to_somebody_else() {
     refused(&world, &sp, &idp.says(&words), "saml_recipient").await;
     let words = Words { destination: Some(elsewhere), ..Words::new(&world, &sp, None) };
     refused(&world, &sp, &idp.says(&words), "saml_destination").await;
-    // Shown by another method than by whoever has it.
+    // With another subject confirmation method than bearer.
     let words = Words::new(&world, &sp, None);
     let held = words.assertion("").replace("cm:bearer", "cm:holder-of-key");
     let signature = idp.signature(&words.id, &held, &words.algorithms);
     let signed = held.replace("</saml:Issuer>", &format!("</saml:Issuer>{signature}"));
     refused(&world, &sp, &words.response(&signed), "saml_recipient").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn attack_76_an_assertion_of_yesterday_or_tomorrow() {
     let (world, idp, sp) = connected().await;
     let now = world.now();
     let second = TimeDelta::seconds(1);
-    // Clocks may differ by five seconds here.
+    // The leeway for clocks is five seconds here.
     for (from, until) in [
         (now - TimeDelta::days(2), now - TimeDelta::days(1)),
         (now - TimeDelta::minutes(9), now - second * 6),
@@ -190,7 +190,7 @@ async fn attack_76_an_assertion_of_yesterday_or_tomorrow() {
     let words = Words { authenticated_at: now + TimeDelta::hours(1), ..Words::new(&world, &sp, None) };
     refused(&world, &sp, &idp.says(&words), "saml_time").await;
     let late = Words { until: now - second * 3, ..Words::new(&world, &sp, None) };
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &idp.says(&late)).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&late)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "clocks may differ a little");
 }
 
@@ -199,29 +199,29 @@ async fn attack_77_an_assertion_that_nobody_or_somebody_else_signed_and_a_provid
     let (world, idp, sp) = connected().await;
     let words = Words::new(&world, &sp, None);
     refused(&world, &sp, &words.response(&words.assertion("")), "saml_not_signed").await;
-    // Somebody else's key, whose certificate the document brings with it.
+    // Signed by another key, whose certificate the document contains.
     let stranger = Idp::new(&world);
     refused(&world, &sp, &stranger.says(&words), "saml_signature").await;
-    // What was changed after it was signed.
+    // Changed after it was signed.
     let signed = idp.says(&words);
     refused(&world, &sp, &signed.replace(ADA, "eve@example.com"), "saml_signature").await;
     refused(&world, &sp, &signed.replace("Value>staff<", "Value>boss<"), "saml_signature").await;
     // The signature of another element.
     let elsewhere = idp.signature("_response", &words.assertion(""), &words.algorithms);
     refused(&world, &sp, &words.response(&words.assertion(&elsewhere)), "saml_not_signed").await;
-    // A provider whose metadata has no certificate is not connected, and so believed nothing.
+    // A provider without a certificate in its metadata can't be connected.
     let before = world.head().await;
     let metadata = idp.metadata();
     let (start, rest) = metadata.split_once("<KeyDescriptor").unwrap();
     let bare = format!("{start}{}", rest.split_once("</KeyDescriptor>").unwrap().1);
     let fields = SamlConnectionFields { metadata: bare, ..idp.fields() };
     let refusal = world
-        .tries(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields, reach: Reach::Everything })
+        .try_as_admin(&ChangeSamlConnection { connection: sp.id.parse().unwrap(), fields, reach: Reach::Everything })
         .await
         .unwrap_err();
     assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")]);
     assert_eq!(world.head().await, before, "something was written");
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -241,11 +241,11 @@ async fn attack_78_a_document_that_reads_files_or_addresses() {
         let before = world.head().await;
         let metadata = format!("{declared}{}", idp.metadata());
         let fields = SamlConnectionFields { metadata, ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_not_xml")]);
         assert_eq!(world.head().await, before, "something was written");
     }
-    // A reference of a signature to somewhere else is not followed either.
+    // A signature's reference to another document is not followed either.
     let words = Words::new(&world, &sp, None);
     let signed = idp.says(&words).replace(&format!("URI=\"#{}\"", words.id), &format!("URI=\"{}/r\"", canary.url));
     refused(&world, &sp, &signed, "saml_not_signed").await;
@@ -264,15 +264,15 @@ async fn attack_79_a_document_that_grows_when_it_is_read() {
     let bomb = format!("<!DOCTYPE r [{entities}]>{}", idp.says(&words));
     let began = worked();
     refused(&world, &sp, &bomb, "saml_not_xml").await;
-    // Elements in elements, as deep as fits.
+    // Deeply nested elements.
     let deep = format!("{}{}", "<a>".repeat(10_000), "</a>".repeat(10_000));
     refused(&world, &sp, &words.response(&deep), "saml_not_xml").await;
-    // Names, attributes and namespaces, as many as fit.
+    // As many names, attributes and namespaces as fit.
     let wide = (0..3_000).map(|n| format!("<a xmlns:n{n}=\"urn:{n}\"/>")).collect::<Vec<_>>().concat();
     refused(&world, &sp, &words.response(&wide), "saml_structure").await;
     let many = (0..4_000).map(|n| format!(" xmlns:n{n}=\"urn:{n}\"")).collect::<Vec<_>>().concat();
     refused(&world, &sp, &words.response(&format!("<a{many}/>")), "saml_structure").await;
-    // A bound with much room: what grows takes minutes and all memory.
+    // A generous bound: exponential growth would take minutes and all memory.
     let took = worked().saturating_sub(began);
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
@@ -286,22 +286,22 @@ async fn attack_80_a_document_that_is_long_or_compressed() {
     }
     let bomb = STANDARD.encode(deflater.finish().unwrap());
     let before = world.head().await;
-    let shown = sent_as_it_is(&world, &sp, &bomb).await;
+    let shown = post_encoded(&world, &sp, &bomb).await;
     assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");
-    // What a form brings is never inflated: it is looked at as it is, and is no text.
+    // Posted data is never inflated: it is parsed as it is, and is no XML.
     assert_eq!(world.last_event().await.1["reason"], "saml_not_xml");
     assert_eq!(world.head().await, before + 1);
     let long = words_of_length(&world, &idp, &sp, 200 << 10);
     refused(&world, &sp, &long, "saml_too_long").await;
     let before = world.head().await;
-    let huge = sent_as_it_is(&world, &sp, &"A".repeat(1 << 20)).await;
+    let huge = post_encoded(&world, &sp, &"A".repeat(1 << 20)).await;
     assert_eq!(huge.status, StatusCode::BAD_REQUEST, "{huge:?}");
     assert_eq!(world.head().await, before, "something was written");
-    // There is no other way in, by which something compressed would come.
+    // The redirect binding, which would inflate it, is not available here.
     let start = bomb.get(..4_000).unwrap();
     let by_redirect = Browser::default().visit(&world, &format!("saml/{}/acs?SAMLResponse={start}", sp.id)).await;
     assert!(by_redirect.status.is_client_error(), "{by_redirect:?}");
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -322,17 +322,17 @@ async fn attack_81_a_signature_that_is_weak_or_that_anybody_can_make() {
         let algorithms = (method.to_owned(), digest.to_owned());
         refused(&world, &sp, &idp.says(&Words { algorithms, ..words.clone() }), "saml_algorithm").await;
     }
-    // Of another kind of key than the provider's.
+    // An algorithm for another type of key than the provider's.
     let (world, idp, sp) = connected().await;
     let algorithms = ("http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256".to_owned(), sha256);
     let words = Words { algorithms, ..Words::new(&world, &sp, None) };
     refused(&world, &sp, &idp.says(&words), "saml_signature").await;
-    // Transforms that sign less than all.
+    // Transforms that leave parts unsigned.
     let words = Words::new(&world, &sp, None);
     let transform = "http://www.w3.org/TR/1999/REC-xpath-19991116";
     let signed = idp.says(&words).replacen("http://www.w3.org/2000/09/xmldsig#enveloped-signature", transform, 1);
     refused(&world, &sp, &signed, "saml_algorithm").await;
-    believed(&world, &idp, &sp).await;
+    check_accepted(&world, &idp, &sp).await;
 }
 
 #[tokio::test]
@@ -341,10 +341,10 @@ async fn attack_82_an_answer_that_is_brought_to_somebody_elses_browser() {
     let idp = Idp::new(&world);
     let sp = idp.connect(&world, false).await;
     let mut eve = Browser::default();
-    let request = sent_away(&world, &mut eve, &sp).await;
+    let request = start_sign_in(&world, &mut eve, &sp).await;
     let said = idp.says(&Words::new(&world, &sp, Some(&request)));
-    let way = format!("{}{}", world.url, sent(&world, &sp, &said).await.leads_to().0);
-    // Ada follows Eve's link: without a request of hers, and with one.
+    let way = format!("{}{}", world.url, post_response(&world, &sp, &said).await.leads_to().0);
+    // Ada follows Eve's link: without an authentication request of her own, and with one.
     let mut ada = Browser::default();
     for _ in 0..2 {
         let before = world.head().await;
@@ -353,18 +353,18 @@ async fn attack_82_an_answer_that_is_brought_to_somebody_elses_browser() {
         assert!(!ada.cookies.contains_key("inopsio-acme"), "{:?}", ada.cookies);
         assert_eq!(world.last_event().await.1["reason"], "saml_browser");
         assert_eq!(world.head().await, before + 1, "more was written than the record");
-        sent_away(&world, &mut ada, &sp).await;
+        start_sign_in(&world, &mut ada, &sp).await;
     }
-    // What answers no request, or one that is not ours, is not even taken.
+    // An unsolicited response, or one to a request that is not ours, is refused at once.
     refused(&world, &sp, &idp.says(&Words::new(&world, &sp, None)), "saml_unsolicited").await;
     refused(&world, &sp, &idp.says(&Words::new(&world, &sp, Some("_made-up"))), "saml_request").await;
-    // Around an assertion for one request stands another.
-    let other = sent_away(&world, &mut eve, &sp).await;
+    // A response to one request that contains an assertion for another.
+    let other = start_sign_in(&world, &mut eve, &sp).await;
     let words = Words::new(&world, &sp, Some(&request));
     let signed = words.assertion(&idp.signs(&words));
     let around = Words { in_response_to: Some(other), ..words };
     refused(&world, &sp, &around.response(&signed), "saml_request").await;
-    // A request of an hour ago.
+    // A request from an hour ago.
     world.clock.advance(TimeDelta::hours(1));
     refused(&world, &sp, &idp.says(&Words::new(&world, &sp, Some(&request))), "saml_request").await;
 }
@@ -383,14 +383,14 @@ async fn attack_83_a_provider_that_speaks_of_whom_it_may_not_or_in_anothers_name
     let words =
         Words { status: "urn:oasis:names:tc:SAML:2.0:status:Responder".to_owned(), ..Words::new(&world, &sp, None) };
     refused(&world, &sp, &idp.says(&words), "saml_status").await;
-    // Roles that nobody mapped it gives nobody.
+    // Values without a mapping give no roles.
     let words = Words { groups: vec!["admin".to_owned(), "Staff".to_owned()], ..Words::new(&world, &sp, None) };
-    comes_back(&world, &mut Browser::default(), &sp, &idp.says(&words)).await;
+    finish_sign_in(&world, &mut Browser::default(), &sp, &idp.says(&words)).await;
     assert_eq!(world.person_of(ADA).await.roles, Vec::<String>::new());
-    // Another tenant's connection is none, also to whoever has this one's assertions.
+    // Another tenant's connection is unknown, even with this tenant's assertions.
     let before = world.head().await;
     let acs = sp.acs.replace("/t/acme/", "/t/other/");
-    let shown = sent(&world, &Sp { acs, ..sp.clone() }, &idp.says(&Words::new(&world, &sp, None))).await;
+    let shown = post_response(&world, &Sp { acs, ..sp.clone() }, &idp.says(&Words::new(&world, &sp, None))).await;
     assert_eq!((shown.status, world.head().await), (StatusCode::NOT_FOUND, before), "{shown:?}");
 }
 
@@ -414,17 +414,17 @@ async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
         let metadata =
             idp.metadata().replace(crate::idp::SSO, sign_in).replace(crate::idp::ENTITY, "https://new.example");
         let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{sign_in}");
     }
     for entity in ["", " ", "https://idp.example/\u{202e}a", "https://idp.example/ a", "https://idp.example/\u{a0}"] {
         let metadata = idp.metadata().replace(crate::idp::ENTITY, entity);
         let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-        let refusal = world.tries(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
+        let refusal = world.try_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await.unwrap_err();
         assert_eq!(errors(&refusal), [("/metadata", "saml_metadata")], "{entity:?}");
     }
     assert_eq!(world.head().await, before, "something was written");
-    // What else metadata names is not opened: it is a text, and stays one.
+    // Other addresses in the metadata are stored as text and not requested.
     let metadata = idp.metadata().replace(crate::idp::ENTITY, &format!("{}/entity", canary.url)).replace(
         "<IDPSSODescriptor",
         &format!(
@@ -434,21 +434,21 @@ async fn attack_84_metadata_that_leads_us_or_people_somewhere() {
         ),
     );
     let fields = SamlConnectionFields { metadata, domains: vec!["new.example".to_owned()], ..idp.fields() };
-    world.administers(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
+    world.run_as_admin(&CreateSamlConnection { fields, reach: Reach::Everything }).await;
     canary.heard_nothing().await;
 }
 
-/// A response whose assertion is this long.
+/// A response with an assertion of this length.
 fn words_of_length(world: &World, idp: &Idp, sp: &Sp, length: usize) -> String {
     idp.says(&Words { groups: vec!["x".repeat(length)], ..Words::new(world, sp, None) })
 }
 
-/// What is wrong, where, in a word.
+/// The pointers and codes of a refusal's errors.
 fn errors(refusal: &Refusal) -> Vec<(&str, &str)> {
     refusal.errors().iter().map(|error| (error.pointer.as_str(), error.code)).collect()
 }
 
-/// A server that should hear nothing.
+/// A server that must not get any request.
 struct Canary {
     listener: tokio::net::TcpListener,
     url: String,
@@ -461,7 +461,7 @@ impl Canary {
         Self { listener, url }
     }
 
-    /// Whoever called it waits in its queue: nobody does.
+    /// Checks that nobody has connected: a connection would wait in the listener's queue.
     async fn heard_nothing(self) {
         let heard = tokio::time::timeout(Duration::from_millis(200), self.listener.accept()).await;
         assert!(heard.is_err(), "somebody called the canary");

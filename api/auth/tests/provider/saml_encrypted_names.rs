@@ -1,4 +1,4 @@
-//! Names that are encrypted: whom an assertion, or a request to sign out, is about. The numbers are those of docs/src/threat-model.md.
+//! Encrypted name IDs, in assertions and in logout requests. The numbers are those of docs/src/threat-model.md.
 
 use reqwest::StatusCode;
 use rsa::RsaPublicKey;
@@ -6,15 +6,15 @@ use testbed::Browser;
 
 use crate::encrypting::{Encryption, key_of};
 use crate::identity_provider::algorithms;
-use crate::idp::{ADA, Idp, Sp, Words, comes_back, refused};
+use crate::idp::{ADA, Idp, Sp, Words, finish_sign_in, refused};
 use crate::saml_attacks::connected;
-use crate::saml_logout::{self, Out, RSA_SHA256, is_signed_in, query, signed_in_through};
+use crate::saml_logout::{self, LogoutRequest, RSA_SHA256, is_signed_in, query, signed_in_through};
 use crate::saml_logout_post::{brings, with};
 use crate::world::World;
 
 const SPACE: &str = " xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"";
 
-/// An element `EncryptedID` with this in it.
+/// An element `EncryptedID` that contains this text, encrypted.
 fn encrypted(how: &Encryption, key: &RsaPublicKey, text: &str) -> String {
     how.of(key, text).replace("EncryptedAssertion", "EncryptedID")
 }
@@ -23,19 +23,19 @@ fn name(text: &str) -> String {
     format!("<saml:NameID>{text}</saml:NameID>")
 }
 
-/// An assertion that has this in the place of the name, signed.
+/// A signed assertion with this element in place of the name ID.
 fn assertion(idp: &Idp, words: &Words, name: &str) -> String {
     let bare = words.assertion("");
     let (before, after) = bare.split_once("<saml:NameID").unwrap();
     let behind = after.split_once("</saml:NameID>").unwrap().1;
-    // In canonical form a namespace is declared once.
+    // In canonical form a namespace is declared only once.
     let bare = format!("{before}{}{behind}", name.replace(SPACE, ""));
     with(&bare, &idp.signature(&words.id, &bare, &words.algorithms))
 }
 
-/// A request to sign out that has this in the place of the name, in canonical form.
+/// A logout request with this element in place of the name ID, in canonical form.
 fn request(world: &World, sp: &Sp, name: &str) -> String {
-    let document = Out::new(sp).document(world);
+    let document = LogoutRequest::new(sp).document(world);
     let plain = format!("<saml:NameID{SPACE}>{ADA}</saml:NameID>");
     assert!(document.contains(&plain), "{document}");
     document.replace(&plain, name)
@@ -52,7 +52,7 @@ async fn the_name_in_an_assertion_may_be_encrypted_and_be_so_once_more_with_all_
     let of_both = how.of(&key, &assertion(&idp, &again, &encrypted(&how, &key, &name(ADA))));
     for document in [words.response(&of_name), again.response(&of_both)] {
         let mut browser = Browser::default();
-        let shown = comes_back(&world, &mut browser, &sp, &document).await;
+        let shown = finish_sign_in(&world, &mut browser, &sp, &document).await;
         assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
         assert!(is_signed_in(&world, &mut browser).await);
     }
@@ -96,7 +96,7 @@ async fn attack_133_a_name_that_somebody_encrypted_in_the_place_of_the_one_that_
         (says(&format!("{own}{}", name("root@example.com"))), "saml_structure"),
         (says(&format!("{own}{evil}")), "saml_structure"),
         (says(&encrypted(&weak, &key, &name(ADA))), "saml_cipher"),
-        // What is inside is nothing to tell, and a name alone.
+        // What the decrypted text is must not be revealed, and only a single name ID is accepted.
         (says(&encrypted(&how, &stranger, &name(ADA))), "saml_encryption"),
         (says(&encrypted(&how, &key, &twice)), "saml_encryption"),
         (says(&encrypted(&how, &key, ADA)), "saml_encryption"),
@@ -106,6 +106,6 @@ async fn attack_133_a_name_that_somebody_encrypted_in_the_place_of_the_one_that_
     for (document, reason) in &cases {
         refused(&world, &sp, &words.response(document), reason).await;
     }
-    let shown = comes_back(&world, &mut Browser::default(), &sp, &words.response(&signed)).await;
+    let shown = finish_sign_in(&world, &mut Browser::default(), &sp, &words.response(&signed)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "the same, as it should be");
 }

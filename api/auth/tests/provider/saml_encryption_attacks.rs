@@ -1,4 +1,4 @@
-//! Attacks on assertions that are encrypted. The numbers are those of docs/src/threat-model.md.
+//! Attacks on encrypted assertions. The numbers are those of docs/src/threat-model.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,11 +6,11 @@ use reqwest::StatusCode;
 use testbed::{Browser, Shown, form};
 
 use crate::encrypting::{Encryption, key_of};
-use crate::idp::{ADA, Idp, Sp, Words, refused, sent};
+use crate::idp::{ADA, Idp, Sp, Words, post_response, refused};
 use crate::saml_attacks::connected;
 use crate::world::World;
 
-/// As [`connected`], and behind a proxy, so that each document may come from a network of its own: who sends nonsense all day is slowed down.
+/// Like [`connected`], but behind a proxy, so that each document can come from another network and the rate limit is not reached.
 async fn connected_behind_a_proxy() -> (World, Idp, Sp) {
     let world = World::behind(&["127.0.0.0/8"]).await;
     let idp = Idp::new(&world);
@@ -39,7 +39,7 @@ async fn attack_119_an_encrypted_assertion_that_is_wrapped_that_nobody_signed_or
     let object =
         |inner: &str| signature.replace("</ds:Signature>", &format!("<ds:Object>{inner}</ds:Object></ds:Signature>"));
     let twin = Words { id: words.id.clone(), ..evil.clone() };
-    // The shapes of attack 70, inside: whoever has our metadata may encrypt anything.
+    // The wrappings of attack 70, encrypted: anybody with our metadata can encrypt anything.
     let within = [
         bare.clone(),
         evil.assertion(""),
@@ -51,7 +51,7 @@ async fn attack_119_an_encrypted_assertion_that_is_wrapped_that_nobody_signed_or
         evil.assertion(&object(&bare)),
         inside(&twin, &signed),
         signed.replace(ADA, "root@example.com"),
-        // One in another, a response, two documents, what closes what we put around it.
+        // Nested encryption, a response, two documents, and text that closes the element which we put around it.
         how.of(&key, &signed),
         words.response(&signed),
         format!("{signed}</opened><opened>{}", evil.assertion("")),
@@ -86,9 +86,9 @@ async fn attack_119_around_an_encrypted_assertion_stands_nothing_that_is_read_in
     ] {
         refused(&world, &sp, &words.response(&around), "saml_structure").await;
     }
-    // What a provider signs around it holds for what it encrypted, and for nothing that takes its place.
+    // The provider's signature around the ciphertext does not hold for anything in its place.
     let whole = words.response(&sealed);
-    assert_eq!(sent(&world, &sp, &whole).await.status, StatusCode::SEE_OTHER, "the same, as it should be");
+    assert_eq!(post_response(&world, &sp, &whole).await.status, StatusCode::SEE_OTHER, "the same, as it should be");
 }
 
 #[tokio::test]
@@ -108,14 +108,14 @@ async fn attack_120_who_makes_ciphertexts_is_not_told_what_becomes_of_them() {
     };
     let (wrapped, method) = chained.wraps(&key);
     let answers = [
-        // Another key; a wrapped key that was changed, is cut, is nothing.
+        // Another key; a wrapped key that was changed, truncated or is empty.
         chained.of(&stranger, &signed),
         chained.element(&changed(&wrapped, 7), &method, &good),
         chained.element(&cut(&wrapped, 255), &method, &good),
         chained.element(&[], &method, &good),
-        // A key of another length than the cipher's.
+        // A key of the wrong length for the cipher.
         Encryption { cipher: "aes128-cbc", ..chained.clone() }.element(&wrapped, &method, &good),
-        // A text whose padding is wrong, that is no text, no XML, not signed, whose first letters are others.
+        // A plaintext with wrong padding, that is no text, no XML or not signed, or whose first block was changed.
         chained.of_bytes(&key, &changed(&good, good.len() - 17)),
         chained.of_bytes(&key, &cut(&good, good.len() - 16)),
         chained.of_bytes(&key, &cut(&good, 16)),
@@ -132,7 +132,7 @@ async fn attack_120_who_makes_ciphertexts_is_not_told_what_becomes_of_them() {
         let shown = sent_from(&world, &sp, number, &words.response(answer)).await;
         assert_eq!(shown.status, StatusCode::FORBIDDEN, "{number}: {shown:?}");
         let (event, mut said) = world.last_event().await;
-        // From where it came is its own.
+        // The origin differs, as each document comes from another network.
         said.as_object_mut().unwrap().remove("origin");
         heard.insert((event, said.to_string(), shown.body));
     }
@@ -150,7 +150,7 @@ async fn attack_121_an_assertion_that_is_encrypted_in_a_way_that_gives_it_away()
     let enc = "http://www.w3.org/2001/04/xmlenc#";
     let weak = Encryption { transport: "rsa-1_5", ..how.clone() }.of(&key, &signed);
     for document in [
-        // RSA with PKCS #1 v1.5 (Bleichenbacher), whatever else is right.
+        // RSA with PKCS #1 v1.5 (Bleichenbacher), even if everything else is right.
         weak,
         sealed.replace("http://www.w3.org/2009/xmlenc11#aes256-gcm", &format!("{enc}tripledes-cbc")),
         sealed.replace("http://www.w3.org/2009/xmlenc11#aes256-gcm", "none"),

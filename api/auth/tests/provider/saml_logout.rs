@@ -1,4 +1,4 @@
-//! Signing out at both sides. (By forms: `saml_logout_post.rs`.)
+//! Single logout in redirects. (In forms: `saml_logout_post.rs`.)
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use testbed::{Browser, Shown};
 use url::form_urlencoded::Serializer;
 
 use crate::identity_provider::SLO;
-use crate::idp::{ADA, ENTITY, Idp, Sp, Words, comes_back};
+use crate::idp::{ADA, ENTITY, Idp, Sp, Words, finish_sign_in};
 use crate::world::{Visits, World};
 
 pub const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
@@ -30,7 +30,7 @@ pub fn inflated(text: &str) -> String {
     text
 }
 
-/// The query of a message, signed.
+/// The signed query string of a message.
 pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, algorithm: &str) -> String {
     let message = STANDARD.encode(deflated(document));
     let pairs = [(kind, message.as_str())].into_iter().chain(relay_state.map(|text| ("RelayState", text)));
@@ -40,9 +40,9 @@ pub fn query(idp: &Idp, kind: &str, document: &[u8], relay_state: Option<&str>, 
     format!("{signed}&{signature}")
 }
 
-/// A request of the provider that somebody signs out.
+/// A logout request of the identity provider.
 #[derive(Clone)]
-pub struct Out {
+pub struct LogoutRequest {
     pub id: String,
     pub issuer: String,
     pub destination: String,
@@ -55,13 +55,13 @@ pub fn slo(sp: &Sp) -> String {
     sp.acs.replace("/acs", "/slo")
 }
 
-impl Out {
+impl LogoutRequest {
     pub fn new(sp: &Sp) -> Self {
         let (id, issuer, name) = ("_out".to_owned(), ENTITY.to_owned(), ADA.to_owned());
         Self { id, issuer, destination: slo(sp), name, sessions: vec!["s1".to_owned()], age: TimeDelta::zero() }
     }
 
-    /// It in its canonical form.
+    /// The request in canonical form.
     pub fn document(&self, world: &World) -> String {
         let Self { id, issuer, destination, name, .. } = self;
         let at = (world.now() - self.age).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -80,32 +80,32 @@ impl Out {
     }
 }
 
-/// Ada, signed in by the provider.
+/// Ada, signed in by the identity provider.
 async fn signed_in() -> (World, Idp, Sp, Browser) {
     signed_in_through(|metadata| metadata).await
 }
 
-/// The same by a provider whose metadata is made something else of.
+/// Ada, signed in by an identity provider with modified metadata.
 pub async fn signed_in_through(says: impl FnOnce(String) -> String) -> (World, Idp, Sp, Browser) {
     let world = World::start().await;
     let idp = Idp::new(&world);
     let fields = SamlConnectionFields { provider_initiated: true, metadata: says(idp.metadata()), ..idp.fields() };
     let sp = idp.connect_as(&world, fields).await;
-    // Our keys are made: what tests count is what comes after.
+    // This creates our keys, so that tests count only the events after it.
     assert!(world.get(&format!("saml/{}/metadata", sp.id)).send().await.unwrap().status().is_success());
     let mut browser = Browser::default();
     signs_in(&world, &idp, &sp, &mut browser).await;
     (world, idp, sp, browser)
 }
 
-/// Ada is signed in by the provider, in its session "s1".
+/// Signs Ada in through the identity provider, in its session "s1".
 pub async fn signs_in(world: &World, idp: &Idp, sp: &Sp, browser: &mut Browser) {
     let words = Words { session: Some("s1".to_owned()), ..Words::new(world, sp, None) };
-    let shown = comes_back(world, browser, sp, &idp.says(&words)).await;
+    let shown = finish_sign_in(world, browser, sp, &idp.says(&words)).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account");
 }
 
-/// That the provider hears of it, and what.
+/// The parameters of the redirect to the identity provider.
 pub fn heard(shown: &Shown) -> HashMap<String, String> {
     let (location, said) = shown.leads_to();
     assert!(location.starts_with(&format!("{SLO}?")), "{location}");
@@ -125,8 +125,8 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     let (world, idp, sp, mut browser) = signed_in().await;
     let mut elsewhere = Browser::default();
     let words = Words { session: Some("s2".to_owned()), ..Words::new(&world, &sp, None) };
-    comes_back(&world, &mut elsewhere, &sp, &idp.says(&words)).await;
-    let document = Out::new(&sp).document(&world);
+    finish_sign_in(&world, &mut elsewhere, &sp, &idp.says(&words)).await;
+    let document = LogoutRequest::new(&sp).document(&world);
     let asked = query(&idp, "SAMLRequest", document.as_bytes(), Some("a state & more"), RSA_SHA256);
     let said = heard(&brings(&mut browser, &sp, &asked).await);
     assert_eq!(said["RelayState"], "a state & more");
@@ -137,8 +137,8 @@ async fn who_signs_out_at_the_provider_is_signed_out_here_and_the_provider_hears
     assert_eq!(world.last_event().await.0, "auth.session.ended");
     assert!(!is_signed_in(&world, &mut browser).await);
     assert!(is_signed_in(&world, &mut elsewhere).await, "the provider named one session");
-    // All of them; and who is not signed in is signed out.
-    let all = Out { sessions: Vec::new(), ..Out::new(&sp) }.query(&world, &idp);
+    // Without session indexes, all sessions end; and a browser without a session counts as signed out.
+    let all = LogoutRequest { sessions: Vec::new(), ..LogoutRequest::new(&sp) }.query(&world, &idp);
     for browser in [&mut elsewhere, &mut Browser::default()] {
         let said = heard(&brings(browser, &sp, &all).await);
         assert!(inflated(&said["SAMLResponse"]).contains("status:Success"));
@@ -180,7 +180,7 @@ async fn who_signs_out_here_is_signed_out_at_the_provider_too_and_comes_back() {
 #[tokio::test]
 async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
     let (world, idp, sp, mut browser) = signed_in().await;
-    let (out, stranger) = (Out::new(&sp), Idp::new(&world));
+    let (out, stranger) = (LogoutRequest::new(&sp), Idp::new(&world));
     let good = out.query(&world, &idp);
     let doubled = format!("{good}&{}", good.split_once('&').unwrap().0);
     let bomb = query(&idp, "SAMLRequest", &vec![b' '; 8 << 20], None, RSA_SHA256);
@@ -202,7 +202,10 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
             "saml_algorithm",
         ),
         (bomb, "saml_too_long"),
-        (Out { issuer: "https://other.example".to_owned(), ..out.clone() }.query(&world, &idp), "saml_issuer"),
+        (
+            LogoutRequest { issuer: "https://other.example".to_owned(), ..out.clone() }.query(&world, &idp),
+            "saml_issuer",
+        ),
     ];
     for (query, reason) in &cases {
         let before = world.head().await;
@@ -213,11 +216,11 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
         assert_eq!(world.head().await, before + 1, "{reason}");
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // Of somebody else, of another session: believed, of no consequence here, and that is what the provider is told.
+    // About another user or another session: the message is valid but has no effect here, and the response says so.
     for other in [
-        Out { name: "eve@example.com".to_owned(), ..out.clone() },
-        Out { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
-        Out { sessions: vec!["s2".to_owned()], ..out.clone() },
+        LogoutRequest { name: "eve@example.com".to_owned(), ..out.clone() },
+        LogoutRequest { name: "eve@example.com".to_owned(), sessions: Vec::new(), ..out.clone() },
+        LogoutRequest { sessions: vec!["s2".to_owned()], ..out.clone() },
     ] {
         let before = world.head().await;
         let said = heard(&brings(&mut browser, &sp, &other.query(&world, &idp)).await);
@@ -226,7 +229,7 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
         assert_eq!(world.head().await, before, "something was written");
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // A browser that brings the good one is signed out: the test can fail.
+    // With the valid request the browser is signed out, so that the test could fail.
     heard(&brings(&mut browser, &sp, &good).await);
     assert!(!is_signed_in(&world, &mut browser).await);
 }
@@ -234,9 +237,9 @@ async fn attack_122_a_request_to_sign_out_that_is_forged_or_somebody_elses() {
 #[tokio::test]
 async fn attack_122_a_request_to_sign_out_that_is_kept_or_for_somebody_else() {
     let (world, idp, sp, mut browser) = signed_in().await;
-    let old = Out { age: TimeDelta::minutes(6), ..Out::new(&sp) };
-    let soon = Out { age: -TimeDelta::minutes(1), ..Out::new(&sp) };
-    let elsewhere = Out { destination: "https://other.example/slo".to_owned(), ..Out::new(&sp) };
+    let old = LogoutRequest { age: TimeDelta::minutes(6), ..LogoutRequest::new(&sp) };
+    let soon = LogoutRequest { age: -TimeDelta::minutes(1), ..LogoutRequest::new(&sp) };
+    let elsewhere = LogoutRequest { destination: "https://other.example/slo".to_owned(), ..LogoutRequest::new(&sp) };
     for (out, reason) in [(old, "saml_time"), (soon, "saml_time"), (elsewhere, "saml_destination")] {
         let shown = brings(&mut browser, &sp, &out.query(&world, &idp)).await;
         assert_eq!(shown.status, StatusCode::FORBIDDEN, "{shown:?}");

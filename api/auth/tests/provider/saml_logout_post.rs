@@ -1,4 +1,4 @@
-//! Signing out at both sides, by forms.
+//! Single logout in forms.
 
 use auth_commands::SamlConnectionFields;
 use base64::Engine as _;
@@ -12,36 +12,36 @@ use testbed::{Browser, Shown, form};
 
 use crate::identity_provider::{SLO, algorithms};
 use crate::idp::{ADA, ENTITY, Idp, Sp};
-use crate::saml_logout::{Out, deflated, heard, inflated, is_signed_in, signed_in_through, signs_in, slo};
+use crate::saml_logout::{LogoutRequest, deflated, heard, inflated, is_signed_in, signed_in_through, signs_in, slo};
 use crate::world::{Visits, World};
 
-/// What has to come back, and as a page has it.
+/// The `RelayState` that has to be returned, plain and as HTML.
 const STATE: [&str; 2] = ["a state & more", "a state &amp; more"];
 
-/// A provider that takes forms only.
+/// Metadata of an identity provider that supports forms only.
 fn by_post(metadata: String) -> String {
     let service = |binding: &str| format!("bindings:HTTP-{binding}\" Location=\"{SLO}\"");
     metadata.replace(&service("Redirect"), &service("POST"))
 }
 
-/// A message with its signature in it.
+/// A message with its signature inserted.
 pub fn with(document: &str, signature: &str) -> String {
     document.replacen("</saml:Issuer>", &format!("</saml:Issuer>{signature}"), 1)
 }
 
-impl Out {
+impl LogoutRequest {
     pub fn signed(&self, world: &World, idp: &Idp) -> String {
         let document = self.document(world);
         with(&document, &idp.signature(&self.id, &document, &algorithms()))
     }
 }
 
-/// Sends a form as a page of the provider has the browser do it: without cookies.
+/// Posts a form as the identity provider's page does: without cookies.
 async fn posts(world: &World, sp: &Sp, fields: &[(&str, &str)]) -> Shown {
     Browser::default().send(form(world.http.post(slo(sp)), fields)).await
 }
 
-/// Where a browser is sent on to that brought what is believed.
+/// Posts a valid message, and returns the address to which the browser is redirected.
 async fn sent_on(world: &World, sp: &Sp, kind: &str, document: &str) -> String {
     let shown = posts(world, sp, &[(kind, &STANDARD.encode(document)), ("RelayState", STATE[0])]).await;
     let (location, _) = shown.leads_to();
@@ -50,12 +50,12 @@ async fn sent_on(world: &World, sp: &Sp, kind: &str, document: &str) -> String {
     format!("{}{location}", world.url)
 }
 
-/// Somebody brings what the provider says, and goes on as far as our pages lead.
+/// Posts a message of the identity provider, and follows the redirects as far as our pages lead.
 pub async fn brings(world: &World, browser: &mut Browser, sp: &Sp, kind: &str, document: &str) -> Shown {
     browser.open(&sent_on(world, sp, kind, document).await).await
 }
 
-/// What somebody brings the provider by the form of a page; the provider believes us as we believe it.
+/// The message in the form of a page for the identity provider, verified as the provider would.
 async fn brought(world: &World, sp: &Sp, shown: &Shown) -> LogoutMessage {
     assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
     assert!(shown.body.contains(&format!("<form method=\"post\" action=\"{SLO}\">")), "{shown:?}");
@@ -81,7 +81,7 @@ async fn brought(world: &World, sp: &Sp, shown: &Shown) -> LogoutMessage {
     WebSso.read_posted_logout(&posted, &context).unwrap()
 }
 
-/// What the provider hears of its request, with the state that it gave.
+/// Whether our response to the identity provider says that the user is signed out; its relay state is returned.
 async fn answered(world: &World, sp: &Sp, shown: &Shown) -> bool {
     assert_eq!(shown.hidden("RelayState"), STATE[1]);
     let LogoutMessage::Answered { to, done } = brought(world, sp, shown).await else { panic!("a request: {shown:?}") };
@@ -92,12 +92,12 @@ async fn answered(world: &World, sp: &Sp, shown: &Shown) -> bool {
 #[tokio::test]
 async fn who_signs_out_at_the_provider_by_a_form_is_signed_out_here_and_the_provider_hears_of_it() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let out = Out::new(&sp);
+    let out = LogoutRequest::new(&sp);
     let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &out.signed(&world, &idp)).await;
     assert!(answered(&world, &sp, &shown).await);
     assert_eq!(world.last_event().await.0, "auth.session.ended");
     assert!(!is_signed_in(&world, &mut browser).await);
-    // A provider that has both is answered without a button.
+    // An identity provider that supports both is answered by a redirect, without a button.
     let (world, idp, sp, mut browser) = signed_in_through(|metadata| {
         let posted = format!(
             "<SingleLogoutService Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST\" Location=\"{SLO}/post\"/>"
@@ -105,7 +105,7 @@ async fn who_signs_out_at_the_provider_by_a_form_is_signed_out_here_and_the_prov
         metadata.replacen("<SingleLogoutService", &format!("{posted}<SingleLogoutService"), 1)
     })
     .await;
-    let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &Out::new(&sp).signed(&world, &idp)).await;
+    let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &LogoutRequest::new(&sp).signed(&world, &idp)).await;
     let said = heard(&shown);
     assert_eq!(said["RelayState"], STATE[0]);
     assert!(inflated(&said["SAMLResponse"]).contains("status:Success"));
@@ -151,7 +151,7 @@ async fn our_metadata_names_both_ways_to_sign_out() {
     }
 }
 
-/// That what a form brings is refused for this reason, of which there is one record and nothing else.
+/// Posts a form that must be refused for this reason, which is recorded by the only new event.
 async fn refused(world: &World, sp: &Sp, fields: &[(&str, &str)], reason: &str) {
     let before = world.head().await;
     let shown = posts(world, sp, fields).await;
@@ -164,13 +164,15 @@ async fn refused(world: &World, sp: &Sp, fields: &[(&str, &str)], reason: &str) 
 #[tokio::test]
 async fn attack_131_a_request_to_sign_out_that_is_wrapped_around_or_put_beside_the_signed_one() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    // What the provider signed is about somebody else; what is around it is about Ada.
-    let eve = Out { name: "eve@example.com".to_owned(), ..Out::new(&sp) };
+    // The signed part is about another user, and the part around it is about Ada.
+    let eve = LogoutRequest { name: "eve@example.com".to_owned(), ..LogoutRequest::new(&sp) };
     let bare = eve.document(&world);
     let signature = idp.signature(&eve.id, &bare, &algorithms());
     let signed = with(&bare, &signature);
-    let (evil, twin) =
-        (Out { id: "_evil".to_owned(), ..Out::new(&sp) }.document(&world), Out::new(&sp).document(&world));
+    let (evil, twin) = (
+        LogoutRequest { id: "_evil".to_owned(), ..LogoutRequest::new(&sp) }.document(&world),
+        LogoutRequest::new(&sp).document(&world),
+    );
     let extensions = |inner: &str| format!("<samlp:Extensions>{inner}</samlp:Extensions>");
     let object = signature.replace("</ds:Signature>", &format!("<ds:Object>{bare}</ds:Object></ds:Signature>"));
     let cases = [
@@ -188,7 +190,7 @@ async fn attack_131_a_request_to_sign_out_that_is_wrapped_around_or_put_beside_t
         refused(&world, &sp, &[("SAMLRequest", &STANDARD.encode(document))], reason).await;
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // What was signed is believed, and is not about who brings it: that is what the provider is told.
+    // The signed message is valid but about another user than the one at the browser, and the response says so.
     let before = world.head().await;
     let shown = brings(&world, &mut browser, &sp, "SAMLRequest", &signed).await;
     assert!(!answered(&world, &sp, &shown).await);
@@ -199,13 +201,13 @@ async fn attack_131_a_request_to_sign_out_that_is_wrapped_around_or_put_beside_t
 #[tokio::test]
 async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_somebody_else() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let (out, stranger) = (Out::new(&sp), Idp::new(&world));
+    let (out, stranger) = (LogoutRequest::new(&sp), Idp::new(&world));
     let (bare, good) = (out.document(&world), STANDARD.encode(out.signed(&world, &idp)));
     let (_, sha256) = algorithms();
     let weak = ("http://www.w3.org/2000/09/xmldsig#rsa-sha1".to_owned(), sha256);
     let weak = with(&bare, &idp.signature(&out.id, &bare, &weak));
-    let elsewhere = Out { destination: "https://other.example/slo".to_owned(), ..out.clone() };
-    let other = Out { issuer: "https://other.example".to_owned(), ..out.clone() };
+    let elsewhere = LogoutRequest { destination: "https://other.example/slo".to_owned(), ..out.clone() };
+    let other = LogoutRequest { issuer: "https://other.example".to_owned(), ..out.clone() };
     let (long, state) = (STANDARD.encode(vec![b' '; 24 << 10]), "x".repeat(2_000));
     let request = |text: String| vec![("SAMLRequest", text)];
     let cases = [
@@ -213,7 +215,7 @@ async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_som
         (request(STANDARD.encode(weak)), "saml_algorithm"),
         (request(STANDARD.encode(other.signed(&world, &idp))), "saml_issuer"),
         (request(STANDARD.encode(elsewhere.signed(&world, &idp))), "saml_destination"),
-        // As it comes in an address.
+        // Deflated, as in a redirect.
         (request(STANDARD.encode(deflated(bare.as_bytes()))), "saml_not_xml"),
         (request(long), "saml_too_long"),
         (vec![("SAMLRequest", good.clone()), ("RelayState", state)], "saml_too_long"),
@@ -225,7 +227,7 @@ async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_som
         refused(&world, &sp, &fields, reason).await;
     }
     assert!(is_signed_in(&world, &mut browser).await);
-    // The good one ends it: the test can fail.
+    // The valid one ends the session, so that the test could fail.
     brings(&world, &mut browser, &sp, "SAMLRequest", &out.signed(&world, &idp)).await;
     assert!(!is_signed_in(&world, &mut browser).await);
 }
@@ -233,11 +235,11 @@ async fn attack_131_a_form_that_nobody_of_the_provider_signed_or_that_is_for_som
 #[tokio::test]
 async fn attack_132_a_request_to_sign_out_that_is_kept_and_brought_again() {
     let (world, idp, sp, mut browser) = signed_in_through(by_post).await;
-    let document = Out { sessions: Vec::new(), ..Out::new(&sp) }.signed(&world, &idp);
+    let document = LogoutRequest { sessions: Vec::new(), ..LogoutRequest::new(&sp) }.signed(&world, &idp);
     let kept = sent_on(&world, &sp, "SAMLRequest", &document).await;
     browser.open(&kept).await;
     assert!(!is_signed_in(&world, &mut browser).await);
-    // It is about no session that began since, whether the form is sent again or its address is opened again.
+    // It does not end a session that began later, neither by posting the form again nor by opening its address again.
     world.clock.advance(TimeDelta::seconds(10));
     signs_in(&world, &idp, &sp, &mut browser).await;
     let before = world.head().await;
@@ -245,7 +247,7 @@ async fn attack_132_a_request_to_sign_out_that_is_kept_and_brought_again() {
         let shown = browser.open(&again).await;
         assert!(!answered(&world, &sp, &shown).await);
     }
-    // Nor is it good for long, nor is one of somebody's own making.
+    // Nor does it stay valid for long; and a made-up one is refused.
     world.clock.advance(TimeDelta::minutes(2));
     let forged = format!("{}/t/acme/saml/{}/slo/finish?said=", world.url, sp.id);
     for address in [kept, format!("{forged}{}", STANDARD.encode("{}")), forged] {
@@ -268,8 +270,8 @@ async fn attack_132_a_request_that_one_provider_made_is_worth_nothing_at_another
     };
     let other = idp.connect_as(&world, fields).await;
     let before = world.head().await;
-    // It has the same key and says the same name; what it says holds for whom it signed in.
-    let out = Out { issuer: entity.to_owned(), ..Out::new(&other) };
+    // The other connection has the same key and name ID, but a message ends only the sessions of its own connection.
+    let out = LogoutRequest { issuer: entity.to_owned(), ..LogoutRequest::new(&other) };
     let kept = sent_on(&world, &other, "SAMLRequest", &out.signed(&world, &idp)).await;
     let shown = browser.open(&kept).await;
     assert!(answered(&world, &other, &shown).await, "nobody is signed in by it");

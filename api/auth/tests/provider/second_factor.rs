@@ -11,14 +11,14 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 
 const PAGE: &str = "account/authenticator";
 
-/// Somebody with an authenticator and recovery codes.
-pub struct Careful {
+/// A user with an authenticator and recovery codes.
+pub struct AuthenticatorUser {
     pub browser: Browser,
     authenticator: Authenticator,
     recovery: Vec<String>,
 }
 
-impl Careful {
+impl AuthenticatorUser {
     pub async fn person(world: &World) -> Self {
         world.person("ada@example.com").await;
         let mut browser = Browser::default();
@@ -38,20 +38,20 @@ impl Careful {
         Self { browser, authenticator, recovery }
     }
 
-    /// The code of now, after a while: the one of before was used.
+    /// The current code, after waiting until the previous one is not current any more.
     pub fn next(&self, world: &World) -> String {
         world.clock.advance(TimeDelta::seconds(30));
         self.authenticator.code(world.now()).unwrap()
     }
 }
 
-/// What stands in the places for codes.
+/// The codes on a page.
 fn spans(page: &Shown) -> Vec<String> {
     let parts = page.body.split("<span class=\"code\">").skip(1);
     parts.map(|part| part.split('<').next().unwrap().to_owned()).collect()
 }
 
-/// Sends a code from the page that asks for one.
+/// Enters a code on the page that asks for one.
 pub async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code: &str) -> Shown {
     browser.fill_in(world, "code", &[("pending", &page.hidden("pending")), ("code", code)]).await
 }
@@ -59,7 +59,7 @@ pub async fn sends_code(world: &World, browser: &mut Browser, page: &Shown, code
 #[tokio::test]
 async fn who_has_an_authenticator_shows_a_code_after_the_password_and_clients_are_told() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let before = world.head().await;
@@ -85,13 +85,13 @@ async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_sessio
     let world = World::start().await;
     world.person("eve@example.com").await;
     let app = world.client(true).await;
-    // Whoever has none is as sure as they can be.
+    // A user without a second factor is let through.
     let mut eve = Browser::default();
     let code = eve.signs_in(&world, &app.asks(&[("acr_values", "aal2")]), "eve@example.com", PASSWORD).await.code();
     let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     assert_eq!(claims(tokens["id_token"].as_str().unwrap())["acr"], "aal1");
 
-    // A session of before the authenticator was enrolled, in another browser.
+    // A session from before the authenticator was enrolled, in another browser.
     world.person("ada@example.com").await;
     let mut old = Browser::default();
     old.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
@@ -113,7 +113,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_sessio
     let said = claims(tokens["id_token"].as_str().unwrap());
     assert_eq!((&said["acr"], &said["auth_time"]), (&json!("aal2"), &json!(world.now().timestamp())), "{said}");
     assert_eq!(old.cookies["inopsio-acme"], session, "another session");
-    // Another browser does not finish what this one began.
+    // Another browser can't finish what this one began.
     let page = old.visit(&world, &app.asks(&[("prompt", "login")])).await;
     assert!(page.body.contains("Password"), "{page:?}");
 }
@@ -121,7 +121,7 @@ async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_sessio
 #[tokio::test]
 async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_that_was_granted_before() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let code = ada.browser.visit(&world, &app.asks(&[])).await.code();
     let granted = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
@@ -136,7 +136,7 @@ async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_t
         let (before, after) = (shown_at(&granted, token), shown_at(&refreshed, token));
         assert!(before == after && before != json!(world.now().timestamp()), "{token}: {before}, {after}");
     }
-    // What is granted from now on is of when they showed it.
+    // New grants have the time of the new authentication.
     let code = ada.browser.visit(&world, &app.asks(&[])).await.code();
     let anew = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
     assert_eq!(shown_at(&anew, "access_token"), json!(world.now().timestamp()));
@@ -145,7 +145,7 @@ async fn attack_145_a_second_factor_that_is_shown_later_makes_no_token_younger_t
 #[tokio::test]
 async fn attack_20_a_code_of_an_authenticator_a_second_time_or_many_at_once() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let code = ada.next(&world);
     let mut pages = Vec::new();
@@ -165,7 +165,7 @@ async fn attack_20_a_code_of_an_authenticator_a_second_time_or_many_at_once() {
 #[tokio::test]
 async fn attack_21_guessing_codes_and_codes_of_other_times() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
@@ -188,7 +188,7 @@ async fn attack_21_guessing_codes_and_codes_of_other_times() {
 #[tokio::test]
 async fn a_recovery_code_stands_in_for_the_device_once() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let app = world.client(true).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;
@@ -198,7 +198,7 @@ async fn a_recovery_code_stands_in_for_the_device_once() {
     assert_eq!(again.status, StatusCode::UNAUTHORIZED, "{again:?}");
     let left = ada.browser.visit(&world, PAGE).await;
     assert!(left.body.contains("9 recovery codes left"), "{left:?}");
-    // New ones make the old ones worthless; whoever only found an open browser gets none.
+    // New codes invalidate the old ones, and somebody at an unattended browser can't get any.
     let codes = format!("{PAGE}/codes");
     let without = ada.browser.fill_in(&world, &codes, &[("code", "000000")]).await;
     assert_eq!(without.status, StatusCode::BAD_REQUEST, "{without:?}");
@@ -212,7 +212,7 @@ async fn a_recovery_code_stands_in_for_the_device_once() {
 #[tokio::test]
 async fn an_authenticator_is_removed_with_a_code_of_it_only() {
     let world = World::start().await;
-    let mut ada = Careful::person(&world).await;
+    let mut ada = AuthenticatorUser::person(&world).await;
     let remove = format!("{PAGE}/remove");
     let before = world.head().await;
     let without = ada.browser.fill_in(&world, &remove, &[("code", "000000")]).await;
@@ -228,13 +228,13 @@ async fn an_authenticator_is_removed_with_a_code_of_it_only() {
 #[tokio::test]
 async fn what_was_begun_before_all_sessions_ended_is_not_finished_after_it() {
     let world = World::start().await;
-    let ada = Careful::person(&world).await;
+    let ada = AuthenticatorUser::person(&world).await;
     let mut browser = Browser::default();
     let page = browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
     world.clock.advance(TimeDelta::seconds(1));
     let user = world.person_id("ada@example.com").await;
     world
-        .administers(&auth_commands::EndSessions {
+        .run_as_admin(&auth_commands::EndSessions {
             user,
             reason: "locked".to_owned(),
             reach: auth_commands::Reach::Everything,

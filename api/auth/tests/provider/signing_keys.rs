@@ -1,4 +1,4 @@
-//! The keys that tokens are signed with: of which algorithm, and for how long.
+//! The signing keys: their algorithms and rotation.
 
 use auth_aggregates::OurAlgorithm;
 use auth_commands::{ChangeClient, ClientFields, Reach, RetireSigningKey, SetSignInPolicy};
@@ -36,7 +36,7 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
             id_token_signed_response_alg: algorithm,
             ..ClientFields::default()
         };
-        world.administers(&ChangeClient { client: app.id, fields, reach: Reach::Everything }).await;
+        world.run_as_admin(&ChangeClient { client: app.id, fields, reach: Reach::Everything }).await;
         let tokens = app.tokens(&world, &mut Browser::default()).await;
         assert_eq!((alg(&tokens["id_token"]), alg(&tokens["access_token"])), (name.into(), "EdDSA".into()));
         let access = tokens["access_token"].as_str().unwrap();
@@ -45,7 +45,7 @@ async fn a_client_gets_id_tokens_of_the_algorithm_that_it_asks_for_and_access_to
             OurAlgorithm::ES256 | OurAlgorithm::RS256 => Sha256::digest(access)[..16].to_vec(),
         };
         assert_eq!(claims(tokens["id_token"].as_str().unwrap())["at_hash"], URL_SAFE_NO_PAD.encode(half));
-        // Whoever signs out shows it, and it is believed.
+        // The ID token is accepted as a hint at sign-out.
         let hint = tokens["id_token"].as_str().unwrap();
         let leaves = query("logout", &[("id_token_hint", hint), ("post_logout_redirect_uri", OUT)]);
         assert_eq!(Browser::default().visit(&world, &leaves).await.leads_to().0, OUT);
@@ -71,7 +71,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     };
     signs().await;
     let [first] = &kids().await[..] else { panic!("one key") };
-    // Somebody takes the id beforehand that its rotation might have.
+    // A caller uses the command id in advance that the rotation might have.
     let executor = world.provider.authority.executor();
     let taken = executor.unasked(&world.admin(), Some(format!("rotate-signing-key-{first}")));
     let policy = SetSignInPolicy { session_idle_minutes: Some(14 * 24 * 60), ..SetSignInPolicy::default() };
@@ -83,8 +83,8 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
         (kids.len() == 2 && kids[0] == *first).then(|| kids[1].clone())
     })
     .await;
-    // It is retired before it ever signs: the old one gets another one to follow it.
-    world.administers(&RetireSigningKey { kid: second.clone() }).await;
+    // The successor is retired before it ever signs, so the old key gets another successor.
+    world.run_as_admin(&RetireSigningKey { kid: second.clone() }).await;
     world.clock.advance(TimeDelta::hours(1));
     signs().await;
     let third = testbed::eventually("a third key is shown", async || {
@@ -93,7 +93,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     })
     .await;
 
-    // What the old one signed is good for signing out as long as a session lasts.
+    // ID tokens of the old key are accepted at sign-out as long as a session can last.
     world.clock.advance(TimeDelta::days(2));
     signs().await;
     let id = app.id.to_string();
@@ -105,7 +105,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     world.clock.advance(TimeDelta::days(14));
     let (mut browser, _) = signs().await;
     testbed::eventually("the old one is retired", async || (kids().await == [third.clone()]).then_some(())).await;
-    // A hint that nobody can check any more is none.
+    // A hint that can't be verified any more is ignored.
     assert_eq!(Browser::default().visit(&world, &leaves(&hint)).await.leads_to().0, OUT);
     let asked = browser.visit(&world, &leaves(&hint)).await;
     assert!(asked.status == StatusCode::OK && asked.body.contains("Sign out?"), "{asked:?}");

@@ -1,4 +1,4 @@
-//! A passkey in software, that does what a test wants: also what no honest one does.
+//! A passkey in software, which can also do what no honest one does.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,36 +10,36 @@ use testbed::Shown;
 
 use crate::world::World;
 
-/// What the flags of an authenticator say (Web Authentication, section 6.1).
+/// The flags of the authenticator data (Web Authentication, section 6.1).
 const PRESENT: u8 = 1;
 const VERIFIED: u8 = 1 << 2;
 const ATTESTED: u8 = 1 << 6;
 
-/// A passkey and the browser around it.
+/// A passkey, and the browser that it is used with.
 #[derive(Clone)]
 pub struct SoftKey {
-    /// What it signs with.
+    /// Its private key.
     pub signer: SigningKey,
-    /// The id of its credential.
+    /// Its credential id.
     pub id: Vec<u8>,
-    /// Whose it is: the handle that it was given.
+    /// The user handle.
     pub user: Option<String>,
-    /// How often it was used; none: it does not count.
+    /// Its signature counter; none: it does not count.
     pub counter: Option<u32>,
-    /// Whether it asks for a finger, face or PIN.
+    /// Whether it verifies the user by finger, face or PIN.
     pub verifies: bool,
-    /// From whose page the browser says that it was asked.
+    /// The origin that the browser reports.
     pub origin: String,
 }
 
-/// A form that asks for a passkey: what is sealed in it, and what the browser is asked.
+/// A form that asks for a passkey: its sealed state, and the options for the browser.
 pub struct Asks {
     pub pending: String,
     pub options: Value,
 }
 
 impl Asks {
-    /// The one of a page.
+    /// Reads the form of a page.
     pub fn on(page: &Shown) -> Self {
         let (_, form) = page.body.split_once("data-passkey=").unwrap_or_else(|| panic!("no passkey in {page:?}"));
         let options = form.split_once("data-options=\"").unwrap().1.split_once('"').unwrap().0;
@@ -50,7 +50,7 @@ impl Asks {
 }
 
 impl SoftKey {
-    /// A key of its own; `number` tells them apart.
+    /// A passkey with its own key, which is derived from `number`.
     pub fn new(world: &World, number: u8) -> Self {
         Self {
             signer: SigningKey::from_slice(&[number; 32]).unwrap(),
@@ -62,12 +62,12 @@ impl SoftKey {
         }
     }
 
-    /// The id of its credential, as forms and the log have it.
+    /// Its credential id as forms and the log contain it.
     pub fn name(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.id)
     }
 
-    /// As `navigator.credentials.create` answers.
+    /// The answer of `navigator.credentials.create`.
     pub fn made(&mut self, options: &Value) -> String {
         self.user = Some(options["user"]["id"].as_str().unwrap().to_owned());
         let point = self.signer.verifying_key().to_sec1_point(false);
@@ -92,7 +92,7 @@ impl SoftKey {
         json!({ "id": self.name(), "rawId": self.name(), "type": "public-key", "response": response }).to_string()
     }
 
-    /// As `navigator.credentials.get` answers.
+    /// The answer of `navigator.credentials.get`.
     pub fn shown(&mut self, options: &Value) -> String {
         self.counter = self.counter.map(|counter| counter + 1);
         let data = self.data(&options["rpId"], 0);

@@ -1,4 +1,4 @@
-//! What a client learns of somebody besides who they are: their telephone number, picture and postal address.
+//! The claims about a user that need a scope: telephone number, picture and postal address.
 
 use face::People;
 use reqwest::StatusCode;
@@ -68,7 +68,7 @@ async fn a_picture_that_somebody_uploaded_is_claimed_by_its_address_and_shown_to
         assert_eq!(shown.headers()[name], value);
     }
     assert_eq!(shown.text().await.unwrap(), "q83vEjRWeJq83vEjRWeJqw");
-    // By the tenant's short name, too; not as another tenant's, nor in part, nor as a picture that nobody has.
+    // Also by the tenant's short name; but not as another tenant's, nor in part, nor one that does not exist.
     for (path, status) in [
         ("acme/pictures/q83vEjRWeJq83vEjRWeJqw", StatusCode::OK),
         ("other/pictures/q83vEjRWeJq83vEjRWeJqw", StatusCode::NOT_FOUND),
@@ -81,7 +81,7 @@ async fn a_picture_that_somebody_uploaded_is_claimed_by_its_address_and_shown_to
             let asked = world.http.get(format!("{}/t/{path}", world.url)).header("accept", accept);
             let answer = asked.send().await.unwrap();
             assert_eq!(answer.status(), status, "{path}");
-            // What is not there yet may be a moment later: nobody remembers that it was not.
+            // A missing picture may exist a moment later, so that response is not cached.
             let keep = if status == StatusCode::OK { "public, max-age=300" } else { "no-store" };
             assert_eq!(answer.headers()["cache-control"], keep, "{path} {accept}");
         }

@@ -1,4 +1,4 @@
-//! A provider that listens, its log, people, a client, a browser.
+//! The test fixture: a listening provider with its log, a double of the user service, a client and a browser.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub const OUT: &str = "https://app.example.com/out";
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
-/// Two tenants, `acme` and `other`.
+/// The directory of two tenants, `acme` and `other`.
 struct TwoTenants([KnownTenant; 2]);
 
 #[async_trait]
@@ -53,7 +53,7 @@ fn master_key() -> Arc<dyn MasterKey> {
     Arc::new(LocalMasterKey::parse(&"4a".repeat(32), SystemRandom).unwrap())
 }
 
-/// How the log of the auth service is opened.
+/// The settings with which the log of the auth service is opened.
 pub fn log_settings() -> eventstore::Settings {
     let sealing = Some(Sealing { master: master_key(), random: Arc::new(SystemRandom) });
     eventstore::Settings { sealing, ..eventstore::Settings::default() }
@@ -75,12 +75,12 @@ impl World {
         Self::at("127.0.0.1", SeenFrom::default()).await
     }
 
-    /// One whose address has a name, as passkeys want it.
+    /// A provider whose address has a host name, which passkeys require.
     pub async fn named() -> Self {
         Self::at("localhost", SeenFrom::default()).await
     }
 
-    /// One behind proxies, by their networks.
+    /// A provider that trusts these networks as proxies.
     pub async fn behind(proxies: &[&str]) -> Self {
         let proxies: Vec<_> = proxies.iter().map(|network| network.parse().unwrap()).collect();
         Self::at("127.0.0.1", SeenFrom::new(None, Proxies::from(proxies))).await
@@ -124,7 +124,7 @@ impl World {
         let provider = Provider {
             authority,
             trust,
-            // No time passes for it: how long so many guesses take is about the machine.
+            // A clock that stands still, so that the limits do not depend on the machine's speed.
             attempts: Arc::new(Attempts::by(|| Duration::ZERO)),
             polls: Arc::default(),
             passwords: Arc::new(Passwords::default()),
@@ -155,7 +155,7 @@ impl World {
         Caller::new(self.tenant.id, "admin", &[Role::Admin], GRANTS)
     }
 
-    /// Somebody who may sign in, and has the password.
+    /// Creates a user who may sign in with the password.
     pub async fn person(&self, login: &str) -> UserId {
         let id = UserId::new(SystemIds.next());
         let person = Person {
@@ -190,12 +190,12 @@ impl World {
         id
     }
 
-    /// Who has this name.
+    /// The id of the user with this login name.
     pub async fn person_id(&self, login: &str) -> UserId {
         self.people.by_login(self.tenant.id, login).await.unwrap().unwrap().id
     }
 
-    /// What stands in the link that is mailed to somebody who forgot their password.
+    /// Requests a password reset, and returns the token of the mailed link.
     pub async fn password_token(&self, user: UserId) -> String {
         let request = RequestPasswordReset { user };
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), &request).await.unwrap();
@@ -205,18 +205,18 @@ impl World {
         link.split_once("token=").unwrap().1.to_owned()
     }
 
-    /// The account of somebody to which something happened.
+    /// The account of a user who has one.
     pub async fn account(&self, user: UserId) -> Arc<Account> {
         let found = self.provider.authority.executor().load::<Account>(&self.admin(), &user.to_string()).await;
         found.unwrap().unwrap().0
     }
 
-    /// Carries a command out as the protocol itself does.
-    pub async fn follows<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+    /// Runs a command as the protocol endpoints do.
+    pub async fn run_as_protocol<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
         self.provider.authority.run(&protocol(self.tenant.id, "auth"), command).await.map(|done| done.answer)
     }
 
-    /// Somebody follows a mailed link and sets this password, with which all their sessions end.
+    /// Follows a mailed link and sets this password, which ends all of the user's sessions.
     pub async fn sets_password(&self, user: UserId, password: &str) {
         let token = self.password_token(user).await;
         self.clock.advance(TimeDelta::seconds(1));
@@ -225,7 +225,7 @@ impl World {
         self.clock.advance(TimeDelta::seconds(1));
     }
 
-    /// A client with a secret.
+    /// Registers a client with a secret.
     pub async fn client(&self, trusted: bool) -> App {
         let fields = ClientFields {
             name: "The App".to_owned(),
@@ -251,23 +251,23 @@ impl World {
         App { id, secret }
     }
 
-    /// Who has this name, whole.
+    /// The user with this login name.
     pub async fn person_of(&self, login: &str) -> Person {
         self.people.by_login(self.tenant.id, login).await.unwrap().unwrap()
     }
 
-    /// Whether somebody has this name.
+    /// Whether a user with this login name exists.
     pub async fn people_named(&self, login: &str) -> bool {
         self.people.by_login(self.tenant.id, login).await.unwrap().is_some()
     }
 
-    /// Tries to carry a command out as the tenant's administrator.
-    pub async fn tries<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
+    /// Runs a command as the tenant's administrator; it may fail.
+    pub async fn try_as_admin<C: executor::Command>(&self, command: &C) -> Result<C::Answer, Refusal> {
         self.provider.authority.run(&self.admin(), command).await.map(|done| done.answer)
     }
 
-    /// Carries a command out as the tenant's administrator.
-    pub async fn administers<C: executor::Command>(&self, command: &C) -> C::Answer {
+    /// Runs a command as the tenant's administrator; it must succeed.
+    pub async fn run_as_admin<C: executor::Command>(&self, command: &C) -> C::Answer {
         self.provider.authority.run(&self.admin(), command).await.unwrap().answer
     }
 
@@ -279,7 +279,7 @@ impl World {
         form(self.http.post(format!("{}/{path}", self.issuer())), fields)
     }
 
-    /// How many events the log has.
+    /// The number of events in the log.
     pub async fn head(&self) -> i64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
@@ -288,7 +288,7 @@ impl World {
         head
     }
 
-    /// All events of the log: their types and payloads.
+    /// All events in the log: their types and payloads.
     pub async fn events(&self) -> Vec<(String, Value)> {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
@@ -315,7 +315,7 @@ impl World {
         (*found.unwrap().0).clone()
     }
 
-    /// The last event of the log: its type and payload.
+    /// The last event in the log: its type and payload.
     pub async fn last_event(&self) -> (String, Value) {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
@@ -326,14 +326,14 @@ impl World {
     }
 }
 
-/// A client that signs people in.
+/// A client that signs users in.
 pub struct App {
     pub id: ClientId,
     pub secret: String,
 }
 
 impl App {
-    /// Where it sends people, with more or other parameters.
+    /// The path of its authorization request, with additional or other parameters.
     pub fn asks(&self, more: &[(&str, &str)]) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
         let id = self.id.to_string();
@@ -354,7 +354,7 @@ impl App {
         query("authorize", &parameters)
     }
 
-    /// Exchanges a code.
+    /// Redeems an authorization code.
     pub fn redeems(&self, world: &World, code: &str, more: &[(&str, &str)]) -> RequestBuilder {
         let mut form = vec![
             ("grant_type", "authorization_code"),
@@ -369,7 +369,7 @@ impl App {
         world.post("token", &form).basic_auth(self.id, Some(&self.secret))
     }
 
-    /// The tokens that it gets when Ada signs in with a browser.
+    /// The tokens that it gets when Ada signs in with this browser.
     pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
         let code = browser.signs_in(world, &self.asks(&[]), "ada@example.com", PASSWORD).await.code();
         json(self.redeems(world, &code, &[]), StatusCode::OK).await
@@ -381,13 +381,13 @@ impl App {
     }
 }
 
-/// What a person does with a browser at the provider of `acme`.
+/// What a user does with a browser at the provider of `acme`.
 pub trait Visits {
     async fn visit(&mut self, world: &World, path: &str) -> Shown;
 
     async fn fill_in(&mut self, world: &World, path: &str, fields: &[(&str, &str)]) -> Shown;
 
-    /// Signs in at the page that is asked for.
+    /// Opens the page and signs in on it.
     async fn signs_in(&mut self, world: &World, path: &str, login: &str, password: &str) -> Shown;
 }
 
@@ -408,18 +408,18 @@ impl Visits for Browser {
     }
 }
 
-/// A path with parameters.
+/// A path with a query string.
 pub fn query(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish())
 }
 
-/// How long processors have worked for this test so far, which does not grow while they work for others.
+/// The CPU time of this process so far, which does not grow while other processes run.
 pub fn worked() -> Duration {
     let worked = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     worked.try_into().unwrap()
 }
 
-/// The JSON of an answer with this status.
+/// The JSON body of a response, which must have this status.
 pub async fn json(request: RequestBuilder, status: StatusCode) -> Value {
     let response = request.send().await.unwrap();
     let (got, body) = (response.status(), response.text().await.unwrap());
@@ -427,7 +427,7 @@ pub async fn json(request: RequestBuilder, status: StatusCode) -> Value {
     serde_json::from_str(&body).unwrap_or(Value::Null)
 }
 
-/// What a token says, whoever signed it.
+/// The claims of a token, without verifying it.
 pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The auth service's sagas through everything that can go wrong: a story each, and a test a rule.
+//! Tests of the auth service's sagas: a story per saga, run through all failures, and a test per rule.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

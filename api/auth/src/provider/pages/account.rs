@@ -1,4 +1,4 @@
-//! What a signed-in person sees without any application.
+//! The account page of a signed-in user.
 
 use auth_aggregates::ClientId;
 use maud::html;
@@ -8,43 +8,43 @@ use uuid::Uuid;
 
 use super::{Brand, Page};
 
-/// What the page shows.
+/// The content of the page.
 pub struct AccountPage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Its short name.
+    /// The short name of the tenant.
     pub slug: &'p str,
-    /// Who it is.
+    /// The user's name.
     pub person: &'p str,
-    /// What they sign in with.
+    /// Their login name.
     pub login: &'p str,
     /// Whether they have an authenticator.
     pub authenticator: bool,
-    /// How many passkeys they have; none: there can be none here.
+    /// How many passkeys they have; none: passkeys can't be used here.
     pub passkeys: Option<usize>,
-    /// Where they are signed in.
+    /// Their open sessions.
     pub sessions: &'p [ShownSession<'p>],
-    /// What they let act for them.
+    /// The applications to which they consented.
     pub applications: &'p [(ClientId, String)],
 }
 
-/// Where somebody is signed in.
+/// A session in the list.
 pub struct ShownSession<'p> {
-    /// The session.
+    /// Its id.
     pub id: Uuid,
-    /// Whether it is this browser.
+    /// Whether it is this browser's.
     pub here: bool,
-    /// Since when.
+    /// When it began.
     pub since: String,
     /// When it was last used.
     pub used: String,
-    /// With what.
+    /// The user agent.
     pub agent: &'p str,
-    /// From where.
+    /// The IP address.
     pub address: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn account(page: &AccountPage<'_>) -> Response {
     let end = format!("/t/{}/account/sessions", page.slug);
     let body = html! {

@@ -1,4 +1,4 @@
-//! Consenting.
+//! The consent page.
 
 use maud::{Markup, html};
 use poem::Response;
@@ -6,25 +6,25 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page};
 
-/// What the page shows.
+/// The content of the page.
 pub struct Consent<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// The client that asks.
+    /// The name of the client that asks for consent.
     pub client: &'p str,
-    /// Who is signed in.
+    /// The name of the signed-in user.
     pub person: &'p str,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// What was asked for, sealed.
+    /// The sealed state.
     pub pending: &'p str,
-    /// The scope.
+    /// The requested scope.
     pub scope: &'p [String],
-    /// Where people are sent in the end.
+    /// The redirect URI of the client, which the page's policy for forms (CSP) has to allow.
     pub leads_to: &'p str,
 }
 
-/// The page.
+/// Renders the page.
 pub fn consent(page: &Consent<'_>) -> Response {
     let body = html! {
         p { strong { (page.client) } " asks for your consent to" }
@@ -41,12 +41,12 @@ pub fn consent(page: &Consent<'_>) -> Response {
     Page { tenant: page.tenant, title: "Allow access?", leads_to: Some(page.leads_to) }.answer(StatusCode::OK, &body)
 }
 
-/// What is asked for, in the words of people.
+/// A scope, explained in a list.
 pub(super) fn scope_list(scope: &[String]) -> Markup {
     html! { ul { @for word in scope { li { (meaning(word)) } } } }
 }
 
-/// A scope in the words of people.
+/// The explanation of one scope.
 fn meaning(word: &str) -> String {
     match word {
         "openid" => "know that it is you".to_owned(),

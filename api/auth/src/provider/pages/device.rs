@@ -1,4 +1,4 @@
-//! Letting a device in.
+//! The pages of the device authorization grant.
 
 use maud::html;
 use poem::Response;
@@ -7,17 +7,17 @@ use poem::http::StatusCode;
 use super::consent::scope_list;
 use super::{Brand, Page, alert};
 
-/// What the page shows on which somebody types a device's code.
+/// The content of the page on which the user enters a code.
 pub struct DeviceCode<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page on which somebody types a device's code.
+/// Renders the page on which the user enters a code.
 pub fn device_code(page: &DeviceCode<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::NOT_FOUND } else { StatusCode::OK };
     let body = html! {
@@ -32,25 +32,25 @@ pub fn device_code(page: &DeviceCode<'_>) -> Response {
     Page { tenant: page.tenant, title: "Let a device in", leads_to: None }.answer(status, &body)
 }
 
-/// What the page shows that asks whether a device is let in.
+/// The content of the page that asks whether a device is let in.
 pub struct DeviceQuestion<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
     /// The application that runs on the device.
     pub client: &'p str,
-    /// The code that the device has to show.
+    /// The user code, to be compared with the one on the device.
     pub code: &'p str,
-    /// Who is signed in.
+    /// The name of the signed-in user.
     pub person: &'p str,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// Which device, sealed.
+    /// The id of the device, in sealed state.
     pub pending: &'p str,
     /// The scope.
     pub scope: &'p [String],
 }
 
-/// The page that asks whether a device is let in.
+/// Renders the page that asks whether a device is let in.
 pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
     let body = html! {
         p { "A device with " strong { (page.client) } " asks for your consent to" }

@@ -1,4 +1,4 @@
-//! Becoming a user.
+//! The pages of an invitation and of a verification of an e-mail address.
 
 use maud::html;
 use poem::Response;
@@ -7,25 +7,25 @@ use poem::http::StatusCode;
 use super::password::new_password_field;
 use super::{Brand, Page, alert};
 
-/// What the page shows.
+/// The content of the page.
 pub struct Invitation<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
     /// The mailed link.
     pub link: &'p str,
-    /// Where it was mailed.
+    /// The address to which it was mailed.
     pub email: &'p str,
-    /// Their name, as far as it is known.
+    /// The user's name, as far as it is known.
     pub name: &'p str,
-    /// Whether they asked for it themselves.
+    /// Whether it is a self-registration, not an invitation.
     pub by_policy: bool,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn invitation(page: &Invitation<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let (title, as_whom, accept) = if page.by_policy {
@@ -38,7 +38,7 @@ pub fn invitation(page: &Invitation<'_>) -> Response {
         (alert(page.error))
         form method="post" action=(page.action) {
             input type="hidden" name="link" value=(page.link);
-            // For programs that keep passwords: what one signs in with.
+            // The user name, for password managers.
             input type="hidden" name="username" value=(page.email) autocomplete="username";
             label for="name" { "Your name" }
             input #name name="name" type="text" value=(page.name) autocomplete="name" required maxlength="200"
@@ -50,17 +50,17 @@ pub fn invitation(page: &Invitation<'_>) -> Response {
     Page { tenant: page.tenant, title, leads_to: None }.answer(status, &body)
 }
 
-/// What the page that verifies an address shows.
+/// The content of the page that verifies an address.
 pub struct Verification<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
     /// The mailed link.
     pub link: &'p str,
 }
 
-/// The page.
+/// Renders the page.
 pub fn verification(page: &Verification<'_>) -> Response {
     let body = html! {
         p { "This shows that the address to which the link was mailed is yours." }

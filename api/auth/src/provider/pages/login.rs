@@ -1,4 +1,4 @@
-//! Signing in.
+//! The sign-in page.
 
 use maud::html;
 use poem::Response;
@@ -6,36 +6,36 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page, PasskeyForm, alert};
 
-/// What the page shows.
+/// The content of the page.
 pub struct Login<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// The client for which somebody signs in.
+    /// The name of the client for which the user signs in.
     pub client: Option<&'p str>,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// Where one goes who forgot their password.
+    /// The path of the page for a forgotten password.
     pub forgot: &'p str,
-    /// Where one asks for an account; none: nobody does by themselves.
+    /// The path of the registration page; none: there is no self-registration.
     pub register: Option<&'p str>,
-    /// Where one goes whom an identity provider signs in; none: no provider is connected.
+    /// The path for sign-in through an identity provider; none: none is connected.
     pub organization: Option<&'p str>,
-    /// What was asked for, sealed.
+    /// The sealed state.
     pub pending: &'p str,
-    /// The name that was tried, or that the client suggests.
+    /// The login name that was tried, or that the client suggests.
     pub name: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
-    /// How they sign in with a passkey instead.
+    /// The form for a sign-in by passkey.
     pub passkey: Option<&'p PasskeyForm>,
-    /// Where people are sent in the end.
+    /// The redirect URI of the client, which the page's policy for forms (CSP) has to allow.
     pub leads_to: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn login(page: &Login<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
-    // A browser that has passkeys offers them there, too.
+    // A browser with passkeys suggests them in this field as well.
     let names = if page.passkey.is_some() { "username webauthn" } else { "username" };
     let body = html! {
         @if let Some(client) = page.client { p { "to go on to " strong { (client) } } }

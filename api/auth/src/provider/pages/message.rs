@@ -1,4 +1,4 @@
-//! Pages that say something.
+//! Pages with a message.
 
 use maud::html;
 use poem::Response;
@@ -6,18 +6,18 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page};
 
-/// A page with one sentence or two.
+/// A page with a short text.
 pub fn message(tenant: &Brand, status: StatusCode, title: &str, text: &str) -> Response {
     Page { tenant, title, leads_to: None }.answer(status, &html! { p { (text) } })
 }
 
-/// The same, and where to go on: an address and what it is called.
+/// A page with a short text and a link: its address and its text.
 pub fn message_with_link(tenant: &Brand, title: &str, text: &str, (to, name): (&str, &str)) -> Response {
     let body = html! { p { (text) } p { a href=(to) { (name) } } };
     Page { tenant, title, leads_to: None }.answer(StatusCode::OK, &body)
 }
 
-/// Asks whether somebody really wants to sign out: a link on another's page could have brought them here.
+/// Asks for confirmation before signing out: a link on another site may have led here.
 pub fn confirm_sign_out(tenant: &Brand, action: &str, pending: &str, leads_to: Option<&str>) -> Response {
     let body = html! {
         p { "You will be signed out of everything that you opened with this browser." }

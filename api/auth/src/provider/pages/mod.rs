@@ -1,5 +1,5 @@
-//! The pages that people see. Rendered here, whole; every page says what it may load and where its forms may lead. The only script is
-//! that of passkeys, on the pages that ask for one, which work without it, too.
+//! The pages that people see, rendered on the server. Each page has a content security policy that names what it may load and where its
+//! forms may lead. The only script is that for passkeys, on the pages that ask for one; those pages work without it, too.
 
 mod account;
 mod consent;
@@ -27,7 +27,7 @@ pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
 pub use login::{Login, login};
 pub use message::{confirm_sign_out, message, message_with_link};
-pub use organization::{bringing, leaving, leaving_for_good};
+pub use organization::{post_to_provider, to_provider, to_provider_after_sign_out};
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
 
@@ -39,18 +39,18 @@ const STYLE: &str = include_str!("style.css");
 
 /// A page of a tenant.
 pub struct Page<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// What the page is about.
+    /// The title.
     pub title: &'p str,
-    /// Where its forms may lead besides us: a browser holds a redirect after a form against it, too.
+    /// The address, besides ours, to which its forms may lead. Browsers apply `form-action` to redirects after a form as well.
     pub leads_to: Option<&'p str>,
 }
 
-/// Whose pages they are.
+/// The branding of a tenant's pages.
 #[derive(Clone, Debug, Default)]
 pub struct Brand {
-    /// The tenant's name; empty: it is not known.
+    /// The tenant's name; empty if the tenant is not known.
     pub name: String,
     /// Its logo.
     pub logo: Option<Logo>,
@@ -59,16 +59,16 @@ pub struct Brand {
 /// A tenant's logo.
 #[derive(Clone, Debug)]
 pub struct Logo {
-    /// Where it is, seen from a page.
+    /// The path of the picture.
     pub light: String,
-    /// Another one, where all is dark.
+    /// The path of the picture for dark mode.
     pub dark: Option<String>,
-    /// How wide and how high it is, so that nothing moves when it comes.
+    /// Its width and height in pixels, so that the page's layout does not shift when it is loaded.
     pub size: (u32, u32),
 }
 
 impl Brand {
-    /// At the top of a page. Where all is dark and there is no logo for that, it stands on a light ground.
+    /// The header of a page. In dark mode, a logo without a dark version is shown on a light background.
     fn shown(&self) -> Markup {
         html! {
             @if let Some(Logo { light, dark, size: (width, height) }) = &self.logo {
@@ -82,21 +82,21 @@ impl Brand {
     }
 }
 
-/// A script of ours.
+/// A script that a page loads.
 pub struct Script {
-    /// Where it is, seen from the page.
+    /// Its path.
     pub path: String,
-    /// What a page may run that has it: this and nothing else of ours.
+    /// Its URL, for the page's content security policy.
     pub source: String,
 }
 
 impl Page<'_> {
-    /// The page as an answer.
+    /// The page as a response.
     pub fn answer(&self, status: StatusCode, body: &Markup) -> Response {
         self.answer_with(status, body, None)
     }
 
-    /// The same with a script.
+    /// The page as a response, with a script.
     pub fn answer_with(&self, status: StatusCode, body: &Markup, script: Option<&Script>) -> Response {
         let page = html! {
             (DOCTYPE)
@@ -133,7 +133,7 @@ impl Page<'_> {
             .content_type("text/html; charset=utf-8")
             .header(header::CACHE_CONTROL, "no-store")
             .header("content-security-policy", policy)
-            // Not "no-referrer": with that, browsers say of our own forms that they come from nowhere (Origin: null).
+            // Not "no-referrer": with that, browsers send `Origin: null` with our own forms.
             .header("referrer-policy", "same-origin")
             .header("x-frame-options", "DENY")
             .header("cross-origin-opener-policy", "same-origin")
@@ -141,20 +141,21 @@ impl Page<'_> {
     }
 }
 
-/// The source expression of an address that was registered: its origin, or its scheme.
+/// The CSP source expression of a registered address: its origin, or its scheme.
 fn source(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     match rest.strip_prefix("//") {
         Some(rest) if scheme.starts_with("http") => {
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
-            // What would end the directive or begin another one is in no address that can be registered; and not in this.
+            // Characters that would end the directive or begin another one. No registered address contains them, but it is checked again
+            // here.
             (!authority.contains([';', ',', '\'', ' '])).then(|| format!("{scheme}://{authority}"))
         }
         _ => Some(format!("{scheme}:")),
     }
 }
 
-/// What was wrong, said where a screen reader reads it first.
+/// An error message, which screen readers announce (`role="alert"`).
 fn alert(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.alert role="alert" { (text) } } }
 }

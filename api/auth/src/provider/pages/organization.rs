@@ -1,4 +1,4 @@
-//! On the way to somebody's organization.
+//! The pages that lead to a user's identity provider.
 
 use maud::{Markup, html};
 use poem::Response;
@@ -7,8 +7,8 @@ use saml::PostForm;
 
 use super::{Brand, Page};
 
-/// Sends somebody on to an identity provider, by a page: a redirect would be held against where our own forms may lead.
-pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
+/// Leads to an identity provider by a page: the form's content security policy would block a redirect.
+pub fn to_provider(tenant: &Brand, provider: &str, url: &str) -> Response {
     let body = html! {
         p { "You sign in at " strong { (provider) } "." }
         p { a href=(url) { "Go on" } }
@@ -16,8 +16,8 @@ pub fn leaving(tenant: &Brand, provider: &str, url: &str) -> Response {
     leads(&Page { tenant, title: "Sign in through your organization", leads_to: None }, &body, url)
 }
 
-/// They are signed out here, and go to their provider to be signed out there, too.
-pub fn leaving_for_good(tenant: &Brand, url: &str) -> Response {
+/// Leads to the identity provider after signing out here, to be signed out there, too.
+pub fn to_provider_after_sign_out(tenant: &Brand, url: &str) -> Response {
     let body = html! {
         p { "You are signed out here. Your organization signs you out, too." }
         p { a href=(url) { "Go on" } }
@@ -25,8 +25,8 @@ pub fn leaving_for_good(tenant: &Brand, url: &str) -> Response {
     leads(&Page { tenant, title: "Sign out of your organization", leads_to: None }, &body, url)
 }
 
-/// Has somebody bring a message to their provider, by a form. It has a button, for no page has a script that would send it.
-pub fn bringing(tenant: &Brand, (title, text): (&str, &str), form: &PostForm) -> Response {
+/// Sends a message to the identity provider by a form. The user presses a button, as no page has a script to send it.
+pub fn post_to_provider(tenant: &Brand, (title, text): (&str, &str), form: &PostForm) -> Response {
     let body = html! {
         p { (text) }
         form method="post" action=(form.url) {
@@ -34,7 +34,7 @@ pub fn bringing(tenant: &Brand, (title, text): (&str, &str), form: &PostForm) ->
             div.row { button type="submit" { "Go on" } }
         }
     };
-    // The provider leads on to others whom it tells, and back: a browser holds those redirects against where this form may lead, too.
+    // The identity provider may redirect to others and back, and browsers apply `form-action` to those redirects, too.
     let leads_to = if form.url.starts_with("https:") { "https:" } else { form.url.as_str() };
     Page { tenant, title, leads_to: Some(leads_to) }.answer(StatusCode::OK, &body)
 }

@@ -1,6 +1,6 @@
-// Asks the browser for a passkey, and sends its answer with the form that asks for it. What is asked for stands in the form; nothing
-// is sent but that form, and nothing is fetched. Where a browser knows no passkeys, the page stays as it is; where it offers them beside
-// the name that somebody types (conditional mediation), it does.
+// Asks the browser for a passkey, and sends its answer with the form that asks for it. The options are in the form; the script sends
+// nothing but that form and fetches nothing. In a browser without passkeys, the page stays as it is; where the browser can suggest them
+// in the field for the login name (conditional mediation), it does.
 'use strict';
 
 (() => {
@@ -22,7 +22,7 @@
             .replaceAll('=', '');
     const credentials = (list) => (list ?? []).map((one) => ({ ...one, id: bytes(one.id) }));
 
-    async function made(options) {
+    async function create(options) {
         const publicKey = {
             ...options,
             challenge: bytes(options.challenge),
@@ -35,10 +35,10 @@
         return { id, rawId: text(rawId), type, response: said };
     }
 
-    // What waits for somebody to choose a passkey where they type their name: of two questions at once a browser answers none.
+    // Aborts the pending suggestion in the login field: a browser answers only one request at a time.
     let waiting;
 
-    async function shown(options, more) {
+    async function get(options, more) {
         const allowCredentials = credentials(options.allowCredentials);
         const publicKey = { ...options, challenge: bytes(options.challenge), allowCredentials };
         const { id, rawId, type, response } = await navigator.credentials.get({ publicKey, ...more });
@@ -62,12 +62,12 @@
         if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
         const options = JSON.parse(form.dataset.options);
         waiting = new AbortController();
-        // What was asked is good for that long; an answer that comes later is worth nothing.
+        // The challenge expires then, and a later answer would be refused.
         setTimeout(() => waiting.abort(), options.timeout);
         try {
-            send(await shown(options, { mediation: 'conditional', signal: waiting.signal }));
+            send(await get(options, { mediation: 'conditional', signal: waiting.signal }));
         } catch {
-            // Nobody chose one, or there is none: there is the button, and the password.
+            // No passkey was chosen, or there is none: the button and the password remain.
         }
     }
 
@@ -78,10 +78,10 @@
         button.disabled = true;
         try {
             const options = JSON.parse(form.dataset.options);
-            const answer = form.dataset.passkey === 'make' ? await made(options) : await shown(options);
+            const answer = form.dataset.passkey === 'make' ? await create(options) : await get(options);
             send(answer);
         } catch (error) {
-            // What a browser says of it is for programmers, and in whatever language.
+            // The browser's own message is meant for developers, and its language varies: show ours instead.
             const there = error.name === 'InvalidStateError';
             failed.textContent = there ? form.dataset.there : form.dataset.failed;
             failed.hidden = false;

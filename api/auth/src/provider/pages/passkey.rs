@@ -1,4 +1,4 @@
-//! Passkeys: the form that asks for one, and the page of those that somebody has.
+//! Passkeys: the form that asks for one, and the account's page for them.
 
 use maud::{Markup, html};
 use poem::Response;
@@ -6,23 +6,23 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page, Script, alert};
 
-/// Asks the browser for passkeys.
+/// The script that calls the browser's WebAuthn API.
 pub const SCRIPT: &str = include_str!("passkey.js");
 
-/// What a form has that asks for a passkey.
+/// The content of a form that asks for a passkey.
 pub struct PasskeyForm {
-    /// Where it goes.
+    /// The path to which the form is sent.
     pub action: String,
-    /// What was asked for, sealed.
+    /// The sealed state.
     pub pending: String,
-    /// What the browser is asked, as JSON.
+    /// The options for the browser, as JSON.
     pub options: String,
-    /// What asks it.
+    /// The script that calls the browser's API.
     pub script: Script,
 }
 
 impl PasskeyForm {
-    /// As a page has it on which somebody shows a passkey. Without the script it is not seen.
+    /// The form to use a passkey. It is hidden without the script.
     pub(super) fn show(&self, button: &str, first: bool) -> Markup {
         html! {
             form method="post" action=(self.action) data-passkey="show" data-options=(self.options)
@@ -35,7 +35,7 @@ impl PasskeyForm {
         }
     }
 
-    /// As a page has it on which somebody makes a passkey. `name`: what is suggested as its name.
+    /// The form to add a passkey. `name`: the suggested name.
     pub(super) fn make(&self, name: &str) -> Markup {
         html! {
             form method="post" action=(self.action) data-passkey="make" data-options=(self.options)
@@ -52,39 +52,39 @@ impl PasskeyForm {
     }
 }
 
-/// What the page shows of somebody's passkeys.
+/// The content of the page of a user's passkeys.
 pub struct PasskeysPage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Its short name.
+    /// The short name of the tenant.
     pub slug: &'p str,
-    /// Those that they have.
+    /// The user's passkeys.
     pub passkeys: &'p [ShownPasskey<'p>],
     /// How many recovery codes are left.
     pub left: usize,
-    /// How another one is made; none: there is no room for it, or can be none here.
+    /// The form to add one; none: the user has the maximum, or passkeys can't be used here.
     pub make: Option<&'p PasskeyForm>,
-    /// What is suggested as its name.
+    /// The suggested name of a new one.
     pub name: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// A passkey.
+/// A passkey in the list.
 pub struct ShownPasskey<'p> {
-    /// The id of its credential.
+    /// Its credential id.
     pub id: &'p str,
-    /// What it is called.
+    /// Its name.
     pub name: &'p str,
-    /// Since when it is there.
+    /// When it was added.
     pub enrolled: String,
     /// When it was last used.
     pub used: Option<String>,
-    /// Whether it may be on other devices, too.
+    /// Whether it may be synced to other devices.
     pub synced: bool,
 }
 
-/// The page.
+/// Renders the page.
 pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let at = |path: &str| format!("/t/{}/account/passkeys/{path}", page.slug);

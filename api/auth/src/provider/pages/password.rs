@@ -1,4 +1,4 @@
-//! Setting a password.
+//! The pages on which users set, change and request a password.
 
 use maud::{Markup, html};
 use poem::Response;
@@ -6,21 +6,21 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page, alert};
 
-/// What the page shows.
+/// The content of the page.
 pub struct NewPassword<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Whose password.
+    /// The name of the user.
     pub person: &'p str,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// The link's token.
+    /// The token in the mailed link.
     pub token: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn new_password(page: &NewPassword<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
@@ -35,21 +35,21 @@ pub fn new_password(page: &NewPassword<'_>) -> Response {
     Page { tenant: page.tenant, title: "Choose a password", leads_to: None }.answer(status, &body)
 }
 
-/// What the page shows on which somebody changes their password.
+/// The content of the page on which a user changes their password.
 pub struct ChangePassword<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Whose password.
+    /// The name of the user.
     pub person: &'p str,
-    /// What they sign in with.
+    /// Their login name.
     pub login: &'p str,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn change_password(page: &ChangePassword<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
@@ -70,7 +70,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
     Page { tenant: page.tenant, title: "Change your password", leads_to: None }.answer(status, &body)
 }
 
-/// The page of who forgot their password.
+/// Renders the page to request a link for a forgotten password.
 pub fn forgot(tenant: &Brand, action: &str) -> Response {
     let body = html! {
         p { "We will send you a link to set a new password." }
@@ -84,7 +84,7 @@ pub fn forgot(tenant: &Brand, action: &str) -> Response {
     Page { tenant, title: "Forgot your password?", leads_to: None }.answer(StatusCode::OK, &body)
 }
 
-/// Where a new password is typed.
+/// The field for a new password.
 pub(super) fn new_password_field(autofocus: bool) -> Markup {
     html! {
         label for="password" { "New password" }

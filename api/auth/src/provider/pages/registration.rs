@@ -1,4 +1,4 @@
-//! Asking for an account.
+//! The registration page.
 
 use maud::html;
 use poem::Response;
@@ -6,21 +6,21 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page, alert};
 
-/// What the page shows.
+/// The content of the page.
 pub struct Registration<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// Where one goes who has an account.
+    /// The path of the sign-in page.
     pub login: &'p str,
-    /// The address that was tried.
+    /// The address that was entered.
     pub email: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn registration(page: &Registration<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {

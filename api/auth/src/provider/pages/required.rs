@@ -1,4 +1,4 @@
-//! A second factor has to be added.
+//! The page on which a user has to add a second factor before they can sign in.
 
 use maud::html;
 use poem::Response;
@@ -7,27 +7,27 @@ use poem::http::StatusCode;
 use super::second_factor::{code_field, key};
 use super::{Brand, Page, PasskeyForm, alert};
 
-/// What the page shows.
+/// The content of the page.
 pub struct RequiredPage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form of the authenticator goes.
+    /// The path to which the authenticator's form is sent.
     pub action: &'p str,
-    /// What was asked for, and the authenticator's secret, sealed.
+    /// The sealed state, with the authenticator's secret.
     pub pending: &'p str,
-    /// For scanning: SVG.
+    /// The QR code (SVG).
     pub picture: Option<&'p str>,
-    /// For typing.
+    /// The secret, for typing.
     pub secret: &'p str,
-    /// How a passkey is made instead; none: there can be none here.
+    /// The form to add a passkey instead; none: passkeys can't be used here.
     pub passkey: Option<&'p PasskeyForm>,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
-    /// Where people are sent in the end.
+    /// The redirect URI of the client, which the page's policy for forms (CSP) has to allow.
     pub leads_to: Option<&'p str>,
 }
 
-/// The page.
+/// Renders the page.
 pub fn required(page: &RequiredPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {

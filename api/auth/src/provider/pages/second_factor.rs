@@ -1,4 +1,4 @@
-//! The second factor, authenticators and recovery codes.
+//! The pages for the second factor, authenticators and recovery codes.
 
 use maud::{Markup, PreEscaped, html};
 use poem::Response;
@@ -6,25 +6,25 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page, PasskeyForm, alert};
 
-/// What the page shows that asks for a second factor.
+/// The content of the page that asks for a second factor.
 pub struct CodePage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// What was asked for, sealed.
+    /// The sealed state.
     pub pending: &'p str,
     /// Whether they have an authenticator.
     pub authenticator: bool,
-    /// How they show a passkey instead; none: they have none.
+    /// The form to use a passkey instead; none: the user has none.
     pub passkey: Option<&'p PasskeyForm>,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
-    /// Where people are sent in the end.
+    /// The redirect URI of the client, which the page's policy for forms (CSP) has to allow.
     pub leads_to: Option<&'p str>,
 }
 
-/// The page that asks for a second factor.
+/// Renders the page that asks for a second factor.
 pub fn code(page: &CodePage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let label = if page.authenticator { "Code" } else { "Recovery code" };
@@ -45,23 +45,23 @@ pub fn code(page: &CodePage<'_>) -> Response {
     Page { tenant: page.tenant, title, leads_to: page.leads_to }.answer_with(status, &body, script)
 }
 
-/// What the page shows on which an authenticator is enrolled.
+/// The content of the page on which an authenticator is enrolled.
 pub struct EnrolPage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Where the form goes.
+    /// The path to which the form is sent.
     pub action: &'p str,
-    /// The secret, sealed.
+    /// The sealed state, with the secret.
     pub pending: &'p str,
-    /// For scanning: SVG.
+    /// The QR code (SVG).
     pub picture: Option<&'p str>,
-    /// For typing.
+    /// The secret, for typing.
     pub secret: &'p str,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page on which an authenticator is enrolled.
+/// Renders the page on which an authenticator is enrolled.
 pub fn enrol(page: &EnrolPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let body = html! {
@@ -77,19 +77,19 @@ pub fn enrol(page: &EnrolPage<'_>) -> Response {
     Page { tenant: page.tenant, title: "Add an authenticator", leads_to: None }.answer(status, &body)
 }
 
-/// What the page shows of an authenticator that is there.
+/// The content of the page of an enrolled authenticator.
 pub struct AuthenticatorPage<'p> {
-    /// Whose page it is.
+    /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// Its short name.
+    /// The short name of the tenant.
     pub slug: &'p str,
     /// How many recovery codes are left.
     pub left: usize,
-    /// What was wrong.
+    /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
 
-/// The page of an authenticator that is there.
+/// Renders the page of an enrolled authenticator.
 pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let at = |path: &str| format!("/t/{}/account/authenticator/{path}", page.slug);
@@ -107,7 +107,7 @@ pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
     Page { tenant: page.tenant, title: "Your authenticator", leads_to: None }.answer(status, &body)
 }
 
-/// Recovery codes, this once.
+/// Renders the page of recovery codes, which are shown only once.
 pub fn recovery_codes(tenant: &Brand, codes: &[String], then: &str) -> Response {
     let body = html! {
         p { "Each of these codes lets you sign in once without your device. Keep them in a safe place; they are shown only once." }
@@ -137,7 +137,7 @@ pub(super) fn key(picture: Option<&str>, secret: &str) -> Markup {
     }
 }
 
-/// Where a code is typed.
+/// The field for a code.
 pub(super) fn code_field(label: &str, autofocus: bool) -> Markup {
     html! {
         label for="code" { (label) }

@@ -1,6 +1,6 @@
-//! Signing out at both sides (single logout): who signs out here is sent to their provider, to be signed out there, too; and who signs out there
-//! is brought here by their browser. Both are requests in addresses or forms, signed; the session that ends is that of the browser that brings
-//! it.
+//! Single logout. A user who signs out here is redirected to their identity provider, to be signed out there as well; an identity provider
+//! at which a user signs out sends their browser here. Both directions use signed messages in redirects or forms, and a request ends the
+//! session of the browser that brings it.
 
 use auth_aggregates::{EndReason, SamlConnectionId, SamlSignIn, Session, SessionId};
 use auth_commands::{EndSession, protocol};
@@ -21,62 +21,62 @@ use crate::provider::browser::Cookies;
 use crate::provider::form::Form;
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
-/// For what something is sealed, and the cookie that has it.
+/// The purpose for which the state is sealed, and the name of its cookie.
 const ON_LEAVING: &str = "auth.saml.leaving";
 const LEAVING: &str = "inopsio-saml-out";
 
-/// For what that is sealed which a form brought.
+/// The purpose for which a posted message is sealed.
 const ON_LOGOUT: &str = "auth.saml.logout";
 
-/// The most bytes of a form that a provider has a browser send.
+/// The limit for a form with a logout message, in bytes.
 const LONGEST_FORM: usize = 64 << 10;
 
-/// What is kept of a request to sign somebody out, in a cookie of the browser that was sent away.
+/// The state of a logout request of ours, sealed into a cookie of the browser that was redirected.
 #[derive(Serialize, Deserialize)]
-struct Left {
+struct PendingLogout {
     request: Uuid,
     connection: SamlConnectionId,
-    /// Where they go afterwards.
+    /// Where the user continues after the logout.
     then: Option<String>,
 }
 
-/// What a form brought, and was believed, sealed into the address that the browser is sent on to.
+/// A verified message from a form, sealed into the address that the browser is redirected to.
 #[derive(Serialize, Deserialize)]
-struct Heard {
+struct VerifiedMessage {
     connection: SamlConnectionId,
     message: LogoutMessage,
-    /// When it was believed.
+    /// When it was verified.
     at: DateTime<Utc>,
 }
 
-/// What is said of who is signed out, and of who goes on.
+/// The titles of the pages for a user who is signed out, and for one who stays signed in.
 const SIGNED_OUT: &str = "You are signed out";
 const NOT_THIS: &str = "You are signed in otherwise than your organization says";
 
-/// What became of the session of a browser that brings a request to end it.
+/// The effect of a logout request on the session of the browser that brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SessionOutcome {
-    /// It ended.
+    /// The session was ended.
     Ended,
-    /// There was none by that provider.
+    /// The browser had no session by this identity provider.
     Nothing,
-    /// It is not the one that was meant, as far as is known: one from before names were kept is none.
+    /// The session continues, as the request does not identify it. That includes sessions from before the name ID was stored.
     GoesOn,
 }
 
-/// Takes what a provider asks, or answers, about signing out, in an address.
+/// The single logout service for messages in a redirect.
 pub async fn single_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let key = provider.authority.saml_decryption(visit.tenant.id).await?;
     let heard = provider.saml.read_logout(&visit.query, &logout_context(provider, &connection, key.as_deref()));
     match heard {
-        Ok(message) => heed(provider, &visit, &connection, message).await,
+        Ok(message) => process(provider, &visit, &connection, message).await,
         Err(fault) => refuse(provider, &visit, &fault).await,
     }
 }
 
-/// The same in a form. It comes from the provider's page, so that none of our cookies is with it: the browser is sent on to our own site, by a
-/// GET, with which they are.
+/// The single logout service for messages in a form. The browser posts it from the identity provider's site, without our cookies; so it is
+/// redirected by GET to our own site, which gets them.
 pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
@@ -91,24 +91,24 @@ pub async fn posted_logout(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(message) => message,
         Err(fault) => return refuse(provider, &visit, &fault).await,
     };
-    let heard = Heard { connection: connection.id, message, at: provider.authority.now() };
-    let sealed = provider.keep(&visit, ON_LOGOUT, heard).await?;
+    let heard = VerifiedMessage { connection: connection.id, message, at: provider.authority.now() };
+    let sealed = provider.seal_state(&visit, ON_LOGOUT, heard).await?;
     Ok(see_other(&format!("/t/{}/saml/{}/slo/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
-/// Does what a form asked, or answered, in the browser that brought it.
+/// Processes a posted message, in the request that has the browser's cookies.
 pub async fn finish_logout(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let heard: Option<Heard> = provider.kept(&visit, ON_LOGOUT, form.need("said")?).await?;
+    let heard: Option<VerifiedMessage> = provider.open_state(&visit, ON_LOGOUT, form.need("said")?).await?;
     let now = provider.authority.now();
     match heard.filter(|heard| heard.connection == connection.id && now - heard.at < SENT_ON) {
-        Some(heard) => heed(provider, &visit, &connection, heard.message).await,
+        Some(heard) => process(provider, &visit, &connection, heard.message).await,
         None => Ok(expired(&visit)),
     }
 }
 
-/// What a message of a provider has to fit.
+/// The context in which a logout message of a connection is verified.
 fn logout_context<'c>(
     provider: &Provider,
     connection: &'c Connection,
@@ -118,8 +118,8 @@ fn logout_context<'c>(
     LogoutContext { own: &connection.own, provider: &connection.provider, key, now, skew }
 }
 
-/// Does what a provider is believed about signing out.
-async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
+/// Processes a verified logout message.
+async fn process(provider: &Provider, visit: &Visit, connection: &Connection, message: LogoutMessage) -> Answer {
     let (id, target, relay_state) = match message {
         LogoutMessage::Answered { to, done } => return back(provider, visit, connection, &to, done).await,
         LogoutMessage::Asked { id, at, name, sessions, relay_state } => {
@@ -128,12 +128,12 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, messa
     };
     let outcome = end(provider, visit, connection, &target).await?;
     let done = outcome != SessionOutcome::GoesOn;
-    let answer = answered(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
+    let answer = logout_response(provider, visit, connection, (&id, relay_state.as_deref()), done).await?;
     let mut response = match answer {
         Some(Delivery::Redirect(url)) => see_other(&url),
         Some(Delivery::Post(form)) => {
             let title = if done { SIGNED_OUT } else { NOT_THIS };
-            pages::bringing(&visit.brand, (title, "Continue to tell your organization."), &form)
+            pages::post_to_provider(&visit.brand, (title, "Continue to tell your organization."), &form)
         }
         None if done => signed_out(visit, true),
         None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
@@ -144,7 +144,7 @@ async fn heed(provider: &Provider, visit: &Visit, connection: &Connection, messa
     Ok(response)
 }
 
-/// Tells somebody that nothing comes of what they brought, and why; there is one record of it.
+/// Shows why a message was refused, and records the refusal once.
 async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
     provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, None, fault.code()).await?;
@@ -152,8 +152,9 @@ async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
 }
 
-/// What the provider hears, whether nobody is signed in here any more of whom it asked that; none: its metadata has no address for it.
-async fn answered(
+/// The logout response to a request; none: the identity provider's metadata has no address for it. `done`: whether the user is signed out
+/// here.
+async fn logout_response(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
@@ -172,16 +173,16 @@ async fn answered(
     Ok(Some(answer.map_err(|fault| unusable(&fault))?))
 }
 
-/// Whom a provider means.
+/// The session that a logout request identifies.
 struct LogoutTarget {
-    /// When it said so.
+    /// When the request was issued.
     at: DateTime<Utc>,
     name: NameId,
-    /// In which of its sessions; none: in all.
+    /// The session indexes at the identity provider; empty: all of its sessions.
     sessions: Vec<String>,
 }
 
-/// Ends the session that this browser has, if it is one of those that the provider means.
+/// Ends the session of this browser, if the logout request identifies it.
 async fn end(
     provider: &Provider,
     visit: &Visit,
@@ -195,7 +196,7 @@ async fn end(
     if saml.connection != connection.id {
         return Ok(SessionOutcome::Nothing);
     }
-    // Somebody else's request is no way to sign these out, nor is one of before that was kept.
+    // A request about another user must not end it, nor an old request that was kept from before the session began.
     let is_theirs = saml.name.as_ref().is_some_and(|known| *known.value.reveal() == name.value);
     let is_meant = sessions.is_empty() || saml.session.as_ref().is_some_and(|session| sessions.contains(session));
     if !is_theirs || !is_meant || began > *at + provider.authority.settings().leeway {
@@ -206,7 +207,7 @@ async fn end(
     Ok(SessionOutcome::Ended)
 }
 
-/// By what an identity provider signed somebody in, and when the session began; none: they showed it to us.
+/// The assertion by which the user of a session signed in, and when the session began; none: no identity provider signed them in.
 async fn signed_in_by(
     provider: &Provider,
     visit: &Visit,
@@ -220,9 +221,9 @@ async fn signed_in_by(
     }))
 }
 
-/// What somebody who leaves brings their provider first, so that it signs them out, too, and the cookie that says where they go then; none: no
-/// provider signed them in, or it signs nobody out.
-pub(in crate::provider) async fn leaving(
+/// The logout request to the identity provider of a session that was ended here, and the cookie with its state; none: no identity provider
+/// signed the user in, or it offers no single logout.
+pub(in crate::provider) async fn logout_request(
     provider: &Provider,
     visit: &Visit,
     session: SessionId,
@@ -230,15 +231,15 @@ pub(in crate::provider) async fn leaving(
 ) -> Result<Option<(Delivery, Cookies)>, OAuthError> {
     let Some((saml, _)) = signed_in_by(provider, visit, session).await? else { return Ok(None) };
     let Some(name) = &saml.name else { return Ok(None) };
-    // One that was deactivated meanwhile is asked for nothing.
+    // A connection that was deactivated in the meantime gets no request.
     let Some(connection) = provider.active_connection(visit, saml.connection).await? else { return Ok(None) };
     if connection.provider.sign_out_url.is_none() {
         return Ok(None);
     }
     let at = provider.authority.now();
     let request = provider.request_id(at)?;
-    let left = Left { request, connection: connection.id, then: then.map(str::to_owned) };
-    let cookie = provider.keep(visit, ON_LEAVING, left).await?;
+    let left = PendingLogout { request, connection: connection.id, then: then.map(str::to_owned) };
+    let cookie = provider.seal_state(visit, ON_LEAVING, left).await?;
     if cookie.len() > super::LONGEST_COOKIE {
         return Ok(None);
     }
@@ -252,23 +253,23 @@ pub(in crate::provider) async fn leaving(
     Ok(Some((asked.map_err(|fault| unusable(&fault))?, Cookies::of(cookie))))
 }
 
-/// Sends somebody who signed out here on with what they bring their provider.
-pub(in crate::provider) fn sent_on(visit: &Visit, asked: &Delivery) -> Response {
+/// Sends the browser to the identity provider with a logout request.
+pub(in crate::provider) fn to_identity_provider(visit: &Visit, asked: &Delivery) -> Response {
     match asked {
-        // Our pages' forms lead to no other site, so a page does.
-        Delivery::Redirect(url) if visit.method == Method::POST => pages::leaving_for_good(&visit.brand, url),
+        // The pages' policy for forms (CSP) forbids a redirect to another site after a form, so a page leads there.
+        Delivery::Redirect(url) if visit.method == Method::POST => pages::to_provider_after_sign_out(&visit.brand, url),
         Delivery::Redirect(url) => see_other(url),
         Delivery::Post(form) => {
             let text = "You are signed out here. Continue to be signed out of your organization, too.";
-            pages::bringing(&visit.brand, ("Sign out of your organization", text), form)
+            pages::post_to_provider(&visit.brand, ("Sign out of your organization", text), form)
         }
     }
 }
 
-/// Somebody is back from their provider: they are signed out here since they left.
+/// Handles the identity provider's logout response: the session here was ended before the request.
 async fn back(provider: &Provider, visit: &Visit, connection: &Connection, to: &str, done: bool) -> Answer {
-    let left: Option<Left> = match visit.cookie(&provider.cookie_name(visit, LEAVING)) {
-        Some(cookie) => provider.kept(visit, ON_LEAVING, cookie).await?,
+    let left: Option<PendingLogout> = match visit.cookie(&provider.cookie_name(visit, LEAVING)) {
+        Some(cookie) => provider.open_state(visit, ON_LEAVING, cookie).await?,
         None => None,
     };
     let key = provider.tenant_key(visit).await?;

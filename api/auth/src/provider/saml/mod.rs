@@ -1,18 +1,18 @@
-//! Signing in through an identity provider (SAML 2.0, Web Browser SSO).
+//! Sign-in through an identity provider (SAML 2.0, Web Browser SSO profile).
 //!
 //! ```text
-//! discover / login ─▶ the provider, with a signed request; a cookie says what was asked for, and for whom
-//! consume (its POST, without any cookie of ours) ─▶ what it says is verified, and sealed into the address of
-//! finish (our own site again, with the cookie) ─▶ it is the answer to this browser's request ─▶ a session
-//! single_logout ◀▶ the provider, both ways: the session of the browser that brings it ends
-//! posted_logout ─▶ the same in a form (without any cookie of ours), sealed into the address of finish_logout
+//! discover / login ─▶ the identity provider, with a signed request; its state is sealed into a cookie
+//! consume (a POST without our cookies) ─▶ the response is verified, and sealed into the address of
+//! finish (our own site, with the cookie) ─▶ the response matches this browser's request ─▶ a session
+//! single_logout ◀▶ the identity provider, both ways: the session of the browser that brings the message ends
+//! posted_logout ─▶ the same in a form (without our cookies), sealed into the address of finish_logout
 //! ```
 //!
-//! What is believed is the crate `saml`'s to say; that an assertion works once, the log's (a claim, in the append that begins the
-//! session); who may come in, the user service's ([`face::Admission`]).
+//! The crate `saml` verifies messages. The log ensures that an assertion works once: a claim in the append that consumes it. The user
+//! service decides who is admitted ([`face::Admission`]).
 
-mod answer;
 mod logout;
+mod response;
 
 use auth_aggregates::{SamlConnection, SamlConnectionId};
 use auth_commands::protocol;
@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use answer::{consume, finish};
 pub use logout::{finish_logout, posted_logout, single_logout};
-pub(super) use logout::{leaving, sent_on};
+pub(super) use logout::{logout_request, to_identity_provider};
+pub use response::{consume, finish};
 
 use super::authorize::{see_other, show_login};
 use super::browser::Cookies;
@@ -36,35 +36,35 @@ use super::goal::{Then, from_login};
 use super::{Answer, OAuthError, Provider, Visit, pages};
 use crate::authority::{Opaque, Use, refused};
 
-/// For what something is sealed.
+/// The purposes for which state is sealed.
 const ON_REQUEST: &str = "auth.saml.request";
 const ON_ANSWER: &str = "auth.saml.answer";
 
-/// The cookie that says what was asked for.
+/// The cookie with the state of an authentication request.
 const REQUEST: &str = "inopsio-saml";
 
-/// How long somebody may take at their provider.
+/// How long a user may take at the identity provider.
 const PATIENCE: TimeDelta = TimeDelta::minutes(30);
 
-/// How long what they bring back in a form is good: a browser is sent on at once, and who keeps the address shall not have later what was said
-/// now.
+/// The lifetime of a verified message in an address. The browser is redirected at once; somebody who finds the address later must not be
+/// able to use it.
 const SENT_ON: TimeDelta = TimeDelta::minutes(2);
 
-/// The longest cookie that browsers keep, less its name and attributes.
+/// The largest cookie that browsers store (4,096 bytes), less its name and attributes.
 const LONGEST_COOKIE: usize = 3_800;
 
-/// What is kept of a request, in a cookie of the browser that was sent away.
+/// The state of an authentication request, sealed into a cookie of the browser that was redirected.
 #[derive(Serialize, Deserialize)]
-struct Asked {
+struct PendingRequest {
     request: Uuid,
     connection: SamlConnectionId,
     then: Then,
-    /// Whether they had to show anew who they are.
+    /// Whether the user has to authenticate again at the identity provider (`ForceAuthn`).
     fresh: bool,
     at: DateTime<Utc>,
 }
 
-/// A connection of the tenant, as the path names it, that signs people in.
+/// An active connection of the tenant.
 struct Connection {
     id: SamlConnectionId,
     state: Arc<SamlConnection>,
@@ -72,7 +72,7 @@ struct Connection {
     own: Own,
 }
 
-/// Somebody says where they belong, and is sent to their provider.
+/// Finds the identity provider by the domain of the user's e-mail address, and sends the browser there.
 pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
     let (form, goal) = match from_login(provider, &mut visit).await? {
         Ok(sent) => sent,
@@ -85,22 +85,22 @@ pub async fn discover(provider: &Provider, mut visit: Visit) -> Answer {
         return show_login(provider, &visit, &goal, email, Some(unknown)).await;
     };
     let connection = provider.connection(&visit, id).await?;
-    let (url, cookies) = provider.send_away(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
-    let mut response = pages::leaving(&visit.brand, &connection.state.details.name, &url);
+    let (url, cookies) = provider.start_sign_in(&visit, &connection, goal.then(), goal.wants_fresh()).await?;
+    let mut response = pages::to_provider(&visit.brand, &connection.state.details.name, &url);
     cookies.set(&mut response);
     Ok(response)
 }
 
-/// Somebody signs in at a provider for nothing but what is their own.
+/// Starts a sign-in at an identity provider that leads to the account page.
 pub async fn login(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
-    let (url, cookies) = provider.send_away(&visit, &connection, Then::Account, false).await?;
+    let (url, cookies) = provider.start_sign_in(&visit, &connection, Then::Account, false).await?;
     let mut response = see_other(&url);
     cookies.set(&mut response);
     Ok(response)
 }
 
-/// What a provider is told about us.
+/// Our metadata as a service provider, for the connection's identity provider.
 pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let (_, signing) = provider.authority.saml_key(&visit.tenant).await?;
@@ -116,14 +116,15 @@ pub async fn metadata(provider: &Provider, visit: Visit) -> Answer {
 }
 
 impl Provider {
-    /// Whether any identity provider signs people of the tenant in.
+    /// Whether the tenant has an active connection to an identity provider.
     pub(super) async fn is_connected(&self, visit: &Visit) -> Result<bool, OAuthError> {
         let Some(read_models) = &self.read_models else { return Ok(false) };
         let mut tables = read_models.begin(visit.tenant.id).await.map_err(unreadable)?;
         Ok(saml_connections::any_active(&mut tables, visit.tenant.id).await.map_err(unreadable)?)
     }
 
-    /// The connection of an e-mail domain. (It only says where to go: what is believed there, the connection itself says.)
+    /// The connection for an e-mail domain. It only decides where to send the browser; the connection itself restricts which assertions are
+    /// accepted.
     async fn connection_of(&self, visit: &Visit, domain: &str) -> Result<Option<SamlConnectionId>, OAuthError> {
         let Some(read_models) = &self.read_models else { return Ok(None) };
         let mut tables = read_models.begin(visit.tenant.id).await.map_err(unreadable)?;
@@ -131,7 +132,7 @@ impl Provider {
         Ok(found.map(SamlConnectionId::new))
     }
 
-    /// The connection that the path names.
+    /// The connection in the path.
     async fn named_connection(&self, visit: &Visit) -> Result<Connection, OAuthError> {
         let id = visit.connection.as_deref().and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
         self.connection(visit, id).await
@@ -141,7 +142,7 @@ impl Provider {
         self.active_connection(visit, id).await?.ok_or_else(unknown)
     }
 
-    /// The connection of this id; none: it signs nobody in, or not any more.
+    /// The active connection with this id.
     async fn active_connection(&self, visit: &Visit, id: SamlConnectionId) -> Result<Option<Connection>, OAuthError> {
         let caller = protocol(visit.tenant.id, "auth");
         let found = self.authority.executor().load::<SamlConnection>(&caller, &id.to_string()).await?;
@@ -161,8 +162,8 @@ impl Provider {
         Ok(Some(Connection { id, state, provider, own }))
     }
 
-    /// Where somebody is sent, and the cookie by which they are known when they are back.
-    async fn send_away(
+    /// The address to which the browser is sent with an authentication request, and the cookie with the request's state.
+    async fn start_sign_in(
         &self,
         visit: &Visit,
         connection: &Connection,
@@ -171,8 +172,8 @@ impl Provider {
     ) -> Result<(String, Cookies), OAuthError> {
         let at = self.authority.now();
         let request = self.request_id(at)?;
-        let asked = Asked { request, connection: connection.id, then, fresh, at };
-        let cookie = self.keep(visit, ON_REQUEST, asked).await?;
+        let asked = PendingRequest { request, connection: connection.id, then, fresh, at };
+        let cookie = self.seal_state(visit, ON_REQUEST, asked).await?;
         if cookie.len() > LONGEST_COOKIE {
             return Err(OAuthError::invalid_request("the request of the application is too long to be kept"));
         }
@@ -185,7 +186,7 @@ impl Provider {
         Ok((url.map_err(|fault| unusable(&fault))?, Cookies::of(cookie)))
     }
 
-    /// An id that says when it was made.
+    /// A UUID (version 7), which contains the time when it was made.
     fn request_id(&self, at: DateTime<Utc>) -> Result<Uuid, OAuthError> {
         let mut random = [0; 10];
         self.authority.random().fill(&mut random).map_err(refused)?;
@@ -194,7 +195,7 @@ impl Provider {
     }
 }
 
-/// One answer for connections that never were, another tenant's, and deactivated ones.
+/// The same response for connections that do not exist, belong to another tenant, or are deactivated.
 fn unknown() -> OAuthError {
     Refusal::not_found("not_found", "there is no connected identity provider at this address").into()
 }

@@ -1,4 +1,4 @@
-//! What a client asks for, as it stands in a query, and how it is answered.
+//! The authorization request of a client (OpenID Connect Core section 3.1.2.1), read from a query string, and its responses.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::authority::reaches_api;
 /// Scopes that are not permissions.
 pub const SCOPES: [&str; 7] = ["openid", "profile", "email", "phone", "address", "offline_access", "api"];
 
-/// What a client may say of how the person is asked (OpenID Connect Core section 3.1.2.1).
+/// The supported values of `prompt` (OpenID Connect Core section 3.1.2.1).
 pub(super) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_account"];
 
-/// What a client asks for.
-pub struct Asked {
+/// An authorization request.
+pub struct AuthorizationRequest {
     pub(super) client: ClientId,
     pub(super) state: Arc<Client>,
     pub(super) redirect_uri: String,
@@ -30,33 +30,33 @@ pub struct Asked {
     pub(super) challenge: String,
     pub(super) prompt: Vec<String>,
     pub(super) max_age: Option<i64>,
-    /// Whether a second factor is wanted.
-    pub(super) surer: bool,
+    /// Whether the client asks for a second factor (`acr_values` contains `aal2`).
+    pub(super) wants_second_factor: bool,
     pub(super) login_hint: Option<String>,
-    /// An ID token of whom the client means.
+    /// An ID token of the user whom the client expects.
     pub(super) id_token_hint: Option<String>,
-    /// The id of the request that was pushed beforehand, if this is one: that of the grant for which it is good.
+    /// The id of the pushed authorization request that this is, if it is one. The grant that it leads to has the same id.
     pub(super) pushed: Option<GrantId>,
-    /// All of it, as it came.
+    /// The whole query as it was received.
     pub(super) query: String,
 }
 
-/// Why it can't be asked like that.
+/// Why an authorization request is invalid.
 pub(super) enum AuthorizationError {
-    /// Nobody is sent anywhere: who asks is not known.
+    /// The client or its redirect URI is unknown, so that the error is shown on a page and nobody is redirected.
     Page(&'static str),
-    /// The client is told.
+    /// The client is told by a redirect.
     Redirect { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
 }
 
-impl Asked {
-    /// Reads what a client asks for.
+impl AuthorizationRequest {
+    /// Reads and validates an authorization request.
     pub(super) async fn read(
         provider: &Provider,
         visit: &Visit,
         query: String,
     ) -> Result<Result<Self, AuthorizationError>, OAuthError> {
-        // A parameter that is there twice could be one for us and another for who looks at it before us.
+        // A duplicate parameter is refused: we and an intermediary could each read a different one of its values.
         let Ok(form) = Form::read(&query) else {
             return Ok(Err(AuthorizationError::Page("A parameter appears twice, or can't be read.")));
         };
@@ -76,7 +76,7 @@ impl Asked {
             )));
         };
         let echo = form.get("state").map(str::to_owned);
-        let Wanted { scope, challenge, prompt, max_age } = match Wanted::read(&form) {
+        let RequestParameters { scope, challenge, prompt, max_age } = match RequestParameters::read(&form) {
             Ok(wanted) => wanted,
             Err((error, description)) => {
                 let redirect_uri = redirect_uri.to_owned();
@@ -98,7 +98,7 @@ impl Asked {
             challenge,
             prompt,
             max_age,
-            surer: form.words("acr_values").iter().any(|value| value == "aal2"),
+            wants_second_factor: form.words("acr_values").iter().any(|value| value == "aal2"),
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
             id_token_hint: form.get("id_token_hint").map(str::to_owned),
             pushed,
@@ -108,7 +108,7 @@ impl Asked {
         }))
     }
 
-    /// Sends somebody back with an error.
+    /// Redirects the user back to the client with an error.
     pub(super) fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
         self.back(visit, &[("error", error), ("error_description", description)])
     }
@@ -119,7 +119,7 @@ impl Asked {
 }
 
 impl AuthorizationError {
-    /// As it is told to the client itself.
+    /// The error as the client itself gets it, in a direct response.
     pub(super) fn error(&self) -> OAuthError {
         match self {
             Self::Page(text) => OAuthError::invalid_request(*text),
@@ -137,16 +137,17 @@ impl AuthorizationError {
     }
 }
 
-/// What has a form of its own in what a client asks for.
-struct Wanted {
+/// The parameters of an authorization request that are validated by their syntax alone.
+struct RequestParameters {
     scope: Vec<String>,
     challenge: String,
     prompt: Vec<String>,
     max_age: Option<i64>,
 }
 
-impl Wanted {
-    /// Reads it, once it is known who asks and where they want the answer: what is wrong now they are told, by the name of the error and why.
+impl RequestParameters {
+    /// Reads them, once the client and its redirect URI are known: from then on an error is sent to the client. An error is its OAuth code
+    /// and its description.
     fn read(form: &Form) -> Result<Self, (&'static str, &'static str)> {
         if form.get("request").is_some() {
             return Err(("request_not_supported", "request objects are not supported"));
@@ -188,7 +189,7 @@ impl Wanted {
     }
 }
 
-/// What a client asks for, of what there is (OpenID Connect Core section 3.1.2.1 has unknown scopes ignored).
+/// The known scopes among the requested ones: unknown ones are ignored (OpenID Connect Core section 3.1.2.1).
 pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
     let mut scope = form.words("scope");
     scope.retain(|word| SCOPES.contains(&word.as_str()) || reaches_api(word));
@@ -200,7 +201,7 @@ pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
     Ok(scope)
 }
 
-/// Sends somebody back to a client. `iss` says from where, so that no other issuer's answer is taken for ours (RFC 9207).
+/// Redirects the user back to the client. `iss` names this issuer, so that the client detects a response of another one (RFC 9207).
 fn back(visit: &Visit, redirect_uri: &str, echo: Option<&str>, said: &[(&str, &str)]) -> Response {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(said);

@@ -1,5 +1,4 @@
-//! Changing by what somebody shows who they are: only who has just shown it may. Whoever found a browser that somebody left open does not
-//! get in once more tomorrow.
+//! Recent authentication, which is required to change credentials: somebody at an unattended browser must not be able to add their own.
 
 use poem::Response;
 
@@ -11,21 +10,21 @@ use super::id_token::acr;
 use super::second_factor::{self, Pending};
 use super::{OAuthError, Provider, Visit};
 
-/// Whether somebody showed who they are a moment ago.
-pub(super) fn lately(provider: &Provider, browser: &BrowserSession) -> bool {
+/// Whether the user of a session authenticated recently.
+pub(super) fn is_recent(provider: &Provider, browser: &BrowserSession) -> bool {
     provider.authority.is_sure(browser.confirmed_at)
 }
 
-/// Who sits at the browser, and showed who they are a moment ago, by all that they have; else the page on which they show it, from which
-/// they go on to `goal`.
-pub(super) async fn somebody_sure(
+/// The session of a user who authenticated recently, with the second factor if they have one; else the page on which they do so before they
+/// continue to `goal`.
+pub(super) async fn recently_authenticated(
     provider: &Provider,
     visit: &Visit,
     goal: Goal,
 ) -> Result<Result<BrowserSession, Response>, OAuthError> {
     let Some(browser) = provider.browser_session(visit).await? else { return Ok(Err(to_login(visit))) };
     let more = browser.account.has_second_factor();
-    if lately(provider, &browser) && (!more || acr(&browser.methods) == "aal2") {
+    if is_recent(provider, &browser) && (!more || acr(&browser.methods) == "aal2") {
         return Ok(Ok(browser));
     }
     let page = if more {

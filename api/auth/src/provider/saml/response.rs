@@ -1,4 +1,4 @@
-//! What an identity provider answers: verified where it arrives, and used where the browser shows that it asked.
+//! The SAML response: it is verified at the assertion consumer service, and used to sign in only in the browser that sent the request.
 
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
 use auth_commands::{UseSamlAssertion, protocol};
@@ -10,25 +10,25 @@ use poem::http::StatusCode;
 use saml::{Asserted, Expected, Fault};
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Connection, ON_ANSWER, ON_REQUEST, PATIENCE, REQUEST, SENT_ON};
+use super::{Connection, ON_ANSWER, ON_REQUEST, PATIENCE, PendingRequest, REQUEST, SENT_ON};
 use crate::authority::{Opaque, Use};
 use crate::provider::attempts::AttemptTarget;
 use crate::provider::authorize::{enter, expired, see_other};
-use crate::provider::browser::{Cookies, ShownBy, unavailable};
+use crate::provider::browser::{Authentication, Cookies, unavailable};
 use crate::provider::form::Form;
 use crate::provider::goal::{Goal, Then};
 use crate::provider::{Answer, OAuthError, Provider, Visit, pages};
 
-/// The most bytes of the form that a provider has a browser send.
+/// The limit for a form with a SAML response, in bytes.
 const LONGEST_FORM: usize = 512 << 10;
 
-/// What is said of what was said before.
+/// The text for an assertion that was used before.
 const REPLAYED: &str = "This answer of your organization was already used. Start again.";
 
-/// What is said to who comes in by an address that somebody else's account may have.
+/// The text for a user whose address belongs to an account that has credentials and has not verified the address.
 const UNSHOWN: &str = "An account with this address exists and signs in another way, and its address is not verified. If it is yours, sign in that way and verify the address; if not, tell an administrator.";
 
-/// What was believed, sealed into the address that the browser is sent on to.
+/// The content of a verified assertion, sealed into the address that the browser is redirected to.
 #[derive(Serialize, Deserialize)]
 struct AcceptedAssertion {
     connection: SamlConnectionId,
@@ -36,13 +36,14 @@ struct AcceptedAssertion {
     name: Option<String>,
     roles: Vec<String>,
     sign_in: SamlSignIn,
-    /// The request that it answers.
+    /// The id of the request that it answers; none: it is unsolicited.
     request: Option<String>,
-    /// When it was believed.
+    /// When it was verified.
     at: DateTime<Utc>,
 }
 
-/// Takes what a provider says. It comes from the provider's page, so that none of our cookies is with it.
+/// The assertion consumer service. The browser posts the form from the identity provider's site, so the request has none of our
+/// (`SameSite`) cookies.
 pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.form_text_within(LONGEST_FORM).await?)?;
@@ -64,17 +65,21 @@ pub async fn consume(provider: &Provider, mut visit: Visit) -> Answer {
         skew: provider.authority.settings().leeway,
     };
     let accepted = provider.saml.accept(response, &expected);
-    let said = match accepted.and_then(|asserted| said(&connection, asserted, now)) {
+    let said = match accepted.and_then(|asserted| accepted_assertion(&connection, asserted, now)) {
         Ok(said) => said,
         Err(fault) => return refuse(provider, &visit, None, fault.code(), &fault.to_string()).await,
     };
-    let sealed = provider.keep(&visit, ON_ANSWER, said).await?;
-    // On to our own site, by a GET: with that the browser sends the cookie of its request.
+    let sealed = provider.seal_state(&visit, ON_ANSWER, said).await?;
+    // A redirect by GET to our own site: that request has the cookie with the authentication request.
     Ok(see_other(&format!("/t/{}/saml/{}/finish?said={sealed}", visit.tenant.slug, connection.id)))
 }
 
-/// What an assertion says of whom, as far as the connection may.
-fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Result<AcceptedAssertion, Fault> {
+/// What an assertion says about its subject, as far as the connection may assert it.
+fn accepted_assertion(
+    connection: &Connection,
+    asserted: Asserted,
+    at: DateTime<Utc>,
+) -> Result<AcceptedAssertion, Fault> {
     let details = &connection.state.details;
     let SamlConnectionDetails { attributes, .. } = details;
     let first = |name: &String| asserted.attribute(name).next().map(str::to_owned);
@@ -97,11 +102,11 @@ fn said(connection: &Connection, asserted: Asserted, at: DateTime<Utc>) -> Resul
     Ok(AcceptedAssertion { connection: connection.id, email, name, roles, sign_in, request, at })
 }
 
-/// Signs in whom a provider vouches for, in the browser that asked.
+/// Signs in the subject of a verified assertion, in the browser that sent the request.
 pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
     let connection = provider.named_connection(&visit).await?;
     let form = Form::read(&visit.query)?;
-    let said: Option<AcceptedAssertion> = provider.kept(&visit, ON_ANSWER, form.need("said")?).await?;
+    let said: Option<AcceptedAssertion> = provider.open_state(&visit, ON_ANSWER, form.need("said")?).await?;
     let now = provider.authority.now();
     let said = said.filter(|said| said.connection == connection.id && now - said.at < SENT_ON);
     let Some(said) = said else { return Ok(expired(&visit)) };
@@ -129,18 +134,18 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         Err(Unadmitted::Refused { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
         Err(Unadmitted::Late) => return Ok(late(&visit)),
     };
-    let by = ShownBy { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
-    // Who has a second factor here, or must have one, is asked for it there, whoever vouches.
+    let by = Authentication { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
+    // A user who has a second factor here, or must have one, is asked for it even after a sign-in by an identity provider.
     let mut response = enter(provider, &visit, &person, by, goal).await?;
     Cookies::of(provider.cookie(&visit, REQUEST, "", TimeDelta::zero())).set(&mut response);
     Ok(response)
 }
 
-/// Why somebody is not let in for whom a provider vouches.
+/// Why the subject of an assertion is not admitted.
 enum Unadmitted {
-    /// They may not come in, which is on record then.
+    /// They may not sign in; this is recorded.
     Refused { user: Option<UserId>, reason: &'static str, text: String },
-    /// It is not known here yet who they are; what the provider said is used up.
+    /// The read model does not know the user yet. The assertion has been consumed.
     Late,
 }
 
@@ -158,8 +163,9 @@ impl Unadmitted {
     }
 }
 
-/// Lets somebody in for whom a provider vouches: who it is. What it says is used up before anything comes of it, and an account that
-/// somebody else may have prepared is not given what is theirs.
+/// Admits the subject of an assertion, as an existing or a new user. The assertion is consumed before it has any effect. If the address of an
+/// existing user is not verified, somebody else may have prepared the account: all its sessions end, and if it has a password or a passkey,
+/// the sign-in is refused (`email_not_verified`).
 async fn admit(
     provider: &Provider,
     visit: &Visit,
@@ -181,7 +187,7 @@ async fn admit(
     if let Err(refusal) = provider.authority.run(&protocol(visit.tenant.id, "auth"), &used).await {
         let user = known.map(|person| person.id);
         return match refusal.code() {
-            // Used before, or by another request at the same moment.
+            // Consumed before, or by a concurrent request.
             "saml_replayed" | "already_exists" => Ok(Err(Unadmitted::new(user, "saml_replayed", REPLAYED))),
             "email_not_verified" => Ok(Err(Unadmitted::new(user, "email_not_verified", UNSHOWN))),
             _ => Err(refusal.into()),
@@ -199,7 +205,7 @@ async fn admit(
         Ok(Some(person)) if person.may_sign_in => Ok(person),
         Ok(Some(person)) => Err(Unadmitted::may_not(&person)),
         Ok(None) => Err(Unadmitted::unknown()),
-        // The last administrator, say, of whom the provider says that they are none.
+        // For example, it would take the role of the last administrator away.
         Err(refusal) if refusal.kind() == Kind::Conflict => {
             Err(Unadmitted::new(None, "not_admitted", refusal.detail()))
         }
@@ -209,26 +215,31 @@ async fn admit(
 }
 
 impl Provider {
-    /// What this browser asked for with a request of this id; none: it was another browser's.
-    async fn asked(&self, visit: &Visit, connection: &Connection, request: &str) -> Result<Option<Asked>, OAuthError> {
+    /// The state of this browser's authentication request with this id; none: this browser did not send it.
+    async fn asked(
+        &self,
+        visit: &Visit,
+        connection: &Connection,
+        request: &str,
+    ) -> Result<Option<PendingRequest>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, REQUEST)) else { return Ok(None) };
-        let asked: Option<Asked> = self.kept(visit, ON_REQUEST, cookie).await?;
+        let asked: Option<PendingRequest> = self.open_state(visit, ON_REQUEST, cookie).await?;
         let key = self.tenant_key(visit).await?;
         let said = Opaque::read(request, visit.tenant.id, Use::SamlRequest, &key);
         Ok(asked.filter(|asked| asked.connection == connection.id && Some(asked.request) == said.map(|said| said.id)))
     }
 }
 
-/// Tells somebody that they are not signed in, and why; there is one record of it.
+/// Shows why the user is not signed in, and records the refusal once.
 async fn refuse(provider: &Provider, visit: &Visit, user: Option<UserId>, reason: &'static str, text: &str) -> Answer {
-    // Nobody guesses a signature. But who sends nonsense all day shall not fill the log with it.
+    // A signature can't be guessed, but floods of invalid responses must not fill the log.
     provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, user, reason).await?;
     let text = format!("{} ({reason})", crate::provider::error::sentence(text));
     Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed in", &text))
 }
 
-/// What they see who are known in a moment: the same answer again is none.
+/// The page for a user whom the read model does not know yet. Sending the assertion again would not help, as it works once.
 fn late(visit: &Visit) -> Response {
     let text = "Your user is not known here yet. Go back to the application in a moment, and start again.";
     pages::message(&visit.brand, StatusCode::SERVICE_UNAVAILABLE, "You are not signed in yet", text)
