@@ -122,7 +122,7 @@ impl Machines {
 
     /// Change a machine's name and roles
     ///
-    /// The new roles apply to API keys within a second, and to tokens when they are renewed.
+    /// The new roles apply within a second, to its API keys as well as to tokens that it already has.
     #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
     async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
         let MachineBody { name, roles } = command.body;
