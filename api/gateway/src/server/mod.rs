@@ -156,7 +156,7 @@ fn run_front(
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let drain = Duration::from_secs(config.http.drain_seconds);
-    let wire = Wire { listener, patience: config.http.idle(), drain, ids };
+    let wire = Wire { listener, idle_timeout: config.http.idle(), drain, ids };
     tokio::spawn(wire.serve(front, stop.clone()))
 }
 
