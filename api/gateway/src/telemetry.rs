@@ -19,7 +19,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 static TRACES: AtomicBool = AtomicBool::new(false);
 
-/// Whether traces are exported. If not, spans of requests are not created.
+/// Whether traces are exported. If not, work that is only needed for them is skipped.
 pub fn traces() -> bool {
     TRACES.load(Ordering::Relaxed)
 }
