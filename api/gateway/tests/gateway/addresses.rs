@@ -1,4 +1,4 @@
-//! Where post reaches users: as they say it themselves, as whoever looks after them does, as an identity provider does.
+//! Postal addresses of users: set by themselves, by an administrator, and by an identity provider.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use crate::world::{Answer, World};
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
 
-/// Somebody says where post reaches them.
+/// Sets a user's own postal address.
 fn moves(world: &World, token: &str, address: &Value) -> RequestBuilder {
     let body = json!({ "name": "Ada", "address": address });
     world.anonymous(Method::POST, "/v1/user/me/change-profile").bearer_auth(token).json(&body)
 }
 
-/// What GraphQL shows, once the read models are where `done` was.
+/// What GraphQL returns, once the read models have reached the position of `done`.
 async fn seen(world: &World, done: &Answer, id: &str) -> Value {
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
     let fields = format!("user(id: \"{id}\") {{ address {{ street locality region postalCode country }} }}");

@@ -1,4 +1,4 @@
-//! Machines that show who they are by signing.
+//! Machines that authenticate by signed assertions (RFC 7523).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::issuers::{Machine, issuer};
 use crate::world::{Answer, Form, World};
 
-/// A machine that signs instead of showing a secret.
+/// A machine that signs assertions instead of sending a secret.
 pub struct Signer {
     id: String,
     pair: Ed25519KeyPair,
@@ -44,7 +44,7 @@ impl Signer {
     }
 }
 
-/// A request to an endpoint of the issuer that shows an assertion.
+/// A request with an assertion to an endpoint of the issuer.
 pub fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
     world.anonymous(Method::POST, &format!("/t/acme/{endpoint}")).form(&[
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),

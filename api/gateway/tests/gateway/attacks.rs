@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::issuers::{Machine, claims, header, issuer, reads, token_endpoint};
 use crate::world::{Answer, Form, World};
 
-/// A token of these parts; the signature may be anything.
+/// A token with these parts; the signature may be invalid.
 fn assemble(header: &Value, claims: &Value, signature: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-/// How many records of refused attempts the log of signing in has.
+/// The number of recorded refused attempts in the auth service's log.
 async fn records(world: &World) -> i64 {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
@@ -31,8 +31,8 @@ async fn records(world: &World) -> i64 {
     count
 }
 
-/// That all of these are refused with a code, and nothing is written, in either log, but for one record of it where it is known whose log
-/// that is.
+/// Asserts that all of these are refused with a code, and that neither log grows, except for one record of the refusal if the tenant is
+/// known.
 async fn all_refused(world: &World, tokens: Vec<(&str, String)>, code: &str) {
     let others = async || {
         let records = records(world).await;

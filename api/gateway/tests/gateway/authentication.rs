@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Authentication of requests.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ async fn a_role_may_do_what_the_permission_table_says_and_no_more() {
 /// Operations that need no token.
 pub const PUBLIC: [&str; 2] = ["/v1/user/invitations/accept", "/v1/user/email/verify"];
 
-/// A path of the contract with something in the place of its parameters.
+/// A path of the contract with values for its parameters.
 pub fn walked(path: &str) -> String {
     let part = |part: &str| match part {
         "{service}" => "crm".to_owned(),

@@ -1,4 +1,4 @@
-//! Bad input: each sort gets a problem document with its own code, and the log does not change.
+//! Bad input: each kind gets a problem document with its own code, and the log does not change.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

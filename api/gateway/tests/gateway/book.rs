@@ -1,5 +1,5 @@
-//! The book (`docs/src/`) against the program: its requests are ones that there are, its API guide does what it says, and its queries are
-//! answered.
+//! Checks the book (`docs/src/`) against the program: its requests are operations of the contract, its API guide has the effects that it
+//! describes, and its queries are answered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::walk::ID;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// Where the book's servers are.
+/// The base URLs in the book's examples.
 const ADDRESS: &str = "http://127.0.0.1:8080";
 
 fn pages() -> Vec<(String, String)> {
@@ -35,7 +35,7 @@ fn page(name: &str) -> String {
     pages().into_iter().find(|(page, _)| page == name).unwrap().1
 }
 
-/// The blocks of a page that are of a language.
+/// The code blocks of a page in a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("\n```{language}\n");
     let begun = page.split(&fence).skip(1);
@@ -46,7 +46,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// The operation of the contract that a request of the book is for.
+/// The operation of the contract that a request in the book is for.
 fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Value> {
     let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
     let asked = parts(path);
@@ -60,7 +60,7 @@ fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Va
     paths.find_map(|(_, operations)| operations.get(method.to_lowercase()))
 }
 
-/// A page as its shell blocks are read: each command is a line, and what is filled in stands in its place.
+/// Reads the shell blocks of a page: each command becomes one line, with its placeholders filled in.
 fn written_out(page: &str) -> String {
     let mut text = page.replace("\\\n", " ").replace("…the id…", ID);
     let url = pattern(r"(?m)^URL=(\S+)$").captures(&text).map(|found| found[1].to_owned());
@@ -118,7 +118,7 @@ fn every_request_that_the_book_names_is_one_that_the_contract_has() {
     assert!(seen > 80 && bodies > 25, "{seen} seen, with {bodies} bodies: this test can't read the book any more");
 }
 
-/// What the book says of each of its calls: the status and the code with which it is refused, if it is.
+/// What the book says about each of its calls: the status and the code of its refusal, if it is refused.
 fn expected(script: &str) -> Vec<Option<(u16, String)>> {
     let call = pattern(r"(^|\$\(|\| )(api /|curl )");
     let refused = pattern(r"# (4\d\d) ([a-z_]+)$");
@@ -127,7 +127,7 @@ fn expected(script: &str) -> Vec<Option<(u16, String)>> {
     calls.map(said).collect()
 }
 
-/// Notes the status and the body of each call beside what it prints.
+/// Records the status and the body of each call, beside its output.
 const NOTING: &str = r#"
 set -uo pipefail
 curl() {
@@ -138,7 +138,7 @@ curl() {
 }
 "#;
 
-/// Runs what the API guide and the beginning of the cookbook say, one after the other. None: there is no `curl`, or no `jq`, here.
+/// Runs the commands of the API guide and of the beginning of the cookbook in order. None: `curl` or `jq` is missing here.
 fn run_guide(world: &World) -> Option<Vec<(u16, Value)>> {
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success());
     if !there("curl") || !there("jq") {
@@ -189,7 +189,7 @@ async fn the_api_guide_does_what_it_says() {
     assert_eq!(contacts, BTreeSet::from([201]));
 }
 
-/// Something of what the cookbook asks for; what stands for the ids in its queries.
+/// Creates some of the data that the cookbook queries; returns the values for the ids in its queries.
 async fn furnish(world: &World) -> Map<String, Value> {
     let done = async |path: &str, body: Value| {
         let done = world.post(path, body).await;
@@ -261,7 +261,7 @@ async fn every_query_of_the_book_is_answered() {
     assert!(asked >= 9, "{asked}");
 }
 
-/// Whether there is anything but `null` and empty lists at the end of each way through an answer's namespaces.
+/// Whether every path through the namespaces of a response ends in something other than `null` and empty lists.
 fn tells(data: &Value) -> bool {
     match data {
         Value::Null => false,
@@ -274,7 +274,7 @@ fn tells(data: &Value) -> bool {
     }
 }
 
-/// A subscription is told of what happens.
+/// A subscription receives events.
 async fn is_told(world: &World, query: &str) {
     let mut socket = Socket::open(world).await;
     socket.init(&world.token(&[kernel::Role::Admin])).await;

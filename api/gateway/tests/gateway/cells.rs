@@ -1,4 +1,4 @@
-//! A front before cells: what a tenant asks reaches its cell, and where it lives is learnt at once.
+//! A front before several cells: forwards a tenant's requests to its cell, and learns at once of moves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use testbed::eventually;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// Within this a front, or a cell, knows where a tenant lives: a second, and some for a machine on which other tests run.
+/// Within this time a front, or a cell, knows a tenant's placement: a second, plus a margin for a machine that runs other tests, too.
 const LEARNT: Duration = Duration::from_secs(5);
 
 fn cell(urls: String) -> Cell {
     Cell { urls, admin_url: SecretText::default(), nats_url: SecretText::default() }
 }
 
-/// A cell, and a front before it and another one that is away; the world's requests go to the front.
+/// A cell, and a front before it and a second cell that does not answer; the world's requests go to the front.
 async fn before_cells() -> (World, Server, String) {
     let mut world = World::start().await;
     let direct = world.url.clone();

@@ -1,4 +1,4 @@
-//! The codes of refusals, as the program's text has them and as the page of the book has them (`docs/src/errors.md`).
+//! The codes of refusals: those in the program's source against those on the book's page (`docs/src/errors.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use kernel::Kind;
 use regex::Regex;
 
-/// How each kind of refusal is made.
+/// The constructors of each kind of refusal.
 const MAKERS: [(&str, Kind); 13] = [
     ("invalid", Kind::Invalid),
     ("unauthenticated", Kind::Unauthenticated),
@@ -24,11 +24,11 @@ const MAKERS: [(&str, Kind); 13] = [
     ("timeout", Kind::Timeout),
 ];
 
-/// The codes of the program, each with the statuses of the refusals that name it outright.
+/// The codes in the source, each with the statuses of the refusals that name it literally.
 #[derive(Default)]
 struct Found {
     codes: BTreeMap<String, BTreeSet<u16>>,
-    /// Refusals whose code is said in a way that this test can't read.
+    /// Refusals whose code this test can't extract.
     unread: Vec<String>,
 }
 
@@ -36,12 +36,12 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// Lines without comments, which may name codes that there are not any more.
+/// The lines without comments, because those may name former codes.
 fn code_of(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The text from an opening brace to the one that closes it.
+/// The text from an opening brace to the matching closing one.
 fn block(text: &str) -> &str {
     let mut depth = 0_i32;
     for (at, c) in text.char_indices() {
@@ -135,14 +135,14 @@ fn found() -> Found {
     found
 }
 
-/// The crate of a file: constants are looked up there.
+/// The crate of a file, in which constants are looked up.
 fn home(path: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let inside = path.strip_prefix(root).unwrap().to_str().unwrap();
     inside.split("/src/").next().unwrap().to_owned()
 }
 
-/// The codes of the page, with the statuses that stand beside them.
+/// The codes on the page, with the statuses beside them.
 pub fn page() -> BTreeMap<String, String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/errors.md");
     let page = fs::read_to_string(page).unwrap();

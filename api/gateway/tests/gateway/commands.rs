@@ -1,4 +1,4 @@
-//! Commands: made, changed, repeated, conditioned.
+//! Commands: creating, changing, idempotency keys, and conditional requests.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The contracts that are checked in.
+//! The checked-in contracts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ fn the_contract_says_how_long_and_how_large_values_may_be() {
     assert!(unbounded.is_empty(), "give these their form (api/crm/src/rest/form.rs):\n{}", unbounded.join("\n"));
 }
 
-/// The contract of REST.
+/// The OpenAPI contract.
 pub fn openapi() -> Value {
     let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
     serde_json::from_str(&contract).unwrap()

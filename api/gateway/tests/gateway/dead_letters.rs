@@ -1,4 +1,4 @@
-//! Dead letters over the whole road: seen, tried, edited, discarded.
+//! Dead letters end to end: listed, rehearsed, edited, discarded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
 
-/// The leads as the read model has them, history included.
+/// The leads in the read model, with their history.
 async fn rows(superuser: &mut PgConnection) -> Vec<String> {
     let query = "SELECT to_jsonb(l)::text FROM crm.lead l UNION ALL SELECT to_jsonb(h)::text FROM crm.lead_history h ORDER BY 1";
     sqlx::query_scalar(query).fetch_all(superuser).await.unwrap()
 }
 
-/// A lead with an event that can't be read, and one behind it; the letter's id.
+/// Makes a lead with an event that can't be decoded, followed by another event; returns the dead letter's id.
 async fn parked(world: &World, superuser: &mut PgConnection, name: &str) -> (String, String) {
     let lead = world.lead(name).await;
     let poison = r#"{"event":"crm.lead.disqualified","reason":42}"#;
@@ -252,7 +252,7 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
     assert_eq!(rows(&mut superuser).await, live);
 }
 
-/// Builds the leads anew.
+/// Rebuilds the read model of leads.
 async fn rebuild(world: &World) {
     let domain = gateway::domains().remove(0);
     let leads = domain.projections.iter().find(|projection| projection.name() == "leads").unwrap();
@@ -329,7 +329,7 @@ async fn who_may_not_or_asks_for_what_is_not_there_is_refused_and_nothing_is_dec
     assert_eq!(none.body["dead_letters"], json!([]));
 }
 
-/// A group with an event that can't be read; the letter's id.
+/// Makes a group with an event that can't be decoded; returns the dead letter's id.
 async fn parked_group(world: &World, name: &str) -> String {
     let made = world.post("/v1/user/groups", json!({ "name": name })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");

@@ -1,4 +1,4 @@
-//! A tenant is deleted: shut out within a second, destroyed in every service when its grace is over, and told of ever after.
+//! Deletion of a tenant: locked out within a second, destroyed in every service after the grace period, and recorded for ever.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::provisioning::{town, within_a_second};
 use crate::standing::Open;
 use crate::world::{Answer, World, token};
 
-/// What the services have of a tenant, besides the bytes of its history: tables and how many rows, of those that have any.
+/// What the services have of a tenant, besides the bytes of its history: the tables with rows of it, and how many.
 async fn belongings(world: &World, tenant: TenantId) -> Vec<(String, i64)> {
     let mut found = Vec::new();
     for service in gateway::SERVICES {
@@ -47,7 +47,7 @@ async fn belongings(world: &World, tenant: TenantId) -> Vec<(String, i64)> {
     found
 }
 
-/// A tenant that has something of everything.
+/// A tenant with data of every kind.
 async fn busy_tenant(world: &World) -> (Tenant, String) {
     let tenant = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let ours = token(&world.config, tenant.tenant_id, &[Role::Admin]);
@@ -71,7 +71,7 @@ async fn busy_tenant(world: &World) -> (Tenant, String) {
     (tenant, ours)
 }
 
-/// Waits until nothing is left of a tenant; if that is in vain, says where its deletion is.
+/// Waits until nothing is left of a tenant; on a timeout, shows the state of its deletion.
 async fn gone(world: &World, tenant: TenantId) {
     let destroyed = testbed::eventually("it is destroyed everywhere", || async {
         belongings(world, tenant).await.is_empty().then_some(())
@@ -94,7 +94,7 @@ async fn gone(world: &World, tenant: TenantId) {
     }
 }
 
-/// Waits until a tenant has something everywhere.
+/// Waits until a tenant has data in every service.
 async fn has_something_everywhere(world: &World, tenant: TenantId) {
     testbed::eventually("it has something everywhere", || async {
         let has = belongings(world, tenant).await;
@@ -115,7 +115,7 @@ async fn has_something_everywhere(world: &World, tenant: TenantId) {
     .await;
 }
 
-/// Whoever comes with a token of a tenant that is deleted is told so.
+/// A request with a token of a deleted tenant is refused with that reason.
 async fn is_told_to_be_deleted(world: &World, ours: &str) {
     testbed::eventually("it is said to be deleted", || async {
         let lead = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001");
@@ -132,7 +132,7 @@ async fn is_told_to_be_deleted(world: &World, ours: &str) {
         .await;
 }
 
-/// What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
+/// What remains: the bytes of its history, sealed, and the record of the deletion with their Merkle root.
 async fn only_sealed_history_is_left(world: &World, directory: &Directory, globex: TenantId) {
     let unknown = directory.find("globex").await;
     assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
@@ -155,7 +155,7 @@ async fn only_sealed_history_is_left(world: &World, directory: &Directory, globe
     assert!(sealed.len() == 1 && sealed[0].contains("sealed") && !sealed[0].contains("Ada"), "{sealed:?}");
 }
 
-/// Builds all read models anew.
+/// Rebuilds all read models.
 async fn rebuild_all(world: &World) {
     let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
     for domain in gateway::domains() {
@@ -168,7 +168,7 @@ async fn rebuild_all(world: &World) {
     }
 }
 
-/// A process that starts later knows it.
+/// A process that starts later knows of the deletion.
 async fn later_processes_know(world: &World, ours: &str) {
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());

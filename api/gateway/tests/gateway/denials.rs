@@ -1,4 +1,4 @@
-//! What callers who are known are denied, in whichever process and form, is on record where refused sign-ins are.
+//! Denials of authenticated callers, in whichever process and form, are recorded beside refused sign-ins.
 
 use futures::StreamExt;
 use kernel::Role;
@@ -9,7 +9,7 @@ use testbed::eventually;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// What is on record of denials, oldest first, once there are as many.
+/// The recorded denials, oldest first, once there are this many.
 async fn are_recorded(world: &World, count: usize) -> Vec<Value> {
     let fields = "subject reason permission operation requestId times address agent origin";
     let query = format!("{{ auth {{ deniedAccesses(first: 100) {{ nodes {{ {fields} }} }} }} }}");

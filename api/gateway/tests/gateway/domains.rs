@@ -1,4 +1,4 @@
-//! Domains that tenants show to be their own, by records that a real resolver looks for on a name server of the test's.
+//! Domains that tenants prove to own, by DNS records that a real resolver looks up at a name server of the test.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ async fn world(server: &NameServer) -> World {
     World::start_with(|config| config.names.servers = vec![address]).await
 }
 
-/// A tenant's administrator, by their token.
+/// A tenant's administrator, with their token.
 struct Tenant<'w> {
     world: &'w World,
     token: String,
@@ -65,7 +65,7 @@ impl<'w> Tenant<'w> {
     }
 }
 
-/// The name and the value of a record.
+/// The name and the value of the DNS record to publish.
 fn of(record: &Value) -> (&str, &str) {
     (record["name"].as_str().unwrap(), record["value"].as_str().unwrap())
 }
@@ -167,7 +167,7 @@ async fn what_is_no_domain_or_claimed_already_is_refused() {
     assert_eq!(server.asked(), [] as [String; 0], "nobody was asked");
 }
 
-/// What a refusal says, but for what is the request's own.
+/// A refusal without the members that are specific to the request.
 async fn told(request: reqwest::RequestBuilder, id: &str) -> Value {
     let mut answer = Answer::of(request).await;
     answer.assert_problem();
@@ -285,10 +285,10 @@ async fn a_domain_that_is_released_while_its_record_is_looked_for_is_nobodys() {
     );
 }
 
-/// A document that was signed by a provider, with its certificate.
+/// A document that was signed by an identity provider, with its certificate.
 const SIGNED: &str = include_str!("../../../../saml/tests/fixtures/rsa.xml");
 
-/// A connection to that provider.
+/// The request body that connects that provider.
 fn connection(domains: &[&str]) -> Value {
     let (_, rest) = SIGNED.split_once("X509Certificate>").unwrap();
     let certificate = rest.split_once('<').unwrap().0;

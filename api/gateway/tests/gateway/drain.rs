@@ -1,4 +1,4 @@
-//! Stopping: what runs is finished, what is acknowledged is written.
+//! Shutdown: running requests are finished, and acknowledged events are written.
 
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! The examples of the contract: each is of the form that the contract says, and the refusals are what clients get.
+//! The examples in the contract: each matches its schema, and the refusals are those that clients get.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::codes::page;
 use crate::contracts::openapi;
 use crate::world::{Answer, World};
 
-/// A schema of OpenAPI 3.0 in the words of JSON Schema. What an object has that its schema does not name is wrong in an example.
+/// Converts a schema of OpenAPI 3.0 to JSON Schema. Members that the schema does not name are errors in an example.
 fn translated(schema: &Value) -> Value {
     match schema {
         Value::Array(all) => all.iter().map(translated).collect(),
@@ -35,7 +35,7 @@ pub fn components(contract: &Value) -> Value {
     json!({ "schemas": translated(&contract["components"]["schemas"]) })
 }
 
-/// What holds values to a schema of the contract.
+/// A validator for a schema of the contract.
 pub fn validator(components: &Value, schema: &Value) -> Validator {
     let mut root = translated(schema);
     root["components"] = components.clone();
@@ -48,7 +48,7 @@ fn operations(contract: &Value) -> impl Iterator<Item = (&str, &Value)> {
     all.map(|operation| (operation["operationId"].as_str().unwrap(), operation))
 }
 
-/// What is wrong with a value, each with its place.
+/// The errors of a value, each with its path.
 pub fn errors(validator: &Validator, example: &Value) -> Vec<String> {
     validator.iter_errors(example).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
@@ -89,7 +89,7 @@ fn every_body_of_the_contract_has_an_example_of_its_own_form() {
     assert!(wrong.is_empty() && seen > 120, "{seen} seen:\n{}", wrong.join("\n"));
 }
 
-/// The refusals that the contract shows: status, and document.
+/// The refusals in the contract: status and document.
 fn refusals(contract: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for (name, response) in contract["components"]["responses"].as_object().unwrap() {

@@ -1,4 +1,4 @@
-//! Leads exported by jobs: asked for, seen, fetched, cancelled.
+//! Exports of leads by jobs: requested, listed, downloaded, cancelled.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -8,7 +8,7 @@ use testbed::eventually;
 use crate::jobs::{leads, shown, until};
 use crate::world::{Answer, World};
 
-/// Whoever may not see a job, its file or others' jobs, or may not ask for one, is refused.
+/// Callers without the permission for a job, for its file, for others' jobs or for requesting one are refused.
 async fn who_may_not_is_refused(world: &World, path: &str) {
     let as_role = |role, method, path: &str| world.anonymous(method, path).bearer_auth(world.token(&[role]));
     let stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
@@ -43,7 +43,7 @@ async fn who_may_not_is_refused(world: &World, path: &str) {
         .await;
 }
 
-/// What can't be done with a job that is over, and what nobody can ask for.
+/// Commands that a finished job does not allow, and requests that are invalid for everybody.
 async fn what_cannot_be_asked_of_it_is_refused(world: &World, path: &str) {
     let post = |what: &str| world.request(Method::POST, &format!("{path}/{what}"));
     let bad = StatusCode::BAD_REQUEST;

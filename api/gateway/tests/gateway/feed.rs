@@ -1,4 +1,4 @@
-//! A tenant's feed of events, as clients of server-sent events meet it.
+//! A tenant's event feed (server-sent events), as its clients see it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use testbed::eventually;
 
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
-/// A block of a feed.
+/// A block of a feed: an event or a heartbeat.
 #[derive(Debug, Default)]
 pub struct Block {
     id: String,
@@ -38,7 +38,7 @@ impl Client {
         Self::of(request).await
     }
 
-    /// The feed of CRM that this token may see.
+    /// Opens the feed of CRM with this token.
     pub async fn bearing(world: &World, token: &str) -> Self {
         Self::of(world.anonymous(Method::GET, "/v1/events?service=crm").bearer_auth(token)).await
     }
@@ -50,10 +50,10 @@ impl Client {
         Self { bytes: response.bytes_stream().boxed(), text: String::new(), blocks: VecDeque::new() }
     }
 
-    /// Reads until the feed ends, within [`HEARD`].
+    /// Reads until the feed ends, within [`PROPAGATION`].
     pub async fn ends_within_a_second(&mut self) {
         let ended = async { while self.block().await.is_some() {} };
-        tokio::time::timeout(HEARD, ended).await.expect("the feed goes on");
+        tokio::time::timeout(PROPAGATION, ended).await.expect("the feed goes on");
     }
 
     /// The next block; `None` when the feed ended.

@@ -1,4 +1,4 @@
-//! Who became a user without an invitation sets their first password by mail, through a real mail server, and signs in.
+//! Users who were created without an invitation set their first password by mail, through a real mail server, and sign in.
 
 use config::SecretText;
 use kernel::Role;
@@ -12,7 +12,7 @@ use crate::world::{Answer, World};
 
 const SUBJECT: &str = "Subject: Set a new password";
 
-/// A gateway that mails through a server, and the server.
+/// A gateway that sends mail through a mail server, and that server.
 pub async fn with_mail() -> (World, MailServer) {
     let mails = MailServer::start().await;
     let url = mails.url();
@@ -24,13 +24,13 @@ pub async fn with_mail() -> (World, MailServer) {
     (world, mails)
 }
 
-/// The links that were mailed to somebody to set a password.
+/// The links to set a password that were mailed to an address.
 fn links(mails: &MailServer, to: &str) -> Vec<String> {
     let mails = mails.mails().into_iter().filter(|mail| mail.to == to && mail.data.contains(SUBJECT));
     mails.map(|mail| link_in(&mail.data, "/password?token=")).collect()
 }
 
-/// The link to a page in a mail, as a mail program shows it: long lines come folded (quoted-printable, RFC 2045).
+/// The link to a page in a mail, after decoding folded lines (quoted-printable, RFC 2045).
 pub fn link_in(data: &str, page: &str) -> String {
     let text = data.replace("=\r\n", "").replace("=3D", "=");
     let link = text.lines().find(|line| line.contains(page));
@@ -45,7 +45,7 @@ pub async fn forgets(world: &World, login: &str) -> Shown {
     Browser::default().submit(&format!("{}/forgot", issuer(world)), &[("login", login)]).await
 }
 
-/// Somebody follows a link and sets a password.
+/// Follows a link and sets a password.
 pub async fn sets(world: &World, link: &str, password: &str) -> Shown {
     let mut browser = Browser::default();
     let page = browser.open(link).await;

@@ -1,4 +1,4 @@
-//! GraphQL: what was written is read, and what costs too much is refused.
+//! GraphQL: reads what commands wrote, and refuses queries that are too expensive.
 
 use std::fmt::Write;
 
@@ -134,7 +134,7 @@ async fn a_text_with_a_nul_is_refused_by_the_name_of_its_argument() {
     assert_eq!(harmless.body["data"]["crm"]["accounts"]["totalCount"], 0, "{harmless:?}");
 }
 
-/// `levels` of the contacts of an account, each level with the arguments `page`.
+/// A query with `levels` nested levels of an account's contacts, each with the arguments `page`.
 fn nested(variables: &str, page: &str, levels: usize) -> String {
     let account = "account(id: \"018f0000-0000-7000-8000-000000000000\")";
     let open = format!("contacts{page} {{ account {{ ").repeat(levels);

@@ -1,4 +1,4 @@
-//! Large files are imported by jobs: each row that is wrong is named, and what is good is taken.
+//! Imports of large files by jobs: each wrong row is reported, and the others are imported.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! Tenants' issuers: machines get tokens and keys, use them, and lose them.
+//! Tenants' issuers: machines get tokens and API keys, use them, and have them revoked.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Form, HEARD, World};
+use crate::world::{Answer, Form, PROPAGATION, World};
 
-/// A lead that nobody knows: asking for it needs `crm:lead:read`, and nothing else.
+/// A lead that does not exist: requesting it needs `crm:lead:read`, and nothing else.
 pub const NO_LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
 
 /// A machine with a secret.
@@ -31,7 +31,7 @@ impl Machine {
         Self { id, secret: set.body["secret"].as_str().unwrap().to_owned() }
     }
 
-    /// Asks for a token with its secret.
+    /// Requests a token with its secret.
     pub fn asks(&self, world: &World, more: &[(&str, &str)]) -> RequestBuilder {
         let form: Vec<_> = [("grant_type", "client_credentials")].iter().chain(more).copied().collect();
         token_endpoint(world).basic_auth(&self.id, Some(&self.secret)).form(&form)
@@ -44,7 +44,7 @@ impl Machine {
         answer.body["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// An API key of it.
+    /// Issues an API key for it.
     pub async fn api_key(&self, world: &World, more: Value) -> (String, String) {
         let mut body = json!({ "machine": self.id, "name": "nightly" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -62,12 +62,12 @@ pub fn token_endpoint(world: &World) -> RequestBuilder {
     world.anonymous(Method::POST, "/t/acme/token")
 }
 
-/// A request with a token that needs `crm:lead:read`.
+/// A request that needs `crm:lead:read`, with this token.
 pub fn reads(world: &World, token: &str) -> RequestBuilder {
     world.anonymous(Method::GET, NO_LEAD).bearer_auth(token)
 }
 
-/// What a token says, whoever signed it.
+/// The claims of a token, without verification.
 pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }
@@ -76,7 +76,7 @@ pub fn header(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
 }
 
-/// Waits until a token is refused with one of these codes, within [`HEARD`].
+/// Waits until a token is refused with one of these codes, within [`PROPAGATION`].
 pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str]) {
     let refused = async {
         loop {
@@ -87,7 +87,7 @@ pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str])
             tokio::task::yield_now().await;
         }
     };
-    let code = tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    let code = tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
     assert!(codes.contains(&&*code), "{code}");
 }
 
@@ -362,7 +362,7 @@ async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out()
     .await;
 }
 
-/// The tenant's keys that sign with EdDSA, and what each does.
+/// The tenant's EdDSA keys, with the current use of each.
 async fn key_uses(world: &World) -> Vec<(String, String)> {
     let listed = world.get("/v1/auth/signing-keys").await;
     assert_eq!(listed.status, StatusCode::OK, "{listed:?}");

@@ -1,4 +1,4 @@
-//! Jobs over the whole road: schedules, queues and batches, read models built anew, jobs of all services.
+//! Jobs end to end: schedules, queues and batches, rebuilt read models, jobs of all services.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ pub async fn leads(world: &World, file: impl Into<reqwest::Body>) {
     shown(world, answer.header("x-position")).await;
 }
 
-/// Waits until the list of leads is as far as this position.
+/// Waits until the list of leads has reached this position.
 pub async fn shown(world: &World, position: &str) {
     let query = world.request(Method::POST, "/graphql").header("x-min-position", position);
     let answer = Answer::of(query.json(&json!({ "query": "{ crm { leads(first: 1) { totalCount } } }" }))).await;

@@ -1,4 +1,4 @@
-//! Limits: rates, origins, time.
+//! Limits: rate limits, origins, timeouts.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -117,7 +117,7 @@ async fn large_answers_are_compressed_for_those_who_ask() {
     assert_eq!(Answer::of(small).await.header("content-encoding"), "");
 }
 
-/// A body that begins, and ends when it is told to.
+/// A request body that starts, and ends only when the test says so.
 fn slow(text: &'static str) -> (tokio::sync::oneshot::Sender<()>, reqwest::Body) {
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let begin = futures::stream::iter([Ok::<_, std::io::Error>(text.as_bytes())]);

@@ -1,4 +1,4 @@
-//! Applications are told that a session has ended, where they said (OpenID Connect Back-Channel Logout).
+//! Applications are notified at their registered URL when a session ends (OpenID Connect Back-Channel Logout).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use crate::world::{Answer, World};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// The logout token of a message, verified with the keys that the issuer shows, as any client does it.
+/// The logout token of a message, verified with the issuer's published keys, as any client does it.
 async fn logout_token(world: &World, message: &Received, client: &str) -> Value {
     assert_eq!(message.headers["content-type"], "application/x-www-form-urlencoded");
     let token = message.body.strip_prefix("logout_token=").unwrap();

@@ -1,5 +1,5 @@
-//! The master key in Vault, played by a double of its engine transit (`testbed::VaultDouble`): what works with it, without it, and when it is
-//! followed by another one.
+//! The master key in Vault, with a double of its transit engine (`testbed::VaultDouble`): operation with it, without it, and its
+//! replacement by another key.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn acme(world: &World) -> Tenant {
     Directory::open(&world.config).find("acme").await.unwrap()
 }
 
-/// Has the tenant's issuer sign something, and shows it.
+/// Lets the tenant's issuer sign a token, and returns it.
 async fn signs(world: &World) -> StatusCode {
     let address: SocketAddr = world.url.strip_prefix("http://").unwrap().parse().unwrap();
     let hour = Duration::from_hours(1);
@@ -51,12 +51,12 @@ async fn signs(world: &World) -> StatusCode {
     Answer::of(world.anonymous(Method::GET, lead).bearer_auth(&token)).await.status
 }
 
-/// A lead whose name is sealed, as it is read through the log.
+/// A lead with a sealed name, read through the log.
 async fn name_of(world: &World, lead: &str) -> Value {
     world.get(&format!("/v1/crm/leads/{lead}")).await.body["name"].clone()
 }
 
-/// What the report says of the key in Vault, and of all.
+/// The state of the key in Vault in `/ready`, and the overall status.
 async fn ready(world: &World) -> (StatusCode, Value) {
     let report = Answer::of(world.anonymous(Method::GET, "/ready")).await;
     let dependencies = report.body["dependencies"].as_array().unwrap();
@@ -71,7 +71,7 @@ async fn ready_is(world: &World, status: StatusCode, state: &str) -> Value {
     .await
 }
 
-/// Whose master key wrapped the tenants' keys of a service.
+/// The master keys that wrapped the tenants' keys of a service.
 async fn wrapped_by(world: &World, service: &str) -> Vec<String> {
     let holders: Vec<String> = sqlx::query_scalar("SELECT holder FROM log.claims WHERE kind = $1")
         .bind(TENANT_KEY)
@@ -81,7 +81,7 @@ async fn wrapped_by(world: &World, service: &str) -> Vec<String> {
     holders.iter().map(|holder| Wrapped::read(holder).wrapped_by().to_owned()).collect()
 }
 
-/// The envelopes in which a tenant's ring of keys was.
+/// The envelopes of a tenant's key ring, in the order of its events.
 async fn envelopes(world: &World, tenant: TenantId) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT payload->>'tenant_key' FROM log.events
@@ -264,7 +264,7 @@ fn ring_context(tenant: TenantId) -> Context<'static> {
     Context { tenant, purpose: "auth.tenant_key", subject: "" }
 }
 
-/// A ring of keys as it was made before: its key is wrapped by the master key, in the event.
+/// Appends a key ring as an older program did: its key is wrapped by the master key, in the event.
 async fn ring_of_before(world: &World) -> String {
     let store = auth_log(world).await;
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0x5e; 32] };

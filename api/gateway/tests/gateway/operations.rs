@@ -1,4 +1,4 @@
-//! What operators and people see: health, readiness, metrics, the reference.
+//! The endpoints for operators and readers: health, readiness, metrics, the API reference.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,7 +71,7 @@ async fn metrics_count_requests_by_route_and_status() {
     assert!(!text.contains("strange"), "strangers can make series");
 }
 
-/// The metrics that our alerts are about. (What they say of them, promtool tries.)
+/// The metrics that our alerts use. (The alert rules are tested with promtool.)
 fn alerted_on() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus")).unwrap() {

@@ -1,4 +1,4 @@
-//! The command line's tokens: a machine of the tenant, whose issuer signs.
+//! Tokens for the command line: it is a machine of the tenant, and the tenant's issuer signs.
 
 use std::net::SocketAddr;
 use std::time::Duration;

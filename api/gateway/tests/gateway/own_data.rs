@@ -1,4 +1,4 @@
-//! What is one's own: how things are to be, all that is known of one, and the end of it.
+//! A user's own data: their settings, their exported data, and the end of their account.
 
 use kernel::{Clock as _, SystemClock};
 use reqwest::{Method, StatusCode};
@@ -10,10 +10,10 @@ use crate::issuers::claims;
 use crate::provisioning::town;
 use crate::sign_in;
 use crate::users::link;
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
-/// A user who came by an invitation, and a token of theirs. (In a world that keeps its mails: else they are tried again and again, which is
-/// noted in the log.)
+/// A user who accepted an invitation, with a token. (Only in a world that captures mail: otherwise sending is retried, which appends
+/// events.)
 async fn ada(world: &World) -> (String, String) {
     let invited = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["member"] });
     let invited = world.post("/v1/user/invitations", invited).await;
@@ -118,7 +118,7 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
     assert!(after["erased_at"].is_string());
     let refused =
         async { while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {} };
-    tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
 }
 
 #[tokio::test]

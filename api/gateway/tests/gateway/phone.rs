@@ -1,4 +1,4 @@
-//! Telephone numbers: a code by text message shows whose one is.
+//! Telephone numbers: a user verifies theirs by a code in a text message.
 
 use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -30,14 +30,14 @@ async fn call(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     Answer::of(request(world, token, verb, &body)).await
 }
 
-/// What was texted to a number, the last first.
+/// The text messages to a number, newest first.
 async fn texts(world: &World, number: &str) -> Vec<String> {
     let caught = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
     let texts = caught.body["texts"].as_array().unwrap().iter().filter(|text| text["to"] == number);
     texts.map(|text| text["text"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Asks for a code, and reads it where it was sent.
+/// Requests a code, and reads it from the text message.
 async fn code(world: &World, token: &str, number: &str) -> String {
     let before = texts(world, number).await.len();
     let asked = call(world, token, "send-phone-code", json!({})).await;
@@ -49,7 +49,7 @@ async fn code(world: &World, token: &str, number: &str) -> String {
     .await
 }
 
-/// Another one.
+/// A different code.
 fn other(code: &str) -> String {
     if code == "000000" { "000001".to_owned() } else { "000000".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! The picture that somebody uploads, from its file to where it is shown.
+//! A user's uploaded picture, from its file to every place where it is shown.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ fn sent(file: &[u8]) -> Value {
     json!({ "picture": STANDARD.encode(file) })
 }
 
-/// They do something with their own picture or profile; what is shown knows it then.
+/// Changes the user's own picture or profile, and waits until read models show it.
 async fn does(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     let request = world.anonymous(Method::POST, &format!("/v1/user/me/{verb}")).bearer_auth(token).json(&body);
     let done = Answer::of(request).await;
@@ -26,8 +26,8 @@ async fn does(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     done
 }
 
-/// Where their picture is, as all that shows it says; of one that they uploaded, the path. (A service that runs elsewhere knows only of a
-/// public URL that is configured.)
+/// The URL of a user's picture, which must be the same wherever it is shown; for an uploaded one, its path. (A service in another process
+/// knows only a configured public URL.)
 async fn address(world: &World, done: &Answer, id: &str) -> Option<String> {
     let path = |picture: &Value| {
         let picture = picture.as_str()?;

@@ -1,4 +1,4 @@
-//! Tenants come to be by one saga, and are shut out and let in again within a second.
+//! Provisioning of tenants by one saga; suspending and resuming take effect within a second.
 
 use config::Config;
 use directory::{Directory, DirectoryError};
@@ -10,14 +10,14 @@ use sqlx::Connection;
 use user_sagas::TenantStanding;
 
 use crate::standing::Open;
-use crate::world::{Answer, Form, HEARD, World, token};
+use crate::world::{Answer, Form, PROPAGATION, World, token};
 
-/// A gateway that keeps the mails which it would send.
+/// A gateway that captures mail instead of sending it.
 pub async fn town() -> World {
     town_with(|_| ()).await
 }
 
-/// The same, with its configuration changed.
+/// The same, with a changed configuration.
 pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let started = World::start_with(|config| {
         config.mail.catch = true;
@@ -26,7 +26,7 @@ pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     Box::pin(started).await
 }
 
-/// Asks until the answer has this status, within [`HEARD`].
+/// Repeats a request until the response has this status, within [`PROPAGATION`].
 pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answer {
     let asked = async {
         loop {
@@ -38,10 +38,10 @@ pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> 
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(HEARD, asked).await.expect("it is not heard of")
+    tokio::time::timeout(PROPAGATION, asked).await.expect("it is not heard of")
 }
 
-/// How many rings of keys a tenant was given, and keys that sign.
+/// The number of a tenant's key rings, and of its signing keys.
 async fn keys_of(world: &World, tenant: TenantId) -> (i64, i64) {
     let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
     let counted = sqlx::query_as(
@@ -136,7 +136,7 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
 }
 
-/// Every route of a tenant's issuer, as a program asks for it or a browser.
+/// Every route of a tenant's issuer, requested by a program and by a browser.
 fn of_issuer<'w>(
     world: &'w World,
     slug: &'w str,

@@ -1,4 +1,4 @@
-//! How far somebody reaches: to what is their own, whatever their roles; and never to more than they may themselves.
+//! Privilege boundaries: users can always manage what is their own, and never act on subjects with more permissions than they have.
 
 use kernel::{Clock, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -10,14 +10,14 @@ use crate::issuers::{Machine, claims};
 use crate::saml_attacks::connected;
 use crate::world::{Answer, World};
 
-/// Somebody with a role of the tenant's own that has just these permissions.
+/// A user with a custom role that has only these permissions.
 async fn with_permissions(world: &World, permissions: &[&str]) -> String {
     let role = json!({ "name": "keeper", "title": "Keeper", "permissions": permissions });
     assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
     world.token_with(&["keeper"])
 }
 
-/// Requests that are refused, with nothing written but what is noted beside them: that they were refused, and that a key was used.
+/// Requests that must be refused, with nothing written except the records of the denials and of the use of an API key.
 async fn refuses(world: &World, cases: Vec<(RequestBuilder, StatusCode, &str)>) {
     let written = async || {
         let mut count = 0;

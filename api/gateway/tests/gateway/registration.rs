@@ -1,4 +1,4 @@
-//! People who register by themselves, where the tenant lets them: from the page to being in, through a real mail server.
+//! Self-registration, where the tenant allows it: from the page to being signed in, through a real mail server.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -21,7 +21,7 @@ async fn asks(world: &World, email: &str) -> Shown {
     Browser::default().submit(&format!("{}/register", issuer(world)), &[("email", email)]).await
 }
 
-/// The texts of the mails about this that somebody got.
+/// The texts of the mails with this subject to an address.
 fn mailed(mails: &MailServer, to: &str, subject: &str) -> Vec<String> {
     let about = format!("Subject: {subject}\r\n");
     mails.mails().into_iter().filter(|mail| mail.to == to && mail.data.contains(&about)).map(|mail| mail.data).collect()

@@ -1,4 +1,4 @@
-//! A gateway before a service that runs elsewhere: the same answers, and what happens when an instance is lost.
+//! A gateway before a service in another process: the same responses, and the loss of an instance.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::websocket::Socket;
 use crate::world::{Answer, World, token};
 
-/// What must not differ: status, body, and what an answer says of itself.
+/// The parts of a response that must not differ: status, body and headers.
 fn essence(mut answer: Answer) -> (StatusCode, Value, Vec<String>) {
     // The request's own.
     if let Some(instance) = answer.body.get_mut("instance") {
@@ -182,7 +182,7 @@ async fn without_any_instance_commands_are_refused_queries_answered_and_ready_sa
     assert!(up.ends_with(" 0"), "{up}");
 }
 
-/// An instance that says that it is well, and breaks each connection after the request has come in.
+/// An instance that reports to be healthy, but breaks each connection after it has received the request.
 async fn broken() -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, broken) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
@@ -207,7 +207,7 @@ async fn broken() -> (String, Arc<AtomicUsize>) {
     (url, broken)
 }
 
-/// Another gateway of this world, to its instance and to one that breaks.
+/// Another gateway of this world, to its instance and to one that breaks connections.
 async fn beside_a_broken_one(world: &World) -> (Server, String, Arc<AtomicUsize>) {
     let (url, broken) = broken().await;
     let mut config = world.config.clone();

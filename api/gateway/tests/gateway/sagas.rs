@@ -1,4 +1,4 @@
-//! Sagas over the whole road: started by a command, seen, cancelled.
+//! Sagas end to end: started by a command, listed, cancelled.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn import(world: &World) -> String {
     answer.body["import_id"].as_str().unwrap().to_owned()
 }
 
-/// The one saga about something, when it is as wanted.
+/// The only saga for a subject, once it is in the expected state.
 async fn saga(world: &World, key: &str, state: &str) -> Value {
     eventually(&format!("a {state} saga about {key}"), async || {
         let page = world.get(&format!("/v1/sagas/crm?key={key}&state={state}")).await;

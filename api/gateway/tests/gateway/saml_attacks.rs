@@ -1,4 +1,4 @@
-//! Attacks on signing in through an identity provider that need to know who users are. The numbers are those of docs/src/threat-model.md.
+//! Attacks on sign-in through an identity provider that concern users. The numbers are those of docs/src/threat-model.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ impl Timed for World {
     }
 }
 
-/// Connects a provider whose staff are administrators here, and which may sign in whom nobody sent there.
+/// Creates a connection to a provider whose group `staff` is mapped to administrators, and which may start a sign-in by itself.
 pub async fn connected(world: &World) -> (Idp, Sp) {
     let idp = Idp::new(world);
     let body = json!({
@@ -43,20 +43,20 @@ pub async fn connected(world: &World) -> (Idp, Sp) {
     (idp, sp)
 }
 
-/// What a provider says of somebody who is in these groups.
+/// A provider's assertion about a person in these groups.
 pub fn says(world: &World, (idp, sp): &(Idp, Sp), email: &str, groups: &[&str]) -> String {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     idp.says(&Words { name_id: email.to_owned(), groups, ..Words::new(world, sp, None) })
 }
 
-/// Brings that to where it is taken: where the browser is sent on.
+/// Posts the assertion to our endpoint; returns where the browser is redirected.
 async fn brings(world: &World, (_, sp): &(Idp, Sp), said: &str) -> String {
     let shown = Browser::default().submit(&sp.acs, &[("SAMLResponse", &STANDARD.encode(said))]).await;
     assert_eq!(shown.status, StatusCode::SEE_OTHER, "{shown:?}");
     format!("{}{}", world.url, shown.leads_to().0)
 }
 
-/// Somebody is signed in by a provider, in this browser.
+/// Signs a person in by the provider, in this browser.
 async fn comes(world: &World, provider: &(Idp, Sp), browser: &mut Browser, email: &str, groups: &[&str]) -> Shown {
     let said = says(world, provider, email, groups);
     browser.open(&brings(world, provider, &said).await).await
@@ -69,13 +69,13 @@ async fn roles(world: &World, email: &str) -> Value {
     answer.body["data"]["user"]["users"]["nodes"][0]["roles"].clone()
 }
 
-/// A manager does something.
+/// Executes a command as a manager.
 async fn manages(world: &World, path: &str, body: Value) -> Answer {
     let request = world.anonymous(Method::POST, path).bearer_auth(world.token(&[Role::Manager])).json(&body);
     Answer::of(request).await
 }
 
-/// A manager gives a user another address.
+/// A manager changes the address of a user.
 async fn readdresses(world: &World, id: &str, email: &str) {
     let changed = manages(world, &format!("/v1/user/users/{id}/change-login"), json!({ "email": email })).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");

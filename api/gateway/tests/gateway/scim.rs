@@ -1,4 +1,4 @@
-//! SCIM 2.0, as an identity provider meets it: the examples of RFC 7644 over HTTP, with what widely used providers send.
+//! SCIM 2.0 as identity providers use it: the examples of RFC 7644 over HTTP, and requests that widely used providers send.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::issuers::Machine;
 use crate::users::ask;
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
-/// A provider with an API key of a machine that may just that.
+/// An identity provider, with the API key of a machine that has only the SCIM permissions.
 pub struct Provider<'a> {
     pub world: &'a World,
     pub key: String,
@@ -52,7 +52,7 @@ impl<'a> Provider<'a> {
         answer
     }
 
-    /// Makes a user and gives them back.
+    /// Creates a user and returns them.
     pub async fn create(&self, user: Value) -> Value {
         let made = self.ask(Method::POST, "/Users", user).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -69,7 +69,7 @@ impl<'a> Provider<'a> {
         self.ask(Method::GET, &format!("/Users?{query}"), Value::Null).await
     }
 
-    /// The names of those whom a filter finds, by `userName`.
+    /// The `userName`s of the users that a filter finds.
     pub async fn found(&self, filter: &str) -> Vec<String> {
         let answer = self.filtered(filter).await;
         assert_eq!(answer.status, StatusCode::OK, "{filter}: {answer:?}");
@@ -78,7 +78,7 @@ impl<'a> Provider<'a> {
         resources.iter().map(|user| user["userName"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A request that is refused, with nothing written; the error is as RFC 7644 has it.
+    /// A request that must be refused, with nothing written; the error must have the form of RFC 7644.
     pub async fn refused(&self, method: Method, path: &str, body: Value, status: StatusCode, scim_type: Option<&str>) {
         let before = self.world.head().await;
         let answer = self.ask(method, path, body).await;
@@ -192,7 +192,7 @@ async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_with
     let out = provider.patch(&path, json!([{ "op": "Replace", "path": "active", "value": "False" }])).await;
     assert_eq!((out.status, &out.body["active"]), (StatusCode::OK, &json!(false)), "{out:?}");
     let refused = async { while Answer::of(me()).await.code() != "user_inactive" {} };
-    tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
     let back = provider.patch(&path, json!([{ "op": "replace", "value": { "active": true } }])).await;
     assert_eq!(back.body["active"], true, "{back:?}");
 

@@ -1,4 +1,4 @@
-//! Groups over SCIM: who is in them, who may see that, and how many are shown.
+//! Groups over SCIM: their members, who may see these, and how many are returned.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

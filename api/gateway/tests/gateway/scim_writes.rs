@@ -1,4 +1,4 @@
-//! SCIM 2.0: what is written is written whole, or refused; what is asked for is what is shown.
+//! SCIM 2.0 writes: a change is applied completely or refused, and reads return what was written.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Secrets: a run that uses all of them, and everything that somebody else reads of it.
+//! Secrets: uses every kind of secret, and checks that they appear in nothing that others can read.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const NEW_PASSWORD: &str = "seven-canaries-under-tin";
 const WRONG_PASSWORD: &str = "another-canary-that-is-not-it";
 const WRONG_SECRET: &str = "inm_a-canary-that-is-no-secret-of-theirs";
 
-/// What must stand nowhere, and what was said of it.
+/// The secrets that must appear nowhere, and the refusals of the run.
 #[derive(Default)]
 struct Run {
     secrets: Vec<(&'static str, String)>,
@@ -31,7 +31,7 @@ struct Run {
 }
 
 impl Run {
-    /// A secret that the run used; what it is given is given back.
+    /// Registers a secret that the run uses; returns it.
     fn keep(&mut self, what: &'static str, secret: &str) -> String {
         assert!(secret.len() >= 10, "{what}: too short to be looked for");
         self.secrets.push((what, secret.to_owned()));
@@ -43,20 +43,20 @@ impl Run {
         self.keep(what, secret)
     }
 
-    /// Something that is refused.
+    /// Registers the text of a refusal.
     async fn refused(&mut self, request: RequestBuilder) {
         let answer = Answer::of(request).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
         self.refusals.push(format!("{answer:?}"));
     }
 
-    /// A page that says what went wrong. (The link that a page was opened by is in its form, for the next attempt.)
+    /// Registers an error page. (Its form contains the link by which it was opened, for the next attempt.)
     fn shown(&mut self, shown: &Shown) {
         assert!(shown.status.is_client_error(), "{shown:?}");
         self.refusals.push(format!("{shown:?}"));
     }
 
-    /// What of it stands in a text.
+    /// The secrets that occur in a text.
     fn leaks(&self, text: &str) -> Vec<&'static str> {
         let stands = |secret: &str| {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -73,7 +73,7 @@ fn parameter(link: &str) -> &str {
     link.rsplit('=').next().unwrap()
 }
 
-/// A person: invited, with a second factor, who signs in, mistypes, and sets a new password.
+/// A person: invited, with a second factor, who signs in, mistypes the password, and sets a new one.
 async fn person(run: &mut Run, world: &World, app: &App) -> Browser {
     run.keep("a password", PASSWORD);
     let mut browser = invited(world, ADA, &["viewer"]).await;
@@ -131,7 +131,7 @@ async fn person(run: &mut Run, world: &World, app: &App) -> Browser {
     browser
 }
 
-/// An application: its secret, codes, tokens, devices, pushed requests, and what becomes of them the second time.
+/// An application: its secret, codes, tokens, devices and pushed requests, and their second use.
 async fn application(run: &mut Run, world: &World, app: &App, browser: &mut Browser) {
     run.keep("a client's secret", &app.secret);
     let code = run.keep("an authorization code", &browser.open(&app.asks(world)).await.code());
@@ -184,7 +184,7 @@ async fn application(run: &mut Run, world: &World, app: &App, browser: &mut Brow
     Browser::default().open(&refers.replace(&app.id, "0197a8a0-0000-7000-8000-000000000001")).await;
 }
 
-/// A machine: its secret, assertion, API key and token, and what becomes of them once they are revoked.
+/// A machine: its secret, assertion, API key and token, and their use after the revocation.
 async fn machine(run: &mut Run, world: &World) {
     let machine = Machine::register(world, "canary", &["viewer"]).await;
     run.keep("a machine's secret", &machine.secret);
@@ -209,7 +209,7 @@ async fn machine(run: &mut Run, world: &World) {
     run.keep_of("a webhook's secret", &made.body, "secret");
 }
 
-/// Somebody comes in by an identity provider, and what it said comes a second time.
+/// A person signs in through an identity provider, whose assertion is then sent again.
 async fn federated(run: &mut Run, world: &World) {
     let provider = connected(world).await;
     let said = STANDARD.encode(says(world, &provider, "grace@example.com", &[]));

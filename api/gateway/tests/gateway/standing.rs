@@ -1,4 +1,4 @@
-//! Feeds and websockets end with the token for which they were opened, also before its time.
+//! Feeds and WebSockets end when the token with which they were opened expires or is revoked.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::issuers::Machine;
 use crate::websocket::Socket;
 use crate::world::World;
 
-/// A feed, and a websocket of each way to say who one is.
+/// A feed, and one WebSocket for each way to authenticate.
 pub struct Open {
     feed: Client,
     sockets: [Socket; 2],

@@ -1,4 +1,4 @@
-//! Tenants: another's things are as unknown as things that never were.
+//! Tenant isolation: resources of another tenant look exactly like resources that don't exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,8 +80,8 @@ async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknow
     assert_eq!(world.head().await, before);
 }
 
-/// What paths name that is no id of a tenant's; and what only comes of what this does not do: an event that can't be applied, a provider
-/// that is connected, somebody who signs in.
+/// Path parameters that are not ids of a tenant's resources; and resources that this test can't create: an event that can't be applied, a
+/// connected identity provider, a signed-in user.
 const NO_IDS: [&str; 9] = ["service", "type", "version", "role", "queue", "letter", "connection", "session", "grant"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What nobody asks for, and nobody gets: members of a body that its contract does not name, and a tenant that is not the token's.
+//! Requests for more than the contract allows: members of a body that it does not define, and a tenant other than the token's.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::authentication::walked;
 use crate::walk::{ID, OPERATIONS};
 use crate::world::{Answer, World};
 
-/// What nobody may say of themselves or of what they make: the token says it, or the log.
+/// Members that clients must not set: they come from the token or from the log.
 const OURS: [&str; 12] = [
     "tenant_id",
     "tenant",
@@ -25,7 +25,7 @@ const OURS: [&str; 12] = [
     "__proto__",
 ];
 
-/// The body of an operation, as the contract has it.
+/// The body schema of an operation.
 pub fn schema_of<'c>(contract: &'c Value, operation: &'c Value) -> &'c Value {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     match schema["$ref"].as_str() {

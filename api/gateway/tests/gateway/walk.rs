@@ -1,5 +1,6 @@
-//! Every operation of the contract and every question of GraphQL, as anonymous, as each role, as another tenant: one table
-//! says by hand what each needs, and one that nobody listed fails. (What questions lead to: [`fields`](super::fields).)
+//! Every operation of the contract and every GraphQL query field, as an anonymous client, as each role, and as another tenant. A
+//! handwritten table lists what each needs; one that is missing in it fails the test. (For the fields below, see
+//! [`fields`](super::fields).)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,27 +13,27 @@ use crate::schema::{Question, Schema};
 use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
-/// What needs no permission, only a token.
+/// The mark for operations that need a token, but no permission.
 const ANY: &str = "";
-/// What needs no token.
+/// The mark for operations that need no token.
 const PUBLIC: &str = "public";
 
 pub const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 
-/// A client that there may be.
+/// The body of a valid client.
 const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
 
-/// Where another page may begin.
+/// A cursor at which another page may begin.
 const PAGE: &str = "?after=0197a8a0-0000-7000-8000-000000000002";
 
 /// A picture of 16 × 16 pixels.
 const PICTURE: &str =
     r#"{"picture":"iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}"#;
 
-/// A connection to an identity provider, as far as the form goes.
+/// The body of a connection to an identity provider, valid only in its form.
 const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
 
-/// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
+/// Each operation, the permission that it needs, and a body with which a request reaches the check of permissions.
 pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
     ("getLead", "crm:lead:read", ""),
@@ -244,7 +245,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("releaseDomain", "user:domain:write", "{}"),
 ];
 
-/// Each question of GraphQL and the permission that it needs.
+/// Each GraphQL query field, and the permission that it needs.
 pub const QUESTIONS: &[(&str, &str)] = &[
     ("events.webhook", "events:webhook:read"),
     ("events.webhooks", "events:webhook:read"),
@@ -299,7 +300,7 @@ pub fn grants() -> Vec<Grant> {
     gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
-/// Whether a role has what is needed.
+/// Whether a role has the needed permission.
 pub fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
     if permission == ANY || permission == PUBLIC {
         return true;
@@ -365,7 +366,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
     assert!(gone.is_empty(), "OPERATIONS lists what is not in the contract: {gone:?}");
 }
 
-/// What of a path is no id of something that a tenant made: services, and the types of events, are everybody's.
+/// Path parameters that are not ids of a tenant's resources: services and event types are the same for all.
 const EVERYBODYS: &[&str] = &["{service}", "{type}", "{version}"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Webhooks as tenants set them up and look at them, over REST and GraphQL.
+//! Webhooks: how tenants create and inspect them, over REST and GraphQL.
 
 use config::SecretText;
 use kernel::Role;
@@ -13,7 +13,7 @@ async fn world() -> World {
     World::start_with(|config| config.webhooks.allow_private = true).await
 }
 
-/// What was delivered to a webhook, the last first: noted, and page by page each is there once.
+/// The deliveries to a webhook, newest first: every one was recorded, and is on exactly one page.
 async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     let deliveries = eventually("the deliveries are noted", async || {
         let found = world.get(&format!("{path}/deliveries?limit=2")).await;
@@ -35,7 +35,7 @@ async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     listed
 }
 
-/// What was done with it, page by page.
+/// The changes of a webhook, page by page.
 async fn changes_are_listed(world: &World, path: &str) {
     let changes = world.get(&format!("{path}/changes?limit=1")).await.body;
     let earlier = world.get(&format!("{path}/changes?after={}", changes["next"])).await.body;
@@ -47,7 +47,7 @@ async fn changes_are_listed(world: &World, path: &str) {
     assert_eq!(earlier["next"], Value::Null, "{earlier}");
 }
 
-/// GraphQL shows it with what it got.
+/// GraphQL shows the webhook with its deliveries.
 async fn is_shown_by_graphql(world: &World, id: &str, listed: &[Value]) {
     let query = format!(
         "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
@@ -66,7 +66,7 @@ async fn is_shown_by_graphql(world: &World, id: &str, listed: &[Value]) {
     }
 }
 
-/// It is disabled, enabled, changed and removed.
+/// The webhook is disabled, enabled, changed and removed.
 async fn is_changed_and_removed(world: &World, path: &str, url: &str) {
     assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
     let shown = world.get(path).await;
@@ -223,7 +223,7 @@ async fn how_far_webhooks_and_feeds_are_is_told_to_operators() {
     drop(feed);
 }
 
-/// How many notices are to be told yet, and for how many of them that has failed.
+/// The number of notices that are still to be sent, and how many of them failed.
 async fn untold(world: &World) -> (i64, i64) {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();

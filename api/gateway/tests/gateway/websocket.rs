@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
 pub struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
@@ -21,7 +21,7 @@ impl Socket {
         Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
     }
 
-    /// A connection of which the client's kernel holds little that nobody takes.
+    /// A connection with a small receive buffer, for a client that does not read.
     async fn of_little_room(world: &World) -> Self {
         let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
@@ -36,7 +36,7 @@ impl Socket {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    /// The next message that is no ping; of a closed connection, the code.
+    /// The next message that is not a ping; if the connection was closed, the close code.
     pub async fn hear(&mut self) -> Value {
         loop {
             let message =
@@ -54,13 +54,13 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection is closed with this code, within [`HEARD`].
+    /// Waits until the connection is closed with this code, within [`PROPAGATION`].
     pub async fn closes_within_a_second(&mut self, code: u16) {
         let closed = async { while self.hear().await != json!({ "closed": code }) {} };
-        tokio::time::timeout(HEARD, closed).await.expect("the connection is open still");
+        tokio::time::timeout(PROPAGATION, closed).await.expect("the connection is open still");
     }
 
-    /// A connection of who said in the request itself who they are, as programs may.
+    /// A connection that authenticates by a header of the upgrade request, as programs can.
     pub async fn bearing(world: &World, token: &str) -> Self {
         let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
@@ -231,8 +231,8 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
     }
 }
 
-/// Subscribes as `id` and waits until a lead's change comes: captures leads until one is seen, since a subscription begins
-/// some time after it was asked for.
+/// Subscribes as `id` and waits until a change of a lead arrives. It captures leads until then, because a subscription starts some time
+/// after the request for it.
 async fn first_change(world: &World, socket: &mut Socket, id: &str, query: &str) -> Value {
     socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
     let seen = async {

@@ -1,5 +1,5 @@
-//! Requests that no client of HTTP makes, written by hand: each gets a problem document, and nothing is written. And HTTP/2, which few
-//! speak without TLS.
+//! Hand-written requests that no HTTP client would send: each gets a problem document, and nothing is written. Also HTTP/2 without TLS,
+//! which few clients support.
 
 use futures::future::join_all;
 use hyper_util::client::legacy::Client;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::world::{Answer, World};
 
-/// All that is answered on a connection on which this is said, until it ends.
+/// Everything that the server sends on a connection on which this is sent, until it ends.
 async fn told(world: &World, said: &[u8]) -> Vec<Answer> {
     let mut connection = TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
     connection.write_all(said).await.unwrap();
@@ -37,7 +37,7 @@ async fn told(world: &World, said: &[u8]) -> Vec<Answer> {
     answers
 }
 
-/// The only answer.
+/// The only response.
 async fn told_once(world: &World, said: &[u8]) -> Answer {
     let mut answers = told(world, said).await;
     assert_eq!(answers.len(), 1, "{answers:?}");
