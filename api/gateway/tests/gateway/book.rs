@@ -67,7 +67,7 @@ fn written_out(page: &str) -> String {
     if let Some(url) = url {
         text = text.replace("$URL", &url);
     }
-    // What a body has from the shell: ids, and files in base64.
+    // Shell substitutions in bodies: ids, and files in base64.
     let text = pattern(r"'\$[A-Z]+'").replace_all(&text, ID).into_owned();
     pattern(r"'\$\(base64[^)]*\)'").replace_all(&text, "aGVsbG8=").into_owned()
 }
@@ -87,13 +87,13 @@ fn every_request_that_the_book_names_is_one_that_the_contract_has() {
         let sent = lines.flat_map(|line| {
             let posts = ["-X POST", " -d ", "--data-binary"].iter().any(|option| line.contains(option));
             let method = if posts { "POST" } else { "GET" };
-            // What is shown to be refused is not of the contract's form.
+            // The body of a request that is shown with a refusal does not match the contract's schema.
             let taken = !line.contains("# 400 ");
             let data = body.captures(line).filter(|_| taken).map(|found| found[1].to_owned());
             sent.captures_iter(line).map(move |found| (method.to_owned(), found[1].to_owned(), data.clone()))
         });
         for (method, path, sent) in said.chain(sent) {
-            // What is left out is not named.
+            // Abbreviated paths can't be looked up.
             if path.contains('…') || path.ends_with('*') {
                 continue;
             }
@@ -178,13 +178,13 @@ fn run_guide(world: &World) -> Option<Vec<(u16, Value)>> {
 async fn the_api_guide_does_what_it_says() {
     let world = World::unlimited().await;
     let Some(answers) = tokio::task::block_in_place(|| run_guide(&world)) else { return };
-    // The problem document that it shows is the one that its request gets.
+    // The problem document on the page is the one that its request gets.
     let shown: Map<String, Value> = serde_json::from_str(&blocks(&page("api.md"), "json")[0]).unwrap();
     let got = answers.iter().find(|(_, body)| body["code"] == shown["code"]).unwrap();
     for (member, value) in &shown {
         assert_eq!(&got.1[member], value, "{member}");
     }
-    // The same key is the same answer.
+    // A repeated request with the same idempotency key gets the same answer.
     let contacts: BTreeSet<_> = answers.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0].0).collect();
     assert_eq!(contacts, BTreeSet::from([201]));
 }
@@ -249,7 +249,7 @@ async fn every_query_of_the_book_is_answered() {
                 let answered = eventually(&what, async || {
                     let answer = Answer::of(world.request(Method::POST, "/graphql").json(&body)).await;
                     assert_eq!((answer.status, &answer.body["errors"]), (StatusCode::OK, &Value::Null), "{answer:?}");
-                    // Dead letters are rare, and nobody's access changed.
+                    // The sample data has no dead letters and no change of access.
                     let rare = ["dead-letters.md", "people.md"].contains(&name.as_str());
                     (rare || tells(&answer.body["data"])).then_some(())
                 });
@@ -279,7 +279,7 @@ async fn is_told(world: &World, query: &str) {
     let mut socket = Socket::open(world).await;
     socket.init(&world.token(&[kernel::Role::Admin])).await;
     socket.say(json!({ "id": "1", "type": "subscribe", "payload": { "query": query } })).await;
-    // It begins some time after it was asked for.
+    // The subscription starts some time after the request for it.
     let told = async {
         loop {
             world.lead("Ada").await;

@@ -89,7 +89,7 @@ async fn a_logo_is_on_the_pages_for_light_and_dark_and_is_kept_by_its_hash() {
         }
         assert_eq!(response.bytes().await.unwrap(), *bytes);
     }
-    // Without its hash it is not kept for long, and asked for again it need not come again.
+    // A URL without the hash may be cached only for a short time, and is revalidated by its ETag.
     let plain = Answer::of(world.anonymous(Method::GET, "/t/acme/logo")).await;
     assert_eq!(plain.header("cache-control"), "public, max-age=300");
     let known = world.anonymous(Method::GET, "/t/acme/logo").header("if-none-match", plain.header("etag"));

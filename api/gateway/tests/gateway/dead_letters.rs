@@ -136,7 +136,7 @@ async fn what_belongs_to_many_dead_letters_is_read_at_once() {
     let mut parked_letters = Vec::new();
     for n in 0..4 {
         let (_, id) = parked(&world, &mut superuser, &format!("Sick {n}")).await;
-        // A decision of its own each, by which to tell whether what was read at once was dealt out rightly.
+        // Each letter gets a decision of its own, which shows whether the dataloader assigns them correctly.
         let path = format!("/v1/dead-letters/crm/{id}/redrive");
         let redriven = world.post(&path, json!({ "reason": id })).await;
         assert_eq!(redriven.status, StatusCode::OK, "{redriven:?}");
@@ -183,7 +183,7 @@ async fn what_somebody_typed_of_a_person_is_sealed_opened_when_shown_and_goes_wi
     assert!(!kept.contains("Katherine") && kept.contains(r#""note":{"sealed":"v1."#), "{kept}");
     assert!(kept.contains(r#""reason":"no_budget""#), "what is nobody's is sealed: {kept}");
 
-    // In earnest it comes with a program that can read the event.
+    // In production the fix is a new version of the program, which can decode the event.
     let position: i64 = id.rsplit('.').next().unwrap().parse().unwrap();
     sqlx::query(r#"UPDATE log.events SET payload = '{"event":"crm.lead.disqualified","reason":"no_budget"}' WHERE position = $1"#)
         .bind(position)
@@ -211,7 +211,7 @@ async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
     let path = format!("/v1/dead-letters/crm/{id}");
     let edited = world.post(&format!("{path}/edit"), json!({ "payload": typed, "reason": "a slip" })).await;
     assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
-    // As such a program left it.
+    // As an older version of the program left the row.
     let clear = "UPDATE dead.decisions SET after = $1 WHERE kind = 'edit'";
     sqlx::query(clear).bind(typed.to_string()).execute(&mut superuser).await.unwrap();
     let clock = Arc::new(kernel::SystemClock);
@@ -240,7 +240,7 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
     until(&world, &id, "discarded").await;
     let shown = lead(&world, &sick).await;
     assert_eq!((&shown["version"], &shown["status"], &shown["owner"]), (&json!(3), &json!("ASSIGNED"), &json!("ada")));
-    // What it was before is closed by what it is now: one of the two is open.
+    // The current row closes the former one: exactly one of the two is open.
     let history: Vec<(i64, bool)> =
         sqlx::query_as("SELECT version, known_to = 'infinity' FROM crm.lead_history ORDER BY version")
             .fetch_all(&mut superuser)
@@ -360,7 +360,7 @@ async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
         answer.body["data"]["deadLetters"].clone()
     };
     let rows = |answer: &Value| answer["letters"]["nodes"].as_array().unwrap().clone();
-    // Page by page, each is there once. (Other consumers of the same events may only be about to park them.)
+    // Every letter is on exactly one page. (Other consumers of the same events may park them a moment later.)
     let all = eventually("the pages are the list", async || {
         let whole = ask("letters(first: 200) { totalCount nodes { id service position } }").await;
         let all = rows(&whole);
@@ -399,7 +399,7 @@ fn a_consumer_is_of_one_service_so_that_a_dead_letter_of_any_service_has_an_id_o
         let projections = domain.projections.iter().map(|projection| format!("projection.{}", projection.name()));
         let sagas = domain.sagas.iter().flat_map(coordinator::Sagas::definitions);
         let sagas = sagas.map(|definition| format!("saga.{}", definition.name()));
-        // Versions of one definition are one consumer.
+        // Several versions of one definition are one consumer.
         names.extend(projections.chain(sagas).collect::<BTreeSet<_>>());
     }
     names.sort();

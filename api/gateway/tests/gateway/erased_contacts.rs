@@ -97,7 +97,7 @@ async fn are_shown_as_erased(world: &World, paths: [&str; 3]) {
         assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
-        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
+        // As in GraphQL: an empty text and nulls, so that clients need not know the form of sealed values.
         let [name, email, address] = ["name", "email", "address"].map(|member| &shown.body[member]);
         assert_eq!((name, email, address), (&json!(""), &Value::Null, &Value::Null), "{shown:?}");
     }
@@ -115,7 +115,7 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     let converted = done(&world, &format!("{second}/convert"), body).await;
     let path = format!("/v1/crm/contacts/{contact}");
 
-    // Who may sees them; the log and the stream have them sealed.
+    // Callers with the permission see the data; in the log and in the stream it is sealed.
     let lead = first.strip_prefix("/v1/crm/leads/").unwrap();
     let fields = format!(
         "contacts(first: 5, filter: {{ search: \"zaunkönig\" }}) {{ nodes {{ id email }} }}
@@ -219,7 +219,7 @@ async fn an_erasure_that_was_carried_out_is_said_to_be_again_also_while_the_read
     };
     let erased = Answer::of(erase("once")).await;
     assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
-    // Leads can be read, and no new one is written.
+    // With this lock, leads can be read, but no new one can be written.
     let mut superuser = PgConnection::connect_with(&world.of("crm").superuser()).await.unwrap();
     let mut behind = superuser.begin().await.unwrap();
     sqlx::query("LOCK TABLE crm.lead IN SHARE MODE").execute(&mut *behind).await.unwrap();

@@ -106,7 +106,7 @@ fn every_refusal_of_the_contract_is_one_that_the_program_gives_and_the_book_expl
     let components = components(&contract);
     let problem = validator(&components, &json!({ "$ref": "#/components/schemas/Problem" }));
     let statuses: BTreeMap<String, String> = page();
-    // The page of the contract itself makes them only to show them.
+    // The contract's own source is excluded, because it makes these refusals only as examples.
     let sources: Vec<_> = crate::sources::all();
     let made = |code: &str| {
         let quoted = format!("\"{code}\"");
@@ -184,6 +184,6 @@ async fn the_refusals_that_the_contract_shows_are_what_clients_get() {
     let late = post(&format!("{path}/start-work")).header("if-match", "\"1\"").json(&json!({}));
     compare("version_differs", Answer::of(late).await.body);
     assert!(differs.is_empty(), "{}", differs.join("\n"));
-    // Those come of time, of load, and of a database that is away.
+    // These depend on time, on load, or on a database that does not answer.
     assert_eq!(left, ["log_busy", "log_unavailable", "rate_limited", "token_expired"]);
 }

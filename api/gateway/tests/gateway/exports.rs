@@ -106,7 +106,7 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     assert_eq!((&list.body["jobs"][0]["id"], &list.body["next"]), (&json!(id), &Value::Null), "{list:?}");
     let none = world.get("/v1/jobs/crm?state=discarded").await;
     assert_eq!(none.body["jobs"], json!([]));
-    // Counted after the job is settled, so a moment later than it is seen.
+    // The metric is updated a moment after the job's state.
     eventually("the attempt is counted", async || {
         let metrics = world.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         metrics

@@ -29,7 +29,7 @@ pub struct Client {
 
 impl Client {
     async fn open(world: &World, query: &str, last: Option<&str>) -> Self {
-        // Of one service: the ids name its position alone.
+        // A feed of one service, whose event ids contain only positions of it.
         let more = query.strip_prefix('?').map(|more| format!("&{more}")).unwrap_or_default();
         let mut request = world.request(Method::GET, &format!("/v1/events?service=crm{more}"));
         if let Some(last) = last {
@@ -104,7 +104,7 @@ async fn a_feed_goes_from_the_log_to_what_happens_without_gap_or_double() {
     let mut client = Client::open(&world, "?after=0&types=crm.lead.captured", None).await;
     let begin = client.block().await.unwrap();
     assert_eq!((begin.id.as_str(), begin.data.is_none()), ("crm=0", true));
-    // Others write while the feed goes over from the log to the bus.
+    // Events are appended while the feed switches from the log to the bus.
     let writing = async {
         for n in 0..60 {
             world.lead(&format!("late {n}")).await;
@@ -141,12 +141,12 @@ async fn a_client_that_comes_again_goes_on_where_it_was_and_sees_only_its_tenant
     let stranger = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(world.stranger());
     assert_eq!(stranger.json(&serde_json::json!({ "name": "not ours" })).send().await.unwrap().status(), 201);
     world.lead("two").await;
-    // The last event's id wins over the address, which a browser keeps.
+    // `Last-Event-ID` wins over the URL, because a reconnecting browser keeps the URL.
     let mut client = Client::open(&world, "?after=crm=0", Some(&first.id)).await;
     let second = client.event().await;
     assert_eq!(second.data.unwrap()["data"]["details"]["name"], "two");
     assert_eq!(second.id, "crm=3");
-    // From now on, without a position.
+    // Without a position, the feed starts with new events.
     let mut now = Client::open(&world, "?aggregate=crm.lead", None).await;
     assert_eq!(now.block().await.unwrap().id, "crm=3");
     world.lead("three").await;
@@ -165,7 +165,7 @@ async fn heartbeats_say_how_far_a_silent_feed_has_come_also_while_the_bus_is_awa
     world.lead("nor this").await;
     assert_eq!(world.post("/v1/crm/accounts", serde_json::json!({ "name": "Analytical Engines" })).await.status, 201);
     assert_eq!(client.event().await.event, "crm.account.created");
-    // What comes after the feed was opened without the bus is seen, too.
+    // Events that are appended after the feed was opened without the bus are delivered, too.
     let mut other = Client::open(&world, "?after=0&types=crm.account.*", None).await;
     assert_eq!(other.event().await.id, "crm=3");
     assert_eq!(world.post("/v1/crm/accounts", serde_json::json!({ "name": "Difference Engines" })).await.status, 201);
@@ -176,7 +176,7 @@ async fn heartbeats_say_how_far_a_silent_feed_has_come_also_while_the_bus_is_awa
 async fn feeds_are_bounded_by_tenant_and_end_with_the_server() {
     let mut world = World::start_with(|config| {
         config.events.feeds_per_tenant = 2;
-        // A client that went away is noticed when something is said to it.
+        // A disconnected client is noticed only when something is sent.
         config.events.heartbeat_seconds = 1;
     })
     .await;
@@ -184,7 +184,7 @@ async fn feeds_are_bounded_by_tenant_and_end_with_the_server() {
     let two = Client::open(&world, "", None).await;
     let refused = world.get("/v1/events").await;
     assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "too_many_feeds"));
-    // Another tenant has its own room.
+    // The limit of feeds is per tenant.
     let stranger = world.anonymous(Method::GET, "/v1/events").bearer_auth(world.stranger()).send().await.unwrap();
     assert_eq!(stranger.status(), StatusCode::OK);
     drop((two, stranger));

@@ -97,7 +97,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", &[]),
     ("Period", "from to", &[]),
     ("Pipeline", "id version name stages", &[]),
-    // A board is of its stages: who sees it sees what they are called.
+    // A board contains the names of its stages.
     (
         "PipelineBoard",
         "pipelineId name asOf knownAt baseCurrency stages count rotten total weighted unconverted",
@@ -196,7 +196,7 @@ impl Walk<'_> {
         }
         let mut all = Vec::new();
         for field in plain {
-            // What an edge has is what the page has, once more.
+            // An edge's node has the same fields as the page's nodes.
             let selected = if of.ends_with("Edge") && field == "node" {
                 "{ __typename }".to_owned()
             } else if let Some((text, path, found)) = &mut way {
@@ -285,7 +285,7 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
         let start: Vec<String> = name.split('.').map(str::to_owned).collect();
         let mut aparts = Vec::new();
         let all = text.replace('@', &walk.come(&of, Some((&text, &start, &mut aparts))));
-        // Whoever may ask sees all that comes with it; another tenant sees nothing of ours.
+        // Whoever has the permission of the query field sees all of these; another tenant sees nothing of ours.
         let road = needs(&name);
         let answer = sample.ask(&sample.may(road.iter().copied()), &all).await;
         assert_eq!(refusals(&answer), BTreeSet::new(), "{name} as who may {road:?}");
@@ -297,7 +297,7 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
             let place = whole.join(".");
             let answer = sample.ask(&sample.may(road.iter().copied().chain([needs])), &asked).await;
             assert_eq!(refusals(&answer), BTreeSet::new(), "{place} as who may {road:?} and {needs}");
-            // What is not there is nobody's secret.
+            // A field without a value can't be checked.
             if !reached(&answer["data"], &whole) {
                 continue;
             }
@@ -370,7 +370,7 @@ async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobod
             let whole: Vec<&str> = name.split('.').collect();
             assert!(heard["payload"]["errors"].is_null() && reached(data, &whole), "{name}, {number}: {heard}");
         }
-        // The other tenant's connection works, and has nothing to say but what it is asked.
+        // The other tenant's connection works, and receives nothing but the answer to its ping.
         theirs.say(json!({ "type": "ping" })).await;
         assert_eq!(theirs.hear().await, json!({ "type": "pong" }), "{name} as another tenant");
     }

@@ -116,7 +116,7 @@ async fn who_never_signed_in_is_sent_a_link_by_an_administrator_and_nobody_of_wh
     let (world, mails) = with_mail().await;
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
     let id = registered.body["id"].as_str().unwrap();
-    // At once: the log is asked, not the directory.
+    // Works at once, because the log is read, not the read models.
     let sent = world.post(&format!("/v1/auth/users/{id}/send-password-link"), json!({})).await;
     assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
     let link = link(&mails, "ada@example.com").await;
@@ -145,7 +145,7 @@ async fn attack_95_an_address_that_nobody_has_shown_to_be_theirs_does_not_open_a
     assert_eq!(world.post(&send, json!({})).await.status, StatusCode::OK);
     let first = link(&mails, "ada@example.com").await;
     assert!(sets(&world, &first, PASSWORD).await.body.contains("Your password is set"));
-    // Mistyped: it is somebody else's.
+    // The address was mistyped, and belongs to another person.
     let changed =
         world.post(&format!("/v1/user/users/{id}/change-login"), json!({ "email": "adam@example.com" })).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");

@@ -151,7 +151,7 @@ async fn rows_of_thousands_of_tenants_in_one_transaction_take_no_lock_each() {
         "INSERT INTO dead.letters (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state)
          SELECT gen_random_uuid(), 'saga.x', n, 'crm.lead', 'x', 'x', 'parked' FROM generate_series(1, 3000) AS n";
     assert_eq!(write(&mut writer, letters).await, 3_000);
-    // And all of them at their end, and held.
+    // All of the tenants are closed as deleted now, and their rows are locked by `log.hold`.
     let condemned = "INSERT INTO log.closed (tenant_id, state, cell, until)
          SELECT tenant_id, 'deleted', '', '-infinity' FROM dead.letters";
     assert_eq!(write(&mut writer, condemned).await, 3_000);
@@ -176,7 +176,7 @@ async fn who_tries_a_parked_event_again_is_waited_for_before_anything_else_is_de
     );
     writer.execute(made.as_str()).await.unwrap();
     condemn(&database, tenant).await;
-    // A read model's row of what is parked, the way it is written when that is tried again.
+    // A retry of the parked event into a read model: it locks the letter first.
     let take = "BEGIN; SELECT FROM dead.letters WHERE state = 'parked' FOR UPDATE";
     writer.execute(take).await.unwrap();
     let mut destroyer = database.options(Role::Append).connect().await.unwrap();

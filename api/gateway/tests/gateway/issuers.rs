@@ -106,7 +106,7 @@ async fn a_client_finds_all_that_it_needs_from_the_issuer_alone() {
     }
     let unknown = Answer::of(world.anonymous(Method::GET, "/t/nobody/.well-known/openid-configuration")).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
-    // An id is no name, and neither is what no name looks like.
+    // Neither an id nor a malformed short name names a tenant.
     for name in [&*world.tenant.to_string(), "ACME", "a", "acme%20"] {
         let unknown = Answer::of(world.anonymous(Method::GET, &format!("/t/{name}/jwks"))).await;
         assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{name}: {unknown:?}");
@@ -137,7 +137,7 @@ async fn a_machine_gets_a_token_with_its_secret_and_is_what_its_roles_say() {
     );
     assert!(said["jti"].is_string() && said["exp"].as_i64() > said["iat"].as_i64(), "{said}");
 
-    // As a stranger would: from the set alone.
+    // As an external client: with nothing but the published key set.
     let set = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     assert_eq!(set.header("content-type"), "application/jwk-set+json");
     let kid = header(&token)["kid"].clone();
@@ -175,7 +175,7 @@ async fn an_api_key_is_a_bearer_token_until_it_is_revoked() {
     assert_eq!(Answer::of(reads(&world, &key)).await.status, StatusCode::NOT_FOUND);
     let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&key).json(&json!({ "name": "Eve" }));
     world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
-    // That it was used is noted beside the request.
+    // The use of a key is recorded asynchronously.
     let used = async {
         while world.get(&format!("/v1/auth/api-keys/{id}")).await.body["last_used_at"].is_null() {
             tokio::task::yield_now().await;
@@ -354,7 +354,7 @@ async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out()
     assert_eq!(until(&demoted, "discarded").await["code"], "importer_not_allowed");
     assert_eq!(until(&gone, "discarded").await["code"], "importer_not_allowed");
     assert_eq!(world.post(&format!("{path}/deactivate"), json!({})).await.status, StatusCode::OK);
-    // Nor does anybody lend it their own rights by a retry.
+    // A retry by another caller does not give the job that caller's permissions.
     assert_eq!(world.post(&format!("{gone}/retry"), json!({})).await.status, StatusCode::OK);
     testbed::eventually("the retry has failed", async || {
         (world.get(&gone).await.body["code"] == "importer_inactive").then_some(())
@@ -445,7 +445,7 @@ async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a
     let nothing = world.request(Method::POST, &nothing).json(&json!({}));
     let refused = [unknown, nobodys, strangers, nothing].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
     world.refuses(refused.into()).await;
-    // Who never signed in lets nobody do anything.
+    // A user without an account has an empty list of consents.
     let eve = world.post("/v1/user/users", json!({ "name": "Eve", "email": "eve@example.com" })).await;
     let of_eve = world.get(&format!("/v1/auth/users/{}/consents", eve.body["id"].as_str().unwrap())).await;
     assert_eq!((of_eve.status, &of_eve.body), (StatusCode::OK, &json!({ "consents": [] })), "{of_eve:?}");

@@ -274,7 +274,7 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
         rows.iter().map(|row| (row["id"].clone(), row["service"].clone())).collect()
     };
 
-    // Page by page, each is there once, the last first.
+    // Every job is on exactly one page, newest first.
     let (admin, mut pages, mut after) = (world.token(&[Role::Admin]), Vec::new(), String::new());
     loop {
         let rest = "totalCount nodes { id service } pageInfo { hasNextPage endCursor }";
@@ -297,7 +297,7 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
     let elsewhere = ask(&admin, &format!("job(service: \"crm\", id: {theirs}) {{ id }}")).await;
     assert_eq!(elsewhere["data"]["jobs"]["job"], Value::Null, "{elsewhere}");
 
-    // Whoever may see those of one service sees these, and is told what the others need when they ask for them.
+    // A caller with the permission for one service sees its jobs, and is refused those of a named other service.
     let clerk = world.token_with(&["clerk"]);
     let own: Vec<_> = asked.iter().filter(|(_, service)| service == "user").cloned().collect();
     eventually("the role is known", async || {

@@ -92,7 +92,7 @@ async fn sends_it_in_headers(world: &World) {
                 format!("GET /v1/crm/leads/{LEAD} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
             connection.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
-            // Cut off, or answered: both will do.
+            // The connection may be reset or answered.
             let _ = connection.read_to_end(&mut answer).await;
         }
     }
@@ -102,7 +102,7 @@ async fn sends_it_in_headers(world: &World) {
 fn is_ours_line_by_line(text: &str, lines: &str) {
     let is_plain = |c: char| !c.is_control() || c == '\n';
     for (number, line) in text.lines().enumerate() {
-        // Ours begin with a time and a level; a forged one would begin where its text does.
+        // Our lines begin with a time and a level; a forged line would begin with the injected text.
         let colourless = line.replace("\u{1b}[", "");
         assert!(!line.starts_with("2026-01-01T00:00:00.000000Z"), "line {number} is forged: {colourless}");
         assert!(!line.starts_with('{'), "line {number} is forged: {colourless}");

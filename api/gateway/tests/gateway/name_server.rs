@@ -36,7 +36,7 @@ pub struct NameServer {
 impl NameServer {
     /// Starts a server that knows no name.
     pub async fn start() -> Self {
-        // Both on one port.
+        // UDP and TCP on the same port.
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
@@ -91,7 +91,7 @@ async fn datagrams(socket: UdpSocket, zone: Arc<Mutex<Zone>>, answering: Arc<tok
         let Ok(query) = Packet::parse(&buffer[..read]) else { continue };
         let answer = answer(&query, &zone);
         drop(answering.lock().await);
-        // Somebody who guesses: another number, another question.
+        // First sends a forged answer, with another id and another question, which the resolver must ignore.
         let forged = forged(&query);
         let _ = socket.send_to(&forged, from).await;
         let answer = if answer.len() > 512 { truncated(&query) } else { answer };

@@ -131,7 +131,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
     }
     let world = World::start().await;
     let examples = std::env::var("INOPSIO_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
-    // It asks first what failed when it last ran in the same folder, and reads a configuration from there and above.
+    // In a fresh folder, because schemathesis repeats former failures from its folder, and reads a configuration from there and above.
     let room = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
     let _ = std::fs::remove_dir_all(&room);
     std::fs::create_dir_all(&room).unwrap();
@@ -140,7 +140,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
         .current_dir(&room)
         .args(["run", &format!("{}/openapi.json", world.url), "--no-color", "--seed", "1", "--phases", "fuzzing"])
         .args(["--header", &format!("Authorization: Bearer {}", world.token(&[kernel::Role::Admin]))])
-        // One that is made up is another tenant's, and says nothing of what it is sent with.
+        // A generated tenant id would be another tenant's, so that every request would get the same refusal.
         .args(["--header", &format!("X-Tenant-Id: {}", world.tenant)])
         .args(["--max-examples", &examples, "--checks"])
         .arg("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance");
@@ -153,7 +153,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
         .map(|path| path.as_object().unwrap().keys().filter(|key| *key != "parameters").count())
         .sum::<usize>();
     let all = status.success() && said.contains(&format!("Tested: {operations}\n"));
-    // What counts comes last, and a long output is cut in the middle.
+    // The important part is at the end, and a long output is cut in the middle.
     assert!(all, "{said}{}\n{operations} operations, {status}", String::from_utf8_lossy(&stderr));
 }
 

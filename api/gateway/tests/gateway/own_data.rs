@@ -131,7 +131,7 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_c
     let export = async |token: &str| own(&world, token, Method::GET, "/export", Value::Null).await;
     let fresh = export(token).await;
     assert_eq!((fresh.status, &fresh.body["user"]["email"]), (StatusCode::OK, &json!("ada@example.com")), "{fresh:?}");
-    // They showed who they are eleven minutes ago, and no refresh makes that younger.
+    // They last authenticated eleven minutes ago; refreshing the token does not change that.
     let at = SystemClock.now() - chrono::TimeDelta::minutes(11);
     let confirmed = json!({ "event": "auth.session.confirmed", "methods": ["pwd"], "at": at }).to_string();
     let session = claims(token)["sid"].as_str().unwrap().to_owned();
@@ -191,7 +191,7 @@ async fn files_of_users_that_were_sent_before_somebody_was_erased_are_removed() 
     let oneself = oneself.json(&json!({ "email": "ada@example.com" }));
     let by_another = world.request(Method::POST, &format!("/v1/user/users/{grace}/erase")).json(&json!({}));
     for (nth, (name, erase)) in [("ada", oneself), ("grace", by_another)].into_iter().enumerate() {
-        // It would make somebody of the same address a user again.
+        // The import would create a user with the same address again.
         let file = format!("email,name\n{name}@example.com,Once more\n");
         let import = world.request(Method::POST, "/v1/user/imports").header("content-type", "text/csv").body(file);
         let import = Answer::of(import).await;

@@ -165,7 +165,7 @@ async fn person(world: &World) -> (String, Answer) {
     let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
     let user = accepted.body["id"].as_str().unwrap().to_owned();
-    // Whoever forgot their password is looked for in the directory.
+    // The page for forgotten passwords looks users up in the read models, so these have to know the user first.
     ask(world, &accepted, &format!("user(id: \"{user}\") {{ id }}")).await;
     signs_in(world, &user, "kanaria@kanaria.example").await;
     let path = format!("/v1/user/users/{user}");
@@ -210,7 +210,7 @@ async fn who_may_sees_it(world: &World, user: &str, changed: &Answer) {
     let found = ask(world, changed, fields).await;
     let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });
     assert_eq!(found["users"]["nodes"], json!([expected]));
-    // The read model knows it as well now.
+    // By now the read model knows the picture, too.
     let picture = world.client.get(shown.body["profile"]["picture"].as_str().unwrap()).send().await.unwrap();
     assert!(picture.bytes().await.unwrap().ends_with(IN_THE_FILE));
 }
@@ -286,7 +286,7 @@ async fn erased_it_is_nowhere(world: &World, user: &str, path: &str) {
         (erasure().await["erased"] == true).then_some(())
     })
     .await;
-    // Asked once more, it is told by read models that have heard of it.
+    // The second request is answered by read models that know of the erasure.
     let told = erasure().await;
     assert_eq!((&told["sealed_for_ever"], &told["can_be_opened"]), (&json!(3), &json!(0)), "{told}");
     assert_eq!(leaks(&rows(&world.auth, "%").await), [""; 0]);

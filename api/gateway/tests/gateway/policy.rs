@@ -136,7 +136,7 @@ async fn pages_and_stretches_of_time_add_up() {
     let world = World::start().await;
     sales(&world).await;
     let change = json!({ "roles": [{ "name": "seller", "permissions": ["crm:lead:read"] }] });
-    // What the pages themselves come after: some things are noted in their own time.
+    // A fixed end, because some events are appended asynchronously while the pages are read.
     let now = SystemClock.now();
     let whole = ask(&world, json!({ "change": change, "to": now })).await;
     let (mut pages, mut after, mut examined) = (0, Value::Null, 0);
@@ -168,7 +168,7 @@ async fn a_change_that_could_not_be_made_is_refused_and_another_tenants_history_
     let Sales { ada, .. } = sales(&world).await;
     let nobody = "0197a8a0-0000-7000-8000-000000000001";
     let role = |body: Value| json!({ "change": { "roles": [body] } });
-    // All of them are known where the others are asked as well.
+    // Waits until the read models know all of them.
     ask(&world, json!({ "change": {} })).await;
     let before = world.head().await;
     for (variables, code) in [

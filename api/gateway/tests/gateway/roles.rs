@@ -96,7 +96,7 @@ async fn a_role_that_there_is_not_gives_nothing_until_there_is_one() {
     assert_eq!(may(&world, &token).await, nothing());
     define(&world, "reader", READS).await;
     soon(&world, &token, reading()).await;
-    // One role includes another; what the other gives changes with it.
+    // A role that includes another changes with it.
     define(&world, "writer", &["crm:lead:write"]).await;
     let both_roles = json!({ "title": "Reader", "permissions": READS, "includes": ["writer"] });
     done(&world, "/v1/user/roles/reader/change", both_roles).await;

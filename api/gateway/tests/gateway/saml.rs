@@ -92,7 +92,7 @@ impl Pysaml2 {
 
     /// Signs Ada in through it.
     async fn signs_in(&self, world: &World, app: &App, connection: &str, mode: &str, signs: &str) {
-        // What it signs, and how it encrypts that.
+        // What it signs, and its encryption.
         let (signs, encrypts) = signs.split_once(", ").unwrap_or((signs, ""));
         let env = [
             ("URL", world.url.as_str()),
@@ -150,7 +150,7 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
         json!({ "id": user["id"], "name": "Ada Lovelace", "email": LOGIN, "emailVerified": true, "roles": ["viewer"] });
     assert_eq!(user, expected);
 
-    // The provider gives other roles now: it is the same person, who has those.
+    // The provider's groups are mapped to other roles now: the same user gets those.
     let roles = json!([{ "value": "staff", "role": "manager" }, { "value": "guest", "role": "viewer" }]);
     let path = format!("/v1/auth/saml-connections/{connection}/change");
     let changed = world.post(&path, pysaml2.connection(false, &roles)).await;
@@ -159,7 +159,7 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
     let changed = ada(&world).await;
     assert_eq!((&changed["id"], &changed["roles"]), (&user["id"], &json!(["manager"])));
 
-    // Who has an address of nobody's is told so.
+    // An address of a domain without a connection is refused with a message.
     let mut browser = testbed::Browser::default();
     let page = browser.open(&app.asks(&world)).await;
     let fields = [("pending", page.hidden("pending")), ("email", "eve@other.example".to_owned())];
@@ -187,7 +187,7 @@ async fn signs_in_and_out_at_both_sides(leaves_by: &'static str) {
     pysaml2.signs_in(&world, &app, &connection, "unrequested", "response").await;
     let user = ada(&world).await;
     let sessions = format!("auth {{ sessions(userId: {}) {{ nodes {{ methods endedAt }} }} }}", user["id"]);
-    // One was ended at the provider, the other one here.
+    // One session was ended at the provider, the other one here.
     let ended = eventually("both sessions have ended", || async {
         let listed = asks(&world, &sessions).await["auth"]["sessions"]["nodes"].as_array().unwrap().clone();
         (listed.len() == 2 && listed.iter().all(|one| one["endedAt"].is_string())).then_some(listed)
@@ -229,7 +229,7 @@ async fn a_provider_or_domain_belongs_to_one_connection() {
     let refused = Answer::of(post(body.clone())).await;
     assert_eq!((refused.status, refused.body["code"].as_str()), (StatusCode::CONFLICT, Some("saml_domain_taken")));
     assert_eq!(world.head_of(&world.auth).await, before, "something was written");
-    // What one connection gives back another may have.
+    // A domain that one connection has given up can be taken by another.
     let mut moved = twin;
     moved["domains"] = json!(["example.org"]);
     let changed = world.post(&format!("/v1/auth/saml-connections/{connection}/change"), moved).await;

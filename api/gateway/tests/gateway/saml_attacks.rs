@@ -105,7 +105,7 @@ async fn attack_107_an_account_that_somebody_prepared_for_whom_a_provider_vouche
     assert!(shown.status == StatusCode::FORBIDDEN && shown.body.contains("(email_not_verified)"), "{shown:?}");
     assert!(ceo.cookies.is_empty(), "{shown:?}");
     assert_eq!(heads(&world).await, (before.0, before.1 + 1), "more was written than the record");
-    // Whoever knows the password is who they were.
+    // The account that somebody else prepared, and whose password they know, gets no roles.
     assert_eq!(roles(&world, CEO).await, json!([]));
 }
 
@@ -113,7 +113,7 @@ async fn attack_107_an_account_that_somebody_prepared_for_whom_a_provider_vouche
 async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_vouches_and_nobody_elses_any_more() {
     let world = sign_in::world().await;
     let provider = connected(&world).await;
-    // Somebody comes in by the provider, and their account is given another's address.
+    // A person signs in through the provider, and then their account is given another person's address.
     let mut grace = Browser::default();
     let shown = comes(&world, &provider, &mut grace, "grace@example.com", &[]).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
@@ -130,7 +130,7 @@ async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_
     let known = user(&world, CEO).await.unwrap();
     assert_eq!((known["id"].as_str(), &known["emailVerified"]), (Some(id.as_str()), &json!(true)));
     assert_eq!(roles(&world, CEO).await, json!(["admin"]));
-    // The next time nothing ends: they have shown that the address is theirs.
+    // The next sign-in ends no sessions, because the address is verified now.
     let shown = comes(&world, &provider, &mut Browser::default(), CEO, &["staff"]).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
     assert_eq!(ceo.open(&account).await.status, StatusCode::OK);
@@ -140,7 +140,7 @@ async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_
 async fn attack_112_an_answer_that_is_kept_gives_the_roles_that_it_said_once() {
     let world = sign_in::world().await;
     let provider = connected(&world).await;
-    // Somebody else is an administrator, too: the last one stays one, whatever a provider says.
+    // With a second administrator the role can be revoked; the last administrator keeps it, whatever a provider asserts.
     let other = comes(&world, &provider, &mut Browser::default(), CEO, &["staff"]).await;
     assert_eq!(other.leads_to().0, "/t/acme/account", "{other:?}");
     let email = "grace@example.com";

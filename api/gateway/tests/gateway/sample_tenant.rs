@@ -33,7 +33,7 @@ impl SampleTenant {
             config.rate_limits.tenant_per_second = 0;
             config.rate_limits.token_per_second = 0;
             config.graphql.cost = 1_000_000;
-            // Else the mails would be tried again, which is noted in the log.
+            // Otherwise sending would be retried, which appends events.
             config.mail.catch = true;
             config.webhooks.allow_private = true;
         })
@@ -115,7 +115,7 @@ impl SampleTenant {
         self.make("domain", "/v1/user/domains", json!({ "domain": "acme.example" })).await;
         let import = self.import("/v1/user/users/import", "email,name\nmary@example.com,Mary\n").await;
         self.ids.insert("user_import", import);
-        // What mails the invitation.
+        // The saga that mails the invitation.
         let sagas = testbed::eventually("a saga", async || {
             let sagas = self.world.get("/v1/sagas/user").await.body["sagas"].take();
             sagas[0]["id"].as_str().map(str::to_owned)

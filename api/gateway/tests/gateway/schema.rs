@@ -56,7 +56,7 @@ impl Schema {
                         let value = given(&name, argument).unwrap_or_else(|| match named(&arg["type"]) {
                             "UUID" => format!("\"{ID}\""),
                             "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
-                            // A dead letter's.
+                            // The id of a dead letter.
                             "String" if argument == "id" => "\"projection.leads.1\"".to_owned(),
                             "String" => "\"crm\"".to_owned(),
                             "PolicyChange" => "{}".to_owned(),

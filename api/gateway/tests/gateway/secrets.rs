@@ -60,7 +60,7 @@ impl Run {
     fn leaks(&self, text: &str) -> Vec<&'static str> {
         let stands = |secret: &str| {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            // Also where it was cut short.
+            // Also finds a truncated secret.
             let middle = (secret.len() / 2).saturating_sub(8);
             let part = secret.get(middle..(middle + 16).min(secret.len())).unwrap_or(secret);
             [secret, &encoded, part].iter().any(|needle| text.contains(needle))
@@ -254,7 +254,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
     let app = App::register(&world).await;
     let mut browser = person(&mut run, &world, &app).await;
     if browser.open(&app.asks(&world)).await.status != StatusCode::SEE_OTHER {
-        // All sessions ended with the new password.
+        // All sessions ended when the new password was set.
         let page = signs_in(&world, &mut browser, &app, ADA, NEW_PASSWORD).await;
         let recovery = run.secrets.iter().filter(|(what, _)| *what == "a recovery code").nth(1).unwrap().1.clone();
         let fields = [("pending", page.hidden("pending")), ("code", recovery)];
@@ -281,7 +281,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
     let metrics = world.get("/metrics").await.body.as_str().unwrap().to_owned();
     let lines = logged.text();
     let refusals = run.refusals.join("\n");
-    // All of these are where somebody would look.
+    // Checks that the texts contain what they should, so that the search is not empty.
     assert!(lines.contains("/t/:tenant/token") && lines.contains("serving"), "it is logged elsewhere");
     assert!(metrics.contains("/t/:tenant/token"), "{metrics}");
     for line in lines.lines() {
@@ -292,7 +292,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
         let leaks = run.leaks(text);
         assert!(leaks.is_empty(), "{leaks:?} in {place}: {text}");
     }
-    // And each of them would be seen.
+    // Checks that a leak of each secret would be found.
     for (what, secret) in &run.secrets {
         tracing::info!(%secret, "this is how a leak looks");
         let text = logged.text();

@@ -180,7 +180,7 @@ async fn who_is_invited_sets_a_password_is_signed_in_and_may_through_an_applicat
     );
     assert_eq!(app.refreshes(&world, &tokens).await.status, StatusCode::OK);
 
-    // Another browser, with the password; the name in any case.
+    // Another browser, with the password; the login is case-insensitive.
     let signed_in = signs_in(&world, &mut Browser::default(), &app, "ADA@example.com", PASSWORD).await;
     assert!(signed_in.leads_to().0.starts_with(BACK), "{signed_in:?}");
 }
@@ -328,7 +328,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     assert_eq!(there.open(&account).await.leads_to().0, "/t/acme/login");
     let page = here.open(&account).await;
     assert!(!page.body.contains("name=\"session\""), "it is still listed: {page:?}");
-    // A new password, and with it everything elsewhere ends; this browser stays.
+    // A new password ends all other sessions; this browser stays signed in.
     signs_in(&world, &mut there, &app, "ada@example.com", PASSWORD).await.code();
     let change = format!("{account}/password");
     let new = "umbrella-cactus-violin";
@@ -364,7 +364,7 @@ async fn people_sign_in_through_a_gateway_when_the_auth_service_runs_elsewhere()
     let tokens = app.tokens(&world, &mut browser).await;
     let access = tokens["access_token"].as_str().unwrap();
     assert_eq!(Answer::of(reads(&world, access)).await.status, StatusCode::NOT_FOUND, "a viewer may look");
-    // Which site's page sends a form is known behind the gateway, too.
+    // The gateway forwards `Origin`, so that forms of other sites are refused in the service, too.
     let account = format!("{}/account/sessions", issuer(&world));
     let foreign = form(world.client.post(&account), &[]).header("origin", "https://evil.example.com");
     let refused = browser.send(foreign).await;

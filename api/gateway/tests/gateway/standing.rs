@@ -50,7 +50,7 @@ async fn attack_59_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_o
     assert_eq!(done.status.as_u16(), 200, "{done:?}");
     open.end_within_a_second().await;
     others.go_on(&world).await;
-    // What is noted of the machine does not end what it may go on with; that it is shut out does.
+    // Other changes of the machine do not end the connections; its deactivation does.
     let path = format!("/v1/auth/machines/{}", machine.id);
     let renamed = world.post(&format!("{path}/secret"), json!({})).await;
     assert_eq!(renamed.status.as_u16(), 200, "{renamed:?}");

@@ -37,7 +37,7 @@ fn event(kind: &EventType, sequence: u64) -> RecordedEvent {
 fn history(kinds: &[EventType], seed: u64, length: u64) -> Vec<RecordedEvent> {
     let mut number = seed;
     let mut next = || {
-        // Knuth's MMIX.
+        // The constants of Knuth's MMIX generator.
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (number >> 33) as usize
     };
@@ -53,7 +53,7 @@ fn a_snapshot_and_later_events_make_the_state_that_all_events_make() {
             let all = (aggregate.state)(&events).unwrap();
             for cut in 0..=events.len() {
                 let (before, after) = events.split_at(cut);
-                // As it is stored.
+                // The state as it is stored.
                 let snapshot = (aggregate.state)(before).unwrap().to_string();
                 let resumed = (aggregate.resume)(serde_json::from_str(&snapshot).unwrap(), after).unwrap();
                 assert_eq!(resumed, all, "{} after {cut} of history {seed}", aggregate.name);

@@ -71,7 +71,7 @@ async fn a_callers_trace_goes_on_through_the_log_to_the_projections() {
         .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))
         .json(&json!({ "name": "Ada" }));
     assert_eq!(Answer::of(captured).await.status, StatusCode::CREATED);
-    // Not sampled, by us nor by the caller: no trace.
+    // Sampled neither by us nor by the caller, so it is not exported.
     world.lead("Grace").await;
 
     let trace = hex::decode(trace).unwrap();

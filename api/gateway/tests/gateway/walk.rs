@@ -101,7 +101,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("getFollowUp", "crm:follow_up:read", ""),
     ("listEventTypes", ANY, ""),
     ("getEventType", ANY, ""),
-    // Of each service that is followed; whoever may follow none is refused.
+    // The permission is checked for each service; a caller who has it for none is refused.
     ("followEvents", "crm:history:read", ""),
     ("listWebhooks", "events:webhook:read", ""),
     ("createWebhook", "events:webhook:write", r#"{"service":"crm","url":"https://example.com/"}"#),
@@ -134,7 +134,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("retryJob", "crm:job:write", "{}"),
     ("getJobLog", "crm:job:read", ""),
     ("listJobSchedules", "crm:job:read", ""),
-    // And the one that asking for such a job needs: the same roles have it.
+    // It also needs the permission for this kind of job, which the same roles have.
     ("createJobSchedule", "crm:job:write", r#"{"kind":"export_leads","cron":"0 6 1 1 *"}"#),
     ("getJobSchedule", "crm:job:read", ""),
     ("changeJobSchedule", "crm:job:write", "{}"),
@@ -334,7 +334,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
                     json => request.header("content-type", "application/json").body(json),
                 };
                 let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
-                // A feed does not end: its body is not read when it begins.
+                // A feed has no end, so the body of a success is not read.
                 let answer = request.send().await.unwrap();
                 let status = answer.status();
                 let code = if status.is_success() { Value::Null } else { answer.json::<Value>().await.unwrap() };
@@ -355,7 +355,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
             let (status, _) = ask(Some(world.token(&[]))).await;
             let open = *needs == PUBLIC || *needs == ANY;
             assert_eq!(status == StatusCode::FORBIDDEN, !open, "{id} without any role: {status}");
-            // What the path names is nobody's: as unknown to a stranger as to its own tenant.
+            // The id in the path does not exist: its own tenant and a stranger get the same answer.
             if pattern.contains('{') && *needs != ANY {
                 let (own, stranger) = (ask(Some(world.token(&[Role::Admin]))).await, ask(Some(world.stranger())).await);
                 assert_eq!(own, stranger, "{id}");
@@ -381,11 +381,11 @@ async fn what_the_path_names_and_is_not_there_is_404_for_each_operation_and_each
         }
         for (method, operation) in operations.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            // The form of a provider's metadata comes before the question whose it is.
+            // The metadata are parsed before the connection is looked up.
             if id == "changeSamlConnection" {
                 continue;
             }
-            // Another page of what is not there is not there either, wherever it is said to begin.
+            // A further page of a list of an unknown resource gets 404, too, whatever cursor is sent.
             let after = operation["parameters"].as_array().unwrap().iter().find(|one| one["name"] == "after");
             let pages = after.map(|after| if after["schema"]["type"] == "integer" { "?after=1" } else { PAGE });
             for page in [""].into_iter().chain(pages) {
@@ -451,7 +451,7 @@ async fn every_example_of_the_contract_is_a_body_that_is_taken() {
     for (pattern, operations) in contract["paths"].as_object().unwrap() {
         for operation in operations.as_object().unwrap().values() {
             let id = operation["operationId"].as_str().unwrap();
-            // A provider's metadata is a document of its own; that of the example is cut short.
+            // The metadata are an XML document, which is abbreviated in the example.
             if operation["requestBody"]["content"].get("application/json").is_none() || id.ends_with("SamlConnection") {
                 continue;
             }

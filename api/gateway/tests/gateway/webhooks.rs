@@ -22,7 +22,7 @@ async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     })
     .await;
     assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
-    // Page by page each is there once; the last page leads nowhere.
+    // Every delivery is on exactly one page, and the last page has no next one.
     let (mut listed, mut after) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("{path}/deliveries?limit=1{after}")).await.body;
@@ -120,7 +120,7 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     changes_are_listed(&world, &path).await;
     is_shown_by_graphql(&world, id, &listed).await;
     is_changed_and_removed(&world, &path, &receiver.url).await;
-    // Who did what outlives the webhook; its secret does not, not even in the first answer.
+    // The record of changes outlives the webhook; the secret is in none of it, not even in the first answer.
     let changes = world.get(&format!("{path}/changes")).await;
     let names: Vec<_> =
         changes.body["changes"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap()).collect();
@@ -256,7 +256,7 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
     let hook = json!({ "service": "crm", "url": gone.url, "description": "the warehouse" });
     let created = world.post("/v1/events/webhooks", hook).await;
     let path = format!("/v1/events/webhooks/{}", created.body["id"].as_str().unwrap());
-    // The mail server does not take them at first.
+    // At first, the mail server rejects the mails temporarily.
     mails.answer_recipients("451 later");
     world.lead("first").await;
     eventually("it is disabled", async || (world.get(&path).await.body["state"] == "disabled").then_some(())).await;
@@ -275,7 +275,7 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
         assert!(!text.contains(&gone.url), "an address may be a secret: {text}");
     }
 
-    // Disabled again, it is told again; disabled by a person, it is not.
+    // If it is disabled automatically again, mails are sent again; if a person disables it, none are sent.
     assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
     eventually("they were told again", async || (told().len() == 4 && untold(&world).await.0 == 0).then_some(())).await;
     let ids =
