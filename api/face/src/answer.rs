@@ -1,4 +1,4 @@
-//! Answers: what a command changed, and what a thing is now.
+//! Response types of REST operations: the results of commands, and the current state of resources.
 
 use executor::Done;
 use kernel::{Position, Service};
@@ -46,14 +46,14 @@ pub struct Changed<T> {
     repeated: bool,
 }
 
-/// 200: something was done beside the log: it has neither version nor position.
+/// 200: a command was executed that records no events, so the answer has neither version nor position.
 #[derive(Debug)]
 pub struct Noted<T> {
     answer: T,
     repeated: bool,
 }
 
-/// 201: the same, if a resource was created; `Location` is its path.
+/// 201: such a command created a resource; `Location` is its path.
 #[derive(Debug)]
 pub struct NotedNew<T> {
     location: String,
@@ -63,37 +63,37 @@ pub struct NotedNew<T> {
 /// 200: the current state of a resource.
 #[derive(Debug)]
 pub struct Resource<T> {
-    /// What it is.
+    /// The representation of the resource.
     pub body: T,
-    /// Its version: the ETag.
+    /// The version of the resource: its ETag.
     pub version: u64,
 }
 
-/// 200: what was asked for, where that has no version of its own.
+/// 200: requested data that has no version of its own, and so no ETag.
 #[derive(Debug)]
 pub struct Plain<T>(pub T);
 
 impl<T> Changed<T> {
-    /// The answer to a carried-out command of `service`.
+    /// The answer to an executed command of `service`.
     pub fn new<A>(service: Service, done: Done<A>, answer: impl FnOnce(A) -> T) -> Self {
         let Position(position) = done.position;
         let accepted = Accepted { answer: answer(done.answer), version: done.version, position };
         Self { accepted, service, repeated: done.repeated }
     }
 
-    /// The same as 201, with the path of what was made.
+    /// The same as 201; `location` is the path of the new resource.
     pub fn created(self, location: String) -> Created<T> {
         Created { location, changed: self }
     }
 }
 
 impl<T> Noted<T> {
-    /// The answer to what was carried out; `repeated`: before, under the same key.
+    /// The answer to an executed command. `repeated`: it was executed before, with the same `Idempotency-Key`.
     pub fn new(repeated: bool, answer: T) -> Self {
         Self { answer, repeated }
     }
 
-    /// The same as 201, with the path of what was made.
+    /// The same as 201; `location` is the path of the new resource.
     pub fn created(self, location: String) -> NotedNew<T> {
         NotedNew { location, noted: self }
     }
@@ -110,7 +110,7 @@ impl<T: Serialize + Send> IntoResponse for Changed<T> {
         if accepted.version > 0 {
             set(headers, header::ETAG, &format!("\"{}\"", accepted.version));
         }
-        // 0: nothing was to be written, as in a dry run.
+        // 0: the command wrote no events, as in a dry run.
         if accepted.position > 0 {
             set(headers, POSITION, &format!("{}={}", self.service, accepted.position));
         }

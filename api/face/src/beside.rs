@@ -1,12 +1,12 @@
-//! Requests about what is no event.
+//! Command headers of operations that record no events, or only events with the current time.
 
 use kernel::{IdempotentRequest, Refusal};
 
-/// Refuses the headers of commands that can't be meant: what is no event can't be said to have happened at another time, and has
-/// no version. `what` names them in the plural.
+/// Refuses `Occurred-At` and `If-Match` for an operation on something that is not event-sourced: it can't be backdated, and has no
+/// version. `what` names the affected things in the plural, for the refusal.
 ///
 /// # Errors
-/// `header_invalid` when one of them is there.
+/// `header_invalid` when the request has one of these headers.
 pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
     only_now(asked, what)?;
     if asked.if_match.is_some() {
@@ -15,7 +15,7 @@ pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refus
     Ok(())
 }
 
-/// The same circumstances, for what is no event; `what` names that in the plural.
+/// Converts the request of a command for an operation on something that is not event-sourced; `what` names that in the plural.
 ///
 /// # Errors
 /// As for [`beside_the_log`].
@@ -28,10 +28,10 @@ pub fn request_beside_the_log(asked: &executor::Request, what: &str) -> Result<I
     })
 }
 
-/// As [`beside_the_log`], for what has versions.
+/// Refuses only `Occurred-At`, for operations that can't be backdated but have versions; `what` as for [`beside_the_log`].
 ///
 /// # Errors
-/// `header_invalid` when the request says another time.
+/// `header_invalid` when the request has the header.
 pub fn only_now(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
     if asked.occurred_at.is_some() {
         return Err(refused("occurred-at", what, "can only be requested and changed as of now"));

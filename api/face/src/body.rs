@@ -1,4 +1,4 @@
-//! Bodies: read with a limit, decoded straight from the bytes, refused with a pointer to what is wrong.
+//! Request bodies: reads them with a size limit, decodes JSON, and refuses it with a JSON pointer to what is wrong.
 
 use std::fmt::Write as _;
 
@@ -18,12 +18,15 @@ use crate::headers::header;
 #[schemars(example = serde_json::json!({}))]
 pub struct Empty {}
 
-/// A body's bytes as they came.
+/// The undecoded bytes of a body.
 #[derive(Debug)]
 pub struct RawBody(pub Vec<u8>);
 
 impl RawBody {
-    /// Reads at most `limit` bytes, of this media type; nothing is read that says it is something else.
+    /// Reads a body of this media type, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the content type or encoding is another one (the body is not read then), when the body is longer, or when it is cut off.
     pub async fn of(
         request: &poem::Request,
         body: &mut RequestBody,
@@ -49,7 +52,10 @@ impl RawBody {
         Ok(read)
     }
 
-    /// Reads at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, of any media type.
+    ///
+    /// # Errors
+    /// When the body is longer, or when it is cut off.
     pub async fn read(body: &mut RequestBody, limit: usize) -> Result<Self, Refusal> {
         let body = body
             .take()
@@ -84,14 +90,14 @@ pub fn too_large(limit: usize) -> Refusal {
     Refusal::too_large("body_too_large", format!("the body is larger than {limit} bytes")).with("allowed", limit)
 }
 
-/// Decodes JSON; no bytes at all are read as `{}`.
+/// Decodes a JSON object; an empty body counts as `{}`.
 pub fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // serde would read an array as the members of an object in their order; a caller never means that.
+    // serde would accept an array as an object's members in their order of declaration, which the contract does not allow.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(not_an_object(bytes));
     }
-    // The path to an error costs time to keep, so only a body that was refused is read again with it.
+    // Tracking the path of an error costs time, so a body is decoded with it only after a failure.
     serde_json::from_slice(bytes).or_else(|_| decode_with_path(bytes))
 }
 
@@ -121,7 +127,7 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let message = if error.inner().is_data() {
         without_place(&error.inner().to_string())
     } else if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
-        // serde_json takes what is no text for no JSON where one of several words is expected.
+        // Where serde_json expects an enum variant and finds something other than a string, it reports a syntax error.
         "invalid type: expected one of the values that the contract lists, as a string".to_owned()
     } else {
         return Err(malformed(error.inner()));
@@ -160,7 +166,7 @@ fn malformed(error: &serde_json::Error) -> Refusal {
         .with("column", error.column())
 }
 
-/// serde's words are its only way to tell apart what was wrong; `tests` below hold them to it.
+/// The code of a decoding error. serde gives the kind of an error only in its message; the tests below check these messages.
 fn code_of(message: &str) -> &'static str {
     const WORDS: [(&str, &str); 6] = [
         ("missing field", "missing_field"),
@@ -173,7 +179,7 @@ fn code_of(message: &str) -> &'static str {
     WORDS.iter().find(|(words, _)| message.starts_with(words)).map_or("invalid_value", |(_, code)| code)
 }
 
-/// Says it without Rust's names of types.
+/// The message without Rust's type names.
 fn plain(message: &str) -> String {
     const WORDS: [(&str, &str); 10] = [
         ("expected unit", "expected the value alone, as a string"),
@@ -195,7 +201,7 @@ fn plain(message: &str) -> String {
     found.map_or_else(|| message.to_owned(), |(rust, words)| message.replacen(rust, words, 1))
 }
 
-/// Cuts off serde_json's " at line 1 column 9": the pointer says it better.
+/// The message without serde_json's " at line 1 column 9": the pointer is more useful.
 fn without_place(message: &str) -> String {
     message.rfind(" at line ").map_or(message, |at| &message[..at]).to_owned()
 }

@@ -1,4 +1,4 @@
-//! A command as it comes in: caller, headers and body, all checked before the handler sees them.
+//! Extractors for commands: caller, headers and body, all checked before the handler runs.
 
 use std::marker::PhantomData;
 
@@ -19,7 +19,7 @@ use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
 use crate::{ActiveTenants, Comparison, EntityTags, Incoming, Problem, RawBody, decode_json, schema};
 
-/// The headers of commands: name, form, meaning. The contract shows them on each command that understands them.
+/// The headers of commands: name, format, description. The contract lists them for each command that accepts them.
 pub const HEADERS: [(&str, &str, &str); 5] = [
     (
         "Idempotency-Key",
@@ -46,22 +46,23 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
 /// A command with a JSON body.
 #[derive(Debug)]
 pub struct Command<T> {
-    /// Who asks, under which id, and what for.
+    /// The caller and the command headers.
     pub request: Request,
-    /// What is asked.
+    /// The decoded body.
     pub body: T,
 }
 
-/// A command with a JSON body that needs no token: what the body holds, such as a mailed link, says who asks.
+/// A command with a JSON body that needs no token: the caller follows from the body, for example from a mailed link in it.
 #[derive(Debug)]
 pub struct PublicCommand<T> {
-    /// What is asked.
+    /// The decoded body.
     pub body: T,
     parts: RequestParts,
 }
 
 impl<T> PublicCommand<T> {
-    /// The request, once it is known who asks: no token of theirs was looked at, so it is looked here whether their tenant may come in.
+    /// The request with its caller, once the handler knows who that is. The gateway checks the tenant only of requests with a token, so
+    /// this checks that the caller's tenant is active.
     ///
     /// # Errors
     /// As [`ActiveTenants::check`].
@@ -73,14 +74,14 @@ impl<T> PublicCommand<T> {
 
 /// What an upload is for.
 pub trait Purpose: Send + Sync {
-    /// The permission that it needs: nothing is read of those who don't have it.
+    /// The permission that the upload needs. Without it, the body is not read.
     const PERMISSION: &'static str;
 }
 
-/// A command that brings a CSV file as its body. While it is there, it takes one of the [places](crate::Uploads) for files.
+/// A command with a CSV file as its body. Until it is dropped, it holds one of the [places](crate::Uploads) for files.
 #[derive(Debug)]
 pub struct Upload<P> {
-    /// Who asks, under which id, and what for.
+    /// The caller and the command headers.
     pub request: Request,
     /// The file's bytes.
     pub bytes: Vec<u8>,
@@ -116,7 +117,7 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
     ) -> poem::Result<Self> {
         let read = async {
             let incoming = Incoming::of(request)?;
-            // Nobody's body is read before they are known.
+            // The body of an unauthenticated request is not read.
             let caller = incoming.identity.caller()?;
             let bytes = RawBody::of(request, body, incoming.limits.body, "application/json").await?.0;
             let parts = parts(request, incoming, &bytes)?;
@@ -127,7 +128,7 @@ impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for Command<T
 }
 
 impl<'a, T: DeserializeOwned + JsonSchema + Send> ApiExtractor<'a> for PublicCommand<T> {
-    // No security scheme: the gateway sees by that that strangers may ask.
+    // No security scheme: this is how the gateway knows that the operation needs no token.
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
@@ -189,7 +190,7 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
             let incoming = Incoming::of(request)?;
             let caller = incoming.identity.caller()?;
             caller.require(P::PERMISSION)?;
-            // A file makes new things: not even `*` is true of them.
+            // An import creates resources, so `If-Match` can never be met, not even `*`.
             if request.headers().contains_key(IF_MATCH) {
                 return Err(Versions::of_something_new());
             }
@@ -202,7 +203,7 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
     }
 }
 
-/// What the contract says of a JSON body.
+/// A JSON body in the contract.
 fn json_body<T: JsonSchema>() -> MetaRequest {
     MetaRequest {
         description: None,
@@ -214,7 +215,7 @@ fn json_body<T: JsonSchema>() -> MetaRequest {
     }
 }
 
-/// What a request says of itself; who asks comes from its token.
+/// The parts of a request that do not depend on its caller.
 #[derive(Clone, Debug)]
 struct RequestParts {
     command_id: Option<String>,
@@ -228,7 +229,7 @@ struct RequestParts {
 impl RequestParts {
     fn of(self, caller: Caller) -> Request {
         let Self { command_id, request_hash, if_match, occurred_at, id, traceparent } = self;
-        // A key is its caller's: what another one asks under it is another request, be it the same word for word.
+        // An idempotency key belongs to its caller: the same request from another caller counts as a different one.
         let request_hash = if command_id.is_some() {
             Sha256::new().chain_update(request_hash).chain_update(caller.subject()).finalize().into()
         } else {
@@ -251,7 +252,7 @@ fn parts(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Re
     let headers = request.headers();
     let command_id = header(headers, "idempotency-key")?.map(idempotency_key).transpose()?;
     Ok(RequestParts {
-        // Only a request that has a key can be asked whether it is the same one.
+        // The hash is compared only for requests with an idempotency key.
         request_hash: if command_id.is_some() { request_hash(request, headers, body) } else { [0; 32] },
         command_id,
         if_match: if_match(headers)?,
@@ -261,7 +262,7 @@ fn parts(request: &poem::Request, incoming: &Incoming, body: &[u8]) -> Result<Re
     })
 }
 
-/// What makes a request the same request, but for who asks: method, path, query, the effective time, and the body byte for byte.
+/// A hash of what identifies a request, except its caller: method, path, query, `Occurred-At`, and the bytes of the body.
 fn request_hash(request: &poem::Request, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let path = request.original_uri().path_and_query().map_or("/", |path| path.as_str());
@@ -281,7 +282,7 @@ fn idempotency_key(text: &str) -> Result<String, Refusal> {
     }
 }
 
-/// The versions that are insisted on (RFC 9110 section 13.1.1); `None`: any.
+/// The versions in `If-Match` (RFC 9110 section 13.1.1); `None`: any version matches.
 fn if_match(headers: &HeaderMap) -> Result<Option<Versions>, Refusal> {
     let tags = EntityTags::of(headers, IF_MATCH).map_err(|error| bad_header("if-match", &error.to_string()))?;
     Ok(tags.and_then(|tags| tags.versions(Comparison::Strong)))

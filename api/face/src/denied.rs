@@ -1,25 +1,25 @@
-//! What a caller who is known was denied: the front puts it on record.
+//! Denials: requests of authenticated callers that were refused for lack of permission. The gateway's front records them.
 
 use kernel::{Kind, Refusal};
 use serde_json::Value;
 
-/// A denial. An answer that says it in another form than a problem document (SCIM, GraphQL) carries its [`Denials`] to the front.
+/// A denial. A response that is not a problem document (SCIM, GraphQL) carries its [`Denials`] to the front as an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     /// The refusal's code.
     pub code: String,
-    /// The permission that is missing, as the refusal says it.
+    /// The missing permission, or several separated by spaces, as in the refusal.
     pub permission: Option<String>,
-    /// The field of GraphQL that was asked for.
+    /// The GraphQL field that was denied.
     pub field: Option<String>,
 }
 
-/// All that one request was denied.
+/// All denials of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denials(pub Vec<Denied>);
 
 impl Denied {
-    /// What a refusal denies; none: it has another reason than what the caller may do.
+    /// The denial that a refusal is; none: it was not refused for lack of permission.
     pub fn of(refusal: &Refusal) -> Option<Self> {
         let said = |member: &str| refusal.extra().get(member);
         let several = |value: &Value| {

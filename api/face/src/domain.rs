@@ -1,4 +1,4 @@
-//! How a domain plugs into the gateway.
+//! The trait that a domain implements to be part of the gateway, and what its handlers, resolvers and jobs run on.
 
 use std::sync::Arc;
 
@@ -18,61 +18,61 @@ use uuid::Uuid;
 use crate::graphql::Session;
 use crate::{ActiveTenants, Addressees, Live, Names, Permissions, SigningIn, SigningKeys};
 
-/// Tells of subjects that a service knows and the user service does not: machines, for example. It reads in the request's transaction on
-/// that service's read models.
+/// Queries for the role history of subjects that belong to a service other than the user service: machines, for example. They run in
+/// the request's transaction on that service's read models.
 #[derive(Clone, Copy, Debug)]
 pub struct RolePeriods {
-    /// From when to when they had which roles; ids that the service does not know are left out.
+    /// The periods in which these subjects had each of their roles; ids that the service does not know are left out.
     pub of: for<'t> fn(&'t mut PgConnection, TenantId, &'t [Uuid]) -> Read<'t, RolePeriod>,
-    /// Who there is and was: at most so many ids after this one, in their order.
+    /// The ids of all subjects, current and former, in ascending order: those after the given id, at most as many as the limit.
     pub subjects: for<'t> fn(&'t mut PgConnection, TenantId, Uuid, i64) -> Read<'t, Uuid>,
 }
 
-/// What comes of reading.
+/// The rows of a query.
 type Read<'t, T> = BoxFuture<'t, Result<Vec<T>, sqlx::Error>>;
 
-/// What a domain's handlers and resolvers work with. Cheap to clone.
+/// What the REST handlers of a domain run on. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
-    /// Whose it is.
+    /// The service of the domain.
     pub service: Service,
-    /// Carries commands out.
+    /// Executes commands.
     pub executor: Executor,
-    /// Answers queries.
+    /// The service's read models.
     pub read_models: ReadModels,
-    /// The log itself, for history.
+    /// The event log, for histories.
     pub store: EventStore,
     /// The bus.
     pub bus: Bus,
-    /// Events as they happen.
+    /// Live events, for subscriptions.
     pub live: Live,
-    /// What is done while nobody waits for the answer.
+    /// The service's background jobs.
     pub jobs: Jobs,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
-    /// The domain name system, and who has which domain.
+    /// Port: DNS lookups, and which tenant holds which domain.
     pub names: Arc<dyn Names>,
-    /// How the telephone numbers begin to which text messages go; empty: all of them. None: none are sent.
+    /// The prefixes of telephone numbers to which text messages may be sent; empty: any number. None: text messages are not sent.
     pub texted: Option<Arc<[String]>>,
-    /// Where mail for people goes.
+    /// Port: the mail addresses of users.
     pub addressees: Arc<dyn Addressees>,
-    /// Which tenants are active.
+    /// Port: which tenants are active.
     pub active_tenants: Arc<dyn ActiveTenants>,
-    /// What is known of people where they sign in.
+    /// Port: what the auth service stores about a user.
     pub signing_in: Arc<dyn SigningIn>,
-    /// Who may do what.
+    /// Port: the permissions of subjects.
     pub permissions: Arc<dyn Permissions>,
-    /// Who makes the keys that sign tokens.
+    /// Port: creates the keys that sign tokens.
     pub signing_keys: Arc<dyn SigningKeys>,
-    /// The service's own secret, the same for ever: keys are derived from it.
+    /// The service's secret, from which keys are derived. It never changes.
     pub secret: ServiceSecret,
-    /// Whether tenants may have addresses inside our network called: for development only.
+    /// Whether requests to servers that a tenant names may go to private network addresses: for development only.
     pub calls_private: bool,
-    /// Where we are reached, without a slash at the end.
+    /// The public base URL, without a trailing slash.
     pub public_url: Arc<str>,
 }
 
-/// A secret of a service: never shown.
+/// A secret of a service. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceSecret([u8; 32]);
 
@@ -95,38 +95,38 @@ impl std::fmt::Debug for ServiceSecret {
 }
 
 impl Runtime {
-    /// What reading needs of it.
+    /// The part of it that GraphQL resolvers need.
     pub fn reading(&self) -> Reading {
         let Self { service, read_models, live, grants, public_url, .. } = self.clone();
         Reading { service, read_models, live, grants, public_url, role_periods: None }
     }
 }
 
-/// What jobs write with. Cheap to clone.
+/// What jobs need to execute commands. Cheap to clone.
 #[derive(Clone)]
 pub struct Writing {
-    /// Carries commands out.
+    /// Executes commands.
     pub executor: Executor,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
-    /// Who knows how it stands with machines.
+    /// Port: the current state of machines.
     pub machines: Arc<dyn Machines>,
 }
 
-/// What resolvers read a service with, whether it runs in this process or elsewhere. Cheap to clone.
+/// What GraphQL resolvers need to read from a service, whether it runs in this process or in another. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
-    /// Whose it is.
+    /// The service.
     pub service: Service,
-    /// Answers queries.
+    /// The service's read models.
     pub read_models: ReadModels,
-    /// Events as they happen.
+    /// Live events, for subscriptions.
     pub live: Live,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
-    /// Where we are reached, without a slash at the end.
+    /// The public base URL, without a trailing slash.
     pub public_url: Arc<str>,
-    /// Tells which roles those had whom this service knows and the user service does not.
+    /// Queries for the role history of the service's own subjects, if it has any.
     pub role_periods: Option<RolePeriods>,
 }
 
@@ -141,7 +141,7 @@ pub trait Domain: 'static {
     /// Its namespace in GraphQL queries: the root field is named after the service.
     type Query: Default + Send + Sync + 'static;
 
-    /// What one turn of its GraphQL subscriptions shows: an object with a field for each thing that can be followed.
+    /// One item of its GraphQL subscriptions: an object with a field for each kind of change that clients can subscribe to.
     type Subscription: Send + Sync + 'static;
 
     /// Its permission table.
@@ -153,28 +153,28 @@ pub trait Domain: 'static {
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;
 
-    /// Tells which roles its subjects had; none: it has no subjects of its own.
+    /// Queries for the role history of its subjects; none: it has no subjects of its own.
     fn role_periods() -> Option<RolePeriods> {
         None
     }
 
-    /// What can be done for a tenant while nobody waits for the answer, over its read models and its write side; none: jobs are looked
-    /// after, not run.
+    /// Its kinds of background jobs, over its read models and its write side. `writing` is none in a process that manages jobs but does
+    /// not run them.
     fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds;
 
-    /// Its aggregates, for tools that show any of them.
+    /// Its aggregate types, for tools that show any aggregate.
     fn aggregates() -> Vec<AggregateType>;
 
-    /// What its events did to claims, begun before the first one.
+    /// A fold over its events that computes the claims (unique keys), in its initial state, before the first event.
     fn claims() -> Box<dyn ClaimHistory>;
 
-    /// One item for each change that one of the `wanted` fields of [`Subscription`](Self::Subscription) shows. Before an
-    /// item's fields are resolved the session is [renewed](Session::renew), so they see what is there then.
+    /// A stream with one item for each change that concerns one of the `wanted` fields of [`Subscription`](Self::Subscription). The
+    /// session is [renewed](Session::renew) before an item's fields are resolved, so that they read the current state.
     fn subscribe(
         session: Arc<Session>,
         wanted: Vec<String>,
     ) -> BoxStream<'static, juniper::FieldResult<Self::Subscription>>;
 
-    /// Its REST operations over a running service.
+    /// Its REST operations, which run on `runtime`.
     fn rest(runtime: Runtime) -> Self::Rest;
 }

@@ -3,40 +3,40 @@
 use kernel::Versions;
 use poem::http::{HeaderMap, HeaderName};
 
-/// What `If-Match` or `If-None-Match` names.
+/// The value of `If-Match` or `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntityTags {
-    /// `*`: whatever there is.
+    /// `*`: any version.
     Any,
-    /// One of these; never none.
+    /// A list of tags; never empty.
     These(Vec<EntityTag>),
 }
 
 /// One entity tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityTag {
-    /// `W/`: what it names may differ in what does not matter.
+    /// Whether it is a weak tag (`W/`).
     weak: bool,
-    /// What stands between its quotes.
+    /// The text between the quotes.
     opaque: String,
 }
 
 /// How tags are compared (RFC 9110 section 8.8.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// A weak tag is equal to none.
+    /// A weak tag matches nothing.
     Strong,
-    /// A weak tag is as good as a strong one.
+    /// A weak tag matches like a strong one.
     Weak,
 }
 
-/// A header that should name entity tags, and does not.
+/// The header is not a valid list of entity tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("send ETags as they were received, in quotes, such as \"3\", separated by commas; or *")]
 pub struct NotEntityTags;
 
 impl EntityTags {
-    /// What a header names; several lines of it are one list. `None`: it is not there.
+    /// Reads a header; several lines of it form one list. `None`: the request does not have it.
     ///
     /// # Errors
     /// When it is neither `*` nor a list of entity tags.
@@ -56,14 +56,14 @@ impl EntityTags {
         list(text).filter(|tags| !tags.is_empty()).map(Self::These)
     }
 
-    /// The versions that these tags are of; `None`: any. Tags that no version has name none.
+    /// The versions that these tags stand for; `None`: any version. Tags that are not version numbers stand for none.
     pub fn versions(&self, comparison: Comparison) -> Option<Versions> {
         let Self::These(tags) = self else { return None };
         let counted = tags.iter().filter(|tag| comparison == Comparison::Weak || !tag.weak);
         Some(counted.filter_map(EntityTag::version).collect())
     }
 
-    /// Whether the tag of an answer, such as `"3"`, is one of these, be they weak or strong.
+    /// Whether the tag of a response, such as `"3"`, is one of these (weak comparison).
     pub fn names(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,
@@ -75,13 +75,13 @@ impl EntityTags {
 }
 
 impl EntityTag {
-    /// As it was given: no sign, no zero before it.
+    /// The version, if the tag is exactly as we send it: without sign or leading zeros.
     fn version(&self) -> Option<u64> {
         self.opaque.parse().ok().filter(|version: &u64| version.to_string() == self.opaque)
     }
 }
 
-/// A list of entity tags. Elements that are empty count for nothing (RFC 9110 section 5.6.1.2).
+/// Parses a list of entity tags. Empty elements are ignored (RFC 9110 section 5.6.1.2).
 fn list(text: &str) -> Option<Vec<EntityTag>> {
     let mut tags = Vec::new();
     let mut rest = text;
@@ -91,7 +91,7 @@ fn list(text: &str) -> Option<Vec<EntityTag>> {
             return Some(tags);
         }
         let (weak, quoted) = rest.strip_prefix("W/").map_or((false, rest), |quoted| (true, quoted));
-        // A comma may stand between the quotes; a space may not.
+        // A tag may contain a comma, but no space.
         let (opaque, after) = quoted.strip_prefix('"')?.split_once('"')?;
         if !opaque.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;

@@ -1,4 +1,4 @@
-//! What the log can still tell of somebody: that an erasure took everything can be looked at.
+//! Reports what the event log still contains about a person, so that an erasure can be verified.
 
 use chrono::{DateTime, Utc};
 use eventstore::EventStore;
@@ -36,24 +36,24 @@ impl Example for Erasure {
     }
 }
 
-/// How many streams are read at the same time.
-const TOGETHER: usize = 8;
+/// How many streams are read concurrently.
+const CONCURRENT_STREAMS: usize = 8;
 
-/// How many events are looked up at once, each of which may have a picture.
-const AT_ONCE: usize = 200;
+/// How many stored events are loaded in one query. It is bounded because each may contain a picture.
+const BATCH: usize = 200;
 
-/// What an event still tells: all that is kept of it.
+/// The part of an event that the report needs.
 struct Trace {
     position: Position,
-    /// When it erased the person, if it did.
+    /// When it was recorded, if it is the event that erased the person.
     erased_at: Option<DateTime<Utc>>,
-    /// Whether something of it stayed sealed.
+    /// Whether it has sealed values that can't be opened any more.
     is_sealed: bool,
 }
 
 impl Erasure {
-    /// Looks at every event of these streams anew: the first is the one that is asked about, the others are the same person.
-    /// `complete`: there are no more.
+    /// Reads every event of these streams from the log. The first stream is the one that the caller asked about; the others belong to
+    /// the same person. `complete`: there are no further streams.
     ///
     /// # Errors
     /// When the log does not answer.
@@ -65,14 +65,14 @@ impl Erasure {
     ) -> Result<Self, Refusal> {
         let reads: Vec<_> =
             streams.iter().map(|(aggregate_type, id)| history(store, tenant, aggregate_type, *id)).collect();
-        let histories: Vec<_> = stream::iter(reads).buffered(TOGETHER).try_collect().await?;
+        let histories: Vec<_> = stream::iter(reads).buffered(CONCURRENT_STREAMS).try_collect().await?;
         let erased_at = histories.first().into_iter().flatten().find_map(|event| event.erased_at);
         let sealed_for_ever = histories.iter().flatten().filter(|event| event.is_sealed).count();
         let mut positions: Vec<_> = histories.iter().flatten().map(|event| event.position).collect();
         positions.sort_unstable();
-        // As it is stored: what was sealed and is not any more can be opened.
+        // Counted in the stored events, before they are opened: an event that is sealed here but was not after loading can be opened.
         let mut sealed = 0;
-        for some in positions.chunks(AT_ONCE) {
+        for some in positions.chunks(BATCH) {
             let stored = store.stored_at(some).await.map_err(|error| log_unreadable(&error))?;
             sealed += stored.iter().filter(|event| is_sealed(event)).count();
         }

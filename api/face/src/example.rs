@@ -1,14 +1,14 @@
-//! What answers look like, for the contract: values of the very types that are sent, so that no example can be of another form.
+//! Examples of responses for the contract. They are values of the response types themselves, so they always match the schema.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use kernel::PostalAddress;
 use uuid::Uuid;
 
-/// What can be shown in the contract as an answer's body.
+/// A response body with an example for the contract.
 ///
-/// A type that answers has to have one, or its operation does not compile.
+/// Every response type must implement it, or its operation does not compile.
 pub trait Example {
-    /// One as a reader may well get it.
+    /// A realistic value.
     fn example() -> Self;
 }
 
@@ -21,12 +21,12 @@ pub const fn id(number: u16) -> Uuid {
     Uuid::from_u128(0x0197_a8a0_0000_7000_8000_0000_0000_0000 + number as u128)
 }
 
-/// The times of examples: so many minutes after 2026-05-04, 09:30 UTC.
+/// The times of examples: this number of minutes after 2026-05-04, 09:30 UTC.
 pub fn time(minutes: u32) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(29_631_450 + i64::from(minutes))
 }
 
-/// The days of examples: so many days after 2026-05-04.
+/// The days of examples: this number of days after 2026-05-04.
 pub fn day(days: u16) -> NaiveDate {
     time(u32::from(days) * 24 * 60).date_naive()
 }

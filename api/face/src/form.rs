@@ -1,9 +1,9 @@
-//! What the contract says of texts. `#[schemars(with = "form::Email")]` beside a field gives it this form in the contract; that
-//! it has it is checked with the command, where all that is wrong is said at once.
+//! JSON Schemas of text formats. `#[schemars(with = "form::Email")]` on a field gives it this schema in the contract. It does not
+//! validate: the command checks the value, and reports all errors at once.
 
 use kernel::{Picture, PostalAddress};
 
-/// Declares forms by their JSON Schema; `#[schemars(with = "…")]` names them.
+/// Declares types that stand for a JSON Schema, for use in `#[schemars(with = "…")]`.
 #[macro_export]
 macro_rules! forms {
     ($($(#[$meta:meta])* $name:ident = $schema:tt;)+) => {$(
@@ -33,7 +33,7 @@ forms! {
     Phone = { "type": "string", "pattern": r"^[ .()-]*\+[ .()-]*[1-9]([ .()-]*[0-9]){6,14}[ .()-]*$" };
     /// A country: ISO 3166-1 alpha-2, in any case.
     Country = { "type": "string", "pattern": "^[A-Za-z]{2}$" };
-    /// The lines of an address that stand above its locality.
+    /// The street lines of an address.
     Street = { "type": "string", "minLength": PostalAddress::STREET.start(), "maxLength": PostalAddress::STREET.end() };
     /// The locality of an address.
     Locality = { "type": "string", "minLength": PostalAddress::LOCALITY.start(), "maxLength": PostalAddress::LOCALITY.end() };

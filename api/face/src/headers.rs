@@ -1,12 +1,12 @@
-//! Headers that say one thing.
+//! Request headers with a single value.
 
 use kernel::Refusal;
 use poem::http::HeaderMap;
 
-/// What a header says; `None`: it is not there.
+/// The value of a header; `None`: the request does not have it.
 ///
 /// # Errors
-/// `header_invalid` when it is there twice or is no ASCII text: nobody can tell then what was meant.
+/// `header_invalid` when it occurs more than once or is not ASCII text, because its meaning is ambiguous then.
 pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };

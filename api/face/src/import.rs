@@ -1,4 +1,4 @@
-//! Files that are imported: how a file is read, while its caller waits or as a job, and what became of it.
+//! Imports of CSV files: runs an import while the caller waits or as a background job, and reports the result.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::operation::{Asked, Done, Target};
 use crate::{Changed, Example, Noted, Runtime, Upload, Word, example, job_request};
 
-/// Header in the file → field of what the rows become. Written as `E-Mail:email,Firma:company`; a header may have commas in it.
+/// Maps the headers of a file to fields of the imported resource. Written as `E-Mail:email,Firma:company`; a header may contain commas.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping(pub BTreeMap<String, String>);
 
@@ -77,7 +77,7 @@ impl Word for Mapping {
     fn read(text: &str) -> Result<Self, String> {
         let (mut mapping, mut begins) = (BTreeMap::new(), 0);
         for (end, _) in text.match_indices(',').chain([(text.len(), "")]) {
-            // What has no field yet is the beginning of a header with a comma in it.
+            // A part without a colon is the beginning of a header that contains a comma.
             let Some((header, field)) = text[begins..end].rsplit_once(':') else { continue };
             let (header, field) = (header.trim().to_owned(), field.trim().to_owned());
             if mapping.contains_key(&header) {
@@ -93,7 +93,7 @@ impl Word for Mapping {
     }
 }
 
-/// Imports a file while its caller waits, as fast as the read models take it in; `dry_run`: only says what would be done.
+/// Imports a file while the caller waits, no faster than the read models keep up. `dry_run`: only reports what would be imported.
 pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &I, dry_run: bool) -> Done<Report> {
     let (executor, request) = (&runtime.executor, &upload.request);
     let done = if dry_run {
@@ -105,7 +105,7 @@ pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &
     Ok(Changed::new(runtime.service, done, Report::from))
 }
 
-/// Asks for a job of this kind that imports a file; what is wrong with the file as a whole is refused at once.
+/// Submits a job of this kind that imports a file. Errors that concern the file as a whole are refused at once.
 pub async fn begin<I: Import, P>(
     runtime: &Runtime,
     upload: &Upload<P>,

@@ -1,4 +1,4 @@
-//! What the gateway notes about a request before any handler sees it.
+//! The request context that the gateway attaches to every request before a handler runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use uuid::Uuid;
 
 use crate::uploads::Uploads;
 
-/// Who a request says it is from.
+/// The result of authenticating a request.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// No token.
+    /// The request has no token.
     Anonymous,
-    /// A token that was not accepted, and why.
+    /// The token was not accepted, for this reason.
     Refused(Refusal),
-    /// A verified token.
+    /// The token is valid.
     Known {
-        /// Whose it is.
+        /// The caller to whom it was issued.
         caller: Caller,
-        /// Which token it is, in this process: for the limit of requests with one token.
+        /// Identifies the token within this process, for the rate limit per token.
         token: u64,
-        /// How long it stays valid.
+        /// How long the token remains valid.
         valid_for: Duration,
     },
 }
@@ -41,32 +41,35 @@ impl Identity {
     }
 }
 
-/// How much a request may carry.
+/// The size limits of requests.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of a JSON body.
+    /// The most bytes of a JSON body.
     pub body: usize,
-    /// Bytes of an uploaded file.
+    /// The most bytes of an uploaded file.
     pub upload: usize,
-    /// How many such files there may be at once.
+    /// Limits how many uploaded files are in memory at a time.
     pub uploads: Arc<Uploads>,
 }
 
-/// A request's circumstances; the gateway puts it into the request's extensions.
+/// The context of a request; the gateway stores it in the request's extensions.
 #[derive(Clone, Debug)]
 pub struct Incoming {
-    /// The request's id: `X-Request-Id` where it is a UUID, made or derived by us otherwise.
+    /// The request id: `X-Request-Id` if it is a UUID, otherwise derived from that header or generated.
     pub id: Uuid,
-    /// Who asks.
+    /// Who sent the request.
     pub identity: Identity,
-    /// W3C trace context under which this request is carried out.
+    /// The W3C trace context of this request's span.
     pub traceparent: Option<String>,
-    /// How much it may carry.
+    /// The size limits of the request.
     pub limits: Arc<Limits>,
 }
 
 impl Incoming {
-    /// The circumstances of `request`.
+    /// The context of `request`.
+    ///
+    /// # Errors
+    /// `incoming_missing` when the request did not pass the gateway's front.
     pub fn of(request: &Request) -> Result<&Self, Refusal> {
         request.extensions().get::<Self>().ok_or_else(|| {
             Refusal::internal("incoming_missing", "the request did not come through the gateway's front; see the log")

@@ -1,11 +1,11 @@
-//! What asks for jobs.
+//! Requests for background jobs.
 
 use kernel::Refusal;
 
-/// The same circumstances, for a request about jobs.
+/// Converts the request of a command for an operation on jobs.
 ///
 /// # Errors
-/// `header_invalid` when a header says otherwise.
+/// As for [`request_beside_the_log`](crate::request_beside_the_log).
 pub fn job_request(asked: &executor::Request) -> Result<jobs::Request, Refusal> {
     crate::request_beside_the_log(asked, "jobs")
 }

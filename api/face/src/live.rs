@@ -1,4 +1,4 @@
-//! Events as they happen, for subscriptions: one consumer of the bus a service, shared by all subscribers.
+//! Live events for subscriptions: one bus consumer per service, shared by all subscribers.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use kernel::{RecordedEvent, Service, TenantId};
 use nats::Bus;
 use tokio::sync::{Mutex, broadcast};
 
-/// How many events a subscriber may be behind before it is told that it missed some.
-const BEHIND: usize = 4_096;
+/// How many events are buffered for a subscriber. One that lags further behind gets [`Missed`].
+const CAPACITY: usize = 4_096;
 
-/// How often it is looked whether anybody still listens, while nothing happens.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the consumer checks, while no events arrive, whether it still has subscribers.
+const IDLE_CHECK: Duration = Duration::from_secs(5);
 
-/// How long a feed that failed rests before it begins anew.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause before a failed consumer is restarted.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// An event, or that some were missed.
+/// An event, or the notice that some were missed.
 type Item = Result<Arc<RecordedEvent>, Missed>;
 type Sender = broadcast::Sender<Item>;
 
@@ -29,13 +29,14 @@ pub struct Live {
     events: Arc<Mutex<Weak<Sender>>>,
 }
 
-/// Some events are missing from here on, because the subscriber was too slow or the bus lost them: it should read anew.
+/// The number of events that are missing at this point of the stream, because the subscriber was too slow or the bus lost them. The
+/// subscriber should query the current state again.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0} events were missed")]
 pub struct Missed(pub u64);
 
 impl Live {
-    /// The live events of a service; nothing is consumed before the first subscription.
+    /// The live events of a service. The consumer starts with the first subscription.
     pub fn new(bus: Bus, service: Service) -> Self {
         Self { bus, service, events: Arc::default() }
     }
@@ -59,7 +60,7 @@ impl Live {
         }))
     }
 
-    /// Joins the consumer that runs, or starts one. It runs as long as a subscriber holds its sender.
+    /// Joins the running consumer, or starts one. It runs as long as a subscriber holds its sender.
     async fn join(&self) -> Result<(Arc<Sender>, broadcast::Receiver<Item>), nats::Error> {
         let mut running = self.events.lock().await;
         if let Some(sender) = running.upgrade() {
@@ -68,7 +69,7 @@ impl Live {
         }
         let last = self.bus.stream_state(self.service).await?.map(|state| state.last).unwrap_or_default();
         let start = kernel::Position(last).next();
-        let (sender, receiver) = broadcast::channel(BEHIND);
+        let (sender, receiver) = broadcast::channel(CAPACITY);
         let sender = Arc::new(sender);
         *running = Arc::downgrade(&sender);
         tokio::spawn(pump(self.bus.clone(), self.service, start, Arc::downgrade(&sender)));
@@ -76,18 +77,18 @@ impl Live {
     }
 }
 
-/// Hands on what happens, until nobody listens.
+/// Passes the events from the bus to the subscribers, until there are none left.
 async fn pump(bus: Bus, service: Service, mut next: kernel::Position, subscribers: Weak<Sender>) {
     loop {
         let mut feed = std::pin::pin!(bus.feed(service, next));
         loop {
-            let batch = tokio::time::timeout(LOOK, feed.next()).await;
+            let batch = tokio::time::timeout(IDLE_CHECK, feed.next()).await;
             let Some(sender) = subscribers.upgrade() else { return };
             match batch {
                 Ok(Some(Ok(events))) => {
                     for event in events {
                         next = event.position.next();
-                        // No receiver: the last one is just leaving.
+                        // Fails if the last subscriber has just left, which is no error.
                         drop(sender.send(Ok(Arc::new(event))));
                     }
                 }
@@ -96,12 +97,13 @@ async fn pump(bus: Bus, service: Service, mut next: kernel::Position, subscriber
                     break;
                 }
                 Ok(None) => break,
-                // Nothing happens; the subscribers may be gone all the same.
+                // Timeout: no events. The check above has seen that there are still subscribers.
                 Err(_) => {}
             }
         }
-        tokio::time::sleep(PAUSE).await;
-        // What the stream has lost, or can't give, would stop the next feed, too: it is passed over, and said so.
+        tokio::time::sleep(RETRY_PAUSE).await;
+        // Events that the stream has lost or can't deliver would stop the next feed, too. So it skips to the end of the stream, and tells
+        // the subscribers how many events they missed.
         if let Ok(Some(state)) = bus.stream_state(service).await
             && state.last >= next.0
         {

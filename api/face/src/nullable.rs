@@ -1,4 +1,4 @@
-//! Members of a body that have to be there and may be `null`: what is taken away is said to be, not left out.
+//! Members of a body that are required but may be `null`: a value is removed by an explicit `null`, not by leaving the member out.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -6,14 +6,14 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
-/// What the contract says of such a member: `#[schemars(with = "face::Nullable<AccountId>")]`, beside [`nullable`], which reads it.
+/// The schema of such a member: `#[schemars(with = "face::Nullable<AccountId>")]`, together with [`nullable`], which reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Nullable<T>(PhantomData<T>);
 
 /// Reads such a member: `#[serde(deserialize_with = "face::nullable")]`.
 ///
 /// # Errors
-/// Those of the format, and of what it may be. (That it is missing, serde says where a reader is named and no default.)
+/// Those of the format and of `T`. (A missing member is an error because serde has a `deserialize_with` without a default.)
 pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }

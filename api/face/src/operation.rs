@@ -1,4 +1,4 @@
-//! What REST operations do: carry a command out, read a thing; and what they answer, besides version and position.
+//! The common bodies of REST operations (execute a command, read a resource) and their response types.
 
 use std::fmt::Display;
 
@@ -26,28 +26,29 @@ impl Example for Target {
     }
 }
 
-/// A command was carried out.
+/// The response to a command that changes a resource.
 pub type Done<T = Target> = Result<Changed<T>, Problem>;
 
-/// A command made something.
+/// The response to a command that creates a resource.
 pub type Made<T = Target> = Result<Created<T>, Problem>;
 
-/// A job was asked for, to be found among its service's jobs.
+/// The response to a request for a background job: its id, under which it is found among the service's jobs.
 pub type Asked = Result<NotedNew<Target>, Problem>;
 
-/// A thing as it is now.
+/// The response with the current state of a resource.
 pub type Found<T> = Result<Resource<T>, Problem>;
 
-/// Carries out a command that changes the thing with this id.
+/// Executes a command that changes the resource with this id.
 pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Request, id: Uuid, command: C) -> Done {
     let done = runtime.executor.execute(request, &command).await?;
     Ok(Changed::new(runtime.service, done, |()| Target { id }))
 }
 
-/// Carries out a command that erases somebody, and with it asks for the job of this kind that removes the files in which they are.
+/// Executes a command that erases a person. The command also submits a job of the kind `forgetting`, which removes the files that
+/// contain the person's data.
 ///
 /// # Errors
-/// What the command is refused with.
+/// Those of the command.
 pub async fn erase<C: Command<Answer = ()>>(
     runtime: &Runtime,
     request: &Request,
@@ -63,7 +64,7 @@ pub async fn erase<C: Command<Answer = ()>>(
     Ok(Changed::new(runtime.service, done, |()| Target { id }))
 }
 
-/// Carries out a command that makes a thing, to be found under `/v1/<service>/<collection>/<id>`.
+/// Executes a command that creates a resource with the path `/v1/<service>/<collection>/<id>`.
 pub async fn create<C: Command>(
     runtime: &Runtime,
     request: &Request,
@@ -77,7 +78,7 @@ pub async fn create<C: Command>(
         .created(format!("/v1/{}/{collection}/{id}", runtime.service)))
 }
 
-/// Reads a thing as it is now.
+/// Reads the current state of a resource.
 pub async fn find<A: Aggregate, T>(
     runtime: &Runtime,
     caller: &Caller,
@@ -88,7 +89,7 @@ pub async fn find<A: Aggregate, T>(
     find_current(runtime, caller, permission, id, |found: &Current<A>| show(&found.state)).await
 }
 
-/// The same, for what also shows when it last changed.
+/// Like [`find`]; `show` also gets the metadata of the state, such as when it last changed.
 pub async fn find_current<A: Aggregate, T>(
     runtime: &Runtime,
     caller: &Caller,

@@ -1,31 +1,31 @@
-//! Words of a query string that are more than a text: read by the handler's own type before the handler (and a file) is.
+//! Typed query parameters. They are parsed before the handler runs (and before a file is read).
 
 use std::borrow::Cow;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
 
-/// What a word is read as.
+/// The type of a query parameter.
 pub trait Word: Sized + Send + Sync {
     /// Its name in the contract.
     const NAME: &'static str;
 
-    /// What the contract says that is allowed.
+    /// Its schema in the contract.
     fn schema() -> MetaSchema {
         MetaSchema::new("string")
     }
 
-    /// Reads it.
+    /// Parses a value.
     ///
     /// # Errors
-    /// What is allowed, for people.
+    /// An explanation for people of what is allowed.
     fn read(text: &str) -> Result<Self, String>;
 }
 
-/// The most of a page.
+/// The largest page size.
 pub const MOST_OF_A_PAGE: u32 = 200;
 
-/// How many of a page: 1 to [`MOST_OF_A_PAGE`], 50 unless it is said.
+/// The page size of a list: 1 to [`MOST_OF_A_PAGE`], 50 by default.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(pub u32);
 
@@ -53,7 +53,7 @@ impl Word for Count {
     }
 }
 
-/// A parameter, read: `Query<Option<Parameter<Source>>>`.
+/// A parsed parameter: `Query<Option<Parameter<Source>>>`.
 #[derive(Clone, Debug, Default)]
 pub struct Parameter<T>(pub T);
 

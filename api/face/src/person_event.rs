@@ -1,4 +1,4 @@
-//! An event as it is told to whom it is about.
+//! An event as it is shown to the person whom it is about.
 
 use chrono::{DateTime, Utc};
 use kernel::{Position, RecordedEvent};

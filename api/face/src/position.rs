@@ -1,16 +1,16 @@
-//! `X-Min-Position`: read what was written.
+//! The header `X-Min-Position`: read-your-writes consistency for queries.
 
 use kernel::{Position, Refusal, Service};
 
-/// The positions that a query wants to see, by service: `crm=1234, erp=77`.
+/// The positions that the read models must have reached for a query, by service: `crm=1234, erp=77`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MinPositions(Vec<(Service, Position)>);
 
 impl MinPositions {
-    /// Reads the header's value; `known`: the services that there are.
+    /// Parses the header's value; `known`: the services that exist.
     ///
     /// # Errors
-    /// `header_invalid` for what is not of the form, an unknown service, and a service that is named twice.
+    /// `header_invalid` for a malformed value, an unknown service, or a service that is named twice.
     pub fn parse(text: &str, known: &[Service]) -> Result<Self, Refusal> {
         let mut wanted: Vec<(Service, Position)> = Vec::new();
         for part in text.split(',') {
@@ -28,7 +28,7 @@ impl MinPositions {
         Ok(Self(wanted))
     }
 
-    /// What is wanted of a service.
+    /// The position that a service's read models must have reached, if any.
     pub fn of(&self, service: Service) -> Option<Position> {
         self.0.iter().find(|(wanted, _)| *wanted == service).map(|(_, position)| *position)
     }
@@ -36,7 +36,7 @@ impl MinPositions {
 
 fn one(part: &str) -> Option<(&str, Position)> {
     let (service, position) = part.split_once('=')?;
-    // Digits only: a sign is none of a position.
+    // Digits only: `parse` would accept a plus sign.
     let position = position.trim();
     let digits = position.bytes().all(|byte| byte.is_ascii_digit());
     Some((service.trim(), position.parse().ok().filter(|_| digits)?))

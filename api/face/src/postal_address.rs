@@ -1,4 +1,4 @@
-//! A postal address in a body.
+//! Postal addresses in request bodies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 use crate::form;
 
-/// A postal address as it is sent; it is checked with the command.
+/// A postal address as clients send it. The command validates it.
 #[derive(Debug)]
 pub struct NewPostalAddress(Members);
 
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for NewPostalAddress {
     }
 }
 
-/// Reads an object alone: serde would read an array as the members of an object in their order, which nobody means who may leave out each.
+/// Accepts only an object. serde would also accept an array as the members in their order of declaration, although each is optional.
 struct Object;
 
 impl<'de> Visitor<'de> for Object {
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for Object {
         Members::deserialize(MapAccessDeserializer::new(members))
     }
 
-    /// Without the text: where somebody lives stands in no refusal.
+    /// Does not repeat the text in the error: it is personal data.
     fn visit_str<E: Error>(self, _: &str) -> Result<Members, E> {
         Err(E::invalid_type(Unexpected::Other("string"), &self))
     }

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one place where a refusal becomes an HTTP answer.
+//! Problem documents (RFC 9457): the one place where a refusal becomes an HTTP response.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::import::RowProblem;
 use crate::schema;
 
-/// A refusal on its way out. Handlers make it of a [`Refusal`] by `?`.
+/// A refusal as an HTTP response. In handlers, `?` converts a [`Refusal`] into it.
 #[derive(Clone, Debug)]
 pub struct Problem {
     refusal: Refusal,
@@ -24,7 +24,7 @@ pub struct Problem {
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
-/// The log can't be read now, by what only reads.
+/// The refusal for a failed read of the event log, outside of commands. Logs the error.
 pub fn log_unreadable(error: &eventstore::Error) -> Refusal {
     if let eventstore::Error::Key(error) = error {
         return executor::by_a_key(error);
@@ -52,8 +52,7 @@ pub const fn status(kind: Kind) -> StatusCode {
     }
 }
 
-/// How whoever is refused for want of a valid token is challenged, by the refusal's code. Who sent no token is not told of an error
-/// (RFC 6750 section 3.1).
+/// The `WWW-Authenticate` header for a refusal with this code. If the request had no token, it has no error (RFC 6750 section 3.1).
 pub fn challenge(code: &str) -> HeaderValue {
     const INVALID: &str = "Bearer realm=\"inopsio\", error=\"invalid_token\"";
     match code {
@@ -70,7 +69,7 @@ pub fn challenge(code: &str) -> HeaderValue {
 }
 
 impl Problem {
-    /// A problem with another status than its kind's: 405, 406 and the like, which only HTTP knows.
+    /// A problem with another status than that of its kind, for statuses such as 405 and 406 that have no kind.
     #[must_use]
     pub fn with_status(refusal: Refusal, status: StatusCode) -> Self {
         Self { refusal, status, headers: Vec::new() }
@@ -88,7 +87,7 @@ impl Problem {
         &self.refusal
     }
 
-    /// The answer; `request` (the request's id) becomes the problem's `instance`.
+    /// The HTTP response; `request` (the request's id) becomes the problem's `instance`.
     pub fn respond(&self, request: Option<Uuid>) -> Response {
         let mut response = Response::builder()
             .status(self.status)
@@ -131,11 +130,11 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = status(refusal.kind());
         let problem = Self { refusal, status, headers: Vec::new() };
-        // What is away comes back, and what is busy has room again: nobody knows when, but soon is worth a try.
+        // An unavailable dependency or a full queue may recover at any time, so the client should try again soon.
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return problem.header(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        // Who refuses because it is too often knows until when, in seconds.
+        // A rate limit knows how many seconds to wait.
         if let Some(wait) = problem.refusal.extra().get("retry_after").and_then(Value::as_u64) {
             return problem.header(header::RETRY_AFTER, wait.into());
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Example;
 
-/// Whether a type is read or written: a field with a default may be left out by the client, but is always sent by us.
+/// Whether a type is received or sent: a client may leave out a field with a default, but a response always has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// A request's body.
@@ -22,12 +22,12 @@ pub enum Direction {
 
 const STUB: &str = "urn:inopsio:schema-stub";
 
-/// The name under which a type stands in `components.schemas`.
+/// The name of a type in `components.schemas`.
 pub fn name<T: JsonSchema>() -> String {
     T::schema_name().into_owned()
 }
 
-/// Registers a type and all that it is made of.
+/// Registers a type and the types that it refers to.
 pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
     let name = name::<T>();
     if registry.schemas.contains_key(&name) {
@@ -43,21 +43,21 @@ pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
     generator.subschema_for::<T>();
     let mut definitions = generator.take_definitions(true);
     if !definitions.contains_key(&name) {
-        // A type that schemars inlines, such as a plain string, still gets its name here.
+        // A type that schemars would inline, such as a plain string, also gets an entry under its name.
         definitions.insert(name.clone(), <T as JsonSchema>::json_schema(&mut generator).to_value());
     }
-    definitions.values_mut().for_each(|definition| say_plainly(definition, direction));
+    definitions.values_mut().for_each(|definition| normalize_nullable(definition, direction));
     let stub = MetaSchema { title: Some(STUB.into()), default: Some(Value::Object(definitions)), ..MetaSchema::ANY };
     registry.schemas.insert(name, stub);
 }
 
-/// What may be `null`, in the words of OpenAPI 3.0 that generators of clients read: `nullable` beside what it is otherwise. And what we
-/// leave out when there is nothing to say is never `null`.
-fn say_plainly(schema: &mut Value, direction: Direction) {
+/// Rewrites nullable members into the form of OpenAPI 3.0 that client generators understand: `nullable` beside the schema, instead of an
+/// `anyOf` with null. In responses, optional members are left out rather than `null`, so they are not nullable.
+fn normalize_nullable(schema: &mut Value, direction: Direction) {
     match schema {
-        Value::Array(all) => all.iter_mut().for_each(|one| say_plainly(one, direction)),
+        Value::Array(all) => all.iter_mut().for_each(|one| normalize_nullable(one, direction)),
         Value::Object(members) => {
-            members.values_mut().for_each(|one| say_plainly(one, direction));
+            members.values_mut().for_each(|one| normalize_nullable(one, direction));
             if let Some(Value::Array(either)) = members.get_mut("anyOf")
                 && let Some(null) = either.iter().position(|one| *one == json!({ "nullable": true, "enum": [null] }))
                 && either.len() == 2
@@ -81,7 +81,7 @@ fn say_plainly(schema: &mut Value, direction: Direction) {
     }
 }
 
-/// Registers what an operation answers, with how it may look.
+/// Registers a response type with its example.
 pub fn register_answer<T: Example + JsonSchema + Serialize>(registry: &mut Registry) {
     register::<T>(registry, Direction::Out);
     if let Some(stub) = registry.schemas.get_mut(&name::<T>()) {
@@ -89,12 +89,12 @@ pub fn register_answer<T: Example + JsonSchema + Serialize>(registry: &mut Regis
     }
 }
 
-/// Whether a body of this type must be sent: whether it has a member that can't be left out.
+/// Whether a body of this type is required: whether it has a required member.
 pub fn has_required<T: JsonSchema>() -> bool {
     schemars::schema_for!(T).get("required").and_then(Value::as_array).is_some_and(|required| !required.is_empty())
 }
 
-/// Puts the real schemas in the place of their stubs. Gives back the examples of answers, by the names of their schemas.
+/// Replaces the stubs with the real schemas. Returns the examples of responses, by the names of their schemas.
 pub fn resolve(document: &mut Value) -> Map<String, Value> {
     let mut examples = Map::new();
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
@@ -134,8 +134,8 @@ mod tests {
         let schema =
             || json!({ "required": ["a"], "properties": { "a": either, "b": either, "c": { "nullable": true } } });
         let (mut read, mut written) = (schema(), schema());
-        say_plainly(&mut read, Direction::In);
-        say_plainly(&mut written, Direction::Out);
+        normalize_nullable(&mut read, Direction::In);
+        normalize_nullable(&mut written, Direction::Out);
         let nullable = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }], "nullable": true });
         let never = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }] });
         assert_eq!(read["properties"], json!({ "a": nullable, "b": nullable, "c": { "nullable": true } }));

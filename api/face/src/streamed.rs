@@ -1,4 +1,4 @@
-//! An answer that is read while it is sent.
+//! Responses that are read from the database while they are sent.
 
 use std::io;
 
@@ -12,19 +12,19 @@ use serde::Serialize;
 use crate::answer::meta;
 use crate::{Example, schema};
 
-/// How a body ends whose last member is an empty list, and how with one that is not empty.
+/// The end of a JSON object whose last member is an empty list, and the end of it after the list's last item.
 const EMPTY: &[u8] = b"[]}";
 const END: &[u8] = b"]}";
 
-/// 200: what was asked for, where its last member is a list that may be long. Of that, only some items are in memory at a time.
+/// 200: an object whose last member is a list that may be long. Only some of the list's items are in memory at a time.
 pub struct Streamed<T> {
     body: T,
     items: BoxStream<'static, io::Result<Vec<u8>>>,
 }
 
 impl<T> Streamed<T> {
-    /// The answer `body`, whose last member is an empty list, with these items in it, which come some at a time. An error cuts the answer
-    /// off: the client sees that it is not whole.
+    /// The response `body`, whose last member must be an empty list, with these items in that list. Each element of the stream is a batch
+    /// of items. An error cuts the response off, so that the client notices that it is incomplete.
     pub fn new<I, E>(body: T, items: impl Stream<Item = Result<Vec<I>, E>> + Send + 'static) -> Self
     where
         I: Serialize,

@@ -1,11 +1,11 @@
-//! Files on their way in: so many are held in memory at once, and no tenant fills all the places.
+//! Limits the number of uploaded files that are in memory at a time, in all and for each tenant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::{Refusal, TenantId};
 
-/// Counts the files that are being read or worked on.
+/// Counts the files that are being received or processed.
 #[derive(Debug)]
 pub struct Uploads {
     most: usize,
@@ -27,15 +27,15 @@ pub struct UploadPlace {
 }
 
 impl Uploads {
-    /// So many places in all, and so many of them for one tenant.
+    /// `most` places in all, of which one tenant may use `most_of_a_tenant`.
     pub fn new(most: usize, most_of_a_tenant: usize) -> Self {
         Self { most, most_of_a_tenant, held: Mutex::default() }
     }
 
-    /// A place for a file of `tenant`.
+    /// Takes a place for a file of `tenant`.
     ///
     /// # Errors
-    /// `uploads_busy` when there is none now.
+    /// `uploads_busy` when no place is free.
     pub fn enter(self: &Arc<Self>, tenant: TenantId) -> Result<UploadPlace, Refusal> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Held { all, of } = &mut *held;

@@ -1,4 +1,4 @@
-//! Whole numbers within bounds: the contract and the refusal say the same.
+//! Whole numbers within bounds that appear both in the contract and in the refusal.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A whole number from `MIN` to `MAX`, as it stands in a body.
+/// A whole number from `MIN` to `MAX` in a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Whole<T, const MIN: i64, const MAX: i64>(pub T);
 

@@ -18,7 +18,7 @@ use projector::{Projection, ReadModels};
 
 use crate::adapters::Adapters;
 
-/// A domain, without its type: what the gateway takes of its [`Domain`] to open its service, to describe it and to look after it.
+/// A type-erased [`Domain`]: what the gateway needs to open its service, to generate its contract, and to manage its data.
 pub struct DomainDefinition {
     /// Its service.
     pub service: Service,
@@ -28,24 +28,24 @@ pub struct DomainDefinition {
     pub catalog: fn() -> Vec<EventType>,
     /// Its aggregates.
     pub aggregates: Vec<AggregateType>,
-    /// Its sagas; those that span domains belong to the one that starts them.
+    /// Its sagas; a saga that spans domains belongs to the domain that starts it.
     pub sagas: Option<Sagas>,
-    /// Its jobs, over its read models and its write side; none: they are looked after, not run.
+    /// Its kinds of jobs ([`Domain::jobs`]).
     pub jobs: fn(&ReadModels, Option<&Writing>) -> Kinds,
-    /// Which roles its subjects had, if it has any.
+    /// Queries for the role history of its subjects, if it has any.
     pub role_periods: Option<face::RolePeriods>,
     /// Its read models.
     pub projections: Vec<Arc<dyn Projection>>,
-    /// What its events did to claims, begun before the first one.
+    /// The fold over its events that computes the claims ([`Domain::claims`]).
     pub claims: fn() -> Box<dyn ClaimHistory>,
-    /// What its REST operations are.
+    /// Describes its REST operations, for the contract.
     pub describe: fn(&mut Registry) -> Vec<MetaApi>,
-    /// Its REST operations over a running service.
+    /// Its REST operations, which run on the given runtime.
     pub routes: fn(Runtime) -> RouteTable,
 }
 
 impl DomainDefinition {
-    /// Whether its log has personal data that is sealed: it needs the master key.
+    /// Whether its log contains sealed personal data, so that the service needs the master key.
     pub fn is_sealed(&self) -> bool {
         self.aggregates.iter().any(|aggregate| aggregate.sealed)
     }
@@ -80,7 +80,7 @@ fn definition<D: Domain>(adapters: &Adapters) -> DomainDefinition {
     }
 }
 
-/// What the services hold of tenants.
+/// The projections and sagas of all services, for the deletion of a tenant's data.
 pub fn holdings() -> Vec<Holdings> {
     let of = |domain: DomainDefinition| Holdings {
         service: domain.service,
@@ -90,14 +90,14 @@ pub fn holdings() -> Vec<Holdings> {
     all().into_iter().map(of).collect()
 }
 
-/// What the configuration may speak of by name.
+/// The names of services and projections that may occur in the configuration.
 pub fn known() -> Known {
     let domains = all();
     let projections = domains.iter().flat_map(|domain| &domain.projections).map(|projection| projection.name());
     Known { services: SERVICES.to_vec(), projections: projections.collect() }
 }
 
-/// The kinds of jobs of a service, to look after them: nothing is run with these.
+/// The kinds of jobs of a service, for managing jobs. They can't be run with these.
 pub fn jobs_of(domain: &DomainDefinition, database: &eventstore::Database) -> Kinds {
     (domain.jobs)(&ReadModels::new(database, &domain.projections, None), None)
 }
@@ -112,7 +112,7 @@ fn saga_aggregate<D: Domain>() -> impl Iterator<Item = AggregateType> {
     sagas_of::<D>(&Adapters::none()).into_iter().map(|sagas| sagas.aggregate())
 }
 
-/// What the events of all services offer to others; it belongs to no domain.
+/// Describes the REST operations that belong to no domain: event feeds and webhooks, sagas, jobs and dead letters.
 pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     events_api::Rest::register(registry);
     sagas_api::Rest::register(registry);
@@ -122,7 +122,7 @@ pub fn describe_platform(registry: &mut Registry) -> Vec<MetaApi> {
     platform.chain(jobs).chain(dead_letters).collect()
 }
 
-/// The dead letters of a service, for those who look after them; `None`: its grants have no permissions for them.
+/// The dead letters of a service, for managing them; `None`: the service's permission table has no permissions for them.
 pub fn dead_letters_of(
     domain: &DomainDefinition,
     database: &eventstore::Database,
@@ -138,7 +138,7 @@ pub fn dead_letters_of(
     deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
 }
 
-/// The same, over the services of this process.
+/// The REST operations that belong to no domain, over the services of this process.
 pub fn platform_routes(
     platform: &events_api::Platform,
     sagas: Vec<Instances>,
@@ -153,7 +153,7 @@ pub fn platform_routes(
     routes
 }
 
-/// The permission tables of all domains, and of what the events of all services offer.
+/// The permission tables of all domains, and of webhooks.
 pub fn grants() -> Vec<Grant> {
     all().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect()
 }
@@ -163,7 +163,7 @@ pub fn catalogue() -> Vec<EventType> {
     all().into_iter().flat_map(|domain| (domain.catalog)()).collect()
 }
 
-/// A domain's changes. Who takes them renews the session after each.
+/// The items of a domain's subscription for the selected fields. The consumer must renew the session after each item.
 fn follow<D: Domain>(
     session: Arc<Session>,
     executor: &Executor<'_, '_, Context>,
@@ -172,18 +172,18 @@ fn follow<D: Domain>(
     D::subscribe(session, wanted)
 }
 
-/// Makes of the list of domains: their definitions, and the roots of GraphQL with a namespace a domain.
+/// Generates from the list of domains: their definitions, and the GraphQL roots with one namespace for each domain.
 macro_rules! domains {
     ($($name:ident => $domain:ty),+ $(,)?) => {
         /// The services of this program.
         pub const SERVICES: &[Service] = &[$(<$domain as Domain>::SERVICE),+];
 
-        /// All domains, to look at or look after: without adapters.
+        /// All domains without adapters, for describing and managing them.
         pub fn all() -> Vec<DomainDefinition> {
             all_with(&Adapters::none())
         }
 
-        /// All domains, to be run.
+        /// All domains with their adapters, for running them.
         pub fn all_with(adapters: &Adapters) -> Vec<DomainDefinition> {
             vec![$(definition::<$domain>(adapters)),+]
         }

@@ -1,4 +1,4 @@
-//! Logs and traces. A program calls [`init`] once, before it starts anything; what it gets keeps traces flowing.
+//! Logs, traces and metrics. A program calls [`init`] once at start, and keeps the returned [`Guard`] as long as it runs.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -19,35 +19,38 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 static TRACES: AtomicBool = AtomicBool::new(false);
 
-/// Whether traces are sent anywhere: if not, no time is spent on them.
+/// Whether traces are exported. If not, work that is only needed for them is skipped.
 pub fn traces() -> bool {
     TRACES.load(Ordering::Relaxed)
 }
 
-/// Keeps telemetry flowing; when it is dropped, what is still waiting is sent.
+/// Keeps the export of traces running. When it is dropped, the remaining spans are exported.
 #[must_use = "traces end when this is dropped"]
 pub struct Guard {
     tracer: Option<SdkTracerProvider>,
 }
 
-/// Telemetry that can't be set up.
+/// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `log.filter` can't be read.
+    /// `log.filter` can't be parsed.
     #[error(
         "log.filter (INOPSIO_LOG): {0:?} is not allowed; allowed are filters such as info or info,gateway=debug: {1}"
     )]
     Filter(String, String),
-    /// The exporter of traces can't be made.
+    /// The exporter of traces can't be created.
     #[error("telemetry.otlp_endpoint (INOPSIO_OTLP_ENDPOINT): {0}")]
     Exporter(String),
-    /// Something else has set the program's logs up.
+    /// The program's logs were set up before.
     #[error("logs are set up already: {0}")]
     Taken(String),
 }
 
-/// Sets up logs on standard error, readable on a terminal and JSON otherwise, and traces by OTLP where configured. To be
-/// called within a tokio runtime.
+/// Sets up logs on standard error (by default as text on a terminal and JSON otherwise), and the export of traces by OTLP if it is
+/// configured. Must be called within a tokio runtime.
+///
+/// # Errors
+/// When a setting is invalid, or logs were set up before.
 pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
     let json = match config.log.format {
         Format::Auto => !std::io::stderr().is_terminal(),
@@ -57,7 +60,7 @@ pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
     init_into(config, json, std::io::stderr)
 }
 
-/// The same, with logs that go elsewhere.
+/// Like [`init`], with logs that go to `writer`.
 ///
 /// # Errors
 /// As [`init`].
@@ -86,7 +89,7 @@ where
     Ok(Guard { tracer })
 }
 
-/// A line for each thing that is logged: JSON, or readable on a terminal.
+/// A layer that writes each log event as one line: JSON, or text for a terminal.
 pub fn lines<S, W>(json: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'s> LookupSpan<'s>,
@@ -119,7 +122,7 @@ fn tracer(endpoint: &str, sample: f64) -> Result<SdkTracerProvider, TelemetryErr
 }
 
 impl Guard {
-    /// Sends what is still waiting.
+    /// Exports the remaining spans.
     pub fn flush(&self) {
         if let Some(tracer) = &self.tracer
             && let Err(error) = tracer.force_flush()
@@ -140,14 +143,14 @@ impl Drop for Guard {
     }
 }
 
-/// Upper bounds of the buckets of durations: half a millisecond to ten seconds.
+/// Upper bounds of histogram buckets for durations: half a millisecond to ten seconds.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Upper bounds of the buckets of counts: one to ten thousand.
+/// Upper bounds of histogram buckets for counts: one to ten thousand.
 const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0];
 
-/// The program's metrics, as Prometheus reads them; recorded from the first call on.
+/// The program's metrics in Prometheus format. They are recorded from the first call on.
 pub fn metrics() -> Option<&'static PrometheusHandle> {
     use metrics_exporter_prometheus::Matcher;
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();

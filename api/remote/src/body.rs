@@ -1,4 +1,4 @@
-//! Bodies on their way to an instance, and what of them can be sent again.
+//! Request bodies that are forwarded to an instance, and whether they can be sent again in a retry.
 
 use std::io;
 use std::pin::Pin;
@@ -11,22 +11,22 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
-/// The body of a request that may be sent more than once.
+/// The body of a forwarded request, which may be sent more than once.
 pub(super) enum Outgoing {
-    /// In memory: as often as need be.
+    /// Buffered in memory: can be sent any number of times.
     Whole(Bytes),
-    /// Passed on as it comes: again only while nothing of it was taken.
+    /// Streamed from the client: can be sent again only while no frame of it was read.
     Streamed(ResendableBody),
 }
 
 impl Outgoing {
-    /// Passed on as it comes.
+    /// A body that is streamed from the client.
     pub(super) fn streamed(body: BoxBody<Bytes, io::Error>) -> Self {
         let (begun, cut) = (AtomicBool::new(false), AtomicBool::new(false));
         Self::Streamed(ResendableBody(Arc::new(Shared { body: Mutex::new(body), begun, cut })))
     }
 
-    /// To be sent.
+    /// The body for one attempt.
     pub(super) fn body(&self) -> BoxBody<Bytes, io::Error> {
         match self {
             Self::Whole(bytes) => whole(bytes.clone()),
@@ -34,7 +34,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether it can be sent once more.
+    /// Whether the body can be sent once more.
     pub(super) fn is_intact(&self) -> bool {
         match self {
             Self::Whole(_) => true,
@@ -42,18 +42,18 @@ impl Outgoing {
         }
     }
 
-    /// Whether its sender stopped before its end: no instance is to blame for that.
+    /// Whether reading from the client failed before the end of the body. Such a failure must not count against the instance.
     pub(super) fn is_cut(&self) -> bool {
         matches!(self, Self::Streamed(ResendableBody(shared)) if shared.cut.load(Ordering::Acquire))
     }
 }
 
-/// A body that is in memory.
+/// A body that is buffered in memory.
 pub(super) fn whole(bytes: Bytes) -> BoxBody<Bytes, io::Error> {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// A body that can be sent again until something of it is taken.
+/// A streamed body that can be sent again until the first frame is read. Clones share the stream.
 #[derive(Clone)]
 pub(super) struct ResendableBody(Arc<Shared>);
 

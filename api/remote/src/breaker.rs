@@ -1,26 +1,26 @@
-//! A circuit breaker: whoever failed several times in a row is left alone for a while, then tried with one request.
+//! A circuit breaker: after several consecutive failures an instance gets no requests for a while, then one trial request.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many failures in a row open it.
+/// The number of consecutive failures that open the breaker.
 const FAILURES: u32 = 5;
-/// How long it is open at first; twice as long after each trial that fails.
+/// How long the breaker stays open at first. Each failed trial doubles the time.
 const REST: Duration = Duration::from_millis(500);
-/// The longest that it is open.
+/// The longest time that the breaker stays open.
 const LONGEST: Duration = Duration::from_secs(8);
 
-/// Counts one instance's failures.
+/// The circuit breaker of one instance.
 #[derive(Debug, Default)]
 pub struct Breaker(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Requests pass.
+    /// Requests pass; `failures` counts the consecutive failures.
     Closed { failures: u32 },
-    /// None does, until then.
+    /// No request passes before `until`; `rest` is the length of this open period.
     Open { until: Instant, rest: Duration },
-    /// One is on its way; how it fares decides.
+    /// One trial request was sent at `since`; its result closes or reopens the breaker.
     HalfOpen { since: Instant, rest: Duration },
 }
 
@@ -31,8 +31,8 @@ impl Default for State {
 }
 
 impl Breaker {
-    /// Whether a request may go now. A half-open one lets one pass; another when that one has not been heard of for as long as the
-    /// breaker was open.
+    /// Whether a request may be sent now. A half-open breaker lets one trial request pass, and another one if that has had no result for
+    /// as long as the breaker was open.
     pub fn admit(&self, now: Instant) -> bool {
         self.change(|state| match *state {
             State::Closed { .. } => true,
@@ -47,12 +47,12 @@ impl Breaker {
         })
     }
 
-    /// A request was answered.
+    /// Records a success: closes the breaker.
     pub fn succeeded(&self) {
         self.change(|state| *state = State::default());
     }
 
-    /// A request was not.
+    /// Records a failure: opens the breaker at the limit, and after a failed trial.
     pub fn failed(&self, now: Instant) {
         self.change(|state| {
             *state = match *state {
@@ -67,7 +67,7 @@ impl Breaker {
         });
     }
 
-    /// Its state in a word, and as a number for metrics.
+    /// The state as text, and as a number for metrics (closed 0, half-open 1, open 2).
     pub fn state(&self) -> (&'static str, f64) {
         self.change(|state| match state {
             State::Closed { .. } => ("closed", 0.0),

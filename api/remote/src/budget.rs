@@ -1,18 +1,18 @@
-//! How many requests may be repeated: a share of all, so that a service that fails is not asked more than one that does not.
+//! A retry budget: retries are limited to a share of all requests, so that they don't multiply the load on a failing service.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Repetitions that each request pays for.
+/// Retries that each request adds to the budget.
 const SHARE: f64 = 0.2;
-/// What is there besides, for a service of which little is asked.
+/// The initial budget, for services with little traffic. It is refilled with time.
 const RESERVE: f64 = 100.0;
-/// How fast the reserve comes back, a second.
+/// How many retries per second refill the reserve.
 const PER_SECOND: f64 = 10.0;
-/// The most that is saved.
+/// The upper limit of the budget.
 const MOST: f64 = 1_000.0;
 
-/// The repetitions that a service may have.
+/// The retry budget of one service: a token bucket.
 #[derive(Debug)]
 pub struct Budget(Mutex<Saved>);
 
@@ -30,13 +30,13 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A request is sent for the first time.
+    /// Adds the share of a request that is sent for the first time.
     pub fn earn(&self) {
         let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         saved.tokens = (saved.tokens + SHARE).min(MOST);
     }
 
-    /// Whether a request may be sent once more.
+    /// Takes one retry from the budget. False: the budget is used up, and the request must not be repeated.
     pub fn spend(&self, now: Instant) -> bool {
         let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = saved.filled.map_or(0.0, |filled| now.saturating_duration_since(filled).as_secs_f64());

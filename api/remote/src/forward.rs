@@ -1,4 +1,4 @@
-//! Sending a request to an instance, and its answer back.
+//! Sends a request to an instance of a service, with retries at other instances where that is safe, and returns its answer.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ use crate::Remote;
 use crate::body::Outgoing;
 use crate::instance::{Instance, choose};
 
-/// Headers that are about one connection (RFC 9110, section 7.6.1), and what each side says for itself.
-static OURS: [HeaderName; 9] = [
+/// Headers that are not forwarded: hop-by-hop headers (RFC 9110, section 7.6.1), and `Host`, `Expect` and `Proxy-Authorization`, which
+/// are meant for the direct peer.
+static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::TE,
@@ -33,25 +34,25 @@ static OURS: [HeaderName; 9] = [
     header::HOST,
 ];
 
-/// An operation of a service that runs elsewhere.
+/// An endpoint that forwards to a service that runs in another process.
 #[derive(Clone)]
 pub struct Forward {
     /// The service.
     pub remote: Arc<Remote>,
-    /// Cancelled when this process stops: what is streamed without end ends then.
+    /// Cancelled when this process stops: ends event streams, which would never end by themselves.
     pub stop: CancellationToken,
-    /// What of the request's headers is passed on.
-    pub kept: Kept,
+    /// Which headers of the request are forwarded.
+    pub headers: ForwardedHeaders,
 }
 
-/// What of a request's headers is passed on, of those that the front looks after.
+/// Which request headers are forwarded, of those that the gateway itself handles (`Origin` for CORS, `Accept-Encoding`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// What concerns the client's browser and its compression is answered here.
+pub enum ForwardedHeaders {
+    /// Neither `Origin` nor `Accept-Encoding`: this gateway handles CORS and compression.
     Plain,
-    /// It is a page: the service has to know from which site's page it was asked.
+    /// Also `Origin`: the target is a web page, which has to check which site a form was sent from.
     Page,
-    /// All: there is another front at the other end.
+    /// All of them: the other end is a gateway, too.
     All,
 }
 
@@ -59,48 +60,49 @@ impl Endpoint for Forward {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        // What is open to strangers is no tenant's: all of it prefers one instance.
-        let whose = Incoming::of(&request).map_err(Problem::from)?;
-        let whose = whose.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
-        Ok(self.forward(request, whose).await?)
+        // A request without a caller belongs to no tenant: all of them prefer the same instance.
+        let incoming = Incoming::of(&request).map_err(Problem::from)?;
+        let tenant = incoming.identity.caller().map_or(Uuid::nil(), |caller| caller.tenant().uuid());
+        Ok(self.forward(request, tenant).await?)
     }
 }
 
-/// A request that was not answered, and what is known of it.
+/// Why an attempt got no answer.
 enum Failure {
-    /// No connection: nothing was sent.
+    /// The connection could not be made: nothing was sent.
     Unreached(String),
     /// The connection broke before an answer came.
     Broken(String),
-    /// The instance answers nobody any more.
+    /// The health checks of the instance failed while its answer was awaited.
     Silent,
-    /// Whoever asked stopped in the middle of the body.
+    /// The client stopped in the middle of the body.
     Cut,
 }
 
-/// What is the same each time that a request is sent.
+/// The request as it is sent in each attempt.
 struct Outbound {
     method: Method,
     path: http::uri::PathAndQuery,
     headers: HeaderMap,
     body: Outgoing,
-    /// To do it twice is as good as once.
+    /// Whether the request is idempotent: it only reads, or has an `Idempotency-Key`.
     repeatable: bool,
 }
 
 impl Forward {
-    /// To the instance that a tenant prefers.
+    /// Forwards a request to the instance that `tenant` prefers; after a failure to others, as far as that is safe and the retry budget
+    /// allows it.
     ///
     /// # Errors
-    /// When none answers; the problem says whether the request may have been carried out.
-    pub async fn forward(&self, request: Request, whose: Uuid) -> Result<Response, Problem> {
+    /// When no instance answers; the problem says whether the request may have been carried out.
+    pub async fn forward(&self, request: Request, tenant: Uuid) -> Result<Response, Problem> {
         let remote = &*self.remote;
         let incoming = Incoming::of(&request)?.clone();
-        let outbound = remote.outbound(request, &incoming, self.kept).await?;
+        let outbound = remote.outbound(request, &incoming, self.headers).await?;
         remote.budget.earn();
         let mut tried = Vec::new();
         let mut failure = None;
-        while let Some(instance) = choose(&remote.instances, whose, &tried, Instant::now()) {
+        while let Some(instance) = choose(&remote.instances, tenant, &tried, Instant::now()) {
             if failure.is_some() {
                 if !remote.budget.spend(Instant::now()) {
                     tracing::warn!(service = %remote.service, "no more requests are repeated for now");
@@ -113,7 +115,7 @@ impl Forward {
                 Ok(response) => return Ok(self.answer(response)),
                 Err(failed) => {
                     let repeatable = outbound.repeatable || matches!(failed, Failure::Unreached(_));
-                    // Once it may have been carried out, no later failure says that it was not.
+                    // Once an attempt may have been carried out, a later failure must not claim that nothing was done.
                     failure = match (failure, failed) {
                         (Some(earlier @ (Failure::Broken(_) | Failure::Silent)), _) => Some(earlier),
                         (_, failed) => Some(failed),
@@ -127,7 +129,7 @@ impl Forward {
         Err(remote.problem(failure.as_ref()))
     }
 
-    /// The answer of an instance, as it is passed on.
+    /// The answer of an instance as it is returned to the client. An event stream ends when this process stops.
     pub fn answer(&self, response: http::Response<hyper::body::Incoming>) -> Response {
         let (parts, body) = response.into_parts();
         let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
@@ -140,22 +142,27 @@ impl Forward {
         };
         let mut response = Response::builder().status(parts.status).body(body);
         *response.headers_mut() = parts.headers;
-        remove_ours(response.headers_mut());
+        remove_hop_by_hop(response.headers_mut());
         response
     }
 }
 
 impl Remote {
-    async fn outbound(&self, request: Request, incoming: &Incoming, kept: Kept) -> Result<Outbound, Refusal> {
+    async fn outbound(
+        &self,
+        request: Request,
+        incoming: &Incoming,
+        forwarded: ForwardedHeaders,
+    ) -> Result<Outbound, Refusal> {
         let path = request.original_uri().path_and_query().cloned();
         let path = path.ok_or_else(|| Refusal::invalid("request_refused", "the request names no path"))?;
         let method = request.method().clone();
         let mut headers = request.headers().clone();
-        remove_ours(&mut headers);
-        if kept != Kept::All {
+        remove_hop_by_hop(&mut headers);
+        if forwarded != ForwardedHeaders::All {
             headers.remove(header::ACCEPT_ENCODING);
         }
-        if kept == Kept::Plain {
+        if forwarded == ForwardedHeaders::Plain {
             headers.remove(header::ORIGIN);
         }
         let (id, trace) = (incoming.id.to_string(), incoming.traceparent.clone());
@@ -234,18 +241,18 @@ impl Remote {
         }
     }
 
-    /// Sends a request to change the protocol, once, to the instance that a tenant prefers.
+    /// Sends a request for a protocol upgrade (WebSocket) to the instance that `tenant` prefers, without retries.
     ///
     /// # Errors
-    /// When none can be reached, or it does not answer.
+    /// When no instance can be reached, or the instance does not answer.
     pub async fn open_socket(
         &self,
         request: Request,
-        whose: Uuid,
+        tenant: Uuid,
     ) -> Result<http::Response<hyper::body::Incoming>, Problem> {
         let path = request.original_uri().path_and_query().cloned();
         let path = path.ok_or_else(|| Refusal::invalid("request_refused", "the request names no path"))?;
-        let Some(instance) = choose(&self.instances, whose, &[], Instant::now()) else {
+        let Some(instance) = choose(&self.instances, tenant, &[], Instant::now()) else {
             return Err(self.problem(None));
         };
         let mut headers = request.headers().clone();
@@ -260,7 +267,7 @@ impl Remote {
         self.send(&instance, &outbound).await.map_err(|failure| self.problem(Some(&failure)))
     }
 
-    /// What is told of a request that no instance answered.
+    /// The problem to answer with when no instance answered.
     fn problem(&self, failure: Option<&Failure>) -> Problem {
         let service = self.service;
         let unknown = "whether it was carried out is not known: send it again with the same Idempotency-Key";
@@ -292,7 +299,8 @@ fn taken(_: poem::error::ReadBodyError) -> Refusal {
     Refusal::internal("body_taken", "the request's body was read twice; see the log")
 }
 
-fn remove_ours(headers: &mut HeaderMap) {
+/// Removes the hop-by-hop headers, including those that `Connection` names.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -300,7 +308,7 @@ fn remove_ours(headers: &mut HeaderMap) {
         .flat_map(|names| names.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named.iter().chain(&OURS) {
+    for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
@@ -315,7 +323,7 @@ mod tests {
         for (name, value) in [("connection", "close, x-mine"), ("x-mine", "1"), ("te", "trailers"), ("accept", "*/*")] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        remove_ours(&mut headers);
+        remove_hop_by_hop(&mut headers);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["accept"]);
     }
 }

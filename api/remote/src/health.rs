@@ -1,4 +1,4 @@
-//! Asking an instance how it is, all the time: whether it answers, and whether it says that it can carry out requests.
+//! Health checks: polls each instance's `/health` (is it alive?) and `/ready` (can it carry out requests?).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use tokio_util::sync::CancellationToken;
 use crate::instance::Instance;
 use crate::{HttpClient, body};
 
-/// How often it is asked whether it answers, and how long it may take. An instance that hangs is given up after
-/// `MISSES × PATIENCE` and a pause between.
-const OFTEN: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(1);
-/// So many times in a row without an answer, and it is given up.
-const MISSES: u32 = 2;
-/// How often it is asked whether it is ready, and how long that may take: it asks others in turn.
-const SELDOM: Duration = Duration::from_secs(2);
-const LONG_PATIENCE: Duration = Duration::from_secs(3);
+/// The pause between liveness checks, and the timeout of one. A hanging instance is marked as down after
+/// `MAX_MISSES × LIVENESS_TIMEOUT` plus the pause between them.
+const LIVENESS_INTERVAL: Duration = Duration::from_millis(500);
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(1);
+/// The number of consecutive failed liveness checks after which an instance is marked as down.
+const MAX_MISSES: u32 = 2;
+/// The pause between readiness checks, and the timeout of one, which is longer because `/ready` checks the instance's dependencies.
+const READINESS_INTERVAL: Duration = Duration::from_secs(2);
+const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks until `shutdown`.
+/// Checks an instance until `shutdown`.
 pub(super) async fn watch(instance: Arc<Instance>, client: HttpClient, shutdown: CancellationToken) {
     let asking = async { tokio::join!(alive(&instance, &client), ready(&instance, &client)) };
     shutdown.run_until_cancelled(asking).await;
@@ -29,32 +29,33 @@ pub(super) async fn watch(instance: Arc<Instance>, client: HttpClient, shutdown:
 async fn alive(instance: &Instance, client: &HttpClient) {
     let mut misses = 0;
     loop {
-        misses = if ask(instance, client, "/health", PATIENCE).await.is_some() { 0 } else { misses + 1 };
-        if misses == 0 || misses >= MISSES {
+        misses = if ask(instance, client, "/health", LIVENESS_TIMEOUT).await.is_some() { 0 } else { misses + 1 };
+        if misses == 0 || misses >= MAX_MISSES {
             instance.checked(|health| health.alive = misses == 0);
         }
-        tokio::time::sleep(OFTEN).await;
+        tokio::time::sleep(LIVENESS_INTERVAL).await;
     }
 }
 
 async fn ready(instance: &Instance, client: &HttpClient) {
     loop {
-        // No answer at all is the other question.
-        if let Some(status) = ask(instance, client, "/ready", LONG_PATIENCE).await {
+        // A missing answer is left to the liveness check.
+        if let Some(status) = ask(instance, client, "/ready", READINESS_TIMEOUT).await {
             instance.checked(|health| health.ready = status.is_success());
         }
-        tokio::time::sleep(SELDOM).await;
+        tokio::time::sleep(READINESS_INTERVAL).await;
     }
 }
 
-async fn ask(instance: &Instance, client: &HttpClient, path: &'static str, patience: Duration) -> Option<StatusCode> {
+/// The status of the answer; `None`: no complete answer within `timeout`.
+async fn ask(instance: &Instance, client: &HttpClient, path: &'static str, timeout: Duration) -> Option<StatusCode> {
     let uri = Uri::builder().scheme("http").authority(instance.authority.clone()).path_and_query(path).build().ok()?;
     let request = Request::get(uri).body(body::whole(bytes::Bytes::new())).ok()?;
     let asked = async {
         let response = client.request(request).await.ok()?;
         let status = response.status();
-        // Read to its end, so that the connection can be used again.
+        // The body is read to its end, so that the connection can be reused.
         response.into_body().collect().await.ok().map(|_| status)
     };
-    tokio::time::timeout(patience, asked).await.ok().flatten()
+    tokio::time::timeout(timeout, asked).await.ok().flatten()
 }

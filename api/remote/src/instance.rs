@@ -1,4 +1,4 @@
-//! One instance of a service, and which of several a tenant's requests go to.
+//! An instance of a service: its health and circuit breaker, and the choice of the instance for a tenant's request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use crate::breaker::Breaker;
 
 /// A process that runs a service.
 pub struct Instance {
-    /// Whose.
+    /// The service.
     pub service: Service,
     /// Host and port.
     pub authority: Authority,
-    /// How it is named in metrics.
+    /// The value of the label `instance` in metrics.
     pub name: metrics::SharedString,
     health: watch::Sender<Health>,
     breaker: Breaker,
     last: Mutex<Last>,
 }
 
-/// What checks said. One that was not asked yet is thought well.
+/// The result of the latest health checks. An instance counts as healthy before its first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Health {
-    /// It answers.
+    /// It answers `/health`.
     pub alive: bool,
-    /// It says that it can carry out requests.
+    /// Its `/ready` reports that it can carry out requests.
     pub ready: bool,
 }
 
@@ -40,7 +40,7 @@ struct Last {
     error: Option<String>,
 }
 
-/// How an instance is doing, for `/ready`.
+/// The status of an instance, as the gateway's `/ready` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstanceStatus {
     service: &'static str,
@@ -67,7 +67,7 @@ impl Instance {
         }
     }
 
-    /// How it is doing.
+    /// The current status, for `/ready`.
     pub fn status(&self) -> InstanceStatus {
         let health = *self.health.borrow();
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,10 +85,10 @@ impl Instance {
         }
     }
 
-    /// Returns when an instance that was alive is not any more.
+    /// Returns when an instance that was alive goes down; never, if it is down already.
     pub(super) async fn lost(&self) {
         let mut health = self.health.subscribe();
-        // One that was given up already is asked all the same when there is no better one: then nothing more is learnt here.
+        // An instance that is down still gets requests if there is no better one. Its health then says nothing about this request.
         let alive = health.borrow_and_update().alive;
         let lost = alive && health.wait_for(|health| !health.alive).await.is_ok();
         if !lost {
@@ -132,15 +132,15 @@ impl Instance {
             .set(self.breaker.state().1);
     }
 
-    /// How much a tenant prefers this instance: the same in every gateway. (Rendezvous hashing: when an instance goes, only its
-    /// own tenants go elsewhere, and they come back with it.)
+    /// The weight of this instance for a tenant in rendezvous hashing, the same in every gateway. When an instance goes down, only its own
+    /// tenants move to other instances, and they return with it.
     fn weight(&self, tenant: Uuid) -> [u8; 32] {
         Sha256::new().chain_update(tenant.as_bytes()).chain_update(self.authority.as_str()).finalize().into()
     }
 }
 
-/// The instance for a tenant's request: of those that were not tried yet and whose breaker lets it pass, the preferred one of
-/// those that are ready, else of those that answer, else of all.
+/// Chooses the instance for a tenant's request among those that were not tried yet and whose breaker admits it: the tenant's preferred
+/// one of the ready instances, else of the live ones, else of all.
 pub(super) fn choose(
     instances: &[Arc<Instance>],
     tenant: Uuid,

@@ -29,30 +29,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use budget::Budget;
-pub use forward::{Forward, Kept};
+pub use forward::{Forward, ForwardedHeaders};
 pub use instance::{Instance, InstanceStatus};
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(1);
-/// How long a connection is kept that is not used: less than the instances keep it.
-const KEPT: Duration = Duration::from_secs(30);
+/// The timeout for making a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an idle connection stays in the pool: shorter than the instances keep theirs.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 type HttpClient = Client<HttpConnector, BoxBody<Bytes, std::io::Error>>;
 
-/// A service that runs elsewhere.
+/// A service that runs in other processes.
 pub struct Remote {
-    /// Which.
+    /// The service.
     pub service: Service,
     instances: Vec<Arc<Instance>>,
     client: HttpClient,
     budget: Budget,
-    /// The most bytes of a body that is kept to be sent again.
+    /// The size up to which bodies are buffered for retries, in bytes.
     kept_bytes: usize,
 }
 
 impl Remote {
-    /// A service with instances at these URLs, which are looked after, among `tasks`, until `shutdown`. Bodies of at most `kept_bytes` are
-    /// kept to be sent again.
+    /// A service with instances at these URLs. Spawns their health checks among `tasks`; they run until `shutdown`. Bodies of at most
+    /// `kept_bytes` bytes are buffered for retries.
     pub fn open(
         service: Service,
         urls: &[http::Uri],
@@ -62,11 +62,11 @@ impl Remote {
     ) -> Arc<Self> {
         describe();
         let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEPT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
         let instances: Vec<_> = urls
             .iter()
@@ -80,7 +80,7 @@ impl Remote {
         Arc::new(Self { service, instances, client, budget: Budget::default(), kept_bytes })
     }
 
-    /// Its instances.
+    /// The instances of the service.
     pub fn instances(&self) -> &[Arc<Instance>] {
         &self.instances
     }

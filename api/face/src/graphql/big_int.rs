@@ -1,4 +1,4 @@
-//! Numbers that have more than GraphQL's 32 bits.
+//! The scalar `BigInt`, for numbers that may exceed the 32 bits of GraphQL's `Int`.
 
 use juniper::{GraphQLScalar, ScalarValue};
 

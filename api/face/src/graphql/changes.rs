@@ -1,4 +1,4 @@
-//! Subscriptions: what happens in a service, as it happens.
+//! The event stream behind a field of a GraphQL subscription.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use kernel::{RecordedEvent, Service};
 use super::Session;
 use super::error::missed;
 
-/// The events of the caller's tenant from now on that a field of a service's subscription shows: those of which it `tells`.
+/// The live events of the caller's tenant that match the filter `tells`, for a field of a service's subscription.
 ///
-/// `asked`: whether anybody asks for the field; then it needs the permission `read`, and otherwise nothing comes.
+/// `asked`: whether the client selected the field. If so, it needs the permission `read`; if not, the stream has no items.
 pub fn changes(
     session: Arc<Session>,
     service: Service,

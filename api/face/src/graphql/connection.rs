@@ -18,10 +18,10 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// The argument `first` of a list: how many rows; the schema has its default.
+/// Checks the argument `first` of a list: the number of rows. The schema shows the same default.
 ///
 /// # Errors
-/// `page_size`, for none and for more than `most`.
+/// `page_size`, for less than 1 or more than `most`.
 pub fn few(first: Option<i32>, default: u32, most: u32) -> FieldResult<u32> {
     let Some(first) = first else { return Ok(default) };
     u32::try_from(first).ok().filter(|first| (1..=most).contains(first)).ok_or_else(|| {
@@ -31,13 +31,13 @@ pub fn few(first: Option<i32>, default: u32, most: u32) -> FieldResult<u32> {
     })
 }
 
-/// The refusal of an argument that can't be what it is, such as a text that is no id.
+/// The refusal of an argument with an invalid value, such as a text that is not an id.
 pub fn bad_argument(argument: &str, what: &str) -> FieldError {
     refuse(Refusal::invalid("value_not_allowed", format!("{argument}: {what}")).with("argument", argument))
 }
 
-/// Declares a connection: its edges, and the object with page info and count. `in` a service: over rows of its read models, counted there.
-/// Without: over those of several; what counts them gets the context.
+/// Declares a connection: its edge type, and the object with page info and total count. With `in`, the rows are from one service's read
+/// models, and `counted by` gets a connection to them. Without, they are from several services, and `counted by` gets the context.
 #[macro_export]
 macro_rules! connection {
     (

@@ -16,7 +16,7 @@ pub fn refuse(refusal: Refusal) -> FieldError {
     FieldError::new(refusal.detail(), Value::Object(extensions))
 }
 
-/// The error of a subscription that missed events: who reads it has to read anew what it shows.
+/// The error of a subscription that missed events: the client has to query the current state again.
 pub fn missed(Missed(count): Missed) -> FieldError {
     let detail = format!("this subscription missed {count} events; query the current state again");
     refuse(Refusal::new(Kind::RateLimited, "events_missed", detail).with("missed", count))
@@ -26,7 +26,7 @@ fn to_value(value: &serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::null(),
         serde_json::Value::Bool(value) => Value::scalar(*value),
-        // GraphQL's Int has 32 bits; larger numbers go as text.
+        // GraphQL's Int has 32 bits; larger numbers are sent as text.
         serde_json::Value::Number(number) => match number.as_i64().map(i32::try_from) {
             Some(Ok(value)) => Value::scalar(value),
             _ => Value::scalar(number.to_string()),

@@ -1,4 +1,4 @@
-//! What histories have in common.
+//! Common parts of histories.
 
 use chrono::{DateTime, Utc};
 use juniper::{FieldResult, GraphQLObject};
@@ -14,7 +14,7 @@ pub struct Period {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// The arguments of a history: how many changes, after which version.
+/// Checks the arguments of a history. Returns the version after which it starts, and the number of changes (50 by default, at most 200).
 pub fn window(first: Option<i32>, after_version: Option<i32>) -> FieldResult<(i64, i64)> {
     Ok((after_version.unwrap_or(0).into(), few(first, 50, 200)?.into()))
 }

@@ -1,4 +1,4 @@
-//! Dataloaders: what many objects of one answer want is read from the database once.
+//! Dataloaders: batch the lookups of many objects of one response into one read from the database.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -13,14 +13,14 @@ use tokio::sync::OnceCell;
 
 use super::{Context, Session, unreadable};
 
-/// Reads the values of many keys in a number of queries that does not grow with them.
+/// Reads the values of many keys, in a number of queries that does not depend on the number of keys.
 pub trait Fetch: Send + Sync + 'static {
-    /// What a value is asked for by.
+    /// The lookup key.
     type Key: Clone + Eq + Hash + Send + Sync;
-    /// What is read.
+    /// The value of a key.
     type Value: Clone + Send + Sync;
 
-    /// The values of those keys that have one, for this session's caller.
+    /// The values of those keys that have one, as this session's caller may see them.
     fn fetch<'a>(
         session: &'a Session,
         tables: &'a mut PgConnection,
@@ -28,23 +28,23 @@ pub trait Fetch: Send + Sync + 'static {
     ) -> Fetching<'a, Self::Key, Self::Value>;
 }
 
-/// Values on their way.
+/// The future of fetched values.
 pub type Fetching<'a, K, V> = BoxFuture<'a, Result<HashMap<K, V>, sqlx::Error>>;
 
-/// The lists that were read for keys, by their keys: `lists` are in the order of the keys, and `show` makes of a row what is shown of it.
+/// Maps each key to its list of rows: `lists` is in the order of `keys`, and `show` converts a row.
 pub fn keyed<K: Clone + Eq + Hash, R, V>(keys: &[K], lists: Vec<Vec<R>>, show: impl Fn(R) -> V) -> HashMap<K, Vec<V>> {
     let shown = lists.into_iter().map(|rows| rows.into_iter().map(&show).collect());
     keys.iter().cloned().zip(shown).collect()
 }
 
-/// A request's dataloader of one kind; it forgets with the request.
+/// The dataloader of one kind for one request; its cache lives as long as the request.
 struct Loader<F: Fetch> {
     session: Arc<Session>,
     state: Arc<Mutex<State<F>>>,
     kind: PhantomData<F>,
 }
 
-/// A batch collects keys of a service until one who waits for it closes it and reads.
+/// Collects keys of a service until one of its waiters closes it and fetches the values.
 struct Batch<F: Fetch> {
     keys: Mutex<HashSet<F::Key>>,
     values: OnceCell<FieldResult<HashMap<F::Key, F::Value>>>,
@@ -55,7 +55,7 @@ type State<F> = HashMap<Service, Batches<F>>;
 
 struct Batches<F: Fetch> {
     open: Arc<Batch<F>>,
-    /// In which batch a key was asked for.
+    /// The batch of each key that was requested so far.
     asked: HashMap<F::Key, Arc<Batch<F>>>,
 }
 
@@ -65,10 +65,11 @@ impl<F: Fetch> Clone for Loader<F> {
     }
 }
 
-/// Objects of one answer are resolved side by side in one task: after this many turns all of them have asked.
-const TURNS: usize = 3;
+/// How often a batch yields before it closes. The objects of one response are resolved concurrently in one task, so all of them have
+/// added their keys after this many yields.
+const YIELDS: usize = 3;
 
-/// The value of a key in a service's read models; `None`: there is none.
+/// The value of a key in a service's read models; `None`: the key has no value.
 pub async fn load<F: Fetch>(context: &Context, service: Service, key: F::Key) -> FieldResult<Option<F::Value>> {
     context.loader(Loader::<F>::new).load(service, key).await
 }
@@ -80,9 +81,9 @@ impl<F: Fetch> Loader<F> {
 
     async fn load(&self, service: Service, key: F::Key) -> FieldResult<Option<F::Value>> {
         let batch = self.join(service, &key);
-        // The first to come here reads for all; should it be dropped meanwhile, the next one does.
+        // The first waiter fetches for all. If its future is dropped meanwhile, the next waiter does.
         let values = batch.values.get_or_init(|| async {
-            for _ in 0..TURNS {
+            for _ in 0..YIELDS {
                 tokio::task::yield_now().await;
             }
             let keys = self.close(service, &batch);
@@ -100,7 +101,7 @@ impl<F: Fetch> Loader<F> {
         let batches = state.entry(service).or_insert_with(Batches::new);
         let open = batches.open.clone();
         let batch = batches.asked.entry(key.clone()).or_insert(open).clone();
-        // A key that was asked for before is in its batch already.
+        // For a key that was requested before, this is its earlier batch, which already contains it.
         batch.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         batch
     }

@@ -1,5 +1,5 @@
-//! What GraphQL resolvers get: the caller, one transaction a service, dataloaders, live events; and what they answer with:
-//! Relay connections, histories, errors.
+//! Building blocks of GraphQL resolvers: their context (the caller, one transaction per service, dataloaders, live events) and their
+//! results (Relay connections, histories, errors).
 
 mod big_int;
 mod changes;
@@ -30,13 +30,13 @@ pub use postal_address::PostalAddress;
 pub use read::{forward, int, unlistable, unreadable};
 pub use session::{Reader, Session};
 
-/// A request's context. It is its [`Session`], and beside it the dataloaders of the request.
+/// The context of a GraphQL request: its [`Session`] and its dataloaders.
 pub struct Context {
     session: Arc<Session>,
     loaders: Mutex<Loaders>,
 }
 
-/// The dataloaders of one turn of the session.
+/// The dataloaders of one [turn](Session::turn) of the session.
 #[derive(Default)]
 struct Loaders {
     turn: u64,
@@ -49,12 +49,12 @@ impl Context {
         Self { session, loaders: Mutex::default() }
     }
 
-    /// What the request may use, to be kept by a dataloader. (A loader that kept the context would keep itself alive.)
+    /// The request's session, for dataloaders to keep. (A loader that kept the context would be part of a reference cycle.)
     pub fn session(&self) -> Arc<Session> {
         self.session.clone()
     }
 
-    /// The request's dataloader of a type: made when first asked for, the same from then on until the session is renewed.
+    /// The request's dataloader of a type: created on first use, and again after the session was renewed.
     pub fn loader<L: Clone + Send + Sync + 'static>(&self, make: impl FnOnce(Arc<Session>) -> L) -> L {
         let mut loaders = self.loaders.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = self.session.turn();
@@ -64,7 +64,7 @@ impl Context {
         let loader = loaders.made.entry(TypeId::of::<L>()).or_insert_with(|| Box::new(make(self.session.clone())));
         match loader.downcast_ref::<L>() {
             Some(loader) => loader.clone(),
-            // The key is the type's own id, so this can't be another type.
+            // The key is the type's own id, so the entry can't have another type.
             None => unreachable!("a dataloader under another type's id"),
         }
     }

@@ -1,4 +1,4 @@
-//! What one object names of another: found by its id through a dataloader.
+//! References from one object to another, resolved by id through a dataloader.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -12,15 +12,15 @@ use super::{Context, Fetch, Fetching, Session, load};
 
 /// An object with an id.
 pub trait Node: Clone + Send + Sync + 'static {
-    /// Whose read models have it.
+    /// The service whose read models have it.
     const SERVICE: Service;
-    /// What one needs to see it.
+    /// The permission that is needed to read it.
     const READ: &'static str;
 
-    /// Those of these ids that there are.
+    /// The objects with these ids, as far as they exist.
     fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self>;
 
-    /// The one of an id that another object names.
+    /// Resolves a reference by another object.
     fn of(context: &Context, id: Option<Uuid>) -> impl Future<Output = FieldResult<Option<Self>>> + Send {
         async move {
             let Some(id) = id else { return Ok(None) };
@@ -41,10 +41,10 @@ impl<N: Node> Fetch for ById<N> {
     }
 }
 
-/// What a dataloader is asked for that reads the first of what belongs to others: whose, and how many.
+/// The key of a dataloader that reads the first rows that belong to an owner: the owner's id, and the number of rows.
 pub type Share = (Uuid, u32);
 
-/// All whose shares are asked for, each once, and the largest share.
+/// The distinct owners of these shares, and the largest number of rows.
 pub fn owners(shares: &[Share]) -> (Vec<Uuid>, i64) {
     let mut owners: Vec<_> = shares.iter().map(|(owner, _)| *owner).collect();
     owners.sort_unstable();
@@ -52,7 +52,7 @@ pub fn owners(shares: &[Share]) -> (Vec<Uuid>, i64) {
     (owners, shares.iter().map(|(_, first)| i64::from(*first)).max().unwrap_or_default())
 }
 
-/// Deals out what was read, in its order, as it was asked for.
+/// Distributes rows to the shares of their owners: each share gets the first rows of its owner, in the given order.
 pub fn deal<N: Clone>(shares: &[Share], rows: impl IntoIterator<Item = (Option<Uuid>, N)>) -> HashMap<Share, Vec<N>> {
     let mut of: HashMap<Uuid, Vec<N>> = HashMap::new();
     for (owner, row) in rows {

@@ -11,17 +11,20 @@ use serde::de::DeserializeOwned;
 use super::{Context, few, refuse, unlistable};
 use crate::MOST_OF_A_PAGE;
 
-/// Where a page ends or begins: the sort key of a row, in a form that clients can't build on.
+/// An opaque cursor: the encoded sort key of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// The cursor of a row with this sort key. `order` names the order, so that a cursor can't be used in another.
+    /// The cursor of a row with this sort key. It contains the name of the `order`, so that it can't be used with another order.
     pub fn new(order: &str, key: &impl Serialize) -> Self {
         Self(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(order, key)).unwrap_or_default()))
     }
 
-    /// The sort key that a client gave back.
+    /// The sort key in a cursor that a client sent back.
+    ///
+    /// # Errors
+    /// `cursor_invalid` when it is not a cursor of this order.
     pub fn decode<K: DeserializeOwned>(text: &str, order: &str) -> FieldResult<K> {
         let refused =
             || refuse(Refusal::invalid("cursor_invalid", "this cursor is not from a page of this list in this order"));
@@ -36,30 +39,33 @@ impl Cursor {
     }
 }
 
-/// How many rows, after which.
+/// Which page of a list is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest<K> {
     /// How many rows.
     pub first: u32,
-    /// After the row with this sort key.
+    /// The page starts after the row with this sort key.
     pub after: Option<K>,
-    /// Whether it goes on from another page.
+    /// Whether the client sent a cursor.
     resumed: bool,
 }
 
 impl<K: DeserializeOwned> PageRequest<K> {
-    /// What a page has when the client does not say.
+    /// The default number of rows.
     pub const DEFAULT: u32 = 20;
     /// The most rows of a page.
     pub const MOST: u32 = MOST_OF_A_PAGE;
 
-    /// Reads the arguments `first` and `after` of a connection in the order named `order`.
+    /// Checks the arguments `first` and `after` of a connection in the order named `order`.
+    ///
+    /// # Errors
+    /// `page_size` and `cursor_invalid`.
     pub fn new(first: Option<i32>, after: Option<&str>, order: &str) -> FieldResult<Self> {
         let first = few(first, Self::DEFAULT, Self::MOST)?;
         Ok(Self { first, after: after.map(|text| Cursor::decode(text, order)).transpose()?, resumed: after.is_some() })
     }
 
-    /// How many rows to select: one more than asked for tells whether there is a next page.
+    /// How many rows to select: one more than requested shows whether there is a next page.
     pub fn limit(&self) -> i64 {
         i64::from(self.first) + 1
     }
@@ -70,14 +76,14 @@ impl<K: DeserializeOwned> PageRequest<K> {
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<(Cursor, T)>,
-    /// Whether others come before.
+    /// Whether there are rows before the page.
     pub has_previous: bool,
-    /// Whether more follow.
+    /// Whether there are rows after the page.
     pub has_next: bool,
 }
 
 impl<T> Page<T> {
-    /// Cuts what was selected with [`PageRequest::limit`] to the page; `key` is a row's sort key.
+    /// Makes a page of the rows that were selected with [`PageRequest::limit`]; `key` gives a row's sort key.
     pub fn new<K, S: Serialize>(
         request: &PageRequest<K>,
         order: &str,
@@ -91,7 +97,7 @@ impl<T> Page<T> {
         Self { rows, has_previous: request.resumed, has_next }
     }
 
-    /// The same page of what each row becomes.
+    /// Converts each row of the page.
     pub fn map<U>(self, make: impl Fn(T) -> U) -> Page<U> {
         let Self { rows, has_previous, has_next } = self;
         Page { rows: rows.into_iter().map(|(cursor, row)| (cursor, make(row))).collect(), has_previous, has_next }
@@ -108,7 +114,7 @@ impl<T> Page<T> {
     }
 }
 
-/// A page of a service's list; `name` is what cursors of this order are marked with.
+/// Reads a page of a service's list; `name` is the name of the order in cursors.
 pub async fn page<F: Filter>(
     context: &Context,
     service: Service,

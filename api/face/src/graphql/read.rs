@@ -1,4 +1,4 @@
-//! What goes wrong when a read model is read, in GraphQL's form.
+//! GraphQL errors for failed reads of read models.
 
 use std::fmt::Display;
 
@@ -8,17 +8,17 @@ use kernel::{Kind, Refusal};
 
 use super::refuse;
 
-/// Postgres's code for a statement that took longer than it may.
+/// Postgres's code for a statement that exceeded its timeout.
 const QUERY_CANCELED: &str = "57014";
-/// Postgres's class of codes for values that can't be: NUL in text, dates out of range, numbers too large.
+/// Postgres's class of codes for invalid values: NUL in text, dates out of range, numbers too large.
 const DATA_EXCEPTION: &str = "22";
-/// Postgres's code for a statement in a transaction in which one has failed.
+/// Postgres's code for a statement in a transaction that was aborted by an earlier error.
 const TRANSACTION_FAILED: &str = "25P02";
 
-/// Postgres's codes for a column and a table that it does not have.
+/// Postgres's codes for an undefined column and an undefined table.
 const UNDEFINED: [&str; 2] = ["42703", "42P01"];
 
-/// The error of a query that failed. What Postgres said goes to the log, not to the caller.
+/// The error for a failed query. Postgres's message is logged, but not shown to the caller.
 pub fn unreadable(error: sqlx::Error) -> FieldError {
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         Some(QUERY_CANCELED) => {
@@ -46,7 +46,7 @@ pub fn unreadable(error: sqlx::Error) -> FieldError {
     refuse(Refusal::internal("read_failed", "the read model can't be read; the server's log has details"))
 }
 
-/// The error of a list that can't be given.
+/// The error for a list that can't be read.
 pub fn unlistable(error: ListError) -> FieldError {
     match error {
         ListError::Cursor => {
@@ -56,8 +56,8 @@ pub fn unlistable(error: ListError) -> FieldError {
     }
 }
 
-/// Refuses a stretch of time that ends before it begins, which would look like one in which nothing happened. With the names of
-/// the two arguments; one that is not given is no end.
+/// Refuses a time range that ends before it begins: its empty result would look as if nothing had happened. Takes both arguments with
+/// their names; a missing argument leaves that end of the range open.
 pub fn forward<T: PartialOrd + Display>(from: (&str, Option<T>), to: (&str, Option<T>)) -> FieldResult<()> {
     match (from, to) {
         ((from_name, Some(from)), (to_name, Some(to))) if to < from => {
@@ -68,7 +68,7 @@ pub fn forward<T: PartialOrd + Display>(from: (&str, Option<T>), to: (&str, Opti
     }
 }
 
-/// GraphQL's Int has 32 bits; what does not fit is shown as the greatest there is.
+/// Converts to GraphQL's 32-bit `Int`; numbers outside its range saturate.
 pub fn int(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
 }

@@ -1,4 +1,4 @@
-//! One request's use of the read models: one transaction a service, begun when first needed.
+//! A GraphQL request's access to the read models: one transaction per service, begun on first use.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -17,13 +17,14 @@ use uuid::Uuid;
 use super::refuse;
 use crate::{MinPositions, Reading};
 
-/// What a request may use.
+/// The caller of a request, and the services that it can read.
 pub struct Session {
     caller: Caller,
     services: HashMap<Service, Opened>,
     min_positions: MinPositions,
+    /// The longest wait for a requested position.
     patience: Duration,
-    /// How often it was renewed.
+    /// How many times it was renewed.
     turn: AtomicU64,
 }
 
@@ -32,11 +33,11 @@ struct Opened {
     transaction: Mutex<Option<Transaction>>,
 }
 
-/// A service's read models, held for one query; other resolvers of the request wait meanwhile.
+/// Exclusive use of the request's transaction on a service's read models; other resolvers of the request wait meanwhile.
 pub struct Reader<'s>(MutexGuard<'s, Option<Transaction>>);
 
 impl Session {
-    /// A session of `caller` over these services; `patience` bounds the wait for a wanted position.
+    /// A session of `caller` over these services; `patience` is the longest wait for a requested position.
     pub fn new(
         caller: Caller,
         readings: impl IntoIterator<Item = Reading>,
@@ -50,7 +51,7 @@ impl Session {
         Self { caller, services, min_positions, patience, turn: AtomicU64::new(0) }
     }
 
-    /// Who asks.
+    /// The caller of the request.
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -67,21 +68,22 @@ impl Session {
         self.services.values().next().map_or(&[], |opened| &*opened.reading.grants)
     }
 
-    /// Where we are reached, without a slash at the end.
+    /// The public base URL, without a trailing slash.
     pub fn public_url(&self) -> &str {
         self.services.values().next().map_or("", |opened| &*opened.reading.public_url)
     }
 
-    /// Refuses, in GraphQL's form, unless the caller has `permission`.
+    /// Refuses with a GraphQL error unless the caller has `permission`.
     pub fn require(&self, permission: &'static str) -> FieldResult<()> {
         self.caller.require(permission).map_err(refuse)
     }
 
-    /// The services in which the caller may do this, `job:read` for the permission `<service>:job:read`: the one with this name, or all of
-    /// them that are here, in the order of their names. For questions about what every service has.
+    /// The services in which the caller has the permission `<service>:<what>`, such as `job:read` for `crm:job:read`: the service `name`,
+    /// or all services, sorted by name. For queries about things that every service has, such as jobs.
     ///
     /// # Errors
-    /// `not_found`: there is no service of this name here. `permission_missing`: the caller may not in the named one, or in none.
+    /// `not_found`: this process does not serve a service of that name. `permission_missing`: the caller has the permission neither in
+    /// the named service nor, without a name, in any.
     pub fn permitted(&self, name: Option<&str>, what: &str) -> FieldResult<Vec<Service>> {
         let here = self.services();
         let asked: Vec<Service> =
@@ -103,7 +105,11 @@ impl Session {
         Err(refuse(Refusal::forbidden("permission_missing", detail).with("permission", needed.join(" "))))
     }
 
-    /// The request's transaction on a service's read models, with the caller's tenant set.
+    /// The request's transaction on a service's read models, with the caller's tenant set. Before it is begun, waits for the position that
+    /// the request demands.
+    ///
+    /// # Errors
+    /// When the service is not served here, the read models do not answer, or they do not reach the position in time.
     pub async fn reader(&self, service: Service) -> FieldResult<Reader<'_>> {
         let opened = self.opened(service)?;
         let mut transaction = opened.transaction.lock().await;
@@ -120,7 +126,7 @@ impl Session {
         Ok(Reader(transaction))
     }
 
-    /// From when to when these subjects had which roles, of those whom other services than the user service know: machines.
+    /// The role history of these subjects, as far as they belong to services other than the user service: machines.
     pub async fn role_periods(&self, subjects: &[Uuid]) -> FieldResult<Vec<RolePeriod>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
@@ -133,7 +139,7 @@ impl Session {
         Ok(found)
     }
 
-    /// The ids of those whom other services than the user service know, after this one, in their order, at most so many.
+    /// The ids of subjects that belong to services other than the user service: at most `limit`, after `after`, in ascending order.
     pub async fn subjects(&self, after: Uuid, limit: i64) -> FieldResult<Vec<Uuid>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
@@ -148,9 +154,9 @@ impl Session {
         Ok(found)
     }
 
-    /// Ends the transactions that were begun, so that what is read next is what is there then; the dataloaders forget, too.
-    /// For subscriptions, whose session lives long: to be called after each event, so that no connection is held while
-    /// nothing happens. Nothing may be reading meanwhile.
+    /// Ends the open transactions and discards the dataloaders, so that later reads see the current state. Subscriptions have a
+    /// long-lived session and must call this after each event, so that no connection is held between events. No resolver may be
+    /// reading meanwhile.
     pub async fn renew(&self) {
         self.turn.fetch_add(1, Ordering::AcqRel);
         for opened in self.services.values() {
@@ -162,13 +168,13 @@ impl Session {
         }
     }
 
-    /// Waits until a service's read models have come as far as `position`; to be called before the first
-    /// [`reader`](Self::reader), whose snapshot does not move any more.
+    /// Waits until a service's read models have reached `position`. Must be called before the first [`reader`](Self::reader), because
+    /// that fixes the transaction's snapshot.
     pub async fn wait_for(&self, service: Service, position: Position) -> FieldResult<()> {
         self.wait(self.opened(service)?, position).await
     }
 
-    /// The caller's tenant's events of a service from now on, in order.
+    /// The live events of a service for the caller's tenant, in order.
     pub async fn subscribe(
         &self,
         service: Service,
@@ -181,7 +187,7 @@ impl Session {
         })
     }
 
-    /// How often it was renewed: what was read in another turn may be out of date.
+    /// How many times the session was renewed: data that was read in an earlier turn may be out of date.
     pub(super) fn turn(&self) -> u64 {
         self.turn.load(Ordering::Acquire)
     }

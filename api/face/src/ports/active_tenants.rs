@@ -1,12 +1,12 @@
-//! The port that tells whether a tenant is active, for requests without a token. (For those with one the gateway asks.)
+//! The port that tells whether a tenant is active, for requests without a token. (For requests with a token, the gateway checks it.)
 
 use std::sync::Arc;
 
 use kernel::{Refusal, TenantId};
 
-/// Which tenants are active here, as this process knows it: nothing is asked, nothing is waited for.
+/// The active tenants of this cell, from this process's memory: a check makes no network request.
 pub trait ActiveTenants: Send + Sync {
-    /// Refuses a tenant that is suspended or deleted, or lives in another cell.
+    /// Refuses a tenant that is suspended or deleted, or placed in another cell.
     ///
     /// # Errors
     /// `tenant_suspended`, `tenant_deleted` or `tenant_elsewhere`.
@@ -22,7 +22,7 @@ impl ActiveTenants for All {
     }
 }
 
-/// All tenants are active: for whoever serves nobody.
+/// An implementation for which all tenants are active, for processes that serve no tenants' requests.
 pub fn all_tenants_active() -> Arc<dyn ActiveTenants> {
     Arc::new(All)
 }

@@ -1,29 +1,29 @@
-//! The port by which the auth service asks to whom its mail goes. Unlike [`People`](crate::People) it asks the log: whoever was made a
-//! user a moment ago is known to it.
+//! The port by which the auth service looks up a user's mail address. Unlike [`People`](crate::People) it reads the event log, so it
+//! also finds users that were created a moment ago.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel::{Refusal, TenantId, UserId};
 
-/// Asks where mail for somebody goes.
+/// Looks up the recipients of mail.
 #[async_trait]
 pub trait Addressees: Send + Sync {
-    /// Where mail for a user goes; none: there is no such user.
+    /// A user as the recipient of mail; none: there is no such user.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn addressee(&self, tenant: TenantId, user: UserId) -> Result<Option<Addressee>, Refusal>;
 }
 
-/// Where mail for somebody goes.
+/// A recipient of mail.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Addressee {
     /// Their full name.
     pub name: String,
     /// Their e-mail address.
     pub email: String,
-    /// Whether they have shown that it is theirs.
+    /// Whether the address is verified.
     pub email_verified: bool,
     /// Whether they may sign in now.
     pub may_sign_in: bool,
@@ -31,12 +31,12 @@ pub struct Addressee {
 
 impl std::fmt::Debug for Addressee {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // How it stands, and nothing of them.
+        // No personal data.
         f.debug_struct("Addressee").field("may_sign_in", &self.may_sign_in).finish_non_exhaustive()
     }
 }
 
-/// Of a process that mails to nobody, such as one of a test.
+/// An implementation that always fails, for processes that send no mail, such as tests.
 pub fn no_addressees() -> Arc<dyn Addressees> {
     Arc::new(Nobody)
 }

@@ -1,5 +1,5 @@
-//! The port by which the auth service has somebody let in for whom an identity provider of the tenant vouches: who users are and which
-//! roles they have is the user service's. The gateway hands the one's implementation to the other.
+//! The port by which the auth service admits people whom an identity provider of the tenant has authenticated. Users and their roles
+//! belong to the user service, which implements it; the gateway connects the two.
 
 use async_trait::async_trait;
 use kernel::{Refusal, TenantId};
@@ -7,17 +7,17 @@ use uuid::Uuid;
 
 use crate::Person;
 
-/// Lets people in for whom an identity provider vouches.
+/// Admits people whom an identity provider has authenticated.
 #[async_trait]
 pub trait Admission: Send + Sync {
-    /// Who is vouched for, with the roles that they have by it from now on, and known to [`People`](crate::People); their address is theirs
-    /// from now on, too. `known`: who signs in with that address, as [`People`](crate::People) has just said; when nobody has shown that it
-    /// is theirs, nobody but who is vouched for can come in by their account. None: they are no user, and are not to become one. Who may
-    /// not sign in is answered as they are, and nothing is changed.
+    /// Finds or creates the user for an assertion, updates their roles and marks their address as verified. When it returns,
+    /// [`People`](crate::People) knows the result. `known`: the user with that address, as [`People`](crate::People) has just answered.
+    /// If that user's address is not verified, the caller must have ensured that nobody else can sign in to the account. None: there is
+    /// no such user, and the connection does not create users. A user who may not sign in is returned unchanged.
     ///
     /// # Errors
-    /// When it can't be done: the last administrator can't be taken that role, the address is not that of who is `known` any more, or the
-    /// log can't be written now.
+    /// When the change is not possible: the role of the last administrator can't be revoked, `known` does not have that address any more,
+    /// or the log can't be written at the moment.
     async fn admit(
         &self,
         tenant: TenantId,
@@ -26,26 +26,26 @@ pub trait Admission: Send + Sync {
     ) -> Result<Option<Person>, Refusal>;
 }
 
-/// What an identity provider says of somebody.
+/// What an identity provider asserts about a person.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Vouched {
-    /// The connection to it.
+    /// The tenant's connection to the identity provider.
     pub connection: Uuid,
-    /// Their e-mail address; the provider speaks of its domain.
+    /// Their e-mail address; the provider is responsible for its domain.
     pub email: String,
-    /// Their name, if it says one.
+    /// Their name, if the provider sent it.
     pub name: Option<String>,
-    /// The roles that it gives them now.
+    /// The roles that the provider grants them now.
     pub roles: Vec<String>,
-    /// All roles that it gives and takes: those of them that are not in `roles` they have no more.
+    /// All roles that the provider manages. Those that are not in `roles` are revoked.
     pub managed: Vec<String>,
-    /// Whether who is no user yet becomes one.
+    /// Whether the connection creates users who don't exist yet.
     pub admits: bool,
 }
 
 impl std::fmt::Debug for Vouched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // By whom, and nothing of them.
+        // No personal data.
         f.debug_struct("Vouched").field("connection", &self.connection).finish_non_exhaustive()
     }
 }

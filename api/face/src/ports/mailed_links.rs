@@ -1,73 +1,73 @@
-//! The port by which pages ask what a mailed link is good for. Links are made and read by the service that mailed them; what
-//! whoever follows one sees is the auth service's.
+//! The port by which the auth service's pages look up and use mailed links. The user service creates and verifies these links; the
+//! pages behind them belong to the auth service.
 
 use async_trait::async_trait;
 use kernel::{Refusal, TenantId, UserId};
 
 use crate::{Addressees, Person};
 
-/// Asks about links, and follows them.
+/// Looks up mailed links, and executes what they are for.
 #[async_trait]
 pub trait MailedLinks: Addressees {
-    /// The tenant of a link of ours, whether it is still good or not; none: we did not make it.
+    /// The tenant of an authentic link, even if it has expired or was used; none: the link is not authentic.
     fn tenant(&self, link: &str) -> Option<TenantId>;
 
-    /// Whom an invitation's link invites; none: the link is not good, or not good any more.
+    /// The invitation behind a link; none: the link is not valid, or not valid any more.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn invited(&self, link: &str) -> Result<Option<Invited>, Refusal>;
 
-    /// Accepts an invitation: who followed its link is a user, by this name, and known to [`People`](crate::People). None: the
-    /// link is not good, which is on record if it ever was.
+    /// Accepts an invitation: the invited person becomes a user with this name, and is known to [`People`](crate::People). None: the link
+    /// is not valid; if it once was, the attempt is recorded.
     ///
     /// # Errors
-    /// When the name is none, when there is another user of this address meanwhile, or when it can't be done now.
+    /// When the name is invalid, when another user has the address by now, or when it is not possible at the moment.
     async fn accept(&self, link: &str, name: &str) -> Result<Option<Person>, Refusal>;
 
-    /// Verifies the address to which a link was mailed; false: the link is not good.
+    /// Verifies the address to which a link was mailed; false: the link is not valid.
     ///
     /// # Errors
-    /// When it can't be done now.
+    /// When it is not possible at the moment.
     async fn verify_email(&self, link: &str) -> Result<bool, Refusal>;
 
-    /// Whether anybody may register by themselves in a tenant.
+    /// Whether the tenant allows self-registration.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn lets_register(&self, tenant: TenantId) -> Result<bool, Refusal>;
 
-    /// Somebody asks for an account: their address is mailed a link with which they accept it as an invitation, or that they have one;
-    /// nothing, if it was a moment ago. False: the tenant does not let them.
+    /// Registers an address: mails it a link that works like an invitation, or, if it has an account, a notice of that. Sends nothing if
+    /// it did so a moment ago. False: the tenant does not allow self-registration.
     ///
     /// # Errors
-    /// When the address is none, or when it can't be done now.
+    /// When the address is invalid, or when it is not possible at the moment.
     async fn register(&self, tenant: TenantId, email: &str) -> Result<bool, Refusal>;
 
-    /// Notes that an address is a user's own: they followed a link that another service mailed to it. False: it is not theirs any
-    /// more, or they may not sign in.
+    /// Marks a user's address as verified, because they followed a link that another service mailed to it. False: they don't have this
+    /// address any more, or may not sign in.
     ///
     /// # Errors
-    /// When it can't be done now.
+    /// When it is not possible at the moment.
     async fn show_email(&self, tenant: TenantId, user: UserId, email: &str) -> Result<bool, Refusal>;
 }
 
-/// Whom an invitation is for.
+/// An invited person.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invited {
-    /// Whose user they are to become.
+    /// The tenant that they are invited to.
     pub tenant: TenantId,
-    /// Where the invitation was mailed.
+    /// The address to which the invitation was mailed.
     pub email: String,
-    /// Their name, as far as it is known.
+    /// Their name, if it is known.
     pub name: Option<String>,
-    /// Whether they asked for it themselves.
+    /// Whether they registered themselves, instead of being invited by somebody.
     pub by_policy: bool,
 }
 
 impl std::fmt::Debug for Invited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // To whom, and nothing of them.
+        // No personal data.
         f.debug_struct("Invited").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }

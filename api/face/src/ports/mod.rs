@@ -1,8 +1,8 @@
-//! Ports: what a service asks of another, or of the world, without knowing who answers. A port is a trait; the gateway hands each service
-//! the implementation, its adapter (`api/gateway/src/adapters`). Where nobody answers, as in a test or in a process that knows nobody, a
-//! port's `no_…` or `No…` refuses.
+//! Ports: traits by which a service uses another service or the outside world without depending on it. The gateway passes each service
+//! the implementations, the adapters (`api/gateway/src/adapters`). A port's `no_…` or `No…` is an implementation that refuses, for tests
+//! and for processes that have no adapter.
 //!
-//! To add one: its file here, with what is asked and answered, and where it is kept for operations, in [`Runtime`](crate::Runtime).
+//! To add one: add its file here, with the trait and its types, and a field for it in [`Runtime`](crate::Runtime) if operations need it.
 
 mod active_tenants;
 mod addressee;
@@ -13,7 +13,7 @@ mod people;
 mod signing_in;
 mod signing_keys;
 
-// Commands ask, too, so it stands with what they run on.
+// Commands use this port, too, so it is defined in the executor.
 pub use executor::{NoPermissions, Permissions};
 
 pub use self::active_tenants::{ActiveTenants, all_tenants_active};

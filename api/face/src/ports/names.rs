@@ -1,5 +1,5 @@
-//! The port by which services look at the domain name system, and at which tenant of the installation has shown that a domain is its own:
-//! both are outside of any service. The gateway hands the implementation to all.
+//! The port for DNS lookups, and for the record of which tenant of the installation has proved that it owns a domain. Both are outside of
+//! any service. The gateway passes the implementation to all services.
 
 use std::sync::Arc;
 
@@ -8,55 +8,55 @@ use chrono::{DateTime, Utc};
 use kernel::TenantId;
 use uuid::Uuid;
 
-/// Looks at names, and keeps who has which.
+/// Looks up domain names, and records which tenant holds which domain.
 #[async_trait]
 pub trait Names: Send + Sync {
-    /// The text records (TXT) of a name; none: there are none, or no such name. The strings of one record are put together.
+    /// The text records (TXT) of a name; empty if it has none or does not exist. The strings of one record are concatenated.
     ///
     /// # Errors
-    /// When no server tells it now.
+    /// When no DNS server answers.
     async fn texts(&self, name: &str) -> Result<Vec<String>, NamesError>;
 
-    /// Notes that a tenant has shown, by what its record says, that a domain is its own. False: another tenant has, and its record is
-    /// among those that are `shown`; who does not show it any more loses it to who does.
+    /// Records that a tenant has proved, by a DNS record, that it owns a domain. `shown`: the proofs that are currently in the DNS. False:
+    /// another tenant holds the domain, and its proof is still among `shown`. A holder whose proof is gone loses the domain to this one.
     ///
     /// # Errors
-    /// When it can't be noted now.
+    /// When it can't be recorded at the moment.
     async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
 
-    /// Notes that a tenant does not have a domain any more; nothing happens if it has not by one of these records.
+    /// Records that a tenant no longer holds a domain. Does nothing unless it holds it by one of these proofs.
     ///
     /// # Errors
-    /// When it can't be noted now.
+    /// When it can't be recorded at the moment.
     async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
 
-    /// Whether somebody else may speak for the addresses of a domain in a tenant, as an identity provider does: always where the
-    /// installation does not ask for more, else only if the tenant has shown that the domain is its own.
+    /// Whether a third party, such as an identity provider, may assert e-mail addresses of a domain in a tenant: always, unless the
+    /// installation requires proof; then only if the tenant holds the domain.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError>;
 }
 
-/// Who has shown that a domain is their own.
+/// A tenant's proven ownership of a domain.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold<'h> {
-    /// In the form of the domain name system.
+    /// The domain, in its DNS form.
     pub domain: &'h str,
-    /// Which tenant.
+    /// The tenant that holds it.
     pub tenant: TenantId,
-    /// What its record says.
+    /// The value in the tenant's DNS record.
     pub proof: Uuid,
-    /// When.
+    /// When it was proved.
     pub at: DateTime<Utc>,
 }
 
-/// It can't be told or noted now.
+/// A lookup or a change of the holder failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NamesError(pub String);
 
-/// Of a process that looks at no names, such as one of a test.
+/// An implementation whose lookups fail, for processes that need none, such as tests.
 pub fn no_names() -> Arc<dyn Names> {
     Arc::new(Nobody)
 }

@@ -1,29 +1,29 @@
-//! The port by which one service asks another about people: who signs in is known to the auth service by an id only, all else
-//! is the user service's. The gateway hands the one's implementation to the other.
+//! The port by which the auth service looks up people. It knows who signs in only by an id; all other data belongs to the user service,
+//! which implements the port. The gateway connects the two.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use kernel::{PictureFile, PostalAddress, TenantId, UserId};
 
-/// Asks who somebody is.
+/// Looks up people.
 #[async_trait]
 pub trait People: Send + Sync {
-    /// By login name: the e-mail address (in any case) or user name, in this tenant.
+    /// The user of this tenant with this login: their e-mail address (in any case) or user name.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn by_login(&self, tenant: TenantId, login: &str) -> Result<Option<Person>, PeopleError>;
 
-    /// By id, in this tenant.
+    /// The user of this tenant with this id.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError>;
 
-    /// The picture that somebody of this tenant uploaded and still has, by its own id; none: nobody does.
+    /// An uploaded picture by its id; none: it is not the current picture of a user of this tenant.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When the lookup is not possible at the moment.
     async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError>;
 }
 
@@ -32,9 +32,9 @@ pub trait People: Send + Sync {
 pub struct Person {
     /// The subject of their tokens.
     pub id: UserId,
-    /// What they sign in with.
+    /// The login with which they sign in.
     pub login: String,
-    /// What else they sign in with: a name of their own.
+    /// An additional login: their user name.
     pub user_name: Option<String>,
     /// Their full name.
     pub name: String,
@@ -42,29 +42,29 @@ pub struct Person {
     pub given_name: Option<String>,
     /// Their family name.
     pub family_name: Option<String>,
-    /// Where a picture of them is, elsewhere.
+    /// The URL of a picture of them on another server.
     pub picture: Option<String>,
     /// The id of the picture that they uploaded instead (see [`kernel::picture_address`]).
     pub uploaded_picture: Option<String>,
     /// Their e-mail address.
     pub email: Option<String>,
-    /// Whether they have shown that it is theirs.
+    /// Whether the e-mail address is verified.
     pub email_verified: bool,
     /// Their telephone number, E.164.
     pub phone: Option<String>,
-    /// Whether they have shown that it is theirs.
+    /// Whether the telephone number is verified.
     pub phone_verified: bool,
-    /// Where post reaches them.
+    /// Their postal address.
     pub address: Option<PostalAddress>,
-    /// The same as it is written out, where that was ever said of it.
+    /// The postal address formatted for display, if it was set.
     pub formatted_address: Option<String>,
     /// Their language, BCP 47.
     pub locale: Option<String>,
     /// Their time zone, by its name in the IANA database.
     pub zoneinfo: Option<String>,
-    /// When something of this was last changed.
+    /// When any of this was last changed.
     pub updated_at: Option<DateTime<Utc>>,
-    /// What they are in the tenant, by name: built-in roles and the tenant's own.
+    /// The names of their roles in the tenant: built-in ones and the tenant's own.
     pub roles: Vec<String>,
     /// Whether they may sign in now: invited people, locked and deactivated ones may not.
     pub may_sign_in: bool,
@@ -72,12 +72,12 @@ pub struct Person {
 
 impl std::fmt::Debug for Person {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Who it is, and nothing of them.
+        // No personal data but the id.
         f.debug_struct("Person").field("id", &self.id).field("may_sign_in", &self.may_sign_in).finish_non_exhaustive()
     }
 }
 
-/// It can't be told now who somebody is.
+/// A lookup failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the user service can't be asked: {0}")]
 pub struct PeopleError(pub String);

@@ -1,5 +1,5 @@
-//! The port by which the user service asks what the auth service has of a person: who asks for all that is known of them, or whether
-//! they are erased, asks of both. The gateway hands the one's implementation to the other.
+//! The port by which the user service reads what the auth service stores about a person: exports of personal data and erasure reports
+//! cover both services. The auth service implements it; the gateway connects the two.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,19 +10,19 @@ use uuid::Uuid;
 
 use crate::{Erasure, Example, PersonEvent, example};
 
-/// Asks what is known of a person where they sign in.
+/// Reads a user's data in the auth service.
 #[async_trait]
 pub trait SigningIn: Send + Sync {
-    /// All that is known of a user of this tenant.
+    /// Everything that is stored about a user of this tenant.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be read at the moment.
     async fn known(&self, tenant: TenantId, user: UserId) -> Result<KnownWhereSignedIn, Refusal>;
 
-    /// What the log of signing in can still tell of them.
+    /// What the auth service's event log still contains about them.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// When it can't be read at the moment.
     async fn erasure(&self, tenant: TenantId, user: UserId) -> Result<Erasure, Refusal>;
 }
 
@@ -207,7 +207,7 @@ pub struct KnownDenial {
     pub agent: Option<String>,
 }
 
-/// Of a process in which nobody signs in, such as one of a test.
+/// An implementation that always fails, for processes without the auth service, such as tests.
 pub struct NobodySignsIn;
 
 #[async_trait]

@@ -1,27 +1,27 @@
-//! The port by which an operation has a tenant's signing key made: who makes one needs the master key, which only the composition root
-//! hands out. The gateway hands the implementation of the auth service to its operations.
+//! The port by which operations create a tenant's signing keys. Creating one needs the master key, which only the composition root has.
+//! The gateway passes the auth service's implementation to its operations.
 
 use async_trait::async_trait;
 use executor::{Done, Request};
 use kernel::{Refusal, TenantId};
 
-/// Makes signing keys.
+/// Creates signing keys.
 #[async_trait]
 pub trait SigningKeys: Send + Sync {
-    /// Publishes a new key of an algorithm for the caller's tenant. Answers its id.
+    /// Creates and publishes a new key of an algorithm for the caller's tenant. Returns its id.
     ///
     /// # Errors
-    /// Without the permission `auth:key:write`, or when none can be made now.
+    /// Without the permission `auth:key:write`, or when no key can be created at the moment.
     async fn rotate(&self, request: &Request, algorithm: &str) -> Result<Done<String>, Refusal>;
 
-    /// Sees to it that a tenant has a key of an algorithm, before something is signed with it.
+    /// Ensures that a tenant has a key of an algorithm, before something is signed with it.
     ///
     /// # Errors
-    /// When none can be made now.
+    /// When no key can be created at the moment.
     async fn prepare(&self, tenant: TenantId, algorithm: &str) -> Result<(), Refusal>;
 }
 
-/// Of a process in which none are made, such as one of a test.
+/// An implementation that always fails, for processes that create no keys, such as tests.
 pub struct NoSigningKeys;
 
 #[async_trait]

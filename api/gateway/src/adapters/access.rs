@@ -1,5 +1,5 @@
-//! Shutting people out: what the user service says of somebody is carried out in the auth service's log, in which every process of
-//! ours may write.
+//! Ends a user's access: decisions of the user service about a user are executed as commands of the auth service, to whose log every
+//! process of ours can write.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use user_sagas::{Access, Ending};
 
 use super::Late;
 
-/// How long it is waited for the directory before anything is ended: what ends access is not to take a second.
-const MOMENT: Duration = Duration::from_millis(300);
+/// How long to wait for the user service's read models before access is ended. Ending access must not take a second.
+const READ_MODEL_WAIT: Duration = Duration::from_millis(300);
 
-/// What signs people out.
+/// Ends sessions and closes or erases accounts.
 pub struct SignOut {
-    /// Over the log of the auth service.
+    /// The executor over the log of the auth service.
     pub executor: Executor,
-    /// The read models of the user service: they say when somebody's end is known.
+    /// The read models of the user service, which must know about the user's change first.
     pub people: ReadModels,
 }
 
@@ -38,7 +38,7 @@ impl SignOut {
         };
         match done {
             Ok(()) => Ok(()),
-            // Whose account is closed has no sessions any more, and who never had one has none.
+            // A closed account has no sessions any more, and a user who never had an account has none either.
             Err(refusal) if ["account_closed", "not_found"].contains(&refusal.code()) => Ok(()),
             Err(refusal) => Err(refusal.to_string()),
         }
@@ -49,7 +49,7 @@ impl Access for Late<SignOut> {
     fn is_known(&self, tenant: TenantId, position: Position) -> BoxFuture<'_, bool> {
         async move {
             match self.get() {
-                Some(sign_out) => sign_out.people.wait_for(tenant, position, MOMENT).await.is_ok(),
+                Some(sign_out) => sign_out.people.wait_for(tenant, position, READ_MODEL_WAIT).await.is_ok(),
                 None => false,
             }
         }

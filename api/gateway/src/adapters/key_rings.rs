@@ -1,5 +1,5 @@
-//! The keys that sign tenants' tokens, where tenants come and go: in the auth service's log, like a command of an operator's, wherever
-//! that service runs.
+//! Creates and closes the signing keys of tenants that are provisioned or deleted, by commands on the auth service's log, wherever that
+//! service runs.
 
 use std::fmt::Display;
 
@@ -11,13 +11,13 @@ use futures::future::BoxFuture;
 use kernel::{Clock, SystemClock, TenantId};
 use keys::SystemRandom;
 
-/// Makes and closes them.
+/// The key rings of tenants in the auth service.
 pub struct AuthKeyRings {
     config: Config,
 }
 
 impl AuthKeyRings {
-    /// With the master key of this configuration.
+    /// Uses the databases and the master key of this configuration.
     pub const fn new(config: Config) -> Self {
         Self { config }
     }

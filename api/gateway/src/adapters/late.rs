@@ -1,9 +1,9 @@
-//! Late binding: a value for those who are made before it.
+//! Late binding, for values that don't exist yet when their users are created.
 
 use std::sync::OnceLock;
 
-/// A value that is bound once. Sagas are defined and services opened with their ports before the logs and the keys are open that these
-/// ports ask; until one is bound, its port answers that it can't be asked here.
+/// A value that is bound once. Sagas and services are created with their ports before the logs and keys are open that these ports need.
+/// Until the value is bound, its port refuses as unavailable.
 pub struct Late<T>(OnceLock<T>);
 
 impl<T> Default for Late<T> {
@@ -14,7 +14,7 @@ impl<T> Default for Late<T> {
 }
 
 impl<T> Late<T> {
-    /// Binds it. A later value is ignored: within a process it would be the same.
+    /// Binds the value. A second value is ignored, because within a process it would be the same.
     pub fn bind(&self, value: T) {
         _ = self.0.set(value);
     }

@@ -1,4 +1,4 @@
-//! What is mailed to people in matters of signing in: to which address, the user service knows; the link, the auth service makes.
+//! Composes the auth service's mail to users. The address is from the user service; the link is created by the auth service.
 
 use async_trait::async_trait;
 use auth_aggregates::Account;

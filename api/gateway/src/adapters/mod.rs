@@ -1,9 +1,9 @@
-//! Adapters: what is behind the ports that the domains and their sagas define for what they need beside their own log: mail and text
-//! messages, name servers, each other's services, the places of tenants.
+//! Adapters: the implementations of the ports through which domains and their sagas use what is outside their own log, such as mail and
+//! text messages, name servers, other services, and the placement of tenants.
 //!
-//! A port is a trait of the crate that asks ([`face`], [`kernel`], [`directory`], `auth_api`, `user_sagas`, `auth_sagas`); its adapter is
-//! a file here, named like the port. What an adapter asks is often opened after the service that holds the port: such an adapter is a
-//! [`Late`] value. To add one: its file, its field in [`Adapters`], and where it is bound, in `server/`.
+//! A port is a trait of the crate that uses it ([`face`], [`kernel`], [`directory`], `auth_api`, `user_sagas`, `auth_sagas`). Its adapter
+//! is a file here, named like the port. If an adapter needs something that is opened after the service with the port, it is a [`Late`]
+//! value. To add one: add its file, its field in [`Adapters`], and, for a [`Late`] value, its binding in `server/`.
 
 mod access;
 mod breaches;
@@ -46,44 +46,44 @@ pub use self::webhook_notices::WebhookNotices;
 use crate::auth::suspension::Suspended;
 use crate::domains::holdings;
 
-/// What this process hands its domains. Cheap to clone.
+/// The adapters of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapters {
-    /// How mail goes out.
+    /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// What was caught instead of being sent.
+    /// The mail that was captured instead of being sent, if that is configured.
     pub caught: Option<Caught>,
-    /// How text messages go out.
+    /// Sends text messages.
     pub texts: Arc<dyn TextMessages>,
-    /// Those that were caught instead of being sent.
+    /// The text messages that were captured instead of being sent, if that is configured.
     pub caught_texts: Option<texting::Caught>,
-    /// How the numbers begin to which they go; none: none are sent.
+    /// The prefixes of numbers to which text messages may be sent; none: text messages are not sent.
     pub texted: Option<Arc<[String]>>,
-    /// Where people reach us, without a slash at the end: the beginning of mailed links, and of addresses that we tell.
+    /// The public base URL, without a trailing slash, for mailed links and published URLs.
     pub url: Arc<str>,
     /// The secret from which keys of links are derived.
     pub secret: [u8; 32],
-    /// Where tenants' places are made.
+    /// Creates and removes what the installation has for a tenant.
     pub places: Arc<dyn Places>,
-    /// The domain name system, and who has which domain.
+    /// DNS lookups, and which tenant holds which domain.
     pub names: Arc<dyn Names>,
-    /// How applications are told that somebody's session has ended.
+    /// Notifies applications that a user's session has ended.
     pub notices: Arc<LogoutNotices>,
-    /// Where people are signed out.
+    /// Ends users' access.
     pub access: Arc<Late<SignOut>>,
-    /// Over the log of the auth service: how it stands with machines.
+    /// The executor over the log of the auth service, for the state of machines.
     pub machines: Arc<Late<Executor>>,
-    /// Which tenants may not come in.
+    /// The tenants whose requests are refused.
     pub suspended: Suspended,
-    /// What is known of people where they sign in.
+    /// Reads what the auth service stores about a user.
     pub dossier: Arc<Late<Dossier>>,
-    /// The issuers of the tenants, where the auth service runs: they make the keys that sign tokens, and the links that are mailed.
+    /// The tenants' issuers, if the auth service runs here: they create signing keys and mailed links.
     pub authority: Arc<Late<Authority>>,
-    /// Who may do what.
+    /// The permissions of bearers.
     pub bearers: Arc<Late<Bearers>>,
 }
 
-/// Mail or text messages that can't go out as they are configured.
+/// The settings of mail or text messages are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdapterError {
     /// Mail.
@@ -95,7 +95,7 @@ pub enum AdapterError {
 }
 
 impl Adapters {
-    /// None: for whoever only looks at what the domains are. Nothing is sent, asked or made.
+    /// Adapters that refuse everything, for describing domains without running them.
     pub fn none() -> Self {
         Self {
             mailer: Arc::new(Unset),
@@ -117,10 +117,10 @@ impl Adapters {
         }
     }
 
-    /// As configured.
+    /// The adapters of this configuration.
     ///
     /// # Errors
-    /// When the mail server's or the provider's URL, or the sender, can't be used.
+    /// When the URL of the mail server or of the text message provider, or the sender, is invalid.
     pub fn of(config: &Config, bus: &Bus) -> Result<Self, AdapterError> {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
@@ -140,7 +140,7 @@ impl Adapters {
         Ok(Self { mailer: Arc::new(Smtp::new(mail.smtp_url.reveal(), &mail.from)?), ..adapters })
     }
 
-    /// The same, from where text messages go out as configured.
+    /// The same adapters, with the configured text messages.
     fn texting(self, config: &Config) -> Result<Self, TwilioError> {
         let texts = &config.texts;
         let adapters = Self { texted: texts.reach(), ..self };
@@ -156,7 +156,7 @@ impl Adapters {
         Ok(Self { texts: Arc::new(Limited::new(provider, texts.tenant_per_hour)), ..adapters })
     }
 
-    /// The same, from where nothing is mailed or texted.
+    /// The same adapters without mail and text messages.
     pub fn without_mail(self) -> Self {
         Self { mailer: Arc::new(Unset), texts: Arc::new(texting::Unset), ..self }
     }

@@ -1,4 +1,4 @@
-//! Where no tenant is made: for whoever only looks at what the domains are.
+//! A port implementation for processes that create no tenants but only describe the domains.
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt, ready};

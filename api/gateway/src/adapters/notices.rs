@@ -1,5 +1,5 @@
-//! What applications are told when somebody's session ends, in a token of the tenant's issuer, at the address that they registered. It is
-//! sent as webhooks are, past the same guard: no tenant has us knock on doors inside our own network.
+//! Notifies applications when a user's session ends: posts a logout token of the tenant's issuer to the URL that the application
+//! registered. It uses the sender of webhooks, whose guard prevents requests to our own network (SSRF).
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ pub struct LogoutNotices {
 }
 
 impl Default for LogoutNotices {
-    /// Tells nobody anything.
+    /// Sends nothing.
     fn default() -> Self {
         Self { authority: Arc::default(), sender: Err("nothing is sent from here".to_owned()) }
     }
 }
 
 impl LogoutNotices {
-    /// Sends with these settings what this authority signs.
+    /// Sends tokens that `authority` signs, with these settings.
     pub fn new(authority: Arc<Late<Authority>>, settings: &Settings) -> Self {
         Self { authority, sender: Sender::new(settings) }
     }

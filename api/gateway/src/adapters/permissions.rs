@@ -1,4 +1,4 @@
-//! Who may do what: the user service's log says so, in each process.
+//! Looks up permissions in the user service's log, which every process of ours can read.
 
 use std::collections::BTreeSet;
 

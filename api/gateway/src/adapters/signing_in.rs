@@ -1,4 +1,4 @@
-//! What is known of people where they sign in: the auth service's log and read models have it, which every process of ours may read.
+//! Reads what the auth service stores about a user, from its log and read models, which every process of ours can read.
 
 use async_trait::async_trait;
 use auth_api::Dossier;

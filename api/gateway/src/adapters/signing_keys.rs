@@ -1,4 +1,4 @@
-//! Who makes the keys that sign tenants' tokens: the auth service, with the master key.
+//! Creates the keys that sign tenants' tokens, with the auth service's authority, which has the master key.
 
 use async_trait::async_trait;
 use auth_aggregates::{Algorithm, OurAlgorithm};

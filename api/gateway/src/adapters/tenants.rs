@@ -1,4 +1,4 @@
-//! Which tenants there are, as requests ask it: the directory, remembered for a while.
+//! Looks up tenants in the directory, with a cache.
 
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -11,48 +11,48 @@ use quick_cache::sync::Cache;
 
 use crate::auth::suspension;
 
-/// How many are remembered.
-const REMEMBERED: usize = 10_000;
+/// The number of entries in each cache.
+const CACHE_CAPACITY: usize = 10_000;
 
-/// How long a tenant is remembered.
-const KNOWN: Duration = Duration::from_secs(30);
+/// How long a tenant is cached.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
 
-/// How long it is remembered that there is none: strangers may ask for any name.
-const UNKNOWN: Duration = Duration::from_secs(2);
+/// How long it is cached that a tenant does not exist. It is short, because anybody can request any name.
+const UNKNOWN_FOR: Duration = Duration::from_secs(2);
 
-/// What the directory said, and when.
-type Remembered<K> = Cache<K, (Option<KnownTenant>, Instant)>;
+/// The directory's answers, each with its time.
+type TenantCache<K> = Cache<K, (Option<KnownTenant>, Instant)>;
 
-/// The tenants of the directory. What is remembered of short names, which strangers choose, and of ids are two things: the directory
-/// takes either where it is asked, and a name that looks like an id must not hide the tenant that has it.
+/// The tenants of the directory. Short names, which strangers can choose, and ids have separate caches: the directory accepts either in
+/// a lookup, and a short name that looks like an id must not hide the tenant with that id.
 pub struct CachedTenants {
     directory: Directory,
-    by_slug: Remembered<String>,
-    by_id: Remembered<TenantId>,
+    by_slug: TenantCache<String>,
+    by_id: TenantCache<TenantId>,
 }
 
 impl CachedTenants {
-    /// Those of `directory`.
+    /// The tenants of `directory`.
     pub fn new(directory: Directory) -> Self {
-        Self { directory, by_slug: Cache::new(REMEMBERED), by_id: Cache::new(REMEMBERED) }
+        Self { directory, by_slug: Cache::new(CACHE_CAPACITY), by_id: Cache::new(CACHE_CAPACITY) }
     }
 
     async fn find<K: Clone + Eq + Hash>(
         &self,
-        remembered: &Remembered<K>,
+        cache: &TenantCache<K>,
         key: K,
         name: &str,
         is_it: impl Fn(&Tenant) -> bool,
     ) -> Result<Option<KnownTenant>, Refusal> {
-        if let Some((known, since)) = remembered.get(&key)
-            && since.elapsed() < if known.is_some() { KNOWN } else { UNKNOWN }
+        if let Some((known, since)) = cache.get(&key)
+            && since.elapsed() < if known.is_some() { KNOWN_FOR } else { UNKNOWN_FOR }
         {
             return Ok(known);
         }
         let found = match self.directory.find_here(name).await {
             Ok(tenant) => Some(tenant).filter(is_it),
             Err(DirectoryError::Unknown(_)) => None,
-            // Not remembered: it may be on its way here.
+            // Not cached, because the tenant may be moving here.
             Err(DirectoryError::Elsewhere(_)) => return Err(suspension::elsewhere()),
             Err(error) => {
                 tracing::warn!(%error, "the directory of tenants can't be asked");
@@ -61,7 +61,7 @@ impl CachedTenants {
             }
         };
         let known = found.map(|tenant| KnownTenant { id: tenant.tenant_id, slug: tenant.slug, name: tenant.name });
-        remembered.insert(key, (known.clone(), Instant::now()));
+        cache.insert(key, (known.clone(), Instant::now()));
         Ok(known)
     }
 }
@@ -69,7 +69,7 @@ impl CachedTenants {
 #[async_trait]
 impl Tenants for CachedTenants {
     async fn by_slug(&self, slug: &str) -> Result<Option<KnownTenant>, Refusal> {
-        // Nothing to ask the directory about.
+        // Not a short name, so no lookup is needed.
         if !is_slug(slug) {
             return Ok(None);
         }

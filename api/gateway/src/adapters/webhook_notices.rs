@@ -1,4 +1,4 @@
-//! Who is told by mail that a webhook was disabled by itself: the owners of its tenant, as the user service's log has them.
+//! Mails the owners of a tenant, as found in the user service's log, when a webhook of theirs was disabled automatically.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use webhooks::{Notice, Notices};
 
 use super::Late;
 
-/// Mails it.
+/// Sends these notices.
 pub struct WebhookNotices {
-    /// How mail goes out.
+    /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// Over the log of the user service, which every process of ours may read.
+    /// Looks up owners in the log of the user service, which every process of ours can read.
     pub bearers: Arc<Late<Bearers>>,
-    /// Where people reach us, without a slash at the end.
+    /// The public base URL, without a trailing slash.
     pub url: Arc<str>,
 }
 
@@ -31,7 +31,7 @@ impl WebhookNotices {
         let addressee = self.bearers()?.addressee(notice.tenant, to).await.map_err(|refusal| refusal.to_string())?;
         let Some(addressee) = addressee else { return Ok(()) };
         let mail = Mail {
-            // The same each time that this disabling is mailed to them.
+            // The same id each time that this notice is sent to this owner.
             id: Uuid::new_v5(&notice.webhook, format!("{}/{to}", notice.version).as_bytes()).to_string(),
             to: addressee.email.into(),
             subject: "A webhook was disabled".to_owned().into(),

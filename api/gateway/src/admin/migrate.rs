@@ -1,4 +1,4 @@
-//! Preparing the databases of all services.
+//! Migrates the databases of all services and of the directory.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use serde::Serialize;
 
 use crate::domains;
 
-/// What was done (or, in a dry run, would be) to one database.
+/// The changes that were made (or, in a dry run, would be made) to one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Migrated {
     /// The service's name, or `directory`.
     pub service: String,
-    /// Migrations of the log that were applied.
+    /// Migrations that were applied.
     pub applied: Vec<String>,
-    /// Projections whose tables were made.
+    /// Projections whose tables were created.
     pub projections: Vec<String>,
-    /// Projections that must be rebuilt, because the program's version is another.
+    /// Projections that must be rebuilt, because the program has another version of them.
     pub needs_rebuild: Vec<String>,
-    /// Projections that were divided anew, and into how many partitions.
+    /// Projections whose number of partitions was changed, with the new number.
     pub divided: BTreeMap<String, u32>,
 }
 
-/// Databases that can't be prepared.
+/// Why a database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The directory of tenants.
@@ -33,46 +33,46 @@ pub enum MigrateError {
     /// A service's log.
     #[error("the service {service}: {error}")]
     Log {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What went wrong.
+        /// The cause.
         error: eventstore::Error,
     },
     /// A service's webhooks.
     #[error("the service {service}: its webhooks: {error}")]
     Webhooks {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What went wrong.
+        /// The cause.
         error: sqlx::Error,
     },
     /// A service's read models.
     #[error("the service {service}: {error}")]
     ReadModels {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What went wrong.
+        /// The cause.
         error: projector::Error,
     },
     /// A service's jobs.
     #[error("the service {service}: its jobs: {error}")]
     Jobs {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What went wrong.
+        /// The cause.
         error: sqlx::Error,
     },
     /// A service's sagas.
     #[error("the service {service}: {error}")]
     Sagas {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What went wrong.
+        /// The cause.
         error: coordinator::Error,
     },
 }
 
-/// Prepares the databases of all services and the directory of tenants. Safe to run again, and at the same time.
+/// Migrates the databases of all services and the directory of tenants. Safe to run repeatedly and concurrently.
 pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, MigrateError> {
     let admin = admin_options(config)?;
     let mut done = Vec::new();
@@ -123,7 +123,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
         for projection in &domain.projections {
             let name = projection.name();
             let Some(into) = config.projections.partitions_of(name) else { continue };
-            // What is not there yet would be made with one.
+            // A projection that does not exist yet would be created with one partition.
             let from = if dry_run && migrated.projections.iter().any(|created| created == name) {
                 1
             } else {

@@ -1,5 +1,5 @@
-//! What an operator does by the command line, without a server or beside one: databases are prepared, tenants made, tokens issued, keys
-//! rotated and wrapped anew. All of it works on the logs and the directory that the configuration names.
+//! Tasks of operators on the command line, with or without a running server: migrates databases, provisions tenants, issues tokens,
+//! rotates signing keys and rewraps keys. They work directly on the logs and the directory that the configuration names.
 
 mod migrate;
 pub mod operator;

@@ -1,4 +1,4 @@
-//! Tokens for whoever operates the platform: the command line is a machine of the tenant, and its issuer signs.
+//! Tokens for operators of the platform. The command line acts as a machine of the tenant, and the tenant's issuer signs its tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use keys::SystemRandom;
 use crate::adapters::CachedTenants;
 use crate::auth::issuers;
 
-/// A token that can't be issued.
+/// Why a token could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The auth service's log can't be used.
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
-    /// The directory of tenants.
+    /// The directory of tenants can't be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// It was refused.
+    /// A command was refused.
     #[error("{0}")]
     Refused(Refusal),
-    /// Where the issuer is to be found is known to the server alone.
+    /// The issuer's URL is unknown: the server chooses its port at start, and no public URL is configured.
     #[error(
         "the server listens on a port of its own choice, so its tenants' issuers are not known here: set http.public_url"
     )]
     NoAddress,
-    /// Somebody changed what it is.
+    /// Somebody changed the roles of the machine.
     #[error("the machine {name:?} ({id}) now has other roles ({roles}): restore its roles, or rename it")]
     Changed {
         /// Its name.
         name: String,
         /// Its id.
         id: MachineId,
-        /// What it is now.
+        /// Its current roles.
         roles: String,
     },
-    /// Somebody ended it.
+    /// Somebody deactivated the machine.
     #[error(
         "the machine {name:?} ({id}) is deactivated: reactivate it, or give it another name and a new one is registered"
     )]
@@ -62,10 +62,10 @@ impl From<Refusal> for IssueError {
     }
 }
 
-/// Where the server of this configuration listens, if that is said beforehand.
+/// The address that a server with this configuration listens on.
 ///
 /// # Errors
-/// When it is not, and nobody says either where others reach it.
+/// When the port is 0 (chosen at start), and no public URL is configured either.
 pub fn address(config: &Config) -> Result<SocketAddr, IssueError> {
     if config.http.port == 0 && config.http.public_url.is_empty() {
         return Err(IssueError::NoAddress);
@@ -73,11 +73,12 @@ pub fn address(config: &Config) -> Result<SocketAddr, IssueError> {
     Ok(SocketAddr::new(config.http.host, config.http.port))
 }
 
-/// A token of the tenant's issuer (at this address, unless the configuration says where) for the command line, as a machine with
-/// these roles: registered the first time, seen by the tenant's administrators, and ended by them like any other.
+/// Issues a token of the tenant's issuer for the command line, as a machine with these roles. The issuer's URL is the public URL of the
+/// configuration, or else `address`. The machine is registered on first use; the tenant's administrators can see and deactivate it like
+/// any other.
 ///
 /// # Errors
-/// When the log can't be written, or that machine is not any more what it was.
+/// When the log can't be written, or the machine was deactivated or its roles were changed.
 pub async fn issue(
     config: &Config,
     address: SocketAddr,
@@ -92,7 +93,7 @@ pub async fn issue(
     issued
 }
 
-/// The tenants' keys, for who has the configuration with the master key.
+/// The authority over the tenants' signing keys and tokens, with the master key of the configuration.
 pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor) -> Authority {
     Authority::new(Parts {
         executor,
@@ -142,7 +143,7 @@ async fn token(
     Ok(authority.access_token(&known, &terms, claims, lifetime).await?.text)
 }
 
-/// The machine that the command line is with these roles.
+/// The machine of the command line with these roles; it is registered if it does not exist.
 async fn machine(authority: &Authority, tenant: TenantId, roles: &[String]) -> Result<MachineId, IssueError> {
     let operator = Caller::new(tenant, "operator", &[Role::Admin], GRANTS);
     let name = format!("inopsio command line ({})", roles.join(", "));

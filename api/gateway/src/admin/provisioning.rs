@@ -1,4 +1,4 @@
-//! Making a tenant, for whoever operates the platform: with the sagas of this program, with the adapters that are configured.
+//! Provisions tenants for operators of the platform, with this program's sagas and the configured adapters.
 
 use config::Config;
 use directory::Tenant;
@@ -7,10 +7,10 @@ use directory::lifecycle::{self, ProvisionError};
 use crate::adapters::Adapters;
 use crate::domains;
 
-/// Makes a tenant: by the saga `provision_tenant`, which is run here unless a server runs it.
+/// Provisions a tenant by the saga `provision_tenant`, which runs here unless a server runs it.
 ///
 /// # Errors
-/// When its short name is taken, something is wrong with it, or what it needs does not answer.
+/// When the short name is taken, an argument is invalid, or a dependency does not answer.
 pub async fn provision(
     config: &Config,
     slug: &str,
@@ -19,7 +19,7 @@ pub async fn provision(
 ) -> Result<Tenant, ProvisionError> {
     lifecycle::provision(config, slug, name, owner, |bus| {
         let adapters = Adapters::of(config, bus).map_err(|error| ProvisionError::Sagas(error.to_string()))?;
-        // Mail that is to be looked at belongs to the server: there it can be.
+        // Captured mail is shown by the server's own pages, so the server has to send it.
         let adapters = if adapters.caught.is_some() || adapters.caught_texts.is_some() {
             adapters.without_mail()
         } else {

@@ -1,4 +1,4 @@
-//! Wrapping tenants' keys anew: after the master key followed another one, or got a new version where it lives.
+//! Rewraps the tenants' keys after the master key was replaced, or got a new version in Vault.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use kernel::{Refusal, Service, TenantId};
 use super::operator;
 use crate::domains::{self, DomainDefinition};
 
-/// Keys that can't be wrapped anew. What was done until then is done, and whoever begins again finds what is left.
+/// Why rewrapping stopped. The keys that were rewrapped before stay so; another run continues with the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum RewrapError {
     /// A service's log can't be opened.
@@ -19,27 +19,27 @@ pub enum RewrapError {
     /// A log, or the master key, does not answer.
     #[error("the service {service}: {error}")]
     Log {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What is wrong.
+        /// The cause.
         error: eventstore::Error,
     },
-    /// The directory of tenants.
+    /// The directory of tenants can't be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
 }
 
-/// What became of one sort of keys.
+/// The result for one kind of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What they are: `crm` for the tenants' keys in the log of CRM; `signing` for those under which the auth service's secrets are.
+    /// The kind: a service's name, such as `crm`, for the tenants' keys in its log; `signing` for the keys of the auth service's secrets.
     pub what: String,
-    /// How many were looked at, how many are other than before, and whose were left as they are.
+    /// How many keys were processed, how many were changed, and which were left unchanged because of an error.
     pub done: Rewrapped,
 }
 
-/// Has all that the master key wraps wrapped as it is wrapped today, service by service, `at_once` keys in a question to where the master key
-/// is. `rehearsed`: nothing is written. `tell` hears how far it is.
+/// Rewraps all keys with the current master key, service by service, with `at_once` keys in each request to the holder of the master key.
+/// `rehearsed`: a dry run that writes nothing. `tell` is called with the progress.
 ///
 /// # Errors
 /// When a log or the master key does not answer.
@@ -62,8 +62,8 @@ pub async fn rewrap(
     Ok(outcomes)
 }
 
-/// Has the keys of the auth service's secrets sealed under those that the log has for their tenants: of tenants that were made before that
-/// was so, they are wrapped by the master key, in an event.
+/// Seals the keys of the auth service's secrets with the tenants' keys in the log. For tenants that were created by an older program,
+/// they are wrapped by the master key, in an event.
 async fn reseal(config: &Config, rehearsed: bool, tell: &dyn Fn(&str, &Rewrapped)) -> Result<Outcome, RewrapError> {
     let tenants = Directory::open(config).list().await?;
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
@@ -93,7 +93,10 @@ async fn reseal(config: &Config, rehearsed: bool, tell: &dyn Fn(&str, &Rewrapped
     ended.map(|()| Outcome { what, done })
 }
 
-/// Whose key is left as it is; an error ends it for all: with the next one it would be the same.
+/// Decides whether a refusal concerns only this tenant, whose key is then left unchanged.
+///
+/// # Errors
+/// When the log or the master key does not answer, so that all further tenants would fail, too.
 fn settled(tenant: TenantId, refusal: Refusal) -> Result<(TenantId, String), RewrapError> {
     if matches!(refusal.code(), "master_key_unavailable" | "log_unavailable" | "log_busy" | "log_failed") {
         let error = eventstore::Error::Unavailable(refusal.detail().to_owned());
@@ -102,7 +105,7 @@ fn settled(tenant: TenantId, refusal: Refusal) -> Result<(TenantId, String), Rew
     Ok((tenant, refusal.to_string()))
 }
 
-/// The name of the master key that wraps today.
+/// The name of the current master key.
 pub fn master_key_name(config: &Config) -> Option<String> {
     Some(config.master_key()?.name().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The keys that sign a tenant's tokens, for whoever operates the platform.
+//! The keys that sign a tenant's tokens, for operators of the platform.
 
 use std::net::SocketAddr;
 
@@ -15,23 +15,23 @@ pub use auth_aggregates::{KeyUse, OurAlgorithm};
 
 use super::operator::{self, IssueError};
 
-/// The keys of a tenant.
+/// The signing keys of a tenant.
 pub struct TenantKeys {
     store: EventStore,
     authority: Authority,
     caller: Caller,
 }
 
-/// One of them.
+/// A signing key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantKey {
     /// Its id.
     pub kid: String,
-    /// How it signs: `EdDSA`, `ES256`, `RS256`.
+    /// Its algorithm: `EdDSA`, `ES256` or `RS256`.
     pub algorithm: &'static str,
-    /// From when on.
+    /// When it starts to sign.
     pub signs_from: DateTime<Utc>,
-    /// What it does now.
+    /// Its current use.
     pub status: Option<KeyUse>,
 }
 
@@ -47,7 +47,7 @@ impl TenantKeys {
         Ok(Self { store, authority, caller: Caller::new(tenant, "operator", &[Role::Admin], GRANTS) })
     }
 
-    /// All of them, in the order in which they were made.
+    /// All keys, in the order in which they were created.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -65,19 +65,19 @@ impl TenantKeys {
         Ok(ring.keys.iter().map(shown).collect())
     }
 
-    /// Publishes a new key of an algorithm (`EdDSA`, `ES256`, `RS256`). Answers its id.
+    /// Creates and publishes a new key of an algorithm. Returns its id.
     ///
     /// # Errors
-    /// When it can't be made or written.
+    /// When it can't be created or written to the log.
     pub async fn rotate(&self, algorithm: OurAlgorithm) -> Result<String, IssueError> {
         let request = self.authority.executor().unasked(&self.caller, None);
         Ok(self.authority.rotate(&request, algorithm.into()).await?.answer)
     }
 
-    /// Retires a key: what it signed is refused from now on.
+    /// Retires a key: tokens that it signed are refused from now on.
     ///
     /// # Errors
-    /// When it signs now, or there is none.
+    /// When it is the key that signs now, or does not exist.
     pub async fn retire(&self, kid: &str) -> Result<(), IssueError> {
         self.authority.run(&self.caller, &RetireSigningKey { kid: kid.to_owned() }).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Connections that outlast a request: they end when their token does, also before its time.
+//! Long-lived connections: they end when their token expires or is revoked.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use poem::http::HeaderValue;
 
 use super::{Verified, Verifier};
 
-/// Where it can't be told whether a token still holds, it is asked again so soon.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pause before a failed check of a token is repeated.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A verified token, and how it was given.
+/// A verified token with the header that contained it.
 #[derive(Clone, Debug)]
 pub struct Bearer {
     header: HeaderValue,
-    /// What it said.
+    /// The result of the verification.
     pub verified: Verified,
 }
 
 impl Bearer {
-    /// Who came with this header `Authorization`, of which this was verified. It is never shown.
+    /// The bearer of a request with this `Authorization` header, which is marked as sensitive so that it is never logged.
     pub fn new(mut header: HeaderValue, verified: Verified) -> Self {
         header.set_sensitive(true);
         Self { header, verified }
@@ -28,8 +28,8 @@ impl Bearer {
 }
 
 impl Verifier {
-    /// Returns when the bearer may not go on as they came: the token's time is over, what it rests on was revoked, it gives other
-    /// permissions than it did, or the tenant is suspended.
+    /// Returns when a connection of the bearer must end: the token expired or was revoked, its permissions changed, or the tenant was
+    /// suspended.
     pub async fn ended(&self, bearer: Bearer) {
         let over = tokio::time::sleep(self.valid_for(&bearer.verified));
         tokio::select! {
@@ -39,7 +39,7 @@ impl Verifier {
     }
 
     async fn withdrawn(&self, Bearer { header, mut verified }: Bearer) {
-        // Before anything is looked at: what changes meanwhile is looked at again.
+        // Subscribes before the checks, so that no change between a check and the wait is missed.
         let (mut touched, mut suspended) = (self.touched.subscribe(), self.suspended.subscribe());
         loop {
             if self.suspended.check(verified.caller.tenant()).is_err() {
@@ -50,7 +50,7 @@ impl Verifier {
                     Ok(now) if now.caller == verified.caller => verified = now,
                     Err(refusal) if !matches!(refusal.kind(), Kind::Unauthenticated | Kind::Forbidden) => {
                         tracing::debug!(%refusal, "whether a connection may stay is not known; it is asked again");
-                        tokio::time::sleep(AGAIN).await;
+                        tokio::time::sleep(RETRY_PAUSE).await;
                         continue;
                     }
                     Ok(_) | Err(_) => return,
@@ -61,7 +61,7 @@ impl Verifier {
                 changed = suspended.changed() => changed,
             };
             if changed.is_err() {
-                // Only at the end of the process.
+                // The sender was dropped, which happens only at the end of the process.
                 return;
             }
         }

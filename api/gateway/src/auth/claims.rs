@@ -1,13 +1,14 @@
-//! What our tokens say besides the registered claims.
+//! Our private claims (RFC 7519 section 4.3) in tokens of `inopsio token`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The claims of our own.
+/// The private claims of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenClaims {
-    /// The tenant in whose name the caller acts.
+    /// The tenant of the caller.
     pub tenant: Uuid,
-    /// What the caller is within it, by name: built-in roles and the tenant's own. None: a user of the tenant is what they are.
+    /// The names of the caller's roles: built-in ones and the tenant's own. If empty, the subject is a user of the tenant, with that
+    /// user's roles.
     pub roles: Vec<String>,
 }

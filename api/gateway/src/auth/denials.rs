@@ -1,5 +1,5 @@
-//! What callers who are known are denied here, on its way to the record of it: of each request what the record says, and which answers
-//! are denials. What another process answered, that process has noted.
+//! Recognizes denials (refusals of authenticated callers for lack of permission) in responses, and passes them to the recorder of the
+//! auth service. Responses of other processes are not considered, because those processes record their own denials.
 
 use auth_api::provider::SeenFrom;
 use auth_api::trust::{Denials, Seen};
@@ -10,7 +10,7 @@ use poem::http::{Method, StatusCode, header};
 use poem::{PathPattern, Request, Response};
 use uuid::Uuid;
 
-/// Hands what callers are denied here to the record of denials. Cheap to clone.
+/// Passes denials in this process's responses to the recorder. Cheap to clone.
 #[derive(Clone)]
 pub struct DenialRecorder {
     denials: Denials,
@@ -18,18 +18,18 @@ pub struct DenialRecorder {
 }
 
 impl DenialRecorder {
-    /// Of this process.
+    /// A recorder that passes denials to `denials`.
     pub const fn new(denials: Denials, seen_from: SeenFrom) -> Self {
         Self { denials, seen_from }
     }
 
-    /// What a record would say of a request.
+    /// The data of a request that a record of a denial contains.
     pub fn see(&self, id: Uuid, request: &Request) -> Seen {
         let agent = request.headers().get(header::USER_AGENT).cloned();
         Seen { request: id, address: self.seen_from.address(request), agent }
     }
 
-    /// Records what an answer denies its caller.
+    /// Records the denials in a response to the caller.
     pub fn record_answer(
         &self,
         caller: &Caller,
@@ -51,7 +51,7 @@ impl DenialRecorder {
         self.record(caller, seen, &format!("{method} {route}"), &denied);
     }
 
-    /// Records what was denied to who asked for `operation`, or for single fields.
+    /// Records denials of `operation`, or of single GraphQL fields.
     pub fn record(&self, caller: &Caller, seen: &Seen, operation: &str, denied: &[Denied]) {
         for one in denied {
             match &one.field {
@@ -62,7 +62,7 @@ impl DenialRecorder {
     }
 }
 
-/// What errors of GraphQL deny, each permission once however many fields need it.
+/// The denials among the errors of a GraphQL response; each missing permission once, even if several fields need it.
 pub fn of_fields(query: &str, errors: &[ExecutionError<DefaultScalarValue>]) -> Vec<Denied> {
     let mut found: Vec<Denied> = Vec::new();
     for error in errors {
@@ -81,8 +81,8 @@ pub fn of_fields(query: &str, errors: &[ExecutionError<DefaultScalarValue>]) -> 
     found
 }
 
-/// The name of the field that stands at a place of a query, whatever the query calls what it gives: names are the schema's, aliases are
-/// anybody's words.
+/// The name of the field at a byte offset of a query. Skips an alias: names are from the schema, while aliases are arbitrary text of the
+/// client.
 fn field_at(query: &str, index: usize) -> Option<&str> {
     let rest = query.get(index..)?;
     let name = name(rest);

@@ -1,4 +1,5 @@
-//! Tenants' issuers in this process: what signs, where the auth service runs; and what verifies, everywhere.
+//! Opens the parts of the auth service that this process needs: the verification of tokens always, the tenants' issuers if the auth
+//! service runs here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,28 +25,28 @@ use crate::domains::DomainDefinition;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 
-/// How often attempts that are long past are forgotten.
-const TIDY: Duration = Duration::from_mins(1);
+/// How often old sign-in attempts are removed from memory.
+const UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What this process has of the tenants' issuers.
+/// The parts of the auth service in this process.
 pub struct Issuers {
-    /// Says whether a token holds.
+    /// Checks tokens of the tenants' issuers, and API keys.
     pub trust: Trust,
-    /// What of that changed.
+    /// The changes that invalidate earlier checks.
     pub touched: Arc<Touched>,
-    /// Puts on record what callers are denied.
+    /// Records denials.
     pub denials: Denials,
-    /// Over the log of the auth service.
+    /// The executor over the log of the auth service.
     pub executor: Executor,
-    /// What is known of people where they sign in.
+    /// Reads what the auth service stores about a user.
     pub dossier: Dossier,
-    /// The issuers themselves, where the auth service runs.
+    /// The issuers, if the auth service runs in this process.
     pub provider: Option<Provider>,
-    /// The logs of other services that are open for this alone.
+    /// The logs of services that run in other processes, opened only for this.
     pub opened: Vec<EventStore>,
 }
 
-/// Opens what verifies tokens, and what issues them where the auth service is among those `served`.
+/// Opens the verification of tokens, and the issuers if the auth service is among those `served`.
 pub async fn open(
     config: &Config,
     address: SocketAddr,
@@ -56,7 +57,7 @@ pub async fn open(
 ) -> Result<Issuers, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
     let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone()).await?;
-    // Who signs people in asks who they are; who only verifies tokens does not.
+    // Only the issuers need to look up people; the verification of tokens does not.
     let (people, users) = if here {
         let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
         (Some(people(config, served, &users)?), Some(users))
@@ -97,7 +98,7 @@ pub async fn open(
         seen_from,
     });
     if let Some(provider) = &provider {
-        tidy(provider.attempts.clone(), background);
+        spawn_upkeep(provider.attempts.clone(), background);
     }
     let elsewhere = || ReadModels::new(&config.database(auth_api::SERVICE), &auth_api::Auth::projections(), None);
     let read_models = read_models_of(served, auth_api::SERVICE).unwrap_or_else(elsewhere);
@@ -113,17 +114,17 @@ pub fn read_models_of(served: &[(DomainDefinition, Runtime)], service: Service) 
     found.map(|runtime| runtime.read_models.clone())
 }
 
-/// What the user service has for who signs people in.
+/// The ports of the issuers that the user service implements.
 struct Known {
-    /// Who people are.
+    /// Looks up people.
     people: Arc<dyn People>,
-    /// What the links are good for that were mailed to them.
+    /// Looks up mailed links.
     links: Arc<dyn MailedLinks>,
-    /// Who lets in whom an identity provider vouches for.
+    /// Admits people whom an identity provider has authenticated.
     admission: Arc<dyn Admission>,
 }
 
-/// That, of the user service.
+/// The user service's implementations of these ports.
 fn people(config: &Config, served: &[(DomainDefinition, Runtime)], log: &Written) -> Result<Known, StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
@@ -137,24 +138,27 @@ fn people(config: &Config, served: &[(DomainDefinition, Runtime)], log: &Written
     })
 }
 
-/// Where this is to be found, for those who are told.
+/// The public base URL: the configured one, or else that of the address that the server listens on.
 pub fn public_url(config: &Config, address: SocketAddr) -> String {
     if config.http.public_url.is_empty() { format!("http://{address}") } else { config.http.public_url.clone() }
 }
 
-/// Who knows which passwords were seen in breaches; none: nobody is asked.
+/// The service that knows breached passwords; none: none is configured, and passwords are not checked against it.
 fn breaches(config: &Config) -> Option<Arc<dyn Breaches>> {
     let url = &config.auth.breaches_url;
     (!url.is_empty()).then(|| Arc::new(RangeService::new(url)) as Arc<dyn Breaches>)
 }
 
-/// Who knows from where requests came.
+/// Determines client addresses, behind the configured trusted proxies.
+///
+/// # Errors
+/// When the list of trusted proxies is invalid.
 pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
     let proxies = config.http.proxies().map_err(StartError::Proxies)?;
     Ok(SeenFrom::new(claim_key(config).as_ref(), proxies.into()))
 }
 
-/// How the tenants' issuers sign, as configured. `address`: where this process listens, for who is told no public URL.
+/// The settings of the tenants' issuers. `address`: the address that this process listens on, used if no public URL is configured.
 pub fn settings(config: &Config, address: SocketAddr) -> Settings {
     Settings {
         public_url: public_url(config, address),
@@ -166,10 +170,11 @@ pub fn settings(config: &Config, address: SocketAddr) -> Settings {
     }
 }
 
-fn tidy(attempts: Arc<Attempts>, background: &Background) {
+/// Spawns a task that regularly removes old sign-in attempts.
+fn spawn_upkeep(attempts: Arc<Attempts>, background: &Background) {
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(TIDY);
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             attempts.tidy();
         }

@@ -1,4 +1,4 @@
-//! Our public key as others read it: a JSON Web Key (RFC 7517, RFC 8037).
+//! The installation's public key as a JSON Web Key (RFC 7517, RFC 8037).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub fn key_set(key: &Ed25519PublicKey) -> Value {
     }] })
 }
 
-/// The key's id, in tokens and in the set: its thumbprint (RFC 7638), so nobody has to invent one.
+/// The key's id in tokens and in the set: its thumbprint (RFC 7638).
 pub fn key_id(key: &Ed25519PublicKey) -> String {
     thumbprint(&coordinate(key))
 }
@@ -23,7 +23,7 @@ fn coordinate(key: &Ed25519PublicKey) -> String {
     URL_SAFE_NO_PAD.encode(key.to_bytes())
 }
 
-/// The members that RFC 7638 wants, in its order and without spaces.
+/// The hash of the members that RFC 7638 requires, in its order and without spaces.
 fn thumbprint(x: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
 }

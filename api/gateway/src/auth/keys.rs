@@ -1,4 +1,4 @@
-//! Keys, and minting tokens with them.
+//! The installation's key pair, and minting tokens with it.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use kernel::TenantId;
 
 use super::{TokenClaims, jwk};
 
-/// A pair of Ed25519 keys as PEM: the private one mints tokens, the public one verifies them.
+/// A pair of Ed25519 keys in PEM: the private key signs tokens, the public key verifies them.
 pub struct KeyPair {
     /// PKCS #8, PEM.
     pub signing_key: String,
@@ -18,7 +18,7 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// Fresh keys.
+    /// A new, random key pair.
     pub fn generate() -> Self {
         let pair = Ed25519KeyPair::generate();
         Self { signing_key: pair.to_pem(), public_key: pair.public_key().to_pem() }
@@ -28,7 +28,7 @@ impl KeyPair {
 /// A key that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// It is not there.
+    /// The setting is empty.
     #[error("{0} is not set; `inopsio dev` makes keys at its first start")]
     Missing(&'static str),
     /// It is not an Ed25519 key in PEM.
@@ -52,7 +52,7 @@ pub fn mint<R: Display>(
         return Err(KeyError::Missing(KEY));
     }
     let pair = Ed25519KeyPair::from_pem(auth.signing_key.reveal()).map_err(|_| KeyError::Unreadable(KEY))?;
-    // Whoever verifies it with our key set finds the key by this.
+    // The key id (`kid`), by which verifiers find the key in our key set.
     let pair = pair.clone().with_key_id(&jwk::key_id(&pair.public_key()));
     let claims = TokenClaims { tenant: tenant.uuid(), roles: roles.iter().map(R::to_string).collect() };
     let claims = Claims::with_custom_claims(claims, ttl.into())

@@ -1,22 +1,23 @@
-//! Tokens: who a caller is. Tenants' issuers sign them, machines have API keys ([`auth_api::trust`] says whether these hold); and
-//! `inopsio token` mints them with the key of the installation. What a bearer may do, [`user_api::bearers`] says.
+//! Authentication. Tokens are signed by the tenants' issuers, machines have API keys (both are checked by [`auth_api::trust`]), and
+//! `inopsio token` mints tokens with the key of the installation. The permissions of a bearer come from [`user_api::bearers`].
 //!
-//! [`Verifier`] says who comes with a token; `issuers` opens what it and the tenants' issuers need of the auth service, `user_log` what
-//! it needs of the user service; `suspension` says which tenants may not come in at all; `denials` has on record who was denied what.
+//! [`Verifier`] determines the caller for a token. `issuers` opens what it and the tenants' issuers need from the auth service,
+//! `user_log` what it needs from the user service. `suspension` knows the tenants whose requests are refused, and `denials` records
+//! denied requests.
 
 mod bearer;
 mod claims;
 pub(crate) mod denials;
+mod installation_token;
 pub(crate) mod issuers;
 mod jwk;
 mod keys;
-mod set_up;
 pub(crate) mod suspension;
 pub(crate) mod user_log;
 mod verifier;
 
 pub use bearer::Bearer;
 pub use claims::TokenClaims;
+pub use installation_token::is_subject;
 pub use keys::{KeyError, KeyPair, mint};
-pub use set_up::is_subject;
 pub use verifier::{Verified, Verifier};

@@ -1,7 +1,7 @@
-//! Which tenants may not come in: those that live in another cell or are no more, as the log's own list says; and those that are suspended or
-//! to be deleted, as the directory says and the user service's log, which knows it first (`user_log.rs`).
+//! The tenants whose requests are refused: those placed in another cell or deleted, from the log's list of closed tenants; and those
+//! suspended or marked for deletion, from the directory and from the user service's log, which is earlier (`user_log.rs`).
 //!
-//! The directory is told by a saga, so later than the log: what the log said is not taken back by what the directory still says.
+//! A saga updates the directory later than the log, so an older state in the directory does not override the log.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,29 +11,29 @@ use face::ActiveTenants;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
 
-/// The aggregate in whose stream it is told how a tenant stands.
-pub const TOLD_IN: &str = "user.tenant";
+/// The type of the aggregate whose events change the standing of a tenant.
+pub const TENANT_AGGREGATE: &str = "user.tenant";
 
 /// The last event of a tenant.
 const DELETED: &str = "user.tenant.deleted";
 
-/// The tenants that are suspended. Cheap to clone.
+/// The tenants whose requests are refused. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Suspended(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// None while that is not known yet.
+    /// The suspended tenants; none until they were read for the first time.
     all: watch::Sender<Option<HashSet<TenantId>>>,
-    /// What the log said of tenants.
-    told: Mutex<HashMap<TenantId, bool>>,
-    /// Tenants that live in another cell, or are not whole here yet.
+    /// Whether tenants are suspended according to the log, as far as it was read.
+    from_log: Mutex<HashMap<TenantId, bool>>,
+    /// Tenants that are placed in another cell, or not completely moved here yet.
     elsewhere: watch::Sender<HashSet<TenantId>>,
-    /// Tenants that are no more.
+    /// Deleted tenants.
     deleted: watch::Sender<HashSet<TenantId>>,
 }
 
-/// What is answered here for a tenant of another cell.
+/// The refusal for a tenant of another cell.
 pub fn elsewhere() -> Refusal {
     let detail = "the tenant is in another cell or is being moved here; nothing was done: try again in a moment";
     Refusal::unavailable("tenant_elsewhere", detail)
@@ -44,7 +44,7 @@ impl ActiveTenants for Suspended {
         if self.0.deleted.borrow().contains(&tenant) {
             return Err(Refusal::forbidden("tenant_deleted", "the tenant is deleted"));
         }
-        // How it stands is said where it lives: the log here may end before that.
+        // Only the tenant's own cell knows whether it is suspended: its log here may be an old copy.
         if self.0.elsewhere.borrow().contains(&tenant) {
             return Err(elsewhere());
         }
@@ -58,7 +58,7 @@ impl ActiveTenants for Suspended {
 }
 
 impl Suspended {
-    /// Takes over who does not live here, and who is no more.
+    /// Replaces the sets of tenants in other cells and of deleted tenants.
     pub fn note_closed(&self, elsewhere: HashSet<TenantId>, deleted: HashSet<TenantId>) {
         let note = |known: &watch::Sender<HashSet<TenantId>>, tenants: HashSet<TenantId>| {
             known.send_if_modified(|known| {
@@ -69,25 +69,25 @@ impl Suspended {
         };
         let news = [note(&self.0.elsewhere, elsewhere), note(&self.0.deleted, deleted)];
         if news.contains(&true) {
-            // Connections that are kept open look again.
+            // Notifies open connections, which check their tenant again.
             self.0.all.send_modify(|_| {});
         }
     }
 
-    /// Changes whenever a tenant is suspended or resumed: for who keeps a connection open.
+    /// Changes whenever the result of a check may change. For long-lived connections.
     pub fn subscribe(&self) -> watch::Receiver<Option<HashSet<TenantId>>> {
         self.0.all.subscribe()
     }
 
-    /// Whether it is known who is suspended.
+    /// Whether the suspended tenants were read.
     pub fn is_known(&self) -> bool {
         self.0.all.borrow().is_some()
     }
 
-    /// Takes over what the directory says, but where the log knows better.
+    /// Reads the suspended tenants from the directory. What the log said about a tenant takes precedence.
     pub async fn read(&self, directory: &Directory) -> Result<(), DirectoryError> {
         let mut listed: HashSet<TenantId> = directory.suspended().await?.into_iter().collect();
-        for (tenant, suspended) in self.0.told.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (tenant, suspended) in self.0.from_log.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             if *suspended {
                 listed.insert(*tenant);
             } else {
@@ -102,26 +102,26 @@ impl Suspended {
         Ok(())
     }
 
-    /// The events that say how their tenant stands.
-    pub fn told_by() -> Vec<&'static str> {
+    /// The types of the events that change the standing of their tenant.
+    pub fn event_types() -> Vec<&'static str> {
         TenantStanding::TOLD_BY.iter().copied().chain([DELETED]).collect()
     }
 
-    /// Whether an event says how its tenant stands.
-    pub fn is_told_by(event: &RecordedEvent) -> bool {
+    /// Whether an event changes the standing of its tenant.
+    pub fn is_changed_by(event: &RecordedEvent) -> bool {
         event.event_type == DELETED || TenantStanding::TOLD_BY.contains(&event.event_type.as_str())
     }
 
-    /// Takes over what an event says.
+    /// Applies an event to the suspended tenants.
     pub fn note(&self, event: &RecordedEvent) {
         let suspended = event.event_type == DELETED
             || match TenantStanding::after(event) {
                 Ok(None) => return,
                 Ok(Some(standing)) => standing != TenantStanding::Active,
-                // By what can't be read nobody is let in.
+                // An event that can't be decoded counts as a suspension, to be safe.
                 Err(_) => true,
             };
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).insert(event.tenant, suspended);
+        self.0.from_log.lock().unwrap_or_else(PoisonError::into_inner).insert(event.tenant, suspended);
         self.0.all.send_if_modified(|all| match all {
             Some(all) if suspended => all.insert(event.tenant),
             Some(all) => all.remove(&event.tenant),

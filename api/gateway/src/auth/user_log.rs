@@ -1,7 +1,7 @@
-//! What the user service says of whoever comes with a token: what they may do, and whether their tenant is suspended.
+//! Follows the user service's log for changes of permissions and of the standing of tenants, on which authentication depends.
 //!
-//! It is told by the log itself, not by the bus: to take somebody's rights away must not need that the bus is well. Appends of
-//! this process wake it; those of others it finds by looking twice a second.
+//! It reads the log itself, not the bus, so that revocations take effect even if the bus is down. Appends of this process wake it;
+//! appends of other processes are found by polling twice a second.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,25 +21,26 @@ use crate::domains::DomainDefinition;
 use crate::server::StartError;
 use crate::service::{Background, Written};
 
-/// How often it looks, at least.
-const LOOK: Duration = Duration::from_millis(400);
-/// How many events it takes at once.
+/// How often the log is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
+/// How many events are read at once.
 const BATCH: u32 = 1_000;
-/// How often the directory is asked again, for what it is told later than that.
-const AGAIN: Duration = Duration::from_secs(5);
-/// How long a start waits for the log and the directory. Where they are away, tokens can't be checked either.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the directory is read again, because it may change later than the log.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a start waits for the log and the directory. Without them, tokens can't be checked anyway.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What this process has of the user service.
+/// The parts of the user service that authentication needs.
 pub struct UserLog {
-    /// What bearers of tokens may do.
+    /// The permissions of bearers.
     pub bearers: Bearers,
-    /// The log of the user service, where it is open for this alone.
+    /// The log of the user service, if it was opened only for this.
     pub store: Option<EventStore>,
 }
 
-/// Opens it, and follows the log: what changes of what tokens rest on is noted in `touched`, and who is shut out in `suspended`. The keys of
-/// who is shut out are forgotten by all logs of this process: those that are served, those `opened` for something else, and this one.
+/// Opens the user service's log and spawns its follower, which records changes that invalidate verified tokens in `touched`, and refused
+/// tenants in `suspended`. All logs of this process (those of the services `served`, those `opened` for other uses, and this one) discard
+/// the keys of tenants that were deleted or moved to another cell.
 pub async fn open(
     config: &Config,
     served: &[(DomainDefinition, Runtime)],
@@ -59,18 +60,18 @@ pub async fn open(
         suspended: suspended.clone(),
         touched,
         at: None,
-        asked: None,
-        looked: None,
+        directory_read: None,
+        closed_read: None,
     };
-    // Before the first token is looked at: what changes from then on is seen.
+    // Before the first token is verified, so that no later change is missed.
     let begun = async {
-        while follower.turn().await? {}
+        while follower.poll().await? {}
         Ok::<_, String>(())
     };
-    match tokio::time::timeout(PATIENCE, begun).await {
+    match tokio::time::timeout(START_TIMEOUT, begun).await {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => tracing::warn!(%reason, "who is suspended is not known yet"),
-        // Slow, as a first start may be; what does not answer at all is said by who follows.
+        // Slow, as a first start may be. If something does not answer at all, the follower logs it.
         Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
@@ -82,16 +83,17 @@ struct Follower {
     store: EventStore,
     /// All logs of this process.
     stores: Vec<EventStore>,
-    /// Whose keys they have forgotten: who lives elsewhere, or is no more.
+    /// The deleted or moved tenants whose keys were discarded.
     shut: BTreeSet<TenantId>,
     directory: Directory,
     suspended: Suspended,
     touched: Arc<Touched>,
+    /// The position up to which the log was read; none before the start.
     at: Option<Position>,
-    /// When the directory was asked.
-    asked: Option<Instant>,
-    /// When it was looked who lives elsewhere.
-    looked: Option<Instant>,
+    /// When the directory was last read.
+    directory_read: Option<Instant>,
+    /// When the list of closed tenants was last read.
+    closed_read: Option<Instant>,
 }
 
 impl Follower {
@@ -99,8 +101,8 @@ impl Follower {
         let mut appended = self.store.appended();
         let mut complained = false;
         while !shutdown.is_cancelled() {
-            match self.turn().await {
-                // There may be more.
+            match self.poll().await {
+                // There may be more events.
                 Ok(true) => continue,
                 Ok(false) => complained = false,
                 Err(reason) => {
@@ -112,18 +114,19 @@ impl Follower {
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
                 changed = appended.changed() => if changed.is_err() { return },
             }
         }
     }
 
-    async fn turn(&mut self) -> Result<bool, String> {
+    /// Reads and applies the next events. Returns whether there may be more.
+    async fn poll(&mut self) -> Result<bool, String> {
         let from = match self.at {
             Some(from) => from,
             None => self.begin().await?,
         };
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+        if self.closed_read.is_none_or(|read| read.elapsed() >= POLL_INTERVAL) {
             let closed = self.store.closed().await.map_err(|error| error.to_string())?;
             let shut: Vec<_> = closed.into_iter().filter(|(_, closure)| !closure.reads()).collect();
             self.forget(shut.iter().map(|(tenant, _)| *tenant).collect());
@@ -131,12 +134,12 @@ impl Follower {
                 shut.into_iter().partition(|(_, closure)| *closure == Closure::Deleted);
             let ids = |closed: Vec<(TenantId, Closure)>| closed.into_iter().map(|(tenant, _)| tenant).collect();
             self.suspended.note_closed(ids(away), ids(gone));
-            self.looked = Some(Instant::now());
+            self.closed_read = Some(Instant::now());
         }
         let EventSlice { events, more, .. } =
             self.store.slice_after(from, BATCH).await.map_err(|error| error.to_string())?;
-        let told: Vec<_> = events.iter().filter(|event| Suspended::is_told_by(event)).collect();
-        self.note(&told).await?;
+        let standing: Vec<_> = events.iter().filter(|event| Suspended::is_changed_by(event)).collect();
+        self.note(&standing).await?;
         for event in &events {
             if let Some(id) = bearers::touches(event) {
                 self.touched.touch(id, Instant::now());
@@ -146,16 +149,16 @@ impl Follower {
         if more {
             return Ok(true);
         }
-        // After the log: what the log says is later than what the directory does.
-        if self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
+        // After the log was read, because the log is ahead of the directory.
+        if self.directory_read.is_none_or(|read| read.elapsed() >= DIRECTORY_INTERVAL) {
             self.suspended.read(&self.directory).await.map_err(|error| error.to_string())?;
-            self.asked = Some(Instant::now());
+            self.directory_read = Some(Instant::now());
         }
         Ok(false)
     }
 
-    /// Forgets the keys of those that were not shut out before. The user service is the last in which a tenant is destroyed, so there are
-    /// none any more that might be looked up again.
+    /// Discards the keys of tenants that were not closed before. A tenant is destroyed in the user service last, so by now there are no
+    /// keys of it left that could be loaded again.
     fn forget(&mut self, shut: BTreeSet<TenantId>) {
         let news: BTreeSet<_> = shut.difference(&self.shut).copied().collect();
         if !news.is_empty() {
@@ -164,24 +167,25 @@ impl Follower {
         self.shut = shut;
     }
 
-    /// Takes over what the log last said of each tenant, however long ago: the directory is told by a saga, which may be late. From there on
-    /// the log is followed.
+    /// Applies the latest event of each tenant that changes its standing, however old, because the saga that updates the directory may be
+    /// late. Returns the position from which the log is followed.
     async fn begin(&mut self) -> Result<Position, String> {
         let head = self.store.head().await.map_err(|error| error.to_string())?;
-        let told = self.store.last_of_tenants(suspension::TOLD_IN, &Suspended::told_by(), head).await;
-        self.note(&told.map_err(|error| error.to_string())?.iter().collect::<Vec<_>>()).await?;
+        let types = Suspended::event_types();
+        let latest = self.store.last_of_tenants(suspension::TENANT_AGGREGATE, &types, head).await;
+        self.note(&latest.map_err(|error| error.to_string())?.iter().collect::<Vec<_>>()).await?;
         Ok(*self.at.insert(head))
     }
 
-    /// Takes over what events say of how their tenants stand.
-    async fn note(&self, told: &[&RecordedEvent]) -> Result<(), String> {
-        if told.is_empty() {
+    /// Applies events that change the standing of their tenants.
+    async fn note(&self, events: &[&RecordedEvent]) -> Result<(), String> {
+        if events.is_empty() {
             return Ok(());
         }
-        let tenants: Vec<_> = told.iter().map(|event| event.tenant.uuid()).collect();
+        let tenants: Vec<_> = events.iter().map(|event| event.tenant.uuid()).collect();
         let copied = self.store.copied(&tenants).await.map_err(|error| error.to_string())?;
-        // How another tenant stood is nothing to its copy.
-        for event in told.iter().filter(|event| !copied.is_of_another(event)) {
+        // A tenant that was copied from another one does not take over its standing.
+        for event in events.iter().filter(|event| !copied.is_of_another(event)) {
             self.suspended.note(event);
         }
         Ok(())

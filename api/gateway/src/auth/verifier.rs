@@ -1,4 +1,5 @@
-//! Verifying tokens, each once: a verified token is known by its hash until it expires, or what it rests on is touched.
+//! Verifies tokens, with a cache: a verified token is found by its hash until it expires or something that its validity depends on
+//! changes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -16,23 +17,23 @@ use user_api::bearers::Bearers;
 use uuid::Uuid;
 
 use super::KeyError;
-use super::set_up::{SetUp, SetUpClaims};
+use super::installation_token::{InstallationClaims, InstallationVerifier};
 use super::suspension::Suspended;
 
-/// How many verified tokens are remembered.
-const REMEMBERED: usize = 10_000;
+/// How many verified tokens are cached.
+const CACHE_CAPACITY: usize = 10_000;
 
-/// How long a connection may stay open with a token that does not end.
-const ENDLESS: Duration = Duration::from_hours(24);
+/// How long a connection may stay open with a token that does not expire.
+const MAX_CONNECTION: Duration = Duration::from_hours(24);
 
 /// Verifies tokens.
 pub struct Verifier {
-    /// Tokens of `inopsio token`; none: there are none.
-    set_up: Option<SetUp>,
-    /// Tokens of the tenants' issuers, and API keys.
+    /// Verifies tokens of `inopsio token`; none: no public key is configured.
+    installation: Option<InstallationVerifier>,
+    /// Verifies tokens of the tenants' issuers, and API keys.
     trust: Trust,
     pub(super) touched: Arc<Touched>,
-    /// What their bearers may do.
+    /// The permissions of bearers.
     bearers: Bearers,
     clock: Arc<dyn Clock>,
     leeway: TimeDelta,
@@ -44,17 +45,17 @@ pub struct Verifier {
 /// A verified token.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// Whose it is.
+    /// The caller.
     pub caller: Caller,
-    /// Which token it was, in this process: for the limit of requests with one token.
+    /// Identifies the token within this process, for the rate limit per token.
     pub token: u64,
-    /// When it ends; none: when it is revoked.
+    /// When it expires; none: it is valid until it is revoked.
     expires_at: Option<DateTime<Utc>>,
-    /// Until when it need not be checked again; none: never, as long as it has not ended.
+    /// When it must be checked again at the latest; none: not before it expires.
     checked_until: Option<Instant>,
-    /// How many changes there were when it was checked.
+    /// The number of changes ([`Touched::count`]) when it was checked.
     checked_at: u64,
-    /// What it rests on.
+    /// The ids of what its validity depends on, such as its grant, session and user.
     rests_on: Arc<[Uuid]>,
 }
 
@@ -68,15 +69,15 @@ impl Verifier {
         clock: Arc<dyn Clock>,
         suspended: Suspended,
     ) -> Result<Self, KeyError> {
-        let set_up = if auth.public_key.is_empty() { None } else { Some(SetUp::new(auth)?) };
+        let installation = if auth.public_key.is_empty() { None } else { Some(InstallationVerifier::new(auth)?) };
         Ok(Self {
-            set_up,
+            installation,
             trust,
             touched,
             bearers,
             clock,
             leeway: TimeDelta::seconds(auth.leeway_seconds.cast_signed()),
-            verified: Cache::new(REMEMBERED),
+            verified: Cache::new(CACHE_CAPACITY),
             suspended,
             hashing: RandomState::new(),
         })
@@ -84,10 +85,13 @@ impl Verifier {
 
     /// The public key of `inopsio token` as a set of JSON Web Keys; the tenants' issuers have their own.
     pub fn key_set(&self) -> serde_json::Value {
-        self.set_up.as_ref().map_or_else(|| serde_json::json!({ "keys": [] }), SetUp::key_set)
+        self.installation.as_ref().map_or_else(|| serde_json::json!({ "keys": [] }), InstallationVerifier::key_set)
     }
 
-    /// The caller that an `Authorization` header names.
+    /// Verifies the token of an `Authorization` header.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify), and when the header is malformed.
     pub async fn verify_header(&self, header: &[u8]) -> Result<Verified, Refusal> {
         let token = std::str::from_utf8(header)
             .ok()
@@ -100,12 +104,15 @@ impl Verifier {
         }
     }
 
-    /// The caller that a token names.
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// When the token is not valid, its tenant is refused here, or what it depends on can't be read.
     pub async fn verify(&self, token: &str) -> Result<Verified, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(too_long());
         }
-        // A cryptographic hash: what is found under it must be the very token that was verified.
+        // A cryptographic hash, so that only the very token that was verified is found under it.
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(verified) = self.verified.get(&hash) {
             if verified.expires_at.is_some_and(|end| end + self.leeway <= self.clock.now()) {
@@ -130,29 +137,31 @@ impl Verifier {
         }
     }
 
-    /// Whether nothing on which a verified token rests was touched since.
+    /// Whether nothing that a verified token depends on has changed since it was checked.
     pub(super) fn holds(&self, verified: &Verified) -> bool {
         !self.touched.since(verified.checked_at, &verified.rests_on)
     }
 
     /// How long a verified token stays valid.
     pub fn valid_for(&self, verified: &Verified) -> Duration {
-        verified.expires_at.map_or(ENDLESS, |end| (end + self.leeway - self.clock.now()).to_std().unwrap_or_default())
+        verified
+            .expires_at
+            .map_or(MAX_CONNECTION, |end| (end + self.leeway - self.clock.now()).to_std().unwrap_or_default())
     }
 
     async fn check(&self, token: &str, id: u64) -> Result<Verified, Refusal> {
-        // Before anything is looked at: what changes meanwhile is later than this.
+        // Read before the checks, so that a change during them counts as later.
         let checked_at = self.touched.count();
         let checked_until = Some(Instant::now() + TRUSTED_FOR);
-        if let Some(set_up) = self.set_up.as_ref().filter(|_| !self.trust.concerns(token)) {
-            let SetUpClaims { tenant, subject, roles, expires_at } = set_up.verify(token)?;
-            // The installation's key says what its bearer is; where it says nothing, a user is what they are.
+        if let Some(installation) = self.installation.as_ref().filter(|_| !self.trust.concerns(token)) {
+            let InstallationClaims { tenant, subject, roles, expires_at } = installation.verify(token)?;
+            // The token contains the roles; without any, its subject is a user, with that user's roles.
             let effective = match roles.as_slice() {
                 [] => self.bearers.of(tenant, &subject, &[]).await?,
                 roles => self.bearers.with_roles(tenant, roles).await?,
             };
             let rests_on: Arc<[Uuid]> = effective.rests_on.into();
-            // What rests on nothing needs no second look.
+            // A token that depends on nothing needs no further check.
             let checked_until = checked_until.filter(|_| !rests_on.is_empty());
             return Ok(Verified {
                 caller: Caller::holding(tenant, subject, effective.permissions),

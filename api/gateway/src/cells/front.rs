@@ -1,4 +1,4 @@
-//! `inopsio serve --cells`: sends each request to the cell of its tenant, and keeps nothing of it.
+//! `inopsio serve --cells`: forwards each request to the cell of its tenant. It stores nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use face::{Identity, Incoming, Limits, Problem, Uploads};
 use kernel::{IdSource, Refusal, Service};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response};
-use remote::{Forward, Kept, Remote};
+use remote::{Forward, ForwardedHeaders, Remote};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,24 +24,24 @@ use crate::server::StartError;
 use crate::service::Background;
 use crate::telemetry;
 
-/// The front before the cells.
+/// The front of several cells.
 pub(crate) struct Cells {
-    /// Each with its processes.
+    /// The processes of each cell, by the cell's name.
     remotes: BTreeMap<String, Arc<Remote>>,
-    /// The cell of tenants of whom none was noted, and of what is no tenant's.
+    /// The cell for tenants without a recorded cell, and for requests without a tenant.
     home: String,
     map: Arc<CellMap>,
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
-    /// With whose key cells are told from where pages were asked.
+    /// Determines client addresses, and signs the header that tells them to the cells.
     seen_from: SeenFrom,
-    /// Whom it waits for when it ends.
+    /// The tasks that a shutdown waits for.
     tasks: TaskTracker,
     stop: CancellationToken,
     timeout: Duration,
 }
 
-/// The front of this configuration, which follows the directory from now on.
+/// Creates the front, and spawns the task that follows changes of the directory.
 ///
 /// # Errors
 /// When no cells are configured.
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     let home = config.home_cell().filter(|home| config.cells.contains_key(*home)).ok_or(StartError::NoCells)?;
     let http = &config.http;
     let cells = config.cells.iter().map(|(name, cell)| {
-        // A cell is to its front what a service is to a gateway: something with instances. Named once, for as long as we live.
+        // For forwarding, a cell counts as a service with instances. The name is leaked once, because a service's name is static.
         let named = Service::new(Box::leak(format!("cell_{}", name.replace('-', "_")).into_boxed_str()));
         (
             name.clone(),
@@ -109,7 +109,7 @@ impl Cells {
                 .forward(request, tenant)
                 .await;
         }
-        let forward = Forward { remote: remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+        let forward = Forward { remote: remote.clone(), stop: self.stop.clone(), headers: ForwardedHeaders::All };
         match tokio::time::timeout(self.timeout + Duration::from_secs(1), forward.forward(request, tenant)).await {
             Ok(answered) => answered,
             Err(_) => Err(failure::too_slow(self.timeout).into()),
@@ -124,7 +124,7 @@ impl Cells {
         })
     }
 
-    /// Tells the cell from where it was asked.
+    /// Adds the header that tells the cell the client's address.
     fn seen(&self, request: &mut Request) {
         self.seen_from.tell(request);
     }
@@ -167,7 +167,7 @@ impl Endpoint for Cells {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let id = request_id::of(request.headers(), &*self.ids);
         let traceparent = request.header("traceparent").map(str::to_owned);
-        // The cell says who asks.
+        // The cell authenticates the caller.
         let incoming = Incoming { id, identity: Identity::Anonymous, traceparent, limits: self.limits.clone() };
         request.extensions_mut().insert(incoming);
         let answered = self.answer(request).await.map_err(poem::Error::from);

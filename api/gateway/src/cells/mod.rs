@@ -1,8 +1,8 @@
-//! `inopsio serve --cells`: what stands before several cells. (A cell is one Postgres, one nats-server or cluster, and the processes that
-//! work with these; in which of them a tenant lives, and how it moves, is the crate `directory`.)
+//! `inopsio serve --cells`: the gateway in front of several cells. (A cell is one Postgres, one nats-server or cluster, and the processes
+//! that use them. The placement and the moves of tenants are in the crate `directory`.)
 //!
-//! [`front`] sends all that a tenant asks (REST, GraphQL, feeds, pages) to its cell, by the tenant that the token names ([`tenant_hint`]) and
-//! the map of the directory. It vouches for nothing: the cell verifies the token. Websockets are joined by [`upgrade`].
+//! [`front`] forwards every request of a tenant (REST, GraphQL, feeds, pages) to its cell, by the tenant in the token ([`tenant_hint`])
+//! and the cell map of the directory. It authenticates nobody: the cell verifies the token. [`upgrade`] forwards WebSockets.
 
 mod front;
 mod tenant_hint;

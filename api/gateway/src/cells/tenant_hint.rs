@@ -1,4 +1,4 @@
-//! Whose a request says it is. Nobody vouches for it here: it only says which cell is to be asked, and the cell checks.
+//! The tenant that a request claims to belong to. It is not verified here: it only selects the cell, which verifies it.
 
 use auth_api::authority::{ApiKeyText, Header};
 use directory::cell_map::TenantHint;
@@ -6,7 +6,7 @@ use poem::Request;
 use poem::http::header;
 use uuid::Uuid;
 
-/// Whose a request is.
+/// The tenant in the path of an issuer or in the token.
 pub(super) fn of(request: &Request) -> TenantHint {
     let path = request.uri().path();
     let issuer = path
@@ -14,7 +14,7 @@ pub(super) fn of(request: &Request) -> TenantHint {
         .or_else(|| path.strip_prefix("/.well-known/oauth-authorization-server/t/"))
         .and_then(|rest| rest.split('/').next());
     if let Some(name) = issuer {
-        // Where pictures are, a tenant is named by its id.
+        // The paths of pictures contain the tenant's id instead of its short name.
         return match kernel::read_uuid(name) {
             Ok(id) if !kernel::is_slug(name) => TenantHint::Id(id),
             _ => TenantHint::Slug(name.to_owned()),

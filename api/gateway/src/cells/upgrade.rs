@@ -1,4 +1,4 @@
-//! Websockets through the front: the two connections are joined as soon as the cell agrees.
+//! WebSockets through the front of the cells: once the cell accepts the upgrade, bytes are copied between the two connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use hyper_util::rt::TokioIo;
 use kernel::Refusal;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
-use remote::{Forward, Kept, Remote};
+use remote::{Forward, ForwardedHeaders, Remote};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::front::failure;
 
-/// Whether a request wants to become a websocket. Whatever else a client would rather speak (`h2c`), it is answered as it asked.
+/// Whether a request asks for an upgrade to WebSocket. Other upgrades (such as `h2c`) are ignored.
 pub(super) fn is_wanted(request: &Request) -> bool {
     let upgrade = request.header(header::UPGRADE);
     request.method() == Method::GET && upgrade.is_some_and(|wanted| wanted.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// What joins two connections.
+/// Forwards an upgrade, and joins the two connections.
 pub(super) struct Joining<'a> {
     /// The cell.
     pub(super) remote: &'a Arc<Remote>,
-    /// Whom the front waits for when it ends.
+    /// The tasks that a shutdown waits for.
     pub(super) tasks: &'a TaskTracker,
-    /// When that is.
+    /// Cancelled when the front stops.
     pub(super) stop: &'a CancellationToken,
     /// How long a cell may take to answer.
     pub(super) timeout: Duration,
 }
 
 impl Joining<'_> {
-    /// Passes a request to change the protocol on to the cell.
+    /// Forwards an upgrade request to the cell.
     pub(super) async fn forward(self, request: Request, tenant: Uuid) -> Result<Response, Problem> {
         if tenant.is_nil() {
             let detail = "through the gateway of the cells, a WebSocket has to name its tenant when it opens: send the header \
@@ -47,13 +47,14 @@ impl Joining<'_> {
         let asked = tokio::time::timeout(self.timeout, self.remote.open_socket(request, tenant)).await;
         let mut answer = asked.map_err(|_| failure::too_slow(self.timeout))??;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let forward = Forward { remote: self.remote.clone(), stop: self.stop.clone(), kept: Kept::All };
+            let (remote, stop) = (self.remote.clone(), self.stop.clone());
+            let forward = Forward { remote, stop, headers: ForwardedHeaders::All };
             return Ok(forward.answer(answer));
         }
         let theirs = hyper::upgrade::on(&mut answer);
         let joined = async {
             let (Ok(mut ours), Ok(theirs)) = (ours.await, theirs.await) else { return };
-            // Either side may end it, in order or not.
+            // Ends when either side closes or fails; both are normal.
             let _ = tokio::io::copy_bidirectional(&mut ours, &mut TokioIo::new(theirs)).await;
         };
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(joined));

@@ -1,4 +1,4 @@
-//! What is told on the bus, as AsyncAPI 3.0.
+//! The contract of the events on the bus, as AsyncAPI 3.0.
 
 use kernel::{EventType, Service};
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::event_path;
 use crate::domains;
 
-/// The document.
+/// The AsyncAPI document.
 pub fn document() -> Value {
     let mut channels = Map::new();
     let mut operations = Map::new();

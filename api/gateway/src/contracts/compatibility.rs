@@ -1,13 +1,13 @@
-//! Whether a stored event can still be read under a changed schema.
+//! Checks whether stored events can still be decoded with a changed schema.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// What a changed schema of an event would make of stored ones: one line for each thing that breaks. Empty: compatible.
+/// Compares a changed schema of an event with that of stored events, and returns one line for each incompatibility. Empty: compatible.
 ///
-/// Compatible is: a new member that may be absent, a new allowed value, other words. Everything else needs a new version of
-/// the event, beside the old one.
+/// Compatible changes are: a new optional member, a new allowed value, and other descriptions. Everything else needs a new version of the
+/// event, beside the old one.
 pub fn incompatible(stored: &Value, changed: &Value) -> Vec<String> {
     let mut compare = Compare { stored, changed, found: Vec::new() };
     compare.schemas("", stored, changed, 0);
@@ -22,7 +22,7 @@ struct Compare<'a> {
 
 impl<'a> Compare<'a> {
     fn schemas(&mut self, at: &str, old: &'a Value, new: &'a Value, depth: usize) {
-        // Schemas of events are trees; one that refers to itself is compared a few times around.
+        // Schemas of events are trees; a recursive one is compared only down to this depth.
         if depth > 12 {
             return;
         }
@@ -95,7 +95,7 @@ impl<'a> Compare<'a> {
         }
     }
 
-    /// Each alternative of before must have one of now that takes all of it.
+    /// Each former alternative needs a current one that accepts all of its values.
     fn alternatives(&mut self, at: &str, old: &'a Value, new: &'a Value, depth: usize) {
         for keyword in ["anyOf", "oneOf", "allOf"] {
             let list = |schema: &'a Value| schema.get(keyword).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

@@ -1,8 +1,8 @@
-//! The contracts: what is offered to others, generated, checked in under `schemas/`, and reviewed as code.
+//! The published contracts. They are generated, checked in under `schemas/`, and reviewed like code.
 //!
-//! `openapi.json` and `schema.graphql` say what can be asked, `events/*.json` and `asyncapi.yaml` what is told (`events.md` tells
-//! it to people), `permissions.md` who may. Stored events
-//! are for ever, so their schemas may only change in ways that leave every stored one readable ([`unreadable`]).
+//! `openapi.json` and `schema.graphql` describe requests, `events/*.json` and `asyncapi.yaml` describe events (`events.md` describes them
+//! for people), and `permissions.md` lists the permissions. Stored events are kept for ever, so a schema may change only in ways that
+//! leave every stored event decodable ([`unreadable`]).
 
 mod asyncapi;
 mod compatibility;
@@ -17,7 +17,7 @@ use kernel::EventType;
 
 use crate::{domains, graphql, reference};
 
-/// All contracts: path below `schemas/`, and content. The same program gives the same bytes.
+/// All contracts: path below `schemas/`, and content. The output of a program is deterministic.
 pub fn contracts() -> Vec<(String, String)> {
     let mut all = vec![
         ("openapi.json".to_owned(), pretty(&reference::openapi())),
@@ -33,11 +33,11 @@ pub fn contracts() -> Vec<(String, String)> {
     all
 }
 
-/// What a folder of checked-in contracts says of stored events that this program could not read any more: one line each.
-/// Events of which the folder has nothing are new. Empty: all can be read.
+/// Compares this program's events with a folder of checked-in contracts, and returns one line for each change by which stored events
+/// could not be decoded any more. Empty: all are compatible. Events that are not in the folder are new.
 ///
 /// # Errors
-/// When a schema in the folder can't be read, or is no JSON.
+/// When a schema in the folder can't be read, or is not JSON.
 pub fn unreadable(folder: &Path) -> io::Result<Vec<String>> {
     let current: BTreeMap<String, EventType> = events().map(|event| (event_path(&event), event)).collect();
     let entries = match fs::read_dir(folder.join("events")) {
@@ -64,7 +64,7 @@ fn events() -> impl Iterator<Item = EventType> {
     domains::catalogue().into_iter()
 }
 
-/// Where an event's schema stands.
+/// The path of an event's schema below `schemas/`.
 fn event_path(event: &EventType) -> String {
     format!("events/{}.v{}.json", event.name, event.version)
 }

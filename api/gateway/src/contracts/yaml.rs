@@ -1,4 +1,4 @@
-//! Writing YAML: of all its ways the one that has no surprises. Strings are quoted as in JSON, which YAML reads the same.
+//! Writes a simple subset of YAML. Strings are quoted as in JSON, which YAML reads the same.
 
 use std::fmt::Write;
 
@@ -45,7 +45,7 @@ fn below(text: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// A plain word stands as it is; anything else is quoted.
+/// A key: unquoted if it is a plain word, else quoted.
 fn key(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))

@@ -1,13 +1,13 @@
-//! Compression of answers that are worth it.
+//! Compression of text responses, from a size on.
 
 use poem::http::{HeaderMap, HeaderValue, header};
 use poem::web::{Compress, CompressionAlgo, CompressionLevel};
 use poem::{IntoResponse, Response};
 
-/// Smaller answers fit a packet anyhow.
-const WORTH_IT: usize = 1_400;
+/// The smallest body that is compressed, in bytes. Smaller ones fit into one packet anyhow.
+const MIN_BYTES: usize = 1_400;
 
-/// What the client accepts, by what we like best.
+/// The algorithm that we prefer among those that the client accepts.
 pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let accepts = |coding: &str| {
@@ -23,10 +23,10 @@ pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
         .map(|(_, algorithm)| algorithm)
 }
 
-/// Compresses an answer, if it is text, large enough, and not compressed yet; `lost`: what is told when there is no end of it.
+/// Compresses a response, if it is text, large enough, and not compressed yet. `lost` makes the response for a body that ends early.
 pub async fn compress(mut response: Response, algorithm: CompressionAlgo, lost: impl FnOnce() -> Response) -> Response {
     let headers = response.headers();
-    // Of these types we send whole bodies only; a stream would have to be passed on as it comes.
+    // Responses of these types have complete bodies; an event stream would have to be passed on as it comes.
     let whole_text =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|content_type| {
             ["application/json", "application/problem+json", "text/html", "text/plain"]
@@ -48,9 +48,9 @@ pub async fn compress(mut response: Response, algorithm: CompressionAlgo, lost: 
         }
         return told;
     };
-    let worth_it = bytes.len() >= WORTH_IT;
+    let large_enough = bytes.len() >= MIN_BYTES;
     response.set_body(bytes);
-    if !worth_it {
+    if !large_enough {
         return response;
     }
     let mut response = Compress::new(response, algorithm).with_quality(CompressionLevel::Fastest).into_response();

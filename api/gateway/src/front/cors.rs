@@ -1,4 +1,4 @@
-//! CORS: which origins' scripts may call us. Tokens stand in a header, never in a cookie, so credentials are not needed.
+//! CORS: the origins whose scripts may call the API. Tokens are in a header, never in a cookie, so credentials are not allowed.
 
 use poem::Response;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -24,13 +24,13 @@ impl Cors {
         }
     }
 
-    /// The request's origin, if its scripts may call us.
+    /// The request's origin, if it is allowed.
     pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         (self.all || self.origins.contains(origin)).then(|| origin.clone())
     }
 
-    /// The answer to a preflight, if the request is one. To an origin that is not allowed it allows nothing.
+    /// The response to a preflight, if the request is one. For an origin that is not allowed (`None`), it permits nothing.
     pub fn preflight(headers: &HeaderMap, origin: Option<&HeaderValue>) -> Option<Response> {
         headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
         let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
@@ -45,7 +45,7 @@ impl Cors {
         Some(response)
     }
 
-    /// Lets the scripts of `origin` read an answer.
+    /// Permits the scripts of `origin` to read a response.
     pub fn write(headers: &mut HeaderMap, origin: HeaderValue) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));

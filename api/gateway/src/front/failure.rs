@@ -1,4 +1,4 @@
-//! Whatever goes wrong on a request's way becomes a problem document, here and only here.
+//! Turns every error of a request into a problem document. This is the only place that does so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::unknown_route;
 
-/// The answer to a request, and the route that it took.
+/// The response to a request, and the route that it matched.
 pub fn settle(answered: Result<Response, Error>, request: Uuid) -> (Response, Option<Arc<str>>) {
     match answered {
         Ok(response) => {
@@ -48,7 +48,7 @@ fn problem_of(error: Error) -> Problem {
     Refusal::internal("internal", "internal error; the server's log has the details under this request's id").into()
 }
 
-/// The answer whose body ended before its end, as when the instance that gave it is lost.
+/// The response if a body ended early, for example because the instance that sent it was lost.
 pub fn lost(request: Uuid) -> Response {
     let detail = "the response was lost; send a command again with the same Idempotency-Key";
     let refusal = Refusal::unavailable("answer_lost", detail);
@@ -77,7 +77,7 @@ pub fn retry_after(problem: Problem, wait: Duration) -> Problem {
     problem.header(header::RETRY_AFTER, seconds(wait).into())
 }
 
-/// Whole seconds, none too few.
+/// Whole seconds, rounded up.
 pub fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! The header `Host` (RFC 9112 section 3.2): one, and one that names a host. Whoever stands between us and the client, and we, would else
-//! not agree on what was asked.
+//! Validates the header `Host` (RFC 9112 section 3.2): there must be exactly one, with a valid host. Otherwise we and a proxy before us
+//! might interpret a request differently.
 
 use std::net::Ipv6Addr;
 
@@ -7,8 +7,8 @@ use kernel::Refusal;
 use poem::Request;
 use poem::http::{HeaderValue, Uri, Version, header};
 
-/// Refuses requests that say not, or not well, which host they mean. (HTTP/1.0 need not say it; HTTP/2 says it in
-/// `:authority`, and here at most the same again.)
+/// Refuses requests whose host is missing or invalid. (HTTP/1.0 does not require the header. HTTP/2 has `:authority` instead, and the
+/// header, if present, must name the same host.)
 ///
 /// # Errors
 /// `header_invalid`.
@@ -29,14 +29,14 @@ pub fn check(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a request that says twice which host it means does not mean the same both times (RFC 9113 section 8.3.1).
+/// Whether `Host` names another host than the request's `:authority` (RFC 9113 section 8.3.1).
 fn differs(uri: &Uri, host: &HeaderValue) -> bool {
     let usual: Option<u16> = match uri.scheme_str() {
         Some("http") => Some(80),
         Some("https") => Some(443),
         _ => None,
     };
-    // Case makes no difference, nor does a port that is not said (RFC 3986 section 6.2).
+    // Case is insignificant, and a missing port means the scheme's default port (RFC 3986 section 6.2).
     let meant = |text: &str| {
         let (host, port) = split(text);
         (host.to_ascii_lowercase(), port.parse().ok().or(usual))
@@ -50,7 +50,7 @@ fn refused(what: &str) -> Refusal {
     Refusal::invalid("header_invalid", detail).with("header", "host")
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), where the host is never empty.
+/// Whether it is `uri-host [ ":" port ]` (RFC 9110 section 7.2) with a host that is not empty.
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let (host, port) = split(text);
@@ -61,13 +61,13 @@ fn is_host(value: &HeaderValue) -> bool {
 /// The host and the port, which may be empty.
 fn split(text: &str) -> (&str, &str) {
     match text.rsplit_once(':') {
-        // The colons of an address of version 6 stand within its brackets.
+        // The colons of an IPv6 address are within its brackets.
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, ""),
     }
 }
 
-/// A registered name, or an address of version 4 (RFC 3986 section 3.2.2).
+/// Whether it is a registered name or an IPv4 address (RFC 3986 section 3.2.2).
 fn is_name(host: &str) -> bool {
     let plain =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte));

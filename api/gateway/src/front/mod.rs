@@ -1,12 +1,12 @@
-//! The front: what every request passes before and after its handler, in one place and one pass.
+//! The front: the middleware around every handler, as one endpoint.
 //!
-//! In: the request's id, its trace, the caller, the limits. Out: problems, headers, metrics. One endpoint does it, because
-//! a stack of middlewares would allocate and look things up again at each layer.
+//! Before the handler: request id, trace, authentication, limits. After it: problem documents, headers, metrics. It is one endpoint,
+//! because a stack of middlewares would allocate and repeat lookups at each layer.
 
 mod compression;
 mod conditional;
 mod cors;
-mod endless;
+mod event_streams;
 pub(crate) mod failure;
 pub(crate) mod host;
 mod rate;
@@ -42,17 +42,18 @@ pub struct Front<E> {
     limits: Arc<Limits>,
     timeout: Duration,
     compression: bool,
-    /// Whether others reach us over TLS.
+    /// Whether the public URL is HTTPS.
     secure: bool,
 }
 
-/// For how long a browser asks for nothing of this host but over TLS (RFC 6797): a year. Other hosts of the domain are not ours to speak for.
+/// The value of `Strict-Transport-Security` (RFC 6797): for a year, browsers use only TLS for this host. Subdomains are not included,
+/// because they may not be ours.
 const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// For callers of several tenants: which one they mean. The token alone says which one they get.
+/// The header by which callers with tokens of several tenants confirm the tenant. Only the token determines the tenant.
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 
-/// Whether a caller of this tenant says that they mean it, if they say so at all.
+/// Whether the header `X-Tenant-Id`, if present, names this tenant.
 fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {
     headers
         .get_all(TENANT)
@@ -69,7 +70,7 @@ fn tenant_differs() -> Refusal {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl<E: Endpoint<Output = Response>> Front<E> {
-    /// A front before `inner`.
+    /// A front around `inner`.
     pub fn new(
         config: &Config,
         verifier: Arc<Verifier>,
@@ -97,7 +98,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         }
     }
 
-    /// Lets the inner endpoint answer, whatever happens in it.
+    /// Calls the inner endpoint with the timeout, and catches panics.
     async fn answer(&self, request: Request) -> Result<Response, poem::Error> {
         let answered = tokio::time::timeout(self.timeout, AssertUnwindSafe(self.inner.call(request)).catch_unwind());
         match answered.await {
@@ -107,41 +108,42 @@ impl<E: Endpoint<Output = Response>> Front<E> {
         }
     }
 
-    /// Who asks, with which token; none: with none that holds for this request.
-    async fn identify(&self, headers: &HeaderMap) -> Asker {
+    /// Authenticates the caller.
+    async fn identify(&self, headers: &HeaderMap) -> Identified {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
-        let Some(header) = given.next() else { return Asker::unknown(Identity::Anonymous) };
+        let Some(header) = given.next() else { return Identified::unknown(Identity::Anonymous) };
         if given.next().is_some() {
-            // Whoever stands between us and the client may have looked at the other one.
+            // A proxy between us and the client may have checked the other one.
             let refusal =
                 Refusal::unauthenticated("token_malformed", "the header Authorization must be present exactly once");
-            return Asker::unknown(Identity::Refused(refusal));
+            return Identified::unknown(Identity::Refused(refusal));
         }
         match self.verifier.verify_header(header.as_bytes()).await {
             Ok(verified) if !is_of(verified.caller.tenant(), headers) => {
                 let caller = Some(verified.caller);
-                Asker { identity: Identity::Refused(tenant_differs()), caller, bearer: None }
+                Identified { identity: Identity::Refused(tenant_differs()), caller, bearer: None }
             }
             Ok(verified) => {
                 let valid_for = self.verifier.valid_for(&verified);
                 let caller = verified.caller.clone();
                 let identity = Identity::Known { caller: caller.clone(), token: verified.token, valid_for };
-                Asker { identity, caller: Some(caller), bearer: Some(Bearer::new(header.clone(), verified)) }
+                Identified { identity, caller: Some(caller), bearer: Some(Bearer::new(header.clone(), verified)) }
             }
-            Err(refusal) => Asker::unknown(Identity::Refused(refusal)),
+            Err(refusal) => Identified::unknown(Identity::Refused(refusal)),
         }
     }
 }
 
-/// Who asks.
-struct Asker {
+/// The result of authentication.
+struct Identified {
     identity: Identity,
-    /// Whose token it is, also where it does not hold for this request.
+    /// The caller of a valid token, even if the request is refused because `X-Tenant-Id` differs.
     caller: Option<Caller>,
+    /// None unless the token is accepted for this request.
     bearer: Option<Bearer>,
 }
 
-impl Asker {
+impl Identified {
     const fn unknown(identity: Identity) -> Self {
         Self { identity, caller: None, bearer: None }
     }
@@ -165,7 +167,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let id = request_id::of(request.headers(), &*self.ids);
         let known = conditional::wanted(&method, request.headers());
         let encoding = if self.compression { compression::wanted(request.headers()) } else { None };
-        let Asker { identity, caller, bearer } = self.identify(request.headers()).await;
+        let Identified { identity, caller, bearer } = self.identify(request.headers()).await;
         let seen = self.recorder.see(id, &request);
         let allowance =
             bearer.as_ref().and_then(|bearer| self.rates.check(bearer.verified.caller.tenant(), bearer.verified.token));
@@ -190,7 +192,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let (response, route) = failure::settle(answered, id);
         let mut response = conditional::answer(response, known.as_ref());
         if let Some(bearer) = bearer {
-            endless::end_with(&mut response, &self.verifier, bearer);
+            event_streams::end_with(&mut response, &self.verifier, bearer);
         }
 
         let headers = response.headers_mut();
@@ -232,7 +234,7 @@ impl Drop for Running {
     }
 }
 
-/// The refusal of a request to something that is not there.
+/// The refusal of a request to an unknown path.
 pub fn unknown_route() -> Refusal {
     Refusal::not_found("route_unknown", "there is nothing at this path; /openapi.json and /docs list all paths")
 }

@@ -1,4 +1,4 @@
-//! Limits of requests a second, by tenant and by token.
+//! Rate limits: requests per second, by tenant and by token.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct RateLimiter {
     tokens: Option<Keyed<u64>>,
 }
 
-/// What is left of a caller's limit.
+/// A caller's rate limit and what is left of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     of: &'static str,
@@ -37,7 +37,7 @@ const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 impl RateLimiter {
-    /// A limiter; a rate of 0 is no limit.
+    /// A limiter with these rates; a rate of 0 means no limit.
     pub fn new(limits: &RateLimits) -> Self {
         Self {
             clock: DefaultClock::default(),
@@ -46,7 +46,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts a request; answers what is left of the limit that is nearer. None: there are no limits.
+    /// Counts a request. Returns the state of the limit that is closer to being reached. None: there are no limits.
     pub fn check(&self, tenant: TenantId, token: u64) -> Option<Allowance> {
         let by_token = self.tokens.as_ref().map(|limiter| self.count(limiter, &token, "token"));
         if by_token.is_some_and(|allowance| allowance.wait.is_some()) {
@@ -59,7 +59,7 @@ impl RateLimiter {
         }
     }
 
-    /// Forgets those whose limit is whole again.
+    /// Removes buckets that are full again.
     pub fn tidy(&self) {
         if let Some(tenants) = &self.tenants {
             tenants.retain_recent();

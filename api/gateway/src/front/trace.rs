@@ -1,4 +1,4 @@
-//! A request's trace, log line and metrics.
+//! The trace span, log line and metrics of a request.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use uuid::Uuid;
 
 use crate::telemetry;
 
-/// The span of a request. It continues the caller's trace, if there is one.
+/// The span of a request. It continues the trace in the client's `traceparent`, if there is one.
 pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
     let caller = if let Identity::Known { caller, .. } = identity { Some(caller) } else { None };
-    // What is known is said at once: whatever is recorded later makes a JSON log write all of the span's fields anew.
+    // Known fields are set at creation: each field that is recorded later makes the JSON log format all of the span's fields again.
     let span = tracing::info_span!(
         "request",
         otel.kind = "server",
         otel.status_code = tracing::field::Empty,
         http.request.method = %request.method(),
-        url.path = told(request.uri().path()),
+        url.path = loggable(request.uri().path()),
         http.route = tracing::field::Empty,
         http.response.status_code = tracing::field::Empty,
         request = %id,
@@ -37,14 +37,14 @@ pub fn span(request: &Request, id: Uuid, identity: &Identity) -> Span {
     span
 }
 
-/// What the log is told of a path: not the id of a picture that somebody uploaded, which is all that one has to know to see it.
-fn told(path: &str) -> &str {
+/// A path as it is logged: without the id of an uploaded picture, because whoever knows the id can see the picture.
+fn loggable(path: &str) -> &str {
     const PICTURES: &str = "/pictures/";
     let picture = path.find(PICTURES).filter(|_| path.starts_with("/t/"));
     picture.map_or(path, |at| &path[..at + PICTURES.len()])
 }
 
-/// The trace context under which the request's consequences stand: ours when we trace, the caller's otherwise.
+/// The trace context for the events that the request causes: that of our span if we trace, the client's otherwise.
 pub fn traceparent(span: &Span, headers: &HeaderMap) -> Option<String> {
     if telemetry::traces() {
         let context = span.context();
@@ -62,7 +62,7 @@ pub fn traceparent(span: &Span, headers: &HeaderMap) -> Option<String> {
     parse(given).map(|_| given.to_owned())
 }
 
-/// Reads a W3C `traceparent`.
+/// Parses a W3C `traceparent`.
 fn parse(text: &str) -> Option<SpanContext> {
     let mut parts = text.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -86,12 +86,12 @@ fn parse(text: &str) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Notes how the request ended.
+/// Records the result of the request in its span, in metrics and in the log.
 pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
-    // Unknown paths share one label: a stranger must not be able to make series.
+    // Unknown paths share one label, so that clients can't create time series.
     let route = route.unwrap_or("unknown");
     if telemetry::traces() && !span.is_disabled() {
-        // The name can't be recorded any more once the span has begun.
+        // `record` can't change the name of a span, so it is set on the OpenTelemetry span.
         span.context().span().update_name(format!("{method} {route}"));
         span.record("http.route", route);
         span.record("http.response.status_code", status.as_u16());
@@ -149,7 +149,7 @@ mod tests {
             ("/t/acme/logo", "/t/acme/logo"),
             ("/v1/pictures/x", "/v1/pictures/x"),
         ] {
-            assert_eq!(told(path), shown);
+            assert_eq!(loggable(path), shown);
         }
     }
 

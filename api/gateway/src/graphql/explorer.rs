@@ -1,4 +1,4 @@
-//! GraphiQL, from our own files: the page loads nothing from elsewhere.
+//! GraphiQL, served from files of this program: the page loads nothing from other servers.
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
@@ -7,7 +7,7 @@ use poem::{Response, Route};
 use crate::reference::html;
 use crate::routes::Methods;
 
-/// The explorer's files, packed (see `assets/graphiql/README.md`).
+/// The explorer's files, compressed with gzip (see `assets/graphiql/README.md`).
 const FILES: [(&str, &str, &[u8]); 4] = [
     ("graphiql.min.js", "text/javascript", include_bytes!("../../assets/graphiql/graphiql.min.js.gz")),
     ("graphiql.min.css", "text/css", include_bytes!("../../assets/graphiql/graphiql.min.css.gz")),

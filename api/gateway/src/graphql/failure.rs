@@ -1,4 +1,4 @@
-//! What can't be carried out, in GraphQL's form: each error with a stable code.
+//! Errors of requests that can't be executed, in GraphQL's form, each with a stable code.
 
 use juniper::GraphQLError;
 use kernel::Refusal;
@@ -15,8 +15,8 @@ pub fn refused(refusal: &Refusal) -> Value {
     json!([{ "message": refusal.detail(), "extensions": extensions }])
 }
 
-/// The error list of what the engine does not take: it says what and where, we add the code.
-pub fn not_taken(error: &GraphQLError) -> Value {
+/// The error list of a request that the engine rejects: its messages and locations, to which this adds the code.
+pub fn rejected(error: &GraphQLError) -> Value {
     let mut errors = match serde_json::to_value(error) {
         Ok(Value::Array(errors)) => errors,
         Ok(Value::Object(one)) => vec![Value::Object(one)],

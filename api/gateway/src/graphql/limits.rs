@@ -1,6 +1,6 @@
-//! What a query may cost, decided before anything of it is carried out.
+//! Limits of depth, cost and aliases of a query, which are checked before it is executed.
 //!
-//! Juniper's parser bounds tokens, nesting and the expansion of fragments, so what is walked here is finite and small.
+//! Juniper's parser limits tokens, nesting and the expansion of fragments, so the document that is walked here is small.
 
 use std::collections::HashMap;
 
@@ -18,26 +18,26 @@ use super::{Schema, values};
 pub struct Limits {
     /// The most levels of fields.
     pub depth: usize,
-    /// The most fields, each counted as often as the lists around it may have rows.
+    /// The most fields, each multiplied by the number of rows that the lists around it may have.
     pub cost: u64,
     /// The most aliases.
     pub aliases: usize,
 }
 
-/// What a list without the argument `first` is taken to have: those are short by nature, such as a pipeline's stages.
+/// The assumed number of rows of a list without the argument `first`. Such lists are short by nature, such as a pipeline's stages.
 const ROWS: u64 = 20;
 
-/// What a list of introspection is taken to have.
+/// The assumed number of rows of a list in introspection.
 const INTROSPECTION_ROWS: u64 = 4;
 
-/// Introspection is deep by nature (types of lists of types …), and cheap: it has a bound of its own.
+/// The most levels of introspection. It is deep by nature (types of lists of types …) but cheap, so it has a limit of its own.
 const INTROSPECTION_DEPTH: usize = 20;
 
 type Selections<'d, 'q> = &'d [Selection<'q, Scalar>];
 
 impl Limits {
-    /// Refuses a query that goes beyond a limit, or with a [value](values) that is not in its form. One that can't be read is let
-    /// through: the engine says better why.
+    /// Refuses a query that exceeds a limit, or has a malformed [value](values). A query that can't be parsed passes, because the engine
+    /// gives a better error.
     pub fn check(&self, schema: &Schema, request: &GraphQLRequest) -> Result<(), Refusal> {
         let document = match juniper::parser::parse_document_source(&request.query, &schema.schema) {
             Ok(document) => document,
@@ -114,7 +114,7 @@ fn too_large(error: &ParseError) -> Result<(), Refusal> {
 struct Walk<'d, 'q> {
     schema: &'d Schema,
     variables: &'d Variables<Scalar>,
-    /// What the operation's variables are when they are not given.
+    /// The default values of the operation's variables.
     defaults: HashMap<&'q str, &'d InputValue>,
     fragments: HashMap<&'q str, Selections<'d, 'q>>,
     aliases: usize,
@@ -122,9 +122,9 @@ struct Walk<'d, 'q> {
     introspection_depth: usize,
 }
 
-/// A field of the query. (Juniper does not export the name of its own type for it.)
+/// A field of the query. (Juniper does not export its own type for it.)
 #[derive(Clone, Copy)]
-struct Asked<'d, 'q> {
+struct QueriedField<'d, 'q> {
     name: &'q str,
     aliased: bool,
     /// The argument `first`.
@@ -132,14 +132,14 @@ struct Asked<'d, 'q> {
     selections: Option<Selections<'d, 'q>>,
 }
 
-/// Where in the query the walk is.
+/// The current place of the walk in the query.
 #[derive(Clone, Copy, Default)]
 struct Place {
     depth: usize,
-    /// Fragments around: a fragment that spreads itself ends somewhere.
+    /// The number of enclosing fragments, which is limited because a fragment may spread itself.
     fragments: usize,
     introspection: bool,
-    /// Directly under a connection: the rows of `edges` and `nodes` are counted already.
+    /// Directly under a connection, whose rows (`edges` and `nodes`) are already counted.
     paged: bool,
 }
 
@@ -151,13 +151,13 @@ impl<'d, 'q> Walk<'d, 'q> {
                 Selection::Field(field) => {
                     let field = &field.item;
                     let arguments = field.arguments.iter().flat_map(|arguments| &arguments.item.items);
-                    let asked = Asked {
+                    let queried = QueriedField {
                         name: field.name.item,
                         aliased: field.alias.is_some(),
                         first: arguments.filter(|(name, _)| name.item == "first").map(|(_, value)| &value.item).next(),
                         selections: field.selection_set.as_deref(),
                     };
-                    self.field(asked, parent, at)
+                    self.field(queried, parent, at)
                 }
                 Selection::InlineFragment(fragment) => {
                     let on = fragment.item.type_condition.as_ref().map(|name| name.item);
@@ -174,7 +174,7 @@ impl<'d, 'q> Walk<'d, 'q> {
         cost
     }
 
-    fn field(&mut self, field: Asked<'d, 'q>, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {
+    fn field(&mut self, field: QueriedField<'d, 'q>, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {
         let introspection = at.introspection || field.name.starts_with("__");
         let depth = at.depth + 1;
         if introspection {
@@ -203,8 +203,8 @@ impl<'d, 'q> Walk<'d, 'q> {
         1_u64.saturating_add(rows.saturating_mul(self.cost(selections, kind, below)))
     }
 
-    /// How many rows a page may have: the argument `first`, literally or by a variable; what the operation says that the
-    /// variable is else, or what the schema says that the argument is else. (A `null` is as good as nothing.)
+    /// How many rows a page may have: the argument `first` as a literal or a variable; else the variable's default in the operation,
+    /// else the argument's default in the schema. (`null` counts as absent.)
     fn first(&self, asked: Option<&InputValue>, argument: &Argument<Scalar>) -> u64 {
         let asked = match asked {
             Some(InputValue::Variable(name)) => {
@@ -219,7 +219,7 @@ impl<'d, 'q> Walk<'d, 'q> {
 
 fn rows(value: &InputValue) -> Option<u64> {
     let InputValue::Scalar(scalar) = value else { return None };
-    // What is no number of rows is refused when it is read.
+    // An invalid number of rows is refused by the resolver.
     Some(scalar.try_to_int().and_then(|first| u64::try_from(first).ok()).unwrap_or(1).max(1))
 }
 
@@ -228,6 +228,6 @@ fn page_argument(field: &Field<Scalar>) -> Option<&Argument<Scalar>> {
 }
 
 fn is_list(field: &Field<Scalar>) -> bool {
-    // Beside "not null" there is only one other thing that a type can be wrapped in: a list.
+    // A type can be wrapped only as non-null or as a list, so more than one wrapper means a list.
     field.field_type.is_list() || field.field_type.modifiers().len() > 1
 }

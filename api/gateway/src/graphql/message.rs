@@ -5,64 +5,64 @@ use poem::web::websocket::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::request::Asked;
+use super::request::ParsedRequest;
 
-/// What a client says.
+/// A message of a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// First of all: who it is, in the payload's member `Authorization`.
+    /// The first message: authenticates the client by the payload's member `Authorization`.
     ConnectionInit {
         #[serde(default)]
         payload: Option<Map<String, Value>>,
     },
-    /// Are you there?
+    /// A keep-alive, to be answered with a pong.
     Ping {
         #[serde(default)]
         payload: Option<Value>,
     },
-    /// I am here.
+    /// The answer to a ping.
     Pong {
         #[serde(default)]
         #[serde(rename = "payload")]
         _payload: Option<Value>,
     },
-    /// Begin an operation.
+    /// Starts an operation.
     Subscribe {
-        /// The client's name for it.
+        /// The client's id of the operation.
         id: String,
-        /// What it asks.
-        payload: Asked,
+        /// The GraphQL request.
+        payload: ParsedRequest,
     },
-    /// End an operation.
+    /// Ends an operation.
     Complete {
-        /// The client's name for it.
+        /// The client's id of the operation.
         id: String,
     },
 }
 
-/// Why a connection is ended.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The server stops; come again.
+pub enum CloseReason {
+    /// The server stops; the client may reconnect.
     GoingAway,
-    /// A message can't be read.
+    /// A message can't be parsed.
     BadMessage,
-    /// Something was asked before `connection_init`.
+    /// An operation was started before `connection_init`.
     Unauthorized,
     /// The token is not accepted, or has expired.
     Forbidden,
-    /// No `connection_init` in time.
+    /// No `connection_init` came in time.
     InitTimeout,
-    /// An operation's name is in use.
+    /// The id of an operation is already in use.
     AlreadyExists,
     /// `connection_init` came twice.
     TooManyInits,
-    /// More operations at once than allowed.
+    /// More concurrent operations than allowed.
     TooMany,
 }
 
-impl Ending {
+impl CloseReason {
     /// The close frame.
     pub fn frame(self) -> Message {
         let (code, reason): (u16, &str) = match self {
@@ -79,12 +79,12 @@ impl Ending {
     }
 }
 
-/// The connection is ready.
+/// Accepts the connection.
 pub fn ack() -> Message {
     text(&json!({ "type": "connection_ack" }))
 }
 
-/// I am here.
+/// Answers a ping.
 pub fn pong(payload: Option<Value>) -> Message {
     match payload {
         Some(payload) => text(&json!({ "type": "pong", "payload": payload })),
@@ -92,7 +92,7 @@ pub fn pong(payload: Option<Value>) -> Message {
     }
 }
 
-/// Are you there?
+/// A keep-alive.
 pub fn ping() -> Message {
     text(&json!({ "type": "ping" }))
 }
@@ -102,7 +102,7 @@ pub fn next(id: &str, payload: &Value) -> Message {
     text(&json!({ "id": id, "type": "next", "payload": payload }))
 }
 
-/// An operation can't be carried out; it ends with this.
+/// The errors of an operation that can't be executed. They end it.
 pub fn error(id: &str, errors: &Value) -> Message {
     text(&json!({ "id": id, "type": "error", "payload": errors }))
 }

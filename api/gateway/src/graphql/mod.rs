@@ -1,4 +1,4 @@
-//! GraphQL: queries by POST, subscriptions over graphql-transport-ws, GraphiQL on GET; all at `/graphql`.
+//! GraphQL at `/graphql`: queries by POST, subscriptions over graphql-transport-ws, and GraphiQL on GET.
 
 mod explorer;
 mod failure;
@@ -37,7 +37,7 @@ pub fn schema() -> Schema {
     Schema::new(Query, EmptyMutation::new(), Subscription)
 }
 
-/// The type at which an operation of this kind begins.
+/// The root type of this kind of operation.
 fn root(schema: &Schema, kind: OperationType) -> Option<&MetaType<DefaultScalarValue>> {
     match kind {
         OperationType::Query => Some(schema.schema.concrete_query_type()),
@@ -46,18 +46,20 @@ fn root(schema: &Schema, kind: OperationType) -> Option<&MetaType<DefaultScalarV
     }
 }
 
-/// The longest silence of a websocket; shorter where connections are closed sooner.
+/// The interval of pings on a WebSocket; shorter if idle connections are closed sooner.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// What answers GraphQL.
+/// Executes GraphQL requests.
 pub struct Engine {
     schema: Schema,
     readings: Vec<Reading>,
     limits: Limits,
     timeout: Duration,
+    /// The longest wait for the position in `X-Min-Position`.
     patience: Duration,
+    /// The most concurrent operations on one WebSocket.
     subscriptions: usize,
-    /// How often a silent client of a websocket is asked whether it is still there.
+    /// The interval of pings on a WebSocket.
     keep_alive: Duration,
     verifier: Arc<Verifier>,
     rates: Arc<RateLimiter>,

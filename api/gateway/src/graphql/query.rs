@@ -12,14 +12,14 @@ use poem::{Endpoint, Request, Response};
 use serde_json::json;
 
 use super::Engine;
-use super::failure::{not_taken, refused};
-use super::request::Asked;
+use super::failure::{refused, rejected};
+use super::request::ParsedRequest;
 use crate::auth::denials::of_fields;
 use crate::domains::SERVICES;
 
 const ENVELOPE: &str = "application/graphql-response+json";
 
-/// Answers queries.
+/// The endpoint for POST.
 pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
     make(move |request| {
         let engine = engine.clone();
@@ -38,39 +38,40 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         .is_some_and(|accepted| accepted.contains(ENVELOPE));
     let (request, mut body) = request.split();
     let bytes = RawBody::of(&request, &mut body, incoming.limits.body, "application/json").await?.0;
-    let Asked(asked) = decode_json(&bytes)?;
-    engine.limits.check(&engine.schema, &asked).map_err(in_graphql)?;
+    let ParsedRequest(query) = decode_json(&bytes)?;
+    engine.limits.check(&engine.schema, &query).map_err(in_graphql)?;
 
     let context = engine.context(caller, min_positions);
-    let executed = tokio::time::timeout(engine.timeout, asked.execute(&engine.schema, &context)).await;
+    let executed = tokio::time::timeout(engine.timeout, query.execute(&engine.schema, &context)).await;
     context.renew().await;
     let answer = executed.map_err(|_| {
         let detail = format!("the query took longer than {} s", engine.timeout.as_secs());
         in_graphql(Refusal::timeout("query_timeout", detail))
     })?;
-    Ok(respond(&asked.query, answer, envelope))
+    Ok(respond(&query.query, answer, envelope))
 }
 
-/// How far the read models have to be. The header's list may come in several lines (RFC 9110 section 5.3).
+/// Reads `X-Min-Position`, whose list may be spread over several header lines (RFC 9110 section 5.3).
 fn min_positions(headers: &HeaderMap) -> Result<MinPositions, Refusal> {
     let lines: Vec<_> =
         headers.get_all("x-min-position").iter().map(|line| line.to_str().unwrap_or_default()).collect();
     if lines.is_empty() { Ok(MinPositions::default()) } else { MinPositions::parse(&lines.join(","), SERVICES) }
 }
 
-/// What is refused of a query, also as GraphQL's clients look for it: with a list of errors, each with its code.
+/// Adds a GraphQL error list to the problem document of a refusal, for GraphQL clients.
 fn in_graphql(refusal: Refusal) -> Refusal {
     let errors = refused(&refusal);
     refusal.with("errors", errors)
 }
 
-/// GraphQL over HTTP: a query that can't be carried out at all is a 400, but only for clients that know the envelope. One
-/// that found nothing because the read models have not reached the wanted position is a 504 for all: they asked for it.
+/// The response according to GraphQL over HTTP. A query that can't be executed at all gets 400, but only if the client accepts
+/// `application/graphql-response+json`. A query without data because the read models have not reached the requested position gets 504
+/// for all clients.
 fn respond(query: &str, answer: GraphQLResponse, envelope: bool) -> Response {
     let carried_out = serde_json::to_vec(&answer);
     let (body, behind, denied, refused) = match answer.into_result() {
         Ok((data, errors)) => (carried_out, is_behind(&data, &errors), of_fields(query, &errors), false),
-        Err(error) => (serde_json::to_vec(&json!({ "errors": not_taken(&error) })), false, Vec::new(), true),
+        Err(error) => (serde_json::to_vec(&json!({ "errors": rejected(&error) })), false, Vec::new(), true),
     };
     let content_type = if envelope { ENVELOPE } else { "application/json" };
     let status = match (behind, envelope && refused) {
@@ -87,7 +88,7 @@ fn respond(query: &str, answer: GraphQLResponse, envelope: bool) -> Response {
     response
 }
 
-/// Whether nothing was answered, for no other reason than that the read models are behind.
+/// Whether the response has no data, and the only reason is that the read models are behind the requested position.
 fn is_behind(data: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> bool {
     let behind = |error: &ExecutionError<DefaultScalarValue>| match error.error().extensions() {
         Value::Object(extensions) => {
@@ -95,14 +96,14 @@ fn is_behind(data: &Value, errors: &[ExecutionError<DefaultScalarValue>]) -> boo
         }
         Value::Null | Value::Scalar(_) | Value::List(_) => false,
     };
-    !errors.is_empty() && errors.iter().all(behind) && says_nothing(data)
+    !errors.is_empty() && errors.iter().all(behind) && has_no_data(data)
 }
 
-fn says_nothing(data: &Value) -> bool {
+fn has_no_data(data: &Value) -> bool {
     match data {
         Value::Null => true,
         Value::Scalar(_) => false,
-        Value::List(values) => values.iter().all(says_nothing),
-        Value::Object(fields) => fields.iter().all(|(_, value)| says_nothing(value)),
+        Value::List(values) => values.iter().all(has_no_data),
+        Value::Object(fields) => fields.iter().all(|(_, value)| has_no_data(value)),
     }
 }

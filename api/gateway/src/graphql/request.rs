@@ -1,11 +1,11 @@
-//! What is asked: the members of GraphQL over HTTP, and nothing else.
+//! Parses GraphQL requests (the members of GraphQL over HTTP).
 
 use juniper::InputValue;
 use juniper::http::GraphQLRequest;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A request as it is sent. Unknown members are refused, as everywhere: one may be a misspelt `variables`.
+/// A request as clients send it. Unknown members are refused, as everywhere: one may be a misspelt `variables`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Sent {
@@ -14,17 +14,17 @@ struct Sent {
     operation_name: Option<String>,
     #[serde(default, deserialize_with = "variables")]
     variables: Option<InputValue>,
-    /// For extensions of the protocol, of which we know none.
+    /// Protocol extensions, of which none are supported.
     #[serde(default, rename = "extensions")]
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// A request that can be read.
+/// A well-formed request.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Sent")]
-pub struct Asked(pub GraphQLRequest);
+pub struct ParsedRequest(pub GraphQLRequest);
 
-impl From<Sent> for Asked {
+impl From<Sent> for ParsedRequest {
     fn from(sent: Sent) -> Self {
         Self(GraphQLRequest::new(sent.query, sent.operation_name, sent.variables))
     }

@@ -1,4 +1,4 @@
-//! Subscriptions, and whatever else is asked, over graphql-transport-ws; GraphiQL for browsers that just look.
+//! GET: WebSockets with graphql-transport-ws, for subscriptions and other operations, or else the GraphiQL page.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::failure::{not_taken, refused};
-use super::message::{self, ClientMessage, Ending};
-use super::request::Asked;
+use super::failure::{refused, rejected};
+use super::message::{self, ClientMessage, CloseReason};
+use super::request::ParsedRequest;
 use super::{Engine, explorer};
 use crate::auth::Bearer;
 use crate::auth::denials::of_fields;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// How long a client may take to say who it is.
-const INIT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to send `connection_init`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers GET: a websocket if asked for one, the explorer otherwise.
+/// The endpoint for GET: a WebSocket if the request asks for an upgrade, the explorer otherwise.
 pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
     make(move |request: Request| {
         let engine = engine.clone();
@@ -57,7 +57,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
             .with("allowed", PROTOCOL);
         return Err(Problem::from(refusal).into());
     }
-    // A message is an operation, as a body is; a longer one ends the connection before it is read.
+    // A message has the same size limit as a request body. A longer one ends the connection before it is read.
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
@@ -69,37 +69,38 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
 /// One client's connection.
 struct Connection {
     engine: Arc<Engine>,
-    /// The token in the header of the request, if there was one.
+    /// The token in the header of the upgrade request, if there was one.
     bearer: Option<Bearer>,
-    /// The request, for what is noted of it.
+    /// The upgrade request's data for records of denials.
     seen: Seen,
+    /// None before `connection_init`.
     client: Option<Client>,
-    /// Returns when the connection has to end: before the client said who it is, after a while; then, with its token.
+    /// Returns when the connection has to end: before `connection_init` after its timeout, then when the token becomes invalid.
     ended: BoxFuture<'static, ()>,
     operations: HashMap<String, AbortHandle>,
     outbox: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
 }
 
-/// Who is at the other end, since they said so.
+/// The authenticated client.
 #[derive(Clone)]
 struct Client {
     caller: Caller,
-    /// Which token they came with: each operation counts against its limit.
+    /// Identifies the client's token: each operation counts against its rate limit.
     token: u64,
 }
 
-/// What an operation has to say.
+/// A message of an operation to the client.
 enum Outgoing {
     Result(Message),
-    /// Its last word; its name is free again.
+    /// The last message of the operation with this id, which is free again.
     Ended(String, Message),
 }
 
 impl Connection {
     fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
-        let ended = tokio::time::sleep(INIT_PATIENCE).boxed();
+        let ended = tokio::time::sleep(INIT_TIMEOUT).boxed();
         let (operations, outgoing) = (HashMap::new(), Some(outgoing));
         Self { engine, bearer, seen, client: None, ended, operations, outbox, outgoing }
     }
@@ -110,14 +111,14 @@ impl Connection {
         let stop = self.engine.stop.clone();
         let every = self.engine.keep_alive;
         let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let ending = loop {
+        let closing = loop {
             let send = tokio::select! {
                 incoming = source.next() => match incoming {
-                    Some(Ok(Message::Text(text))) => match self.hear(&text).await {
+                    Some(Ok(Message::Text(text))) => match self.handle_message(&text).await {
                         Ok(answer) => answer,
-                        Err(ending) => break Some(ending),
+                        Err(reason) => break Some(reason),
                     },
-                    Some(Ok(Message::Binary(_))) => break Some(Ending::BadMessage),
+                    Some(Ok(Message::Binary(_))) => break Some(CloseReason::BadMessage),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
                 },
@@ -130,9 +131,10 @@ impl Connection {
                 }),
                 _ = keep_alive.tick() => Some(message::ping()),
                 () = &mut self.ended => {
-                    break Some(if self.client.is_some() { Ending::Forbidden } else { Ending::InitTimeout });
+                    let authenticated = self.client.is_some();
+                    break Some(if authenticated { CloseReason::Forbidden } else { CloseReason::InitTimeout });
                 }
-                () = stop.cancelled() => break Some(Ending::GoingAway),
+                () = stop.cancelled() => break Some(CloseReason::GoingAway),
             };
             if let Some(message) = send
                 && sink.send(message).await.is_err()
@@ -140,19 +142,20 @@ impl Connection {
                 break None;
             }
         };
-        if let Some(ending) = ending {
-            // The client may be gone already; there is nobody else to tell.
-            drop(sink.send(ending.frame()).await);
+        if let Some(reason) = closing {
+            // Fails if the client is already gone, which is no error.
+            drop(sink.send(reason.frame()).await);
         }
     }
 
-    async fn hear(&mut self, text: &str) -> Result<Option<Message>, Ending> {
-        let message = serde_json::from_str(text).map_err(|_| Ending::BadMessage)?;
+    /// Handles a message of the client. Returns the message to answer with, if any, or the reason to close the connection.
+    async fn handle_message(&mut self, text: &str) -> Result<Option<Message>, CloseReason> {
+        let message = serde_json::from_str(text).map_err(|_| CloseReason::BadMessage)?;
         match message {
             ClientMessage::ConnectionInit { payload } => self.init(payload.as_ref()).await.map(Some),
             ClientMessage::Ping { payload } => Ok(Some(message::pong(payload))),
             ClientMessage::Pong { .. } => Ok(None),
-            ClientMessage::Subscribe { id, payload: Asked(request) } => self.subscribe(id, request),
+            ClientMessage::Subscribe { id, payload: ParsedRequest(request) } => self.subscribe(id, request),
             ClientMessage::Complete { id } => {
                 if let Some(operation) = self.operations.remove(&id) {
                     operation.abort();
@@ -162,10 +165,10 @@ impl Connection {
         }
     }
 
-    /// The token stands in the payload, because a browser can't set the header of a websocket; or in the header.
-    async fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, Ending> {
+    /// Authenticates the client. The token is in the payload, because browsers can't set headers of a WebSocket, or else in the header.
+    async fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, CloseReason> {
         if self.client.is_some() {
-            return Err(Ending::TooManyInits);
+            return Err(CloseReason::TooManyInits);
         }
         let given = payload.and_then(|payload| {
             payload
@@ -176,25 +179,25 @@ impl Connection {
         let verifier = self.engine.verifier.clone();
         let bearer = match given {
             Some(header) => {
-                let header = HeaderValue::from_str(header).map_err(|_| Ending::Forbidden)?;
-                let verified = verifier.verify_header(header.as_bytes()).await.map_err(|_| Ending::Forbidden)?;
+                let header = HeaderValue::from_str(header).map_err(|_| CloseReason::Forbidden)?;
+                let verified = verifier.verify_header(header.as_bytes()).await.map_err(|_| CloseReason::Forbidden)?;
                 Bearer::new(header, verified)
             }
-            None => self.bearer.take().ok_or(Ending::Forbidden)?,
+            None => self.bearer.take().ok_or(CloseReason::Forbidden)?,
         };
         self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
         self.ended = async move { verifier.ended(bearer).await }.boxed();
         Ok(message::ack())
     }
 
-    /// Begins an operation. One that comes too soon after others is refused by itself, as a request would be.
-    fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<Option<Message>, Ending> {
-        let Client { caller, token } = self.client.clone().ok_or(Ending::Unauthorized)?;
+    /// Starts an operation. If it exceeds the rate limit, only the operation is refused, as a request would be.
+    fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<Option<Message>, CloseReason> {
+        let Client { caller, token } = self.client.clone().ok_or(CloseReason::Unauthorized)?;
         if self.operations.contains_key(&id) {
-            return Err(Ending::AlreadyExists);
+            return Err(CloseReason::AlreadyExists);
         }
         if self.operations.len() >= self.engine.subscriptions {
-            return Err(Ending::TooMany);
+            return Err(CloseReason::TooMany);
         }
         let allowance = self.engine.rates.check(caller.tenant(), token);
         if let Some(problem) = allowance.and_then(|allowance| allowance.refusal()) {
@@ -205,12 +208,12 @@ impl Connection {
         let (name, seen) = (id.clone(), self.seen.clone());
         let task = tokio::spawn(async move {
             let context = engine.context(caller, MinPositions::default());
-            let last = match carry_out(&engine, &request, &context, &seen, &name, &outbox).await {
+            let last = match run_operation(&engine, &request, &context, &seen, &name, &outbox).await {
                 Ok(()) => message::complete(&name),
                 Err(errors) => message::error(&name, &errors),
             };
             context.renew().await;
-            // The connection is gone: so are its operations.
+            // Fails if the connection is gone, with all its operations.
             drop(outbox.send(Outgoing::Ended(name, last)).await);
         });
         self.operations.insert(id, task.abort_handle());
@@ -226,7 +229,11 @@ impl Drop for Connection {
     }
 }
 
-async fn carry_out(
+/// Executes an operation, and sends its results until it ends.
+///
+/// # Errors
+/// The GraphQL error list of an operation that can't be executed.
+async fn run_operation(
     engine: &Engine,
     request: &GraphQLRequest,
     context: &Context,
@@ -239,7 +246,7 @@ async fn carry_out(
     let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
         engine.recorder.record(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
     };
-    let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| not_taken(&error))?;
+    let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| rejected(&error))?;
     if operation.operation_type() != OperationType::Subscription {
         let answer = tokio::time::timeout(engine.timeout, request.execute(&engine.schema, context)).await;
         let answer = answer.map_err(|_| refused(&Refusal::timeout("query_timeout", "the query took too long")))?;
@@ -251,7 +258,7 @@ async fn carry_out(
         return Ok(());
     }
     let (streams, failed) =
-        operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| not_taken(&error))?;
+        operation.resolve_into_stream(&request.variables(), context).await.map_err(|error| rejected(&error))?;
     note(&failed);
     if !failed.is_empty() {
         return Err(serde_json::to_value(&failed).unwrap_or_default());
@@ -261,8 +268,8 @@ async fn carry_out(
     for (field, stream) in fields {
         let GraphQlValue::Scalar(mut stream) = stream else { continue };
         while let Some(item) = stream.next().await {
-            // The item is complete. Whatever it read with is given back before the client, which may be slow, takes it, and
-            // before the next one, which may be long in coming.
+            // The item is complete. Its database transactions end before it is sent, because the client may be slow, and the next item
+            // may be long in coming.
             context.renew().await;
             let payload = match item {
                 Ok(value) => json!({ "data": { &*field: value } }),

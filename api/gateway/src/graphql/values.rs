@@ -1,8 +1,8 @@
-//! Ids, days, times and texts among what a query gives: read as strictly as everywhere else, refused in the same words.
+//! Validates ids, days, times and texts in a query as strictly as in REST, with the same refusals.
 //!
-//! Juniper's own scalars take more forms than one (an id in braces, a day of one digit), and do not say what is allowed. This
-//! looks at literals, variables and their defaults by the names of the scalars, before anything is carried out, so that it
-//! holds for the arguments of every domain.
+//! Juniper's own scalars accept several forms (an id in braces, a day with one digit), and their errors don't tell what is allowed. This
+//! checks literals, variables and their defaults by the names of their scalars before execution, so it covers the arguments of every
+//! domain.
 
 use juniper::meta::MetaType;
 use juniper::{DefaultScalarValue as Scalar, Definition, InputValue, ScalarValue as _, Selection, Variables};
@@ -12,7 +12,7 @@ use super::Schema;
 
 type Check = fn(&str) -> Result<(), String>;
 
-/// The scalars of which not all is taken: those that have one form here, and texts.
+/// The checks by scalar: scalars that are restricted to one form, and texts.
 const CHECKS: [(&str, Check); 5] = [
     ("UUID", |text| kernel::read_uuid(text).map(drop).map_err(|error| error.to_string())),
     ("LocalDate", |text| kernel::read_day(text).map(drop).map_err(|error| error.to_string())),
@@ -21,12 +21,12 @@ const CHECKS: [(&str, Check); 5] = [
     ("ID", without_nul),
 ];
 
-/// A text as Postgres has it.
+/// Postgres can't store NUL in a text.
 fn without_nul(text: &str) -> Result<(), String> {
     if text.contains('\0') { Err("this has a NUL character, which is not allowed".to_owned()) } else { Ok(()) }
 }
 
-/// Refuses a document with a value that is not in its scalar's form. What is wrong otherwise is let through: the engine says so.
+/// Refuses a document with a value that is not in its scalar's form. Other errors pass, and are reported by the engine.
 pub(super) fn check(
     schema: &Schema,
     document: &[Definition<'_, Scalar>],
@@ -79,14 +79,14 @@ fn literals(
                 let parent = on.map_or(parent, |name| schema.schema.concrete_type_by_name(name));
                 literals(schema, &fragment.item.selection_set, parent)?;
             }
-            // The fragment itself is looked at where it is defined.
+            // The fragment is checked at its definition.
             Selection::FragmentSpread(_) => {}
         }
     }
     Ok(())
 }
 
-/// A value of the type named `of`, or a list of such; `place` is how the refusal calls it, such as `filter.closeFrom`.
+/// Checks a value of the type named `of`, or a list of such values; `place` is its name in the refusal, such as `filter.closeFrom`.
 fn value_of(schema: &Schema, place: &str, of: &str, value: &InputValue<Scalar>) -> Result<(), Refusal> {
     match value {
         InputValue::List(items) => items.iter().try_for_each(|item| value_of(schema, place, of, &item.item)),

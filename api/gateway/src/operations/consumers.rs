@@ -1,4 +1,5 @@
-//! How far those are who follow a log and do not tell of themselves: sagas, webhooks, feeds. (Relays, projections and sealers do.)
+//! The lag of sagas, webhooks and feeds behind their service's log, for `/ready` and metrics. (Relays, projections and sealers report
+//! their own.)
 
 use std::time::Duration;
 
@@ -8,23 +9,23 @@ use serde::Serialize;
 use crate::service::{Background, Running};
 
 /// How often the gauges are set.
-const OFTEN: Duration = Duration::from_secs(5);
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The webhooks of a service.
 #[derive(Debug, Serialize)]
 pub struct Webhooks {
     service: &'static str,
-    /// That are sent to.
+    /// Webhooks that are enabled.
     enabled: u64,
-    /// Of which the last attempt failed. Their receivers are their tenants' matter.
+    /// Webhooks whose last attempt failed. It is up to their tenants to fix the receivers.
     failing: u64,
-    /// That are not sent to.
+    /// Webhooks that are disabled.
     disabled: u64,
-    /// The most positions that one of those which do not fail is behind.
+    /// The largest lag, in positions, of a webhook that is not failing.
     lag_events: u64,
-    /// The most that any is behind.
+    /// The largest lag, in positions, of any webhook.
     longest_lag_events: u64,
-    /// Aggregates of which an event was refused by a receiver: their tenants' matter, too.
+    /// Aggregates with an event that a receiver refused, which is up to their tenants, too.
     parked_aggregates: u64,
 }
 
@@ -32,24 +33,27 @@ pub struct Webhooks {
 #[derive(Debug, Serialize)]
 pub struct Feeds {
     service: &'static str,
-    /// How many run.
+    /// The number of open feeds.
     open: usize,
-    /// The most positions that one of them is behind.
+    /// The largest lag of a feed, in positions.
     lag_events: u64,
 }
 
-/// All of a service.
+/// The consumers of a service's log.
 #[derive(Debug)]
 pub struct Consumers {
     /// Its webhooks.
     pub webhooks: Webhooks,
     /// Its feeds.
     pub feeds: Feeds,
-    /// How many events its sagas have not looked at; none: it has no sagas.
+    /// The lag of its sagas in events; none: it has no sagas.
     pub sagas_lag: Option<u64>,
 }
 
-/// How they are doing in a service; an error when its database does not answer.
+/// Determines the state of a service's consumers.
+///
+/// # Errors
+/// When its database does not answer.
 pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Consumers, String> {
     let service = running.runtime.service;
     let counts = running.webhooks.counts().await.map_err(|error| error.to_string())?;
@@ -69,7 +73,7 @@ pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Cons
     Ok(Consumers { webhooks, feeds: Feeds { service: service.name(), open, lag_events }, sagas_lag })
 }
 
-/// Sets the gauges now and then, until it is told to stop.
+/// Spawns a task that regularly sets the gauges, until the shutdown.
 pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: &Background) {
     metrics::describe_gauge!(
         "inopsio_webhook_lag_events",
@@ -81,7 +85,7 @@ pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: 
     metrics::describe_gauge!("inopsio_saga_lag_events", "Events of the log that sagas have not read yet");
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(OFTEN);
+        let mut ticks = tokio::time::interval(METRICS_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             for running in &services {
                 if let Err(error) = set(running, &running_feeds).await {

@@ -1,4 +1,4 @@
-//! What operators ask: is it alive, is it ready, how is it doing.
+//! The endpoints for operators: `/health`, `/ready` and `/metrics`.
 
 pub mod consumers;
 mod pools;

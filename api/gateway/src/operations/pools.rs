@@ -1,10 +1,10 @@
-//! How busy the database pools are, counted when somebody asks.
+//! Metrics of the database pools, which are read when `/metrics` is requested.
 
 use eventstore::PoolUse;
 use face::{Reading, Runtime};
 use kernel::Service;
 
-/// The pools of the services of this process, and of the read models that it reads.
+/// The pools of this process: those of its services, and those for the read models of services in other processes.
 #[derive(Clone)]
 pub struct Pools {
     services: Vec<Runtime>,
@@ -19,7 +19,7 @@ impl Pools {
         Self { services: services.into_iter().collect(), readings: readings.to_vec() }
     }
 
-    /// Sets the gauges to what is now.
+    /// Sets the gauges to the current values.
     pub fn observe(&self) {
         for reading in &self.readings {
             gauge(reading.service, reading.read_models.pool());

@@ -20,11 +20,11 @@ use crate::auth::suspension::Suspended;
 use crate::service::{RelayState, Running, SagasState, SealingState};
 
 /// How long a dependency may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a report is as good as new.
-const FRESH: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a report is reused.
+const REPORT_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Asks everything that is needed how it is.
+/// Checks all dependencies.
 pub struct Readiness {
     bus: Bus,
     services: Vec<Running>,
@@ -33,24 +33,24 @@ pub struct Readiness {
     suspended: Suspended,
     /// The master keys that are in Vault.
     vaults: Vec<Arc<Transit>>,
-    /// The last report, and when it was asked for.
+    /// The last report, and when it was made.
     last: Mutex<Option<(Instant, Arc<Report>)>>,
 }
 
-/// How it is as a whole.
+/// The overall status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Everything works.
     Ready,
-    /// Requests are answered, but read models fall behind or lack what could not be applied.
+    /// Requests are answered, but read models are behind or have parked events, or something else does not work completely.
     Degraded,
     /// Requests can't be answered.
     Unavailable,
 }
 
 impl Status {
-    /// Traffic should come as long as requests are answered.
+    /// The HTTP status: success as long as requests are answered, so that load balancers keep sending traffic.
     pub const fn http(self) -> StatusCode {
         match self {
             Self::Ready | Self::Degraded => StatusCode::OK,
@@ -62,9 +62,9 @@ impl Status {
 /// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// As a whole.
+    /// The overall status: the worst of all.
     pub status: Status,
-    /// What we depend on.
+    /// The dependencies and background tasks.
     dependencies: Vec<Dependency>,
     /// The read models.
     projections: Vec<Projection>,
@@ -72,7 +72,7 @@ pub struct Report {
     webhooks: Vec<consumers::Webhooks>,
     /// The feeds of each service, in this process.
     feeds: Vec<consumers::Feeds>,
-    /// The instances of services that run elsewhere.
+    /// The instances of services that run in other processes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     instances: Vec<InstanceStatus>,
 }
@@ -116,7 +116,7 @@ struct Projection {
 }
 
 impl Readiness {
-    /// Asks these.
+    /// Checks these dependencies.
     pub fn new(
         bus: Bus,
         services: Vec<Running>,
@@ -128,11 +128,11 @@ impl Readiness {
         Self { bus, services, remotes, running_feeds, suspended, vaults, last: Mutex::default() }
     }
 
-    /// How all are, asked not longer than a second ago. Anybody may ask, so however many do, the databases are asked once.
+    /// A report that is at most a second old. The endpoint is public, so requests share a report instead of each querying the databases.
     pub async fn report(&self) -> Arc<Report> {
         let mut last = self.last.lock().await;
         if let Some((asked, report)) = &*last
-            && asked.elapsed() < FRESH
+            && asked.elapsed() < REPORT_MAX_AGE
         {
             return report.clone();
         }
@@ -141,7 +141,7 @@ impl Readiness {
         report
     }
 
-    /// Asks all, at the same time.
+    /// Checks all dependencies concurrently.
     async fn ask(&self) -> Report {
         let bus = ask("nats".to_owned(), Status::Degraded, async {
             self.bus.ping().await.map(drop).map_err(|error| error.to_string())
@@ -205,7 +205,7 @@ impl Readiness {
         let unanswered = |detail: String| {
             Dependency::down(format!("webhooks/{}", running.runtime.service), detail, Status::Degraded)
         };
-        match tokio::time::timeout(PATIENCE, consumers::ask(running, &self.running_feeds)).await {
+        match tokio::time::timeout(TIMEOUT, consumers::ask(running, &self.running_feeds)).await {
             Ok(Ok(asked)) => Ok(asked),
             Ok(Err(error)) => Err(unanswered(error)),
             Err(_) => Err(unanswered(no_answer())),
@@ -215,7 +215,7 @@ impl Readiness {
 
 async fn ask(name: String, if_down: Status, question: impl Future<Output = Result<(), String>>) -> Dependency {
     let start = Instant::now();
-    match tokio::time::timeout(PATIENCE, question).await {
+    match tokio::time::timeout(TIMEOUT, question).await {
         Ok(Ok(())) => Dependency { latency_ms: Some(start.elapsed().as_secs_f64() * 1e3), ..Dependency::up(name) },
         Ok(Err(error)) => Dependency::down(name, error, if_down),
         Err(_) => Dependency::down(name, no_answer(), if_down),
@@ -223,12 +223,12 @@ async fn ask(name: String, if_down: Status, question: impl Future<Output = Resul
 }
 
 fn no_answer() -> String {
-    format!("no answer within {} s", PATIENCE.as_secs())
+    format!("no answer within {} s", TIMEOUT.as_secs())
 }
 
-/// The copies of a service's stream, where a cluster keeps several. That the bus does not answer is said elsewhere.
+/// The replicas of a service's stream, if it has several. If the bus does not answer, the dependency `nats` reports that.
 async fn copies(runtime: &Runtime) -> Option<Dependency> {
-    let asked = tokio::time::timeout(PATIENCE, runtime.bus.stream_copies(runtime.service)).await;
+    let asked = tokio::time::timeout(TIMEOUT, runtime.bus.stream_copies(runtime.service)).await;
     let copies = asked.ok()?.ok()??;
     let name = format!("stream/{}", runtime.service);
     match (copies.wanted, copies.current) {
@@ -241,7 +241,7 @@ async fn copies(runtime: &Runtime) -> Option<Dependency> {
     }
 }
 
-/// A master key in Vault. What it opened once goes on without it; where it never could be asked, nothing was opened yet.
+/// A master key in Vault. Keys that were unwrapped before keep working without it; if it never answered, no key was unwrapped yet.
 async fn vault(transit: &Transit) -> Dependency {
     let if_down = if transit.client().has_answered() { Status::Degraded } else { Status::Unavailable };
     ask(transit.name().to_owned(), if_down, async { transit.check().await.map_err(|error| error.to_string()) }).await
@@ -272,7 +272,7 @@ fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {
     }
 }
 
-/// A service that runs elsewhere: without any instance its requests can't be answered.
+/// The instances of a service in other processes. Without any ready instance, its requests can't be answered.
 fn remote_dependency(remote: &Remote) -> Dependency {
     let name = format!("instances/{}", remote.service);
     let all = remote.instances().len();
@@ -291,7 +291,7 @@ async fn projections(reading: Reading) -> (Vec<Projection>, Status, Option<Depen
         let name = format!("read models/{}", reading.service);
         (Vec::new(), Status::Unavailable, Some(Dependency::down(name, detail, Status::Unavailable)))
     };
-    let statuses = match tokio::time::timeout(PATIENCE, reading.read_models.status()).await {
+    let statuses = match tokio::time::timeout(TIMEOUT, reading.read_models.status()).await {
         Ok(Ok(statuses)) => statuses,
         Ok(Err(error)) => return unanswered(error.to_string()),
         Err(_) => return unanswered(no_answer()),

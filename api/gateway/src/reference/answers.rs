@@ -1,5 +1,5 @@
-//! What the front adds to every operation, written into the contract: headers that are understood, refusals, and what answers may look
-//! like.
+//! Adds to every operation in the contract what the front and the extractors provide: request headers, refusals, and examples of
+//! responses.
 
 use face::HEADERS;
 use kernel::Grant;
@@ -7,25 +7,25 @@ use serde_json::{Map, Value, json};
 
 use super::refused::{REFUSED, components};
 
-/// What decides on an operation's headers and refusals.
+/// The properties of an operation that determine its headers and refusals.
 pub(super) struct Operation<'o> {
     pub(super) path: &'o str,
-    /// It has parameters of its own, in its path or its query string.
+    /// Whether it has parameters in its path or its query string.
     pub(super) parameters: bool,
-    /// It changes something, with what stands in its body.
+    /// Whether it is a command, with a body.
     pub(super) command: bool,
-    /// The same key twice is one request.
+    /// Whether it accepts `Idempotency-Key`.
     keyed: bool,
-    /// It can be conditioned on a version.
+    /// Whether it accepts `If-Match`.
     pub(super) conditioned: bool,
-    /// What saying when it happened needs.
+    /// The permission that `Occurred-At` needs; none: it does not accept the header.
     backdating: Option<String>,
-    /// It needs no token.
+    /// Whether it needs no token.
     pub(super) public: bool,
 }
 
-/// Writes them into the document. `grants`: the permission tables, which say who may say when something happened; `examples`: what answers
-/// may look like, by the names of their schemas.
+/// Adds them to the document. `grants`: the permission tables, which show who may backdate; `examples`: the examples of responses, by the
+/// names of their schemas.
 pub fn add(document: &mut Value, grants: &[Grant], examples: &Map<String, Value>) {
     document["components"]["responses"] = components();
     let Some(paths) = document["paths"].as_object_mut() else { return };
@@ -58,12 +58,12 @@ const SERVICE: &str = "The service for which the request is meant, needed where 
                        the path does not name one. Without it, 400 service_unnamed lists the services.";
 
 impl<'o> Operation<'o> {
-    /// What the operation's own answers and its place say of it: an answer without a version is of what has none.
+    /// Derives the properties from the operation's responses and its path: without an ETag in the response, there is no version.
     fn of(path: &'o str, method: &str, operation: &Value, grants: &[Grant]) -> Self {
         let command = matches!(method, "post" | "put" | "delete" | "patch");
         let answers = |status: &str, header: &str| operation["responses"][status]["headers"].get(header).is_some();
         let answer = |header: &str| ["200", "201"].into_iter().any(|status| answers(status, header));
-        // A file makes new things, which have no version to match; nor has anything that is made.
+        // An import creates resources, which have no version to match, as do other operations that create.
         let file = operation.pointer("/requestBody/content/text~1csv").is_some();
         let public = operation["security"].as_array().is_none_or(Vec::is_empty);
         Self {
@@ -78,11 +78,11 @@ impl<'o> Operation<'o> {
     }
 }
 
-/// The permission to say when something happened, in the service that a path is of; none where nobody has it.
+/// The permission to backdate in the service of a path; none: no role has it.
 fn backdating(path: &str, grants: &[Grant]) -> Option<String> {
     let mut parts = path.split('/').skip(2);
     let (first, second) = (parts.next()?, parts.next());
-    // What every service has stands under a word of its own.
+    // Operations that every service has are under a path of their own, with the service as a parameter.
     if second == Some("{service}") {
         return Some("<service>:history:backdate".to_owned());
     }
@@ -90,7 +90,7 @@ fn backdating(path: &str, grants: &[Grant]) -> Option<String> {
     grants.iter().any(|grant| grant.permission == permission && !grant.roles.is_empty()).then_some(permission)
 }
 
-/// Shows what an operation answers when it does what it is asked.
+/// Adds an example to each successful response of an operation.
 fn add_examples(operation: &mut Value, examples: &Map<String, Value>) {
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         if !status.starts_with('2') {
@@ -98,13 +98,13 @@ fn add_examples(operation: &mut Value, examples: &Map<String, Value>) {
         }
         for content in response["content"].as_object_mut().into_iter().flat_map(Map::values_mut) {
             let schema = content["schema"]["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-            // What is no object has its example in its own schema.
+            // A response that is not an object has its example in its inline schema.
             let found = match schema {
                 Some(name) => examples.get(name).cloned(),
                 None => content["schema"].as_object_mut().and_then(|schema| schema.remove("example")),
             };
             let Some(mut example) = found else { continue };
-            // What was just made is in its first version.
+            // A new resource has version 1.
             if status == "201"
                 && let Some(version) = example.get_mut("version")
             {
@@ -142,7 +142,7 @@ fn add_headers(operation: &mut Value, described: &Operation<'_>) {
     }
 }
 
-/// What has a version is not sent again to those who have it.
+/// Adds `If-None-Match` and the response 304 to an operation whose response has an ETag.
 fn add_not_modified(operation: &mut Value) {
     if operation.pointer("/responses/200/headers/ETAG").or(operation.pointer("/responses/200/headers/ETag")).is_none() {
         return;

@@ -22,21 +22,21 @@ use sha2::{Digest, Sha256};
 use crate::domains;
 use crate::routes::Methods;
 
-/// `/openapi.json` and `/docs`, to which `/` leads.
+/// The routes `/openapi.json` and `/docs`, and a redirect from `/` to `/docs`.
 pub fn routes(route: Route) -> Route {
     static JSON: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(openapi().to_string()));
     static PAGE: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(page()));
     route
         .at("/openapi.json", Methods::get(make_sync(|_| JSON.marked(json_of(JSON.text.as_str())))))
         .at("/docs", Methods::get(make_sync(|_| PAGE.marked(html(PAGE.text.as_str(), DOCS_POLICY)))))
-        // Whoever types the address alone wants to know what is there.
+        // For people who open the bare address in a browser.
         .at("/", Methods::get(make_sync(|_| to_docs())))
 }
 
-/// What stays the same while the program runs, and is large: whoever has it already asks whether it still is so, and gets it once.
+/// A large text that does not change while the program runs. Clients cache it, and revalidate it by its ETag.
 struct Fixed {
     text: String,
-    /// A weak tag: compressed or not, it says the same.
+    /// A weak tag, because the response may be compressed.
     tag: String,
 }
 
@@ -46,7 +46,7 @@ impl Fixed {
         Self { text, tag }
     }
 
-    /// Its answer, with what lets it be kept.
+    /// Adds the caching headers to the response.
     fn marked(&self, mut response: Response) -> Response {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
@@ -67,19 +67,19 @@ fn to_docs() -> Response {
     response
 }
 
-/// A page that may load nothing from elsewhere.
+/// A page with a content security policy, by which it can load nothing from other servers.
 pub fn html(page: &'static str, policy: &'static str) -> Response {
     let mut response = Response::builder().content_type("text/html; charset=utf-8").body(page);
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
 
-/// The browser itself keeps the page from loading anything from elsewhere.
+/// The content security policy of `/docs`: browsers load nothing from other servers.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; \
                            img-src 'self' data:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                            frame-ancestors 'none'";
 
-/// All domains' operations, for poem-openapi to describe; they are routed elsewhere (`routes/`).
+/// The operations of all domains, only for poem-openapi to describe; `routes/` routes them.
 struct AllOperations;
 
 impl OpenApi for AllOperations {
@@ -112,7 +112,7 @@ pub fn openapi() -> Value {
     document
 }
 
-/// What applies to all operations, and the table of permissions.
+/// The contract's description: what applies to all operations, and the table of permissions.
 fn description() -> String {
     let mut text = String::from(
         "A command returns its position in the event log. A query that sends this position in the header \
@@ -141,7 +141,7 @@ pub fn permissions() -> String {
     text
 }
 
-/// Scalar, as poem-openapi brings it along, reading our own contract.
+/// The page of Scalar that poem-openapi contains, configured to show our contract.
 fn page() -> String {
     let empty = OpenApiService::new((), "Inopsio", env!("CARGO_PKG_VERSION")).scalar_html();
     let begin = empty.find("<script").unwrap_or_default();

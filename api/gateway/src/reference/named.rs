@@ -1,9 +1,8 @@
-//! What the contract says beside what each operation says of itself: what the parameters of paths name, and which headers go with every
-//! answer.
+//! Adds to the contract what is the same for all operations: descriptions of path parameters, and the headers of every response.
 
 use serde_json::{Map, Value, json};
 
-/// The parameters of paths that are no ids of things.
+/// Descriptions of path parameters that are not ids of resources.
 const NAMED: [(&str, &str); 6] = [
     ("service", "The service, such as `crm`."),
     ("role", "The role's name."),
@@ -13,7 +12,7 @@ const NAMED: [(&str, &str); 6] = [
     ("version", "The version of the event type's schema, from 1."),
 ];
 
-/// The headers of answers: name, meaning, and whether it goes with refusals, too.
+/// The headers of responses: name, description, and whether refusals have it, too.
 const HEADERS: [(&str, &str, bool); 4] = [
     ("X-Request-Id", "The request's id. It is also the correlation id of everything that the request causes.", true),
     ("RateLimit-Limit", "Maximum number of requests in a burst.", false),
@@ -21,7 +20,7 @@ const HEADERS: [(&str, &str, bool); 4] = [
     ("RateLimit-Reset", "Seconds until more requests are allowed; 0: some are left.", false),
 ];
 
-/// Writes it into the document.
+/// Adds them to the document.
 pub fn add(document: &mut Value) {
     let header = |(name, meaning, _): (&str, &str, bool)| {
         (name.to_owned(), json!({ "description": meaning, "schema": { "type": "string" } }))
@@ -36,7 +35,7 @@ pub fn add(document: &mut Value) {
                 describe(parameter);
             }
             if let Some(responses) = operation["responses"].as_object_mut() {
-                // What is done, what is refused, and what may be refused besides, in this order.
+                // Sorted by status: success, then refusals, then the default.
                 responses.sort_keys();
                 for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
                     add_headers(response, status.starts_with('2'));

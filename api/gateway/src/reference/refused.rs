@@ -1,5 +1,4 @@
-//! With what requests are refused, as the contract has it: each status, what it means, which operations it concerns, and some of the
-//! refusals that clients meet.
+//! The refusals in the contract: for each status its meaning, the operations that it concerns, and examples.
 
 use face::{Problem, example};
 use kernel::{FieldError, Refusal};
@@ -7,16 +6,16 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{Operation, headers};
 
-/// A refusal that the contract names by itself; any other is a problem document, too (`default`).
+/// A status of refusals that the contract lists. All others are covered by the response `default`, a problem document, too.
 pub(super) struct Refused {
     pub(super) status: &'static str,
     pub(super) name: &'static str,
     meaning: &'static str,
-    /// Headers that go with it.
+    /// The headers of the response.
     headers: &'static [(&'static str, &'static str)],
-    /// Which operations it concerns.
+    /// Whether it concerns an operation.
     pub(super) of: fn(&Operation<'_>) -> bool,
-    /// Some that clients meet: each is a refusal as the program makes it.
+    /// Examples, with the texts of the program's own refusals.
     examples: fn() -> Vec<Refusal>,
 }
 
@@ -179,7 +178,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     },
 ];
 
-/// The answers that operations refer to.
+/// The responses for `components`, to which operations refer.
 pub(super) fn components() -> Value {
     let response = |refused: &Refused| {
         let shown = (refused.examples)().into_iter().map(|refusal| {

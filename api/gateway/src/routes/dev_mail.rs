@@ -1,4 +1,5 @@
-//! `/dev/mail`: the mail that would have gone out, in development (`mail.catch`), and the text messages (`texts.catch`). Nowhere else is there such a route.
+//! `/dev/mail`: shows captured mail (`mail.catch`) and text messages (`texts.catch`), in development. The route exists only with these
+//! settings.
 
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;mar
 color-scheme:light dark}article{border:1px solid;border-radius:.5rem;padding:0 1rem;margin:1rem 0}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere}";
 
-/// Adds `/dev/mail` for people and `/dev/mail.json` for programs, the last mail and the last message first.
+/// Adds `/dev/mail` for people and `/dev/mail.json` for programs, newest first.
 pub fn routes(route: Route, mails: Option<Caught>, texts: Option<texting::Caught>) -> Route {
     let (mails, texts) = (mails.unwrap_or_default(), texts.unwrap_or_default());
     let for_programs = (mails.clone(), texts.clone());

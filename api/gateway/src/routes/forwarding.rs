@@ -1,4 +1,4 @@
-//! Which operations lead to which service elsewhere.
+//! The routes of services that run in other processes.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use poem::error::ResponseError;
 use poem::http::Method;
 use poem::{Endpoint, EndpointExt, PathPattern, Request, Response};
 use poem_openapi::registry::{MetaApi, Registry};
-use remote::{Forward, Kept, Remote};
+use remote::{Forward, ForwardedHeaders, Remote};
 use tokio_util::sync::CancellationToken;
 
 use super::numbered_route;
 use crate::domains::RouteTable;
 
-/// What all that is forwarded needs: who tells from where it was asked, and when this process stops.
+/// What every forwarding endpoint needs: the source of client addresses, and the token that is cancelled when this process stops.
 type With<'w> = (&'w SeenFrom, &'w CancellationToken);
 
-fn forward(remote: &Arc<Remote>, kept: Kept, (seen_from, stop): With<'_>) -> Told {
-    let forward = Forward { remote: remote.clone(), stop: stop.clone(), kept };
-    Told { forward, seen_from: seen_from.clone() }
+fn forward(remote: &Arc<Remote>, headers: ForwardedHeaders, (seen_from, stop): With<'_>) -> ServiceForward {
+    let forward = Forward { remote: remote.clone(), stop: stop.clone(), headers };
+    ServiceForward { forward, seen_from: seen_from.clone() }
 }
 
-/// What is forwarded: the service is told from where it was asked.
+/// Forwards to a service, and tells it the address of the client.
 #[derive(Clone)]
-struct Told {
+struct ServiceForward {
     forward: Forward,
     seen_from: SeenFrom,
 }
 
-impl Endpoint for Told {
+impl Endpoint for ServiceForward {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -40,34 +40,34 @@ impl Endpoint for Told {
     }
 }
 
-/// The operations that a service's contract describes, forwarded.
+/// The REST operations in a service's contract, forwarded.
 pub fn operations(describe: fn(&mut Registry) -> Vec<MetaApi>, remote: &Arc<Remote>, with: With<'_>) -> RouteTable {
     let mut table = RouteTable::new();
     for path in describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths) {
         let methods = table.entry(numbered_route(&path.path)).or_default();
         for operation in path.operations {
-            methods.insert(operation.method, forward(remote, Kept::Plain, with).boxed());
+            methods.insert(operation.method, forward(remote, ForwardedHeaders::Plain, with).boxed());
         }
     }
     table
 }
 
-/// What the tenants' issuers offer, forwarded.
+/// The endpoints and pages of the tenants' issuers, forwarded.
 pub fn issuers(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let page = forward(remote, Kept::Page, with);
+    let page = forward(remote, ForwardedHeaders::Page, with);
     auth_api::provider::paths().map(|(path, method)| (path, method, page.clone().boxed())).collect()
 }
 
-/// What identity providers keep people by, forwarded.
+/// The SCIM endpoints, by which identity providers manage users, forwarded.
 pub fn scim(remote: &Arc<Remote>, with: With<'_>) -> Vec<(&'static str, Method, BoxEndpoint<'static, Response>)> {
-    let forward = forward(remote, Kept::Plain, with);
+    let forward = forward(remote, ForwardedHeaders::Plain, with);
     let endpoint = |path| Scim { forward: forward.clone(), pattern: PathPattern(Arc::from(path)) }.boxed();
     user_api::scim::paths().map(|(path, method)| (path, method, endpoint(path))).collect()
 }
 
-/// An endpoint of SCIM. Where the service can't be asked that is said in SCIM's form, too.
+/// A forwarded SCIM endpoint. If the service does not answer, the error has SCIM's form, too.
 struct Scim {
-    forward: Told,
+    forward: ServiceForward,
     pattern: PathPattern,
 }
 
@@ -87,23 +87,24 @@ impl Endpoint for Scim {
     }
 }
 
-/// The operations that all services share (sagas, jobs, dead letters, events), forwarded where they are about a service that runs elsewhere.
-/// `here`: whether other services run in this process.
+/// The operations that every service has (sagas, jobs, dead letters, events). Requests that concern a service in another process are
+/// forwarded to it. `here`: whether services run in this process, too.
 pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, with: With<'_>) -> RouteTable {
     if remotes.is_empty() {
         return table;
     }
-    let forwards: Arc<[Told]> = remotes.iter().map(|remote| forward(remote, Kept::Plain, with)).collect();
+    let forwards: Arc<[ServiceForward]> =
+        remotes.iter().map(|remote| forward(remote, ForwardedHeaders::Plain, with)).collect();
+    let by_path = ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"];
     let wrap = |path: &str, local: BoxEndpoint<'static>| {
-        let whose = if ["/v1/sagas/:", "/v1/jobs/:", "/v1/dead-letters/:"].iter().any(|prefix| path.starts_with(prefix))
-        {
-            Whose::Path
+        let named_by = if by_path.iter().any(|prefix| path.starts_with(prefix)) {
+            NamedBy::Path
         } else if is_named_by_request(path) {
-            Whose::Request
+            NamedBy::Request
         } else {
             return local;
         };
-        Shared { local, forwards: forwards.clone(), here, whose }.boxed()
+        Shared { local, forwards: forwards.clone(), here, named_by }.boxed()
     };
     table
         .into_iter()
@@ -114,35 +115,37 @@ pub fn shared(table: RouteTable, remotes: &[Arc<Remote>], here: bool, with: With
         .collect()
 }
 
-/// Whether the request says of which service this operation is: events, and who follows them. Their types are the program's.
+/// Whether the query string or a header of a request names the service: operations on events, feeds and webhooks. (Event types are the
+/// same in every process.)
 pub fn is_named_by_request(path: &str) -> bool {
     path.starts_with("/v1/events") && !path.starts_with("/v1/events/types")
 }
 
-/// An operation of which it hangs on the request where it leads.
+/// An operation that every service has: the request names the service, and so decides where it is forwarded.
 struct Shared {
     local: BoxEndpoint<'static>,
-    forwards: Arc<[Told]>,
-    /// Whether other services run in this process.
+    forwards: Arc<[ServiceForward]>,
+    /// Whether services run in this process, too.
     here: bool,
-    whose: Whose,
+    named_by: NamedBy,
 }
 
-/// What names the service.
+/// Where a request names the service.
 #[derive(Clone, Copy)]
-enum Whose {
-    /// The first parameter of the path.
+enum NamedBy {
+    /// In the first parameter of the path.
     Path,
-    /// The parameter `service` of the query string or the header `X-Service`; needed where there are several places to go to.
+    /// In the parameter `service` of the query string or in the header `X-Service`; required if there are several possible targets.
     Request,
 }
 
 impl Shared {
-    fn forward(&self, request: &Request) -> Result<Option<&Told>, Refusal> {
+    /// The target of a request; `None`: this process.
+    fn forward(&self, request: &Request) -> Result<Option<&ServiceForward>, Refusal> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        let named = match self.whose {
-            Whose::Path => request.raw_path_param("param0"),
-            Whose::Request => {
+        let named = match self.named_by {
+            NamedBy::Path => request.raw_path_param("param0"),
+            NamedBy::Request => {
                 let queried = query.iter().find(|(name, _)| name == "service").map(|(_, value)| value.as_str());
                 queried.or_else(|| request.header("x-service"))
             }
@@ -150,7 +153,7 @@ impl Shared {
         let found = named.and_then(|name| self.forwards.iter().find(|one| one.forward.remote.service.name() == name));
         match (found, &*self.forwards) {
             (Some(found), _) => Ok(Some(found)),
-            // There is no other place, also to be told that there is no such service.
+            // The only possible target, which also refuses unknown services.
             (None, [only]) if !self.here => Ok(Some(only)),
             (None, _) if named.is_some() => Ok(None),
             (None, several) => {

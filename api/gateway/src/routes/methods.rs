@@ -1,4 +1,4 @@
-//! The methods that a path takes. Whoever tries another is told which these are (RFC 9110, section 15.5.6).
+//! The methods of a path. For other methods, the response is 405 with the allowed ones (RFC 9110, section 15.5.6).
 
 use face::Problem;
 use kernel::Refusal;
@@ -13,17 +13,17 @@ pub struct Methods {
 }
 
 impl Methods {
-    /// None yet.
+    /// Without any methods.
     pub fn new() -> Self {
         Self { routes: RouteMethod::new(), allowed: Vec::new() }
     }
 
-    /// Only GET, and with it HEAD.
+    /// Only GET, which includes HEAD.
     pub fn get(endpoint: impl Endpoint<Output = Response> + 'static) -> Self {
         Self::new().on(Method::GET, endpoint)
     }
 
-    /// These and another one.
+    /// Adds a method.
     #[must_use]
     pub fn on(mut self, method: Method, endpoint: impl Endpoint<Output = Response> + 'static) -> Self {
         self.allowed.push(method.clone());

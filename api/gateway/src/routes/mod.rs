@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The routing table of a process.
 
 pub mod dev_mail;
 pub mod forwarding;
@@ -33,11 +33,11 @@ use crate::{graphql, reference};
 
 /// What a process serves.
 pub struct Served {
-    /// Domains that run here.
+    /// The domains that run in this process.
     pub here: Vec<(DomainDefinition, Runtime)>,
-    /// Domains that run elsewhere, with their read models.
+    /// The domains that run in other processes, with access to their read models.
     pub elsewhere: Vec<(DomainDefinition, Arc<Remote>, Reading)>,
-    /// What belongs to no domain, over those that run here.
+    /// The operations that belong to no domain, over the services in this process.
     pub platform: RouteTable,
 }
 
@@ -70,7 +70,7 @@ pub fn routes(
     graphql::routes(route, config, readings, (verifier, rates, recorder), stop)
 }
 
-/// Adds what protocols describe, not the contract: the tenants' issuers and SCIM, wherever they run.
+/// Adds the routes that are not in the contract, because standards define them: the tenants' issuers and SCIM, here or forwarded.
 pub fn protocols(
     route: Route,
     issuers: Vec<auth_api::provider::Endpoint>,
@@ -79,7 +79,7 @@ pub fn protocols(
     let served = !scim.is_empty();
     let route = by_path(issuers).into_iter().fold(route, |route, (path, methods)| route.at(path, methods));
     let route = by_path(scim).into_iter().fold(route, |route, (path, methods)| route.at(path, ScimErrors(methods)));
-    if served { route.at("/scim/v2/*path", ScimErrors(Nothing)) } else { route }
+    if served { route.at("/scim/v2/*path", ScimErrors(UnknownRoute)) } else { route }
 }
 
 fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)>) -> HashMap<&'static str, Methods> {
@@ -91,7 +91,7 @@ fn by_path(endpoints: Vec<(&'static str, Method, BoxEndpoint<'static, Response>)
     paths
 }
 
-/// What is wrong with a request to SCIM is said in SCIM's form, whoever finds it (RFC 7644 section 3.12).
+/// Converts every error of a SCIM request to SCIM's form (RFC 7644 section 3.12).
 struct ScimErrors<E>(E);
 
 impl<E: Endpoint<Output = Response>> Endpoint for ScimErrors<E> {
@@ -110,10 +110,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for ScimErrors<E> {
     }
 }
 
-/// Where there is nothing.
-struct Nothing;
+/// Refuses requests to unknown paths.
+struct UnknownRoute;
 
-impl Endpoint for Nothing {
+impl Endpoint for UnknownRoute {
     type Output = Response;
 
     async fn call(&self, _: Request) -> Result<Response> {
@@ -121,7 +121,7 @@ impl Endpoint for Nothing {
     }
 }
 
-/// Adds REST operations, which the contract describes.
+/// Adds the REST operations of `table`, which `describe` describes for the contract.
 fn rest(route: Route, table: RouteTable, describe: fn(&mut Registry) -> Vec<MetaApi>) -> Route {
     let documented = documented_paths(describe);
     table.into_iter().fold(route, |route, (path, methods)| {
@@ -134,18 +134,18 @@ fn rest(route: Route, table: RouteTable, describe: fn(&mut Registry) -> Vec<Meta
     })
 }
 
-/// A REST operation. It is given the query string as poem-openapi's parameters want it; its errors go on as errors, so that
-/// the front makes problems of them.
+/// A REST operation. It checks parameters, and passes the query string in the form that poem-openapi expects. Errors are returned as
+/// errors, so that the front converts them to problem documents.
 struct Rest {
     endpoint: BoxEndpoint<'static>,
-    /// The path as the contract has it: the label of metrics and traces.
+    /// The path in the contract: the label of metrics and traces.
     pattern: PathPattern,
     parameters: Parameters,
-    /// Whether strangers may ask: the contract names no security scheme for it.
+    /// Whether it needs no token: the contract has no security scheme for it.
     public: bool,
 }
 
-/// What the contract says of a path.
+/// The data of a path in the contract.
 #[derive(Clone, Default)]
 struct Documented {
     pattern: Arc<str>,
@@ -153,7 +153,7 @@ struct Documented {
     public: bool,
 }
 
-/// The route of a path of the contract: poem-openapi calls the parameters of its routes `:param0`, `:param1` …
+/// The route of a path in the contract: poem-openapi names the parameters of its routes `:param0`, `:param1` …
 pub fn numbered_route(path: &str) -> String {
     let mut parts = path.split('{');
     let mut route = parts.next().unwrap_or_default().to_owned();
@@ -163,13 +163,13 @@ pub fn numbered_route(path: &str) -> String {
     route
 }
 
-/// What the contract says of each route.
+/// The paths in the contract, by their routes.
 fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<String, Documented> {
     let paths = describe(&mut Registry::new()).into_iter().flat_map(|api| api.paths);
     paths
         .map(|path| {
             let route = numbered_route(&path.path);
-            // Paths are public as a whole: a path with an operation that needs a token asks for one.
+            // A path is public only if none of its operations needs a token.
             let public = path.operations.iter().all(|operation| operation.security.is_empty());
             let parameters: Vec<_> = path.operations.into_iter().flat_map(|operation| operation.params).collect();
             let parameters = Parameters::of(&path.path, &parameters);
@@ -180,7 +180,7 @@ fn documented_paths(describe: fn(&mut Registry) -> Vec<MetaApi>) -> HashMap<Stri
 
 impl Rest {
     async fn answer(&self, mut request: Request) -> Result<Response> {
-        // First of all: what is wrong with a stranger's parameters is nothing to tell them.
+        // First of all, so that an unauthenticated client learns nothing about the parameters.
         if !self.public {
             Incoming::of(&request).and_then(|incoming| incoming.identity.caller()).map_err(Problem::from)?;
         }
@@ -193,12 +193,12 @@ impl Rest {
     }
 }
 
-/// Says who may keep an answer to somebody with a token (RFC 9111 section 5.2.2): nobody, but that what has a version may be held by whoever
-/// asked, who asks each time whether it is the same still. Secrets and what is known of people come this way.
-fn kept(response: &mut Response, reads: bool) {
+/// Sets `Cache-Control` for a response to an authenticated request (RFC 9111 section 5.2.2): it must not be stored, because it may contain
+/// secrets or personal data. Only a versioned resource may be stored by the client, which must revalidate it each time.
+fn set_cache_control(response: &mut Response, reads: bool) {
     let versioned = response.status() == StatusCode::OK && response.headers().contains_key(header::ETAG);
-    let told = if reads && versioned { "private, no-cache" } else { "no-store" };
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(told));
+    let value = if reads && versioned { "private, no-cache" } else { "no-store" };
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(value));
 }
 
 impl Endpoint for Rest {
@@ -209,9 +209,9 @@ impl Endpoint for Rest {
         match self.answer(request).await {
             Ok(mut response) => {
                 response.set_data(self.pattern.clone());
-                // A problem says nothing that is to be kept from anybody who may ask, be it one of a service elsewhere.
+                // Problem documents (also forwarded ones) contain nothing that a cache must not store.
                 if !self.public && !response.status().is_client_error() && !response.status().is_server_error() {
-                    kept(&mut response, reads);
+                    set_cache_control(&mut response, reads);
                 }
                 Ok(response)
             }

@@ -1,5 +1,4 @@
-//! The parameters of an operation, as the contract has them: which there are, which values they take, and what is said of those
-//! that they do not.
+//! Validates path and query parameters against the contract, and words the refusals of invalid ones.
 
 use std::sync::Arc;
 
@@ -12,23 +11,23 @@ use poem_openapi::registry::{MetaOperationParam, MetaParamIn, MetaSchema, MetaSc
 /// The parameters of one path.
 #[derive(Clone, Default)]
 pub struct Parameters {
-    /// Those of the path, in the order in which the router numbers them.
+    /// The path's parameters, in the order in which the router numbers them.
     path: Arc<[Parameter]>,
     query: Arc<[Parameter]>,
 }
 
 struct Parameter {
     name: String,
-    /// An id has one form, though more could be read.
+    /// Whether it is an id, of which only the usual form is accepted, although the parser accepts others.
     is_id: bool,
-    /// It is a list: it may be there several times.
+    /// Whether it is a list, so that it may occur several times.
     is_list: bool,
-    /// What is allowed, where the contract says it all.
+    /// The allowed values in words, if the schema defines them completely.
     allowed: Option<String>,
 }
 
 impl Parameters {
-    /// Those of a path's operations; `path` is the path as the contract has it, such as `/v1/crm/leads/{lead}`.
+    /// The parameters of a path's operations; `path` is the path in the contract, such as `/v1/crm/leads/{lead}`.
     pub fn of(path: &str, documented: &[MetaOperationParam]) -> Self {
         let find = |name: &str| {
             let found =
@@ -49,9 +48,11 @@ impl Parameters {
         Self { path: names.map(find).collect(), query: query.into() }
     }
 
-    /// Refuses ids in the path that are not in their usual form, and parameters of the query string that nobody reads (one may
-    /// be a `dry_run` that was meant), that are there twice (one of them would not be read), or in which a NUL stands. Answers
-    /// those that are there.
+    /// Returns the parameters of the query string.
+    ///
+    /// # Errors
+    /// `parameter_invalid` for an id in the path that is not in its usual form, and for a query parameter that occurs twice (one would be
+    /// ignored) or contains a NUL. `parameter_unknown` for one that the operation does not have (it may be a misspelt `dry_run`).
     pub fn check(&self, request: &Request) -> Result<Vec<(String, String)>, Refusal> {
         for (index, parameter) in self.path.iter().enumerate().filter(|(_, parameter)| parameter.is_id) {
             if let Some(text) = request.raw_path_param(&numbered(index))
@@ -73,7 +74,7 @@ impl Parameters {
             if !known.is_list && query[..at].iter().any(|(before, _)| before == name) {
                 return Err(refuse(name, "it may be given only once"));
             }
-            // No text that is stored has it, and no database can be asked for it.
+            // Postgres can neither store nor search for a text with NUL.
             if value.contains('\0') {
                 return Err(refuse(name, "the character NUL is not allowed"));
             }
@@ -81,7 +82,7 @@ impl Parameters {
         Ok(query)
     }
 
-    /// The problem of a parameter that could not be read, in the contract's words.
+    /// The problem for a parameter that poem-openapi could not parse, with the allowed values from the contract.
     pub fn problem(&self, error: &poem::Error) -> Option<Problem> {
         let (name, reason, among) = if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
             (*name, reason, &self.query)
@@ -114,7 +115,7 @@ impl Parameter {
     }
 }
 
-/// How the router calls the parameters of a path.
+/// The router's name of a path parameter.
 fn numbered(index: usize) -> String {
     format!("param{index}")
 }
@@ -123,7 +124,7 @@ fn refuse(name: &str, what: &str) -> Refusal {
     Refusal::invalid("parameter_invalid", format!("the parameter {name} is not valid: {what}")).with("parameter", name)
 }
 
-/// What a schema allows, where it says it all.
+/// The values that a schema allows, in words; none: the schema does not define them completely.
 fn allowed(schema: &MetaSchema) -> Option<String> {
     if !schema.enum_items.is_empty() {
         let items = schema.enum_items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
@@ -151,7 +152,7 @@ fn allowed(schema: &MetaSchema) -> Option<String> {
     })
 }
 
-/// What a type of our own says, out of the words that poem-openapi puts around it.
+/// The error text of our own parameter type, without the text that poem-openapi puts around it.
 fn words(reason: &str) -> &str {
     let reason = reason
         .strip_prefix("failed to parse \"")

@@ -1,4 +1,4 @@
-//! `/.well-known/…` (RFC 8615): what others look for without being told where.
+//! Routes under `/.well-known/` (RFC 8615).
 
 use poem::endpoint::make_sync;
 use poem::http::{HeaderValue, header};
@@ -7,10 +7,10 @@ use poem::{Response, Route};
 use super::Methods;
 use crate::auth::Verifier;
 
-/// How long the keys may be kept. A new key is known everywhere after that.
+/// How long clients may cache the keys: an hour, after which a new key is known everywhere.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
-/// `/.well-known/jwks.json`: the key that verifies our tokens, for whoever else is shown them.
+/// `/.well-known/jwks.json`: the public key of `inopsio token`, for other services that verify its tokens.
 pub fn routes(route: Route, verifier: &Verifier) -> Route {
     let keys = verifier.key_set().to_string();
     let answer = move |_| {

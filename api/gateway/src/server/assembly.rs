@@ -1,4 +1,4 @@
-//! The steps of a start, in their order: services are opened, then what tells who callers are, then all is put under routes.
+//! The steps of a start, in order: opens the services, then sets up authentication, then builds the routes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,46 +26,46 @@ use crate::operations::{Readiness, consumers};
 use crate::routes::{self, Served, dev_mail, forwarding};
 use crate::service::{self, Background, Running};
 
-/// What all steps work with.
+/// What all steps of a start use.
 pub(super) struct Assembly<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Where it is listened.
+    /// The address that the server listens on.
     pub address: SocketAddr,
     /// The bus.
     pub bus: &'a Bus,
-    /// What the domains' ports lead to; those that are late are bound here.
+    /// The adapters of the domains' ports; the late-bound ones are bound in these steps.
     pub adapters: &'a Adapters,
     /// The permission tables of all domains.
     pub grants: Arc<[Grant]>,
-    /// The time.
+    /// The source of the time.
     pub clock: Arc<dyn Clock>,
-    /// Ids.
+    /// The source of ids.
     pub ids: Arc<dyn IdSource>,
-    /// What runs beside the requests.
+    /// The background tasks.
     pub background: &'a Background,
-    /// Cancelled when no new requests are taken any more.
+    /// Cancelled when no new requests are accepted any more.
     pub stop: &'a CancellationToken,
 }
 
-/// A domain that runs here.
+/// A domain whose service runs in this process.
 type Here = (DomainDefinition, Runtime);
 
-/// A domain that runs elsewhere, with its read models.
+/// A domain whose service runs in other processes, with access to its read models.
 type Elsewhere = (DomainDefinition, Arc<Remote>, Reading);
 
-/// The services, each opened here or found elsewhere.
+/// All services, opened in this process or connected to in others.
 pub(super) struct Opened {
-    /// Those that run here.
+    /// The domains that run in this process.
     pub here: Vec<Here>,
-    /// The same, and what runs of each.
+    /// The running parts of each of them.
     pub running: Vec<Running>,
-    /// Those that run elsewhere.
+    /// The domains that run in other processes.
     pub elsewhere: Vec<Elsewhere>,
 }
 
 impl Opened {
-    /// The names of those that run here, and of those that run elsewhere.
+    /// The names of the services in this process, and of those in other processes.
     pub fn names(&self) -> (String, String) {
         let here: Vec<_> = self.here.iter().map(|(domain, _)| domain.service.name()).collect();
         let elsewhere: Vec<_> = self.elsewhere.iter().map(|(domain, ..)| domain.service.name()).collect();
@@ -73,24 +73,24 @@ impl Opened {
     }
 }
 
-/// What tells who callers are, and has on record what they are denied.
+/// Authentication of callers, and the record of their denials.
 pub(super) struct Callers {
     /// Verifies tokens.
     pub verifier: Arc<Verifier>,
-    /// Has denials recorded.
+    /// Extracts denials from responses and passes them to `denials`.
     pub recorder: DenialRecorder,
-    /// The record of denials.
+    /// Writes denials to the log.
     pub denials: Denials,
-    /// Tells from where requests come.
+    /// Determines the client address of a request.
     pub seen_from: SeenFrom,
-    /// The tenants' issuers, where the auth service runs.
+    /// The tenants' issuers, if the auth service runs in this process.
     pub provider: Option<Provider>,
-    /// The logs of services that don't run here, which are open for this alone.
+    /// The logs of services that run in other processes, opened only for authentication.
     pub stores: Vec<EventStore>,
 }
 
 impl Assembly<'_> {
-    /// Opens the services that this process runs, and finds the others.
+    /// Opens the services that this process runs, and connects to the others.
     pub async fn open(&self, services: Services) -> Result<Opened, StartError> {
         let (config, background) = (self.config, self.background);
         let mut opened = Opened { here: Vec::new(), running: Vec::new(), elsewhere: Vec::new() };
@@ -117,7 +117,7 @@ impl Assembly<'_> {
         Ok(opened)
     }
 
-    /// Opens what tells who callers are, and binds the adapters that ask it.
+    /// Sets up authentication, and binds the adapters that depend on it.
     pub async fn callers(&self, here: &[Here]) -> Result<Callers, StartError> {
         let (config, adapters, background) = (self.config, self.adapters, self.background);
         let issuers = issuers::open(config, self.address, here, adapters, self.sources(), background).await?;
@@ -195,7 +195,7 @@ impl Assembly<'_> {
         routes::protocols(routes, issuers, scim)
     }
 
-    /// What belongs to no domain, over the services that run here.
+    /// The operations that belong to no domain, over the services in this process.
     fn platform(&self, here: &[Here], running: &[Running], running_feeds: RunningFeeds) -> RouteTable {
         let platform = events_api::Platform {
             services: here.iter().map(|(_, runtime)| runtime.clone()).collect(),
@@ -216,17 +216,17 @@ impl Assembly<'_> {
     }
 }
 
-/// A service, if it runs here.
+/// The runtime of a service, if it runs in this process.
 fn runs(here: &[Here], service: Service) -> Option<&Runtime> {
     here.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service)
 }
 
-/// A service's instances, if it runs elsewhere.
+/// The instances of a service, if it runs in other processes.
 fn remote(elsewhere: &[Elsewhere], service: Service) -> Option<&Arc<Remote>> {
     elsewhere.iter().find(|(domain, ..)| domain.service == service).map(|(_, remote, _)| remote)
 }
 
-/// How feeds work.
+/// The settings of event feeds.
 const fn feeds(events: &config::Events) -> events_api::feed::Settings {
     events_api::feed::Settings {
         per_tenant: events.feeds_per_tenant,

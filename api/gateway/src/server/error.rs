@@ -1,4 +1,4 @@
-//! Why a server does not start.
+//! The errors of a start.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use crate::auth::KeyError;
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no such service.
+    /// The chosen service does not exist.
     #[error("there is no service {0}")]
     UnknownService(Service),
-    /// A gateway that was not told where a service is.
+    /// The configuration of a gateway lacks the instances of a service.
     #[error(
         "remotes.{0} (INOPSIO_REMOTE_{upper}) is not set; a gateway needs the URLs of the instances of each service, such as \
          http://127.0.0.1:8081,http://127.0.0.1:8082",
@@ -24,48 +24,48 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("can't listen on {address}: {error}; choose another port with --port or INOPSIO_PORT")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The cause.
         error: std::io::Error,
     },
-    /// A front before cells that was not told of any.
+    /// The configuration of a gateway in front of cells lacks the cells, or its home cell.
     #[error(
         "no cells are configured, or the one of INOPSIO_CELL is not among them; a front before cells needs a section \
          [cells.<name>] with the urls of each in its configuration file"
     )]
     NoCells,
-    /// The key that verifies tokens.
+    /// The key that verifies tokens can't be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A proxy that is believed has no address.
+    /// The list of trusted proxies is invalid.
     #[error(
         "http.trusted_proxies (INOPSIO_TRUSTED_PROXIES): {0:?} is not allowed; allowed are addresses and networks, such as 10.0.0.7 and fd00::/8"
     )]
     Proxies(String),
-    /// A service's log can't be opened, or a key is missing that it needs.
+    /// A service's log can't be opened, or a key that it needs is missing.
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
-    /// The master key is in Vault, and can't be used there. (That Vault does not answer is no reason not to start.)
+    /// The master key is in Vault, and Vault refuses to use it. (If Vault does not answer, the server starts nevertheless.)
     #[error("the master key {key}: {error}")]
     Vault {
-        /// Where it is.
+        /// The name of the key in Vault.
         key: String,
-        /// What is wrong.
+        /// The cause.
         error: vault::Error,
     },
     /// TLS for webhooks can't be set up.
     #[error("webhooks of the service {service}: {error}")]
     Webhooks {
-        /// Whose.
+        /// The service.
         service: Service,
-        /// What is wrong.
+        /// The cause.
         error: String,
     },
-    /// Mail, or text messages, are not configured well.
+    /// The settings of mail or text messages are invalid.
     #[error(transparent)]
     Adapters(#[from] AdapterError),
-    /// The bus is not configured well. (That it does not answer is no reason not to start.)
+    /// The settings of the bus are invalid. (If it does not answer, the server starts nevertheless.)
     #[error(transparent)]
     Bus(#[from] nats::Error),
 }

@@ -1,4 +1,4 @@
-//! The running server: what is opened and started, in which order, and how it stops.
+//! The server: starts everything in order, and shuts it down in order.
 
 mod assembly;
 mod error;
@@ -28,44 +28,44 @@ use crate::service::Background;
 use crate::wire::Wire;
 use crate::{cells, domains, telemetry};
 
-/// A server that serves.
+/// A running server.
 pub struct Server {
     address: SocketAddr,
     serving: JoinHandle<()>,
     stop: CancellationToken,
     background: Background,
-    /// What callers were denied, and is not on record yet.
+    /// The recorder of denials, which may still have some to write.
     denials: Option<Denials>,
     stores: Vec<eventstore::EventStore>,
     bus: Option<Bus>,
 }
 
-/// How often what has not been used for long is forgotten, and metrics are tidied.
-const TIDY: Duration = Duration::from_secs(10);
+/// How often unused rate limit buckets are removed, and the metrics recorder does its upkeep.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Server {
-    /// Opens the chosen services and serves them. Ready when this returns; migrated databases are presupposed.
+    /// Opens the chosen services and serves them. The server accepts requests when this returns. The databases must have been migrated.
     pub async fn start(config: Config, services: Services) -> Result<Self, StartError> {
         if let Services::One(service) = services
             && !domains::SERVICES.contains(&service)
         {
             return Err(StartError::UnknownService(service));
         }
-        // Recording begins before the first thing that is worth it.
+        // Metrics recorded before this call would be lost.
         telemetry::metrics();
         let address = SocketAddr::new(config.http.host, config.http.port);
         let listen = |error| StartError::Listen { address, error };
-        // First of all: a taken port shall be said before anything else is started.
+        // First of all, so that an occupied port is reported before anything else is started.
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
         if services == Services::Cells {
-            return Self::before_cells(&config, ids, listener, address).await;
+            return Self::start_cell_front(&config, ids, listener, address).await;
         }
         let background = Background::default();
-        keep_master_keys(&config, &background).await?;
+        check_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
         let url = public_url(&config, address).trim_end_matches('/').into();
         let adapters = Adapters { url, ..Adapters::of(&config, &bus)? };
@@ -75,7 +75,7 @@ impl Server {
             address,
             bus: &bus,
             adapters: &adapters,
-            // Of all services, not only of those that run here: a token is the same everywhere.
+            // Those of all services, not only of those that run here: a caller's permissions are the same in every process.
             grants: domains::grants().into(),
             clock,
             ids: ids.clone(),
@@ -88,7 +88,7 @@ impl Server {
         stores.extend(callers.stores.iter().cloned());
         let (run, forwarded) = opened.names();
         let rates = Arc::new(RateLimiter::new(&config.rate_limits));
-        tidy(rates.clone(), &background);
+        spawn_upkeep(rates.clone(), &background);
         let routes = assembly.routes(opened, &callers, &rates);
         let Callers { verifier, recorder, denials, .. } = callers;
         let front = Front::new(&config, verifier, rates, recorder, ids.clone(), routes);
@@ -98,8 +98,8 @@ impl Server {
         Ok(Self { address, serving, stop, background, denials: Some(denials), stores, bus: Some(bus) })
     }
 
-    /// Serves what each tenant's cell answers.
-    async fn before_cells(
+    /// Starts the front of several cells, which forwards each request to its tenant's cell.
+    async fn start_cell_front(
         config: &Config,
         ids: Arc<dyn IdSource>,
         listener: TcpListener,
@@ -113,7 +113,7 @@ impl Server {
         Ok(Self { address, serving, stop, background, denials: None, stores: Vec::new(), bus: None })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub const fn addr(&self) -> SocketAddr {
         self.address
     }
@@ -124,7 +124,7 @@ impl Server {
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "the HTTP server failed");
         }
-        // Only now: the last requests were still denied things, and were still writing.
+        // Only now, because the last requests could still be denied or write events.
         if let Some(denials) = &self.denials {
             denials.finish().await;
         }
@@ -134,7 +134,7 @@ impl Server {
         self.background.shutdown.cancel();
         self.background.tasks.close();
         self.background.tasks.wait().await;
-        // Only now: relay and projections were still reading.
+        // Only now, because relay and projections were still reading.
         for store in &self.stores {
             store.close().await;
         }
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-/// Serves until `stop`, and lets running requests finish.
+/// Serves until `stop`, then lets running requests finish.
 fn run_front(
     config: &Config,
     listener: TcpListener,
@@ -156,16 +156,16 @@ fn run_front(
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let drain = Duration::from_secs(config.http.drain_seconds);
-    let wire = Wire { listener, patience: config.http.idle(), drain, ids };
+    let wire = Wire { listener, idle_timeout: config.http.idle(), drain, ids };
     tokio::spawn(wire.serve(front, stop.clone()))
 }
 
-/// Looks whether the master keys that are in Vault can be used, and keeps our token for it good.
+/// Checks that the master keys in Vault can be used, and spawns the renewal of our Vault tokens.
 ///
 /// # Errors
-/// What somebody has to mend: a key that is not there, a token that may not. What passes by itself is only told: whose keys are needed
-/// meanwhile hear that the master key can't be asked, and all goes on when it can.
-async fn keep_master_keys(config: &Config, background: &Background) -> Result<(), StartError> {
+/// When an operator has to fix something: a key does not exist, or the token lacks a permission. Transient errors are only logged:
+/// meanwhile, requests that need a tenant's key get 503.
+async fn check_master_keys(config: &Config, background: &Background) -> Result<(), StartError> {
     let mut kept: Vec<Arc<vault::Client>> = Vec::new();
     for transit in config.keys_in_vault() {
         let key = transit.name().to_owned();
@@ -184,11 +184,11 @@ async fn keep_master_keys(config: &Config, background: &Background) -> Result<()
     Ok(())
 }
 
-/// Forgets from time to time what the rate limits have not needed for long, and tidies metrics.
-fn tidy(rates: Arc<RateLimiter>, background: &Background) {
+/// Spawns a task that regularly removes unused rate limit buckets and runs the upkeep of the metrics recorder.
+fn spawn_upkeep(rates: Arc<RateLimiter>, background: &Background) {
     let shutdown = background.shutdown.clone();
     background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(TIDY);
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             rates.tidy();
             if let Some(metrics) = telemetry::metrics() {

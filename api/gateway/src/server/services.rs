@@ -1,4 +1,4 @@
-//! Which services a process runs, and where the others are.
+//! Which services a process runs, and where the others run.
 
 use config::Config;
 use kernel::Service;
@@ -8,13 +8,13 @@ use super::StartError;
 /// Which services a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Services {
-    /// All of them.
+    /// All services, except those for which the configuration names remote instances.
     All,
-    /// This one.
+    /// Only this service.
     One(Service),
-    /// None: all run elsewhere, and requests are forwarded.
+    /// No service: all run in other processes, and requests are forwarded to them.
     Gateway,
-    /// None: each tenant's requests go to its cell.
+    /// No service: the front of several cells, which forwards each request to its tenant's cell.
     Cells,
 }
 
@@ -26,7 +26,8 @@ impl Services {
         }
     }
 
-    /// Where a service's instances are; `None`: it runs in this process. A process that was told to run one runs it.
+    /// The URLs of a service's remote instances; `None`: the service runs in this process. A process that runs one service ignores
+    /// configured remotes.
     pub(super) fn elsewhere(self, service: Service, config: &Config) -> Result<Option<Vec<http::Uri>>, StartError> {
         match (self, config.remote(service)) {
             (Self::One(_), _) => Ok(None),

@@ -1,4 +1,5 @@
-//! One service of this process: its log, its relay, its projections, its executor.
+//! Opens one service in this process: its log and executor, and its background tasks (relay, sealer, projections, webhooks, jobs, sagas,
+//! dead letters).
 
 mod rebuilding;
 mod state;
@@ -27,34 +28,35 @@ use crate::adapters::{Adapters, WebhookNotices};
 use crate::domains::{DomainDefinition, dead_letters_of};
 use crate::server::StartError;
 
-/// What runs beside the requests, and how it is told to stop.
+/// The background tasks of the process.
 #[derive(Clone, Default)]
 pub struct Background {
-    /// All of it.
+    /// Tracks all tasks.
     pub tasks: TaskTracker,
-    /// Cancelled when it shall stop.
+    /// Cancelled when the tasks must stop.
     pub shutdown: CancellationToken,
 }
 
-/// A service that runs.
+/// A running service.
 #[derive(Clone)]
 pub struct Running {
-    /// What its operations work with.
+    /// What its operations run on.
     pub runtime: Runtime,
-    /// How its relay is doing.
+    /// The state of its relay.
     pub relay: RelayState,
-    /// How the sealing of its log is doing; none: nobody signs here.
+    /// The state of its sealer; none: this process has no seal key.
     pub sealer: Option<SealingState>,
     /// Its webhooks.
     pub webhooks: Webhooks,
-    /// Its sagas, and how they are doing.
+    /// Its saga instances, and the state of their coordinator.
     pub sagas: Option<(Instances, SagasState)>,
     /// Its dead letters.
     pub dead_letters: Option<deadletters::DeadLetters>,
 }
 
 impl Running {
-    /// How many events before `head` its sagas have not looked at, whichever process looks; none: it has no sagas.
+    /// The lag of its sagas: the number of events up to `head` that they have not processed, in whichever process they run. None: it has
+    /// no sagas.
     pub async fn sagas_lag(&self, head: Position) -> Result<Option<u64>, coordinator::Error> {
         let Some((instances, state)) = &self.sagas else { return Ok(None) };
         let stored = instances.position().await?;
@@ -63,18 +65,18 @@ impl Running {
     }
 }
 
-/// A service's log, and what writes to it: of this process where the service runs, else opened for this alone.
+/// A service's log with an executor: shared with the service if that runs in this process, otherwise opened separately.
 pub struct Written {
     /// The log.
     pub store: EventStore,
-    /// What carries commands out.
+    /// Executes commands.
     pub executor: Executor,
-    /// Whether it is open for this alone, and to be closed with it.
+    /// Whether the log was opened separately, so that it has to be closed by its user.
     pub alone: bool,
 }
 
 impl Written {
-    /// That of one of the services `served` here, or one that runs elsewhere.
+    /// Takes the log of a service among those `served` here, or opens that of a service that runs in another process.
     pub async fn open(
         config: &Config,
         service: Service,
@@ -101,7 +103,7 @@ fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideErr
     })
 }
 
-/// What reading a service needs that runs elsewhere: connections of a role that may only read, and the bus.
+/// Read access to a service that runs in another process: connections with a read-only role, and the bus.
 pub fn reading(
     domain: &DomainDefinition,
     config: &Config,
@@ -120,7 +122,7 @@ pub fn reading(
     }
 }
 
-/// Opens a service and starts its relay, its sealer, its projections, its jobs, its sagas and the delivery of its webhooks.
+/// Opens a service and starts its background tasks.
 pub async fn open(
     domain: &DomainDefinition,
     config: &Config,
@@ -177,7 +179,7 @@ pub async fn open(
     Ok(Running { runtime, relay, sealer, webhooks, sagas, dead_letters })
 }
 
-/// A service whose log is open: what each thing that runs of it is started with.
+/// A service whose log is open, and what its background tasks are started with.
 struct Starting<'a> {
     domain: &'a DomainDefinition,
     config: &'a Config,
@@ -207,7 +209,7 @@ impl Starting<'_> {
         state
     }
 
-    /// None: nobody signs here.
+    /// None: this process has no seal key.
     fn sealer(&self) -> Option<SealingState> {
         let sealer = Sealer::new(&self.database, self.config.seal_key()?, self.clock.clone());
         let state = SealingState(sealer.state());
@@ -251,7 +253,7 @@ impl Starting<'_> {
         Ok(webhooks)
     }
 
-    /// Of the service's own kinds, and that which builds read models anew.
+    /// Runs jobs of the service's own kinds, and the kind that rebuilds read models.
     fn jobs(&self, kinds: Kinds) -> Jobs {
         let sources = jobs::Sources { clock: self.clock.clone(), ids: self.ids.clone() };
         let kinds = match rebuilding::kind(self.config, self.domain, &self.store) {
@@ -263,7 +265,7 @@ impl Starting<'_> {
         jobs
     }
 
-    /// None: the service has none.
+    /// None: the service has no sagas.
     fn sagas(&self) -> Option<(Instances, SagasState)> {
         let sagas = self.domain.sagas.clone()?;
         let repository = sagas.repository(self.executor.clone());
@@ -276,7 +278,7 @@ impl Starting<'_> {
         Some((instances, state))
     }
 
-    /// None: nobody may look after them.
+    /// None: the service's permission table has no permissions for dead letters.
     fn dead_letters(&self) -> Option<deadletters::DeadLetters> {
         let (store, executor) = (self.store.clone(), self.executor.clone());
         let dead_letters = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));

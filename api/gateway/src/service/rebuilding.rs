@@ -1,4 +1,4 @@
-//! Read models are built anew by a job: for operators who have no shell there.
+//! The job that rebuilds a read model, for operators without access to the command line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::domains::DomainDefinition;
 /// The kind's name.
 pub const REBUILD_READ_MODEL: &str = "rebuild_read_model";
 
-/// What asking for it needs, after the service's name.
+/// The permission that a request for it needs, without the service's name.
 const PERMISSION: &str = ":projection:rebuild";
 
-/// How often it says how far it is.
-const TOLD: Duration = Duration::from_secs(1);
+/// How often the job reports its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which read model.
+/// The arguments of the job.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rebuild {
@@ -33,21 +33,21 @@ struct Rebuild {
 
 impl jobs::Arguments for Rebuild {}
 
-/// A read model's name: of any service, as far as is known when it is asked for.
+/// The name of a read model. Parsing checks only its form, because the service is not known then.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct Name(String);
 
-/// What rebuilding takes.
+/// What a rebuild needs.
 struct Means {
-    /// None: nobody said how to connect as somebody who may.
+    /// The connection of an administrator; none: it is not configured.
     admin: Option<PgConnectOptions>,
     database: Database,
     store: EventStore,
     projections: Vec<Arc<dyn Projection>>,
 }
 
-/// Jobs that build a service's read models anew; none: it has no permission for that, or no read models.
+/// The kind of jobs that rebuild a service's read models; none: the service has no permission for that, or no read models.
 pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> Option<Kind> {
     let permission = domain.grants.iter().map(|grant| grant.permission).find(|name| name.ends_with(PERMISSION))?;
     if domain.projections.is_empty() {
@@ -61,7 +61,7 @@ pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> O
     });
     let kind = Kind::new(REBUILD_READ_MODEL, move |work| rebuild(means.clone(), work))
         .queue("rebuilds")
-        // What failed begins from the start: somebody should look before it does so again and again.
+        // A rebuild always starts from the first event, so a failing one should be examined before it is repeated many times.
         .attempts(2)
         .time_limit(Duration::from_hours(24))
         .offered::<Rebuild>(permission)
@@ -87,11 +87,11 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
         tell.send_replace(Some(so_far));
     });
     tokio::pin!(rebuilding);
-    let mut ticks = tokio::time::interval(TOLD);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     let rebuilt = loop {
         tokio::select! {
             rebuilt = &mut rebuilding => break rebuilt.map_err(|error| Fault::failed("rebuild_failed", error))?,
-            // What was built so far is dropped by the next rebuild; the live tables are as they were.
+            // The next rebuild drops the unfinished tables; the live tables are unchanged.
             () = work.cancelled() => return Err(Fault::Cancelled),
             _ = ticks.tick() => {}
         }

@@ -1,4 +1,4 @@
-//! How what runs of a service is doing, as `/ready` tells it.
+//! The states of a service's background tasks, for `/ready`.
 
 use coordinator::{CoordinatorState, CoordinatorStatus};
 use eventstore::relay;
@@ -6,12 +6,12 @@ use eventstore::seals::SealerState;
 use kernel::Position;
 use tokio::sync::watch;
 
-/// How a service's relay is doing.
+/// The state of a service's relay.
 #[derive(Clone)]
 pub struct RelayState(pub(super) watch::Receiver<relay::Status>);
 
 impl RelayState {
-    /// What is wrong with it, if anything is.
+    /// The reason why it does not work, if it does not.
     pub fn trouble(&self) -> Option<String> {
         match &self.0.borrow().state {
             relay::State::Stuck { reason } | relay::State::Waiting { reason } => Some(reason.clone()),
@@ -20,18 +20,18 @@ impl RelayState {
         }
     }
 
-    /// How many events the stream is behind the log, as far as this relay knows.
+    /// The lag of the stream behind the log in events, as far as this relay knows.
     pub fn lag(&self) -> u64 {
         self.0.borrow().lag()
     }
 }
 
-/// How the sealing of a service's log is doing.
+/// The state of a service's sealer.
 #[derive(Clone)]
 pub struct SealingState(pub(super) watch::Receiver<SealerState>);
 
 impl SealingState {
-    /// What is wrong with it, if anything is.
+    /// The reason why it does not work, if it does not.
     pub fn trouble(&self) -> Option<String> {
         match &*self.0.borrow() {
             SealerState::Fine => None,
@@ -40,12 +40,12 @@ impl SealingState {
     }
 }
 
-/// How a service's sagas are doing.
+/// The state of a service's sagas.
 #[derive(Clone)]
 pub struct SagasState(pub(super) watch::Receiver<CoordinatorStatus>);
 
 impl SagasState {
-    /// What is wrong with them, if anything is.
+    /// The reason why they do not work, if they do not, or need attention.
     pub fn trouble(&self) -> Option<String> {
         let status = self.0.borrow();
         match &status.state {
@@ -59,7 +59,7 @@ impl SagasState {
         }
     }
 
-    /// Up to where they have looked at the log; none: others do.
+    /// The position up to which they have processed the log; none: the active coordinator is in another process.
     pub(super) fn position(&self) -> Option<Position> {
         let status = self.0.borrow();
         (status.state == CoordinatorState::Active).then_some(status.position)

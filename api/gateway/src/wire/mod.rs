@@ -1,13 +1,14 @@
-//! Connections: from the listener to the front, and back.
+//! Connections: the HTTP server between the listener and the front.
 //!
-//! A connection is read and written through two layers: [`silence`] cuts it when nothing comes or goes, [`unreadable`] puts into our
-//! words what hyper says by itself. hyper reads requests out of it (HTTP/1.1, or HTTP/2 by prior knowledge), and the front answers them.
+//! A connection is read and written through two layers: [`idle`] closes it when no bytes are received or sent for too long, and
+//! [`hyper_refusals`] replaces responses that hyper writes by itself with problem documents. hyper parses the requests (HTTP/1.1, or
+//! HTTP/2 by prior knowledge), and the front answers them.
 //!
-//! It is what `poem::Server` does, but that this one knows of each connection whether a request of it is with us (ADR 55), waits a
-//! moment when the machine has no room for another connection, and keeps hyper's limit for the requests of one connection of HTTP/2.
+//! It replaces `poem::Server`, with these differences: it tracks whether a connection has a request in progress (ADR 55), it pauses when
+//! no connection can be accepted, and it keeps hyper's limit for the concurrent requests of one HTTP/2 connection.
 
-mod silence;
-mod unreadable;
+mod hyper_refusals;
+mod idle;
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -27,32 +28,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::silence::Connection;
-use self::unreadable::{RefusalRewriter, RequestTracker};
+use self::hyper_refusals::{RefusalRewriter, RequestTracker};
+use self::idle::Connection;
 
-/// What is waited when no connection can be taken in: most often too many files are open.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a failed accept, most often because too many files are open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The most bytes of the headers of a request over HTTP/2.
-const HEADERS: u32 = 16_384;
-/// How many requests over HTTP/2 that their client took back at once may wait to be forgotten (rapid reset).
-const RESET: usize = 20;
+const MAX_HEADER_BYTES: u32 = 16_384;
+/// The most HTTP/2 streams of a connection that were reset by the client and are not processed yet (against rapid reset).
+const MAX_PENDING_RESETS: usize = 20;
 
-/// Where connections come in, and how they are treated.
+/// The HTTP server.
 pub struct Wire {
-    /// What listens.
+    /// The listener.
     pub listener: TcpListener,
-    /// How long nothing may come or go on one.
-    pub patience: Duration,
-    /// How long those that are open may take to finish in the end.
+    /// How long a connection may stay without received or sent bytes.
+    pub idle_timeout: Duration,
+    /// How long open connections may take to finish at a shutdown.
     pub drain: Duration,
-    /// For refusals of what can't be read.
+    /// The source of request ids, for refusals of requests that can't be parsed.
     pub ids: Arc<dyn IdSource>,
 }
 
 impl Wire {
-    /// Has an endpoint answer what comes, until `stop`: then no more connections are taken in, and requests that run may finish.
+    /// Answers requests with `endpoint` until `stop`. Then it accepts no more connections, and lets running requests finish.
     pub async fn serve(self, endpoint: impl Endpoint + 'static, stop: CancellationToken) {
-        let Self { listener, patience, drain, ids } = self;
+        let Self { listener, idle_timeout, drain, ids } = self;
         let endpoint = Arc::new(endpoint);
         let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
         let (open, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -60,15 +61,15 @@ impl Wire {
             match accepted {
                 Ok((stream, peer)) => {
                     let tracker = RequestTracker::default();
-                    let io = RefusalRewriter::new(Connection::new(stream, patience), tracker.clone(), ids.clone());
+                    let io = RefusalRewriter::new(Connection::new(stream, idle_timeout), tracker.clone(), ids.clone());
                     let ends = (local.clone(), RemoteAddr(peer.into()));
                     let answered = answer(io, ends, tracker, endpoint.clone(), stop.clone());
                     open.spawn(cut.clone().run_until_cancelled_owned(answered));
                 }
-                Err(error) if is_its_own(&error) => {}
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "a connection can't be taken in");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -81,12 +82,12 @@ impl Wire {
     }
 }
 
-/// Whether it is of that one connection only, which its client gave up.
-fn is_its_own(error: &io::Error) -> bool {
+/// Whether a failed accept concerns only that connection, which its client gave up.
+fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
-/// Answers the requests of one connection; after `stop` the one that runs is its last.
+/// Answers the requests of one connection. After `stop`, the connection closes when its running requests are answered.
 async fn answer<E: Endpoint + 'static>(
     io: RefusalRewriter<Connection<TcpStream>>,
     (local, peer): (LocalAddr, RemoteAddr),
@@ -103,9 +104,9 @@ async fn answer<E: Endpoint + 'static>(
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http2().max_header_list_size(HEADERS).max_pending_accept_reset_streams(RESET);
+    builder.http2().max_header_list_size(MAX_HEADER_BYTES).max_pending_accept_reset_streams(MAX_PENDING_RESETS);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
-    // How it ends is its client's affair: in order, cut off, or in the middle of what can't be read.
+    // Errors are ignored: a connection may end regularly, be cut off, or send a malformed request.
     tokio::select! {
         _ = connection.as_mut() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),

@@ -1,4 +1,4 @@
-//! Where post reaches users: as they say it themselves, as whoever looks after them does, as an identity provider does.
+//! Postal addresses of users: set by themselves, by an administrator, and by an identity provider.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use crate::world::{Answer, World};
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
 
-/// Somebody says where post reaches them.
+/// Sets a user's own postal address.
 fn moves(world: &World, token: &str, address: &Value) -> RequestBuilder {
     let body = json!({ "name": "Ada", "address": address });
     world.anonymous(Method::POST, "/v1/user/me/change-profile").bearer_auth(token).json(&body)
 }
 
-/// What GraphQL shows, once the read models are where `done` was.
+/// What GraphQL returns, once the read models have reached the position of `done`.
 async fn seen(world: &World, done: &Answer, id: &str) -> Value {
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
     let fields = format!("user(id: \"{id}\") {{ address {{ street locality region postalCode country }} }}");
@@ -111,7 +111,7 @@ async fn a_provider_says_where_post_reaches_a_user_and_how_that_is_written_out()
     let (id, path) = (made["id"].as_str().unwrap(), format!("/Users/{}", made["id"].as_str().unwrap()));
     home["country"] = "GB".into();
     assert_eq!(made["addresses"], json!([home]));
-    // As the log has it, and as the read models do.
+    // The single read is from the log, the list is from the read models.
     assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
     for (filter, is_found) in [
         ("addresses.country eq \"gb\"", true),
@@ -140,7 +140,7 @@ async fn a_provider_says_where_post_reaches_a_user_and_how_that_is_written_out()
     let street = "addresses[type eq \"home\"].streetAddress";
     let street = patched(json!({ "op": "replace", "path": street, "value": home["streetAddress"] })).await;
     assert_eq!(street, json!([home]), "how it is written out is the provider's to say");
-    // Of several one is kept, as of addresses and numbers.
+    // Of several addresses only one is kept, as with e-mail addresses and numbers.
     let work = json!({ "type": "work", "locality": "Ockham", "primary": true });
     assert_eq!(patched(json!({ "op": "add", "path": "addresses", "value": [work] })).await, json!([work]));
     let written = json!({ "type": "work", "formatted": "Ockham Park, Surrey", "primary": true });
@@ -150,7 +150,7 @@ async fn a_provider_says_where_post_reaches_a_user_and_how_that_is_written_out()
     assert_eq!(export.body["labels"]["formatted_address"], "Ockham Park, Surrey", "{export:?}");
     assert_eq!(export.body["user"]["profile"]["address"], Value::Null, "{export:?}");
 
-    // Where somebody says themselves where they are, what was written out is of somewhere else.
+    // When users change their own address, the formatted text of the former one is dropped.
     let moved = Answer::of(moves(&world, &own, &json!({ "locality": "London" }))).await;
     assert_eq!(seen(&world, &moved, id).await["locality"], "London");
     let london = json!([{ "type": "work", "locality": "London", "primary": true }]);
@@ -188,7 +188,7 @@ async fn an_address_that_is_none_is_refused_in_scims_words() {
     }
     assert_eq!(provider.get(&path).await.body["addresses"], Value::Null);
     let operations = |operation: Value| json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
-    // None is there to be changed, a path that is none names none, and of two that are called the same neither is taken.
+    // Refused: changing an address that does not exist, an invalid path, and two addresses of the same type.
     for (path_of, scim_type) in
         [("addresses[type eq \"home\"].locality", "noTarget"), ("addresses[type eq", "invalidPath")]
     {
@@ -197,7 +197,7 @@ async fn an_address_that_is_none_is_refused_in_scims_words() {
     }
     let twice = json!({ "userName": "ada@example.com", "addresses": [{ "locality": "London", "Locality": "Ockham" }] });
     provider.refused(Method::PUT, &path, twice, BAD, Some("invalidSyntax")).await;
-    // One that is there stays whole, whatever is wrong with a part of another.
+    // An invalid part of one address does not damage the stored one.
     let home = json!([{ "type": "home", "locality": "London", "country": "GB", "primary": true }]);
     let kept = provider.patch(&path, json!([{ "op": "add", "path": "addresses", "value": home }])).await;
     assert_eq!((kept.status, &kept.body["addresses"]), (StatusCode::OK, &home), "{kept:?}");

@@ -1,4 +1,4 @@
-//! Machines that show who they are by signing.
+//! Machines that authenticate by signed assertions (RFC 7523).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::issuers::{Machine, issuer};
 use crate::world::{Answer, Form, World};
 
-/// A machine that signs instead of showing a secret.
+/// A machine that signs assertions instead of sending a secret.
 pub struct Signer {
     id: String,
     pair: Ed25519KeyPair,
@@ -44,7 +44,7 @@ impl Signer {
     }
 }
 
-/// A request to an endpoint of the issuer that shows an assertion.
+/// A request with an assertion to an endpoint of the issuer.
 pub fn shows(world: &World, endpoint: &str, assertion: &str) -> RequestBuilder {
     world.anonymous(Method::POST, &format!("/t/acme/{endpoint}")).form(&[
         ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
@@ -66,7 +66,7 @@ async fn a_machine_shows_who_it_is_by_signing() {
     let signer = Signer::register(&world, "signer").await;
     let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
     for (number, audience) in [issuer(&world), at("token")].iter().enumerate() {
-        // A minute is what many say, an hour what Authlib does.
+        // Many clients use a lifetime of a minute; Authlib uses an hour.
         for (jti, minutes) in [(format!("{number}"), 1), (format!("{number} of an hour"), 60)] {
             let good = signer.asserts(audience, Some(&jti), minutes);
             let (status, again) = (StatusCode::OK, StatusCode::UNAUTHORIZED);
@@ -96,7 +96,7 @@ async fn attack_150_a_clients_assertion_that_is_for_another_endpoint_or_for_some
     let signer = Signer::register(&world, "signer").await;
     let at = |endpoint: &str| format!("{}/{endpoint}", issuer(&world));
     let (ours, theirs) = (issuer(&world), "https://other.example.com");
-    // The tenant's keys are made when they are first asked for.
+    // Creates the tenant's keys, which are made on first use.
     Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     for (number, (endpoint, audiences)) in [
         ("introspect", vec![at("revoke")]),
@@ -121,7 +121,7 @@ async fn attack_150_a_clients_assertion_that_is_for_another_endpoint_or_for_some
 async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
     let world = World::start().await;
     let auth = world.of("auth");
-    // The tenant's keys are made when they are first asked for.
+    // Creates the tenant's keys, which are made on first use.
     Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     for endpoint in ["introspect", "revoke", "par", "device_authorization", "token"] {
         let signer = Signer::register(&world, endpoint).await;
@@ -130,7 +130,7 @@ async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
             let one = signer.asserts(&audience, Some(jti), 1);
             let before = world.head_of_all(auth).await;
             let first = Answer::of(shows(&world, endpoint, &one)).await;
-            // A machine pushes no requests and has no devices: it was known all the same, and its assertion is used up.
+            // Machines may not use these endpoints, but the assertion was authenticated, so it is used up.
             let (status, events) = match endpoint {
                 "token" => (StatusCode::OK, 2),
                 "introspect" | "revoke" => (StatusCode::OK, 1),
@@ -145,7 +145,7 @@ async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
             }
         }
     }
-    // Of many at once one is first.
+    // Of many concurrent uses exactly one succeeds.
     let one = Signer::register(&world, "at once").await.asserts(&issuer(&world), Some("1"), 1);
     let answers = futures::future::join_all((0..20).map(|_| Answer::of(shows(&world, "introspect", &one)))).await;
     let known = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();

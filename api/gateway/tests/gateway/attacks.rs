@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::issuers::{Machine, claims, header, issuer, reads, token_endpoint};
 use crate::world::{Answer, Form, World};
 
-/// A token of these parts; the signature may be anything.
+/// A token with these parts; the signature may be invalid.
 fn assemble(header: &Value, claims: &Value, signature: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
-/// How many records of refused attempts the log of signing in has.
+/// The number of recorded refused attempts in the auth service's log.
 async fn records(world: &World) -> i64 {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
@@ -31,8 +31,8 @@ async fn records(world: &World) -> i64 {
     count
 }
 
-/// That all of these are refused with a code, and nothing is written, in either log, but for one record of it where it is known whose log
-/// that is.
+/// Asserts that all of these are refused with a code, and that neither log grows, except for one record of the refusal if the tenant is
+/// known.
 async fn all_refused(world: &World, tokens: Vec<(&str, String)>, code: &str) {
     let others = async || {
         let records = records(world).await;
@@ -81,7 +81,7 @@ async fn attack_02_the_public_key_as_the_secret_of_a_mac() {
         HS256Key::from_bytes(secret).with_key_id(kid).authenticate_with_options(claims, &options).unwrap()
     };
     let forge = |secret: &[u8]| forge_for(&kid(key), secret);
-    // As it was first done: the key is one of RSA, which everybody has as PEM.
+    // The classic form of the attack: the key is an RSA key, whose public PEM everybody has.
     let client = json!({
         "name": "Old", "confidential": true, "redirect_uris": ["https://app.example.com/back"],
         "id_token_signed_response_alg": "RS256",
@@ -164,7 +164,7 @@ async fn attack_04_a_token_that_brings_its_own_key_or_says_where_to_fetch_one() 
 async fn attack_05_one_tenants_key_under_anothers_issuer() {
     let world = World::start().await;
     let other = Directory::open(&world.config).create("other", "Other", &SystemClock, &SystemIds).await.unwrap();
-    // The other tenant's administrator has a machine of its own, whose token is good for the other tenant.
+    // The other tenant's administrator has a machine there, with a valid token of that tenant.
     let admin = crate::world::token(&world.config, other.tenant_id, &[kernel::Role::Admin]);
     let post =
         |path: String, body: Value| Answer::of(world.anonymous(Method::POST, &path).bearer_auth(&admin).json(&body));
@@ -178,10 +178,10 @@ async fn attack_05_one_tenants_key_under_anothers_issuer() {
     };
     let token = Answer::of(ask("other")).await.body["access_token"].as_str().unwrap().to_owned();
     assert_eq!(Answer::of(reads(&world, &token)).await.status, StatusCode::NOT_FOUND, "good for its own tenant");
-    // Not at our token endpoint, ...
+    // The machine can't get a token at our token endpoint, ...
     let at_ours = Answer::of(ask("acme")).await;
     assert_eq!((at_ours.status, at_ours.body["error"].as_str()), (StatusCode::UNAUTHORIZED, Some("invalid_client")));
-    // ... not by changing who issued it or whose it is: the signature does not cover that.
+    // ... nor by changing the issuer or the tenant in its token, because the signature does not match then.
     let signature = token.rsplit('.').next().unwrap();
     let mut tokens = Vec::new();
     for (claim, value) in [("iss", json!(issuer(&world))), ("tenant", json!(world.tenant.to_string()))] {
@@ -190,7 +190,7 @@ async fn attack_05_one_tenants_key_under_anothers_issuer() {
         tokens.push((claim, assemble(&header(&token), &said, signature)));
     }
     all_refused(&world, tokens, "token_invalid").await;
-    // Nor is another tenant told anything about it.
+    // Introspection by another tenant reveals nothing about the token.
     let machine = Machine::register(&world, "ours", &["admin"]).await;
     let seen = world.anonymous(Method::POST, "/t/acme/introspect").basic_auth(&machine.id, Some(&machine.secret));
     assert_eq!(Answer::of(seen.form(&[("token", &token)])).await.body, json!({ "active": false }));
@@ -232,7 +232,7 @@ async fn attack_07_secrets_are_not_found_out_by_trying() {
     let wrong = Answer::of(attempt(&machine.id, "x")).await;
     assert_eq!((unknown.status, &unknown.body), (wrong.status, &wrong.body));
     assert_eq!(world.head_of(&world.auth).await, before + 1, "one record of it");
-    // After a few, no further one is looked at or recorded.
+    // After a few failures, further attempts are neither checked nor recorded.
     let mut refused = 0;
     for _ in 0..30 {
         let answer = Answer::of(attempt(&machine.id, "x")).await;
@@ -243,7 +243,7 @@ async fn attack_07_secrets_are_not_found_out_by_trying() {
     }
     assert!(refused >= 20, "{refused} of 30 were slowed down");
     assert!(world.head_of(&world.auth).await <= before + 11, "each attempt was recorded");
-    // Who knows the secret is let in all the same.
+    // The correct secret still works.
     machine.token(&world).await;
 }
 
@@ -256,12 +256,12 @@ async fn attack_115_which_clients_there_are_is_not_told_by_who_is_slowed_down() 
         let attempt = token_endpoint(&world).basic_auth(id, Some("x")).form(&[("grant_type", "client_credentials")]);
         Answer::of(attempt).await.status
     };
-    // After a burst of ids that are nobody's, one more of them and one that is somebody's answer alike.
+    // After a burst of attempts with unknown ids, attempts with another unknown id and with a known one get the same answer.
     for number in 0..20 {
         tries(&unknown(number)).await;
     }
     assert_eq!(tries(&unknown(20)).await, tries(&machine.id).await);
-    // And so they do when the same one is tried over and over.
+    // So do repeated attempts with the same ids.
     let (mut of_nobody, mut of_somebody) = (Vec::new(), Vec::new());
     for _ in 0..12 {
         of_nobody.push(tries(&unknown(20)).await);

@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Authentication of requests.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn only_a_token_of_our_own_that_is_valid_now_is_accepted() {
     let good = ours.sign(claims(&world, hour)).unwrap();
 
     let other_key = Ed25519KeyPair::generate().sign(claims(&world, hour)).unwrap();
-    // The public key as the secret of a MAC: what a verifier that trusts the token's header would accept.
+    // The public key as a MAC secret: a verifier that trusts the token's `alg` header would accept it.
     let mac = HS256Key::from_bytes(&ours.public_key().to_bytes()).authenticate(claims(&world, hour)).unwrap();
     let pem_mac = HS256Key::from_bytes(world.config.auth.public_key.reveal().as_bytes())
         .authenticate(claims(&world, hour))
@@ -119,7 +119,7 @@ async fn a_role_may_do_what_the_permission_table_says_and_no_more() {
 /// Operations that need no token.
 pub const PUBLIC: [&str; 2] = ["/v1/user/invitations/accept", "/v1/user/email/verify"];
 
-/// A path of the contract with something in the place of its parameters.
+/// A path of the contract with values for its parameters.
 pub fn walked(path: &str) -> String {
     let part = |part: &str| match part {
         "{service}" => "crm".to_owned(),
@@ -140,7 +140,7 @@ async fn every_operation_of_the_contract_asks_strangers_for_a_token() {
     let mut requests = Vec::new();
     for (path, operations) in contract["paths"].as_object().unwrap() {
         let path = walked(path);
-        // Whoever has a mailed link has no token: these ask for none, and nothing else does.
+        // Operations with mailed links need no token; all others do.
         if PUBLIC.contains(&path.as_str()) {
             continue;
         }
@@ -184,7 +184,7 @@ async fn others_verify_our_tokens_with_the_key_that_we_show() {
         assert_eq!(key[member], value, "{key}");
     }
     assert_eq!(key.as_object().unwrap().len(), 6, "nothing of the private key: {key}");
-    // As a stranger would: from the set alone.
+    // As an external client: with nothing but the published key set.
     let token = world.token(&[Role::Viewer]);
     let head = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     let head: serde_json::Value = serde_json::from_slice(&head).unwrap();

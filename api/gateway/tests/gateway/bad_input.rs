@@ -1,4 +1,4 @@
-//! Bad input: each sort gets a problem document with its own code, and the log does not change.
+//! Bad input: each kind gets a problem document with its own code, and the log does not change.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ async fn values_that_are_not_allowed_are_named_by_their_pointers() {
     let before = world.head().await;
     for (body, pointer, code) in cases {
         let shown: String = body.to_string().chars().take(100).collect();
-        // The address of a contact is that of a lead.
+        // A contact's address has the same form as a lead's.
         if body.get("address").is_some() {
             let answer = world.post("/v1/crm/contacts", body.clone()).await;
             assert_eq!((answer.status, answer.code()), (BAD, "validation_failed"), "{shown} got {answer:?}");
@@ -133,7 +133,7 @@ async fn headers_and_parameters_are_checked() {
             (another_type, BAD, "header_invalid"),
             (another_encoding, BAD, "header_invalid"),
             (unknown_service, BAD, "header_invalid"),
-            // What is made has no version yet.
+            // A new resource has no version yet.
             (with("if-match", "\"1\""), BAD, "header_invalid"),
             (with("if-match", "3"), BAD, "header_invalid"),
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
@@ -298,7 +298,7 @@ async fn numbers_days_and_ids_of_a_body_are_refused_with_what_is_allowed() {
             "/line_items/0/quantity",
             "from 1 to",
         ),
-        // Nobody leaves an account because a body was lost.
+        // An empty body must not remove the account: it has to be an explicit null.
         (
             ("/v1/crm/contacts/0197a8a0-0000-7000-8000-000000000001/change-account", json!({})),
             "/account",

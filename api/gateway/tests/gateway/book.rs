@@ -1,5 +1,5 @@
-//! The book (`docs/src/`) against the program: its requests are ones that there are, its API guide does what it says, and its queries are
-//! answered.
+//! Checks the book (`docs/src/`) against the program: its requests are operations of the contract, its API guide has the effects that it
+//! describes, and its queries are answered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::walk::ID;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// Where the book's servers are.
+/// The base URLs in the book's examples.
 const ADDRESS: &str = "http://127.0.0.1:8080";
 
 fn pages() -> Vec<(String, String)> {
@@ -35,7 +35,7 @@ fn page(name: &str) -> String {
     pages().into_iter().find(|(page, _)| page == name).unwrap().1
 }
 
-/// The blocks of a page that are of a language.
+/// The code blocks of a page in a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("\n```{language}\n");
     let begun = page.split(&fence).skip(1);
@@ -46,7 +46,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// The operation of the contract that a request of the book is for.
+/// The operation of the contract that a request in the book is for.
 fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Value> {
     let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
     let asked = parts(path);
@@ -60,14 +60,14 @@ fn operation<'c>(contract: &'c Value, method: &str, path: &str) -> Option<&'c Va
     paths.find_map(|(_, operations)| operations.get(method.to_lowercase()))
 }
 
-/// A page as its shell blocks are read: each command is a line, and what is filled in stands in its place.
+/// Reads the shell blocks of a page: each command becomes one line, with its placeholders filled in.
 fn written_out(page: &str) -> String {
     let mut text = page.replace("\\\n", " ").replace("…the id…", ID);
     let url = pattern(r"(?m)^URL=(\S+)$").captures(&text).map(|found| found[1].to_owned());
     if let Some(url) = url {
         text = text.replace("$URL", &url);
     }
-    // What a body has from the shell: ids, and files in base64.
+    // Shell substitutions in bodies: ids, and files in base64.
     let text = pattern(r"'\$[A-Z]+'").replace_all(&text, ID).into_owned();
     pattern(r"'\$\(base64[^)]*\)'").replace_all(&text, "aGVsbG8=").into_owned()
 }
@@ -87,13 +87,13 @@ fn every_request_that_the_book_names_is_one_that_the_contract_has() {
         let sent = lines.flat_map(|line| {
             let posts = ["-X POST", " -d ", "--data-binary"].iter().any(|option| line.contains(option));
             let method = if posts { "POST" } else { "GET" };
-            // What is shown to be refused is not of the contract's form.
+            // The body of a request that is shown with a refusal does not match the contract's schema.
             let taken = !line.contains("# 400 ");
             let data = body.captures(line).filter(|_| taken).map(|found| found[1].to_owned());
             sent.captures_iter(line).map(move |found| (method.to_owned(), found[1].to_owned(), data.clone()))
         });
         for (method, path, sent) in said.chain(sent) {
-            // What is left out is not named.
+            // Abbreviated paths can't be looked up.
             if path.contains('…') || path.ends_with('*') {
                 continue;
             }
@@ -118,7 +118,7 @@ fn every_request_that_the_book_names_is_one_that_the_contract_has() {
     assert!(seen > 80 && bodies > 25, "{seen} seen, with {bodies} bodies: this test can't read the book any more");
 }
 
-/// What the book says of each of its calls: the status and the code with which it is refused, if it is.
+/// What the book says about each of its calls: the status and the code of its refusal, if it is refused.
 fn expected(script: &str) -> Vec<Option<(u16, String)>> {
     let call = pattern(r"(^|\$\(|\| )(api /|curl )");
     let refused = pattern(r"# (4\d\d) ([a-z_]+)$");
@@ -127,7 +127,7 @@ fn expected(script: &str) -> Vec<Option<(u16, String)>> {
     calls.map(said).collect()
 }
 
-/// Notes the status and the body of each call beside what it prints.
+/// Records the status and the body of each call, beside its output.
 const NOTING: &str = r#"
 set -uo pipefail
 curl() {
@@ -138,7 +138,7 @@ curl() {
 }
 "#;
 
-/// Runs what the API guide and the beginning of the cookbook say, one after the other. None: there is no `curl`, or no `jq`, here.
+/// Runs the commands of the API guide and of the beginning of the cookbook in order. None: `curl` or `jq` is missing here.
 fn run_guide(world: &World) -> Option<Vec<(u16, Value)>> {
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|done| done.status.success());
     if !there("curl") || !there("jq") {
@@ -178,18 +178,18 @@ fn run_guide(world: &World) -> Option<Vec<(u16, Value)>> {
 async fn the_api_guide_does_what_it_says() {
     let world = World::unlimited().await;
     let Some(answers) = tokio::task::block_in_place(|| run_guide(&world)) else { return };
-    // The problem document that it shows is the one that its request gets.
+    // The problem document on the page is the one that its request gets.
     let shown: Map<String, Value> = serde_json::from_str(&blocks(&page("api.md"), "json")[0]).unwrap();
     let got = answers.iter().find(|(_, body)| body["code"] == shown["code"]).unwrap();
     for (member, value) in &shown {
         assert_eq!(&got.1[member], value, "{member}");
     }
-    // The same key is the same answer.
+    // A repeated request with the same idempotency key gets the same answer.
     let contacts: BTreeSet<_> = answers.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0].0).collect();
     assert_eq!(contacts, BTreeSet::from([201]));
 }
 
-/// Something of what the cookbook asks for; what stands for the ids in its queries.
+/// Creates some of the data that the cookbook queries; returns the values for the ids in its queries.
 async fn furnish(world: &World) -> Map<String, Value> {
     let done = async |path: &str, body: Value| {
         let done = world.post(path, body).await;
@@ -249,7 +249,7 @@ async fn every_query_of_the_book_is_answered() {
                 let answered = eventually(&what, async || {
                     let answer = Answer::of(world.request(Method::POST, "/graphql").json(&body)).await;
                     assert_eq!((answer.status, &answer.body["errors"]), (StatusCode::OK, &Value::Null), "{answer:?}");
-                    // Dead letters are rare, and nobody's access changed.
+                    // The sample data has no dead letters and no change of access.
                     let rare = ["dead-letters.md", "people.md"].contains(&name.as_str());
                     (rare || tells(&answer.body["data"])).then_some(())
                 });
@@ -261,7 +261,7 @@ async fn every_query_of_the_book_is_answered() {
     assert!(asked >= 9, "{asked}");
 }
 
-/// Whether there is anything but `null` and empty lists at the end of each way through an answer's namespaces.
+/// Whether every path through the namespaces of a response ends in something other than `null` and empty lists.
 fn tells(data: &Value) -> bool {
     match data {
         Value::Null => false,
@@ -274,12 +274,12 @@ fn tells(data: &Value) -> bool {
     }
 }
 
-/// A subscription is told of what happens.
+/// A subscription receives events.
 async fn is_told(world: &World, query: &str) {
     let mut socket = Socket::open(world).await;
     socket.init(&world.token(&[kernel::Role::Admin])).await;
     socket.say(json!({ "id": "1", "type": "subscribe", "payload": { "query": query } })).await;
-    // It begins some time after it was asked for.
+    // The subscription starts some time after the request for it.
     let told = async {
         loop {
             world.lead("Ada").await;

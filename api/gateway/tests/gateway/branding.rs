@@ -1,4 +1,4 @@
-//! A tenant's logo on the pages where people sign in.
+//! A tenant's logo on the sign-in pages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::world::{Answer, World};
 
-/// A PNG of one colour, wider than high, as an encoder writes it.
+/// A PNG of one colour, wider than high, as an encoder produces it.
 pub fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     let chunk = |name: &[u8; 4], data: &[u8]| {
         let named = [name.as_slice(), data].concat();
@@ -48,12 +48,12 @@ fn adler32(bytes: &[u8]) -> u32 {
     (b << 16) | a
 }
 
-/// A page as a browser asks for it.
+/// Requests a page as a browser does.
 async fn page(world: &World) -> Answer {
     Answer::of(world.anonymous(Method::GET, "/t/acme/login").header("accept", "text/html")).await
 }
 
-/// The addresses of pictures on a page.
+/// The URLs of images on a page.
 fn pictures(page: &Answer) -> Vec<String> {
     let body = page.body.as_str().unwrap();
     let parts = body.split("/t/acme/logo").skip(1);
@@ -89,7 +89,7 @@ async fn a_logo_is_on_the_pages_for_light_and_dark_and_is_kept_by_its_hash() {
         }
         assert_eq!(response.bytes().await.unwrap(), *bytes);
     }
-    // Without its hash it is not kept for long, and asked for again it need not come again.
+    // A URL without the hash may be cached only for a short time, and is revalidated by its ETag.
     let plain = Answer::of(world.anonymous(Method::GET, "/t/acme/logo")).await;
     assert_eq!(plain.header("cache-control"), "public, max-age=300");
     let known = world.anonymous(Method::GET, "/t/acme/logo").header("if-none-match", plain.header("etag"));

@@ -1,4 +1,4 @@
-//! New passwords that were seen in breaches, told by a server that keeps such a list, as Have I Been Pwned does.
+//! Checks of new passwords against a server with breached passwords, whose API is that of Have I Been Pwned.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use crate::issuers::issuer;
 use crate::sign_in::{PASSWORD, mailed_link, world_with};
 
-/// A server that keeps a list; it notes what it is asked, and answers nothing good once it is told to.
+/// A server with breached passwords. It records the requests that it gets, and can be told to fail.
 #[derive(Clone, Default)]
 struct List {
     asked: Arc<Mutex<Vec<String>>>,
@@ -21,7 +21,7 @@ struct List {
 }
 
 impl List {
-    /// Serves these passwords; answers its URL.
+    /// Serves these passwords; returns its URL.
     async fn serve(&self, passwords: &[&str]) -> String {
         let mut ranges: HashMap<String, String> = HashMap::new();
         for password in passwords {

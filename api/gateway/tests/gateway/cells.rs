@@ -1,4 +1,4 @@
-//! A front before cells: what a tenant asks reaches its cell, and where it lives is learnt at once.
+//! A front before several cells: forwards a tenant's requests to its cell, and learns at once of moves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use testbed::eventually;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// Within this a front, or a cell, knows where a tenant lives: a second, and some for a machine on which other tests run.
+/// Within this time a front, or a cell, knows a tenant's placement: a second, plus a margin for a machine that runs other tests, too.
 const LEARNT: Duration = Duration::from_secs(5);
 
 fn cell(urls: String) -> Cell {
     Cell { urls, admin_url: SecretText::default(), nats_url: SecretText::default() }
 }
 
-/// A cell, and a front before it and another one that is away; the world's requests go to the front.
+/// A cell, and a front before it and a second cell that does not answer; the world's requests go to the front.
 async fn before_cells() -> (World, Server, String) {
     let mut world = World::start().await;
     let direct = world.url.clone();
@@ -56,7 +56,7 @@ async fn every_table_with_rows_of_tenants_goes_along_with_a_move_or_is_made_agai
         .await
         .unwrap();
         for table in tables {
-            // Read models, in the schema of their service, follow from events.
+            // Read models, which are in the schema of their service, are rebuilt from events.
             if !table.starts_with(&format!("{service}.")) && !listed.contains(&table.as_str()) {
                 unlisted.push(format!("{service}: {table}"));
             }
@@ -83,7 +83,7 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
     let nobody =
         Answer::of(world.anonymous(Method::GET, &format!("/v1/crm/leads/{lead}")).bearer_auth(world.stranger()));
     assert_eq!(nobody.await.status, StatusCode::NOT_FOUND);
-    // It may have been asked before it was.
+    // An earlier health check may have seen it as not ready.
     eventually("the cell says that it is ready", async || {
         (world.get("/ready").await.body["cells"]["west"][0]["state"] == "up").then_some(())
     })
@@ -93,7 +93,7 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
         assert_eq!(status, StatusCode::OK, "{path}");
     }
 
-    // What clients offer to speak instead is no websocket.
+    // Other upgrades that clients offer are not treated as WebSockets.
     let offered = world.request(Method::GET, &format!("/v1/crm/leads/{lead}"));
     let offered = Answer::of(offered.header("connection", "upgrade, http2-settings").header("upgrade", "h2c")).await;
     assert_eq!((offered.status, offered.body["name"].as_str()), (StatusCode::OK, Some("Ada")));
@@ -126,7 +126,7 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     let lead = world.lead("Ada").await;
     let path = format!("/v1/crm/leads/{lead}");
 
-    // Its cell has it as an old copy: whoever asks there is told, and an open connection ends.
+    // The cell has only an old copy of the tenant: requests there are refused, and an open connection ends.
     let mut socket = Socket::bearing(&world, &world.token(&[Role::Admin])).await;
     let leave = format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'left', 'east')", world.tenant);
     world.of("user").superuser().connect().await.unwrap().execute(leave.as_str()).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     let closed = async { while socket.hear().await.get("closed").is_none() {} };
     tokio::time::timeout(LEARNT, closed).await.expect("the connection ends");
 
-    // The map turns: the front asks the other cell, which is away.
+    // The cell map changes: the front now forwards to the other cell, which is down.
     let placements = Placements::of(&Directory::open(&world.config));
     let mut place = placements.place(world.tenant).await.unwrap();
     let begun = place.begin("west", "east").unwrap().unwrap();
@@ -167,7 +167,7 @@ async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
     let place = placements.place(world.tenant).await.unwrap();
     let deleted = Placed::Deleted { slug: "acme".to_owned(), services: Vec::new() };
     placements.note(world.tenant, place, deleted, &SystemClock).await.unwrap();
-    // The same name, in the other cell, which is away.
+    // The same short name in the other cell, which is down.
     let mut config = world.config.clone();
     config.directory.cell = Some("east".to_owned());
     Directory::open(&config).create("acme", "Acme", &SystemClock, &SystemIds).await.unwrap();

@@ -1,4 +1,4 @@
-//! The codes of refusals, as the program's text has them and as the page of the book has them (`docs/src/errors.md`).
+//! The codes of refusals: those in the program's source against those on the book's page (`docs/src/errors.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use kernel::Kind;
 use regex::Regex;
 
-/// How each kind of refusal is made.
+/// The constructors of each kind of refusal.
 const MAKERS: [(&str, Kind); 13] = [
     ("invalid", Kind::Invalid),
     ("unauthenticated", Kind::Unauthenticated),
@@ -24,11 +24,11 @@ const MAKERS: [(&str, Kind); 13] = [
     ("timeout", Kind::Timeout),
 ];
 
-/// The codes of the program, each with the statuses of the refusals that name it outright.
+/// The codes in the source, each with the statuses of the refusals that name it literally.
 #[derive(Default)]
 struct Found {
     codes: BTreeMap<String, BTreeSet<u16>>,
-    /// Refusals whose code is said in a way that this test can't read.
+    /// Refusals whose code this test can't extract.
     unread: Vec<String>,
 }
 
@@ -36,12 +36,12 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// Lines without comments, which may name codes that there are not any more.
+/// The lines without comments, because those may name former codes.
 fn code_of(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The text from an opening brace to the one that closes it.
+/// The text from an opening brace to the matching closing one.
 fn block(text: &str) -> &str {
     let mut depth = 0_i32;
     for (at, c) in text.char_indices() {
@@ -61,15 +61,15 @@ fn found() -> Found {
     let made = pattern(&format!(r"\b(Refusal|Self)::({names})\(\s*([^,\s]+),"));
     let new = pattern(r"\bRefusal::new\(\s*(?:kernel::)?Kind::(\w+),\s*([^,\s]+),");
     let constant = pattern(r#"const ([A-Z_]+): &str = "([a-z][a-z0-9_]+)";"#);
-    // A field error, a claim, an error of a row.
+    // Codes of field errors, claims and row errors.
     let member = pattern(r#"\bcode: "([a-z][a-z0-9_]+)"\s*[,}]"#);
-    // Checks of values.
+    // Codes in checks of values.
     let refused = pattern(r#"(?:\.refuse|\bchecks\.take)\(\s*[^;]*?,\s*"([a-z][a-z0-9_]+)"\s*,"#);
-    // The same, of several values in turn.
+    // Codes in checks of several values.
     let named = pattern(r#"\brefuse\(\s*"([a-z][a-z0-9_]+)"\s*,"#);
-    // An error that says its code.
+    // Functions and matches that return the code of an error.
     let told = pattern(r"(?:let code = match [^{]*|fn code\w*\([^)]*\) -> &'static str )\{");
-    // A function of the crate that is given the code. (The kernel's are known by name.)
+    // Functions of a crate with a parameter for the code. (The kernel's are listed by name.)
     let given = pattern(r"fn (\w+)\([^)]*\bcode: &'static str");
     let constants: BTreeMap<(String, String), String> = sources
         .iter()
@@ -116,7 +116,7 @@ fn found() -> Found {
         named.captures_iter(text).for_each(|all| note(&all[1]));
         for all in told.find_iter(text) {
             let body = block(&text[all.end() - 1..]);
-            // What stands before an arrow, or is looked for, is no code.
+            // Only what is after the arrow is a code, not the pattern before it or a searched text.
             for line in body.lines() {
                 let said = line.rsplit("=>").next().unwrap();
                 if let Some(word) = word.captures_iter(said).last() {
@@ -135,21 +135,21 @@ fn found() -> Found {
     found
 }
 
-/// The crate of a file: constants are looked up there.
+/// The crate of a file, in which constants are looked up.
 fn home(path: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let inside = path.strip_prefix(root).unwrap().to_str().unwrap();
     inside.split("/src/").next().unwrap().to_owned()
 }
 
-/// The codes of the page, with the statuses that stand beside them.
+/// The codes on the page, with the statuses beside them.
 pub fn page() -> BTreeMap<String, String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/errors.md");
     let page = fs::read_to_string(page).unwrap();
     let row = pattern(r"(?m)^\| `([a-z0-9_]+)` \| ([^|]*) \|");
     let mut known = BTreeMap::new();
     for all in row.captures_iter(&page) {
-        // A code may be that of a refusal and that of a value; the first table has the status.
+        // A code may be that of a refusal and of a field error; the first table has the status.
         known.entry(all[1].to_owned()).or_insert_with(|| all[2].to_owned());
     }
     known
@@ -167,7 +167,7 @@ fn every_code_of_a_refusal_is_on_its_page_with_its_status_and_the_page_has_no_ot
         gone.is_empty(),
         "clients may rely on these codes, which docs/src/errors.md has and nothing gives: {gone:#?}"
     );
-    // What is answered with a status of its own is said there.
+    // These have a status of their own, which is set where the refusal is made.
     let other =
         ["method_not_allowed", "answer_lost", "instance_lost", "request_refused", "uri_too_long", "headers_too_large"];
     for (code, statuses) in found.codes.iter().filter(|(code, _)| !other.contains(&code.as_str())) {

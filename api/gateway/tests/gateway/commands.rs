@@ -1,4 +1,4 @@
-//! Commands: made, changed, repeated, conditioned.
+//! Commands: creating, changing, idempotency keys, and conditional requests.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -119,7 +119,7 @@ async fn a_change_can_be_conditioned_on_a_version() {
             .json(&json!({ "owner": owner }))
     };
     let assign = |etag: &str| assign_to("grace", etag);
-    // Another version, tags that no version has, and a weak one, which matches nothing here (RFC 9110 section 13.1.1).
+    // Another version, tags that are not versions, and a weak tag, which never matches here (RFC 9110 section 13.1.1).
     let differing = ["\"7\"", "\"2\", \"7\"", "\"one\"", "\"01\"", "W/\"1\""];
     let differs = |tags| (assign(tags), StatusCode::PRECONDITION_FAILED, "version_differs");
     world.refuses(differing.into_iter().map(differs).collect()).await;
@@ -149,7 +149,7 @@ async fn what_the_reader_has_already_is_not_sent_again() {
     world.post(&format!("{path}/assign"), json!({ "owner": "grace" })).await;
     let changed = read("\"1\"").await;
     assert_eq!((changed.status, changed.header("etag")), (StatusCode::OK, "\"2\""), "{changed:?}");
-    // It is about reading only: a command is carried out, and an unknown thing unknown.
+    // `If-None-Match` is only for reads: a command is executed nevertheless, and an unknown resource gets 404.
     let assign = world.request(Method::POST, &format!("{path}/assign")).header("if-none-match", "*");
     assert_eq!(Answer::of(assign.json(&json!({ "owner": "ada" }))).await.header("etag"), "\"3\"");
     let unknown = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";

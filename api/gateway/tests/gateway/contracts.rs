@@ -1,4 +1,4 @@
-//! The contracts that are checked in.
+//! The checked-in contracts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,9 +46,9 @@ fn the_contract_names_each_operation_and_leaves_no_stub() {
     for (path, operations) in contract["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
-            // What it needs, what it refuses, what follows: the second paragraph of its comment.
+            // The description: the second paragraph of the operation's comment.
             assert!(operation["description"].is_string(), "describe {method} {path}");
-            // Whoever has a mailed link has no token.
+            // Operations with mailed links need no token.
             if crate::authentication::PUBLIC.contains(&path.as_str()) {
                 assert!(operation["security"].is_null(), "{method} {path}");
             } else {
@@ -68,7 +68,7 @@ fn the_contract_says_how_long_and_how_large_values_may_be() {
     let contract: Value = serde_json::from_str(&contract).unwrap();
     let mut unbounded = Vec::new();
     for (name, schema) in contract["components"]["schemas"].as_object().unwrap() {
-        // Bodies that are read refuse what they do not know.
+        // Request bodies refuse unknown members.
         if schema["additionalProperties"] != false {
             continue;
         }
@@ -89,7 +89,7 @@ fn the_contract_says_how_long_and_how_large_values_may_be() {
     assert!(unbounded.is_empty(), "give these their form (api/crm/src/rest/form.rs):\n{}", unbounded.join("\n"));
 }
 
-/// The contract of REST.
+/// The OpenAPI contract.
 pub fn openapi() -> Value {
     let contract = gateway::contracts().into_iter().find(|(path, _)| path == "openapi.json").unwrap().1;
     serde_json::from_str(&contract).unwrap()
@@ -123,11 +123,11 @@ fn the_contract_says_what_the_front_understands_and_refuses() {
     let all = ["Idempotency-Key", "If-Match", "Occurred-At", "X-Request-Id", "traceparent", "X-Tenant-Id"];
     assert_eq!(headers(assign), all);
     assert!(statuses(assign).contains(&"412"));
-    // What has parameters can have bad ones.
+    // Operations with parameters list 400.
     for id in ["followEvents", "listWebhookDeliveries", "listSagas"] {
         assert!(statuses(operation(&contract, id)).contains(&"400"), "{id}");
     }
-    // What leads to one of several services that run apart is told which.
+    // Operations that are routed by the service accept the header `X-Service`.
     for (id, named) in [("followEvents", true), ("createWebhook", true), ("listEventTypes", false), ("listJobs", false)]
     {
         assert_eq!(headers(operation(&contract, id)).contains(&"X-Service"), named, "{id}");
@@ -161,7 +161,7 @@ fn the_contract_names_no_header_where_it_is_always_refused() {
         assert!(!named.contains(&"If-Match") && !named.contains(&"Occurred-At"), "{id}: {named:?}");
         assert!(!answers.contains(&"412"), "{id}: {answers:?}");
     }
-    // What is made has no version, and a file makes things.
+    // Operations that create or import have no version to match.
     for id in ["captureLead", "registerUser", "registerMachine", "createWebhook", "importLeads"] {
         let operation = operation(&contract, id);
         assert!(!headers(operation).contains(&"If-Match"), "{id}");
@@ -176,7 +176,7 @@ fn the_contract_names_no_header_where_it_is_always_refused() {
     assert_eq!(backdating("importLeads").as_deref(), Some("crm:history:backdate"));
     assert_eq!(backdating("lockUser").as_deref(), Some("user:history:backdate"));
     assert_eq!(backdating("resumeSaga").as_deref(), Some("<service>:history:backdate"));
-    // Nobody has the permission there, nor has whoever sends no token.
+    // In these services no role has the permission to backdate, and public operations have no caller.
     for id in ["changeMachine", "revokeSession", "registerClient", "changeWebhook", "verifyEmail"] {
         assert_eq!(backdating(id), None, "{id}");
     }
@@ -208,7 +208,7 @@ fn the_contract_says_what_each_parameter_and_each_thing_means_in_forms_that_gene
         }
     }
     assert!(unsaid.is_empty(), "say what these are:\n{}", unsaid.join("\n"));
-    // `null` is said by `nullable`, and nobody has to know how the log seals what is personal.
+    // Null is expressed by `nullable`, and the sealed form of personal data is not part of the contract.
     let text = contract.to_string();
     assert!(!text.contains(r#""enum":[null]"#) && contract["components"]["schemas"]["Personal"].is_null());
     let lead = &contract["components"]["schemas"]["Lead"];

@@ -1,4 +1,4 @@
-//! Dead letters over the whole road: seen, tried, edited, discarded.
+//! Dead letters end to end: listed, rehearsed, edited, discarded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
 
-/// The leads as the read model has them, history included.
+/// The leads in the read model, with their history.
 async fn rows(superuser: &mut PgConnection) -> Vec<String> {
     let query = "SELECT to_jsonb(l)::text FROM crm.lead l UNION ALL SELECT to_jsonb(h)::text FROM crm.lead_history h ORDER BY 1";
     sqlx::query_scalar(query).fetch_all(superuser).await.unwrap()
 }
 
-/// A lead with an event that can't be read, and one behind it; the letter's id.
+/// Makes a lead with an event that can't be decoded, followed by another event; returns the dead letter's id.
 async fn parked(world: &World, superuser: &mut PgConnection, name: &str) -> (String, String) {
     let lead = world.lead(name).await;
     let poison = r#"{"event":"crm.lead.disqualified","reason":42}"#;
@@ -136,7 +136,7 @@ async fn what_belongs_to_many_dead_letters_is_read_at_once() {
     let mut parked_letters = Vec::new();
     for n in 0..4 {
         let (_, id) = parked(&world, &mut superuser, &format!("Sick {n}")).await;
-        // A decision of its own each, by which to tell whether what was read at once was dealt out rightly.
+        // Each letter gets a decision of its own, which shows whether the dataloader assigns them correctly.
         let path = format!("/v1/dead-letters/crm/{id}/redrive");
         let redriven = world.post(&path, json!({ "reason": id })).await;
         assert_eq!(redriven.status, StatusCode::OK, "{redriven:?}");
@@ -183,7 +183,7 @@ async fn what_somebody_typed_of_a_person_is_sealed_opened_when_shown_and_goes_wi
     assert!(!kept.contains("Katherine") && kept.contains(r#""note":{"sealed":"v1."#), "{kept}");
     assert!(kept.contains(r#""reason":"no_budget""#), "what is nobody's is sealed: {kept}");
 
-    // In earnest it comes with a program that can read the event.
+    // In production the fix is a new version of the program, which can decode the event.
     let position: i64 = id.rsplit('.').next().unwrap().parse().unwrap();
     sqlx::query(r#"UPDATE log.events SET payload = '{"event":"crm.lead.disqualified","reason":"no_budget"}' WHERE position = $1"#)
         .bind(position)
@@ -211,7 +211,7 @@ async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
     let path = format!("/v1/dead-letters/crm/{id}");
     let edited = world.post(&format!("{path}/edit"), json!({ "payload": typed, "reason": "a slip" })).await;
     assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
-    // As such a program left it.
+    // As an older version of the program left the row.
     let clear = "UPDATE dead.decisions SET after = $1 WHERE kind = 'edit'";
     sqlx::query(clear).bind(typed.to_string()).execute(&mut superuser).await.unwrap();
     let clock = Arc::new(kernel::SystemClock);
@@ -240,7 +240,7 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
     until(&world, &id, "discarded").await;
     let shown = lead(&world, &sick).await;
     assert_eq!((&shown["version"], &shown["status"], &shown["owner"]), (&json!(3), &json!("ASSIGNED"), &json!("ada")));
-    // What it was before is closed by what it is now: one of the two is open.
+    // The current row closes the former one: exactly one of the two is open.
     let history: Vec<(i64, bool)> =
         sqlx::query_as("SELECT version, known_to = 'infinity' FROM crm.lead_history ORDER BY version")
             .fetch_all(&mut superuser)
@@ -252,7 +252,7 @@ async fn what_is_discarded_is_lacking_in_the_read_model_and_the_next_event_follo
     assert_eq!(rows(&mut superuser).await, live);
 }
 
-/// Builds the leads anew.
+/// Rebuilds the read model of leads.
 async fn rebuild(world: &World) {
     let domain = gateway::domains().remove(0);
     let leads = domain.projections.iter().find(|projection| projection.name() == "leads").unwrap();
@@ -329,7 +329,7 @@ async fn who_may_not_or_asks_for_what_is_not_there_is_refused_and_nothing_is_dec
     assert_eq!(none.body["dead_letters"], json!([]));
 }
 
-/// A group with an event that can't be read; the letter's id.
+/// Makes a group with an event that can't be decoded; returns the dead letter's id.
 async fn parked_group(world: &World, name: &str) -> String {
     let made = world.post("/v1/user/groups", json!({ "name": name })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -360,7 +360,7 @@ async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
         answer.body["data"]["deadLetters"].clone()
     };
     let rows = |answer: &Value| answer["letters"]["nodes"].as_array().unwrap().clone();
-    // Page by page, each is there once. (Other consumers of the same events may only be about to park them.)
+    // Every letter is on exactly one page. (Other consumers of the same events may park them a moment later.)
     let all = eventually("the pages are the list", async || {
         let whole = ask("letters(first: 200) { totalCount nodes { id service position } }").await;
         let all = rows(&whole);
@@ -399,7 +399,7 @@ fn a_consumer_is_of_one_service_so_that_a_dead_letter_of_any_service_has_an_id_o
         let projections = domain.projections.iter().map(|projection| format!("projection.{}", projection.name()));
         let sagas = domain.sagas.iter().flat_map(coordinator::Sagas::definitions);
         let sagas = sagas.map(|definition| format!("saga.{}", definition.name()));
-        // Versions of one definition are one consumer.
+        // Several versions of one definition are one consumer.
         names.extend(projections.chain(sagas).collect::<BTreeSet<_>>());
     }
     names.sort();

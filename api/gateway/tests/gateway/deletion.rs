@@ -1,4 +1,4 @@
-//! A tenant is deleted: shut out within a second, destroyed in every service when its grace is over, and told of ever after.
+//! Deletion of a tenant: locked out within a second, destroyed in every service after the grace period, and recorded for ever.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::provisioning::{town, within_a_second};
 use crate::standing::Open;
 use crate::world::{Answer, World, token};
 
-/// What the services have of a tenant, besides the bytes of its history: tables and how many rows, of those that have any.
+/// What the services have of a tenant, besides the bytes of its history: the tables with rows of it, and how many.
 async fn belongings(world: &World, tenant: TenantId) -> Vec<(String, i64)> {
     let mut found = Vec::new();
     for service in gateway::SERVICES {
@@ -47,7 +47,7 @@ async fn belongings(world: &World, tenant: TenantId) -> Vec<(String, i64)> {
     found
 }
 
-/// A tenant that has something of everything.
+/// A tenant with data of every kind.
 async fn busy_tenant(world: &World) -> (Tenant, String) {
     let tenant = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let ours = token(&world.config, tenant.tenant_id, &[Role::Admin]);
@@ -71,7 +71,7 @@ async fn busy_tenant(world: &World) -> (Tenant, String) {
     (tenant, ours)
 }
 
-/// Waits until nothing is left of a tenant; if that is in vain, says where its deletion is.
+/// Waits until nothing is left of a tenant; on a timeout, shows the state of its deletion.
 async fn gone(world: &World, tenant: TenantId) {
     let destroyed = testbed::eventually("it is destroyed everywhere", || async {
         belongings(world, tenant).await.is_empty().then_some(())
@@ -94,7 +94,7 @@ async fn gone(world: &World, tenant: TenantId) {
     }
 }
 
-/// Waits until a tenant has something everywhere.
+/// Waits until a tenant has data in every service.
 async fn has_something_everywhere(world: &World, tenant: TenantId) {
     testbed::eventually("it has something everywhere", || async {
         let has = belongings(world, tenant).await;
@@ -115,7 +115,7 @@ async fn has_something_everywhere(world: &World, tenant: TenantId) {
     .await;
 }
 
-/// Whoever comes with a token of a tenant that is deleted is told so.
+/// A request with a token of a deleted tenant is refused with that reason.
 async fn is_told_to_be_deleted(world: &World, ours: &str) {
     testbed::eventually("it is said to be deleted", || async {
         let lead = world.anonymous(Method::GET, "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001");
@@ -132,7 +132,7 @@ async fn is_told_to_be_deleted(world: &World, ours: &str) {
         .await;
 }
 
-/// What is left: the bytes of its history, sealed, and the record that it was deleted, with their root.
+/// What remains: the bytes of its history, sealed, and the record of the deletion with their Merkle root.
 async fn only_sealed_history_is_left(world: &World, directory: &Directory, globex: TenantId) {
     let unknown = directory.find("globex").await;
     assert!(matches!(&unknown, Err(DirectoryError::Unknown(_))), "{unknown:?}");
@@ -155,7 +155,7 @@ async fn only_sealed_history_is_left(world: &World, directory: &Directory, globe
     assert!(sealed.len() == 1 && sealed[0].contains("sealed") && !sealed[0].contains("Ada"), "{sealed:?}");
 }
 
-/// Builds all read models anew.
+/// Rebuilds all read models.
 async fn rebuild_all(world: &World) {
     let admin = world.config.postgres.admin_url.reveal().parse().unwrap();
     for domain in gateway::domains() {
@@ -168,7 +168,7 @@ async fn rebuild_all(world: &World) {
     }
 }
 
-/// A process that starts later knows it.
+/// A process that starts later knows of the deletion.
 async fn later_processes_know(world: &World, ours: &str) {
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
@@ -200,7 +200,7 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
     gone(&world, globex.tenant_id).await;
     is_told_to_be_deleted(&world, &ours).await;
 
-    // Its neighbour has all that it had, and works on.
+    // The other tenant has all of its data, and can go on.
     for (table, before) in neighbours {
         let now = belongings(&world, world.tenant).await;
         assert!(now.iter().any(|(name, count)| *name == table && *count >= before), "{table}: {before}, {now:?}");
@@ -209,16 +209,16 @@ async fn a_tenant_is_shut_out_and_destroyed_in_every_service_and_its_neighbour_n
 
     only_sealed_history_is_left(&world, &directory, globex.tenant_id).await;
 
-    // Read models that are built anew do not show it again.
+    // Rebuilt read models do not contain the deleted tenant.
     rebuild_all(&world).await;
     assert_eq!(belongings(&world, globex.tenant_id).await, []);
     assert_eq!(world.get(&format!("/v1/crm/leads/{lead}")).await.status, StatusCode::OK);
 
-    // A process that starts later knows it, and the name is free.
+    // A process that starts later knows of the deletion, and the short name is free again.
     later_processes_know(&world, &ours).await;
     let again = gateway::provision(&world.config, "globex", "Another", None).await.unwrap();
     assert_ne!(again.tenant_id, globex.tenant_id);
-    // So is its domain, also while the record of before is still there; a neighbour's is not.
+    // Its domain is free, too, even while the former DNS record still exists; another tenant's domain is not.
     let shown = [theirs, ours_too, anew];
     assert!(directory.hold("globex.example", (again.tenant_id, anew), &shown, now).await.unwrap());
     assert!(!directory.hold("acme.example", (again.tenant_id, anew), &shown, now).await.unwrap());
@@ -234,7 +234,7 @@ async fn a_tenant_that_a_backup_brought_back_is_deleted_once_more() {
     let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
     let directory = Directory::open(&world.config);
     let placements = Placements::of(&directory);
-    // The directory has outlived what the backup is of.
+    // The directory is newer than the restored backup.
     let place = placements.place(globex.tenant_id).await.unwrap();
     let deleted = Placed::Deleted { slug: "globex".to_owned(), services: Vec::new() };
     placements.note(globex.tenant_id, place, deleted, &SystemClock).await.unwrap();
@@ -286,7 +286,7 @@ async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     assert_eq!((again.due_at, again.before), (due_at, true), "its time stays, and that is told");
     let listed = directory.listed().await.unwrap();
     assert_eq!(listed.iter().find(|one| one.tenant == globex).unwrap().status, "deleting");
-    // Whoever starts now shuts it out too.
+    // A process that starts now refuses the tenant, too.
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
     testbed::eventually("the later one knows", || async {
@@ -299,7 +299,7 @@ async fn a_deletion_can_be_taken_back_until_its_time_and_is_asked_for_once() {
     assert!(changed, "it was to be deleted");
     assert_eq!((restored, suspended), (globex.clone(), false));
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
-    // One that was suspended is not let in by the way.
+    // Restoring a tenant that was suspended before does not resume it.
     gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
     gateway::delete(&world.config, "globex", "still not paid", 30).await.unwrap();
     let restored = gateway::restore(&world.config, "globex").await.unwrap();
@@ -317,7 +317,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     let directory = Directory::open(&world.config);
     let placements = Placements::of(&directory);
     let user = world.of("user");
-    // The saga that made it has yet to note that it is done.
+    // Waits for the saga that provisioned it, which still has to record its end.
     let before = world.head_of(user).await;
     let refused = async |slug: &str, reason: &str, days| {
         let refused = gateway::delete(&world.config, slug, reason, days).await.unwrap_err();
@@ -334,7 +334,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     let unknown = gateway::restore(&world.config, "nobody").await.unwrap_err();
     assert!(matches!(&unknown, ProvisionError::Directory(DirectoryError::Unknown(_))), "{unknown}");
 
-    // On its way to another cell, or with an old copy in one: that one would be forgotten.
+    // A tenant that is moving to another cell, or has an old copy in one, is not deleted, because that copy would remain.
     let place = placements.place(globex.tenant_id).await.unwrap();
     let begun = Placed::MoveBegun { from: "west".to_owned(), to: "east".to_owned() };
     let mut place = placements.note(globex.tenant_id, place, begun, &SystemClock).await.unwrap();
@@ -349,7 +349,7 @@ async fn what_is_not_to_be_deleted_is_refused_and_nothing_is_written() {
     assert!(old_copy(&elsewhere), "{elsewhere}");
     placements.note(globex.tenant_id, place, Placed::OldCopyPurged, &SystemClock).await.unwrap();
 
-    // While somebody moves it, however short; and once it is to be deleted, nobody moves it.
+    // Neither deletion during a move, however short; nor a move of a tenant that is to be deleted.
     let options = world.config.postgres.admin_url.reveal().parse::<sqlx::postgres::PgConnectOptions>().unwrap();
     let mut mover = options.database(&world.config.postgres.directory).connect().await.unwrap();
     sqlx::query("SELECT pg_advisory_lock($1, hashtext($2))")
@@ -381,7 +381,7 @@ async fn that_a_tenant_is_to_be_deleted_is_noted_before_it_is_said_and_taken_bac
     };
     gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
     testbed::eventually("the saga has noted it", async || (status().await == "suspended").then_some(())).await;
-    // Nobody but the command notes anything from here on.
+    // From here on only the command appends events.
     world.server.take().unwrap().shutdown().await;
     gateway::delete(&world.config, "globex", "", 30).await.unwrap_err();
     assert_eq!(status().await, "suspended");

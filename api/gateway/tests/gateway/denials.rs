@@ -1,4 +1,4 @@
-//! What callers who are known are denied, in whichever process and form, is on record where refused sign-ins are.
+//! Denials of authenticated callers, in whichever process and form, are recorded beside refused sign-ins.
 
 use futures::StreamExt;
 use kernel::Role;
@@ -9,7 +9,7 @@ use testbed::eventually;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// What is on record of denials, oldest first, once there are as many.
+/// The recorded denials, oldest first, once there are this many.
 async fn are_recorded(world: &World, count: usize) -> Vec<Value> {
     let fields = "subject reason permission operation requestId times address agent origin";
     let query = format!("{{ auth {{ deniedAccesses(first: 100) {{ nodes {{ {fields} }} }} }} }}");
@@ -32,7 +32,7 @@ fn writes(world: &World, token: &str) -> reqwest::RequestBuilder {
 async fn attack_117_who_writes_without_end_what_they_may_not_leaves_one_record_that_counts() {
     let mut world = World::unlimited().await;
     let viewer = world.token_of("eve", &[Role::Viewer]);
-    // The tenant has its keys from now on: what is counted is what comes after.
+    // Creates the tenant's keys, so that only later events are counted.
     let jwks = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     assert_eq!(jwks.status, StatusCode::OK, "{jwks:?}");
     let (heads, auth) = (world.head().await, world.head_of_all(&world.auth).await);
@@ -53,7 +53,7 @@ async fn attack_117_who_writes_without_end_what_they_may_not_leaves_one_record_t
     let request = record["requestId"].as_str().unwrap();
     assert!(refused.iter().any(|(.., id)| id == request), "it is one of the requests: {record}");
     assert_eq!((&record["address"], record["origin"].as_str().map(str::len)), (&Value::Null, Some(32)), "{record}");
-    // Whoever stops tells what they counted.
+    // A shutdown writes the denials that were only counted so far.
     world.restart(|_| {}).await;
     eventually("all are counted", async || (are_recorded(&world, 1).await[0]["times"] == 1_000).then_some(())).await;
     assert_eq!(are_recorded(&world, 1).await.len(), 1);
@@ -67,7 +67,7 @@ async fn denials_are_on_record_in_whichever_form_they_are_told() {
     let world = World::start().await;
     let viewer = world.token_of("eve", &[Role::Viewer]);
     let head = world.head().await;
-    // By GraphQL, over HTTP and a websocket: the field as the schema calls it, once, however often it is asked for.
+    // By GraphQL, over HTTP and WebSocket: the field's name in the schema, once, even if it is queried several times.
     let query = "{ auth { mine: sessions(userId: \"0197a8a0-0000-7000-8000-000000000001\") { totalCount } \
                  more: sessions(userId: \"0197a8a0-0000-7000-8000-000000000002\") { totalCount } } }";
     let asked = world.anonymous(Method::POST, "/graphql").bearer_auth(&viewer).json(&json!({ "query": query }));
@@ -88,19 +88,19 @@ async fn denials_are_on_record_in_whichever_form_they_are_told() {
     let users = world.anonymous(Method::GET, "/scim/v2/Users").bearer_auth(world.token_of("eve", &[]));
     assert_eq!(Answer::of(users).await.status, StatusCode::FORBIDDEN);
     assert_eq!(are_recorded(&world, 3).await[2]["operation"], "GET /scim/v2/Users");
-    // Another tenant than the token's: who asked is known, and what they meant is not theirs.
+    // Another tenant than the token's: the denial is recorded for the caller, without the other tenant.
     let meant = writes(&world, &world.token_of("mallory", &[Role::Admin]));
     let answer = Answer::of(meant.header("x-tenant-id", testbed::tenant().to_string())).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "tenant_differs"));
     let found = are_recorded(&world, 4).await;
     assert_eq!((&found[3]["subject"], &found[3]["reason"]), (&json!("mallory"), &json!("tenant_differs")));
-    // More than one has oneself: what is exceeded is told.
+    // Granting more permissions than the caller has: the excess is recorded.
     let role = json!({ "name": "helper", "title": "Helper", "permissions": ["user:user:read", "user:user:write"] });
     let define = world.anonymous(Method::POST, "/v1/user/roles").bearer_auth(world.token_of("mia", &[Role::Manager]));
     let answer = Answer::of(define.json(&role)).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
     assert_eq!(are_recorded(&world, 5).await[4]["reason"], answer.code());
-    // What is refused for another reason is no denial, and what is allowed is none.
+    // Other refusals are not recorded as denials, nor are allowed requests.
     assert_eq!(Answer::of(writes(&world, "nonsense")).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.get("/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001").await.status, StatusCode::NOT_FOUND);
     assert_eq!(are_recorded(&world, 5).await.len(), 5);
@@ -114,7 +114,7 @@ async fn what_a_service_in_another_process_denies_is_on_record_with_from_where_i
     let registered = json!({ "name": "Eve", "email": "eve@example.com", "roles": ["viewer"] });
     let registered = world.post("/v1/user/users", registered).await;
     let eve = registered.body["id"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned();
-    // They have an account from now on.
+    // Creates their account.
     let linked = world.post(&format!("/v1/auth/users/{eve}/send-password-link"), json!({})).await;
     assert_eq!(linked.status, StatusCode::OK, "{linked:?}");
     let head = world.head_of_all(&world.database).await;
@@ -131,7 +131,7 @@ async fn what_a_service_in_another_process_denies_is_on_record_with_from_where_i
     eventually("all are counted", async || (are_recorded(&world, 1).await[0]["times"] == 3).then_some(())).await;
     assert_eq!(are_recorded(&world, 1).await.len(), 1, "the gateway noted it once more");
     assert_eq!(world.head_of_all(&world.database).await, head, "the service's own log grew");
-    // It is theirs: told to them, and gone with them.
+    // The record belongs to the person: it is in their export, and erased with them.
     let export = world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(&token);
     let known = Answer::of(export).await.body["signing_in"]["denied"].take();
     assert_eq!((&known[0]["address"], &known[0]["permission"]), (&json!("203.0.113.9"), &json!("crm:lead:write")));

@@ -1,4 +1,4 @@
-//! Domains that tenants show to be their own, by records that a real resolver looks for on a name server of the test's.
+//! Domains that tenants prove to own, by DNS records that a real resolver looks up at a name server of the test.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ async fn world(server: &NameServer) -> World {
     World::start_with(|config| config.names.servers = vec![address]).await
 }
 
-/// A tenant's administrator, by their token.
+/// A tenant's administrator, with their token.
 struct Tenant<'w> {
     world: &'w World,
     token: String,
@@ -65,7 +65,7 @@ impl<'w> Tenant<'w> {
     }
 }
 
-/// The name and the value of a record.
+/// The name and the value of the DNS record to publish.
 fn of(record: &Value) -> (&str, &str) {
     (record["name"].as_str().unwrap(), record["value"].as_str().unwrap())
 }
@@ -86,12 +86,12 @@ async fn a_domain_is_verified_by_its_record_shown_when_that_is_missing_and_relea
     world.refuses(vec![missing()]).await;
     let told = Answer::of(tenant.verifying(&id)).await;
     assert_eq!((&told.body["record"], &told.body["found"][0]), (&record, &json!("v=spf1 -all")), "{told:?}");
-    // What a name server does not tell is not missing.
+    // A failing name server does not mean that the record is missing.
     server.fails(name, RCODE::ServerFailure);
     let unknown = || (tenant.verifying(&id), StatusCode::SERVICE_UNAVAILABLE, "names_unavailable");
     world.refuses(vec![unknown()]).await;
 
-    // In two strings, as long records are kept, and beside others.
+    // A record of two strings, as long records are, beside other records.
     let (head, tail) = value.split_at(10);
     server.has(name, &[&["v=spf1 -all"], &[head, tail]]);
     tenant.done(&id, "verify").await;
@@ -112,7 +112,7 @@ async fn a_domain_is_verified_by_its_record_shown_when_that_is_missing_and_relea
     let node = &seen["domains"]["nodes"][0];
     assert_eq!((&node["id"], &node["status"]), (&json!(id), &json!("RECORD_MISSING")), "{seen}");
     assert_eq!((&node["record"]["value"], node["verifiedAt"].is_string()), (&json!(value), true), "{seen}");
-    // Behind another name, and among so much that it does not fit into a datagram.
+    // Behind an alias (CNAME), and in an answer that does not fit into a datagram.
     server.leads(name, "txt.example.net");
     server.has("txt.example.net", &[&["x".repeat(250).as_str(); 4], &[value]]);
     tenant.done(&id, "verify").await;
@@ -167,7 +167,7 @@ async fn what_is_no_domain_or_claimed_already_is_refused() {
     assert_eq!(server.asked(), [] as [String; 0], "nobody was asked");
 }
 
-/// What a refusal says, but for what is the request's own.
+/// A refusal without the members that are specific to the request.
 async fn told(request: reqwest::RequestBuilder, id: &str) -> Value {
     let mut answer = Answer::of(request).await;
     answer.assert_problem();
@@ -184,7 +184,7 @@ async fn attack_86_another_tenant_claims_a_domain_that_is_not_its_own() {
     let (name, value) = of(&record);
     let (theirs, their_record) = attacker.claim("example.com").await;
     assert_ne!(of(&their_record).1, value);
-    // Before anybody has it, and after: what the attacker is told is the same, letter by letter.
+    // An attacker gets exactly the same answer before and after another tenant has verified the domain.
     server.has(name, &[&["v=spf1 -all"]]);
     let before = told(attacker.verifying(&theirs), &theirs).await;
     server.has(name, &[&[value]]);
@@ -196,23 +196,23 @@ async fn attack_86_another_tenant_claims_a_domain_that_is_not_its_own() {
     server.has(name, &[&[value]]);
     world.refuses(vec![(attacker.verifying(&theirs), StatusCode::CONFLICT, "domain_record_missing")]).await;
     assert_eq!(attacker.status(&theirs).await, "claimed");
-    // To give back what one does not have takes it from nobody.
+    // Releasing a domain that one does not hold does not affect its holder.
     attacker.done(&theirs, "release").await;
     let (theirs, their_record) = attacker.claim("example.com").await;
 
-    // Whoever can put a record there is told that another has the domain, as long as that one's is there too …
+    // A second tenant with a record is told that another tenant has the domain, as long as the holder's record exists, too …
     let their_value = of(&their_record).1.to_owned();
     server.has(name, &[&[value], &[&their_value]]);
     world.refuses(vec![(attacker.verifying(&theirs), StatusCode::CONFLICT, "domain_held")]).await;
     tenant.done(&id, "verify").await;
-    // … and has it, when it is not.
+    // … and gets the domain once that record is gone.
     server.has(name, &[&[&their_value]]);
     attacker.done(&theirs, "verify").await;
     tenant.done(&id, "verify").await;
     assert_eq!(tenant.status(&id).await, "record_missing");
     server.has(name, &[&[value], &[&their_value]]);
     world.refuses(vec![(tenant.verifying(&id), StatusCode::CONFLICT, "domain_held")]).await;
-    // Whose it is no more takes it from nobody either; whose it is gives it back.
+    // A former holder's release does not affect the new holder; the holder's own release does.
     tenant.done(&id, "release").await;
     let (id, record) = tenant.claim("example.com").await;
     server.has(name, &[&[of(&record).1], &[&their_value]]);
@@ -230,11 +230,11 @@ async fn a_domain_that_was_verified_when_records_said_the_claims_id_is_given_bac
     let [(id, record), (theirs, their_record)] = [tenant.claim("example.com").await, other.claim("example.com").await];
     server.has("_inopsio.example.com", &[&[of(&record).1], &[of(&their_record).1]]);
     tenant.done(&id, "verify").await;
-    // As it was noted then.
+    // The row as an older version of the program wrote it.
     let mut directory = world.directory.superuser().connect().await.unwrap();
     let noted = "UPDATE domains SET claim_id = $1::uuid WHERE domain = 'example.com'";
     assert_eq!(sqlx::query(noted).bind(&id).execute(&mut directory).await.unwrap().rows_affected(), 1);
-    // Nobody else's release touches it.
+    // A release by another tenant does not affect it.
     other.done(&theirs, "release").await;
     let held = "SELECT count(*) FROM domains WHERE domain = 'example.com'";
     assert_eq!(sqlx::query_scalar::<_, i64>(held).fetch_one(&mut directory).await.unwrap(), 1);
@@ -277,7 +277,7 @@ async fn a_domain_that_is_released_while_its_record_is_looked_for_is_nobodys() {
     };
     let (verified, ()) = tokio::join!(Answer::of(tenant.verifying(&id)), released);
     assert_eq!((verified.status, verified.code()), (StatusCode::CONFLICT, "domain_released"), "{verified:?}");
-    // The record of before is still there, and keeps nobody from it.
+    // The former holder's record still exists, but does not prevent this.
     another.done(&theirs, "verify").await;
     assert_eq!(
         (another.status(&theirs).await, tenant.status(&id).await),
@@ -285,10 +285,10 @@ async fn a_domain_that_is_released_while_its_record_is_looked_for_is_nobodys() {
     );
 }
 
-/// A document that was signed by a provider, with its certificate.
+/// A document that was signed by an identity provider, with its certificate.
 const SIGNED: &str = include_str!("../../../../saml/tests/fixtures/rsa.xml");
 
-/// A connection to that provider.
+/// The request body that connects that provider.
 fn connection(domains: &[&str]) -> Value {
     let (_, rest) = SIGNED.split_once("X509Certificate>").unwrap();
     let certificate = rest.split_once('<').unwrap().0;
@@ -327,13 +327,13 @@ async fn providers_speak_for_verified_domains_only_where_the_installation_says_s
     let told = world.post("/v1/auth/saml-connections", connection(&["example.com"])).await;
     let error = &told.body["errors"][0];
     assert_eq!((&error["pointer"], &error["code"]), (&json!("/domains/0"), &json!("domain_not_verified")), "{told:?}");
-    // Another tenant's verified domain is as good as none.
+    // A domain that another tenant has verified does not count.
     let another = Tenant::another(&world);
     let (theirs, record) = another.claim("example.com").await;
     server.has(of(&record).0, &[&[of(&record).1]]);
     another.done(&theirs, "verify").await;
     world.refuses(vec![refused(&change, &["old.example", "example.com"])]).await;
-    // What it had, it keeps.
+    // Domains that the connection already had remain.
     let renamed = world.post(&change, connection(&["Old.Example", "Bücher.example", "Müller.example"])).await;
     assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
     let spelled = connection(&["old.example", "xn--bcher-kva.example", "xn--mller-kva.example"]);

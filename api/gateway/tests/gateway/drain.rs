@@ -1,4 +1,4 @@
-//! Stopping: what runs is finished, what is acknowledged is written.
+//! Shutdown: running requests are finished, and acknowledged events are written.
 
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
@@ -10,7 +10,7 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_run_when_the_server_stops_are_answered_and_kept() {
     let mut world = World::start().await;
-    // A body that comes in two parts: the server stops between them.
+    // A body in two parts; the server is stopped between them.
     let (first_read, wait) = tokio::sync::oneshot::channel::<()>();
     let body = futures::stream::unfold((Some(wait), 0), |(wait, part)| async move {
         let bytes: &[u8] = match part {
@@ -28,7 +28,7 @@ async fn requests_that_run_when_the_server_stops_are_answered_and_kept() {
         .header("content-type", "application/json")
         .body(reqwest::Body::wrap_stream(body));
     let running = tokio::spawn(request.send());
-    // The server has taken the connection in once another request of it was answered later.
+    // Once a later request was answered, the server has certainly accepted the connection.
     testbed::eventually("the request runs", async || {
         let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
         text.contains("inopsio_http_requests_running 2").then_some(())
@@ -55,7 +55,7 @@ async fn subscribers_are_told_at_once_and_requests_that_outlast_the_drain_are_cu
     socket.init(&world.token(&[kernel::Role::Viewer])).await;
     let subscribe = json!({ "query": "subscription { crm { leadChanged { leadId } } }" });
     socket.say(json!({ "id": "1", "type": "subscribe", "payload": subscribe })).await;
-    // Never ended.
+    // A body that never ends.
     let body =
         futures::stream::iter([Ok::<_, std::io::Error>(b"{\"name\":".to_vec())]).chain(futures::stream::pending());
     let request = world

@@ -1,4 +1,4 @@
-//! Personal data of leads and contacts: sealed while they are there, and nowhere once they are erased.
+//! Personal data of leads and contacts: sealed before the erasure, and nowhere after it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use crate::personal::{done, leaks, rows, streamed};
 use crate::world::{Answer, World};
 
-/// Converts a lead into a contact as it was before contacts were told of it.
+/// Converts a lead into a contact as an older program did, before contacts had an event for it.
 async fn converted_as_before(world: &World, lead: &str, account: &str, contact: &str) {
     let (settings, clock) = (world.config.log_settings(), Arc::new(SystemClock));
     let store = EventStore::open(&world.database, settings, clock).await.unwrap();
@@ -33,7 +33,7 @@ async fn converted_as_before(world: &World, lead: &str, account: &str, contact: 
     store.close().await;
 }
 
-/// Asks CRM in GraphQL, once the read models are where `done` was.
+/// Queries CRM by GraphQL, once the read models have reached the position of `done`.
 async fn seen(world: &World, done: &Answer, fields: &str) -> Value {
     let request = world.request(Method::POST, "/graphql").header("x-min-position", done.header("x-position"));
     let mut answer = Answer::of(request.json(&json!({ "query": format!("{{ crm {{ {fields} }} }}") }))).await;
@@ -41,7 +41,7 @@ async fn seen(world: &World, done: &Answer, fields: &str) -> Value {
     answer.body["data"]["crm"].take()
 }
 
-/// A lead that is worth selling to, with all that there may be of a person.
+/// Captures a lead with every kind of personal data, and qualifies it.
 async fn qualified(world: &World) -> String {
     let lead = json!({ "name": "Kanaria Zaunkönig", "email": "kanaria@kanaria.example", "phone": "+49 30 998877",
         "title": "Singer", "company": "Birds Ltd", "owner": "ada",
@@ -55,7 +55,7 @@ async fn qualified(world: &World) -> String {
     path
 }
 
-/// A file of all leads, as somebody may ask for it: where it is, and what is in it.
+/// Exports all leads: where the file is, and its content.
 async fn exported(world: &World) -> (String, Answer) {
     let asked = done(world, "/v1/crm/leads/export", json!({})).await;
     let path = format!("/v1/jobs/crm/{}", asked.body["id"].as_str().unwrap());
@@ -66,7 +66,7 @@ async fn exported(world: &World) -> (String, Answer) {
     (format!("{path}/output"), world.get(&format!("{path}/output")).await)
 }
 
-/// What is refused erases nobody.
+/// A refused erasure erases nobody.
 async fn whom_nobody_may_erase(world: &World, path: &str) {
     let request = |path: &str, body: Value| world.request(Method::POST, path).json(&body);
     let manager = world.token(&[kernel::Role::Manager]);
@@ -89,7 +89,7 @@ async fn whom_nobody_may_erase(world: &World, path: &str) {
         .await;
 }
 
-/// What is shown of those who are erased, and of how they are.
+/// What is shown of erased people, and of their erasure.
 async fn are_shown_as_erased(world: &World, paths: [&str; 3]) {
     for path in paths {
         let told = world.get(&format!("{path}/erasure")).await.body;
@@ -97,7 +97,7 @@ async fn are_shown_as_erased(world: &World, paths: [&str; 3]) {
         assert_eq!((&told["can_be_opened"], &told["events"]), (&json!(0), &json!(17)), "{told}");
         let shown = world.get(path).await;
         assert_eq!((shown.status, leaks(&shown.body.to_string())), (StatusCode::OK, vec![]));
-        // As in GraphQL: a text that is empty, and nothing that a client has to know a form of sealed things for.
+        // As in GraphQL: an empty text and nulls, so that clients need not know the form of sealed values.
         let [name, email, address] = ["name", "email", "address"].map(|member| &shown.body[member]);
         assert_eq!((name, email, address), (&json!(""), &Value::Null, &Value::Null), "{shown:?}");
     }
@@ -115,7 +115,7 @@ async fn attack_60_whoever_was_a_lead_or_a_contact_is_nowhere_once_they_are_eras
     let converted = done(&world, &format!("{second}/convert"), body).await;
     let path = format!("/v1/crm/contacts/{contact}");
 
-    // Who may sees them; the log and the stream have them sealed.
+    // Callers with the permission see the data; in the log and in the stream it is sealed.
     let lead = first.strip_prefix("/v1/crm/leads/").unwrap();
     let fields = format!(
         "contacts(first: 5, filter: {{ search: \"zaunkönig\" }}) {{ nodes {{ id email }} }}
@@ -219,7 +219,7 @@ async fn an_erasure_that_was_carried_out_is_said_to_be_again_also_while_the_read
     };
     let erased = Answer::of(erase("once")).await;
     assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
-    // Leads can be read, and no new one is written.
+    // With this lock, leads can be read, but no new one can be written.
     let mut superuser = PgConnection::connect_with(&world.of("crm").superuser()).await.unwrap();
     let mut behind = superuser.begin().await.unwrap();
     sqlx::query("LOCK TABLE crm.lead IN SHARE MODE").execute(&mut *behind).await.unwrap();

@@ -1,4 +1,4 @@
-//! The examples of the contract: each is of the form that the contract says, and the refusals are what clients get.
+//! The examples in the contract: each matches its schema, and the refusals are those that clients get.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::codes::page;
 use crate::contracts::openapi;
 use crate::world::{Answer, World};
 
-/// A schema of OpenAPI 3.0 in the words of JSON Schema. What an object has that its schema does not name is wrong in an example.
+/// Converts a schema of OpenAPI 3.0 to JSON Schema. Members that the schema does not name are errors in an example.
 fn translated(schema: &Value) -> Value {
     match schema {
         Value::Array(all) => all.iter().map(translated).collect(),
@@ -35,7 +35,7 @@ pub fn components(contract: &Value) -> Value {
     json!({ "schemas": translated(&contract["components"]["schemas"]) })
 }
 
-/// What holds values to a schema of the contract.
+/// A validator for a schema of the contract.
 pub fn validator(components: &Value, schema: &Value) -> Validator {
     let mut root = translated(schema);
     root["components"] = components.clone();
@@ -48,7 +48,7 @@ fn operations(contract: &Value) -> impl Iterator<Item = (&str, &Value)> {
     all.map(|operation| (operation["operationId"].as_str().unwrap(), operation))
 }
 
-/// What is wrong with a value, each with its place.
+/// The errors of a value, each with its path.
 pub fn errors(validator: &Validator, example: &Value) -> Vec<String> {
     validator.iter_errors(example).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
@@ -89,7 +89,7 @@ fn every_body_of_the_contract_has_an_example_of_its_own_form() {
     assert!(wrong.is_empty() && seen > 120, "{seen} seen:\n{}", wrong.join("\n"));
 }
 
-/// The refusals that the contract shows: status, and document.
+/// The refusals in the contract: status and document.
 fn refusals(contract: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for (name, response) in contract["components"]["responses"].as_object().unwrap() {
@@ -106,7 +106,7 @@ fn every_refusal_of_the_contract_is_one_that_the_program_gives_and_the_book_expl
     let components = components(&contract);
     let problem = validator(&components, &json!({ "$ref": "#/components/schemas/Problem" }));
     let statuses: BTreeMap<String, String> = page();
-    // The page of the contract itself makes them only to show them.
+    // The contract's own source is excluded, because it makes these refusals only as examples.
     let sources: Vec<_> = crate::sources::all();
     let made = |code: &str| {
         let quoted = format!("\"{code}\"");
@@ -184,6 +184,6 @@ async fn the_refusals_that_the_contract_shows_are_what_clients_get() {
     let late = post(&format!("{path}/start-work")).header("if-match", "\"1\"").json(&json!({}));
     compare("version_differs", Answer::of(late).await.body);
     assert!(differs.is_empty(), "{}", differs.join("\n"));
-    // Those come of time, of load, and of a database that is away.
+    // These depend on time, on load, or on a database that does not answer.
     assert_eq!(left, ["log_busy", "log_unavailable", "rate_limited", "token_expired"]);
 }

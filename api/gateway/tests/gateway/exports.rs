@@ -1,4 +1,4 @@
-//! Leads exported by jobs: asked for, seen, fetched, cancelled.
+//! Exports of leads by jobs: requested, listed, downloaded, cancelled.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -8,7 +8,7 @@ use testbed::eventually;
 use crate::jobs::{leads, shown, until};
 use crate::world::{Answer, World};
 
-/// Whoever may not see a job, its file or others' jobs, or may not ask for one, is refused.
+/// Callers without the permission for a job, for its file, for others' jobs or for requesting one are refused.
 async fn who_may_not_is_refused(world: &World, path: &str) {
     let as_role = |role, method, path: &str| world.anonymous(method, path).bearer_auth(world.token(&[role]));
     let stranger = |method, path: &str| world.anonymous(method, path).bearer_auth(world.stranger());
@@ -43,7 +43,7 @@ async fn who_may_not_is_refused(world: &World, path: &str) {
         .await;
 }
 
-/// What can't be done with a job that is over, and what nobody can ask for.
+/// Commands that a finished job does not allow, and requests that are invalid for everybody.
 async fn what_cannot_be_asked_of_it_is_refused(world: &World, path: &str) {
     let post = |what: &str| world.request(Method::POST, &format!("{path}/{what}"));
     let bad = StatusCode::BAD_REQUEST;
@@ -106,7 +106,7 @@ async fn leads_are_exported_by_a_job_whose_file_only_those_get_who_may() {
     assert_eq!((&list.body["jobs"][0]["id"], &list.body["next"]), (&json!(id), &Value::Null), "{list:?}");
     let none = world.get("/v1/jobs/crm?state=discarded").await;
     assert_eq!(none.body["jobs"], json!([]));
-    // Counted after the job is settled, so a moment later than it is seen.
+    // The metric is updated a moment after the job's state.
     eventually("the attempt is counted", async || {
         let metrics = world.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         metrics

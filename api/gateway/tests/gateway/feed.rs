@@ -1,4 +1,4 @@
-//! A tenant's feed of events, as clients of server-sent events meet it.
+//! A tenant's event feed (server-sent events), as its clients see it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use testbed::eventually;
 
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
-/// A block of a feed.
+/// A block of a feed: an event or a heartbeat.
 #[derive(Debug, Default)]
 pub struct Block {
     id: String,
@@ -29,7 +29,7 @@ pub struct Client {
 
 impl Client {
     async fn open(world: &World, query: &str, last: Option<&str>) -> Self {
-        // Of one service: the ids name its position alone.
+        // A feed of one service, whose event ids contain only positions of it.
         let more = query.strip_prefix('?').map(|more| format!("&{more}")).unwrap_or_default();
         let mut request = world.request(Method::GET, &format!("/v1/events?service=crm{more}"));
         if let Some(last) = last {
@@ -38,7 +38,7 @@ impl Client {
         Self::of(request).await
     }
 
-    /// The feed of CRM that this token may see.
+    /// Opens the feed of CRM with this token.
     pub async fn bearing(world: &World, token: &str) -> Self {
         Self::of(world.anonymous(Method::GET, "/v1/events?service=crm").bearer_auth(token)).await
     }
@@ -50,10 +50,10 @@ impl Client {
         Self { bytes: response.bytes_stream().boxed(), text: String::new(), blocks: VecDeque::new() }
     }
 
-    /// Reads until the feed ends, within [`HEARD`].
+    /// Reads until the feed ends, within [`PROPAGATION`].
     pub async fn ends_within_a_second(&mut self) {
         let ended = async { while self.block().await.is_some() {} };
-        tokio::time::timeout(HEARD, ended).await.expect("the feed goes on");
+        tokio::time::timeout(PROPAGATION, ended).await.expect("the feed goes on");
     }
 
     /// The next block; `None` when the feed ended.
@@ -104,7 +104,7 @@ async fn a_feed_goes_from_the_log_to_what_happens_without_gap_or_double() {
     let mut client = Client::open(&world, "?after=0&types=crm.lead.captured", None).await;
     let begin = client.block().await.unwrap();
     assert_eq!((begin.id.as_str(), begin.data.is_none()), ("crm=0", true));
-    // Others write while the feed goes over from the log to the bus.
+    // Events are appended while the feed switches from the log to the bus.
     let writing = async {
         for n in 0..60 {
             world.lead(&format!("late {n}")).await;
@@ -141,12 +141,12 @@ async fn a_client_that_comes_again_goes_on_where_it_was_and_sees_only_its_tenant
     let stranger = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(world.stranger());
     assert_eq!(stranger.json(&serde_json::json!({ "name": "not ours" })).send().await.unwrap().status(), 201);
     world.lead("two").await;
-    // The last event's id wins over the address, which a browser keeps.
+    // `Last-Event-ID` wins over the URL, because a reconnecting browser keeps the URL.
     let mut client = Client::open(&world, "?after=crm=0", Some(&first.id)).await;
     let second = client.event().await;
     assert_eq!(second.data.unwrap()["data"]["details"]["name"], "two");
     assert_eq!(second.id, "crm=3");
-    // From now on, without a position.
+    // Without a position, the feed starts with new events.
     let mut now = Client::open(&world, "?aggregate=crm.lead", None).await;
     assert_eq!(now.block().await.unwrap().id, "crm=3");
     world.lead("three").await;
@@ -165,7 +165,7 @@ async fn heartbeats_say_how_far_a_silent_feed_has_come_also_while_the_bus_is_awa
     world.lead("nor this").await;
     assert_eq!(world.post("/v1/crm/accounts", serde_json::json!({ "name": "Analytical Engines" })).await.status, 201);
     assert_eq!(client.event().await.event, "crm.account.created");
-    // What comes after the feed was opened without the bus is seen, too.
+    // Events that are appended after the feed was opened without the bus are delivered, too.
     let mut other = Client::open(&world, "?after=0&types=crm.account.*", None).await;
     assert_eq!(other.event().await.id, "crm=3");
     assert_eq!(world.post("/v1/crm/accounts", serde_json::json!({ "name": "Difference Engines" })).await.status, 201);
@@ -176,7 +176,7 @@ async fn heartbeats_say_how_far_a_silent_feed_has_come_also_while_the_bus_is_awa
 async fn feeds_are_bounded_by_tenant_and_end_with_the_server() {
     let mut world = World::start_with(|config| {
         config.events.feeds_per_tenant = 2;
-        // A client that went away is noticed when something is said to it.
+        // A disconnected client is noticed only when something is sent.
         config.events.heartbeat_seconds = 1;
     })
     .await;
@@ -184,7 +184,7 @@ async fn feeds_are_bounded_by_tenant_and_end_with_the_server() {
     let two = Client::open(&world, "", None).await;
     let refused = world.get("/v1/events").await;
     assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, "too_many_feeds"));
-    // Another tenant has its own room.
+    // The limit of feeds is per tenant.
     let stranger = world.anonymous(Method::GET, "/v1/events").bearer_auth(world.stranger()).send().await.unwrap();
     assert_eq!(stranger.status(), StatusCode::OK);
     drop((two, stranger));

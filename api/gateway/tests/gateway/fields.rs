@@ -1,5 +1,5 @@
-//! Every field of every type that GraphQL has, and every subscription, as anonymous, as each role, as another tenant, and as who may
-//! just what it takes: one table says by hand what each needs, and one that nobody listed fails.
+//! Every field of every GraphQL type, and every subscription, as an anonymous client, as each role, as another tenant, and with only the
+//! needed permissions. A handwritten table lists what each needs; a field that is missing in it fails the test.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::schema::{Question, Schema, named};
 use crate::walk::{QUESTIONS, grants, may};
 use crate::websocket::Socket;
 
-/// A field and the permission of its own that it needs.
+/// A field that needs a permission of its own, and the permission.
 type Own = (&'static str, &'static str);
 
-/// Each type: the fields that whoever came to it sees, and those that need a permission of their own, wherever one came from.
-/// (Connections are all of one form.)
+/// For each type: the fields that need no permission of their own, and those that need one, whatever path leads to them. (All connections
+/// have the same form.)
 const TYPES: &[(&str, &str, &[Own])] = &[
     ("AccessChange", "userId gained lost", &[("user", "user:user:read")]),
     ("AccessChangePage", "changes endCursor", &[]),
@@ -97,7 +97,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("PageInfo", "hasNextPage hasPreviousPage startCursor endCursor", &[]),
     ("Period", "from to", &[]),
     ("Pipeline", "id version name stages", &[]),
-    // A board is of its stages: who sees it sees what they are called.
+    // A board contains the names of its stages.
     (
         "PipelineBoard",
         "pipelineId name asOf knownAt baseCurrency stages count rotten total weighted unconverted",
@@ -134,21 +134,21 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ("WebhookDelivery", "id webhookId eventType position attempt sentAt durationMs status error response", &[]),
 ];
 
-/// Each subscription and the permission that it needs.
+/// Each subscription, and the permission that it needs.
 const SUBSCRIPTIONS: &[(&str, &str)] = &[
     ("crm.leadChanged", "crm:lead:read"),
     ("user.userChanged", "user:user:read"),
     ("auth.accessChanged", "auth:history:read"),
 ];
 
-/// What questions need beside what [`QUESTIONS`] says: whoever may see what happened may see what it happened to.
+/// Permissions that fields need in addition to those in [`QUESTIONS`]: whoever may see an event may see its subject.
 const BESIDES: &[(&str, &str)] = &[
     ("crm.leadHistory", "crm:lead:read"),
     ("crm.leadStanding", "crm:lead:read"),
     ("user.userHistory", "user:user:read"),
 ];
 
-/// The fields of a type, as the table has them.
+/// The fields of a type in the table.
 fn listed(of: &str) -> (Vec<&'static str>, &'static [Own]) {
     match TYPES.iter().find(|(name, ..)| *name == of) {
         Some((_, fields, apart)) => (fields.split_whitespace().collect(), apart),
@@ -158,28 +158,29 @@ fn listed(of: &str) -> (Vec<&'static str>, &'static [Own]) {
     }
 }
 
-/// A field that needs a permission of its own, and how one comes to it.
+/// A field that needs a permission of its own, and a path to it.
 struct Apart {
     of: &'static str,
     field: &'static str,
     needs: &'static str,
-    /// What one asks, with `@` where the field goes.
+    /// The query, with `@` in the place of the field.
     text: String,
-    /// The names of the fields on the way.
+    /// The names of the fields on the path.
     path: Vec<String>,
-    /// What is selected of it.
+    /// Its selection set.
     selected: String,
 }
 
 /// A walk through the types of a schema.
 struct Walk<'s> {
     schema: &'s Schema,
-    /// The types to which one came.
+    /// The types that were reached.
     seen: BTreeSet<String>,
 }
 
 impl Walk<'_> {
-    /// All that whoever came to a type sees there, as text. `way`: by which question and fields one came; what needs more is noted.
+    /// The selection of all fields of a type that need no permission of their own. `way` is the path to the type; fields that need one are
+    /// recorded.
     fn come(&mut self, of: &str, mut way: Option<(&str, &[String], &mut Vec<Apart>)>) -> String {
         self.seen.insert(of.to_owned());
         let (plain, apart) = listed(of);
@@ -195,7 +196,7 @@ impl Walk<'_> {
         }
         let mut all = Vec::new();
         for field in plain {
-            // What an edge has is what the page has, once more.
+            // An edge's node has the same fields as the page's nodes.
             let selected = if of.ends_with("Edge") && field == "node" {
                 "{ __typename }".to_owned()
             } else if let Some((text, path, found)) = &mut way {
@@ -210,7 +211,7 @@ impl Walk<'_> {
         all.join(" ")
     }
 
-    /// What is selected of a field: all that comes with it; of what has no fields, nothing.
+    /// The selection set of a field; empty for a scalar.
     fn selected(&mut self, of: &str, field: &str, way: Option<(&str, &[String], &mut Vec<Apart>)>) -> String {
         let found = self.schema.fields(of).iter().find(|one| one["name"] == field);
         let ty = named(&found.unwrap_or_else(|| panic!("{of} has no {field}"))["type"]).to_owned();
@@ -221,7 +222,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether something is at the end of this way, through lists as through objects.
+/// Whether a path leads to a value, through lists and objects.
 fn reached(data: &Value, path: &[&str]) -> bool {
     match (data, path) {
         (Value::Null, _) => false,
@@ -232,14 +233,14 @@ fn reached(data: &Value, path: &[&str]) -> bool {
     }
 }
 
-/// The permissions of the tables.
+/// The permissions in the tables.
 fn permissions() -> BTreeSet<&'static str> {
     let questions = QUESTIONS.iter().chain(SUBSCRIPTIONS).chain(BESIDES).map(|(_, needs)| *needs);
     let fields = TYPES.iter().flat_map(|(_, _, apart)| apart.iter().map(|(_, needs)| *needs));
     questions.chain(fields).filter(|needs| !needs.is_empty()).collect()
 }
 
-/// What a question is given, so that there is something to see.
+/// Arguments with which a query field returns something.
 fn given(sample: &SampleTenant, question: &str, argument: &str) -> Option<String> {
     let name = match (question, argument) {
         ("user.policyDryRun", "change") => {
@@ -254,13 +255,13 @@ fn given(sample: &SampleTenant, question: &str, argument: &str) -> Option<String
     sample.ids.get(name).map(|id| format!("\"{id}\""))
 }
 
-/// What a question needs.
+/// The permission that a query field needs.
 fn needs(question: &str) -> Vec<&'static str> {
     let of = QUESTIONS.iter().chain(BESIDES).chain(SUBSCRIPTIONS);
     of.filter(|(name, _)| *name == question).map(|(_, needs)| *needs).collect()
 }
 
-/// The refusals among errors: where, and for want of what.
+/// The refusals among the errors: their paths, and the missing permissions.
 fn refusals(answer: &Value) -> BTreeSet<(String, String)> {
     let errors = answer["errors"].as_array().cloned().unwrap_or_default();
     let refused = |error: &Value| {
@@ -284,7 +285,7 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
         let start: Vec<String> = name.split('.').map(str::to_owned).collect();
         let mut aparts = Vec::new();
         let all = text.replace('@', &walk.come(&of, Some((&text, &start, &mut aparts))));
-        // Whoever may ask sees all that comes with it; another tenant sees nothing of ours.
+        // Whoever has the permission of the query field sees all of these; another tenant sees nothing of ours.
         let road = needs(&name);
         let answer = sample.ask(&sample.may(road.iter().copied()), &all).await;
         assert_eq!(refusals(&answer), BTreeSet::new(), "{name} as who may {road:?}");
@@ -296,7 +297,7 @@ async fn every_field_is_shown_to_whom_the_table_says_and_to_nobody_else() {
             let place = whole.join(".");
             let answer = sample.ask(&sample.may(road.iter().copied().chain([needs])), &asked).await;
             assert_eq!(refusals(&answer), BTreeSet::new(), "{place} as who may {road:?} and {needs}");
-            // What is not there is nobody's secret.
+            // A field without a value can't be checked.
             if !reached(&answer["data"], &whole) {
                 continue;
             }
@@ -369,7 +370,7 @@ async fn every_subscription_is_carried_out_for_whom_the_table_says_and_for_nobod
             let whole: Vec<&str> = name.split('.').collect();
             assert!(heard["payload"]["errors"].is_null() && reached(data, &whole), "{name}, {number}: {heard}");
         }
-        // The other tenant's connection works, and has nothing to say but what it is asked.
+        // The other tenant's connection works, and receives nothing but the answer to its ping.
         theirs.say(json!({ "type": "ping" })).await;
         assert_eq!(theirs.hear().await, json!({ "type": "pong" }), "{name} as another tenant");
     }

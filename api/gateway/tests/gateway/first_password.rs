@@ -1,4 +1,4 @@
-//! Who became a user without an invitation sets their first password by mail, through a real mail server, and signs in.
+//! Users who were created without an invitation set their first password by mail, through a real mail server, and sign in.
 
 use config::SecretText;
 use kernel::Role;
@@ -12,7 +12,7 @@ use crate::world::{Answer, World};
 
 const SUBJECT: &str = "Subject: Set a new password";
 
-/// A gateway that mails through a server, and the server.
+/// A gateway that sends mail through a mail server, and that server.
 pub async fn with_mail() -> (World, MailServer) {
     let mails = MailServer::start().await;
     let url = mails.url();
@@ -24,13 +24,13 @@ pub async fn with_mail() -> (World, MailServer) {
     (world, mails)
 }
 
-/// The links that were mailed to somebody to set a password.
+/// The links to set a password that were mailed to an address.
 fn links(mails: &MailServer, to: &str) -> Vec<String> {
     let mails = mails.mails().into_iter().filter(|mail| mail.to == to && mail.data.contains(SUBJECT));
     mails.map(|mail| link_in(&mail.data, "/password?token=")).collect()
 }
 
-/// The link to a page in a mail, as a mail program shows it: long lines come folded (quoted-printable, RFC 2045).
+/// The link to a page in a mail, after decoding folded lines (quoted-printable, RFC 2045).
 pub fn link_in(data: &str, page: &str) -> String {
     let text = data.replace("=\r\n", "").replace("=3D", "=");
     let link = text.lines().find(|line| line.contains(page));
@@ -45,7 +45,7 @@ pub async fn forgets(world: &World, login: &str) -> Shown {
     Browser::default().submit(&format!("{}/forgot", issuer(world)), &[("login", login)]).await
 }
 
-/// Somebody follows a link and sets a password.
+/// Follows a link and sets a password.
 pub async fn sets(world: &World, link: &str, password: &str) -> Shown {
     let mut browser = Browser::default();
     let page = browser.open(link).await;
@@ -116,7 +116,7 @@ async fn who_never_signed_in_is_sent_a_link_by_an_administrator_and_nobody_of_wh
     let (world, mails) = with_mail().await;
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
     let id = registered.body["id"].as_str().unwrap();
-    // At once: the log is asked, not the directory.
+    // Works at once, because the log is read, not the read models.
     let sent = world.post(&format!("/v1/auth/users/{id}/send-password-link"), json!({})).await;
     assert_eq!(sent.status, StatusCode::OK, "{sent:?}");
     let link = link(&mails, "ada@example.com").await;
@@ -145,7 +145,7 @@ async fn attack_95_an_address_that_nobody_has_shown_to_be_theirs_does_not_open_a
     assert_eq!(world.post(&send, json!({})).await.status, StatusCode::OK);
     let first = link(&mails, "ada@example.com").await;
     assert!(sets(&world, &first, PASSWORD).await.body.contains("Your password is set"));
-    // Mistyped: it is somebody else's.
+    // The address was mistyped, and belongs to another person.
     let changed =
         world.post(&format!("/v1/user/users/{id}/change-login"), json!({ "email": "adam@example.com" })).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");

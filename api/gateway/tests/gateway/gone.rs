@@ -1,11 +1,11 @@
-//! A tenant that is destroyed while somebody writes of it beside the log: whoever comes first, no row is left, in no table.
+//! A tenant is destroyed while something writes rows of it outside the log: in whatever order they commit, no row is left in any table.
 
 use eventstore::{Role, destroy};
 use kernel::TenantId;
 use sqlx::{ConnectOptions, Executor, PgConnection};
 use testbed::Database;
 
-/// CRM's database with all that stands beside its log, but for read models: who writes these is waited for otherwise.
+/// CRM's database with every table outside its log, except read models, for whose writers the destruction waits in another way.
 async fn database() -> Database {
     let database = Database::fresh("crm").await;
     let admin = database.admin();
@@ -19,7 +19,7 @@ async fn superuser(database: &Database) -> PgConnection {
     database.superuser().connect().await.unwrap()
 }
 
-/// What is to be guarded: every table that has rows of tenants, but those that an append writes.
+/// The tables to check: all with rows of tenants, except those that an append writes.
 async fn tables(database: &Database) -> Vec<String> {
     let tables = sqlx::query_scalar(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
@@ -34,7 +34,7 @@ async fn tables(database: &Database) -> Vec<String> {
     tables
 }
 
-/// A statement that writes a row of a tenant, with something in each column that has to have something.
+/// A statement that inserts a row of a tenant, with a value in each required column.
 async fn row(database: &Database, table: &str, tenant: TenantId) -> String {
     let statement = sqlx::query_scalar(
         "SELECT format('INSERT INTO %s (%s) VALUES (%s)', $1::text, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
@@ -69,7 +69,7 @@ async fn count(database: &Database, table: &str, tenant: TenantId) -> i64 {
     sqlx::query_scalar(&count).bind(tenant.uuid()).fetch_one(&mut superuser(database).await).await.unwrap()
 }
 
-/// The tenant is at its end, and not destroyed yet.
+/// Marks the tenant for destruction, but does not destroy it yet.
 async fn condemn(database: &Database, tenant: TenantId) {
     let condemn = format!("SELECT log.condemn('{tenant}', '{{}}')");
     superuser(database).await.execute(condemn.as_str()).await.unwrap();
@@ -151,7 +151,7 @@ async fn rows_of_thousands_of_tenants_in_one_transaction_take_no_lock_each() {
         "INSERT INTO dead.letters (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state)
          SELECT gen_random_uuid(), 'saga.x', n, 'crm.lead', 'x', 'x', 'parked' FROM generate_series(1, 3000) AS n";
     assert_eq!(write(&mut writer, letters).await, 3_000);
-    // And all of them at their end, and held.
+    // All of the tenants are closed as deleted now, and their rows are locked by `log.hold`.
     let condemned = "INSERT INTO log.closed (tenant_id, state, cell, until)
          SELECT tenant_id, 'deleted', '', '-infinity' FROM dead.letters";
     assert_eq!(write(&mut writer, condemned).await, 3_000);
@@ -176,7 +176,7 @@ async fn who_tries_a_parked_event_again_is_waited_for_before_anything_else_is_de
     );
     writer.execute(made.as_str()).await.unwrap();
     condemn(&database, tenant).await;
-    // A read model's row of what is parked, the way it is written when that is tried again.
+    // A retry of the parked event into a read model: it locks the letter first.
     let take = "BEGIN; SELECT FROM dead.letters WHERE state = 'parked' FOR UPDATE";
     writer.execute(take).await.unwrap();
     let mut destroyer = database.options(Role::Append).connect().await.unwrap();

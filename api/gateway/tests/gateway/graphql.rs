@@ -1,4 +1,4 @@
-//! GraphQL: what was written is read, and what costs too much is refused.
+//! GraphQL: reads what commands wrote, and refuses queries that are too expensive.
 
 use std::fmt::Write;
 
@@ -99,7 +99,7 @@ async fn bombs_are_refused_before_they_are_carried_out() {
     ];
     cases.push((query(&world, rows), bad, "query_too_expensive"));
     world.refuses(cases).await;
-    // Also as GraphQL's clients look for it.
+    // The refusal also has GraphQL's error list.
     let refused = Answer::of(query(&world, &deep)).await.body;
     let error = &refused["errors"][0];
     assert_eq!((&error["extensions"]["code"], &error["message"]), (&json!("query_too_deep"), &refused["detail"]));
@@ -134,7 +134,7 @@ async fn a_text_with_a_nul_is_refused_by_the_name_of_its_argument() {
     assert_eq!(harmless.body["data"]["crm"]["accounts"]["totalCount"], 0, "{harmless:?}");
 }
 
-/// `levels` of the contacts of an account, each level with the arguments `page`.
+/// A query with `levels` nested levels of an account's contacts, each with the arguments `page`.
 fn nested(variables: &str, page: &str, levels: usize) -> String {
     let account = "account(id: \"018f0000-0000-7000-8000-000000000000\")";
     let open = format!("contacts{page} {{ account {{ ").repeat(levels);
@@ -386,7 +386,7 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
         after = format!(", after: {}", page["pageInfo"]["endCursor"]);
     }
     assert_eq!((listed, pages), (issued.clone(), 2));
-    // Who comes with a key's id and another secret is told of, as a word that the schema lists.
+    // A request with the id of a key but another secret is recorded, with a reason that the schema lists.
     let at = secret.len() - 10;
     let another = if &secret[at..=at] == "A" { "B" } else { "A" };
     secret.replace_range(at..=at, another);
@@ -400,7 +400,7 @@ async fn every_key_of_a_machine_can_be_listed_page_by_page() {
         (newest["lastRefusal"] == "SECRET_WRONG").then_some(())
     })
     .await;
-    // What was taken until now, an id, is no cursor any more; nor is another list's.
+    // An id, which was accepted formerly, is not a cursor any more; nor is a cursor of another list.
     let others = Answer::of(world.request(Method::POST, "/graphql").json(&json!({
         "query": "{ auth { machines { pageInfo { endCursor } } } }"
     })))

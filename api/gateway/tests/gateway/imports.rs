@@ -1,4 +1,4 @@
-//! Large files are imported by jobs: each row that is wrong is named, and what is good is taken.
+//! Imports of large files by jobs: each wrong row is reported, and the others are imported.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -37,7 +37,7 @@ async fn a_large_file_is_imported_by_a_job_and_each_row_that_is_wrong_is_named()
     let lines: Vec<_> = errors.lines().collect();
     assert_eq!((lines.len(), lines[0]), (3, "line,column,code,detail"), "{errors}");
     assert!(lines[1].starts_with("1202,name,formula,") && lines[2].starts_with("1203,email,email,"), "{errors}");
-    // It is an import like any other.
+    // It is listed like every other import.
     let import = world.get(&format!("/v1/crm/imports/{}", result["import_id"].as_str().unwrap())).await;
     assert_eq!((&import.body["taken"], &import.body["revert"]), (&json!(1200), &json!("none")), "{import:?}");
     let again = Answer::of(keyed()).await;
@@ -94,7 +94,7 @@ async fn a_large_file_of_users_is_imported_by_a_job_and_each_row_that_is_wrong_i
     let import = world.get(&format!("/v1/user/imports/{}", result["import_id"].as_str().unwrap())).await;
     assert_eq!((&import.body["kind"], &import.body["taken"]), (&json!("users"), &json!(250)), "{import:?}");
 
-    // In somebody's name who may not make administrators, it makes none, however long after.
+    // A job of a caller who may not create administrators does not create any, even if it runs later.
     let manager = world.anonymous(Method::POST, "/v1/user/imports").bearer_auth(world.token(&[Role::Manager]));
     let manager = manager.header("content-type", "text/csv").body("email,name,roles\nroot@example.com,Root,admin\n");
     let asked = Answer::of(manager).await;

@@ -1,4 +1,4 @@
-//! Tenants' issuers: machines get tokens and keys, use them, and lose them.
+//! Tenants' issuers: machines get tokens and API keys, use them, and have them revoked.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Form, HEARD, World};
+use crate::world::{Answer, Form, PROPAGATION, World};
 
-/// A lead that nobody knows: asking for it needs `crm:lead:read`, and nothing else.
+/// A lead that does not exist: requesting it needs `crm:lead:read`, and nothing else.
 pub const NO_LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
 
 /// A machine with a secret.
@@ -31,7 +31,7 @@ impl Machine {
         Self { id, secret: set.body["secret"].as_str().unwrap().to_owned() }
     }
 
-    /// Asks for a token with its secret.
+    /// Requests a token with its secret.
     pub fn asks(&self, world: &World, more: &[(&str, &str)]) -> RequestBuilder {
         let form: Vec<_> = [("grant_type", "client_credentials")].iter().chain(more).copied().collect();
         token_endpoint(world).basic_auth(&self.id, Some(&self.secret)).form(&form)
@@ -44,7 +44,7 @@ impl Machine {
         answer.body["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// An API key of it.
+    /// Issues an API key for it.
     pub async fn api_key(&self, world: &World, more: Value) -> (String, String) {
         let mut body = json!({ "machine": self.id, "name": "nightly" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -62,12 +62,12 @@ pub fn token_endpoint(world: &World) -> RequestBuilder {
     world.anonymous(Method::POST, "/t/acme/token")
 }
 
-/// A request with a token that needs `crm:lead:read`.
+/// A request that needs `crm:lead:read`, with this token.
 pub fn reads(world: &World, token: &str) -> RequestBuilder {
     world.anonymous(Method::GET, NO_LEAD).bearer_auth(token)
 }
 
-/// What a token says, whoever signed it.
+/// The claims of a token, without verification.
 pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
 }
@@ -76,7 +76,7 @@ pub fn header(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
 }
 
-/// Waits until a token is refused with one of these codes, within [`HEARD`].
+/// Waits until a token is refused with one of these codes, within [`PROPAGATION`].
 pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str]) {
     let refused = async {
         loop {
@@ -87,7 +87,7 @@ pub async fn refused_within_a_second(world: &World, token: &str, codes: &[&str])
             tokio::task::yield_now().await;
         }
     };
-    let code = tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    let code = tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
     assert!(codes.contains(&&*code), "{code}");
 }
 
@@ -106,7 +106,7 @@ async fn a_client_finds_all_that_it_needs_from_the_issuer_alone() {
     }
     let unknown = Answer::of(world.anonymous(Method::GET, "/t/nobody/.well-known/openid-configuration")).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
-    // An id is no name, and neither is what no name looks like.
+    // Neither an id nor a malformed short name names a tenant.
     for name in [&*world.tenant.to_string(), "ACME", "a", "acme%20"] {
         let unknown = Answer::of(world.anonymous(Method::GET, &format!("/t/{name}/jwks"))).await;
         assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{name}: {unknown:?}");
@@ -137,7 +137,7 @@ async fn a_machine_gets_a_token_with_its_secret_and_is_what_its_roles_say() {
     );
     assert!(said["jti"].is_string() && said["exp"].as_i64() > said["iat"].as_i64(), "{said}");
 
-    // As a stranger would: from the set alone.
+    // As an external client: with nothing but the published key set.
     let set = Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await;
     assert_eq!(set.header("content-type"), "application/jwk-set+json");
     let kid = header(&token)["kid"].clone();
@@ -175,7 +175,7 @@ async fn an_api_key_is_a_bearer_token_until_it_is_revoked() {
     assert_eq!(Answer::of(reads(&world, &key)).await.status, StatusCode::NOT_FOUND);
     let write = world.anonymous(Method::POST, "/v1/crm/leads").bearer_auth(&key).json(&json!({ "name": "Eve" }));
     world.refuses(vec![(write, StatusCode::FORBIDDEN, "permission_missing")]).await;
-    // That it was used is noted beside the request.
+    // The use of a key is recorded asynchronously.
     let used = async {
         while world.get(&format!("/v1/auth/api-keys/{id}")).await.body["last_used_at"].is_null() {
             tokio::task::yield_now().await;
@@ -354,7 +354,7 @@ async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out()
     assert_eq!(until(&demoted, "discarded").await["code"], "importer_not_allowed");
     assert_eq!(until(&gone, "discarded").await["code"], "importer_not_allowed");
     assert_eq!(world.post(&format!("{path}/deactivate"), json!({})).await.status, StatusCode::OK);
-    // Nor does anybody lend it their own rights by a retry.
+    // A retry by another caller does not give the job that caller's permissions.
     assert_eq!(world.post(&format!("{gone}/retry"), json!({})).await.status, StatusCode::OK);
     testbed::eventually("the retry has failed", async || {
         (world.get(&gone).await.body["code"] == "importer_inactive").then_some(())
@@ -362,7 +362,7 @@ async fn an_import_that_a_machine_asked_for_does_not_go_on_when_it_is_shut_out()
     .await;
 }
 
-/// The tenant's keys that sign with EdDSA, and what each does.
+/// The tenant's EdDSA keys, with the current use of each.
 async fn key_uses(world: &World) -> Vec<(String, String)> {
     let listed = world.get("/v1/auth/signing-keys").await;
     assert_eq!(listed.status, StatusCode::OK, "{listed:?}");
@@ -445,7 +445,7 @@ async fn what_somebody_lets_applications_do_is_listed_and_taken_back_and_so_is_a
     let nothing = world.request(Method::POST, &nothing).json(&json!({}));
     let refused = [unknown, nobodys, strangers, nothing].map(|request| (request, StatusCode::NOT_FOUND, "not_found"));
     world.refuses(refused.into()).await;
-    // Who never signed in lets nobody do anything.
+    // A user without an account has an empty list of consents.
     let eve = world.post("/v1/user/users", json!({ "name": "Eve", "email": "eve@example.com" })).await;
     let of_eve = world.get(&format!("/v1/auth/users/{}/consents", eve.body["id"].as_str().unwrap())).await;
     assert_eq!((of_eve.status, &of_eve.body), (StatusCode::OK, &json!({ "consents": [] })), "{of_eve:?}");

@@ -1,4 +1,4 @@
-//! Jobs over the whole road: schedules, queues and batches, read models built anew, jobs of all services.
+//! Jobs end to end: schedules, queues and batches, rebuilt read models, jobs of all services.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,7 @@ pub async fn leads(world: &World, file: impl Into<reqwest::Body>) {
     shown(world, answer.header("x-position")).await;
 }
 
-/// Waits until the list of leads is as far as this position.
+/// Waits until the list of leads has reached this position.
 pub async fn shown(world: &World, position: &str) {
     let query = world.request(Method::POST, "/graphql").header("x-min-position", position);
     let answer = Answer::of(query.json(&json!({ "query": "{ crm { leads(first: 1) { totalCount } } }" }))).await;
@@ -274,7 +274,7 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
         rows.iter().map(|row| (row["id"].clone(), row["service"].clone())).collect()
     };
 
-    // Page by page, each is there once, the last first.
+    // Every job is on exactly one page, newest first.
     let (admin, mut pages, mut after) = (world.token(&[Role::Admin]), Vec::new(), String::new());
     loop {
         let rest = "totalCount nodes { id service } pageInfo { hasNextPage endCursor }";
@@ -297,7 +297,7 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
     let elsewhere = ask(&admin, &format!("job(service: \"crm\", id: {theirs}) {{ id }}")).await;
     assert_eq!(elsewhere["data"]["jobs"]["job"], Value::Null, "{elsewhere}");
 
-    // Whoever may see those of one service sees these, and is told what the others need when they ask for them.
+    // A caller with the permission for one service sees its jobs, and is refused those of a named other service.
     let clerk = world.token_with(&["clerk"]);
     let own: Vec<_> = asked.iter().filter(|(_, service)| service == "user").cloned().collect();
     eventually("the role is known", async || {

@@ -1,4 +1,4 @@
-//! Limits: rates, origins, time.
+//! Limits: rate limits, origins, timeouts.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ async fn who_asks_too_often_waits_and_others_do_not() {
     .await;
     let unknown = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
     let before = world.head().await;
-    // Each second another one is let in: whoever was slower than that tries with another token.
+    // The bucket refills each second, so an attempt that took longer than a second is repeated with another token.
     let (tries, taken) = (Cell::new(0), Cell::new(0));
     let (answers, refused) = testbed::eventually("four requests within a second", async || {
         tries.set(tries.get() + 1);
@@ -56,7 +56,7 @@ async fn a_tenants_tokens_share_its_limit() {
     })
     .await;
     let path = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
-    // Each token is used once; and of a dozen at once not all come in the seconds in which as many are let in.
+    // Each token is used once, and a dozen concurrent requests exceed the tenant's limit even if it refills meanwhile.
     let tokens = (0..12).map(|number| world.token_of(&format!("ada {number}"), &[kernel::Role::Viewer]));
     let asked = tokens.map(|token| Answer::of(world.anonymous(Method::GET, path).bearer_auth(token)));
     let answers = futures::future::join_all(asked).await;
@@ -117,7 +117,7 @@ async fn large_answers_are_compressed_for_those_who_ask() {
     assert_eq!(Answer::of(small).await.header("content-encoding"), "");
 }
 
-/// A body that begins, and ends when it is told to.
+/// A request body that starts, and ends only when the test says so.
 fn slow(text: &'static str) -> (tokio::sync::oneshot::Sender<()>, reqwest::Body) {
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let begin = futures::stream::iter([Ok::<_, std::io::Error>(text.as_bytes())]);
@@ -135,13 +135,13 @@ async fn as_many_files_as_allowed_are_taken_in_at_once() {
     let ours = || world.token(&[kernel::Role::Admin]);
     let (end, body) = slow("name\nAda\n");
     let running = tokio::spawn(import(ours(), "", body).send());
-    // Not before it has come: else it might be the one that finds no place.
+    // Only after the file's request has arrived; otherwise this one might find no place.
     testbed::eventually("the first file comes", async || {
         let text = world.get("/metrics").await.body.as_str().unwrap().to_owned();
         (!text.contains("inopsio_http_requests_running 1\n")).then_some(())
     })
     .await;
-    // Only checked, so that nothing is written by those that come before the first is known.
+    // With `dry_run`, so that requests before the first file is counted write nothing.
     let refused = testbed::eventually("the first file holds its place", async || {
         let answer = Answer::of(import(world.stranger(), "?dry_run=true", "name\nEve\n".into())).await;
         (answer.status != StatusCode::OK).then_some(answer)
@@ -153,7 +153,7 @@ async fn as_many_files_as_allowed_are_taken_in_at_once() {
     let before = world.head().await;
     let busy = || import(world.stranger(), "", "name\nEve\n".into());
     world.refuses(vec![(busy(), StatusCode::SERVICE_UNAVAILABLE, "uploads_busy")]).await;
-    // Other requests are not concerned.
+    // Other requests are not affected.
     world.lead("Grace").await;
     end.send(()).unwrap();
     assert_eq!(running.await.unwrap().unwrap().status(), StatusCode::OK);
@@ -165,7 +165,7 @@ async fn as_many_files_as_allowed_are_taken_in_at_once() {
 async fn of_a_file_that_is_not_wanted_nothing_is_read() {
     let world = World::start_with(|config| config.http.uploads = 1).await;
     let import = |token: String, path: &str| {
-        // Never ended: whoever reads it waits for ever.
+        // The body never ends, so reading it would take for ever.
         let (end, body) = slow("name\n");
         let request =
             world.anonymous(Method::POST, path).bearer_auth(token).header("content-type", "text/csv").body(body);
@@ -200,14 +200,14 @@ async fn a_connection_on_which_nothing_comes_is_closed_and_one_on_which_a_reques
     let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (5, 1)).await;
     let mut silent = tokio::net::TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
     silent.write_all(b"GET /health HTT").await.unwrap();
-    // Held up for as long as a request may take, which is longer than a connection may be silent.
+    // The body stalls until the request times out, which takes longer than the idle timeout.
     let (_end, body) = slow("{\"name\":");
     let request = world.request(Method::POST, "/v1/crm/leads").header("content-type", "application/json").body(body);
     let answer = Answer::of(request).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::GATEWAY_TIMEOUT, "request_timeout"), "{answer:?}");
     let mut said = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), silent.read_to_end(&mut said));
-    // Closed in good order, or cut.
+    // The connection is closed or reset.
     let _ = read.await.expect("an end");
     assert!(said.is_empty(), "nothing was asked: {said:?}");
     assert_eq!(world.head().await, 0);
@@ -221,7 +221,7 @@ async fn a_connection_on_which_a_request_drips_is_cut() {
     let connection = tokio::net::TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
     let (mut answer, mut request) = connection.into_split();
     request.write_all(b"GET /health HTTP/1.1\r\nx-drip: ").await.unwrap();
-    // Never silent for as long as a connection may be.
+    // The pauses are shorter than the idle timeout.
     let dripping = tokio::spawn(async move {
         let mut drops = tokio::time::interval(Duration::from_millis(100));
         while request.write_all(b"x").await.is_ok() {

@@ -1,4 +1,4 @@
-//! What is logged of what others send.
+//! Log injection: text of clients must not forge log lines.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::personal::Logged;
 use crate::world::{Form, World};
 
-/// What would be a line of its own, in other colours, if it were written as it came.
+/// A text that would be a log line of its own, in other colours, if it were logged unescaped.
 const FORGED: &str = "x\r\n2026-01-01T00:00:00.000000Z  INFO FORGED\u{1b}[31m\u{9b}2K\u{8}\u{2028}{\"level\":\"INFO\"}\n{\"level\":\"ERROR\",\"FORGED\":1}";
 
-/// A lead that there is not.
+/// The id of a lead that does not exist.
 const LEAD: &str = "0197a8a0-0000-7000-8000-000000000001";
 
-/// Sends it in bodies and names of operations.
+/// Sends the text in bodies and names of operations.
 async fn sends_it_in_bodies(world: &World) {
     let operations = [
         ("/v1/crm/leads", json!({ "name": FORGED })),
@@ -40,7 +40,7 @@ async fn sends_it_in_bodies(world: &World) {
     }
 }
 
-/// Sends it to the pages and the protocols of signing in.
+/// Sends the text to the sign-in pages and protocols.
 async fn sends_it_in_forms(world: &World) {
     for path in [
         "/t/acme/token",
@@ -60,7 +60,7 @@ async fn sends_it_in_forms(world: &World) {
     }
 }
 
-/// Sends it in files and addresses.
+/// Sends the text in files and paths.
 async fn sends_it_in_files_and_paths(world: &World) {
     let csv = world.request(Method::POST, "/v1/crm/leads/import").header("content-type", "text/csv");
     csv.body(format!("name,{FORGED}\n\"{FORGED}\",x\n")).send().await.unwrap();
@@ -75,7 +75,7 @@ async fn sends_it_in_files_and_paths(world: &World) {
     }
 }
 
-/// Sends it in headers, in which no client of ours sends a line break: by hand, with what may stand there, and what may not.
+/// Sends the text in headers, written by hand, because HTTP clients refuse line breaks in them: with allowed and with forbidden bytes.
 async fn sends_it_in_headers(world: &World) {
     for value in ["x\u{9b}31mFORGED", "x\u{1b}[31mFORGED", "x\u{b}FORGED", "x\rFORGED"] {
         for name in [
@@ -92,17 +92,17 @@ async fn sends_it_in_headers(world: &World) {
                 format!("GET /v1/crm/leads/{LEAD} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
             connection.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
-            // Cut off, or answered: both will do.
+            // The connection may be reset or answered.
             let _ = connection.read_to_end(&mut answer).await;
         }
     }
 }
 
-/// What is written for people, and for programs, is ours line by line.
+/// Every line of the log, as text and as JSON, is one of ours.
 fn is_ours_line_by_line(text: &str, lines: &str) {
     let is_plain = |c: char| !c.is_control() || c == '\n';
     for (number, line) in text.lines().enumerate() {
-        // Ours begin with a time and a level; a forged one would begin where its text does.
+        // Our lines begin with a time and a level; a forged line would begin with the injected text.
         let colourless = line.replace("\u{1b}[", "");
         assert!(!line.starts_with("2026-01-01T00:00:00.000000Z"), "line {number} is forged: {colourless}");
         assert!(!line.starts_with('{'), "line {number} is forged: {colourless}");

@@ -1,4 +1,4 @@
-//! Applications are told that a session has ended, where they said (OpenID Connect Back-Channel Logout).
+//! Applications are notified at their registered URL when a session ends (OpenID Connect Back-Channel Logout).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use crate::world::{Answer, World};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// The logout token of a message, verified with the keys that the issuer shows, as any client does it.
+/// The logout token of a message, verified with the issuer's published keys, as any client does it.
 async fn logout_token(world: &World, message: &Received, client: &str) -> Value {
     assert_eq!(message.headers["content-type"], "application/x-www-form-urlencoded");
     let token = message.body.strip_prefix("logout_token=").unwrap();
@@ -31,7 +31,7 @@ async fn logout_token(world: &World, message: &Received, client: &str) -> Value 
     Ed25519PublicKey::from_bytes(&key).unwrap().verify_token::<Value>(token, Some(options)).unwrap();
     let said = claims(token);
     assert_eq!((&said["events"], &said["nonce"]), (&json!({ EVENT: {} }), &Value::Null), "{said}");
-    // It is no token for anything else.
+    // A logout token is not accepted for anything else.
     let refused = Answer::of(reads(world, token)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
     let hint = world.anonymous(Method::GET, &format!("/t/acme/logout?id_token_hint={token}"));
@@ -85,7 +85,7 @@ async fn attack_67_an_applications_address_for_logouts_inside_our_network() {
     let receiver = Receiver::start().await;
     let outside = receiver.url.replace("http://", "https://");
     let app = App::with(&world, json!({ "backchannel_logout_uri": outside })).await;
-    // Somebody registered it where that was allowed; from here on it is not.
+    // The address was registered when private addresses were allowed; they are not any more.
     world.server.take().unwrap().shutdown().await;
     world.config.webhooks.allow_private = false;
     let server = Server::start(world.config.clone(), Services::All).await.unwrap();
@@ -113,7 +113,7 @@ async fn attack_67_an_applications_address_for_logouts_inside_our_network() {
         assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "validation_failed"), "{inside}");
     }
     assert_eq!(world.head_of(&world.auth).await, before, "something was written");
-    // Where a name leads is seen when it is gone there, and an address then, too.
+    // Names are resolved when the notice is sent, and addresses are checked then, too.
     let mut browser = invited(&world, "ada@example.com", &["viewer"]).await;
     let tokens = app.tokens(&world, &mut browser).await;
     let sid = claims(tokens["id_token"].as_str().unwrap())["sid"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The gateway as its clients meet it: over HTTP, against a real Postgres and a real nats-server.
+//! Tests of the gateway over HTTP, against a real Postgres and a real nats-server.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

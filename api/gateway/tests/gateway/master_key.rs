@@ -1,5 +1,5 @@
-//! The master key in Vault, played by a double of its engine transit (`testbed::VaultDouble`): what works with it, without it, and when it is
-//! followed by another one.
+//! The master key in Vault, with a double of its transit engine (`testbed::VaultDouble`): operation with it, without it, and its
+//! replacement by another key.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn acme(world: &World) -> Tenant {
     Directory::open(&world.config).find("acme").await.unwrap()
 }
 
-/// Has the tenant's issuer sign something, and shows it.
+/// Lets the tenant's issuer sign a token, and returns it.
 async fn signs(world: &World) -> StatusCode {
     let address: SocketAddr = world.url.strip_prefix("http://").unwrap().parse().unwrap();
     let hour = Duration::from_hours(1);
@@ -51,12 +51,12 @@ async fn signs(world: &World) -> StatusCode {
     Answer::of(world.anonymous(Method::GET, lead).bearer_auth(&token)).await.status
 }
 
-/// A lead whose name is sealed, as it is read through the log.
+/// A lead with a sealed name, read through the log.
 async fn name_of(world: &World, lead: &str) -> Value {
     world.get(&format!("/v1/crm/leads/{lead}")).await.body["name"].clone()
 }
 
-/// What the report says of the key in Vault, and of all.
+/// The state of the key in Vault in `/ready`, and the overall status.
 async fn ready(world: &World) -> (StatusCode, Value) {
     let report = Answer::of(world.anonymous(Method::GET, "/ready")).await;
     let dependencies = report.body["dependencies"].as_array().unwrap();
@@ -71,7 +71,7 @@ async fn ready_is(world: &World, status: StatusCode, state: &str) -> Value {
     .await
 }
 
-/// Whose master key wrapped the tenants' keys of a service.
+/// The master keys that wrapped the tenants' keys of a service.
 async fn wrapped_by(world: &World, service: &str) -> Vec<String> {
     let holders: Vec<String> = sqlx::query_scalar("SELECT holder FROM log.claims WHERE kind = $1")
         .bind(TENANT_KEY)
@@ -81,7 +81,7 @@ async fn wrapped_by(world: &World, service: &str) -> Vec<String> {
     holders.iter().map(|holder| Wrapped::read(holder).wrapped_by().to_owned()).collect()
 }
 
-/// The envelopes in which a tenant's ring of keys was.
+/// The envelopes of a tenant's key ring, in the order of its events.
 async fn envelopes(world: &World, tenant: TenantId) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT payload->>'tenant_key' FROM log.events
@@ -145,7 +145,7 @@ async fn what_was_opened_goes_on_without_vault_and_no_tenant_is_made_meanwhile()
     let lead = world.lead("Ada Lovelace").await;
     assert_eq!(signs(&world).await, StatusCode::NOT_FOUND);
     ready_is(&world, StatusCode::OK, "up").await;
-    // The server itself opens the ring of keys.
+    // Makes the server unwrap the key ring.
     let rotate = || world.post("/v1/auth/signing-keys/rotate", json!({}));
     assert!(rotate().await.status.is_success());
     vault.away(true);
@@ -153,7 +153,7 @@ async fn what_was_opened_goes_on_without_vault_and_no_tenant_is_made_meanwhile()
     assert_eq!(world.get("/ready").await.body["status"], "degraded");
     assert_eq!(name_of(&world, &lead).await, "Ada Lovelace");
     world.lead("Grace Hopper").await;
-    // The ring of keys is read anew when it changed; what it is sealed under is known.
+    // The changed key ring is read again; the key that seals it is cached.
     let rotated = rotate().await;
     assert!(rotated.status.is_success(), "{rotated:?}");
 
@@ -189,7 +189,7 @@ async fn what_somebody_has_to_mend_in_vault_stops_the_start_and_is_named() {
         assert!(matches!(error, StartError::Vault { .. }) && said.contains(wanted), "{said}");
         assert!(said.contains(&vault.address) && !said.contains("canary"), "{said}");
     }
-    // One that ends while it runs is said, and what was opened goes on.
+    // A token that expires while the server runs is reported, and unwrapped keys remain usable.
     world.lead("Ada").await;
     vault.revoke(VAULT_TOKEN);
     let of_vault = ready_is(&world, StatusCode::OK, "down").await;
@@ -253,7 +253,7 @@ async fn what_is_left_of_a_deleted_tenants_keys_opens_with_no_master_key() {
     })
     .await;
     assert_eq!(envelopes(&world, globex.tenant_id).await, [envelope.as_str()], "the event stays");
-    // A process that was never there before, with the master key and the whole log.
+    // A new process, with the master key and the whole log, can't open it either.
     let store = auth_log(&world).await;
     let opened = store.open_key(context, &sealed).await;
     assert!(matches!(&opened, Err(Error::Key(keys::Error::DoesNotOpen))), "{opened:?}");
@@ -264,7 +264,7 @@ fn ring_context(tenant: TenantId) -> Context<'static> {
     Context { tenant, purpose: "auth.tenant_key", subject: "" }
 }
 
-/// A ring of keys as it was made before: its key is wrapped by the master key, in the event.
+/// Appends a key ring as an older program did: its key is wrapped by the master key, in the event.
 async fn ring_of_before(world: &World) -> String {
     let store = auth_log(world).await;
     let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0x5e; 32] };
@@ -291,7 +291,7 @@ async fn the_master_key_moves_into_vault_and_back_and_what_it_wrapped_goes_with_
     let local = wrapped_by(&world, "crm").await;
     assert!(local[0].starts_with("local-"), "{local:?}");
 
-    // Without the former one nobody opens what it wrapped, and is told what to do.
+    // Without the former master key, nothing that it wrapped can be unwrapped, and the error says what to do.
     let mut alone = world.config.clone();
     in_vault(&mut alone, &vault);
     let refused = gateway::rewrap(&alone, 100, false, &|_, _| ()).await.unwrap();
@@ -322,7 +322,7 @@ async fn the_master_key_moves_into_vault_and_back_and_what_it_wrapped_goes_with_
     let [old, new] = &envelopes(&world, world.tenant).await[..] else { panic!("two") };
     assert!(*old == before && new.starts_with("v1."), "{new}");
 
-    // The former one is destroyed: nothing that is in use needs it.
+    // The former master key is removed: nothing in use needs it.
     world.restart(|config| config.auth.former_master_key = SecretText::default()).await;
     assert_eq!((name_of(&world, &lead).await, signs(&world).await), (json!("Ada Lovelace"), StatusCode::NOT_FOUND));
     let shown = world.get("/t/acme/jwks").await;
@@ -333,7 +333,7 @@ async fn the_master_key_moves_into_vault_and_back_and_what_it_wrapped_goes_with_
     let again = gateway::rewrap(&world.config, 100, false, &|_, _| ()).await.unwrap();
     assert!(again.iter().all(|outcome| outcome.done.renewed == 0 && outcome.done.left.is_empty()), "{again:?}");
 
-    // A version of its key later, and back.
+    // The key in Vault gets a new version, and later the keys are rewrapped with the local master key again.
     vault.rotate();
     let rotated = gateway::rewrap(&world.config, 1, false, &|_, _| ()).await.unwrap();
     assert!(renewed(&rotated).contains(&("crm".to_owned(), 1)), "{rotated:?}");

@@ -1,4 +1,4 @@
-//! A name server on loopback, which answers as the test says: by UDP, as is asked first, and by TCP where the answer is long.
+//! A name server on loopback with configurable answers: by UDP, and by TCP if the answer is long.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-/// What a name has.
+/// The answer for a name.
 #[derive(Clone)]
 enum Has {
-    /// Text records, each of several strings perhaps.
+    /// Text records, each of one or more strings.
     Texts(Vec<Vec<String>>),
-    /// Another name.
+    /// An alias (CNAME).
     Alias(String),
-    /// An answer that tells nothing.
+    /// A failure.
     Nothing(RCODE),
 }
 
@@ -26,7 +26,7 @@ struct Zone {
     asked: Vec<String>,
 }
 
-/// A name server.
+/// The name server.
 pub struct NameServer {
     pub address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
@@ -34,9 +34,9 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// One that knows no name.
+    /// Starts a server that knows no name.
     pub async fn start() -> Self {
-        // Both on one port.
+        // UDP and TCP on the same port.
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
@@ -49,23 +49,23 @@ impl NameServer {
         server
     }
 
-    /// From now on a name has these text records.
+    /// Sets the text records of a name.
     pub fn has(&self, name: &str, texts: &[&[&str]]) {
         let texts = texts.iter().map(|strings| strings.iter().map(|string| (*string).to_owned()).collect());
         self.set(name, Has::Texts(texts.collect()));
     }
 
-    /// From now on a name is another name of one.
+    /// Makes a name an alias of another one.
     pub fn leads(&self, name: &str, to: &str) {
         self.set(name, Has::Alias(to.to_owned()));
     }
 
-    /// From now on it does not tell what a name has.
+    /// Makes queries for a name fail.
     pub fn fails(&self, name: &str, code: RCODE) {
         self.set(name, Has::Nothing(code));
     }
 
-    /// From now on there is no such name.
+    /// Removes a name.
     pub fn forgets(&self, name: &str) {
         self.zone.lock().unwrap().names.remove(name);
     }
@@ -74,12 +74,12 @@ impl NameServer {
         self.zone.lock().unwrap().names.insert(name.to_owned(), has);
     }
 
-    /// It takes questions and answers none, as long as what is given is kept.
+    /// Makes the server ignore queries until the returned guard is dropped.
     pub async fn hesitates(&self) -> tokio::sync::OwnedMutexGuard<()> {
         self.answering.clone().lock_owned().await
     }
 
-    /// The names that were asked for.
+    /// The names that were queried.
     pub fn asked(&self) -> Vec<String> {
         self.zone.lock().unwrap().asked.clone()
     }
@@ -91,7 +91,7 @@ async fn datagrams(socket: UdpSocket, zone: Arc<Mutex<Zone>>, answering: Arc<tok
         let Ok(query) = Packet::parse(&buffer[..read]) else { continue };
         let answer = answer(&query, &zone);
         drop(answering.lock().await);
-        // Somebody who guesses: another number, another question.
+        // First sends a forged answer, with another id and another question, which the resolver must ignore.
         let forged = forged(&query);
         let _ = socket.send_to(&forged, from).await;
         let answer = if answer.len() > 512 { truncated(&query) } else { answer };

@@ -1,4 +1,4 @@
-//! What operators and people see: health, readiness, metrics, the reference.
+//! The endpoints for operators and readers: health, readiness, metrics, the API reference.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,7 +71,7 @@ async fn metrics_count_requests_by_route_and_status() {
     assert!(!text.contains("strange"), "strangers can make series");
 }
 
-/// The metrics that our alerts are about. (What they say of them, promtool tries.)
+/// The metrics that our alerts use. (The alert rules are tested with promtool.)
 fn alerted_on() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus")).unwrap() {
@@ -139,7 +139,7 @@ async fn the_reference_pages_load_nothing_from_elsewhere() {
         assert!(page.header("content-type").starts_with("text/html"), "{path}");
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"), "{path}: {policy}");
-        // Scripts are not searched: they name URLs that they do not load. The policy keeps them from it.
+        // Scripts are not searched, because they contain URLs that they do not load. The content security policy covers them.
         let html = page.body.as_str().unwrap();
         let markup = [&html[..html.find("<script").unwrap()], &html[html.rfind("</script>").unwrap()..]].concat();
         for attribute in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url(http"] {
@@ -184,7 +184,7 @@ async fn however_many_ask_whether_it_is_ready_the_databases_are_asked_once_a_sec
     let begin = std::time::Instant::now();
     let asked = (0..200).map(|_| Answer::of(world.anonymous(Method::GET, "/ready")));
     let reports = futures::future::join_all(asked).await;
-    // Two reports are never as fast as each other to the nanosecond.
+    // Two separate checks never have the same latency to the nanosecond.
     let times = reports.iter().map(|report| report.body["dependencies"][0]["latency_ms"].to_string());
     let different: std::collections::HashSet<_> = times.collect();
     let seconds = begin.elapsed().as_secs() as usize;

@@ -1,4 +1,4 @@
-//! The command line's tokens: a machine of the tenant, whose issuer signs.
+//! Tokens for the command line: it is a machine of the tenant, and the tenant's issuer signs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn the_command_line_is_a_machine_of_the_tenant_and_may_what_its_roles_may(
     assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "permission_missing"));
     assert_eq!(with(&world, &admin, Method::POST, "/v1/crm/leads", new).await.status, StatusCode::CREATED);
 
-    // One machine for the same roles, which the tenant sees and ends like any other.
+    // There is one machine for each set of roles, which the tenant sees and can deactivate like any other.
     let mut found = machines(&world).await;
     found.sort_by(|a, b| a.1.cmp(&b.1));
     let names: Vec<_> = found.iter().map(|(_, name)| name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Stock clients and browsers of other makers (`tests/outside/`, set up by `scripts/setup test`) against a running gateway.
+//! Third-party clients and browsers (`tests/outside/`, installed by `scripts/setup test`) against a running gateway.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -20,12 +20,12 @@ const BACK: &str = "https://app.example.com/back";
 const OUT: &str = "https://app.example.com/out";
 const LOGIN: &str = "ada@example.com";
 
-/// Where they are.
+/// The folder of these programs.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/outside")
 }
 
-/// A key pair of P-256: its private and public part as JWKs.
+/// A P-256 key pair: its private and public part as JWKs.
 fn key() -> (Value, Value) {
     let pair = ES256KeyPair::generate();
     let point = pair.key_pair().public_key().to_bytes_uncompressed();
@@ -36,7 +36,7 @@ fn key() -> (Value, Value) {
     (private, public)
 }
 
-/// A client with these members; gives its id.
+/// Creates a client with these members; returns its id.
 async fn client(world: &World, more: Value) -> String {
     let mut body = json!({
         "name": "Stock client", "confidential": true, "redirect_uris": [BACK], "post_logout_redirect_uris": [OUT],
@@ -47,8 +47,8 @@ async fn client(world: &World, more: Value) -> String {
     made.body["id"].as_str().unwrap().to_owned()
 }
 
-/// Runs a program of other makers' clients against a tenant in which somebody may sign in. Where it is not set up (there is no Node
-/// ≥ 20, say) it is left out.
+/// Runs a third-party client against a tenant with a user who can sign in. The test is skipped if the program is not installed (for example
+/// without Node ≥ 20).
 async fn passes(program: &Path, installed: &str, script: &str) {
     if !folder().join(installed).exists() {
         eprintln!("left out: {installed} is not in tests/outside; `scripts/setup test` says why, or puts it there");
@@ -83,7 +83,7 @@ async fn passes(program: &Path, installed: &str, script: &str) {
     says_ok(&mut command).await;
 }
 
-/// Runs a program that says `ok` when all was as it should be.
+/// Runs a program that prints `ok` on success.
 async fn says_ok(command: &mut Command) {
     let Output { status, stdout, stderr } = command.kill_on_drop(true).output().await.unwrap();
     let said = String::from_utf8_lossy(&stdout);
@@ -121,7 +121,7 @@ async fn graphql_over_http_is_as_its_audits_want_it() {
     says_ok(&mut command).await;
 }
 
-/// `INOPSIO_SCHEMATHESIS_EXAMPLES`: so many made-up requests of each operation.
+/// `INOPSIO_SCHEMATHESIS_EXAMPLES`: the number of generated requests for each operation.
 #[tokio::test]
 async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_asks() {
     let program = folder().join(".venv-schemathesis/bin/schemathesis");
@@ -131,7 +131,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
     }
     let world = World::start().await;
     let examples = std::env::var("INOPSIO_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "3".to_owned());
-    // It asks first what failed when it last ran in the same folder, and reads a configuration from there and above.
+    // In a fresh folder, because schemathesis repeats former failures from its folder, and reads a configuration from there and above.
     let room = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
     let _ = std::fs::remove_dir_all(&room);
     std::fs::create_dir_all(&room).unwrap();
@@ -140,7 +140,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
         .current_dir(&room)
         .args(["run", &format!("{}/openapi.json", world.url), "--no-color", "--seed", "1", "--phases", "fuzzing"])
         .args(["--header", &format!("Authorization: Bearer {}", world.token(&[kernel::Role::Admin]))])
-        // One that is made up is another tenant's, and says nothing of what it is sent with.
+        // A generated tenant id would be another tenant's, so that every request would get the same refusal.
         .args(["--header", &format!("X-Tenant-Id: {}", world.tenant)])
         .args(["--max-examples", &examples, "--checks"])
         .arg("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance");
@@ -153,7 +153,7 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
         .map(|path| path.as_object().unwrap().keys().filter(|key| *key != "parameters").count())
         .sum::<usize>();
     let all = status.success() && said.contains(&format!("Tested: {operations}\n"));
-    // What counts comes last, and a long output is cut in the middle.
+    // The important part is at the end, and a long output is cut in the middle.
     assert!(all, "{said}{}\n{operations} operations, {status}", String::from_utf8_lossy(&stderr));
 }
 
@@ -171,7 +171,7 @@ async fn scim2_tester_finds_users_and_groups_kept_as_the_rfcs_say() {
     says_ok(&mut command).await;
 }
 
-/// A Chromium: the one that `INOPSIO_CHROMIUM` names, or one on the path.
+/// A Chromium: the one in `INOPSIO_CHROMIUM`, or one on the path.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("INOPSIO_CHROMIUM").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -180,12 +180,12 @@ fn chromium() -> Option<PathBuf> {
     named.into_iter().chain(here).find(|program| program.is_file())
 }
 
-/// A person who is invited and has Chromium does what a script says. `policy`: of whom a second factor is required by then.
+/// An invited person does in Chromium what a script says. `policy`: the roles for which a second factor is required meanwhile.
 async fn browses(script: &str, policy: &str) {
     browses_in(script, policy, async |_| Vec::new()).await;
 }
 
-/// The same where more is prepared, of which the script is told.
+/// The same with further preparations, whose results are passed to the script.
 async fn browses_in(script: &str, policy: &str, prepare: impl AsyncFnOnce(&World) -> Vec<(&'static str, String)>) {
     let there = ["playwright-core", "axe-core"].iter().all(|one| folder().join("node_modules").join(one).exists());
     let Some(chromium) = chromium().filter(|_| there) else {

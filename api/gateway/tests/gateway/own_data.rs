@@ -1,4 +1,4 @@
-//! What is one's own: how things are to be, all that is known of one, and the end of it.
+//! A user's own data: their settings, their exported data, and the end of their account.
 
 use kernel::{Clock as _, SystemClock};
 use reqwest::{Method, StatusCode};
@@ -10,10 +10,10 @@ use crate::issuers::claims;
 use crate::provisioning::town;
 use crate::sign_in;
 use crate::users::link;
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
-/// A user who came by an invitation, and a token of theirs. (In a world that keeps its mails: else they are tried again and again, which is
-/// noted in the log.)
+/// A user who accepted an invitation, with a token. (Only in a world that captures mail: otherwise sending is retried, which appends
+/// events.)
 async fn ada(world: &World) -> (String, String) {
     let invited = json!({ "email": "ada@example.com", "name": "Ada", "roles": ["member"] });
     let invited = world.post("/v1/user/invitations", invited).await;
@@ -118,7 +118,7 @@ async fn one_gets_all_that_is_known_of_one_and_erases_it_which_can_be_checked() 
     assert!(after["erased_at"].is_string());
     let refused =
         async { while own(&world, &token, Method::GET, "/export", Value::Null).await.code() != "user_inactive" {} };
-    tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_c
     let export = async |token: &str| own(&world, token, Method::GET, "/export", Value::Null).await;
     let fresh = export(token).await;
     assert_eq!((fresh.status, &fresh.body["user"]["email"]), (StatusCode::OK, &json!("ada@example.com")), "{fresh:?}");
-    // They showed who they are eleven minutes ago, and no refresh makes that younger.
+    // They last authenticated eleven minutes ago; refreshing the token does not change that.
     let at = SystemClock.now() - chrono::TimeDelta::minutes(11);
     let confirmed = json!({ "event": "auth.session.confirmed", "methods": ["pwd"], "at": at }).to_string();
     let session = claims(token)["sid"].as_str().unwrap().to_owned();
@@ -191,7 +191,7 @@ async fn files_of_users_that_were_sent_before_somebody_was_erased_are_removed() 
     let oneself = oneself.json(&json!({ "email": "ada@example.com" }));
     let by_another = world.request(Method::POST, &format!("/v1/user/users/{grace}/erase")).json(&json!({}));
     for (nth, (name, erase)) in [("ada", oneself), ("grace", by_another)].into_iter().enumerate() {
-        // It would make somebody of the same address a user again.
+        // The import would create a user with the same address again.
         let file = format!("email,name\n{name}@example.com,Once more\n");
         let import = world.request(Method::POST, "/v1/user/imports").header("content-type", "text/csv").body(file);
         let import = Answer::of(import).await;

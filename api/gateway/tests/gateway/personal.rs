@@ -1,4 +1,4 @@
-//! Personal data of users: where it must not be while somebody is one, and that it is nowhere once they are erased.
+//! Personal data of users: the places where it must never be, and that it is nowhere after an erasure.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,19 +25,19 @@ use crate::sign_in::{self, App, PASSWORD, mailed_link};
 use crate::users::{ask, link};
 use crate::world::{Answer, World};
 
-/// Words that stand nowhere else.
+/// Words that occur nowhere else.
 const CANARIES: [&str; 7] =
     ["Kanaria", "Zaunkönig", "kanaria.example", "zaunkoenig7", "4930998877", IN_BASE64, IN_HEXADECIMAL];
 
-/// What the file of a picture has, and how that stands in a text and in a column of bytes.
+/// The marker in the picture's file, and its form in a text and in a column of bytes.
 const IN_THE_FILE: &[u8] = b"Kanarienvogel";
 const IN_BASE64: &str = "S2FuYXJpZW52b2dl";
 const IN_HEXADECIMAL: &str = "4b616e617269656e766f67656c";
 
-/// What a browser says that it is.
+/// The browser's `User-Agent`.
 const AGENT: &str = "Kanaria-Phone/7";
 
-/// All that is logged.
+/// Everything that is logged.
 #[derive(Clone, Default)]
 pub struct Logged(Arc<Mutex<Vec<u8>>>);
 
@@ -66,12 +66,12 @@ impl Logged {
     }
 }
 
-/// The lines that hold what they must not.
+/// The lines that contain forbidden text.
 pub fn leaks(text: &str) -> Vec<&str> {
     text.lines().filter(|line| CANARIES.iter().any(|canary| line.contains(canary))).collect()
 }
 
-/// The rows of the tables of these schemas (`LIKE`), as text.
+/// The rows of all tables in these schemas (a `LIKE` pattern), as text.
 pub async fn rows(database: &Database, schemas: &str) -> String {
     let mut connection = PgConnection::connect_with(&database.superuser()).await.unwrap();
     let tables = "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
@@ -88,7 +88,7 @@ pub async fn rows(database: &Database, schemas: &str) -> String {
     all
 }
 
-/// The payloads that a service's stream has up to a position.
+/// The payloads in a service's stream up to a position.
 pub async fn streamed(world: &World, service: &'static str, to: u64) -> String {
     let bus = Bus::connect(&Settings::new(world.nats.url(), Credentials::None, "canary")).await.unwrap();
     let mut feed = std::pin::pin!(bus.feed(Service::new(service), Position::START));
@@ -110,7 +110,8 @@ pub async fn done(world: &World, path: &str, body: Value) -> Answer {
     done
 }
 
-/// Somebody sets a password, signs in with a browser that says whose it is, once in vain, and has a passkey; and nobody of their name tries.
+/// Sets a password, signs in with this browser after one failed attempt, and adds a passkey; also one failed attempt with an unknown login
+/// of their name.
 async fn signs_in(world: &World, user: &str, login: &str) {
     Browser::default().submit(&format!("{}/forgot", issuer(world)), &[("login", login)]).await;
     let page = Browser::default().open(&mailed_link(world, login, "Set a new password").await).await;
@@ -155,7 +156,7 @@ async fn signs_in(world: &World, user: &str, login: &str) {
     store.close().await;
 }
 
-/// Somebody who is invited, accepts, signs in and changes: all that there may be of a person. Who they are, and the last change.
+/// Invites a user, who accepts, signs in and sets every kind of personal data. Returns the user's id and the last change.
 async fn person(world: &World) -> (String, Answer) {
     let invited = json!({ "email": "kanaria@kanaria.example", "name": "Kanaria Zaunkönig", "roles": ["member"] });
     let invited = done(world, "/v1/user/invitations", invited).await;
@@ -164,7 +165,7 @@ async fn person(world: &World) -> (String, Answer) {
     let accepted = Answer::of(world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)).await;
     assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
     let user = accepted.body["id"].as_str().unwrap().to_owned();
-    // Whoever forgot their password is looked for in the directory.
+    // The page for forgotten passwords looks users up in the read models, so these have to know the user first.
     ask(world, &accepted, &format!("user(id: \"{user}\") {{ id }}")).await;
     signs_in(world, &user, "kanaria@kanaria.example").await;
     let path = format!("/v1/user/users/{user}");
@@ -181,7 +182,7 @@ async fn person(world: &World) -> (String, Answer) {
     (user, changed)
 }
 
-/// What is refused says nothing of them either.
+/// Refusals do not contain personal data either.
 async fn refusals_say_nothing(world: &World, user: &str) {
     let mut refused = Vec::new();
     for (path, body) in [
@@ -200,7 +201,7 @@ async fn refusals_say_nothing(world: &World, user: &str) {
     assert_eq!(leaks(&refused.join("\n")), [""; 0]);
 }
 
-/// Who may sees it, in REST and GraphQL.
+/// Callers with the permission see it, in REST and GraphQL.
 async fn who_may_sees_it(world: &World, user: &str, changed: &Answer) {
     let shown = world.get(&format!("/v1/user/users/{user}")).await;
     assert_eq!(shown.body["profile"]["phone"], "+4930998877", "{shown:?}");
@@ -209,12 +210,12 @@ async fn who_may_sees_it(world: &World, user: &str, changed: &Answer) {
     let found = ask(world, changed, fields).await;
     let expected = json!({ "id": user, "name": "Kanaria Zaunkönig", "email": "kanaria2@kanaria.example", "userName": "zaunkoenig7" });
     assert_eq!(found["users"]["nodes"], json!([expected]));
-    // The read model knows it as well now.
+    // By now the read model knows the picture, too.
     let picture = world.client.get(shown.body["profile"]["picture"].as_str().unwrap()).send().await.unwrap();
     assert!(picture.bytes().await.unwrap().ends_with(IN_THE_FILE));
 }
 
-/// They get themselves what is known of how they sign in, without secrets.
+/// Users can read what is stored about their own sign-in, without secrets.
 async fn is_told_of_themselves(world: &World, user: &str) {
     let own = world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(world.token_of_user(user));
     let own = Answer::of(own).await;
@@ -232,7 +233,7 @@ async fn is_told_of_themselves(world: &World, user: &str) {
     assert!(!known.to_string().contains("challenge"), "no secret is among it: {known}");
 }
 
-/// The log and the stream have it sealed; a metric has nothing of it.
+/// It is sealed in the log and in the stream; metrics contain nothing of it.
 async fn the_users_service_has_it_sealed(world: &World) {
     let database = world.of("user");
     let head = world.head_of_all(database).await;
@@ -245,7 +246,7 @@ async fn the_users_service_has_it_sealed(world: &World) {
     assert!(!leaks(&read_models).is_empty() && read_models.contains(IN_HEXADECIMAL), "the read models have it");
 }
 
-/// So have those of the service where they sign in.
+/// It is sealed in the auth service's log and stream, too.
 async fn the_auth_service_has_it_sealed(world: &World, path: &str) {
     let of_auth = (rows(&world.auth, "log").await, streamed(world, "auth", world.head_of_all(&world.auth).await).await);
     assert!(of_auth.0.contains("password_wrong") && of_auth.1.contains("@auth.account/"), "{of_auth:?}");
@@ -266,7 +267,7 @@ async fn the_auth_service_has_it_sealed(world: &World, path: &str) {
     assert_eq!(told["can_be_opened"], 3, "the passkey, the session, the attempt: {told}");
 }
 
-/// Erased, it is nowhere, and the history still tells what happened.
+/// After the erasure it is nowhere, and the history still shows which events there were.
 async fn erased_it_is_nowhere(world: &World, user: &str, path: &str) {
     let database = world.of("user");
     let erased = done(world, &format!("{path}/erase"), json!({})).await;
@@ -285,7 +286,7 @@ async fn erased_it_is_nowhere(world: &World, user: &str, path: &str) {
         (erasure().await["erased"] == true).then_some(())
     })
     .await;
-    // Asked once more, it is told by read models that have heard of it.
+    // The second request is answered by read models that know of the erasure.
     let told = erasure().await;
     assert_eq!((&told["sealed_for_ever"], &told["can_be_opened"]), (&json!(3), &json!(0)), "{told}");
     assert_eq!(leaks(&rows(&world.auth, "%").await), [""; 0]);

@@ -1,4 +1,4 @@
-//! Telephone numbers: a code by text message shows whose one is.
+//! Telephone numbers: a user verifies theirs by a code in a text message.
 
 use kernel::Role;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -30,14 +30,14 @@ async fn call(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     Answer::of(request(world, token, verb, &body)).await
 }
 
-/// What was texted to a number, the last first.
+/// The text messages to a number, newest first.
 async fn texts(world: &World, number: &str) -> Vec<String> {
     let caught = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
     let texts = caught.body["texts"].as_array().unwrap().iter().filter(|text| text["to"] == number);
     texts.map(|text| text["text"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Asks for a code, and reads it where it was sent.
+/// Requests a code, and reads it from the text message.
 async fn code(world: &World, token: &str, number: &str) -> String {
     let before = texts(world, number).await.len();
     let asked = call(world, token, "send-phone-code", json!({})).await;
@@ -49,7 +49,7 @@ async fn code(world: &World, token: &str, number: &str) -> String {
     .await
 }
 
-/// Another one.
+/// A different code.
 fn other(code: &str) -> String {
     if code == "000000" { "000001".to_owned() } else { "000000".to_owned() }
 }
@@ -161,7 +161,7 @@ async fn attack_102_guessing_the_code_that_was_texted() {
     let code = code(&world, &eve, NUMBER).await;
     let before = world.head().await;
     let wrong = other(&code);
-    // Many at once are no way around being counted.
+    // Concurrent attempts are all counted.
     let guesses = (0..40).map(|_| call(&world, &eve, "verify-phone", json!({ "code": wrong })));
     let answers = futures::future::join_all(guesses).await;
     for answer in &answers {
@@ -171,13 +171,13 @@ async fn attack_102_guessing_the_code_that_was_texted() {
         call(&world, &eve, "verify-phone", json!({ "code": wrong })).await;
     }
     assert_eq!(world.head().await, before + 5, "a record of each of five guesses, and of no more");
-    // What is right tells nothing any more, and looks as what is wrong.
+    // The correct code is not accepted any more, and gets the same answer as a wrong one.
     let right = call(&world, &eve, "verify-phone", json!({ "code": code })).await;
     let guess = call(&world, &eve, "verify-phone", json!({ "code": wrong })).await;
     assert_eq!((right.status, right.code()), (StatusCode::CONFLICT, "code_not_good"), "{right:?}");
     assert_eq!(right.body["detail"], guess.body["detail"]);
     assert_eq!(world.head().await, before + 5);
-    // Nor does another one come at once.
+    // A new code is not sent at once either.
     let again = call(&world, &eve, "send-phone-code", json!({})).await;
     assert_eq!(again.code(), "codes_asked_too_often", "{again:?}");
 }
@@ -186,7 +186,7 @@ async fn attack_102_guessing_the_code_that_was_texted() {
 async fn attack_103_flooding_a_number_with_text_messages() {
     let world = world().await;
     let mut answers = Vec::new();
-    // As many people as they like say that somebody's number is theirs.
+    // Many users claim the same number.
     for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         let (_, token) = user(&world, name, NUMBER).await;
         let answer = call(&world, &token, "send-phone-code", json!({})).await;
@@ -195,7 +195,7 @@ async fn attack_103_flooding_a_number_with_text_messages() {
         assert_eq!(again.status, StatusCode::TOO_MANY_REQUESTS, "{again:?}");
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "who asks learns that others do: {answers:?}");
-    // At rest: what was to be sent was sent. Five, and one for who was never sent any; the others wait.
+    // Once the sagas are idle: five were sent, and one to the user who was never sent any; the others wait.
     world.head().await;
     assert_eq!(texts(&world, NUMBER).await.len(), 6);
     let (_, other) = user(&world, "other", "+4930123457").await;
@@ -209,7 +209,7 @@ async fn attack_118_who_has_a_number_flooded_keeps_its_owner_from_no_code() {
         let (_, token) = user(&world, name, NUMBER).await;
         code(&world, &token, NUMBER).await;
     }
-    // Now the number has had what anybody may have sent there in an hour.
+    // Now the hourly limit of the number is reached.
     let (id, owner) = user(&world, "owner", NUMBER).await;
     let code = code(&world, &owner, NUMBER).await;
     let verified = call(&world, &owner, "verify-phone", json!({ "code": code })).await;
@@ -225,7 +225,7 @@ async fn attack_104_a_code_that_was_sent_to_somebody_else() {
     let (_, eve) = user(&world, "eve", "+4930123457").await;
     let (of_ada, of_eve) = (code(&world, &ada, NUMBER).await, code(&world, &eve, "+4930123457").await);
     assert_ne!(of_ada, of_eve, "one in a million");
-    // Eve says that Ada's number is hers: the code that went to Ada, or the one of her own number before, does not show it.
+    // Eve claims Ada's number: neither the code that was sent to Ada nor the one for Eve's own former number verifies it.
     let moved = call(&world, &eve, "change-profile", json!({ "name": "Eve", "phone": NUMBER })).await;
     assert_eq!(moved.status, StatusCode::OK);
     let before = world.head().await;
@@ -233,7 +233,7 @@ async fn attack_104_a_code_that_was_sent_to_somebody_else() {
         let answer = call(&world, &eve, "verify-phone", json!({ "code": code })).await;
         assert_eq!(answer.code(), "code_not_good", "{answer:?}");
     }
-    // Nor does an administrator, or another tenant's, enter it for Ada, or read it anywhere.
+    // An administrator, of this tenant or another, can't enter Ada's code for her, or read it anywhere.
     for token in [world.token(&[Role::Admin]), world.stranger()] {
         let answer = call(&world, &token, "verify-phone", json!({ "code": of_ada })).await;
         assert_eq!(answer.code(), "not_a_user", "{answer:?}");

@@ -1,4 +1,4 @@
-//! The picture that somebody uploads, from its file to where it is shown.
+//! A user's uploaded picture, from its file to every place where it is shown.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ fn sent(file: &[u8]) -> Value {
     json!({ "picture": STANDARD.encode(file) })
 }
 
-/// They do something with their own picture or profile; what is shown knows it then.
+/// Changes the user's own picture or profile, and waits until read models show it.
 async fn does(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     let request = world.anonymous(Method::POST, &format!("/v1/user/me/{verb}")).bearer_auth(token).json(&body);
     let done = Answer::of(request).await;
@@ -26,8 +26,8 @@ async fn does(world: &World, token: &str, verb: &str, body: Value) -> Answer {
     done
 }
 
-/// Where their picture is, as all that shows it says; of one that they uploaded, the path. (A service that runs elsewhere knows only of a
-/// public URL that is configured.)
+/// The URL of a user's picture, which must be the same wherever it is shown; for an uploaded one, its path. (A service in another process
+/// knows only a configured public URL.)
 async fn address(world: &World, done: &Answer, id: &str) -> Option<String> {
     let path = |picture: &Value| {
         let picture = picture.as_str()?;
@@ -84,7 +84,7 @@ async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_i
         assert_eq!(status(&world, &elsewhere).await, StatusCode::NOT_FOUND, "{other}");
     }
 
-    // The profile is sent back as it was shown, with another name: the picture stays.
+    // Sending the profile back as it was read, with another name, keeps the picture.
     let mut profile = world.get(&format!("/v1/user/users/{ada}")).await.body["profile"].take();
     profile["name"] = "Ada King".into();
     let renamed = does(&world, &token, "change-profile", profile).await;
@@ -93,7 +93,7 @@ async fn a_picture_that_somebody_uploads_is_shown_to_everybody_who_knows_where_i
     let second = address(&world, &set, &ada).await.unwrap();
     assert_ne!(second, at);
     assert_eq!((status(&world, &at).await, status(&world, &second).await), (StatusCode::NOT_FOUND, StatusCode::OK));
-    // A form that was loaded before that does not undo it.
+    // A form that was loaded before the removal does not restore the picture.
     let stale = json!({ "name": "Ada King", "picture": format!("https://api.example.com{at}"), "title": "Countess" });
     let stale = does(&world, &token, "change-profile", stale).await;
     assert_eq!(address(&world, &stale, &ada).await.as_ref(), Some(&second));
@@ -157,7 +157,7 @@ async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written(
     }
     let remove = format!("/v1/user/users/{grace}/remove-picture");
     cases.push((set(&remove, &json!({})), StatusCode::FORBIDDEN, "permission_missing"));
-    // Whoever looks after users has no power over those who may more, and there is nothing to be done for nobody.
+    // Managers of users have no power over users with more permissions, and an unknown user gets 404.
     let root = json!({ "name": "root", "email": "root@example.com", "roles": ["admin"] });
     let root = world.post("/v1/user/users", root).await.body["id"].as_str().unwrap().to_owned();
     let manager = world.token_of("manager", &[kernel::Role::Manager]);

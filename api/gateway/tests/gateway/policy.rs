@@ -1,4 +1,4 @@
-//! A change of policy held against what was done, over the logs of all services.
+//! Evaluates a policy change against the history in the logs of all services.
 
 use kernel::{Clock, Role, SystemClock};
 use reqwest::{Method, StatusCode};
@@ -31,13 +31,13 @@ const QUERY: &str = "query ($change: PolicyChange!, $from: DateTime, $to: DateTi
         examined otherwise unrecorded endCursor
     } } }";
 
-/// Asks with these variables.
+/// Queries with these variables.
 fn question(world: &World, token: &str, variables: &Value) -> reqwest::RequestBuilder {
     let request = world.anonymous(Method::POST, "/graphql").bearer_auth(token);
     request.json(&json!({ "query": QUERY, "variables": variables }))
 }
 
-/// Asks with these variables, after all that was told of users and machines.
+/// Queries with these variables, once the read models have reached the ends of the logs of users and machines.
 async fn ask(world: &World, variables: Value) -> Value {
     let (user, auth) = (world.head_of_all(world.of("user")).await, world.head_of_all(&world.auth).await);
     let position = format!("user={user},auth={auth}");
@@ -47,7 +47,7 @@ async fn ask(world: &World, variables: Value) -> Value {
     answer.body["data"]["user"]["policyDryRun"].take()
 }
 
-/// Who would have been refused how often, by the id of who it was.
+/// Who would have been refused, by the subject's id, and how often.
 async fn refused(world: &World, change: Value) -> Vec<(String, i64)> {
     let found = ask(world, json!({ "change": change })).await;
     assert_eq!(found["endCursor"], Value::Null, "{found}");
@@ -61,8 +61,8 @@ fn tallied(found: &Value) -> Vec<(String, i64)> {
 
 const WRITES: [&str; 2] = ["crm:lead:read", "crm:lead:write"];
 
-/// Sellers of all kinds, each with leads that they captured: a user twice, a machine, one by a group, one who is a seller no more;
-/// and a member, who is none.
+/// Sellers of all kinds, each with leads that they captured (a user with two leads, a machine, one by a group, a former seller), and a
+/// member who is not a seller.
 struct Sales {
     ada: String,
     machine: String,
@@ -136,7 +136,7 @@ async fn pages_and_stretches_of_time_add_up() {
     let world = World::start().await;
     sales(&world).await;
     let change = json!({ "roles": [{ "name": "seller", "permissions": ["crm:lead:read"] }] });
-    // What the pages themselves come after: some things are noted in their own time.
+    // A fixed end, because some events are appended asynchronously while the pages are read.
     let now = SystemClock.now();
     let whole = ask(&world, json!({ "change": change, "to": now })).await;
     let (mut pages, mut after, mut examined) = (0, Value::Null, 0);
@@ -168,7 +168,7 @@ async fn a_change_that_could_not_be_made_is_refused_and_another_tenants_history_
     let Sales { ada, .. } = sales(&world).await;
     let nobody = "0197a8a0-0000-7000-8000-000000000001";
     let role = |body: Value| json!({ "change": { "roles": [body] } });
-    // All of them are known where the others are asked as well.
+    // Waits until the read models know all of them.
     ask(&world, json!({ "change": {} })).await;
     let before = world.head().await;
     for (variables, code) in [

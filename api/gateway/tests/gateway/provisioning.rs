@@ -1,4 +1,4 @@
-//! Tenants come to be by one saga, and are shut out and let in again within a second.
+//! Provisioning of tenants by one saga; suspending and resuming take effect within a second.
 
 use config::Config;
 use directory::{Directory, DirectoryError};
@@ -10,14 +10,14 @@ use sqlx::Connection;
 use user_sagas::TenantStanding;
 
 use crate::standing::Open;
-use crate::world::{Answer, Form, HEARD, World, token};
+use crate::world::{Answer, Form, PROPAGATION, World, token};
 
-/// A gateway that keeps the mails which it would send.
+/// A gateway that captures mail instead of sending it.
 pub async fn town() -> World {
     town_with(|_| ()).await
 }
 
-/// The same, with its configuration changed.
+/// The same, with a changed configuration.
 pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     let started = World::start_with(|config| {
         config.mail.catch = true;
@@ -26,7 +26,7 @@ pub async fn town_with(change: impl FnOnce(&mut Config)) -> World {
     Box::pin(started).await
 }
 
-/// Asks until the answer has this status, within [`HEARD`].
+/// Repeats a request until the response has this status, within [`PROPAGATION`].
 pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> Answer {
     let asked = async {
         loop {
@@ -38,10 +38,10 @@ pub async fn within_a_second(world: &World, token: &str, status: StatusCode) -> 
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(HEARD, asked).await.expect("it is not heard of")
+    tokio::time::timeout(PROPAGATION, asked).await.expect("it is not heard of")
 }
 
-/// How many rings of keys a tenant was given, and keys that sign.
+/// The number of a tenant's key rings, and of its signing keys.
 async fn keys_of(world: &World, tenant: TenantId) -> (i64, i64) {
     let mut connection = sqlx::PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
     let counted = sqlx::query_as(
@@ -69,7 +69,7 @@ async fn a_tenant_is_made_once_and_its_owner_is_mailed_a_link() {
         matches!(&again, Err(ProvisionError::Directory(DirectoryError::Exists(slug))) if slug == "globex"),
         "{again:?}"
     );
-    // Before anybody looks for them, or signs in.
+    // Before anybody requests the keys or signs in.
     let (keys, signing) = keys_of(&world, acme.tenant_id).await;
     assert_eq!((keys, signing), (1, 2), "not one ring with a key of each algorithm");
     let shown = Answer::of(world.anonymous(Method::GET, "/t/globex/jwks")).await;
@@ -136,7 +136,7 @@ async fn attack_54_a_suspended_tenants_tokens_open_nothing_here_or_in_a_process_
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
 }
 
-/// Every route of a tenant's issuer, as a program asks for it or a browser.
+/// Every route of a tenant's issuer, requested by a program and by a browser.
 fn of_issuer<'w>(
     world: &'w World,
     slug: &'w str,
@@ -166,7 +166,7 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
     .await;
     let ours = token(&world.config, globex.tenant_id, &[Role::Admin]);
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
-    // Its issuer works, and signs.
+    // The issuer works, and signs tokens.
     let machine = json!({ "name": "sensor", "roles": ["viewer"] });
     let made = Answer::of(world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&ours).json(&machine)).await;
     let id = made.body["id"].as_str().unwrap().to_owned();
@@ -179,7 +179,7 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
     let access = Answer::of(asked()).await.body["access_token"].as_str().unwrap().to_owned();
     gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
     within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
-    // Sagas of both tenants may still be at work.
+    // Waits for the sagas of both tenants.
     let heads = async || (world.head_of_all(world.of("auth")).await, world.head_of(world.of("user")).await);
     let before = heads().await;
     let mut asked_for = 0;
@@ -199,7 +199,7 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
         let page = answer.text().await.unwrap();
         assert!(page.contains("Nobody is let in here now") && page.contains("suspended"), "{what}: {page}");
     }
-    // Also for who would be let in: with a secret, a token, or the link that was mailed.
+    // Valid credentials are refused, too: a secret, a token, or a mailed link.
     let introspect = world.anonymous(Method::POST, "/t/globex/introspect").basic_auth(&id, Some(&secret));
     for request in [
         asked(),
@@ -219,18 +219,18 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
     let accepted = Answer::of(accept()).await;
     assert_eq!((accepted.status, accepted.code()), (StatusCode::FORBIDDEN, "tenant_suspended"));
     accepted.assert_problem();
-    // A link for something else says nothing of any tenant.
+    // A link for another purpose reveals nothing about any tenant.
     assert_eq!(Answer::of(verify).await.code(), "link_not_good");
     let led = world.anonymous(Method::GET, &format!("/invitation?link={link}")).send().await.unwrap();
     assert_eq!(led.status(), StatusCode::FORBIDDEN);
     assert_eq!(heads().await, before, "something was written");
-    // The neighbour's issuer goes on, and this one's when it is let in again.
+    // The other tenant's issuer works, and this tenant's works again when it is resumed.
     assert_eq!(Answer::of(world.anonymous(Method::GET, "/t/acme/jwks")).await.status, StatusCode::OK);
     gateway::resume(&world.config, &globex).await.unwrap();
     within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
     assert_eq!(Answer::of(asked()).await.status, StatusCode::OK);
     assert_eq!(Answer::of(accept()).await.status, StatusCode::CREATED);
-    // One that is to be deleted has none either.
+    // A tenant that is to be deleted has no issuer either.
     gateway::delete(&world.config, "globex", "contract ended", 30).await.unwrap();
     within_a_second(&world, &ours, StatusCode::FORBIDDEN).await;
     assert_eq!(Answer::of(asked()).await.body["error"], "tenant_suspended");
@@ -247,7 +247,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
         (directory.suspended().await.unwrap() == [acme.tenant_id]).then_some(())
     })
     .await;
-    // As if it was not told yet: the log is enough for who starts now.
+    // As if the directory was not updated yet: the log is enough for a process that starts now.
     directory.note_standing(acme.tenant_id, TenantStanding::Active).await.unwrap();
     let later = Server::start(world.config.clone(), Services::All).await.unwrap();
     let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", later.addr());
@@ -256,7 +256,7 @@ async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_t
     })
     .await;
     later.shutdown().await;
-    // What the directory is told of something that was long before the log's end, who runs hears of in a while.
+    // A standing that only the directory has is noticed by running processes when they read it again.
     let others = world.token(&[Role::Admin]);
     within_a_second(&world, &others, StatusCode::NOT_FOUND).await;
     directory.note_standing(world.tenant, TenantStanding::Suspended).await.unwrap();

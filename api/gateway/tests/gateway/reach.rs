@@ -1,4 +1,4 @@
-//! How far somebody reaches: to what is their own, whatever their roles; and never to more than they may themselves.
+//! Privilege boundaries: users can always manage what is their own, and never act on subjects with more permissions than they have.
 
 use kernel::{Clock, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -10,14 +10,14 @@ use crate::issuers::{Machine, claims};
 use crate::saml_attacks::connected;
 use crate::world::{Answer, World};
 
-/// Somebody with a role of the tenant's own that has just these permissions.
+/// A user with a custom role that has only these permissions.
 async fn with_permissions(world: &World, permissions: &[&str]) -> String {
     let role = json!({ "name": "keeper", "title": "Keeper", "permissions": permissions });
     assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
     world.token_with(&["keeper"])
 }
 
-/// Requests that are refused, with nothing written but what is noted beside them: that they were refused, and that a key was used.
+/// Requests that must be refused, with nothing written except the records of the denials and of the use of an API key.
 async fn refuses(world: &World, cases: Vec<(RequestBuilder, StatusCode, &str)>) {
     let written = async || {
         let mut count = 0;
@@ -71,15 +71,15 @@ async fn attack_52_who_looks_after_machines_gets_no_more_by_them() {
         refused.push(exceeds(post("/v1/auth/api-keys", &key)));
     }
     refuses(&world, refused).await;
-    // By an administrator as little: there is no such role.
+    // An administrator can't do so either: the role does not exist.
     let typo = world.request(Method::POST, "/v1/auth/machines").json(&json!({ "name": "typo", "roles": ["keepr"] }));
     refuses(&world, vec![(typo, StatusCode::UNPROCESSABLE_ENTITY, "reference_unknown")]).await;
 
-    // As much of a machine that may more as they may themselves; and all of one that may no more.
+    // For a machine with more permissions they can issue a key only with permissions that they have; for any other, every key.
     let key = json!({ "machine": root.id, "name": "looks", "scopes": ["auth:machine:read"] });
     assert_eq!(Answer::of(post("/v1/auth/api-keys", &key)).await.status, StatusCode::CREATED);
     assert_eq!(Answer::of(post(&format!("{sensor}/secret"), &json!({}))).await.status, StatusCode::OK);
-    // A key that is limited reaches as far as it does.
+    // A key with restricted scopes can grant only those.
     let (_, limited) = root.api_key(&world, json!({ "scopes": ["auth:machine:write"] })).await;
     let evil = json!({ "name": "evil", "roles": ["admin"] });
     let by_key = world.anonymous(Method::POST, "/v1/auth/machines").bearer_auth(&limited).json(&evil);
@@ -111,7 +111,7 @@ async fn attack_153_who_may_do_less_takes_nothing_from_whom_or_what_may_do_more(
     let exceeds = |path: &String| (post(path), StatusCode::FORBIDDEN, "exceeds_own_permissions");
     refuses(&world, taken.iter().map(exceeds).collect()).await;
 
-    // What may do no more than they may, they end; of what may more, a key that may no more.
+    // They can end the grant of a machine without further permissions, deactivate it, and revoke a restricted key of a stronger machine.
     let sensor = Machine::register(&world, "sensor", &["keeper"]).await;
     let grant = claims(&sensor.token(&world).await)["grant"].as_str().unwrap().to_owned();
     let (key, _) = root.api_key(&world, json!({ "scopes": ["auth:machine:write"] })).await;
@@ -142,7 +142,7 @@ async fn attack_154_who_looks_after_applications_gets_no_more_by_whoever_uses_th
     refuses(
         &world,
         vec![
-            // Nobody would be asked whether it may do all that they may.
+            // A client that needs no consent would act with all their permissions without asking.
             exceeds("/v1/auth/clients", body(true, &[evil])),
             exceeds(&format!("{asked}/change"), body(true, &[back])),
             exceeds(&format!("{own}/change"), body(true, &[evil])),
@@ -150,7 +150,7 @@ async fn attack_154_who_looks_after_applications_gets_no_more_by_whoever_uses_th
             exceeds(&format!("{own}/secret"), json!({})),
             exceeds(&format!("{own}/deactivate"), json!({})),
             exceeds(&format!("{own}/reactivate"), json!({})),
-            // Who was asked before is not asked again.
+            // Users who have consented before are not asked again.
             exceeds(&format!("{asked}/change"), body(false, &[back, evil])),
         ],
     )
@@ -185,7 +185,7 @@ async fn attack_52_who_connects_identity_providers_gives_no_more_by_them() {
         vec![
             exceeds(post("/v1/auth/saml-connections", &gives("admin"))),
             exceeds(post("/v1/auth/saml-connections", &gives("viewer"))),
-            // One that gives more is out of their reach, whatever it would give then.
+            // They can't change a connection that grants more permissions than they have, even to one that would grant less.
             exceeds(post(&at("change"), &gives(""))),
             exceeds(post(&at("reactivate"), &json!({}))),
         ],
@@ -248,7 +248,7 @@ async fn what_a_machine_may_and_might_is_told_as_of_people() {
     assert!(now["permissions"].as_array().unwrap().contains(&history), "{now}");
     assert_eq!(access(as_of(before)).await["roles"], json!(["viewer"]));
     assert_eq!(access(as_of(unborn)).await, Value::Null);
-    // An access review has it, too.
+    // An access review shows it, too.
     let from = before.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let fields = "changes { userId user { id } gained lost } endCursor";
     let review = ask(format!("accessChanges(from: \"{from}\", first: 100) {{ {fields} }}")).await;

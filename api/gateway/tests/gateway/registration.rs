@@ -1,4 +1,4 @@
-//! People who register by themselves, where the tenant lets them: from the page to being in, through a real mail server.
+//! Self-registration, where the tenant allows it: from the page to being signed in, through a real mail server.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -21,7 +21,7 @@ async fn asks(world: &World, email: &str) -> Shown {
     Browser::default().submit(&format!("{}/register", issuer(world)), &[("email", email)]).await
 }
 
-/// The texts of the mails about this that somebody got.
+/// The texts of the mails with this subject to an address.
 fn mailed(mails: &MailServer, to: &str, subject: &str) -> Vec<String> {
     let about = format!("Subject: {subject}\r\n");
     mails.mails().into_iter().filter(|mail| mail.to == to && mail.data.contains(&about)).map(|mail| mail.data).collect()
@@ -67,7 +67,7 @@ async fn attack_98_finding_out_who_has_an_account_or_may_have_one_by_registering
     let registered = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
     assert_eq!(registered.status, StatusCode::CREATED, "{registered:?}");
     set(&world, json!({ "open_to": "domains", "domains": ["example.com"] })).await;
-    // The tenant's keys are made when they are first needed.
+    // Creates the tenant's keys, which are made on first use.
     Browser::default().open(&format!("{}/login", issuer(&world))).await;
     let before = world.head_of(&world.auth).await;
     let answers = [
@@ -98,7 +98,7 @@ async fn nobody_registers_where_the_tenant_lets_nobody_and_who_asks_too_often_wa
     let (world, mails) = with_mail().await;
     let page = Browser::default().open(&format!("{}/register", issuer(&world))).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND, "{page:?}");
-    // The tenant's keys are made when they are first needed.
+    // Creates the tenant's keys, which are made on first use.
     Browser::default().open(&format!("{}/login", issuer(&world))).await;
     let before = world.head_of(&world.auth).await;
     assert_eq!(asks(&world, "ada@example.com").await.status, StatusCode::NOT_FOUND);

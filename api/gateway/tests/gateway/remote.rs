@@ -1,4 +1,4 @@
-//! A gateway before a service that runs elsewhere: the same answers, and what happens when an instance is lost.
+//! A gateway before a service in another process: the same responses, and the loss of an instance.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::websocket::Socket;
 use crate::world::{Answer, World, token};
 
-/// What must not differ: status, body, and what an answer says of itself.
+/// The parts of a response that must not differ: status, body and headers.
 fn essence(mut answer: Answer) -> (StatusCode, Value, Vec<String>) {
-    // The request's own.
+    // The request id differs.
     if let Some(instance) = answer.body.get_mut("instance") {
         *instance = Value::Null;
     }
@@ -43,7 +43,7 @@ async fn a_request_gets_the_very_answer_through_a_gateway() {
         Answer::of(request.body(body.to_owned()))
     };
     const JSON: (&str, &str) = ("content-type", "application/json");
-    // Made once; then it is the same answer again, whoever asks.
+    // The first request creates the lead; the repeated one gets the same answer from either server.
     let captured = ask(
         &world.url,
         &Method::POST,
@@ -120,7 +120,7 @@ async fn queries_subscriptions_and_feeds_see_through_a_gateway_what_the_service_
     let feed = world.request(Method::GET, "/v1/events?service=crm&after=0").send().await.unwrap();
     assert_eq!(feed.status(), StatusCode::OK);
     let mut feed = feed.bytes_stream();
-    // A subscription begins when it is heard of: until then each lead may be before it.
+    // The subscription starts some time after the request for it, so leads are captured until one is seen.
     let mut leads = 0;
     let changed = loop {
         leads += 1;
@@ -142,7 +142,7 @@ async fn queries_subscriptions_and_feeds_see_through_a_gateway_what_the_service_
         let bytes = tokio::time::timeout(std::time::Duration::from_secs(20), feed.next()).await.unwrap();
         text.push_str(std::str::from_utf8(&bytes.unwrap().unwrap()).unwrap());
     }
-    // It ends with the gateway, at once.
+    // The feed ends at once when the gateway stops.
     world.server.take().unwrap().shutdown().await;
     while let Some(Ok(_)) = feed.next().await {}
 }
@@ -171,7 +171,7 @@ async fn without_any_instance_commands_are_refused_queries_answered_and_ready_sa
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service_unreachable",
             ),
-            // Who they are is asked here, before anything is sent.
+            // Callers are authenticated by the gateway, before anything is forwarded.
             (stranger, StatusCode::UNAUTHORIZED, "token_missing"),
         ])
         .await;
@@ -182,7 +182,7 @@ async fn without_any_instance_commands_are_refused_queries_answered_and_ready_sa
     assert!(up.ends_with(" 0"), "{up}");
 }
 
-/// An instance that says that it is well, and breaks each connection after the request has come in.
+/// An instance that reports to be healthy, but breaks each connection after it has received the request.
 async fn broken() -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, broken) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
@@ -207,7 +207,7 @@ async fn broken() -> (String, Arc<AtomicUsize>) {
     (url, broken)
 }
 
-/// Another gateway of this world, to its instance and to one that breaks.
+/// Another gateway of this world, to its instance and to one that breaks connections.
 async fn beside_a_broken_one(world: &World) -> (Server, String, Arc<AtomicUsize>) {
     let (url, broken) = broken().await;
     let mut config = world.config.clone();
@@ -232,7 +232,7 @@ async fn a_command_with_a_key_is_repeated_at_another_instance_when_its_own_is_lo
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     }
     assert_eq!(world.head().await, 24, "each once");
-    // Each tenant is another one, so about half of them prefer it.
+    // Every request is of another tenant, about half of which prefer the broken instance.
     assert!(broken.load(Ordering::SeqCst) > 0, "nobody prefers the broken one");
 }
 

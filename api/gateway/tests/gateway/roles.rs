@@ -1,4 +1,4 @@
-//! Roles that a tenant defines, at work: in tokens that name them and for users who have them, while the server runs.
+//! Custom roles of a tenant: in tokens that name them and for users who have them, while the server runs.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::issuers::{Machine, NO_LEAD};
 use crate::users::register;
 use crate::websocket::Socket;
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
-/// A role that may read leads.
+/// The definition of a role that may read leads.
 const READS: &[&str] = &["crm:lead:read"];
-/// One that may write them besides.
+/// The definition of a role that may write them, too.
 const WRITES: &[&str] = &["crm:lead:read", "crm:lead:write"];
 
 async fn define(world: &World, name: &str, permissions: &[&str]) {
@@ -36,7 +36,7 @@ async fn user(world: &World, name: &str, roles: &[&str]) -> String {
     register(world, name, roles).await.body["id"].as_str().unwrap().to_owned()
 }
 
-/// What a token may do with leads: read one, write one, ask GraphQL for them. (No lead is written: the body has no name.)
+/// The statuses of what a token may do with leads: read one, write one, query them by GraphQL. (No lead is written: the body has no name.)
 async fn may(world: &World, token: &str) -> (u16, u16, Option<String>) {
     let status = async |request: reqwest::RequestBuilder| Answer::of(request.bearer_auth(token)).await.status.as_u16();
     let reads = status(world.anonymous(Method::GET, NO_LEAD)).await;
@@ -49,7 +49,7 @@ async fn may(world: &World, token: &str) -> (u16, u16, Option<String>) {
 
 const MISSING: &str = "permission_missing";
 
-/// May neither, may read, may both. What may be done is not there: 404.
+/// The results without permissions, with the one to read, and with both. The requested lead does not exist, so an allowed read gets 404.
 fn nothing() -> (u16, u16, Option<String>) {
     (403, 403, Some(MISSING.to_owned()))
 }
@@ -63,10 +63,10 @@ fn shut_out() -> (u16, u16, Option<String>) {
     (401, 401, Some("user_inactive".to_owned()))
 }
 
-/// Waits until a token may do this, within [`HEARD`].
+/// Waits until a token gets these statuses, within [`PROPAGATION`].
 async fn soon(world: &World, token: &str, expected: (u16, u16, Option<String>)) {
     let mut last = None;
-    let waited = tokio::time::timeout(HEARD, async {
+    let waited = tokio::time::timeout(PROPAGATION, async {
         while last.as_ref() != Some(&expected) {
             last = Some(may(world, token).await);
         }
@@ -96,7 +96,7 @@ async fn a_role_that_there_is_not_gives_nothing_until_there_is_one() {
     assert_eq!(may(&world, &token).await, nothing());
     define(&world, "reader", READS).await;
     soon(&world, &token, reading()).await;
-    // One role includes another; what the other gives changes with it.
+    // A role that includes another changes with it.
     define(&world, "writer", &["crm:lead:write"]).await;
     let both_roles = json!({ "title": "Reader", "permissions": READS, "includes": ["writer"] });
     done(&world, "/v1/user/roles/reader/change", both_roles).await;

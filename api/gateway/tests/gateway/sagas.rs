@@ -1,4 +1,4 @@
-//! Sagas over the whole road: started by a command, seen, cancelled.
+//! Sagas end to end: started by a command, listed, cancelled.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn import(world: &World) -> String {
     answer.body["import_id"].as_str().unwrap().to_owned()
 }
 
-/// The one saga about something, when it is as wanted.
+/// The only saga for a subject, once it is in the expected state.
 async fn saga(world: &World, key: &str, state: &str) -> Value {
     eventually(&format!("a {state} saga about {key}"), async || {
         let page = world.get(&format!("/v1/sagas/crm?key={key}&state={state}")).await;
@@ -77,7 +77,7 @@ async fn an_import_is_reverted_by_a_command_and_its_saga_is_seen() {
             (world.request(Method::GET, "/v1/sagas/crm?saga=followup"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (world.request(Method::GET, "/v1/sagas/crm?limit=0"), StatusCode::BAD_REQUEST, "parameter_invalid"),
             (world.request(Method::GET, "/v1/sagas/crm?key=%00"), StatusCode::BAD_REQUEST, "parameter_invalid"),
-            // A time long before there was any saga, and before any that Postgres knows.
+            // Cursors with a time before any saga, and with one that is out of Postgres's range.
             (
                 world.request(Method::GET, &format!("/v1/sagas/crm?after=-8000000000000000000_{id}")),
                 StatusCode::BAD_REQUEST,

@@ -1,4 +1,4 @@
-//! Signing in through an identity provider of other makers, over the whole road: pysaml2 (`tests/outside/saml.py`).
+//! Sign-in through a third-party identity provider, end to end: pysaml2 (`tests/outside/saml.py`).
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -16,15 +16,15 @@ use crate::world::{Answer, World};
 const BACK: &str = "https://app.example.com/back";
 const LOGIN: &str = "ada@example.com";
 
-/// As pysaml2 names the attributes `displayName` and `eduPersonAffiliation`.
+/// The names of the attributes `displayName` and `eduPersonAffiliation` as pysaml2 sends them.
 const NAME: &str = "urn:oid:2.16.840.1.113730.3.1.241";
 const AFFILIATION: &str = "urn:oid:1.3.6.1.4.1.5923.1.1.1.1";
 
-/// The provider, with a folder for its keys.
+/// The identity provider, with a folder for its keys.
 struct Pysaml2 {
     folder: PathBuf,
     metadata: String,
-    /// `redirect` or `post`: how people are signed out at both sides.
+    /// `redirect` or `post`: the binding for logging out on both sides.
     leaves_by: &'static str,
 }
 
@@ -34,13 +34,13 @@ impl Drop for Pysaml2 {
     }
 }
 
-/// Where programs of other makers are.
+/// The folder of third-party programs.
 fn outside() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/outside")
 }
 
 impl Pysaml2 {
-    /// None: it is not set up here, and its test is left out.
+    /// None: pysaml2 is not installed, and the test is skipped.
     async fn set_up() -> Option<Self> {
         Self::set_up_with("redirect").await
     }
@@ -77,7 +77,7 @@ impl Pysaml2 {
         said
     }
 
-    /// What connects it.
+    /// The settings of the connection to it.
     fn connection(&self, unrequested: bool, roles: &Value) -> Value {
         json!({
             "name": "Example Inc.",
@@ -90,9 +90,9 @@ impl Pysaml2 {
         })
     }
 
-    /// Ada signs in by it.
+    /// Signs Ada in through it.
     async fn signs_in(&self, world: &World, app: &App, connection: &str, mode: &str, signs: &str) {
-        // What it signs, and how it encrypts that.
+        // What it signs, and its encryption.
         let (signs, encrypts) = signs.split_once(", ").unwrap_or((signs, ""));
         let env = [
             ("URL", world.url.as_str()),
@@ -109,7 +109,7 @@ impl Pysaml2 {
     }
 }
 
-/// Connects a provider, and waits until the sign-in page knows it.
+/// Creates a connection to the provider, and waits until the sign-in page shows it.
 async fn connected(world: &World, body: Value) -> String {
     let made = world.post("/v1/auth/saml-connections", body).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -150,7 +150,7 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
         json!({ "id": user["id"], "name": "Ada Lovelace", "email": LOGIN, "emailVerified": true, "roles": ["viewer"] });
     assert_eq!(user, expected);
 
-    // The provider gives other roles now: it is the same person, who has those.
+    // The provider's groups are mapped to other roles now: the same user gets those.
     let roles = json!([{ "value": "staff", "role": "manager" }, { "value": "guest", "role": "viewer" }]);
     let path = format!("/v1/auth/saml-connections/{connection}/change");
     let changed = world.post(&path, pysaml2.connection(false, &roles)).await;
@@ -159,7 +159,7 @@ async fn who_belongs_to_a_connected_organization_is_found_by_address_signed_in_t
     let changed = ada(&world).await;
     assert_eq!((&changed["id"], &changed["roles"]), (&user["id"], &json!(["manager"])));
 
-    // Who has an address of nobody's is told so.
+    // An address of a domain without a connection is refused with a message.
     let mut browser = testbed::Browser::default();
     let page = browser.open(&app.asks(&world)).await;
     let fields = [("pending", page.hidden("pending")), ("email", "eve@other.example".to_owned())];
@@ -178,7 +178,7 @@ async fn a_provider_that_takes_forms_only_signs_people_out_at_both_sides() {
     signs_in_and_out_at_both_sides("post").await;
 }
 
-/// Ada signs in and out at the provider, and in there and out here.
+/// Ada signs in twice; one session is ended at the provider, the other one here.
 async fn signs_in_and_out_at_both_sides(leaves_by: &'static str) {
     let Some(pysaml2) = Pysaml2::set_up_with(leaves_by).await else { return };
     let world = sign_in::world().await;
@@ -187,7 +187,7 @@ async fn signs_in_and_out_at_both_sides(leaves_by: &'static str) {
     pysaml2.signs_in(&world, &app, &connection, "unrequested", "response").await;
     let user = ada(&world).await;
     let sessions = format!("auth {{ sessions(userId: {}) {{ nodes {{ methods endedAt }} }} }}", user["id"]);
-    // One was ended at the provider, the other one here.
+    // One session was ended at the provider, the other one here.
     let ended = eventually("both sessions have ended", || async {
         let listed = asks(&world, &sessions).await["auth"]["sessions"]["nodes"].as_array().unwrap().clone();
         (listed.len() == 2 && listed.iter().all(|one| one["endedAt"].is_string())).then_some(listed)
@@ -229,7 +229,7 @@ async fn a_provider_or_domain_belongs_to_one_connection() {
     let refused = Answer::of(post(body.clone())).await;
     assert_eq!((refused.status, refused.body["code"].as_str()), (StatusCode::CONFLICT, Some("saml_domain_taken")));
     assert_eq!(world.head_of(&world.auth).await, before, "something was written");
-    // What one connection gives back another may have.
+    // A domain that one connection has given up can be taken by another.
     let mut moved = twin;
     moved["domains"] = json!(["example.org"]);
     let changed = world.post(&format!("/v1/auth/saml-connections/{connection}/change"), moved).await;

@@ -1,4 +1,4 @@
-//! Attacks on signing in through an identity provider that need to know who users are. The numbers are those of docs/src/threat-model.md.
+//! Attacks on sign-in through an identity provider that concern users. The numbers are those of docs/src/threat-model.md.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ impl Timed for World {
     }
 }
 
-/// Connects a provider whose staff are administrators here, and which may sign in whom nobody sent there.
+/// Creates a connection to a provider whose group `staff` is mapped to administrators, and which may start a sign-in by itself.
 pub async fn connected(world: &World) -> (Idp, Sp) {
     let idp = Idp::new(world);
     let body = json!({
@@ -43,20 +43,20 @@ pub async fn connected(world: &World) -> (Idp, Sp) {
     (idp, sp)
 }
 
-/// What a provider says of somebody who is in these groups.
+/// A provider's assertion about a person in these groups.
 pub fn says(world: &World, (idp, sp): &(Idp, Sp), email: &str, groups: &[&str]) -> String {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     idp.says(&Words { name_id: email.to_owned(), groups, ..Words::new(world, sp, None) })
 }
 
-/// Brings that to where it is taken: where the browser is sent on.
+/// Posts the assertion to our endpoint; returns where the browser is redirected.
 async fn brings(world: &World, (_, sp): &(Idp, Sp), said: &str) -> String {
     let shown = Browser::default().submit(&sp.acs, &[("SAMLResponse", &STANDARD.encode(said))]).await;
     assert_eq!(shown.status, StatusCode::SEE_OTHER, "{shown:?}");
     format!("{}{}", world.url, shown.leads_to().0)
 }
 
-/// Somebody is signed in by a provider, in this browser.
+/// Signs a person in by the provider, in this browser.
 async fn comes(world: &World, provider: &(Idp, Sp), browser: &mut Browser, email: &str, groups: &[&str]) -> Shown {
     let said = says(world, provider, email, groups);
     browser.open(&brings(world, provider, &said).await).await
@@ -69,13 +69,13 @@ async fn roles(world: &World, email: &str) -> Value {
     answer.body["data"]["user"]["users"]["nodes"][0]["roles"].clone()
 }
 
-/// A manager does something.
+/// Executes a command as a manager.
 async fn manages(world: &World, path: &str, body: Value) -> Answer {
     let request = world.anonymous(Method::POST, path).bearer_auth(world.token(&[Role::Manager])).json(&body);
     Answer::of(request).await
 }
 
-/// A manager gives a user another address.
+/// A manager changes the address of a user.
 async fn readdresses(world: &World, id: &str, email: &str) {
     let changed = manages(world, &format!("/v1/user/users/{id}/change-login"), json!({ "email": email })).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
@@ -105,7 +105,7 @@ async fn attack_107_an_account_that_somebody_prepared_for_whom_a_provider_vouche
     assert!(shown.status == StatusCode::FORBIDDEN && shown.body.contains("(email_not_verified)"), "{shown:?}");
     assert!(ceo.cookies.is_empty(), "{shown:?}");
     assert_eq!(heads(&world).await, (before.0, before.1 + 1), "more was written than the record");
-    // Whoever knows the password is who they were.
+    // The account that somebody else prepared, and whose password they know, gets no roles.
     assert_eq!(roles(&world, CEO).await, json!([]));
 }
 
@@ -113,7 +113,7 @@ async fn attack_107_an_account_that_somebody_prepared_for_whom_a_provider_vouche
 async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_vouches_and_nobody_elses_any_more() {
     let world = sign_in::world().await;
     let provider = connected(&world).await;
-    // Somebody comes in by the provider, and their account is given another's address.
+    // A person signs in through the provider, and then their account is given another person's address.
     let mut grace = Browser::default();
     let shown = comes(&world, &provider, &mut grace, "grace@example.com", &[]).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
@@ -130,7 +130,7 @@ async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_
     let known = user(&world, CEO).await.unwrap();
     assert_eq!((known["id"].as_str(), &known["emailVerified"]), (Some(id.as_str()), &json!(true)));
     assert_eq!(roles(&world, CEO).await, json!(["admin"]));
-    // The next time nothing ends: they have shown that the address is theirs.
+    // The next sign-in ends no sessions, because the address is verified now.
     let shown = comes(&world, &provider, &mut Browser::default(), CEO, &["staff"]).await;
     assert_eq!(shown.leads_to().0, "/t/acme/account", "{shown:?}");
     assert_eq!(ceo.open(&account).await.status, StatusCode::OK);
@@ -140,7 +140,7 @@ async fn attack_107_an_account_without_a_password_is_theirs_for_whom_a_provider_
 async fn attack_112_an_answer_that_is_kept_gives_the_roles_that_it_said_once() {
     let world = sign_in::world().await;
     let provider = connected(&world).await;
-    // Somebody else is an administrator, too: the last one stays one, whatever a provider says.
+    // With a second administrator the role can be revoked; the last administrator keeps it, whatever a provider asserts.
     let other = comes(&world, &provider, &mut Browser::default(), CEO, &["staff"]).await;
     assert_eq!(other.leads_to().0, "/t/acme/account", "{other:?}");
     let email = "grace@example.com";

@@ -1,4 +1,4 @@
-//! A tenant that has something of everything, for those who look whether it is shown to anybody else.
+//! A tenant with data of every kind, for tests that check whether another tenant can see any of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use crate::issuers::Machine;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
-/// The role of whoever sells.
+/// The sellers' role.
 pub const SELLER: &str = "seller";
 
-/// The name of the role that gives just a permission.
+/// The name of the role with only this permission.
 fn role_of(permission: &str) -> String {
     format!("just_{}", permission.replace(':', "_"))
 }
 
-/// A tenant that has something of everything.
+/// The tenant with data of every kind.
 pub struct SampleTenant {
     pub world: World,
-    /// The ids of what it has, by what paths call them; no other tenant sees one of these.
+    /// The ids of its resources, by the names of path parameters; no other tenant may see any of them.
     pub ids: BTreeMap<&'static str, String>,
 }
 
 impl SampleTenant {
-    /// `permissions`: for each of these there is a role that gives just this.
+    /// `permissions`: for each of these, a role with only this permission is created.
     pub async fn build(permissions: impl IntoIterator<Item = &'static str>) -> Self {
         let world = World::start_with(|config| {
             config.rate_limits.tenant_per_second = 0;
             config.rate_limits.token_per_second = 0;
             config.graphql.cost = 1_000_000;
-            // Else the mails would be tried again, which is noted in the log.
+            // Otherwise sending would be retried, which appends events.
             config.mail.catch = true;
             config.webhooks.allow_private = true;
         })
@@ -51,7 +51,7 @@ impl SampleTenant {
         done.body
     }
 
-    /// Makes something, and notes its id under a name.
+    /// Creates a resource, and stores its id under a name.
     async fn make(&mut self, name: &'static str, path: &str, body: Value) -> String {
         let made = self.done(path, body).await;
         let id = made["id"].as_str().unwrap().to_owned();
@@ -59,7 +59,7 @@ impl SampleTenant {
         id
     }
 
-    /// A file of one row; the id of its import.
+    /// Imports a file with one row; returns the id of the import.
     async fn import(&self, path: &str, file: &'static str) -> String {
         let request = self.world.request(Method::POST, path).header("content-type", "text/csv").body(file);
         let done = Answer::of(request).await;
@@ -67,7 +67,7 @@ impl SampleTenant {
         done.body["import_id"].as_str().unwrap().to_owned()
     }
 
-    /// A lead that became an account, a contact and a deal.
+    /// A lead that was converted to an account, a contact and an opportunity.
     async fn sell(&mut self) {
         let stages = json!({ "name": "Sales", "stages": [{ "name": "Open", "probability": 10 }] });
         let pipeline = self.make("pipeline", "/v1/crm/pipelines", stages).await;
@@ -88,7 +88,7 @@ impl SampleTenant {
         self.ids.insert("import", import);
     }
 
-    /// People, what they belong to and may do.
+    /// Users, groups, roles and invitations.
     async fn hire(&mut self, permissions: impl IntoIterator<Item = &'static str>) {
         for permission in permissions {
             let role = json!({ "name": role_of(permission), "title": permission, "permissions": [permission] });
@@ -115,7 +115,7 @@ impl SampleTenant {
         self.make("domain", "/v1/user/domains", json!({ "domain": "acme.example" })).await;
         let import = self.import("/v1/user/users/import", "email,name\nmary@example.com,Mary\n").await;
         self.ids.insert("user_import", import);
-        // What mails the invitation.
+        // The saga that mails the invitation.
         let sagas = testbed::eventually("a saga", async || {
             let sagas = self.world.get("/v1/sagas/user").await.body["sagas"].take();
             sagas[0]["id"].as_str().map(str::to_owned)
@@ -124,7 +124,7 @@ impl SampleTenant {
         self.ids.insert("saga", saga);
     }
 
-    /// Machines, applications, what they are told and what they ask for.
+    /// Machines, API keys, signing keys, applications, webhooks and jobs.
     async fn connect(&mut self) {
         let machine = Machine::register(&self.world, "importer", &["viewer"]).await;
         let (key, _) = machine.api_key(&self.world, json!({})).await;
@@ -142,7 +142,7 @@ impl SampleTenant {
         self.make("schedule", "/v1/jobs/crm/schedules", yearly).await;
     }
 
-    /// Asks after all that was done, with a token.
+    /// Sends a query, once the read models have reached the ends of all logs, with a token.
     pub async fn ask(&self, token: &str, text: &str) -> Value {
         let mut positions = Vec::new();
         for service in ["crm", "user", "auth"] {
@@ -155,8 +155,8 @@ impl SampleTenant {
         answer.body
     }
 
-    /// What comes over a connection when things happen in all services: again and again, since a subscription begins some time after it
-    /// was asked for.
+    /// The messages of a connection while all services append events. It does so repeatedly, because a subscription starts some time after
+    /// the request for it.
     pub async fn happens(&self, socket: &mut Socket) -> Value {
         let seen = async {
             loop {
@@ -172,7 +172,7 @@ impl SampleTenant {
         tokio::time::timeout(Duration::from_secs(30), seen).await.expect("something within 30 s")
     }
 
-    /// The token of who may just this.
+    /// A token with only this permission.
     pub fn may<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> String {
         let roles: Vec<_> = permissions.into_iter().filter(|one| !one.is_empty()).map(role_of).collect();
         self.world.token_with(&roles.iter().map(String::as_str).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! What GraphQL says of itself, and the questions that it has.
+//! GraphQL introspection, and the query fields that it shows.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use crate::walk::ID;
 use crate::world::{Answer, World};
 
-/// What GraphQL says of itself.
+/// The schema from introspection.
 pub struct Schema(Value);
 
-/// A field of a namespace, asked with what it must be given.
+/// A field of a namespace, with its required arguments.
 pub struct Question {
     /// `namespace.field`.
     pub name: String,
-    /// The operation's text, with `@` where what is selected goes.
+    /// The text of the query, with `@` in the place of the selection set.
     pub text: String,
-    /// The type of what is selected.
+    /// The type of the field.
     pub of: String,
 }
 
@@ -34,13 +34,13 @@ impl Schema {
         types.filter(|ty| ty["kind"] == "OBJECT").map(|ty| ty["name"].as_str().unwrap())
     }
 
-    /// The fields of a type; of what is no object none.
+    /// The fields of a type; empty if it is not an object.
     pub fn fields(&self, of: &str) -> &[Value] {
         let ty = self.0["types"].as_array().unwrap().iter().find(|ty| ty["name"] == of).unwrap();
         ty["fields"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// Every field of every namespace of a root type. `given` may say what an argument of a question is.
+    /// Every field of every namespace of a root type. `given` supplies the values of arguments.
     pub fn questions(&self, root: &str, given: impl Fn(&str, &str) -> Option<String>) -> Vec<Question> {
         let operation = if root == "queryType" { "query" } else { "subscription" };
         let mut questions = Vec::new();
@@ -56,7 +56,7 @@ impl Schema {
                         let value = given(&name, argument).unwrap_or_else(|| match named(&arg["type"]) {
                             "UUID" => format!("\"{ID}\""),
                             "DateTime" => "\"2026-01-01T00:00:00Z\"".to_owned(),
-                            // A dead letter's.
+                            // The id of a dead letter.
                             "String" if argument == "id" => "\"projection.leads.1\"".to_owned(),
                             "String" => "\"crm\"".to_owned(),
                             "PolicyChange" => "{}".to_owned(),
@@ -75,7 +75,7 @@ impl Schema {
     }
 }
 
-/// The name of a type, without its wrappings.
+/// The name of a type without list and non-null wrappers.
 pub fn named(ty: &Value) -> &str {
     ty["name"].as_str().unwrap_or_else(|| named(&ty["ofType"]))
 }

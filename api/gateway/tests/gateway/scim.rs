@@ -1,4 +1,4 @@
-//! SCIM 2.0, as an identity provider meets it: the examples of RFC 7644 over HTTP, with what widely used providers send.
+//! SCIM 2.0 as identity providers use it: the examples of RFC 7644 over HTTP, and requests that widely used providers send.
 
 use kernel::Role;
 use reqwest::{Method, StatusCode};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::issuers::Machine;
 use crate::users::ask;
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
-/// A provider with an API key of a machine that may just that.
+/// An identity provider, with the API key of a machine that has only the SCIM permissions.
 pub struct Provider<'a> {
     pub world: &'a World,
     pub key: String,
@@ -23,7 +23,7 @@ impl<'a> Provider<'a> {
         let role = json!({ "name": "provisioning", "title": "Provisioning", "permissions": permissions });
         let defined = world.post("/v1/user/roles", role).await;
         assert_eq!(defined.status, StatusCode::CREATED, "{defined:?}");
-        // A list is waited for, but not for as long as read models may take to begin.
+        // Waits for the read models, which may take longer to start than a SCIM list waits.
         ask(world, &defined, "roles { name }").await;
         let machine = Machine::register(world, "provider", &["provisioning"]).await;
         let (_, key) = machine.api_key(world, json!({})).await;
@@ -52,7 +52,7 @@ impl<'a> Provider<'a> {
         answer
     }
 
-    /// Makes a user and gives them back.
+    /// Creates a user and returns them.
     pub async fn create(&self, user: Value) -> Value {
         let made = self.ask(Method::POST, "/Users", user).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -69,7 +69,7 @@ impl<'a> Provider<'a> {
         self.ask(Method::GET, &format!("/Users?{query}"), Value::Null).await
     }
 
-    /// The names of those whom a filter finds, by `userName`.
+    /// The `userName`s of the users that a filter finds.
     pub async fn found(&self, filter: &str) -> Vec<String> {
         let answer = self.filtered(filter).await;
         assert_eq!(answer.status, StatusCode::OK, "{filter}: {answer:?}");
@@ -78,7 +78,7 @@ impl<'a> Provider<'a> {
         resources.iter().map(|user| user["userName"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A request that is refused, with nothing written; the error is as RFC 7644 has it.
+    /// A request that must be refused, with nothing written; the error must have the form of RFC 7644.
     pub async fn refused(&self, method: Method, path: &str, body: Value, status: StatusCode, scim_type: Option<&str>) {
         let before = self.world.head().await;
         let answer = self.ask(method, path, body).await;
@@ -141,7 +141,7 @@ async fn a_user_is_made_read_replaced_and_removed_as_the_rfc_says() {
     let some = provider.get(&format!("{path}?attributes=userName,name.givenName")).await.body;
     assert!(some["userName"] == "bjensen" && some["active"].is_null() && some["id"] == id, "{some}");
 
-    // Replaced: what is not said any more is not there any more.
+    // A replacement removes attributes that it does not contain.
     let mut changed =
         json!({ "schemas": [USER], "id": id, "userName": "Babs@Example.com", "displayName": "Babs", "active": true });
     changed["meta"] = made.body["meta"].clone();
@@ -192,11 +192,11 @@ async fn a_user_is_patched_and_deactivated_which_ends_what_their_tokens_may_with
     let out = provider.patch(&path, json!([{ "op": "Replace", "path": "active", "value": "False" }])).await;
     assert_eq!((out.status, &out.body["active"]), (StatusCode::OK, &json!(false)), "{out:?}");
     let refused = async { while Answer::of(me()).await.code() != "user_inactive" {} };
-    tokio::time::timeout(HEARD, refused).await.expect("still accepted");
+    tokio::time::timeout(PROPAGATION, refused).await.expect("still accepted");
     let back = provider.patch(&path, json!([{ "op": "replace", "value": { "active": true } }])).await;
     assert_eq!(back.body["active"], true, "{back:?}");
 
-    // Somebody here locked them: no provider opens that.
+    // A lock by an administrator can't be undone by a provider.
     assert_eq!(
         world.post(&format!("/v1/user/users/{id}/lock"), json!({ "reason": "phished" })).await.status,
         StatusCode::OK
@@ -258,7 +258,7 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
     provider.refused(Method::GET, unknown, Value::Null, StatusCode::NOT_FOUND, None).await;
     provider.refused(Method::GET, "/Users/2819c223", Value::Null, StatusCode::NOT_FOUND, None).await;
 
-    // An administrator is out of a provider's reach, and so is being one: roles are not written this way.
+    // A provider can't change administrators, and can't make anybody an administrator: it can't write roles.
     let admin = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin"] });
     let admin = world.post("/v1/user/users", admin).await;
     let admin = format!("/Users/{}", admin.body["id"].as_str().unwrap());
@@ -266,7 +266,7 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
     let off = json!({ "Operations": [{ "op": "replace", "path": "active", "value": false }] });
     provider.refused(Method::PATCH, &admin, off, forbidden, None).await;
     provider.refused(Method::DELETE, &admin, Value::Null, forbidden, None).await;
-    // To be taken out of a group is to be signed out, so that is, too: over and over, they would never be signed in.
+    // Nor can it remove an administrator from a group: that ends their sessions, so repeated removals would lock them out.
     let id = admin.strip_prefix("/Users/").unwrap();
     let lunch = world.post("/v1/user/groups", json!({ "name": "Lunch" })).await.body["id"].as_str().unwrap().to_owned();
     let joined = world.post(&format!("/v1/user/groups/{lunch}/change-members"), json!({ "join": [id] })).await;
@@ -284,7 +284,7 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
     let roles = json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": "admin" }] }] });
     provider.refused(Method::PATCH, &eve, roles, bad, Some("mutability")).await;
 
-    // Who may less, or comes from elsewhere, or with nothing.
+    // Callers with fewer permissions, of another tenant, or without a token.
     let with = |token: String| Provider { world: &world, key: token };
     let viewer = with(world.token(&[Role::Viewer]));
     viewer.get(&eve).await;
@@ -296,7 +296,7 @@ async fn attack_58_a_provider_does_no_more_than_it_may_and_what_is_wrong_is_said
         nobody.refused(Method::GET, path, Value::Null, forbidden, None).await;
         with("x".to_owned()).refused(Method::GET, path, Value::Null, StatusCode::UNAUTHORIZED, None).await;
     }
-    // Who sent no token made no error with one (RFC 6750 section 3.1).
+    // The challenge for a request without a token has no error (RFC 6750 section 3.1).
     let asked = || world.anonymous(Method::GET, "/scim/v2/Users");
     for (request, error) in [(asked(), ""), (asked().bearer_auth("x"), ", error=\"invalid_token\"")] {
         let answer = Answer::of(request).await;
@@ -325,7 +325,7 @@ async fn what_is_supported_is_found_by_asking() {
         assert_eq!(schema["name"], resource_type["name"]);
         provider.get(resource_type["endpoint"].as_str().unwrap()).await;
     }
-    // What is shown of a user is what the schema speaks of.
+    // A user has exactly the attributes that the schema lists.
     let user = provider.create(bjensen()).await;
     let schema = provider.get(&format!("/Schemas/{USER}")).await.body;
     let named: Vec<_> = schema["attributes"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();

@@ -1,4 +1,4 @@
-//! SCIM 2.0: what is said twice is not taken to mean one of the two.
+//! SCIM 2.0: duplicate members and attributes are refused, not resolved to one of the two.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

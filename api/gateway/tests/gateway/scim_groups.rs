@@ -1,4 +1,4 @@
-//! Groups over SCIM: who is in them, who may see that, and how many are shown.
+//! Groups over SCIM: their members, who may see these, and how many are returned.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -50,20 +50,20 @@ async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_her
     assert_eq!(replaced.status, StatusCode::OK, "{replaced:?}");
     assert_eq!(who().await, ["ada", "grace"]);
 
-    // The tenant's administrator says what the group may; its members may it then.
+    // The tenant's administrator grants the group a role, which its members have then.
     let id = made.body["id"].as_str().unwrap();
     let granted = world.post(&format!("/v1/user/groups/{id}/grant-role"), json!({ "role": "viewer" })).await;
     assert_eq!(granted.status, StatusCode::OK, "{granted:?}");
     let reads = world.anonymous(Method::GET, "/v1/user/permissions").bearer_auth(world.token_of_user(&ids[0]));
     assert_eq!(Answer::of(reads).await.status, StatusCode::OK);
 
-    // In any case, as the schema says.
+    // Case-insensitive, as the schema says.
     for name in ["sellers", "Sellers"] {
         let path = format!("/Groups?filter=displayName%20eq%20%22{name}%22&excludedAttributes=members");
         let list = provider.get(&path).await.body;
         assert!(list["totalResults"] == 1 && list["Resources"][0]["members"].is_null(), "{list}");
     }
-    // It gives a role now that the provider has not: it may do no more than it may itself.
+    // The group now has a role that the provider does not have, so the provider can't change it.
     provider.refused(Method::DELETE, &path, Value::Null, StatusCode::FORBIDDEN, None).await;
     let revoked = world.post(&format!("/v1/user/groups/{id}/revoke-role"), json!({ "role": "viewer" })).await;
     assert_eq!(revoked.status, StatusCode::OK, "{revoked:?}");
@@ -100,7 +100,7 @@ async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names(
             assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{method} {body}: {answer:?}");
         }
     }
-    // One that can't be read is no version that differs.
+    // A malformed tag gets 400, not 412.
     for unreadable in ["2", "W/2", "\"2"] {
         let request = provider.request(Method::PUT, &path, &whole).header("if-match", unreadable);
         let answer = Answer::of(request).await;
@@ -108,7 +108,7 @@ async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names(
         assert_eq!(said, (StatusCode::BAD_REQUEST, &json!("invalidValue")), "{unreadable}: {answer:?}");
     }
     assert_eq!(world.head_of_all(world.of("user")).await, before, "something was written");
-    // A new name makes another version, and what comes with it is not held against the old one.
+    // The changes of one request are not checked against each other's versions.
     let both = patch(json!([
         { "op": "replace", "path": "displayName", "value": "Sales" },
         { "op": "replace", "path": "displayName", "value": "Sellers" },
@@ -163,7 +163,7 @@ async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
         paths.push(format!("/Groups/{}", made.body["id"].as_str().unwrap()));
     }
-    // As the read model has it when so many are in the first one.
+    // Fills the read model as if so many users were in the first group.
     let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
     let like_ada = async |tables: &mut sqlx::PgConnection, count: i32| {
         sqlx::query(
@@ -182,7 +182,7 @@ async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
         .execute(&mut *tables)
         .await
         .unwrap();
-        // As the server does by itself, in its own time: else it plans for two people.
+        // As autovacuum would do later; otherwise the planner assumes two people.
         sqlx::raw_sql("ANALYZE \"user\".person, \"user\".person_word").execute(tables).await.unwrap();
     };
     let shown = async || {
@@ -198,7 +198,7 @@ async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
     like_ada(&mut tables, 1).await;
     assert_eq!(shown().await, (None, None, json!(2)));
     assert_eq!(provider.get(&paths[1]).await.body["members"][0]["value"], grace["id"]);
-    // Whose group it is, is known without reading anybody else.
+    // The groups of a user are found without reading other members.
     let filter = format!("/Groups?filter=members.value%20eq%20%22{}%22", grace["id"].as_str().unwrap());
     let found = provider.get(&filter).await.body;
     assert_eq!((&found["totalResults"], &found["Resources"][0]["displayName"]), (&json!(1), &json!("B")), "{found}");

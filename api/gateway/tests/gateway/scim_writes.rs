@@ -1,4 +1,4 @@
-//! SCIM 2.0: what is written is written whole, or refused; what is asked for is what is shown.
+//! SCIM 2.0 writes: a change is applied completely or refused, and reads return what was written.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn a_group_is_written_whole_or_not_at_all() {
     provider.refused(Method::PATCH, &path, patch(json!([rename, out, join])), bad, invalid).await;
     let becomes = json!({ "displayName": "Sellers", "members": [nobody] });
     provider.refused(Method::PUT, &path, becomes, bad, invalid).await;
-    // A name that is another group's takes the members with it, too.
+    // If the new name is taken by another group, the change of members in the same request is not applied either.
     let other = json!({ "schemas": [GROUP], "displayName": "Buyers" });
     assert_eq!(provider.ask(Method::POST, "/Groups", other).await.status, StatusCode::CREATED);
     let taken = json!({ "op": "replace", "path": "displayName", "value": "buyers" });
@@ -52,7 +52,7 @@ async fn a_group_is_written_whole_or_not_at_all() {
     provider.refused(Method::PATCH, &path, patch(json!([out, taken])), conflict.0, conflict.1).await;
     assert_eq!(groups(&provider).await, [("Buyers".to_owned(), 0), ("Sales".to_owned(), 1)]);
 
-    // All of it at once, in one append.
+    // Both changes are applied in one append.
     let done = provider.ask(Method::PATCH, &path, patch(json!([rename, out]))).await;
     assert_eq!((done.status, &done.body["displayName"]), (StatusCode::OK, &json!("Sellers")), "{done:?}");
     assert_eq!(groups(&provider).await, [("Buyers".to_owned(), 0), ("Sellers".to_owned(), 0)]);
@@ -93,7 +93,7 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     };
     let names = |user: &Value| (user["displayName"].clone(), user["name"]["formatted"].clone());
     let both = |name: &str| (json!(name), json!(name));
-    // The full name that is shown is the one that is written out, until another one is said.
+    // The displayed name is the formatted one, until another one is set.
     let now = done(json!([{ "op": "replace", "path": "name.formatted", "value": "Babs Jensen" }])).await;
     assert_eq!(names(&now), both("Babs Jensen"));
     let now = done(json!([{ "op": "replace", "value": { "name": { "formatted": "B. Jensen" } } }])).await;
@@ -105,7 +105,7 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     let now = done(json!([{ "op": "replace", "value": { "name.formatted": "Less", "displayName": "More" } }])).await;
     assert_eq!(names(&now), (json!("More"), json!("Less")));
 
-    // The primary address, also where the one of before is not taken away.
+    // The primary address is kept, even if the former one is not removed explicitly.
     let email = |user: &Value| user["emails"][0]["value"].as_str().unwrap().to_owned();
     let new = json!([{ "value": "b@example.com", "type": "home", "primary": true }]);
     assert_eq!(email(&done(json!([{ "op": "add", "path": "emails", "value": new }])).await), "b@example.com");
@@ -113,14 +113,14 @@ async fn what_a_provider_writes_of_a_user_is_kept_or_refused() {
     let added = json!([{ "op": "add", "path": "emails[type eq \"other\"]", "value": new }]);
     assert_eq!(email(&done(added).await), "c@example.com");
 
-    // An address by which they sign in is theirs: with another one beside it, one of the two would be lost.
+    // If the user name is an e-mail address, it is the user's address: a different one beside it is refused, because one would be lost.
     let (bad, invalid) = (StatusCode::BAD_REQUEST, Some("invalidValue"));
     let two = json!({ "userName": "eve@example.com", "emails": [{ "value": "eve@example.org" }] });
     provider.refused(Method::POST, "/Users", two.clone(), bad, invalid).await;
     provider.refused(Method::PUT, &path, two, bad, invalid).await;
     let same = json!({ "userName": "Eve@Example.com", "emails": [{ "value": "eve@example.com" }] });
     assert_eq!(email(&provider.create(same).await), "eve@example.com");
-    // But whoever leaves, leaves, whatever else is said of them.
+    // But a deactivation is always applied, whatever else the request contains.
     let leaver = provider.create(json!({ "userName": "leaver@example.com" })).await;
     let at = format!("/Users/{}", leaver["id"].as_str().unwrap());
     let gone =
@@ -146,7 +146,7 @@ async fn who_never_was_told_a_full_name_has_the_one_that_is_shown() {
     let both = |name: &str| [json!(name), json!(name)].map(|name| name.to_string());
     assert_eq!(names(&made), both("Babs"));
     assert_eq!(names(&provider.get("/Users").await.body["Resources"][0]), both("Babs"), "in the read model, too");
-    // It follows, until one is said.
+    // The address follows the user name, until one is set.
     let patched = async |path_of: &str, value: &str| {
         let answer = provider.patch(&path, json!([{ "op": "replace", "path": path_of, "value": value }])).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -172,7 +172,7 @@ async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
         ("externalId", json!(7)),
         ("displayName", json!(["Ada"])),
         ("emails", json!([{ "value": "ada@example.com", "type": 7 }])),
-        // What is not of its form takes nothing away.
+        // A malformed value removes nothing.
         ("name", json!("Ada")),
         ("phoneNumbers", json!("+4930123456")),
         ("phoneNumbers", json!({ "value": "+4930123456" })),
@@ -194,7 +194,7 @@ async fn what_is_no_text_is_refused_in_whatever_way_it_comes() {
     }
     let group = json!({ "schemas": [GROUP], "displayName": "Sales", "externalId": 7 });
     provider.refused(Method::POST, "/Groups", group, bad, invalid).await;
-    // What is null is not there (RFC 7643 section 2.5).
+    // Null means absent (RFC 7643 section 2.5).
     let same = json!({ "userName": "ada@example.com", "externalId": null });
     assert_eq!(provider.ask(Method::PUT, &path, same).await.status, StatusCode::OK);
 }
@@ -209,7 +209,7 @@ async fn attack_140_what_takes_the_longer_the_more_there_is_of_it_is_not_begun()
     let numbers: Vec<u32> = (0..100_000).collect();
     let add = |value: Value| json!({ "op": "add", "path": "emails", "value": value });
     provider.refused(Method::PATCH, &path, patch(json!([add(json!(numbers))])), bad, many).await;
-    // Little by little, too.
+    // Nor in many small operations.
     let hundred = |from: u32| add((from..from + 100).map(|number| json!(number)).collect());
     let little: Value = (0..500).map(|turn| hundred(turn * 100)).collect();
     provider.refused(Method::PATCH, &path, patch(little), bad, many).await;
@@ -240,13 +240,13 @@ async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
         (&made["displayName"], &made["name"]["formatted"]),
         (&json!("Babs"), &json!("Ms. Barbara J Jensen, III"))
     );
-    // They see themselves what is said of them.
+    // Users can see what the provider has stored about them.
     let own = world.token_of_user(made["id"].as_str().unwrap());
     let own = Answer::of(world.anonymous(Method::GET, "/v1/user/me/export").bearer_auth(own)).await;
     let labels = json!({ "formatted_name": "Ms. Barbara J Jensen, III", "email": { "purpose": "home", "primary": false },
         "phone": { "purpose": "mobile" }, "address": {} });
     assert_eq!((own.status, &own.body["labels"]), (StatusCode::OK, &labels), "{own:?}");
-    // As the log has it, and as the read models do.
+    // The single read is from the log, the list is from the read models.
     assert_eq!(provider.get("/Users").await.body["Resources"][0], provider.get(&path).await.body);
     assert_eq!(provider.found("emails[type eq \"home\" and primary eq false]").await, ["babs"]);
     assert_eq!(provider.found("emails.type eq \"work\"").await, [""; 0]);
@@ -257,7 +257,7 @@ async fn an_address_and_a_number_are_called_what_the_provider_calls_them() {
     assert_eq!((&unnamed["name"], &unnamed["displayName"]), (&Value::Null, &json!("Babs")), "{unnamed}");
     let long = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com", "type": "x".repeat(51) }] });
     provider.refused(Method::PUT, &path, long, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
-    // What is not said is usual.
+    // Missing attributes get their defaults.
     let plain = json!({ "userName": "babs", "emails": [{ "value": "babs@example.com" }] });
     let plain = provider.ask(Method::PUT, &path, plain).await;
     assert_eq!((plain.status, &plain.body["emails"]), (StatusCode::OK, &email("work", true)), "{plain:?}");
@@ -277,7 +277,7 @@ async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_say
     };
     let made = post("Sales", json!("Ab7")).await;
     assert_eq!((made.status, &made.body["externalId"]), (StatusCode::CREATED, &json!("Ab7")), "{made:?}");
-    // It is the provider's: two groups may have the same (RFC 7643 section 3.1).
+    // The external id belongs to the provider: two groups may have the same (RFC 7643 section 3.1).
     assert_eq!(post("Buyers", json!("Ab7")).await.status, StatusCode::CREATED);
     let found = async |filter: &str| {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("filter", filter).finish();
@@ -311,7 +311,7 @@ async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_say
     let number = patch(json!([{ "op": "replace", "path": "externalId", "value": 7 }]));
     provider.refused(Method::PATCH, &path, number, bad, invalid).await;
 
-    // Of more groups than are looked through, one is found by it still.
+    // With more groups than a search without an index would read, one is still found by its external id.
     let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
     sqlx::query(
         "INSERT INTO \"user\".user_group
@@ -330,7 +330,7 @@ async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_say
 async fn what_is_not_there_is_said_in_scims_words() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
-    // What other schemas say of a user is passed over, as what we do not keep.
+    // Attributes of other schemas are ignored, like those that we do not store.
     let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
     let mut user = json!({ "userName": "ada@example.com", "title": "Countess", "phoneNumbers": [{ "value": "tel:+1-201-555-0123" }],
         "preferredLanguage": "da, en-gb;q=0.8" });
@@ -456,7 +456,7 @@ async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_wh
     let refused = world.anonymous(Method::POST, "/scim/v2/.search").bearer_auth(blind).json(&json!({}));
     assert_eq!(Answer::of(refused).await.status, StatusCode::FORBIDDEN);
 
-    // A machine is no user; somebody who may see users sees themselves.
+    // A machine is not a user. Users with the permission to read users see themselves.
     let nobody = StatusCode::NOT_FOUND;
     provider.refused(Method::GET, "/Me", Value::Null, nobody, None).await;
     provider.refused(Method::POST, "/Me", json!({}), StatusCode::NOT_IMPLEMENTED, None).await;

@@ -1,4 +1,4 @@
-//! Secrets: a run that uses all of them, and everything that somebody else reads of it.
+//! Secrets: uses every kind of secret, and checks that they appear in nothing that others can read.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const NEW_PASSWORD: &str = "seven-canaries-under-tin";
 const WRONG_PASSWORD: &str = "another-canary-that-is-not-it";
 const WRONG_SECRET: &str = "inm_a-canary-that-is-no-secret-of-theirs";
 
-/// What must stand nowhere, and what was said of it.
+/// The secrets that must appear nowhere, and the refusals of the run.
 #[derive(Default)]
 struct Run {
     secrets: Vec<(&'static str, String)>,
@@ -31,7 +31,7 @@ struct Run {
 }
 
 impl Run {
-    /// A secret that the run used; what it is given is given back.
+    /// Registers a secret that the run uses; returns it.
     fn keep(&mut self, what: &'static str, secret: &str) -> String {
         assert!(secret.len() >= 10, "{what}: too short to be looked for");
         self.secrets.push((what, secret.to_owned()));
@@ -43,24 +43,24 @@ impl Run {
         self.keep(what, secret)
     }
 
-    /// Something that is refused.
+    /// Registers the text of a refusal.
     async fn refused(&mut self, request: RequestBuilder) {
         let answer = Answer::of(request).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
         self.refusals.push(format!("{answer:?}"));
     }
 
-    /// A page that says what went wrong. (The link that a page was opened by is in its form, for the next attempt.)
+    /// Registers an error page. (Its form contains the link by which it was opened, for the next attempt.)
     fn shown(&mut self, shown: &Shown) {
         assert!(shown.status.is_client_error(), "{shown:?}");
         self.refusals.push(format!("{shown:?}"));
     }
 
-    /// What of it stands in a text.
+    /// The secrets that occur in a text.
     fn leaks(&self, text: &str) -> Vec<&'static str> {
         let stands = |secret: &str| {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            // Also where it was cut short.
+            // Also finds a truncated secret.
             let middle = (secret.len() / 2).saturating_sub(8);
             let part = secret.get(middle..(middle + 16).min(secret.len())).unwrap_or(secret);
             [secret, &encoded, part].iter().any(|needle| text.contains(needle))
@@ -73,7 +73,7 @@ fn parameter(link: &str) -> &str {
     link.rsplit('=').next().unwrap()
 }
 
-/// A person: invited, with a second factor, who signs in, mistypes, and sets a new password.
+/// A person: invited, with a second factor, who signs in, mistypes the password, and sets a new one.
 async fn person(run: &mut Run, world: &World, app: &App) -> Browser {
     run.keep("a password", PASSWORD);
     let mut browser = invited(world, ADA, &["viewer"]).await;
@@ -131,7 +131,7 @@ async fn person(run: &mut Run, world: &World, app: &App) -> Browser {
     browser
 }
 
-/// An application: its secret, codes, tokens, devices, pushed requests, and what becomes of them the second time.
+/// An application: its secret, codes, tokens, devices and pushed requests, and their second use.
 async fn application(run: &mut Run, world: &World, app: &App, browser: &mut Browser) {
     run.keep("a client's secret", &app.secret);
     let code = run.keep("an authorization code", &browser.open(&app.asks(world)).await.code());
@@ -184,7 +184,7 @@ async fn application(run: &mut Run, world: &World, app: &App, browser: &mut Brow
     Browser::default().open(&refers.replace(&app.id, "0197a8a0-0000-7000-8000-000000000001")).await;
 }
 
-/// A machine: its secret, assertion, API key and token, and what becomes of them once they are revoked.
+/// A machine: its secret, assertion, API key and token, and their use after the revocation.
 async fn machine(run: &mut Run, world: &World) {
     let machine = Machine::register(world, "canary", &["viewer"]).await;
     run.keep("a machine's secret", &machine.secret);
@@ -209,7 +209,7 @@ async fn machine(run: &mut Run, world: &World) {
     run.keep_of("a webhook's secret", &made.body, "secret");
 }
 
-/// Somebody comes in by an identity provider, and what it said comes a second time.
+/// A person signs in through an identity provider, whose assertion is then sent again.
 async fn federated(run: &mut Run, world: &World) {
     let provider = connected(world).await;
     let said = STANDARD.encode(says(world, &provider, "grace@example.com", &[]));
@@ -254,7 +254,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
     let app = App::register(&world).await;
     let mut browser = person(&mut run, &world, &app).await;
     if browser.open(&app.asks(&world)).await.status != StatusCode::SEE_OTHER {
-        // All sessions ended with the new password.
+        // All sessions ended when the new password was set.
         let page = signs_in(&world, &mut browser, &app, ADA, NEW_PASSWORD).await;
         let recovery = run.secrets.iter().filter(|(what, _)| *what == "a recovery code").nth(1).unwrap().1.clone();
         let fields = [("pending", page.hidden("pending")), ("code", recovery)];
@@ -281,7 +281,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
     let metrics = world.get("/metrics").await.body.as_str().unwrap().to_owned();
     let lines = logged.text();
     let refusals = run.refusals.join("\n");
-    // All of these are where somebody would look.
+    // Checks that the texts contain what they should, so that the search is not empty.
     assert!(lines.contains("/t/:tenant/token") && lines.contains("serving"), "it is logged elsewhere");
     assert!(metrics.contains("/t/:tenant/token"), "{metrics}");
     for line in lines.lines() {
@@ -292,7 +292,7 @@ async fn attack_127_a_secret_stands_in_no_log_line_span_error_or_metric() {
         let leaks = run.leaks(text);
         assert!(leaks.is_empty(), "{leaks:?} in {place}: {text}");
     }
-    // And each of them would be seen.
+    // Checks that a leak of each secret would be found.
     for (what, secret) in &run.secrets {
         tracing::info!(%secret, "this is how a leak looks");
         let text = logged.text();

@@ -1,4 +1,4 @@
-//! People over the whole road: invited by mail, signed in on our pages, and an application acts for them.
+//! People end to end: invited by mail, signed in on our pages, with an application that acts for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,31 +11,31 @@ use testbed::{Browser, Shown, form};
 use crate::issuers::{claims, issuer, reads, refused_within_a_second, token_endpoint};
 use crate::world::{Answer, Form, World};
 
-/// How the token of somebody who was locked is refused: as the user service's log says, or as what was granted with it has ended;
-/// whichever is heard first.
+/// The codes with which the token of a locked user is refused: from the user service's log, or because the grant has ended, whichever is
+/// noticed first.
 const LOCKED: &[&str] = &["user_inactive", "token_revoked"];
 
 pub const PASSWORD: &str = "tin-roof-ocelot-parable";
 pub const BACK: &str = "https://app.example.com/back";
-/// What applications here ask for.
+/// The scopes that the applications here request.
 const SCOPE: &str = "openid email api offline_access";
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mBVQwJDwJrJ8T2xSx9Q0Gm1o3JcBzU";
 
-/// What the mails are about.
+/// The subjects of mails.
 const INVITED: &str = "You are invited";
 const RESET: &str = "Set a new password";
 
-/// A gateway that catches mail, and knows beforehand where it will listen: mailed links lead there.
+/// A gateway that captures mail, on a port that is known before the start, because mailed links contain it.
 pub async fn world() -> World {
     world_at("127.0.0.1").await
 }
 
-/// The same under a name: passkeys want one.
+/// The same with a host name, which passkeys need.
 pub async fn world_at(host: &str) -> World {
     world_with(host, |_| {}).await
 }
 
-/// The same, with a configuration that was changed.
+/// The same, with a changed configuration.
 pub async fn world_with(host: &str, change: impl FnOnce(&mut Config)) -> World {
     let port = testbed::free_port();
     Box::pin(World::start_with(|config| {
@@ -47,7 +47,7 @@ pub async fn world_with(host: &str, change: impl FnOnce(&mut Config)) -> World {
     .await
 }
 
-/// The link of the last mail about this to somebody, once it is there.
+/// The link in the latest mail with this subject to an address, once it was sent.
 pub async fn mailed_link(world: &World, to: &str, subject: &str) -> String {
     testbed::eventually("a mail with a link", || async {
         let answer = Answer::of(world.anonymous(Method::GET, "/dev/mail.json")).await;
@@ -59,14 +59,14 @@ pub async fn mailed_link(world: &World, to: &str, subject: &str) -> String {
     .await
 }
 
-/// Somebody is invited with these roles, follows the mailed link, and is signed in. Their browser, and who they are.
+/// Invites a person with these roles, who follows the mailed link and signs in. Returns their browser and their id.
 pub async fn invited(world: &World, email: &str, roles: &[&str]) -> Browser {
     let (browser, accepted) = accepts(world, email, roles).await;
     assert_eq!(accepted.leads_to().0, "/t/acme/account");
     browser
 }
 
-/// Somebody is invited with these roles, follows the mailed link and sets a password. Their browser, and what it shows then.
+/// Invites a person with these roles, who follows the mailed link and sets a password. Returns their browser and the page that follows.
 async fn accepts(world: &World, email: &str, roles: &[&str]) -> (Browser, Shown) {
     let made = world.post("/v1/user/invitations", json!({ "email": email, "roles": roles })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -80,7 +80,7 @@ async fn accepts(world: &World, email: &str, roles: &[&str]) -> (Browser, Shown)
     (browser, accepted)
 }
 
-/// Somebody signs in for an application.
+/// Signs a person in for an application.
 pub async fn signs_in(world: &World, browser: &mut Browser, app: &App, login: &str, password: &str) -> Shown {
     let page = browser.open(&app.asks(world)).await;
     let pending = page.hidden("pending");
@@ -88,7 +88,7 @@ pub async fn signs_in(world: &World, browser: &mut Browser, app: &App, login: &s
     browser.submit(&format!("{}/login", issuer(world)), &fields).await
 }
 
-/// An application of the tenant's own.
+/// An application that belongs to the tenant.
 pub struct App {
     pub id: String,
     pub secret: String,
@@ -99,7 +99,7 @@ impl App {
         Self::with(world, json!({})).await
     }
 
-    /// One with more members.
+    /// One with additional members.
     pub async fn with(world: &World, more: Value) -> Self {
         let mut body = json!({ "name": "The App", "confidential": true, "redirect_uris": [BACK], "trusted": true });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -111,7 +111,7 @@ impl App {
         Self { id, secret: set.body["secret"].as_str().unwrap().to_owned() }
     }
 
-    /// Where it sends people.
+    /// The URL to which it sends people to sign in.
     pub fn asks(&self, world: &World) -> String {
         self.asks_for(world, SCOPE)
     }
@@ -130,12 +130,12 @@ impl App {
         format!("{}/authorize?{query}", issuer(world))
     }
 
-    /// The tokens of somebody who is signed in.
+    /// The tokens of a signed-in person.
     pub async fn tokens(&self, world: &World, browser: &mut Browser) -> Value {
         self.tokens_for(world, browser, SCOPE).await
     }
 
-    /// The same, for what they may know of them, or do.
+    /// The same, for these scopes.
     pub async fn tokens_for(&self, world: &World, browser: &mut Browser, scope: &str) -> Value {
         let code = browser.open(&self.asks_for(world, scope)).await.code();
         let fields = [
@@ -180,7 +180,7 @@ async fn who_is_invited_sets_a_password_is_signed_in_and_may_through_an_applicat
     );
     assert_eq!(app.refreshes(&world, &tokens).await.status, StatusCode::OK);
 
-    // Another browser, with the password; the name in any case.
+    // Another browser, with the password; the login is case-insensitive.
     let signed_in = signs_in(&world, &mut Browser::default(), &app, "ADA@example.com", PASSWORD).await;
     assert!(signed_in.leads_to().0.starts_with(BACK), "{signed_in:?}");
 }
@@ -328,7 +328,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     assert_eq!(there.open(&account).await.leads_to().0, "/t/acme/login");
     let page = here.open(&account).await;
     assert!(!page.body.contains("name=\"session\""), "it is still listed: {page:?}");
-    // A new password, and with it everything elsewhere ends; this browser stays.
+    // A new password ends all other sessions; this browser stays signed in.
     signs_in(&world, &mut there, &app, "ada@example.com", PASSWORD).await.code();
     let change = format!("{account}/password");
     let new = "umbrella-cactus-violin";
@@ -364,7 +364,7 @@ async fn people_sign_in_through_a_gateway_when_the_auth_service_runs_elsewhere()
     let tokens = app.tokens(&world, &mut browser).await;
     let access = tokens["access_token"].as_str().unwrap();
     assert_eq!(Answer::of(reads(&world, access)).await.status, StatusCode::NOT_FOUND, "a viewer may look");
-    // Which site's page sends a form is known behind the gateway, too.
+    // The gateway forwards `Origin`, so that forms of other sites are refused in the service, too.
     let account = format!("{}/account/sessions", issuer(&world));
     let foreign = form(world.client.post(&account), &[]).header("origin", "https://evil.example.com");
     let refused = browser.send(foreign).await;

@@ -1,12 +1,12 @@
-//! The program's own text, for rules that nothing else can hold.
+//! Reads the program's source, for rules that only a search in it can check.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is beside the program: tools, tests, and what is no source.
+/// Folders that are not searched: tools, tests, docs, generated files and build output.
 const BESIDE: [&str; 8] = ["bench", "cli", "deploy", "docs", "schemas", "scripts", "target", "tests"];
 
-/// Each source file, without what is for tests.
+/// Each source file, without its tests.
 pub fn all() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();

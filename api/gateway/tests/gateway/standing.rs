@@ -1,4 +1,4 @@
-//! Feeds and websockets end with the token for which they were opened, also before its time.
+//! Feeds and WebSockets end when the token with which they were opened expires or is revoked.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::issuers::Machine;
 use crate::websocket::Socket;
 use crate::world::World;
 
-/// A feed, and a websocket of each way to say who one is.
+/// A feed, and one WebSocket for each way to authenticate.
 pub struct Open {
     feed: Client,
     sockets: [Socket; 2],
@@ -50,7 +50,7 @@ async fn attack_59_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_o
     assert_eq!(done.status.as_u16(), 200, "{done:?}");
     open.end_within_a_second().await;
     others.go_on(&world).await;
-    // What is noted of the machine does not end what it may go on with; that it is shut out does.
+    // Other changes of the machine do not end the connections; its deactivation does.
     let path = format!("/v1/auth/machines/{}", machine.id);
     let renamed = world.post(&format!("{path}/secret"), json!({})).await;
     assert_eq!(renamed.status.as_u16(), 200, "{renamed:?}");

@@ -1,5 +1,5 @@
-//! Snapshots of aggregates: a state that was written and read again goes on like one that never was, for every aggregate of every
-//! domain; and a state of the same form means the same as it did.
+//! Snapshots of aggregates: a state that was written and read again evolves like the original, for every aggregate of every domain; and a
+//! stored state keeps its meaning as long as its form is the same.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// What each aggregate's state is after a history that stays the same, by its form.
+/// The state of each aggregate after a fixed history, with the form of the state.
 const PINNED: &str = include_str!("states.json");
 
 fn aggregates() -> Vec<AggregateType> {
@@ -33,11 +33,11 @@ fn event(kind: &EventType, sequence: u64) -> RecordedEvent {
     }
 }
 
-/// Any events in any order: a history is whatever was stored, and evolving is total.
+/// Random events in any order: a history may contain whatever was stored, and `evolve` must be total.
 fn history(kinds: &[EventType], seed: u64, length: u64) -> Vec<RecordedEvent> {
     let mut number = seed;
     let mut next = || {
-        // Knuth's MMIX.
+        // The constants of Knuth's MMIX generator.
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (number >> 33) as usize
     };
@@ -53,7 +53,7 @@ fn a_snapshot_and_later_events_make_the_state_that_all_events_make() {
             let all = (aggregate.state)(&events).unwrap();
             for cut in 0..=events.len() {
                 let (before, after) = events.split_at(cut);
-                // As it is stored.
+                // The state as it is stored.
                 let snapshot = (aggregate.state)(before).unwrap().to_string();
                 let resumed = (aggregate.resume)(serde_json::from_str(&snapshot).unwrap(), after).unwrap();
                 assert_eq!(resumed, all, "{} after {cut} of history {seed}", aggregate.name);
@@ -88,7 +88,7 @@ fn a_state_that_changes_is_of_another_form() {
     assert_eq!(found, pinned, "write this to api/gateway/tests/gateway/states.json:\n{expected}");
 }
 
-/// The same with the members of objects in order, so that maps without one don't matter.
+/// The same value with sorted members, so that maps without an order compare equal.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! What a process that starts knows of who is suspended, and what it says until it does.
+//! What a starting process knows about suspended tenants, and what it answers before it knows them.
 
 use config::SecretText;
 use directory::{Directory, TenantStanding};

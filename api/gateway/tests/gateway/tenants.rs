@@ -1,4 +1,4 @@
-//! Tenants: another's things are as unknown as things that never were.
+//! Tenant isolation: resources of another tenant look exactly like resources that don't exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ async fn another_tenants_ids_get_the_very_answer_of_unknown_ones() {
                 world.anonymous(method.clone(), &format!("/v1/crm/leads/{id}{verb}")).bearer_auth(world.stranger());
             let mut answer = Answer::of(if body.is_null() { request } else { request.json(&body) }).await;
             answer.assert_problem();
-            // What may differ: the request's own id, and the id that was asked for.
+            // These may differ: the request id, and the requested id.
             answer.body["instance"] = Value::Null;
             answer.body["detail"] = answer.body["detail"].as_str().unwrap().replace(id, "<id>").into();
             answer
@@ -80,8 +80,8 @@ async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknow
     assert_eq!(world.head().await, before);
 }
 
-/// What paths name that is no id of a tenant's; and what only comes of what this does not do: an event that can't be applied, a provider
-/// that is connected, somebody who signs in.
+/// Path parameters that are not ids of a tenant's resources; and resources that this test can't create: an event that can't be applied, a
+/// connected identity provider, a signed-in user.
 const NO_IDS: [&str; 9] = ["service", "type", "version", "role", "queue", "letter", "connection", "session", "grant"];
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn attack_105_another_tenants_id_at_any_operation() {
         };
         let path = |ids: &dyn Fn(&str) -> String| {
             let part = |part: &str| match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                // Whose sagas and jobs those of the sample are.
+                // The services of the sample's sagas and jobs.
                 Some("service") => if pattern.contains("{saga}") { "user" } else { "crm" }.to_owned(),
                 Some(name) if names.contains(&name) => ids(name),
                 _ => walked(part),
@@ -136,9 +136,9 @@ async fn attack_105_another_tenants_id_at_any_operation() {
             assert_eq!(ours, unknowns, "{id}");
             if method == Method::GET {
                 let own = world.request(method.clone(), &theirs).send().await.unwrap().status();
-                // An export that is not made yet has no file.
+                // An unfinished export has no file yet.
                 assert!(own.is_success() || id == "getJobOutput", "{id}: {own} for who has it");
-                // What nobody allowed is a list of nothing.
+                // An unknown user's list of consents is empty.
                 assert!(ours.0 == StatusCode::NOT_FOUND || id == "listConsents", "{id}: {ours:?}");
             }
             asked.insert(*last);

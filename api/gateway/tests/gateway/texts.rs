@@ -1,4 +1,4 @@
-//! Every text of every command: what no text may have, what is too long, and what is no text, is refused, and nothing is written.
+//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::unasked::schema_of;
 use crate::walk::OPERATIONS;
 use crate::world::{Answer, World};
 
-/// Where a body has texts.
+/// Where a body contains texts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// It is one.
+    /// The value is a text.
     Text,
-    /// It is a list of them.
+    /// The value is a list of texts.
     Texts,
-    /// There are none.
+    /// The value contains no text.
     None,
 }
 
-/// What the contract says of a member: through references, and what may be left out.
+/// Where a schema has texts, through references and alternatives.
 fn place(contract: &Value, schema: &Value) -> Place {
     if let Some(reference) = schema["$ref"].as_str() {
         return place(contract, contract.pointer(reference.trim_start_matches('#')).unwrap());

@@ -20,7 +20,7 @@ use crate::world::{Answer, World};
 pub struct Receiver(Arc<Mutex<Vec<Span>>>);
 
 impl Receiver {
-    /// All spans until now.
+    /// All spans received so far.
     pub fn spans(&self) -> Vec<Span> {
         self.0.lock().unwrap().clone()
     }
@@ -38,7 +38,7 @@ impl TraceService for Receiver {
     }
 }
 
-/// The generated gRPC service on a plain HTTP/2 server: tonic's own would bring features that the program does without.
+/// The generated gRPC service on a plain HTTP/2 server, because tonic's own server would need features that the program does not use.
 pub async fn receive() -> (Receiver, SocketAddr) {
     let receiver = Receiver::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,7 +71,7 @@ async fn a_callers_trace_goes_on_through_the_log_to_the_projections() {
         .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))
         .json(&json!({ "name": "Ada" }));
     assert_eq!(Answer::of(captured).await.status, StatusCode::CREATED);
-    // Not sampled, by us nor by the caller: no trace.
+    // Sampled neither by us nor by the caller, so it is not exported.
     world.lead("Grace").await;
 
     let trace = hex::decode(trace).unwrap();

@@ -1,4 +1,4 @@
-//! What nobody asks for, and nobody gets: members of a body that its contract does not name, and a tenant that is not the token's.
+//! Requests for more than the contract allows: members of a body that it does not define, and a tenant other than the token's.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::authentication::walked;
 use crate::walk::{ID, OPERATIONS};
 use crate::world::{Answer, World};
 
-/// What nobody may say of themselves or of what they make: the token says it, or the log.
+/// Members that clients must not set: they come from the token or from the log.
 const OURS: [&str; 12] = [
     "tenant_id",
     "tenant",
@@ -25,7 +25,7 @@ const OURS: [&str; 12] = [
     "__proto__",
 ];
 
-/// The body of an operation, as the contract has it.
+/// The body schema of an operation.
 pub fn schema_of<'c>(contract: &'c Value, operation: &'c Value) -> &'c Value {
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     match schema["$ref"].as_str() {
@@ -51,7 +51,7 @@ async fn attack_93_no_command_takes_a_member_that_its_contract_does_not_name() {
             let named = &schema_of(&contract, operation)["properties"];
             let body: Value = serde_json::from_str(bodies[id]).unwrap();
             for ours in OURS.into_iter().filter(|ours| named.get(ours).is_none()) {
-                // First of all, as a parser may take the last of two.
+                // In the first place, because a parser might take the last of two members.
                 let mut said = serde_json::Map::from_iter([(ours.to_owned(), json!(ID))]);
                 said.extend(body.as_object().unwrap().clone());
                 let request = world.request(method.to_uppercase().parse().unwrap(), &walked(pattern)).json(&said);
@@ -91,7 +91,7 @@ async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
     let query = || world.request(Method::POST, "/graphql").json(&json!({ "query": "{ __typename }" }));
     let differs = |request: reqwest::RequestBuilder| (request, StatusCode::FORBIDDEN, "tenant_differs");
     cases.push(differs(query().header("x-tenant-id", &other)));
-    // What is no id, or said twice and once wrong.
+    // A value that is not an id, and two values of which one is wrong.
     cases.push(differs(query().header("x-tenant-id", "acme")));
     cases.push(differs(query().header("x-tenant-id", world.tenant.to_string()).header("x-tenant-id", &other)));
     world.refuses(cases).await;
@@ -99,7 +99,7 @@ async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
     assert_eq!(users.send().await.unwrap().status(), StatusCode::FORBIDDEN);
     let right = query().header("x-tenant-id", world.tenant.to_string());
     assert_eq!(Answer::of(right).await.status, StatusCode::OK, "who says what the token says");
-    // At the issuer too, where the tenant stands in the path.
+    // At the issuer, too, whose path contains the tenant.
     for (method, path) in
         [(Method::GET, "userinfo"), (Method::GET, "authorize"), (Method::GET, "jwks"), (Method::POST, "token")]
     {
@@ -107,7 +107,7 @@ async fn attack_91_a_tenant_in_header_or_path_that_is_not_the_tokens() {
         let answer = Answer::of(request).await;
         assert_eq!((answer.status, &answer.body["error"]), (StatusCode::FORBIDDEN, &json!("tenant_differs")), "{path}");
     }
-    // Another tenant's issuer in the path: nothing is said of this one's tokens there, nor done to them.
+    // Another tenant's issuer reveals nothing about a token of this tenant, and does not revoke it.
     let issuer = crate::issuers::Machine::register(&world, "m", &["viewer"]).await;
     let token = issuer.token(&world).await;
     let directory = directory::Directory::open(&world.config);

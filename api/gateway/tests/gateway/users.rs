@@ -1,4 +1,4 @@
-//! People over the whole road: from REST to GraphQL, and those who come with nothing but a mailed link.
+//! Users end to end: from REST to GraphQL, and public operations that need only a mailed link.
 
 use kernel::{Role, UserId};
 use reqwest::{Method, StatusCode};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::provisioning::town;
 use crate::world::{Answer, World};
 
-/// Asks GraphQL as the tenant's administrator, after all that was done.
+/// Queries GraphQL as the tenant's administrator, once the read models have reached the end of the log.
 pub async fn ask(world: &World, done: &Answer, fields: &str) -> Value {
     let request = world
         .request(Method::POST, "/graphql")
@@ -20,7 +20,7 @@ pub async fn ask(world: &World, done: &Answer, fields: &str) -> Value {
     answer.body["data"]["user"].take()
 }
 
-/// Registers a user of this name, with an address to it, in no group.
+/// Registers a user with this name, and an address made of it, in no group.
 pub async fn register(world: &World, name: &str, roles: &[&str]) -> Answer {
     let body = json!({ "name": name, "email": format!("{name}@example.com"), "roles": roles });
     let answer = world.post("/v1/user/users", body).await;
@@ -28,7 +28,7 @@ pub async fn register(world: &World, name: &str, roles: &[&str]) -> Answer {
     answer
 }
 
-/// Registers a user who is a member: their id, and their token.
+/// Registers a user who is a member; returns their id and their token.
 pub async fn member(world: &World, name: &str) -> (String, String) {
     let registered = register(world, name, &["member"]).await;
     let id = registered.body["id"].as_str().unwrap().to_owned();
@@ -36,7 +36,7 @@ pub async fn member(world: &World, name: &str) -> (String, String) {
     (id, token)
 }
 
-/// The link that a mail would have.
+/// A link as a mail would contain it.
 pub fn link(world: &World, purpose: Purpose, id: &str, turn: u32) -> String {
     let id = id.parse::<Uuid>().unwrap();
     LinkKey::derive(&[0x5e; 32]).write(&Link { purpose, tenant: world.tenant, id, turn })

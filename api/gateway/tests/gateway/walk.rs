@@ -1,5 +1,6 @@
-//! Every operation of the contract and every question of GraphQL, as anonymous, as each role, as another tenant: one table
-//! says by hand what each needs, and one that nobody listed fails. (What questions lead to: [`fields`](super::fields).)
+//! Every operation of the contract and every GraphQL query field, as an anonymous client, as each role, and as another tenant. A
+//! handwritten table lists what each needs; one that is missing in it fails the test. (For the fields below, see
+//! [`fields`](super::fields).)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,27 +13,27 @@ use crate::schema::{Question, Schema};
 use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
-/// What needs no permission, only a token.
+/// The mark for operations that need a token, but no permission.
 const ANY: &str = "";
-/// What needs no token.
+/// The mark for operations that need no token.
 const PUBLIC: &str = "public";
 
 pub const ID: &str = "0197a8a0-0000-7000-8000-000000000001";
 
-/// A client that there may be.
+/// The body of a valid client.
 const CLIENT: &str = r#"{"name":"app","confidential":true,"redirect_uris":["https://app.example.com/back"]}"#;
 
-/// Where another page may begin.
+/// A cursor at which another page may begin.
 const PAGE: &str = "?after=0197a8a0-0000-7000-8000-000000000002";
 
 /// A picture of 16 × 16 pixels.
 const PICTURE: &str =
     r#"{"picture":"iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII="}"#;
 
-/// A connection to an identity provider, as far as the form goes.
+/// The body of a connection to an identity provider, valid only in its form.
 const SAML: &str = r#"{"name":"idp","metadata":"<x/>","domains":["example.com"]}"#;
 
-/// Each operation, the permission that it needs, and a body with which it gets as far as being allowed.
+/// Each operation, the permission that it needs, and a body with which a request reaches the check of permissions.
 pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("captureLead", "crm:lead:write", r#"{"name":"Ada"}"#),
     ("getLead", "crm:lead:read", ""),
@@ -100,7 +101,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("getFollowUp", "crm:follow_up:read", ""),
     ("listEventTypes", ANY, ""),
     ("getEventType", ANY, ""),
-    // Of each service that is followed; whoever may follow none is refused.
+    // The permission is checked for each service; a caller who has it for none is refused.
     ("followEvents", "crm:history:read", ""),
     ("listWebhooks", "events:webhook:read", ""),
     ("createWebhook", "events:webhook:write", r#"{"service":"crm","url":"https://example.com/"}"#),
@@ -133,7 +134,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("retryJob", "crm:job:write", "{}"),
     ("getJobLog", "crm:job:read", ""),
     ("listJobSchedules", "crm:job:read", ""),
-    // And the one that asking for such a job needs: the same roles have it.
+    // It also needs the permission for this kind of job, which the same roles have.
     ("createJobSchedule", "crm:job:write", r#"{"kind":"export_leads","cron":"0 6 1 1 *"}"#),
     ("getJobSchedule", "crm:job:read", ""),
     ("changeJobSchedule", "crm:job:write", "{}"),
@@ -244,7 +245,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("releaseDomain", "user:domain:write", "{}"),
 ];
 
-/// Each question of GraphQL and the permission that it needs.
+/// Each GraphQL query field, and the permission that it needs.
 pub const QUESTIONS: &[(&str, &str)] = &[
     ("events.webhook", "events:webhook:read"),
     ("events.webhooks", "events:webhook:read"),
@@ -299,7 +300,7 @@ pub fn grants() -> Vec<Grant> {
     gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect()
 }
 
-/// Whether a role has what is needed.
+/// Whether a role has the needed permission.
 pub fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
     if permission == ANY || permission == PUBLIC {
         return true;
@@ -333,7 +334,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
                     json => request.header("content-type", "application/json").body(json),
                 };
                 let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
-                // A feed does not end: its body is not read when it begins.
+                // A feed has no end, so the body of a success is not read.
                 let answer = request.send().await.unwrap();
                 let status = answer.status();
                 let code = if status.is_success() { Value::Null } else { answer.json::<Value>().await.unwrap() };
@@ -354,7 +355,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
             let (status, _) = ask(Some(world.token(&[]))).await;
             let open = *needs == PUBLIC || *needs == ANY;
             assert_eq!(status == StatusCode::FORBIDDEN, !open, "{id} without any role: {status}");
-            // What the path names is nobody's: as unknown to a stranger as to its own tenant.
+            // The id in the path does not exist: its own tenant and a stranger get the same answer.
             if pattern.contains('{') && *needs != ANY {
                 let (own, stranger) = (ask(Some(world.token(&[Role::Admin]))).await, ask(Some(world.stranger())).await);
                 assert_eq!(own, stranger, "{id}");
@@ -365,7 +366,7 @@ async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() 
     assert!(gone.is_empty(), "OPERATIONS lists what is not in the contract: {gone:?}");
 }
 
-/// What of a path is no id of something that a tenant made: services, and the types of events, are everybody's.
+/// Path parameters that are not ids of a tenant's resources: services and event types are the same for all.
 const EVERYBODYS: &[&str] = &["{service}", "{type}", "{version}"];
 
 #[tokio::test]
@@ -380,11 +381,11 @@ async fn what_the_path_names_and_is_not_there_is_404_for_each_operation_and_each
         }
         for (method, operation) in operations.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            // The form of a provider's metadata comes before the question whose it is.
+            // The metadata are parsed before the connection is looked up.
             if id == "changeSamlConnection" {
                 continue;
             }
-            // Another page of what is not there is not there either, wherever it is said to begin.
+            // A further page of a list of an unknown resource gets 404, too, whatever cursor is sent.
             let after = operation["parameters"].as_array().unwrap().iter().find(|one| one["name"] == "after");
             let pages = after.map(|after| if after["schema"]["type"] == "integer" { "?after=1" } else { PAGE });
             for page in [""].into_iter().chain(pages) {
@@ -450,7 +451,7 @@ async fn every_example_of_the_contract_is_a_body_that_is_taken() {
     for (pattern, operations) in contract["paths"].as_object().unwrap() {
         for operation in operations.as_object().unwrap().values() {
             let id = operation["operationId"].as_str().unwrap();
-            // A provider's metadata is a document of its own; that of the example is cut short.
+            // The metadata are an XML document, which is abbreviated in the example.
             if operation["requestBody"]["content"].get("application/json").is_none() || id.ends_with("SamlConnection") {
                 continue;
             }

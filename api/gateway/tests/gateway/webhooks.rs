@@ -1,4 +1,4 @@
-//! Webhooks as tenants set them up and look at them, over REST and GraphQL.
+//! Webhooks: how tenants create and inspect them, over REST and GraphQL.
 
 use config::SecretText;
 use kernel::Role;
@@ -13,7 +13,7 @@ async fn world() -> World {
     World::start_with(|config| config.webhooks.allow_private = true).await
 }
 
-/// What was delivered to a webhook, the last first: noted, and page by page each is there once.
+/// The deliveries to a webhook, newest first: every one was recorded, and is on exactly one page.
 async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     let deliveries = eventually("the deliveries are noted", async || {
         let found = world.get(&format!("{path}/deliveries?limit=2")).await;
@@ -22,7 +22,7 @@ async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     })
     .await;
     assert_eq!(deliveries[0]["event_type"], "inopsio.webhook.ping");
-    // Page by page each is there once; the last page leads nowhere.
+    // Every delivery is on exactly one page, and the last page has no next one.
     let (mut listed, mut after) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("{path}/deliveries?limit=1{after}")).await.body;
@@ -35,7 +35,7 @@ async fn deliveries_are_listed(world: &World, path: &str) -> Vec<Value> {
     listed
 }
 
-/// What was done with it, page by page.
+/// The changes of a webhook, page by page.
 async fn changes_are_listed(world: &World, path: &str) {
     let changes = world.get(&format!("{path}/changes?limit=1")).await.body;
     let earlier = world.get(&format!("{path}/changes?after={}", changes["next"])).await.body;
@@ -47,7 +47,7 @@ async fn changes_are_listed(world: &World, path: &str) {
     assert_eq!(earlier["next"], Value::Null, "{earlier}");
 }
 
-/// GraphQL shows it with what it got.
+/// GraphQL shows the webhook with its deliveries.
 async fn is_shown_by_graphql(world: &World, id: &str, listed: &[Value]) {
     let query = format!(
         "{{ events {{ webhooks {{ id state types lagEvents delivered position }} webhook(id: \"{id}\") {{ url version
@@ -66,7 +66,7 @@ async fn is_shown_by_graphql(world: &World, id: &str, listed: &[Value]) {
     }
 }
 
-/// It is disabled, enabled, changed and removed.
+/// The webhook is disabled, enabled, changed and removed.
 async fn is_changed_and_removed(world: &World, path: &str, url: &str) {
     assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
     let shown = world.get(path).await;
@@ -120,7 +120,7 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
     changes_are_listed(&world, &path).await;
     is_shown_by_graphql(&world, id, &listed).await;
     is_changed_and_removed(&world, &path, &receiver.url).await;
-    // Who did what outlives the webhook; its secret does not, not even in the first answer.
+    // The record of changes outlives the webhook; the secret is in none of it, not even in the first answer.
     let changes = world.get(&format!("{path}/changes")).await;
     let names: Vec<_> =
         changes.body["changes"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap()).collect();
@@ -223,7 +223,7 @@ async fn how_far_webhooks_and_feeds_are_is_told_to_operators() {
     drop(feed);
 }
 
-/// How many notices are to be told yet, and for how many of them that has failed.
+/// The number of notices that are still to be sent, and how many of them failed.
 async fn untold(world: &World) -> (i64, i64) {
     use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
     let hook = json!({ "service": "crm", "url": gone.url, "description": "the warehouse" });
     let created = world.post("/v1/events/webhooks", hook).await;
     let path = format!("/v1/events/webhooks/{}", created.body["id"].as_str().unwrap());
-    // The mail server does not take them at first.
+    // At first, the mail server rejects the mails temporarily.
     mails.answer_recipients("451 later");
     world.lead("first").await;
     eventually("it is disabled", async || (world.get(&path).await.body["state"] == "disabled").then_some(())).await;
@@ -275,7 +275,7 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
         assert!(!text.contains(&gone.url), "an address may be a secret: {text}");
     }
 
-    // Disabled again, it is told again; disabled by a person, it is not.
+    // If it is disabled automatically again, mails are sent again; if a person disables it, none are sent.
     assert_eq!(world.post(&format!("{path}/enable"), json!({})).await.status, StatusCode::OK);
     eventually("they were told again", async || (told().len() == 4 && untold(&world).await.0 == 0).then_some(())).await;
     let ids =

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::world::{Answer, HEARD, World};
+use crate::world::{Answer, PROPAGATION, World};
 
 pub struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
@@ -21,7 +21,7 @@ impl Socket {
         Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
     }
 
-    /// A connection of which the client's kernel holds little that nobody takes.
+    /// A connection with a small receive buffer, for a client that does not read.
     async fn of_little_room(world: &World) -> Self {
         let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
@@ -36,7 +36,7 @@ impl Socket {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    /// The next message that is no ping; of a closed connection, the code.
+    /// The next message that is not a ping; if the connection was closed, the close code.
     pub async fn hear(&mut self) -> Value {
         loop {
             let message =
@@ -54,13 +54,13 @@ impl Socket {
         }
     }
 
-    /// Waits until the connection is closed with this code, within [`HEARD`].
+    /// Waits until the connection is closed with this code, within [`PROPAGATION`].
     pub async fn closes_within_a_second(&mut self, code: u16) {
         let closed = async { while self.hear().await != json!({ "closed": code }) {} };
-        tokio::time::timeout(HEARD, closed).await.expect("the connection is open still");
+        tokio::time::timeout(PROPAGATION, closed).await.expect("the connection is open still");
     }
 
-    /// A connection of who said in the request itself who they are, as programs may.
+    /// A connection that authenticates by a header of the upgrade request, as programs can.
     pub async fn bearing(world: &World, token: &str) -> Self {
         let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
@@ -90,7 +90,7 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
     let mut theirs = Socket::open(&world).await;
     theirs.init(&world.stranger()).await;
     theirs.say(subscribe).await;
-    // The subscription begins some time after it was asked for: leads are captured until one is seen.
+    // The subscription starts some time after the request for it, so leads are captured until one is seen.
     let seen = async {
         loop {
             world.lead("Ada").await;
@@ -106,7 +106,7 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
         json!({ "change": "captured", "lead": { "name": "Ada" } }),
         "{message}"
     );
-    // The other tenant's connection works, and has nothing to say but what it is asked.
+    // The other tenant's connection works, and receives nothing but the answer to its ping.
     theirs.say(json!({ "type": "ping" })).await;
     assert_eq!(theirs.hear().await, json!({ "type": "pong" }));
 }
@@ -169,7 +169,7 @@ async fn each_operation_counts_against_the_limits_as_a_request_does() {
                 json!({ "code": "rate_limited", "status": 429, "limited": limited, "retry_after": 1 })
             );
         }
-        // Refused operations are over, the connection is not; and requests share the limit.
+        // A refused operation ends, but not the connection; HTTP requests share the rate limit.
         socket.say(json!({ "type": "ping" })).await;
         assert_eq!(socket.hear().await, json!({ "type": "pong" }));
         let asked = (0..3).map(|_| {
@@ -231,8 +231,8 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
     }
 }
 
-/// Subscribes as `id` and waits until a lead's change comes: captures leads until one is seen, since a subscription begins
-/// some time after it was asked for.
+/// Subscribes as `id` and waits until a change of a lead arrives. It captures leads until then, because a subscription starts some time
+/// after the request for it.
 async fn first_change(world: &World, socket: &mut Socket, id: &str, query: &str) -> Value {
     socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
     let seen = async {
@@ -253,7 +253,7 @@ async fn subscriptions_hold_no_connection_while_nothing_happens() {
     let world = World::start().await;
     let mut socket = Socket::open(&world).await;
     socket.init(&world.token(&[kernel::Role::Viewer])).await;
-    // One more than there are connections for queries.
+    // One more than there are database connections for queries.
     let ids: Vec<_> = (0..17).map(|n| n.to_string()).collect();
     for id in &ids {
         let change =
@@ -302,7 +302,7 @@ async fn a_message_that_is_longer_than_a_body_may_be_ends_the_connection() {
     let world = World::start().await;
     let mut socket = Socket::open(&world).await;
     let ping = json!({ "type": "ping", "payload": { "x": "y".repeat(2 << 20) } });
-    // The server may be gone before all of it is sent.
+    // The server may close before all of it is sent.
     drop(socket.0.send(Message::text(ping.to_string())).await);
     let next = tokio::time::timeout(Duration::from_secs(20), socket.0.next()).await.expect("an end within 20 s");
     assert!(matches!(next, None | Some(Err(_) | Ok(Message::Close(_)))), "{next:?}");
@@ -316,8 +316,8 @@ async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_lis
     listener.init(&token).await;
     let mut slow = Socket::of_little_room(&world).await;
     slow.init(&token).await;
-    // More than twice what the kernels at both ends hold (4 MiB and little): answers as long as their questions, and nobody takes any of
-    // them. Reading a question keeps the one thread of this test busy; more of them would keep it from asking the listener in time.
+    // More than twice what the kernels at both ends buffer (4 MiB and a little): answers as long as their queries, and the client reads
+    // none of them. Parsing a query keeps the only thread of this test busy; more of them would delay the ping of the other connection.
     let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
     for id in 0..12 {
         let ask =
@@ -337,7 +337,7 @@ async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_lis
         }
     };
     tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the server closes the connection within 30 s");
-    // The other one was asked whether it is there, as often as it takes.
+    // The other connection received all its pings.
     let mut asked = 0;
     while asked < 5 {
         let message = tokio::time::timeout(Duration::from_secs(20), listener.0.next()).await.expect("a ping");

@@ -1,5 +1,5 @@
-//! Requests that no client of HTTP makes, written by hand: each gets a problem document, and nothing is written. And HTTP/2, which few
-//! speak without TLS.
+//! Hand-written requests that no HTTP client would send: each gets a problem document, and nothing is written. Also HTTP/2 without TLS,
+//! which few clients support.
 
 use futures::future::join_all;
 use hyper_util::client::legacy::Client;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::world::{Answer, World};
 
-/// All that is answered on a connection on which this is said, until it ends.
+/// Everything that the server sends on a connection on which this is sent, until it ends.
 async fn told(world: &World, said: &[u8]) -> Vec<Answer> {
     let mut connection = TcpStream::connect(world.server.as_ref().unwrap().addr()).await.unwrap();
     connection.write_all(said).await.unwrap();
@@ -37,7 +37,7 @@ async fn told(world: &World, said: &[u8]) -> Vec<Answer> {
     answers
 }
 
-/// The only answer.
+/// The only response.
 async fn told_once(world: &World, said: &[u8]) -> Answer {
     let mut answers = told(world, said).await;
     assert_eq!(answers.len(), 1, "{answers:?}");
@@ -48,7 +48,7 @@ async fn told_once(world: &World, said: &[u8]) -> Answer {
 async fn what_can_not_be_read_as_a_request_gets_a_problem_document_too() {
     let world = World::start().await;
     let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes();
-    // As much of a head as is read, and no end of it.
+    // A request head of the maximal size, without an end.
     let endless = |head: &str| format!("{head}{}", "y".repeat(8_192 + 4_096 * 100 - head.len())).into_bytes();
     let before = world.head().await;
     for (said, status, code) in [
@@ -69,7 +69,7 @@ async fn what_can_not_be_read_as_a_request_gets_a_problem_document_too() {
         answer.assert_problem();
         assert_eq!((answer.header("connection"), answer.header("date").is_empty()), ("close", false), "{answer:?}");
     }
-    // Also after a request that was answered; and what was answered is as it was.
+    // Also after an answered request, whose answer is not changed.
     let answers = told(&world, b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nNONSENSE\r\n\r\n").await;
     assert_eq!(answers.len(), 2, "{answers:?}");
     assert_eq!((answers[0].status, &answers[0].body["status"]), (StatusCode::OK, &"alive".into()), "{answers:?}");
@@ -102,7 +102,7 @@ async fn a_request_names_one_host_that_can_be_one() {
     for host in ["host: inopsio.example\r\n", "host: [::1]:8080\r\n"] {
         assert_eq!(told_once(&world, &asked("POST", host)).await.status, StatusCode::CREATED, "{host}");
     }
-    // HTTP/1.0 has no such header yet.
+    // HTTP/1.0 does not require the header.
     let answer = told_once(&world, b"GET /health HTTP/1.0\r\n\r\n").await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
@@ -120,7 +120,7 @@ async fn over_http_2_requests_share_a_connection_and_need_not_name_their_host_tw
         let answer = answer.unwrap();
         assert_eq!((answer.status(), answer.version()), (StatusCode::OK, http::Version::HTTP_2));
     }
-    // Who names it besides names the same one.
+    // If the header is sent with HTTP/2, it must name the same host.
     let same = world.url.strip_prefix("http://").unwrap();
     assert_eq!(asked(Some(same)).await.unwrap().status(), StatusCode::OK);
     for other in ["a b", "a.example"] {

@@ -1,4 +1,4 @@
-//! A running gateway with databases and a bus of its own, and a client.
+//! Starts a gateway with its own databases and its own nats-server, and sends requests to it.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgPoolOptions;
 use testbed::{Database, Nats, eventually};
 
-/// Within this it is heard everywhere what somebody may not do any more: a second, and some for a machine on which other tests run. (What was
-/// checked is remembered for ten minutes, so whoever is told of nothing lets them in for longer.)
-pub const HEARD: Duration = Duration::from_secs(4);
+/// Within this time every process knows of a revocation or another change of permissions: a second, plus a margin for a machine that runs
+/// other tests, too. (Without a notification, a cached check would stay valid for ten minutes.)
+pub const PROPAGATION: Duration = Duration::from_secs(4);
 
-/// All that a test needs.
+/// The environment of a test.
 pub struct World {
     pub server: Option<Server>,
-    /// The server that runs the service, when the other one is a gateway before it.
+    /// The server that runs one service, if `server` forwards that service to it.
     pub behind: Option<Server>,
     pub config: Config,
-    /// CRM's.
+    /// The database of CRM.
     pub database: Database,
-    /// The auth service's.
+    /// The database of the auth service.
     pub auth: Database,
     others: Vec<Database>,
-    /// That of tenants.
+    /// The database of the directory.
     pub directory: Database,
     pub nats: Nats,
     pub client: Client,
@@ -38,12 +38,12 @@ pub struct World {
 }
 
 impl World {
-    /// A gateway as configured by default, on a free port.
+    /// A gateway with the default configuration, on a free port.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// The same, for who asks more than a tenant may in a second.
+    /// A gateway without rate limits, for tests that send many requests.
     pub async fn unlimited() -> Self {
         Self::start_with(|config| {
             config.rate_limits.tenant_per_second = 0;
@@ -52,25 +52,26 @@ impl World {
         .await
     }
 
-    /// A gateway whose configuration was changed by `change`. With `INOPSIO_TEST_APART` set CRM (or the service that it names) runs in
-    /// another server behind it, and tests find the same, but those of what is asked of all services at once, or of this process.
+    /// A gateway whose configuration was changed by `change`. If `INOPSIO_TEST_APART` is set, CRM (or the service that it names) runs in a
+    /// second server, to which the gateway forwards. Tests pass either way, except those about requests that concern all services, or about
+    /// this process.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let apart = std::env::var("INOPSIO_TEST_APART").ok();
         let named = |name: &str| gateway::SERVICES.iter().find(|service| service.name() == name).copied();
         Self::made(apart.map(|name| named(&name).unwrap_or(crm_api::SERVICE)), change).await
     }
 
-    /// A gateway, and CRM in another server behind it.
+    /// A gateway that forwards to CRM in a second server.
     pub async fn apart() -> Self {
         Self::apart_from(crm_api::SERVICE).await
     }
 
-    /// A gateway, and a service in another server behind it. Both are to be found under the same address, as they have to be.
+    /// A gateway that forwards to a service in a second server. Both have the same public URL, as they must.
     pub async fn apart_from(service: Service) -> Self {
         Self::apart_with(service, |_| {}).await
     }
 
-    /// The same, with a configuration that was changed.
+    /// The same, with a changed configuration.
     pub async fn apart_with(service: Service, change: impl FnOnce(&mut Config)) -> Self {
         Self::made(Some(service), |config| {
             "https://inopsio.example".clone_into(&mut config.http.public_url);
@@ -98,7 +99,7 @@ impl World {
         }
         config.auth.master_key = SecretText::new("4a".repeat(32));
         config.nats.url = nats.url();
-        // The first question of a test comes while the read models begin.
+        // The first query of a test may come while the projections are still starting.
         config.graphql.wait_seconds = 15;
         config.auth.public_key = SecretText::new(keys.public_key);
         config.auth.signing_key = SecretText::new(keys.signing_key);
@@ -135,7 +136,7 @@ impl World {
         }
     }
 
-    /// The gateway again, and the service behind it, with their configuration changed: what they were stays, but for their addresses.
+    /// Restarts the gateway, and the server behind it, with a changed configuration. Only their addresses change otherwise.
     pub async fn restart(&mut self, change: impl FnOnce(&mut Config)) {
         for server in [self.server.take(), self.behind.take()].into_iter().flatten() {
             server.shutdown().await;
@@ -153,27 +154,27 @@ impl World {
         self.server = Some(server);
     }
 
-    /// A token of this world's tenant.
+    /// A token for this world's tenant.
     pub fn token(&self, roles: &[Role]) -> String {
         token(&self.config, self.tenant, roles)
     }
 
-    /// A token of this world's tenant for this subject.
+    /// A token for this world's tenant with this subject.
     pub fn token_of(&self, subject: &str, roles: &[Role]) -> String {
         mint(&self.config.auth, self.tenant, subject, roles, Duration::from_hours(1)).unwrap()
     }
 
-    /// A token of this world's tenant for a user, who is what they are.
+    /// A token for a user of this world's tenant, with that user's own roles.
     pub fn token_of_user(&self, user: &str) -> String {
         self.token_of(user, &[])
     }
 
-    /// A token of this world's tenant with roles that it defines.
+    /// A token for this world's tenant with roles that the tenant defines.
     pub fn token_with(&self, roles: &[&str]) -> String {
         mint(&self.config.auth, self.tenant, "ada", roles, Duration::from_hours(1)).unwrap()
     }
 
-    /// The token of another tenant's administrator.
+    /// A token of an administrator of another tenant.
     pub fn stranger(&self) -> String {
         token(&self.config, testbed::tenant(), &[Role::Admin])
     }
@@ -183,29 +184,29 @@ impl World {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    /// A request of the tenant's administrator.
+    /// A request of this tenant's administrator.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anonymous(method, path).bearer_auth(&self.token)
     }
 
-    /// POSTs JSON as the tenant's administrator.
+    /// POSTs JSON as this tenant's administrator.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// GETs as the tenant's administrator.
+    /// GETs as this tenant's administrator.
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path)).await
     }
 
-    /// A new lead's id.
+    /// Captures a lead, and returns its id.
     pub async fn lead(&self, name: &str) -> String {
         let answer = self.post("/v1/crm/leads", serde_json::json!({ "name": name })).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.body["id"].as_str().unwrap().to_owned()
     }
 
-    /// How many events the logs of all services have.
+    /// The number of events in the logs of all services.
     pub async fn head(&self) -> i64 {
         let mut head = 0;
         for database in self.others.iter().chain([&self.database, &self.auth]) {
@@ -220,7 +221,7 @@ impl World {
         databases.find(|database| database.service.name() == service).unwrap()
     }
 
-    /// Where the log of a service ends.
+    /// The last position of a service's log.
     pub async fn head_of_all(&self, database: &Database) -> u64 {
         use sqlx::Connection;
         let mut connection = sqlx::PgConnection::connect_with(&database.superuser()).await.unwrap();
@@ -229,14 +230,14 @@ impl World {
         head.cast_unsigned()
     }
 
-    /// Whether a server of this world runs a service, and its sagas with it.
+    /// Whether a server of this world runs a service and its sagas.
     fn runs(&self, service: &str) -> bool {
         let server = if self.config.remotes.contains_key(service) { &self.behind } else { &self.server };
         server.is_some()
     }
 
-    /// How many events the log of a service has, once its sagas are at rest, or nobody drives them: until then they note things in
-    /// their own time. Records of what callers were denied, and that a key was used, are not among them: they come when they come.
+    /// The number of events in a service's log, once its sagas are idle or nobody runs them, because until then they append events at their
+    /// own time. Records of denials and of the use of API keys are not counted, because they are appended asynchronously.
     pub async fn head_of(&self, database: &Database) -> i64 {
         let one = PgPoolOptions::new().max_connections(1);
         let pool = one.connect_with(database.superuser()).await.unwrap();
@@ -254,7 +255,7 @@ impl World {
                               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
                 )
                 .bind(eventstore::LockKey::Coordinator.number())
-                // Where a server has only just begun, or another coordinator has ended, somebody is about to drive them.
+                // If a server has just started, or another coordinator has ended, a coordinator is about to take the lock.
                 .bind(self.runs(database.service.name()))
                 .fetch_optional(&pool)
                 .await
@@ -281,7 +282,7 @@ impl World {
     }
 }
 
-/// Makes the databases as this configuration has them. Those of most tests are alike, and copies.
+/// Migrates the databases for this configuration. Most tests have the same ones, which are copied from templates.
 async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
     let databases: Vec<_> = databases.collect();
     let names = databases.iter().map(|database| match database.service.name() {
@@ -306,7 +307,7 @@ async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
     .await;
 }
 
-/// Forms, as the protocols of signing in want them.
+/// Form bodies, for the protocols of the issuers.
 pub trait Form {
     /// The request with these parameters as its body.
     fn form(self, parameters: &[(&str, &str)]) -> Self;
@@ -322,7 +323,7 @@ pub fn token(config: &Config, tenant: TenantId, roles: &[Role]) -> String {
     mint(&config.auth, tenant, "ada", roles, Duration::from_hours(1)).unwrap()
 }
 
-/// An answer, read to its end.
+/// A response whose body was read to its end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -348,14 +349,14 @@ impl Answer {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// It is a problem document as RFC 9457 has it.
+    /// Asserts that it is a problem document according to RFC 9457.
     pub fn assert_problem(&self) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
         assert_eq!(self.body["type"], format!("urn:inopsio:problem:{}", self.code()), "{self:?}");
         assert_eq!(self.body["instance"], format!("urn:uuid:{}", self.header("x-request-id")), "{self:?}");
         if self.status == StatusCode::UNAUTHORIZED {
-            // Who sent no token made no error with one (RFC 6750 section 3.1).
+            // The challenge for a request without a token has no error (RFC 6750 section 3.1).
             let told = self.header("www-authenticate").contains("error=\"invalid_token\"");
             assert_eq!(told, self.code() != "token_missing", "{self:?}");
         }

@@ -1,4 +1,4 @@
-//! The domain name system, and who has which domain: what services ask of names outside them.
+//! Implements the port for DNS lookups and for the record of which tenant holds which domain.
 
 mod resolver;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use self::resolver::Resolver;
 
-/// Asks name servers, and keeps who has which domain in the directory of tenants.
+/// Queries name servers, and records in the directory of tenants which tenant holds which domain.
 pub struct DomainNames {
     resolver: Resolver,
     directory: Directory,
@@ -19,7 +19,7 @@ pub struct DomainNames {
 }
 
 impl DomainNames {
-    /// As configured.
+    /// Uses the configured name servers and directory.
     pub fn new(config: &Config) -> Self {
         Self {
             resolver: Resolver::of(&config.names),
@@ -54,7 +54,7 @@ impl Names for DomainNames {
         }
         match user_commands::domain_name(domain) {
             Ok(name) => self.directory.holds(&name, tenant).await.map_err(by_the_directory),
-            // Nobody can have it.
+            // No tenant can hold an invalid domain name.
             Err(_) => Ok(false),
         }
     }

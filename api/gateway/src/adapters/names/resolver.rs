@@ -1,7 +1,7 @@
-//! Asking name servers for text records (RFC 1035): by UDP, and by TCP where an answer does not fit.
+//! A stub resolver for DNS text records (RFC 1035): queries by UDP, and by TCP if an answer does not fit.
 //!
-//! It asks servers that look names up for others, as the system's do, and follows no referrals. An answer counts only from the
-//! address that was asked, to a port that nobody else knows, under a random number and with the very question.
+//! It queries recursive servers, such as those of the system, and follows no referrals. It accepts an answer only from the queried
+//! address, to the random port of the query, with the random id of the query and the same question.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// Where the system says which servers it asks.
+/// The file that names the system's DNS servers.
 const SYSTEM: &str = "/etc/resolv.conf";
-/// How long one server may take to answer, and how often each is asked.
+/// How long one server may take to answer, and how often each is queried.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 2;
-/// How many servers are asked.
+/// The most servers that are queried.
 const SERVERS: usize = 3;
-/// The longest answer by UDP to who does not say that more may come.
+/// The largest UDP answer to a query without EDNS, in bytes.
 const DATAGRAM: usize = 512;
 
-/// A stub resolver: asks name servers, and follows no referrals.
+/// The stub resolver.
 pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
 }
 
 impl Resolver {
-    /// Those of the configuration, else the system's.
+    /// Uses the configured servers, or else the system's.
     pub(super) fn of(settings: &NameSettings) -> Self {
         let configured = settings.servers.iter().filter_map(|text| NameSettings::server(text).ok());
         let mut servers: Vec<_> = configured.collect();
@@ -41,7 +41,10 @@ impl Resolver {
         Self { servers }
     }
 
-    /// The text records of a name; none: there are none, or no such name. What no server tells is an error: why the last did not.
+    /// The text records of a name; empty if it has none or does not exist.
+    ///
+    /// # Errors
+    /// When no server gives a usable answer: the reason of the last attempt.
     pub(super) async fn texts(&self, name: &str) -> Result<Vec<String>, String> {
         let mut last = "no name server is known".to_owned();
         for _ in 0..ATTEMPTS {
@@ -58,7 +61,7 @@ impl Resolver {
     }
 }
 
-/// The servers that a `resolv.conf` names; this machine, if it names none.
+/// The servers in a `resolv.conf`; localhost, if there are none.
 fn system(text: &str) -> Vec<SocketAddr> {
     let named = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -89,7 +92,7 @@ async fn ask(server: SocketAddr, name: &str) -> Result<Vec<String>, String> {
     loop {
         let read = socket.recv(&mut buffer).await.map_err(failed)?;
         let Some(datagram) = buffer.get(..read) else { continue };
-        // What is no answer to this question is somebody else's: the right one may still come.
+        // Ignores datagrams that don't answer this query; the right answer may still come.
         match read_answer(datagram, id, &question) {
             None => {}
             Some(Answer::Truncated) => break,
@@ -109,17 +112,17 @@ async fn ask(server: SocketAddr, name: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// What a server says.
+/// The answer of a server.
 enum Answer {
-    /// These are all.
+    /// All text records.
     Texts(Vec<String>),
-    /// More than fits.
+    /// The answer does not fit into a datagram.
     Truncated,
-    /// Nothing that could be believed, and why.
+    /// The server did not resolve the name, for this reason.
     Untold(String),
 }
 
-/// Reads an answer; none: it is no answer to this question.
+/// Parses an answer; none: it does not belong to this query.
 fn read_answer(message: &[u8], id: u16, question: &Question<'_>) -> Option<Answer> {
     let packet = Packet::parse(message).ok()?;
     let [asked] = packet.questions.as_slice() else { return None };
@@ -138,10 +141,10 @@ fn read_answer(message: &[u8], id: u16, question: &Question<'_>) -> Option<Answe
     })
 }
 
-/// The text records of a name, or of the name that it is another name of.
+/// The text records of a name, or of the name that it is an alias (CNAME) of.
 fn texts(answers: &[ResourceRecord<'_>], name: &Name<'_>) -> Vec<String> {
     let mut names = vec![name];
-    // Each may be another name of the next, in whatever order they stand: no more often than there are answers.
+    // Follows the chain of aliases, whose records may be in any order. It can't be longer than the number of records.
     for _ in answers {
         let further = answers.iter().find_map(|record| match &record.rdata {
             RData::CNAME(other) if names.contains(&&record.name) && !names.contains(&&other.0) => Some(&other.0),

@@ -1,9 +1,9 @@
-//! Connections on which nothing comes or goes for too long are cut, whatever they are in the middle of: a request of which the
-//! rest never comes, a websocket whose client takes nothing any more.
+//! The idle timeout of connections: closes a connection on which no bytes are received or sent for too long, in whatever state it is,
+//! such as an incomplete request, or a WebSocket whose client stopped reading.
 //!
-//! So are those on which something comes, byte by byte, to which nothing can be said for as long: the head of a request that
-//! drips. (What follows a head is answered within `http.timeout_seconds`, which is less; websockets and streams of events are
-//! written to more often. hyper's own limit for heads would also end connections that only wait for their next request.)
+//! It also closes a connection that receives bytes for as long without sending any: a request head that arrives byte by byte
+//! (slowloris). Other requests are answered within `http.timeout_seconds`, which is less, and WebSockets and event streams send more
+//! often. hyper's own timeout for request heads would also close connections that only wait for their next request.
 
 use std::io;
 use std::pin::Pin;
@@ -13,35 +13,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection that fails once nothing has come or gone for too long, or once what came is too long without an answer.
+/// A connection that fails with `TimedOut` when it was idle for too long, or received bytes for too long without sending any.
 pub(super) struct Connection<T> {
     io: T,
-    patience: Duration,
-    /// When something last came or went.
+    timeout: Duration,
+    /// When bytes were last received or sent.
     last: Instant,
-    /// When the first of that came to which nothing was said yet.
-    asked: Option<Instant>,
-    /// Not moved with each byte: it is looked at `last` when it rings.
-    alarm: Pin<Box<Sleep>>,
+    /// When the first bytes were received since bytes were last sent.
+    unanswered_since: Option<Instant>,
+    /// The timer. It is not reset with every byte: when it fires, `last` is checked.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<T> Connection<T> {
-    pub(super) fn new(io: T, patience: Duration) -> Self {
-        Self { io, patience, last: Instant::now(), asked: None, alarm: Box::pin(sleep(patience)) }
+    pub(super) fn new(io: T, timeout: Duration) -> Self {
+        Self { io, timeout, last: Instant::now(), unanswered_since: None, timer: Box::pin(sleep(timeout)) }
     }
 
-    /// What is answered where nothing can be read or written now.
+    /// The result if nothing can be read or written now: pending, or the timeout.
     fn wait<O>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<O>> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            let due = self.last + self.patience;
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let due = self.last + self.timeout;
             if due <= Instant::now() {
                 return Poll::Ready(Err(timed_out("the connection was silent for too long")));
             }
-            self.alarm.as_mut().reset(due);
+            self.timer.as_mut().reset(due);
         }
         Poll::Pending
     }
 
+    /// Records progress if the operation is done; otherwise waits.
     fn settle<O>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
         if done.is_pending() {
             return self.wait(cx);
@@ -50,15 +51,15 @@ impl<T> Connection<T> {
         done
     }
 
-    /// Whether what came could be answered by now, had it been a request.
-    fn heard(&mut self) -> io::Result<()> {
-        let asked = *self.asked.get_or_insert(self.last);
-        if self.last < asked + self.patience { Ok(()) } else { Err(timed_out("a request took too long to come")) }
+    /// Fails if bytes were received for too long without an answer.
+    fn received(&mut self) -> io::Result<()> {
+        let since = *self.unanswered_since.get_or_insert(self.last);
+        if self.last < since + self.timeout { Ok(()) } else { Err(timed_out("a request took too long to come")) }
     }
 
-    fn said<O>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
+    fn sent<O>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<O>>) -> Poll<io::Result<O>> {
         if written.is_ready() {
-            self.asked = None;
+            self.unanswered_since = None;
         }
         self.settle(cx, written)
     }
@@ -74,7 +75,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
         let read = self.settle(cx, read);
         if buffer.filled().len() > before {
-            self.heard()?;
+            self.received()?;
         }
         read
     }
@@ -83,7 +84,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.said(cx, written)
+        self.sent(cx, written)
     }
 
     fn poll_write_vectored(
@@ -92,7 +93,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.said(cx, written)
+        self.sent(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -120,15 +121,15 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_lives_as_long_as_something_comes_and_goes() {
         let (mut client, server) = duplex(64);
-        let mut server = Connection::new(server, PATIENCE);
+        let mut server = Connection::new(server, TIMEOUT);
         for _ in 0..5 {
             let said = async {
-                sleep(PATIENCE.mul_f64(0.9)).await;
+                sleep(TIMEOUT.mul_f64(0.9)).await;
                 client.write_u8(7).await
             };
             let (heard, said) = tokio::join!(server.read_u8(), said);
@@ -137,14 +138,14 @@ mod tests {
         }
         let begin = Instant::now();
         assert_eq!(server.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(begin.elapsed().as_secs(), PATIENCE.as_secs());
+        assert_eq!(begin.elapsed().as_secs(), TIMEOUT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_drips_is_cut_unless_it_is_answered() {
         let (mut client, server) = duplex(64);
-        let mut server = Connection::new(server, PATIENCE);
-        let step = PATIENCE / 4;
+        let mut server = Connection::new(server, TIMEOUT);
+        let step = TIMEOUT / 4;
         for n in 0..12 {
             client.write_u8(7).await.unwrap();
             assert_eq!(server.read_u8().await.unwrap(), 7);
@@ -161,13 +162,13 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
+        assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_of_which_nothing_is_taken_fails() {
         let (_client, server) = duplex(64);
-        let mut server = Connection::new(server, PATIENCE);
+        let mut server = Connection::new(server, TIMEOUT);
         server.write_all(&[0; 64]).await.unwrap();
         assert_eq!(server.write_all(&[0; 1]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }

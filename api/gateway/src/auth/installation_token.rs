@@ -1,4 +1,4 @@
-//! The key of whoever sets an installation up: `inopsio token` signs with it, for any tenant.
+//! Verifies the tokens of `inopsio token`, which are signed with the installation's key and may be for any tenant.
 
 use std::collections::HashSet;
 
@@ -10,21 +10,21 @@ use kernel::{Refusal, TenantId};
 
 use super::{KeyError, TokenClaims, jwk};
 
-/// Verifies tokens of that key.
-pub(super) struct SetUp {
+/// Verifies tokens that are signed with the installation's key.
+pub(super) struct InstallationVerifier {
     key: Ed25519PublicKey,
     options: VerificationOptions,
 }
 
-/// What such a token says.
-pub(super) struct SetUpClaims {
+/// The claims of such a token.
+pub(super) struct InstallationClaims {
     pub(super) tenant: TenantId,
     pub(super) subject: String,
     pub(super) roles: Vec<String>,
     pub(super) expires_at: DateTime<Utc>,
 }
 
-impl SetUp {
+impl InstallationVerifier {
     pub(super) fn new(auth: &Auth) -> Result<Self, KeyError> {
         const KEY: &str = "auth.public_key (INOPSIO_AUTH_PUBLIC_KEY)";
         let key = Ed25519PublicKey::from_pem(auth.public_key.reveal()).map_err(|_| KeyError::Unreadable(KEY))?;
@@ -43,10 +43,10 @@ impl SetUp {
         jwk::key_set(&self.key)
     }
 
-    /// What a token says, if it holds.
+    /// Verifies a token, and returns its claims.
     #[expect(clippy::disallowed_methods, reason = "a signed token is what vouches for a tenant")]
-    pub(super) fn verify(&self, token: &str) -> Result<SetUpClaims, Refusal> {
-        // The key says the algorithm; whatever else the token's header names ("none", HS256 …) is refused.
+    pub(super) fn verify(&self, token: &str) -> Result<InstallationClaims, Refusal> {
+        // The algorithm is that of the key; any other in the token's header ("none", HS256 …) is refused.
         let claims =
             self.key.verify_token::<TokenClaims>(token, Some(self.options.clone())).map_err(|error| explain(&error))?;
         let Some(expires_at) = claims.expires_at.and_then(|at| DateTime::from_timestamp(at.as_secs().cast_signed(), 0))
@@ -60,14 +60,14 @@ impl SetUp {
             return Err(refused("token_without_subject", &detail));
         };
         let TokenClaims { tenant, roles } = claims.custom;
-        Ok(SetUpClaims { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
+        Ok(InstallationClaims { tenant: TenantId::vouched(tenant), subject, roles, expires_at })
     }
 }
 
-/// The longest subject, in characters: it stands in every event that its bearer makes.
+/// The longest subject, in characters. The subject is stored in every event that its bearer causes.
 const SUBJECT: usize = 255;
 
-/// Whether somebody may be called so.
+/// Whether a text is allowed as the subject of a token.
 pub fn is_subject(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= SUBJECT && !text.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Answers without end: they end with the token for which they are given.
+//! Ends event streams (server-sent events) when the token of their request becomes invalid.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use poem::{Body, Response};
 
 use crate::auth::{Bearer, Verifier};
 
-/// Ends a stream of events, wherever it comes from, when its bearer may not see more. Other answers stay as they are.
+/// Makes an event stream end when its bearer's token becomes invalid. Other responses are not changed.
 pub fn end_with(response: &mut Response, verifier: &Arc<Verifier>, bearer: Bearer) {
     let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|content_type| content_type.starts_with("text/event-stream")) {

@@ -1,10 +1,10 @@
-//! What can't be read as HTTP/1.1 is refused by hyper before anything of ours sees it, with nothing but a status. Here it becomes a
-//! problem document, as every other refusal is.
+//! hyper refuses a malformed HTTP/1.1 request by itself, before it reaches our code, with only a status. This replaces such responses with
+//! problem documents, like those of every other refusal.
 //!
-//! hyper can't be told what to say then. But whatever it writes while no request is with us, after all that was said before has gone
-//! out, are its own words: so a [`RequestTracker`] is kept of each connection, and [`RefusalRewriter`] replaces such words on their way
-//! out. Bytes of an answer of ours never are, whatever they look like and wherever a write begins: until its end is flushed a request is
-//! with us.
+//! hyper has no hook for these responses. But bytes that it writes while no request is in progress, after everything before was flushed,
+//! must be its own: so each connection has a [`RequestTracker`], and [`RefusalRewriter`] replaces such bytes when they are written. Bytes
+//! of our own responses are never replaced, whatever they look like and wherever a write begins: a request counts as in progress until
+//! the end of its response is flushed.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use poem::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use uuid::Uuid;
 
-/// Counts where a connection is: odd while a request is with us, even while hyper reads the next one.
+/// The state of a connection as a counter: odd while a request is in progress, even while hyper reads the next one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestTracker(Arc<AtomicU64>);
 
 impl RequestTracker {
-    /// A request came. (Over HTTP/2 there may be several; what hyper says there is not looked at.)
+    /// Marks the begin of a request. (With HTTP/2 there may be several at once, but responses of hyper are not replaced there.)
     pub(super) fn begin(&self) -> RequestGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
         RequestGuard { tracker: self.clone(), ends: true }
@@ -35,7 +35,7 @@ impl RequestTracker {
     }
 }
 
-/// A request that is with us, until this is dropped.
+/// A request that is in progress until this is dropped.
 #[derive(Debug)]
 pub(super) struct RequestGuard {
     tracker: RequestTracker,
@@ -43,7 +43,8 @@ pub(super) struct RequestGuard {
 }
 
 impl RequestGuard {
-    /// Its answer, with whose body the request ends. One that changes the protocol never ends: what is written from then on is no HTTP.
+    /// Ties the end of the request to the end of its response's body. After a protocol upgrade the request never ends, because the bytes
+    /// that follow are not HTTP.
     pub(super) fn answer<B>(mut self, answer: http::Response<B>) -> http::Response<TrackedBody<B>> {
         self.ends = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
         answer.map(|body| TrackedBody { body, _guard: self })
@@ -58,7 +59,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// The body of an answer, until whose end the request is with us.
+/// The body of a response; the request is in progress until it is dropped.
 pub(super) struct TrackedBody<B> {
     body: B,
     _guard: RequestGuard,
@@ -89,10 +90,9 @@ pub(super) struct RefusalRewriter<T> {
     io: T,
     tracker: RequestTracker,
     ids: Arc<dyn IdSource>,
-    /// The count, if no request was with us, at which all was out that there was to say: what is written next at the same count is
-    /// hyper's own.
+    /// The tracker's counter at the last flush, if no request was in progress then. A write at the same counter is hyper's own response.
     idle_at: Option<u64>,
-    /// What is said instead, as far as it is not out yet.
+    /// The bytes of the replacement that are not written yet.
     replacement: Vec<u8>,
 }
 
@@ -101,7 +101,7 @@ impl<T> RefusalRewriter<T> {
         Self { io, tracker, ids, idle_at: Some(0), replacement: Vec::new() }
     }
 
-    /// Keeps hyper's own words back, if these are, and ours instead.
+    /// Prepares the replacement if these bytes are a refusal by hyper. Returns whether they must not be written.
     fn replace(&mut self, words: &[u8]) -> bool {
         let own = self.idle_at.take() == Some(self.tracker.now());
         if own && let Some(replacement) = rewritten(words, &*self.ids) {
@@ -144,7 +144,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for RefusalRewriter<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.flush_replacement(cx))?;
-        // hyper's own words are in one piece.
+        // A response of hyper's own is in one slice.
         let bytes: &[u8] = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..]);
         if self.replace(bytes) {
             return Poll::Ready(Ok(bytes.len()));
@@ -171,7 +171,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for RefusalRewriter<T> {
     }
 }
 
-/// A refusal of hyper's as a problem document; `None`: it is none of those that we know.
+/// Converts a refusal by hyper to a problem document; `None`: the bytes are not a refusal that we know.
 fn rewritten(words: &[u8], ids: &dyn IdSource) -> Option<Vec<u8>> {
     let head = std::str::from_utf8(words).ok()?.strip_suffix("\r\n\r\n")?;
     let (first, lines) = head.split_once("\r\n")?;
@@ -179,11 +179,11 @@ fn rewritten(words: &[u8], ids: &dyn IdSource) -> Option<Vec<u8>> {
     let problem = refusal(StatusCode::from_bytes(status.as_bytes()).ok()?)?;
     let id = ids.next();
     tracing::debug!(request = %id, status, "what came can't be read as a request");
-    Some(said(first, lines, &problem, id))
+    Some(response_bytes(first, lines, &problem, id))
 }
 
-/// A whole answer. Of hyper's lines all stay but the length: that the connection ends, and the date.
-fn said(first: &str, lines: &str, problem: &Problem, id: Uuid) -> Vec<u8> {
+/// The bytes of a whole response. It keeps hyper's header lines (`connection: close` and the date), except the content length.
+fn response_bytes(first: &str, lines: &str, problem: &Problem, id: Uuid) -> Vec<u8> {
     let document = problem.document(Some(id)).to_string();
     let answer = problem.respond(Some(id));
     let lines = lines.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
@@ -198,7 +198,8 @@ fn said(first: &str, lines: &str, problem: &Problem, id: Uuid) -> Vec<u8> {
     said
 }
 
-/// What hyper refuses by itself: as much of HTTP/1.1 as it reads (its own limits, which can't be asked for).
+/// The problem for a status with which hyper refuses requests. The limits in the texts are those of hyper, which has no constants for
+/// them.
 fn refusal(status: StatusCode) -> Option<Problem> {
     let refusal = match status {
         StatusCode::BAD_REQUEST => {
@@ -241,7 +242,7 @@ mod tests {
         server.flush().await.unwrap();
     }
 
-    /// All that is said, once the server has ended.
+    /// Everything that the client receives until the server's end.
     async fn heard(mut client: DuplexStream, mut server: RefusalRewriter<DuplexStream>) -> String {
         server.shutdown().await.unwrap();
         drop(server);
@@ -288,21 +289,21 @@ mod tests {
     #[tokio::test]
     async fn nothing_of_an_answer_is_taken_for_a_refusal_wherever_a_write_begins() {
         let as_it_is = String::from_utf8(TOO_LONG.to_vec()).unwrap();
-        // While a request is with us, even after a flush in its middle.
+        // While a request is in progress, even after a flush in its middle.
         let (client, mut server, tracker) = connection();
         let guard = tracker.begin();
         server.flush().await.unwrap();
         write(&mut server, TOO_LONG).await;
         drop(guard);
         assert_eq!(heard(client, server).await, as_it_is);
-        // The end of its body, which hyper has taken already.
+        // The end of its body, which hyper has already read.
         let (client, mut server, tracker) = connection();
         let guard = tracker.begin();
         server.flush().await.unwrap();
         drop(guard);
         write(&mut server, TOO_LONG).await;
         assert_eq!(heard(client, server).await, as_it_is);
-        // A whole answer, begun and ended before any of it is written.
+        // A whole response, begun and ended before any of it is written.
         let (client, mut server, tracker) = connection();
         drop(tracker.begin());
         write(&mut server, TOO_LONG).await;
