@@ -1,8 +1,8 @@
 //! The runtime of the write side: authorizes a command, lets it decide, and appends its events, exactly once.
 //!
-//! A [`Request`] has the caller and the command's id; a [`Command`] has what is requested. The [`Executor`] checks the permission and
-//! runs the command on a [`Work`] (aggregates from the cache of recent ones or from the log; new events; claims). It appends the
-//! result together with the command's id and answer. If another writer was faster, it runs the command again on the current
+//! A [`Request`] has the caller and the command's id; a [`Command`] has the input and the logic. The [`Executor`] checks the permission and
+//! runs the command on a [`Work`], a unit of work that reads aggregates (from the cache of recent ones or from the log) and collects new
+//! events and claims. It appends the
 //! state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
 //! `kernel::Refusal`; a refusal means that nothing was written.
 //!
