@@ -84,8 +84,7 @@ impl Executor {
     ///
     /// # Errors
     /// A refusal means that nothing was written, except `log_unavailable` and `log_failed`: after these the outcome is unknown, and the
-    /// same
-    /// request may be sent again under the same command id.
+    /// same request may be sent again under the same command id.
     pub async fn execute<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
         let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant());
         self.authorize_and_run(request, None, command).instrument(span).await
@@ -101,8 +100,7 @@ impl Executor {
     }
 
     /// Creates a request for a command that no client asked for. If several processes find the same work due and use the same command id,
-    /// one of
-    /// them carries it out, and the others get its answer.
+    /// one of them carries it out, and the others get its answer.
     pub fn unasked(&self, caller: &Caller, command_id: Option<String>) -> Request {
         let id = self.new_id();
         Request {
@@ -118,8 +116,7 @@ impl Executor {
     }
 
     /// As [`execute`](Self::execute), for a request that is carried out as several commands. Each part is executed exactly once, under an
-    /// id
-    /// that is derived from the request's id and that no client can send.
+    /// id that is derived from the request's id and that no client can send.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
@@ -134,8 +131,7 @@ impl Executor {
     }
 
     /// Dry run: returns what the command would answer now, and writes nothing. The append's checks do not run, so a taken claim is noticed
-    /// only
-    /// if the command [looks it up](Work::holders) itself.
+    /// only if the command [looks it up](Work::holders) itself.
     ///
     /// # Errors
     /// The refusal that the command would get.

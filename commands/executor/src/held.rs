@@ -30,8 +30,7 @@ pub struct Held {
 
 impl Held {
     /// Takes a claim if it is free. Taking and [marking](crate::Work::mark) need no distinction here: an event exists only if its append
-    /// was
-    /// not refused, so the first holder keeps the claim.
+    /// was not refused, so the first holder keeps the claim.
     pub fn claim(&mut self, kind: &'static ClaimKind, value: impl Into<String>, holder: impl ToString) {
         self.claims.entry((kind.name, value.into())).or_insert_with(|| holder.to_string());
     }
@@ -45,9 +44,7 @@ impl Held {
     }
 
     /// Records that an erased person held a claim of this kind, whose value is no longer known. Another person who requested the same
-    /// value,
-    /// and did not get it, now appears to hold it.
-    /// get the claim then, now appears to hold it.
+    /// value, and did not get it, now appears to hold it.
     pub fn forget(&mut self, kind: &'static ClaimKind) {
         self.forgotten.insert(kind.name);
     }

@@ -2,8 +2,8 @@
 //!
 //! A [`Request`] has the caller and the command's id; a [`Command`] has the input and the logic. The [`Executor`] checks the permission and
 //! runs the command on a [`Work`], a unit of work that reads aggregates (from the cache of recent ones or from the log) and collects new
-//! events and claims. It appends the
-//! state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
+//! events and claims. It appends the result together with the command's id and answer. If another writer was faster, it runs the command
+//! again on the current state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
 //! `kernel::Refusal`; a refusal means that nothing was written.
 //!
 //! Repeated commands: the append recognizes a command id that was used before, and returns the first answer. If the state refuses

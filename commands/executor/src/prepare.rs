@@ -11,8 +11,7 @@ use crate::work::{Stream, Work};
 use crate::{Request, refused, time};
 
 /// Sets the time of each changed stream's events: the stream's own, otherwise the time that the caller names, otherwise now, but not
-/// earlier
-/// than the stream's last event.
+/// earlier than the stream's last event.
 pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
     let said = work.request.occurred_at.is_some();
     let mut common = work.occurred_at();

@@ -156,9 +156,8 @@ impl<'a> Work<'a> {
     /// An aggregate's state, including changes of this attempt. `None` if it does not exist.
     ///
     /// A stream that is only read is not checked by the append: another writer may change it before the command is stored. That writer may
-    /// be
-    /// another process, whose changes are not in this cache. A rule that spans aggregates must depend on
-    /// something that the append checks: [`rely`](Self::rely), a [claim](Self::take), or a change of the aggregate itself.
+    /// be another process, whose changes are not in this cache. A rule that spans aggregates must depend on something that the append
+    /// checks: [`rely`](Self::rely), a [claim](Self::take), or a change of the aggregate itself.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -170,9 +169,8 @@ impl<'a> Work<'a> {
     }
 
     /// As [`find`](Self::find), for a state on which the command depends, such as somebody's permissions. The append requires that the
-    /// stream
-    /// still has the version found here, or is still absent; otherwise the command runs again on the state in the log. This costs no extra
-    /// read, and commands that rely on the same stream do not block each other.
+    /// stream still has the version found here, or is still absent; otherwise the command runs again on the state in the log. This costs no
+    /// extra read, and commands that rely on the same stream do not block each other.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -196,10 +194,8 @@ impl<'a> Work<'a> {
     }
 
     /// Loads an aggregate and skips the events that can't be decoded, for changes that must be possible all the same, such as erasing
-    /// somebody.
-    /// Call it before any other access to the aggregate: this attempt then uses the same state throughout, and neither caches it nor takes
-    /// a
-    /// snapshot of it. Returns true if no relevant event was skipped. If false, do not base authorization on the state.
+    /// somebody. Call it before any other access to the aggregate: this attempt then uses the same state throughout, and neither caches it
+    /// nor takes a snapshot of it. Returns true if no relevant event was skipped. If false, do not base authorization on the state.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -266,8 +262,7 @@ impl<'a> Work<'a> {
     }
 
     /// Enqueues a job in the transaction of the append, so that it exists if and only if the events do. Jobs are created by the crate
-    /// `jobs`
-    /// (`Kind::asked`); a worker is told by `Jobs::wake`, or finds the job by polling within seconds.
+    /// `jobs` (`Kind::asked`); a worker is told by `Jobs::wake`, or finds the job by polling within seconds.
     pub fn enqueue(&mut self, job: AskedJob) {
         self.jobs.push(job);
     }
@@ -287,8 +282,7 @@ impl<'a> Work<'a> {
     }
 
     /// The time at which the caller says the change happened; otherwise the time of this attempt. Events of a stream are never out of
-    /// order: if
-    /// the stream's last event is later than now (another machine's clock is ahead), new events get that event's time.
+    /// order: if the stream's last event is later than now (another machine's clock is ahead), new events get that event's time.
     pub fn occurred_at(&self) -> DateTime<Utc> {
         self.request.occurred_at.map_or(self.now, kernel::to_micros)
     }
@@ -404,8 +398,7 @@ impl<'a> Work<'a> {
 }
 
 /// Serializes an event or a state of an aggregate as JSON in which personal data is marked, so that the log encrypts it. `state` tells
-/// whose
-/// data it is.
+/// whose data it is.
 pub(crate) fn to_marked_json<A: Aggregate>(
     state: &A,
     id: &str,
