@@ -1,4 +1,4 @@
-//! What the events of signing in did to claims, told from the events alone.
+//! Derives the claims of the auth service from its events.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::passkey::PASSKEY;
 use crate::saml_assertion::SAML_ASSERTION;
 use crate::saml_connection::{self, claims};
 
-/// The claims of a tenant's history.
+/// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
     held: Held,
@@ -23,7 +23,7 @@ pub struct Claims {
     names: HashMap<String, String>,
     /// The passkeys of each account.
     passkeys: HashMap<String, HashSet<String>>,
-    /// What each connection to an identity provider holds.
+    /// The claims of each connection to an identity provider.
     connections: HashMap<String, Vec<saml_connection::Claim>>,
 }
 
