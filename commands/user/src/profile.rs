@@ -1,4 +1,4 @@
-//! Who a user is: their profile, changed by those who look after users, or by themselves. (The picture that they upload: `picture.rs`.)
+//! Profiles of users, changed by administrators or by the users themselves. (Uploaded pictures: `picture.rs`.)
 
 use executor::{Command, Work};
 use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId, is_picture_address};
@@ -9,7 +9,7 @@ use crate::lengths;
 use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 
-/// A profile, as sent; checked when the command runs.
+/// A profile as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileFields {
     pub name: String,
@@ -18,15 +18,15 @@ pub struct ProfileFields {
     pub title: Option<String>,
     pub phone: Option<String>,
     pub address: Option<PostalAddress>,
-    /// Where a picture of them is. The address of one that was uploaded here says of who has a profile already: they keep whichever they have.
+    /// The address of a picture. If it is the address of an uploaded picture, an existing user keeps their current picture.
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,
 }
 
 impl ProfileFields {
-    /// The profile that this makes of a user who has one already; and whether they keep the picture that they uploaded. Whoever sends the
-    /// address of an upload sends what they were shown, perhaps before another one took its place: it is not for them to undo that.
+    /// The new profile of an existing user, and whether their uploaded picture is kept. A client that sends the address of an upload
+    /// repeats what it read, perhaps before a newer upload; that must not undo the newer one.
     fn over(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
         let mut checks = Checks::default();
         let kept = self.picture.as_ref().is_some_and(|address| is_picture_address(tenant, address));
@@ -59,7 +59,7 @@ impl ProfileFields {
     }
 }
 
-/// Replaces a user's profile: this is all of it.
+/// Replaces a user's whole profile.
 #[derive(Clone, Debug)]
 pub struct ChangeProfile {
     pub user: UserId,
@@ -67,30 +67,30 @@ pub struct ChangeProfile {
     pub catalogue: Catalogue,
 }
 
-/// Replaces the caller's own profile: this is all of it.
+/// Replaces the caller's own whole profile.
 #[derive(Clone, Debug)]
 pub struct ChangeOwnProfile {
     pub profile: ProfileFields,
 }
 
-/// What becomes of a picture that a user uploaded when their profile is another one.
+/// What happens to an uploaded picture when the profile changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Uploaded {
-    /// It stays, unless the profile has the address of another.
+    /// It is kept, unless the profile has the address of another picture.
     Kept,
-    /// It goes.
+    /// It is removed.
     Removed,
 }
 
-/// The user that the caller is; machines, and tokens of before there were users, are none.
+/// The caller's user id. Machines, and tokens from before users existed, have none.
 pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
     work.caller().subject().parse().map_err(|_| {
         Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
     })
 }
 
-/// Replaces a user's profile. It is shown by whoever has the telephone that a number is theirs, and applications are told so: for another one of
-/// their own, somebody has shown a moment ago who they are.
+/// Replaces a user's profile. A telephone number proves identity once it is verified, and applications are told that it is. So users who
+/// change their own number must have authenticated recently.
 pub(crate) async fn change_profile(
     work: &mut Work<'_>,
     user: UserId,

@@ -1,20 +1,20 @@
-//! What only somebody does who has shown a moment ago who they are: what can't be undone, and what gives away who they are. An application has
-//! its tokens for longer, as has whoever stole one.
+//! Requires a recent authentication for actions that can't be undone or that change how a user is identified. A token alone is not enough:
+//! an application keeps it longer, and it may be stolen.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::Work;
 use kernel::{Caller, Refusal, SURE_FOR, UserId};
 
-/// By how much clocks may differ: what is later than now by more is no time at which anybody showed anything.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+/// Tolerated clock skew. An authentication time that is further in the future does not count.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// Refuses somebody of whom it is long ago that they showed who they are. Where no token says when (one of the installation's own key, a
-/// machine's), it is not asked.
+/// Refuses a caller whose last authentication is too long ago. Tokens that have no authentication time (signed with the installation's own
+/// key, or of a machine) are not checked.
 ///
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
 pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
-    if caller.shown_at().is_none_or(|at| kernel::is_sure(at, now, CLOCKS_DIFFER)) {
+    if caller.shown_at().is_none_or(|at| kernel::is_sure(at, now, CLOCK_SKEW)) {
         return Ok(());
     }
     let detail = format!(
@@ -25,7 +25,7 @@ pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
     Err(Refusal::unauthenticated("sign_in_too_old", detail))
 }
 
-/// The same where it is about themselves: what is done to others goes by what one may.
+/// As [`sure`], but only if callers act on themselves. Actions on others depend on permissions alone.
 pub(crate) fn sure_of_oneself(work: &Work<'_>, user: UserId) -> Result<(), Refusal> {
     let caller = work.caller();
     if caller.subject() == user.to_string() { sure(caller, work.now()) } else { Ok(()) }
