@@ -6,7 +6,7 @@ use auth_aggregates::{
     Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails,
     SamlConnectionEvent, Session, SessionEvent,
 };
-use executor::{ClaimHistory, Held};
+use executor::{ClaimHistory, HeldClaims};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::client_assertion::ASSERTION;
@@ -18,7 +18,7 @@ use crate::saml_connection::{self, claims};
 /// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
+    held: HeldClaims,
     /// The name of each machine, lower case.
     names: HashMap<String, String>,
     /// The passkeys of each account.
@@ -41,7 +41,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }

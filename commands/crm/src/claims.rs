@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crm_aggregates::{
     Contact, ContactDetails, ContactEvent, Opportunity, OpportunityEvent, Pipeline, PipelineEvent, StageId,
 };
-use executor::{ClaimHistory, Held};
+use executor::{ClaimHistory, HeldClaims};
 use kernel::{Aggregate, DecodeError, Personal, RecordedEvent};
 
 use crate::contact::EMAIL;
@@ -16,7 +16,7 @@ use crate::stage::{CLOSED, USE};
 /// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
+    held: HeldClaims,
     /// The e-mail address of each contact.
     emails: HashMap<String, String>,
     /// The name of each pipeline, lower case.
@@ -35,7 +35,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }

@@ -228,7 +228,7 @@ impl Executor {
     }
 
     /// Whether another tenant requested a small append from this process within the time `lately`, so that bulk writers can give way.
-    pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
+    pub fn other_tenants_write(&self, tenant: TenantId, lately: Duration) -> bool {
         self.inner.store.others_write(tenant, lately)
     }
 

@@ -12,7 +12,7 @@ pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
             tracing::warn!(%reason, "the log is not available");
             unavailable()
         }
-        eventstore::Error::Key(error) => by_a_key(error),
+        eventstore::Error::Key(error) => refusal_of_key_error(error),
         error => {
             tracing::error!(%error, "the log can't be read");
             failed()
@@ -21,7 +21,7 @@ pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
 }
 
 /// The refusal for a key that can't be used: because of us, or because the key store of the master key is unavailable. Nothing was written.
-pub fn by_a_key(error: &keys::Error) -> Refusal {
+pub fn refusal_of_key_error(error: &keys::Error) -> Refusal {
     tracing::error!(%error, "a key does not do its work");
     match error {
         keys::Error::Unavailable(_) => Refusal::unavailable(
@@ -80,7 +80,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
         ),
         append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
-        append::Error::Keyless(error) => by_a_key(error),
+        append::Error::Keyless(error) => refusal_of_key_error(error),
         append::Error::Busy(reason) => {
             tracing::warn!(%reason, "the log is busy");
             Refusal::unavailable(

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use executor::{ClaimHistory, ClaimKind, Held};
+use executor::{ClaimHistory, ClaimKind, HeldClaims};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 use user_aggregates::{
     ClaimedDomain, DomainEvent, Group, GroupEvent, Invitation, InvitationEvent, Login, Organization, OrganizationEvent,
@@ -16,7 +16,7 @@ use crate::{domain, group, invitation, organization};
 /// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
+    held: HeldClaims,
     /// Each user's login names.
     logins: HashMap<String, Login>,
     /// The name of each group and organization, lower case, the address of each invitation, and each domain.
@@ -37,7 +37,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }

@@ -18,17 +18,17 @@ pub trait ClaimHistory: Send {
     fn observe(&mut self, event: &RecordedEvent) -> Result<(), DecodeError>;
 
     /// The claims that are held after the events so far.
-    fn held(&self) -> &Held;
+    fn held(&self) -> &HeldClaims;
 }
 
 /// The claims that are held at one point of a history, by kind and value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldClaims {
     claims: HashMap<(&'static str, String), String>,
     forgotten: BTreeSet<&'static str>,
 }
 
-impl Held {
+impl HeldClaims {
     /// Takes a claim if it is free. Taking and [marking](crate::Work::mark) need no distinction here: an event exists only if its append
     /// was not refused, so the first holder keeps the claim.
     pub fn claim(&mut self, kind: &'static ClaimKind, value: impl Into<String>, holder: impl ToString) {
