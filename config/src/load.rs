@@ -374,7 +374,7 @@ mod tests {
                 "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" | "audit.seal_key" => "ab".repeat(32),
-                // Not without the one that follows it.
+                // A former master key is not allowed without a current one.
                 "auth.former_master_key" => continue,
                 "log.format" => "json".to_owned(),
                 "directory.url" => "postgres://127.0.0.1/inopsio_directory".to_owned(),

@@ -97,7 +97,7 @@ mod tests {
         let read =
             ["INOPSIO_PORT", "INOPSIO_MASTER_KEY", "INOPSIO_MASTER_KEY_FILE", "INOPSIO_HOME", "PATH", "inopsio_x"];
         assert!(unknown(read, &["INOPSIO_HOME"]).is_empty());
-        // Only secrets come from files.
+        // Only secrets can be read from files.
         assert_eq!(unknown(["INOPSIO_PORT_FILE"], &[]).len(), 1);
     }
 }

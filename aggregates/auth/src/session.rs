@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than all of them.
+    /// An idle timeout longer than all periods in the tests.
     const IDLE: TimeDelta = TimeDelta::hours(24);
 
     fn at(minute: i64) -> DateTime<Utc> {

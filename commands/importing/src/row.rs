@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Nothing is written here.
+    /// A command that is never executed: these tests write nothing.
     struct Never;
 
     impl Command for Never {
@@ -245,7 +245,7 @@ mod tests {
             rows(",nobody,=1"),
             [Err(vec![said("phone", "formula"), said("Name", "empty"), said("email", "email")])]
         );
-        // A name that was refused is not missing besides.
+        // A name that was refused is not reported as missing, too.
         assert_eq!(rows("=1,,"), error("Name", "formula"));
     }
 

@@ -108,7 +108,7 @@ mod tests {
             code(1, 1, 1, 1, "+4930123457"),
         ];
         assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
-        // All digits, everywhere.
+        // All digits occur in all places.
         let many: Vec<String> = (0..1_000).map(|turn| code(1, 1, 1, turn, "")).collect();
         assert!(many.iter().collect::<HashSet<_>>().len() > 990);
         for place in 0..DIGITS {
