@@ -96,12 +96,12 @@ impl Executor {
     /// # Errors
     /// As [`execute`](Self::execute).
     pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
-        self.execute(&self.unasked(caller, None), command).await
+        self.execute(&self.internal_request(caller, None), command).await
     }
 
     /// Creates a request for a command that no client asked for. If several processes find the same work due and use the same command id,
     /// one of them carries it out, and the others get its answer.
-    pub fn unasked(&self, caller: &Caller, command_id: Option<String>) -> Request {
+    pub fn internal_request(&self, caller: &Caller, command_id: Option<String>) -> Request {
         let id = self.new_id();
         Request {
             caller: caller.clone(),

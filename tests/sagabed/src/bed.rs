@@ -206,7 +206,7 @@ impl Case<'_> {
 
     /// A request of its admin.
     pub fn request(&self) -> Request {
-        self.bed.executor.unasked(&self.caller, None)
+        self.bed.executor.internal_request(&self.caller, None)
     }
 
     /// Carries out a command.

@@ -30,7 +30,7 @@ impl World {
         let settings = eventstore::Settings { sealing, ..eventstore::Settings::default() };
         let store = EventStore::open(&database, settings, clock.clone()).await.unwrap();
         let executor = executor(&store);
-        let request = executor.unasked(&Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS), None);
+        let request = executor.internal_request(&Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS), None);
         Self { store, executor, request, database }
     }
 
@@ -53,12 +53,12 @@ impl World {
     }
 
     pub fn role(&self, role: Role) -> Request {
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS), None)
+        self.executor.internal_request(&Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS), None)
     }
 
     /// A request of another tenant's administrator: a different tenant each time.
     pub fn stranger(&self) -> Request {
-        self.executor.unasked(&Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS), None)
+        self.executor.internal_request(&Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS), None)
     }
 
     pub fn keyed(&self, key: &str) -> Request {

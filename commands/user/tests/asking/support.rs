@@ -53,7 +53,8 @@ impl World {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);
-        let request = executor.unasked(&Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS), None);
+        let request =
+            executor.internal_request(&Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS), None);
         Self { database, store, executor, clock, request }
     }
 
@@ -92,20 +93,21 @@ impl World {
 
     /// A request of a caller with these roles.
     pub fn as_roles(&self, roles: &[Role]) -> Request {
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)
+        self.executor.internal_request(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)
     }
 
     /// A request of a caller with exactly these permissions.
     pub fn with_permissions(&self, permissions: &[&'static str]) -> Request {
         let grants: Vec<Grant> =
             permissions.iter().map(|permission| Grant { permission, roles: &[Role::Viewer], meaning: "" }).collect();
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
+        self.executor
+            .internal_request(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
     }
 
     /// A request of a user on their own behalf.
     pub fn as_user(&self, user: UserId) -> Request {
         let caller = Caller::new(self.request.caller.tenant(), user.to_string(), &[Role::Member], GRANTS);
-        self.executor.unasked(&caller, None)
+        self.executor.internal_request(&caller, None)
     }
 
     /// Executes a command as the administrator, and expects success.
