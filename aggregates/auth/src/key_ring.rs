@@ -128,8 +128,8 @@ pub enum KeyUse {
 }
 
 impl KeyRing {
-    /// The key of an algorithm that signs at a time: the one with the latest start time. Before any start time, the first key signs, so
-    /// that a tenant can issue tokens from its beginning.
+    /// The key of an algorithm that signs at a time: the last one added whose start time has come. Before any start time, the first key
+    /// signs, so that a tenant can issue tokens from its beginning.
     pub fn signs(&self, algorithm: Algorithm, at: DateTime<Utc>) -> Option<&SigningKeyAdded> {
         let mut of_it = self.keys.iter().filter(|key| key.algorithm == algorithm);
         let first = of_it.clone().next();

@@ -5,7 +5,7 @@ use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{PREFERENCES, Preference, PreferenceValue, Preferences, PreferencesCommand};
 use uuid::Uuid;
 
-use crate::profile::oneself;
+use crate::profile::caller_as_user;
 
 /// Sets a preference of the caller.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Command for ResetOwnPreference {
 
 /// The caller, if they are a user of the tenant.
 async fn existing(work: &mut Work<'_>) -> Result<UserId, Refusal> {
-    let user = oneself(work)?;
+    let user = caller_as_user(work)?;
     work.read::<user_aggregates::User>(user).await?;
     Ok(user)
 }

@@ -6,7 +6,7 @@ use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
 use crate::lengths;
-use crate::sure::sure_of_oneself;
+use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::values::{self, present};
 
 /// A profile as sent; validated when the command runs.
@@ -83,14 +83,14 @@ pub(crate) enum Uploaded {
 }
 
 /// The caller's user id. Machines, and tokens from before users existed, have none.
-pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
+pub(crate) fn caller_as_user(work: &Work<'_>) -> Result<UserId, Refusal> {
     work.caller().subject().parse().map_err(|_| {
         Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
     })
 }
 
-/// Replaces a user's profile. A telephone number proves identity once it is verified, and applications are told that it is. So users who
-/// change their own number must have authenticated recently.
+/// Replaces a user's profile. Whoever has the telephone can verify a new number, and applications are told that it is verified. So users
+/// who change their own number must have authenticated recently.
 pub(crate) async fn change_profile(
     work: &mut Work<'_>,
     user: UserId,
@@ -98,7 +98,7 @@ pub(crate) async fn change_profile(
     (profile, uploaded): (Profile, Uploaded),
 ) -> Result<(), Refusal> {
     if before.profile.phone != profile.phone {
-        sure_of_oneself(work, user)?;
+        require_recent_sign_in_for_oneself(work, user)?;
     }
     let elsewhere = profile.picture.is_some();
     work.update::<User>(user, UserCommand::ChangeProfile { profile }).await?;
@@ -125,7 +125,7 @@ impl Command for ChangeOwnProfile {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let user = oneself(work)?;
+        let user = caller_as_user(work)?;
         let before = work.read::<User>(user).await?;
         let profile = self.profile.over(&before, work.caller().tenant())?;
         change_profile(work, user, &before, profile).await?;

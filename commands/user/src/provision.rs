@@ -133,7 +133,7 @@ impl Command for ReplaceUser {
         checks.finish()?;
         let before = work.read::<User>(self.id).await?;
         access::over(work, &self.catalogue, &before).await?;
-        // Providers do not manage this.
+        // Providers do not manage uploaded pictures.
         change_profile(work, self.id, &before, (profile, Uploaded::Kept)).await?;
         change_login(work, self.id, &before, login).await?;
         work.update::<User>(self.id, UserCommand::ChangeExternalId { external_id }).await?;

@@ -7,8 +7,8 @@ use user_aggregates::{
 };
 
 use crate::access::{self, Catalogue};
-use crate::profile::oneself;
-use crate::sure::sure;
+use crate::profile::caller_as_user;
+use crate::recent_sign_in::require_recent_sign_in;
 use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
 use crate::values::present;
@@ -168,8 +168,8 @@ impl Command for EraseOneself {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         checks.finish()?;
-        let user = oneself(work)?;
-        sure(work.caller(), work.now())?;
+        let user = caller_as_user(work)?;
+        require_recent_sign_in(work.caller(), work.now())?;
         let whole = work.salvage::<User>(user).await?;
         let mut confirmed = kernel::folded(work.read::<User>(user).await?.login.email.reveal()) == email;
         if !whole && !confirmed {

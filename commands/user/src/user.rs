@@ -7,8 +7,8 @@ use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, Use
 
 use crate::access::{self, Catalogue, existing_role, within_own};
 use crate::profile::ProfileFields;
+use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
-use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 use crate::{lengths, owners};
 
@@ -97,7 +97,7 @@ pub(crate) async fn change_login(
     login: Login,
 ) -> Result<(), Refusal> {
     if before.login.email != login.email {
-        sure_of_oneself(work, user)?;
+        require_recent_sign_in_for_oneself(work, user)?;
     }
     work.update::<User>(user, UserCommand::ChangeLogin { login: login.clone() }).await?;
     for name in before.login.names().filter(|name| !login.names().any(|kept| kept == *name)) {

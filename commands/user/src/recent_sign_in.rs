@@ -13,7 +13,7 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 ///
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
-pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
+pub fn require_recent_sign_in(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
     if caller.shown_at().is_none_or(|at| kernel::is_sure(at, now, CLOCK_SKEW)) {
         return Ok(());
     }
@@ -25,10 +25,10 @@ pub fn sure(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
     Err(Refusal::unauthenticated("sign_in_too_old", detail))
 }
 
-/// As [`sure`], but only if callers act on themselves. Actions on others depend on permissions alone.
-pub(crate) fn sure_of_oneself(work: &Work<'_>, user: UserId) -> Result<(), Refusal> {
+/// As [`require_recent_sign_in`], but only if callers act on themselves. Actions on others depend on permissions alone.
+pub(crate) fn require_recent_sign_in_for_oneself(work: &Work<'_>, user: UserId) -> Result<(), Refusal> {
     let caller = work.caller();
-    if caller.subject() == user.to_string() { sure(caller, work.now()) } else { Ok(()) }
+    if caller.subject() == user.to_string() { require_recent_sign_in(caller, work.now()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -40,9 +40,9 @@ mod tests {
     fn who_showed_it_within_ten_minutes_is_sure_and_who_did_it_by_a_clock_that_was_ahead_is_not() {
         let (now, tenant) = (DateTime::UNIX_EPOCH, kernel::TenantId::vouched(uuid::Uuid::nil()));
         let caller = |at| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).who_showed_at(at);
-        assert!(sure(&caller(None), now).is_ok());
+        assert!(require_recent_sign_in(&caller(None), now).is_ok());
         for (seconds, is_sure) in [(600, true), (601, false), (0, true), (-60, true), (-61, false)] {
-            let shown = sure(&caller(Some(now - TimeDelta::seconds(seconds))), now);
+            let shown = require_recent_sign_in(&caller(Some(now - TimeDelta::seconds(seconds))), now);
             assert_eq!(shown.is_ok(), is_sure, "{seconds} seconds ago");
         }
     }
