@@ -102,7 +102,7 @@ pub struct ReopenOpportunity {
 }
 
 /// Refuses a contact that does not exist or was erased.
-async fn with_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
+async fn check_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
     if let Some(contact) = contact
         && existing::<Contact>(work, contact, "/contact").await?.erased
     {
@@ -124,7 +124,7 @@ impl Command for OpenOpportunity {
         let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         existing_account(work, self.account).await?;
-        with_contact(work, self.contact).await?;
+        check_contact(work, self.contact).await?;
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
         let opened = OpportunityOpened {
@@ -224,7 +224,7 @@ impl Command for ChangeOpportunityContact {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let command = OpportunityCommand::ChangeContact { contact: self.contact };
         work.update::<Opportunity>(self.opportunity, command).await?;
-        with_contact(work, self.contact).await
+        check_contact(work, self.contact).await
     }
 }
 

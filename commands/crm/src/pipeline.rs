@@ -5,7 +5,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{close, unused};
+use crate::stage::{close, require_unused};
 use crate::values;
 
 /// Claims on the names of pipelines, which are unique in a tenant regardless of case.
@@ -197,7 +197,7 @@ impl Command for RemoveStage {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.update::<Pipeline>(self.pipeline, PipelineCommand::RemoveStage { stage: self.stage }).await?;
-        unused(work, self.stage, self.pipeline);
+        require_unused(work, self.stage, self.pipeline);
         close(work, self.stage, self.pipeline);
         Ok(())
     }

@@ -51,6 +51,6 @@ pub(crate) fn close(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
 }
 
 /// Makes the append require that no opportunity was ever in a stage.
-pub(crate) fn unused(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
+pub(crate) fn require_unused(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
     work.absent(&USE, &stage.to_string(), pipeline);
 }

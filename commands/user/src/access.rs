@@ -105,7 +105,7 @@ pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str
 }
 
 /// Refuses to give or take roles that have permissions that the caller lacks.
-pub(crate) async fn within_own(
+pub(crate) async fn require_within_own(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
     roles: impl IntoIterator<Item = String>,
@@ -115,14 +115,14 @@ pub(crate) async fn within_own(
 }
 
 /// Refuses to act on a user who has permissions that the caller lacks.
-pub(crate) async fn over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User) -> Result<(), Refusal> {
+pub(crate) async fn authorize_over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User) -> Result<(), Refusal> {
     let roles = roles_of(work, user).await?;
-    within_own(work, catalogue, roles).await
+    require_within_own(work, catalogue, roles).await
 }
 
 /// Refuses to act on a user whose permissions can't be determined, unless the caller has all permissions of administrators.
-pub(crate) async fn over_anybody(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
-    within_own(work, catalogue, [kernel::Role::Admin.as_str().to_owned()]).await
+pub(crate) async fn authorize_over_anybody(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
+    require_within_own(work, catalogue, [kernel::Role::Admin.as_str().to_owned()]).await
 }
 
 /// A user's roles: their own and those of their groups.

@@ -4,7 +4,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
 
-use crate::access::{Catalogue, existing_role, within_own};
+use crate::access::{Catalogue, existing_role, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
 use crate::values::{self, present};
@@ -112,7 +112,7 @@ impl Command for CreateGroup {
         for (place, role) in roles.iter().enumerate() {
             existing_role(work, role, &format!("/roles/{place}")).await?;
         }
-        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         begin(work, name, roles)
     }
 }
@@ -205,7 +205,7 @@ impl Command for GrantGroupRole {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.read::<Group>(self.group).await?;
         existing_role(work, &self.role, "/role").await?;
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         work.update::<Group>(self.group, GroupCommand::GrantRole { role: self.role.clone() }).await
     }
 }
@@ -215,7 +215,7 @@ impl Command for RevokeGroupRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         work.update::<Group>(self.group, GroupCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
@@ -226,7 +226,7 @@ impl Command for DissolveGroup {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let group = work.read::<Group>(self.group).await?;
-        within_own(work, &self.catalogue, group.roles.clone()).await?;
+        require_within_own(work, &self.catalogue, group.roles.clone()).await?;
         work.update::<Group>(self.group, GroupCommand::Dissolve).await?;
         if !group.dissolved {
             work.release(&NAME, &group.name.to_lowercase(), self.group);

@@ -8,7 +8,7 @@ use user_aggregates::{
     InvitationSent, Login, UserRegistered,
 };
 
-use crate::access::{self, Catalogue, within_own};
+use crate::access::{self, Catalogue, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
 use crate::values::{self, present};
 use crate::{lengths, references, registration};
@@ -108,7 +108,7 @@ impl Command for ResendInvitation {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
-        over(work, &self.catalogue, &invitation).await?;
+        authorize_over_invitation(work, &self.catalogue, &invitation).await?;
         let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
         work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
     }
@@ -120,18 +120,22 @@ impl Command for RevokeInvitation {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
-        over(work, &self.catalogue, &invitation).await?;
+        authorize_over_invitation(work, &self.catalogue, &invitation).await?;
         take_back(work, self.invitation).await
     }
 }
 
 /// Refuses to act on an invitation that gives permissions that the caller lacks.
-async fn over(work: &mut Work<'_>, catalogue: &Catalogue, invitation: &Invitation) -> Result<(), Refusal> {
+async fn authorize_over_invitation(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    invitation: &Invitation,
+) -> Result<(), Refusal> {
     let mut given = invitation.roles.clone();
     for group in &invitation.groups {
         given.extend(access::group_roles(work, *group).await?);
     }
-    within_own(work, catalogue, given).await
+    require_within_own(work, catalogue, given).await
 }
 
 /// Revokes an invitation, whatever permissions it gives.
@@ -175,7 +179,7 @@ impl Command for AcceptInvitation {
         let mut roles = invitation.roles.clone();
         if invitation.by_policy {
             // The current policy counts: registration may have been closed since, or the roles reduced.
-            let Some(given) = registration::admitted(work, invitation.email.reveal()).await? else {
+            let Some(given) = registration::roles_by_policy(work, invitation.email.reveal()).await? else {
                 return self.refuse(work, &invitation, InvitationFault::Revoked).await;
             };
             roles.retain(|role| given.contains(role));

@@ -4,7 +4,7 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
-use crate::access::{Catalogue, existing_role, group_roles, over, within_own};
+use crate::access::{Catalogue, authorize_over, existing_role, group_roles, require_within_own};
 use crate::references::{existing_group, existing_organization};
 use crate::{lengths, owners, values};
 
@@ -48,7 +48,7 @@ impl Command for GrantRole {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.read::<User>(self.user).await?;
         existing_role(work, &self.role, "/role").await?;
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         owners::change(work, self.user, UserCommand::GrantRole { role: self.role.clone() }).await
     }
 }
@@ -58,10 +58,10 @@ impl Command for RevokeRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         // Revoking a role also ends the user's sessions, so the caller must be allowed to act on the user.
         let user = work.read::<User>(self.user).await?;
-        over(work, &self.catalogue, &user).await?;
+        authorize_over(work, &self.catalogue, &user).await?;
         owners::change(work, self.user, UserCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
@@ -119,12 +119,12 @@ pub(crate) async fn change_members(
         existing_group(work, group, "").await?;
     }
     let given = group_roles(work, group).await?;
-    within_own(work, catalogue, given).await?;
+    require_within_own(work, catalogue, given).await?;
     update_each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
     // Leaving a group also ends the user's sessions, so the caller must be allowed to act on the user.
     for user in &leave {
         if let Some(user) = work.find::<User>(*user).await? {
-            over(work, catalogue, &user).await?;
+            authorize_over(work, catalogue, &user).await?;
         }
     }
     update_each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await

@@ -8,11 +8,11 @@ use user_aggregates::{Owners, OwnersCommand, User, UserCommand};
 pub(crate) async fn change(work: &mut Work<'_>, user: UserId, command: UserCommand) -> Result<(), Refusal> {
     let before = work.read::<User>(user).await?.is_owner();
     work.update::<User>(user, command).await?;
-    settle(work, user, before).await
+    update_owners(work, user, before).await
 }
 
 /// Updates the owners after a user was registered or changed. `before`: whether the user was an owner before.
-pub(crate) async fn settle(work: &mut Work<'_>, user: UserId, before: bool) -> Result<(), Refusal> {
+pub(crate) async fn update_owners(work: &mut Work<'_>, user: UserId, before: bool) -> Result<(), Refusal> {
     let after = work.read::<User>(user).await?.is_owner();
     let command = match (before, after) {
         (false, true) => OwnersCommand::Add { user },

@@ -58,7 +58,7 @@ impl Command for SetPicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &user).await?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         let set = self.picture.check(work)?;
         work.update::<User>(self.user, set).await
     }
@@ -70,7 +70,7 @@ impl Command for RemovePicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &user).await?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         work.update::<User>(self.user, UserCommand::RemovePicture).await
     }
 }

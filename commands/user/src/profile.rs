@@ -27,7 +27,7 @@ pub struct ProfileFields {
 impl ProfileFields {
     /// The new profile of an existing user, and whether their uploaded picture is kept. A client that sends the address of an upload
     /// repeats what it read, perhaps before a newer upload; that must not undo the newer one.
-    fn over(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
+    fn apply_to(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
         let mut checks = Checks::default();
         let kept = self.picture.as_ref().is_some_and(|address| is_picture_address(tenant, address));
         let (profile, uploaded) = if kept {
@@ -114,8 +114,8 @@ impl Command for ChangeProfile {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        let profile = self.profile.over(&user, work.caller().tenant())?;
-        access::over(work, &self.catalogue, &user).await?;
+        let profile = self.profile.apply_to(&user, work.caller().tenant())?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         change_profile(work, self.user, &user, profile).await
     }
 }
@@ -127,7 +127,7 @@ impl Command for ChangeOwnProfile {
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         let user = caller_as_user(work)?;
         let before = work.read::<User>(user).await?;
-        let profile = self.profile.over(&before, work.caller().tenant())?;
+        let profile = self.profile.apply_to(&before, work.caller().tenant())?;
         change_profile(work, user, &before, profile).await?;
         Ok(user)
     }

@@ -132,7 +132,7 @@ impl Command for ReplaceUser {
         let labels = self.user.labels.check(&mut checks);
         checks.finish()?;
         let before = work.read::<User>(self.id).await?;
-        access::over(work, &self.catalogue, &before).await?;
+        access::authorize_over(work, &self.catalogue, &before).await?;
         // Providers do not manage uploaded pictures.
         change_profile(work, self.id, &before, (profile, Uploaded::Kept)).await?;
         change_login(work, self.id, &before, login).await?;

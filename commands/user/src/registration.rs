@@ -10,7 +10,7 @@ use user_aggregates::{
     RegistrationPolicy, RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
 };
 
-use crate::access::{Catalogue, existing_role, within_own};
+use crate::access::{Catalogue, existing_role, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
 use crate::invitation::{self, EMAIL};
 use crate::user::LOGIN;
@@ -77,7 +77,7 @@ impl Command for SetRegistrationPolicy {
         for (place, role) in roles.iter().enumerate() {
             existing_role(work, role, &format!("/roles/{place}")).await?;
         }
-        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         let tenant = work.caller().tenant();
         let set = RegistrationPolicySet { open_to: self.open_to, domains, roles };
         work.upsert::<RegistrationPolicy>(tenant, RegistrationPolicyCommand::Set(set)).await
@@ -86,7 +86,7 @@ impl Command for SetRegistrationPolicy {
 
 /// The roles that the policy gives to the owner of this address; `None` if it does not admit them. The command relies on the policy, so the
 /// append requires its version.
-pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
+pub(crate) async fn roles_by_policy(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
     let tenant = work.caller().tenant();
     let Some(policy) = work.rely::<RegistrationPolicy>(tenant).await?.filter(|policy| policy.is_open()) else {
         return Ok(None);
@@ -139,7 +139,7 @@ impl Command for RequestRegistration {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         checks.finish()?;
-        let Some(roles) = admitted(work, &email).await? else { return Ok(Registration::Refused) };
+        let Some(roles) = roles_by_policy(work, &email).await? else { return Ok(Registration::Refused) };
         let users = work.holders(&LOGIN, [email.as_str()]).await?;
         if let Some(user) = users.get(email.as_str()).and_then(|holder| holder.parse::<UserId>().ok()) {
             let note = UserCommand::NoteRegistration { at: kernel::to_micros(work.now()), pause: PAUSE };

@@ -66,7 +66,7 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
         checks.refuse("/includes", "circular", format!("the role {name} would include itself"));
         return checks.finish();
     }
-    access::within_own(work, catalogue, role.includes.iter().cloned()).await?;
+    access::require_within_own(work, catalogue, role.includes.iter().cloned()).await?;
     let exceeding: Vec<&str> =
         role.permissions.iter().map(String::as_str).filter(|permission| !work.caller().may(permission)).collect();
     if exceeding.is_empty() {

@@ -77,7 +77,7 @@ async fn authorize_and_change(
     command: UserCommand,
 ) -> Result<(), Refusal> {
     let before = work.read::<User>(user).await?;
-    access::over(work, catalogue, &before).await?;
+    access::authorize_over(work, catalogue, &before).await?;
     change(work, user, command).await
 }
 
@@ -152,9 +152,9 @@ impl Command for EraseUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         if work.salvage::<User>(self.user).await? {
             let before = work.read::<User>(self.user).await?;
-            access::over(work, &self.catalogue, &before).await?;
+            access::authorize_over(work, &self.catalogue, &before).await?;
         } else {
-            access::over_anybody(work, &self.catalogue).await?;
+            access::authorize_over_anybody(work, &self.catalogue).await?;
         }
         erase(work, self.user, &self.forget).await
     }

@@ -5,7 +5,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, UserRegistered};
 
-use crate::access::{self, Catalogue, existing_role, within_own};
+use crate::access::{self, Catalogue, existing_role, require_within_own};
 use crate::profile::ProfileFields;
 use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
@@ -85,7 +85,7 @@ pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserReg
         work.take(&LOGIN, name, user);
     }
     work.create::<User>(user, UserCommand::Register(registered))?;
-    owners::settle(work, user, false).await
+    owners::update_owners(work, user, false).await
 }
 
 /// Changes a user's login names and their claims. Whoever reads the mailbox of the new address can set a password, so users who change
@@ -124,7 +124,7 @@ pub(crate) async fn check_initial_access(
         existing_group(work, *group, &format!("/groups/{place}")).await?;
         given.extend(access::group_roles(work, *group).await?);
     }
-    within_own(work, catalogue, given).await
+    require_within_own(work, catalogue, given).await
 }
 
 impl Command for RegisterUser {
@@ -155,7 +155,7 @@ impl Command for ChangeLogin {
         let login = self.login.check(&mut checks);
         checks.finish()?;
         let before = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &before).await?;
+        access::authorize_over(work, &self.catalogue, &before).await?;
         change_login(work, self.user, &before, login).await
     }
 }
