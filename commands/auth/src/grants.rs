@@ -53,8 +53,8 @@ pub const GRANTS: &[Grant] = &[
 /// The permission for steps of the protocols. No role has it.
 pub(crate) const PROTOCOL: &str = "auth:protocol:run";
 
-/// A caller with the permission [`PROTOCOL`]: the auth service itself, acting in a tenant for `subject`, a client or user whom it has
-/// identified.
+/// A caller with the permission `auth:protocol:run`: the auth service itself, acting in a tenant for `subject`, a client or user whom it
+/// has identified.
 pub fn protocol(tenant: TenantId, subject: &str) -> Caller {
     Caller::new(tenant, subject, &[Admin], &[grant(PROTOCOL, &[Admin], "Carry out the sign-in protocols")])
 }
